@@ -1,0 +1,213 @@
+"""Pairwise class balance (PCB): the state, the gate and the strength that every loss shares."""
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pcb.confusion import ACTIVATIONS, batch_confusion, update_confusion
+from pcb.distributed import sum_over_processes
+from pcb.soft_labels import fightback_soft_labels
+
+
+def strength(alpha: float, iteration: int, num_iterations: int) -> float:
+    """Strength of the soft label in one iteration of refinement: ``alpha * k / (K - 1)``.
+
+    The first of several iterations sees plain labels, the last one the full strength; a single
+    iteration sees the full strength.
+
+    Args:
+        alpha: full strength, in [0, 1].
+        iteration: k, in [0, num_iterations - 1].
+        num_iterations: K, at least 1.
+
+    Raises:
+        ValueError: when the iteration is not one of the K.
+
+    Example:
+        >>> [strength(0.4, k, 3) for k in range(3)], strength(0.4, 0, 1)
+        ([0.0, 0.2, 0.4], 0.4)
+    """
+    if not 0 <= iteration < num_iterations:
+        raise ValueError(f"iteration must lie in [0, {num_iterations - 1}], got {iteration}")
+    return alpha if num_iterations == 1 else alpha * iteration / (num_iterations - 1)
+
+
+def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
+    """Momentum at which a row forgets its first update within a given number of calls.
+
+    The first update of a row keeps the weight ``m ** (calls - 1)``. The published 0.99 suits the
+    thousands of calls of an LVIS schedule; on a short one it would leave rare classes with little
+    but their first, untrained prediction.
+
+    Args:
+        calls: expected calls that update the row before PCB starts; more than 1.
+        first_update_weight: weight that the first update may keep, in (0, 1).
+
+    Returns:
+        The momentum, at most the published 0.99.
+
+    Example:
+        >>> round(scaled_momentum(calls=24), 3), scaled_momentum(calls=10_000)
+        (0.905, 0.99)
+    """
+    if calls <= 1:
+        raise ValueError(f"calls must be greater than 1, got {calls}: train for more epochs")
+    if not 0 < first_update_weight < 1:
+        raise ValueError(f"first_update_weight must lie in (0, 1), got {first_update_weight}")
+    return min(0.99, first_update_weight ** (1 / (calls - 1)))
+
+
+class PairwiseClassBalance(nn.Module):
+    r"""Watches what a classifier confuses and gives soft labels that fight it back.
+
+    It is *given to* a base loss, which calls :meth:`observe` with every batch and then mixes in
+    :meth:`soft_labels` with :meth:`current_strength`. With ``alpha=0`` it only watches.
+
+    PCB acts once ``epoch >= start_epoch`` and every required class has been seen. When a class is
+    still missing after a whole epoch, one warning names it.
+
+    Args:
+        num_classes: C, the foreground classes.
+        alpha: full strength of the soft label, in [0, 1].
+        start_epoch: first epoch (counted from 1) in which PCB acts; see :meth:`set_epoch`.
+        momentum: weight of the past in the running matrix, in [0, 1).
+        num_iterations: K, the iterations of refinement; 1 for a plain classifier.
+        activation: ``"softmax"`` or ``"sigmoid"``, how logits become probabilities.
+        normalize_rows: keep the rows of the matrix summing to 1 (not for sigmoid).
+        normalize_columns: make soft labels sum to 1 (not for sigmoid).
+        required_classes: classes that must have been seen before PCB acts; default all. Pass the
+            classes present in the training set where some have no instance.
+        class_names: C names for the warning; default the class indices.
+
+    Buffers:
+        confusion (C, C): running matrix, ``confusion[i, j]``: true i, predicted j.
+        instance_count (C,): instances seen of each class.
+        update_count (C,): calls in which a class occurred, so that
+            ``momentum ** (update_count - 1)`` is the weight its first update still has.
+        epoch (1,): current epoch, counted from 1.
+
+    Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
+    CVPR 2022.
+
+    Example:
+        >>> balance = PairwiseClassBalance(num_classes=2, alpha=0.4)
+        >>> balance.observe(torch.zeros(2, 2), torch.tensor([0, 1]))
+        >>> balance.current_strength(), balance.soft_labels(torch.tensor([0])).tolist()
+        (0.4, [[0.5, 0.5]])
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        alpha: float,
+        start_epoch: int = 1,
+        momentum: float = 0.99,
+        num_iterations: int = 1,
+        activation: str = "softmax",
+        normalize_rows: bool = True,
+        normalize_columns: bool = True,
+        required_classes: Sequence[int] | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__()
+        if num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+        if not 0 <= alpha <= 1:
+            raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum must lie in [0, 1), got {momentum}")
+        if num_iterations < 1:
+            raise ValueError(f"num_iterations must be at least 1, got {num_iterations}")
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {list(ACTIVATIONS)}, got {activation!r}")
+        self.num_classes = num_classes
+        self.alpha = alpha
+        self.start_epoch = start_epoch
+        self.momentum = momentum
+        self.num_iterations = num_iterations
+        self.activation = activation
+        self.normalize_rows = normalize_rows
+        self.normalize_columns = normalize_columns
+        self.class_names = class_names
+        self._warned = False
+        self.register_buffer("confusion", torch.zeros(num_classes, num_classes))
+        self.register_buffer("instance_count", torch.zeros(num_classes))
+        self.register_buffer("update_count", torch.zeros(num_classes))
+        self.register_buffer("epoch", torch.ones(1))
+        self.register_buffer("_required", torch.zeros(num_classes, dtype=bool), persistent=False)
+        self.require_classes(range(num_classes) if required_classes is None else required_classes)
+
+    def extra_repr(self) -> str:
+        """Settings, as ``print(model)`` shows them."""
+        return (
+            f"num_classes={self.num_classes}, alpha={self.alpha}, start_epoch={self.start_epoch}, "
+            f"momentum={self.momentum}, num_iterations={self.num_iterations}"
+        )
+
+    def require_classes(self, classes: Sequence[int]) -> None:
+        """Act only once all of these classes have been seen, whatever the others do."""
+        classes = torch.as_tensor(list(classes), dtype=torch.long)
+        if len(classes) == 0 or classes.min() < 0 or classes.max() >= self.num_classes:
+            raise ValueError(
+                f"required classes must be a non-empty subset of [0, {self.num_classes - 1}], "
+                f"got {classes.tolist()}"
+            )
+        self._required.zero_()
+        self._required[classes.to(self._required.device)] = True
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell which epoch (counted from 1) is running; call it at the start of each."""
+        self.epoch.fill_(epoch)
+
+    def observe(self, logits: Tensor, labels: Tensor) -> None:
+        """Update the running matrix and the counts from a batch, on all processes together.
+
+        Args:
+            logits: (P, C) foreground logits; P may be 0, on some processes or on all.
+            labels: (P,) true classes in [0, C - 1].
+        """
+        sums, counts = batch_confusion(logits, labels, self.activation)
+        # One collective for both: it is entered by every process, also by one without positives.
+        joined = sum_over_processes(torch.cat([sums, counts.unsqueeze(1)], dim=1))
+        sums, counts = joined[:, :-1], joined[:, -1]
+        self.confusion.copy_(
+            update_confusion(self.confusion, sums, counts, self.momentum, self.normalize_rows)
+        )
+        self.instance_count += counts.to(self.instance_count.dtype)
+        self.update_count += counts > 0
+
+    def unseen_classes(self) -> list[int]:
+        """Required classes of which no instance has been observed yet."""
+        return (self._required & (self.instance_count == 0)).nonzero().flatten().tolist()
+
+    def gate_is_open(self) -> bool:
+        """Whether PCB acts now; warns once when a class without instances holds it back."""
+        epoch = int(self.epoch)
+        if epoch < self.start_epoch:
+            return False
+        unseen = self.unseen_classes()
+        if unseen and epoch > 1 and self.alpha > 0 and not self._warned:
+            # In the first epoch a missing class may yet come; after it, it is not in the data.
+            self._warned = True
+            names = [str(self.class_names[c] if self.class_names else c) for c in unseen]
+            shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if names[20:] else "")
+            warnings.warn(
+                f"PCB should act from epoch {self.start_epoch} on, but stays off: "
+                f"{len(unseen)} of {self.num_classes} classes have not occurred in training "
+                f"({shown}). Remove them from the class list, or let the gate ask only for "
+                "classes present in the training set (required_classes).",
+                stacklevel=2,
+            )
+        return not unseen
+
+    def current_strength(self, iteration: int | None = None) -> float:
+        """Strength of the soft labels in this iteration (default the last); 0 while PCB is off."""
+        last = self.num_iterations - 1
+        full = strength(self.alpha, last if iteration is None else iteration, self.num_iterations)
+        return full if full > 0 and self.gate_is_open() else 0.0
+
+    def soft_labels(self, labels: Tensor) -> Tensor:
+        """Soft labels (P, C) of instances with true classes ``labels`` (P,), without gradient."""
+        return fightback_soft_labels(self.confusion, self.normalize_columns)[labels]
