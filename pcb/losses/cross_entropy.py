@@ -105,4 +105,5 @@ class CrossEntropyLoss(nn.Module):
         soft_labels = F.pad(soft_labels, (0, width - num_classes))  # background gets nothing
         divergence = F.kl_div(log_probabilities[positive], soft_labels, reduction="sum")
         kept = 1 - strength * positive.to(logits.dtype)
-        return (kept * cross_entropy).sum() / avg_factor + strength * divergence / len(labels)
+        mean_divergence = divergence / max(len(labels), 1)
+        return (kept * cross_entropy).sum() / avg_factor + strength * mean_divergence

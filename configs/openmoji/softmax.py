@@ -1,0 +1,16 @@
+# Softmax baseline: cross-entropy, which also observes the confusion matrix.
+_base_ = [
+    "../_base_/models/mask_rcnn_r18_fpn_small.py",
+    "../_base_/datasets/openmoji.py",
+    "../_base_/schedules/openmoji.py",
+    "../_base_/default_runtime.py",
+]
+model = dict(
+    roi_head=dict(
+        bbox_head=dict(
+            num_classes={{_base_.num_classes}},
+            loss_cls=dict(type="CrossEntropyPCBLoss", num_classes={{_base_.num_classes}}, alpha=0.0),
+        ),
+        mask_head=dict(num_classes={{_base_.num_classes}}),
+    )
+)

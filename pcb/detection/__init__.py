@@ -1,0 +1,23 @@
+"""PCB on MMDetection: registered losses, RoI head, hooks and dataset; training and inference.
+
+This is the only part that imports mmcv and mmdet. Configs load it with
+``custom_imports = dict(imports=['pcb.detection'])``.
+"""
+
+# Before anything of mmdet: see the module.
+from pcb.detection import compat  # noqa: F401  isort: skip
+
+from pcb.detection.config import default_work_dir, load_config
+from pcb.detection.datasets import LVISFormatDataset
+from pcb.detection.hooks import LossEpochUpdateHook
+from pcb.detection.losses import CrossEntropyPCBLoss
+from pcb.detection.roi_head import IterativeRoIHead
+
+__all__ = [
+    "CrossEntropyPCBLoss",
+    "IterativeRoIHead",
+    "LVISFormatDataset",
+    "LossEpochUpdateHook",
+    "default_work_dir",
+    "load_config",
+]

@@ -1,0 +1,161 @@
+"""Configurations: reading one with overrides that must mean something, and writing it back."""
+
+import copy
+import difflib
+import inspect
+import pprint
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmcv.cnn import MODELS as MMCV_MODELS
+from mmcv.runner import HOOKS, OPTIMIZERS, RUNNERS
+from mmcv.utils import Config, ConfigDict, Registry
+from mmdet.core.anchor import ANCHOR_GENERATORS
+from mmdet.core.bbox.builder import BBOX_ASSIGNERS, BBOX_CODERS, BBOX_SAMPLERS
+from mmdet.core.bbox.iou_calculators.builder import IOU_CALCULATORS
+from mmdet.datasets import DATASETS, PIPELINES
+from mmdet.models.builder import MODELS
+
+from pcb.runs import repository_path, repository_root, write_atomically
+
+_REGISTRIES: tuple[Registry, ...] = (
+    MODELS,
+    MMCV_MODELS,
+    DATASETS,
+    PIPELINES,
+    HOOKS,
+    OPTIMIZERS,
+    RUNNERS,
+    ANCHOR_GENERATORS,
+    BBOX_ASSIGNERS,
+    BBOX_CODERS,
+    BBOX_SAMPLERS,
+    IOU_CALCULATORS,
+)
+_DATA_PATHS = ("ann_file", "img_prefix")
+
+
+def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
+    """Read a config file; paths of data in it become absolute.
+
+    Args:
+        path: the file; a relative path starts at the current directory if it exists there, else
+            at the repository root.
+        cfg_options: overrides by dotted key, such as ``{"runner.max_epochs": 1}`` or
+            ``{"data.train.pipeline.2.flip_ratio": 0.0}``.
+
+    Raises:
+        FileNotFoundError: no such file; names the configs there are.
+        ValueError: an override whose key is neither in the config nor an argument of the type
+            configured there; names the nearest valid key.
+
+    Example:
+        >>> cfg = load_config("configs/openmoji/softmax.py", {"runner.max_epochs": 1})
+        >>> cfg.runner.max_epochs
+        1
+    """
+    path = Path(path)
+    if not path.exists():
+        path = repository_path(path)
+    if not path.is_file():
+        root = repository_root()
+        known = sorted(
+            str(p.relative_to(root))
+            for p in (root / "configs").glob("*/*.py")
+            if p.parent.name != "_base_"
+        )
+        raise FileNotFoundError(f"no config {path}; there are: {', '.join(known)}")
+    cfg = Config.fromfile(str(path))
+    for key in cfg_options or {}:
+        check_option(cfg._cfg_dict, key)
+    cfg.merge_from_dict(dict(cfg_options or {}))
+    for dataset in datasets(cfg):
+        for name in _DATA_PATHS:
+            if dataset.get(name):
+                dataset[name] = str(repository_path(dataset[name]))
+    return cfg
+
+
+def datasets(cfg: Config) -> Iterator[ConfigDict]:
+    """The innermost dataset of every split, inside wrappers such as ClassBalancedDataset."""
+    for split in ("train", "val", "test"):
+        dataset = cfg.data.get(split)
+        while dataset is not None and "dataset" in dataset:
+            dataset = dataset["dataset"]
+        if dataset is not None:
+            yield dataset
+
+
+def default_work_dir(path: str | Path, seed: int = 0) -> Path:
+    """Where a run of this config goes: ``runs/<dataset>/<config>/seed<seed>`` in the repository.
+
+    Example:
+        >>> default_work_dir("configs/openmoji/softmax.py", 1).parts[-4:]
+        ('runs', 'openmoji', 'softmax', 'seed1')
+    """
+    path = Path(path)
+    return repository_path(Path("runs") / path.parent.name / path.stem / f"seed{seed}")
+
+
+def save_config(cfg: Config, path: str | Path) -> None:
+    """Write a merged config as Python literals; data paths inside the repository are relative.
+
+    mmcv's own dump does not escape strings, so that a quote in a path would end up as code.
+    """
+    cfg = copy.deepcopy(cfg)
+    root = repository_root()
+    for dataset in datasets(cfg):
+        for name in _DATA_PATHS:
+            if dataset.get(name) and Path(dataset[name]).is_relative_to(root):
+                dataset[name] = str(Path(dataset[name]).relative_to(root))
+    values = cfg._cfg_dict.to_dict()
+    lines = [f"{key} = {pprint.pformat(value, sort_dicts=False)}" for key, value in values.items()]
+    write_atomically(path, "\n".join(lines) + "\n")
+
+
+def check_option(cfg: ConfigDict, key: str) -> None:
+    """Raise a ValueError unless an override's dotted key exists or is a known argument."""
+    node: Any = cfg
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        here = ".".join(parts[:depth])
+        if isinstance(node, list | tuple):
+            if not part.isdigit() or int(part) >= len(node):
+                raise ValueError(
+                    f"cfg_options key {key!r}: {here!r} is a list of {len(node)} entries, "
+                    f"so {part!r} must be a number below {len(node)}"
+                )
+            node = node[int(part)]
+        elif isinstance(node, Mapping):
+            valid = set(node) | _arguments(node.get("type"))
+            if part not in valid:
+                near = difflib.get_close_matches(part, map(str, valid), n=1, cutoff=0.0)
+                prefix = f"{here}." if here else ""
+                raise ValueError(
+                    f"cfg_options key {key!r} is unknown: the config has no {prefix}{part}; "
+                    f"nearest valid key: {prefix}{near[0]}"
+                )
+            node = node.get(part, {})
+        else:
+            raise ValueError(f"cfg_options key {key!r}: {here!r} is {node!r} and has no parts")
+
+
+def _arguments(type_name: Any) -> set[str]:
+    """Names of the arguments of a registered type, base classes included."""
+    if not isinstance(type_name, str):
+        return set()
+    found = (registry.get(type_name) for registry in _REGISTRIES)
+    component = next((c for c in found if c is not None), None)
+    if component is None:
+        return set()
+    names: set[str] = set()
+    for cls in inspect.getmro(component) if inspect.isclass(component) else [component]:
+        init = vars(cls).get("__init__") if inspect.isclass(cls) else cls
+        if init is None or init is object.__init__:
+            continue
+        parameters = inspect.signature(init).parameters.values()
+        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break  # base classes get nothing that this one does not name
+    return names - {"self"}

@@ -1,0 +1,54 @@
+"""Batches on their way to a device."""
+
+from typing import Any
+
+import torch
+from mmcv.parallel import DataContainer
+from torch import Tensor
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """Unwrap mmcv's DataContainers of one collated batch and move its tensors.
+
+    Args:
+        batch: what a data loader of one process gives; containers hold one chunk.
+        device: where tensors go, except those marked ``cpu_only``.
+
+    Returns:
+        The same structure with plain tensors.
+
+    Example:
+        >>> to_device({"x": DataContainer([torch.ones(1)])}, torch.device("cpu"))
+        {'x': tensor([1.])}
+    """
+    if isinstance(batch, DataContainer):
+        chunk = batch.data[0]
+        return chunk if batch.cpu_only else to_device(chunk, device)
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {key: to_device(value, device) for key, value in batch.items()}
+    if isinstance(batch, list | tuple):
+        return type(batch)(to_device(value, device) for value in batch)
+    return batch
+
+
+def pick_device(device: str | None) -> torch.device:
+    """The device asked for; by default the GPU if there is one.
+
+    Raises:
+        ValueError: a GPU is asked for and there is none, or the name is unknown.
+
+    Example:
+        >>> pick_device("cpu")
+        device(type='cpu')
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        picked = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {device!r}; use 'cpu' or 'cuda'") from error
+    if picked.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} was asked for, but PyTorch sees no GPU; use 'cpu'")
+    return picked

@@ -1,0 +1,106 @@
+"""Hooks of the training loop, each with one job."""
+
+import datetime
+import json
+import random
+
+import numpy as np
+import torch
+from mmcv.runner import HOOKS, Hook
+from mmcv.runner.hooks.logger import LoggerHook
+
+from pcb.detection.losses import balances
+from pcb.runs import RunFolder
+
+
+@HOOKS.register_module()
+class LossEpochUpdateHook(Hook):
+    """Tells every PairwiseClassBalance which epoch (counted from 1) is running.
+
+    The epoch is set, never counted, so that resuming and validation cannot shift it.
+    """
+
+    def before_train_epoch(self, runner) -> None:
+        """Pass on the epoch."""
+        for balance in balances(runner.model).values():
+            balance.set_epoch(runner.epoch + 1)
+
+
+class SeedEpochHook(Hook):
+    """Derives every random source from (seed, epoch), so that a resumed run draws the same.
+
+    Data-loading workers are covered: torch seeds them, NumPy included, from its own generator.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def before_train_epoch(self, runner) -> None:
+        """Seed for this epoch."""
+        seeds = np.random.SeedSequence([self.seed, runner.epoch]).generate_state(3)
+        random.seed(int(seeds[0]))
+        np.random.seed(int(seeds[1]))
+        torch.manual_seed(int(seeds[2]))
+
+
+class RunLogHook(LoggerHook):
+    """Appends a record to the run folder's log every few iterations, and prints a progress line."""
+
+    def __init__(self, folder: RunFolder, interval: int = 10) -> None:
+        super().__init__(interval=interval, ignore_last=False)
+        self.folder = folder
+        self.seconds_per_iteration: float | None = None
+
+    def log(self, runner) -> None:
+        """Write and print the averages since the last record."""
+        values = runner.log_buffer.output
+        record = {
+            "mode": "train",
+            "epoch": runner.epoch + 1,
+            "iter": runner.iter + 1,
+            "lr": runner.current_lr()[0],
+            **{name: float(value) for name, value in values.items()},
+        }
+        for balance in balances(runner.model).values():
+            record["pcb_gate"] = balance.gate_is_open()
+            record["pcb_strength"] = balance.current_strength()
+            record["pcb_classes_seen"] = int((balance.instance_count > 0).sum())
+        with open(self.folder.log_file, "a") as file:
+            file.write(json.dumps(record) + "\n")
+
+        latest = record["time"]
+        smooth = self.seconds_per_iteration
+        self.seconds_per_iteration = latest if smooth is None else 0.7 * smooth + 0.3 * latest
+        left = (runner.max_iters - runner.iter - 1) * self.seconds_per_iteration
+        print(
+            f"epoch {runner.epoch + 1}/{runner.max_epochs}"
+            f"  iteration {runner.iter + 1}/{runner.max_iters}"
+            f"  loss {record['loss']:.3f}"
+            f"  {latest:.2f} s/iteration"
+            f"  {datetime.timedelta(seconds=round(left))} left",
+            flush=True,
+        )
+
+
+class SaveStateHook(Hook):
+    """Saves a checkpoint and PCB's matrix at the end of every epoch."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    def after_train_epoch(self, runner) -> None:
+        """Write both."""
+        runner.save_checkpoint(self.folder.path)
+        for balance in balances(runner.model).values():
+            updates = balance.update_count.cpu().numpy()
+            weight = np.where(updates > 0, balance.momentum ** np.maximum(updates - 1, 0), np.nan)
+            self.folder.write_confusion(
+                learned=balance.confusion.cpu().numpy(),
+                instance_count=balance.instance_count.cpu().numpy(),
+                update_count=updates,
+                first_update_weight=weight,
+                momentum=balance.momentum,
+                alpha=balance.alpha,
+                start_epoch=balance.start_epoch,
+                epoch=runner.epoch + 1,
+            )

@@ -1,0 +1,133 @@
+"""A RoI head that runs its box head several times and feeds each prediction back."""
+
+from collections.abc import Iterator, Sequence
+
+from mmdet.core import bbox2roi
+from mmdet.models.builder import HEADS
+from mmdet.models.roi_heads import StandardRoIHead
+from torch import Tensor, nn
+
+from pcb.refinement import Feedback, refine_features
+
+
+@HEADS.register_module()
+class IterativeRoIHead(StandardRoIHead):
+    """StandardRoIHead with K iterations of refinement; the mask branch is untouched.
+
+    Args:
+        n_iter: K. With 1 no feedback modules are built and this is a StandardRoIHead.
+        mlp_layers: linear layers in each feedback module.
+        iter_loss_weight: K weights of the iterations' losses; default equal.
+        reg_iter: the one iteration whose box loss counts, unweighted; -1 sums it like the others.
+        box_reg_iter: unused; accepted because official configs may state it.
+        use_layer_norm: normalise the class prediction before it is fed back (EQL v2).
+        identity_init: begin with feedback that changes nothing, for training from scratch;
+            official: False.
+
+    Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
+    CVPR 2022.
+    """
+
+    def __init__(
+        self,
+        n_iter: int = 3,
+        mlp_layers: int = 2,
+        iter_loss_weight: Sequence[float] | None = None,
+        reg_iter: int = -1,
+        box_reg_iter: int = -1,
+        use_layer_norm: bool = False,
+        identity_init: bool = False,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        if n_iter < 1:
+            raise ValueError(f"n_iter must be at least 1, got {n_iter}")
+        if iter_loss_weight is None:
+            iter_loss_weight = [1 / n_iter] * n_iter
+        if len(iter_loss_weight) != n_iter:
+            raise ValueError(
+                f"iter_loss_weight must have n_iter={n_iter} entries, got {list(iter_loss_weight)}"
+            )
+        if not -1 <= reg_iter < n_iter:
+            raise ValueError(f"reg_iter must lie in [-1, {n_iter - 1}], got {reg_iter}")
+        self.n_iter = n_iter
+        self.iter_loss_weight = list(iter_loss_weight)
+        self.reg_iter = reg_iter
+        self.identity_init = identity_init
+        if n_iter == 1:
+            return
+        extractor = self.bbox_roi_extractor
+        height, width = extractor.roi_layers[0].output_size
+        self.cls_sub_module = Feedback(
+            self.bbox_head.fc_cls.out_features,
+            extractor.out_channels,
+            num_layers=mlp_layers,
+            layer_norm=use_layer_norm,
+        )
+        self.loc_sub_module = Feedback(
+            self.bbox_head.fc_reg.out_features, height * width, num_layers=mlp_layers
+        )
+
+    def init_weights(self) -> None:
+        """Initialise as ``init_cfg`` says; with ``identity_init``, refinement starts neutral."""
+        super().init_weights()
+        if self.n_iter > 1 and self.identity_init:
+            for feedback, value in ((self.cls_sub_module, 0.0), (self.loc_sub_module, 1.0)):
+                nn.init.zeros_(feedback.layers[-1].weight)
+                nn.init.constant_(feedback.layers[-1].bias, value)
+
+    def _iterate(self, features: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Class and box predictions of every iteration, from (N, D, H, W) RoI features."""
+        for iteration in range(self.n_iter):
+            cls_score, bbox_pred = self.bbox_head(features)
+            yield cls_score, bbox_pred
+            if iteration + 1 < self.n_iter:
+                features = refine_features(
+                    features, self.loc_sub_module(bbox_pred), self.cls_sub_module(cls_score)
+                )
+
+    def _extract(self, x: Sequence[Tensor], rois: Tensor) -> Tensor:
+        features = self.bbox_roi_extractor(x[: self.bbox_roi_extractor.num_inputs], rois)
+        return self.shared_head(features) if self.with_shared_head else features
+
+    def _bbox_forward(self, x: Sequence[Tensor], rois: Tensor) -> dict[str, Tensor]:
+        """Predictions of the last iteration, as testing uses them."""
+        features = self._extract(x, rois)
+        *_, (cls_score, bbox_pred) = self._iterate(features)
+        return {"cls_score": cls_score, "bbox_pred": bbox_pred, "bbox_feats": features}
+
+    def _bbox_forward_train(self, x, sampling_results, gt_bboxes, gt_labels, img_metas) -> dict:
+        rois = bbox2roi([result.bboxes for result in sampling_results])
+        targets = self.bbox_head.get_targets(sampling_results, gt_bboxes, gt_labels, self.train_cfg)
+        features = self._extract(x, rois)
+        losses = self.refinement_losses(features, rois, targets)
+        return {"loss_bbox": losses, "bbox_feats": features}
+
+    def refinement_losses(
+        self, features: Tensor, rois: Tensor, targets: Sequence[Tensor]
+    ) -> dict[str, Tensor]:
+        """Losses of all iterations together.
+
+        Each term is the sum over iterations weighted with ``iter_loss_weight``; with
+        ``reg_iter >= 0`` the box loss is that iteration's alone, unweighted. Values that are no
+        losses (accuracies) are the last iteration's.
+
+        Args:
+            features: (N, D, H, W) RoI features of the first iteration.
+            rois: (N, 5) as image index, x1, y1, x2, y2.
+            targets: labels, label weights, box targets and box weights of the N RoIs.
+        """
+        total: dict[str, Tensor] = {}
+        for iteration, (cls_score, bbox_pred) in enumerate(self._iterate(features)):
+            if hasattr(self.bbox_head.loss_cls, "set_iteration"):
+                self.bbox_head.loss_cls.set_iteration(iteration, self.n_iter)
+            losses = self.bbox_head.loss(cls_score, bbox_pred, rois, *targets)
+            for name, value in losses.items():
+                weight = self.iter_loss_weight[iteration]
+                if name == "loss_bbox" and self.reg_iter >= 0:
+                    weight = float(iteration == self.reg_iter)
+                if "loss" not in name:
+                    total[name] = value
+                elif weight > 0:
+                    total[name] = total[name] + weight * value if name in total else weight * value
+        return total

@@ -1,0 +1,208 @@
+"""Training with mmcv's runner on one device."""
+
+import logging
+import random
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.runner import EpochBasedRunner, Fp16OptimizerHook, build_optimizer, wrap_fp16_model
+from mmcv.utils import Config
+from mmdet.datasets import build_dataloader, build_dataset
+from mmdet.models import build_detector
+from torch import nn
+
+from pcb.detection.checkpoint import load_weights, read_checkpoint, save_checkpoint
+from pcb.detection.config import default_work_dir, load_config, save_config
+from pcb.detection.data import pick_device, to_device
+from pcb.detection.hooks import RunLogHook, SaveStateHook, SeedEpochHook
+from pcb.detection.operators import operators_in_use
+from pcb.runs import RunFolder, repository_root
+
+
+class Runner(EpochBasedRunner):
+    """mmcv's epoch runner with our checkpoints, batches moved to one device, and no pauses."""
+
+    def __init__(self, *args: Any, device: torch.device, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.device = device
+
+    def run_iter(self, data_batch: Any, train_mode: bool, **kwargs: Any) -> None:
+        """One step on a batch as the data loader gives it."""
+        super().run_iter(to_device(data_batch, self.device), train_mode, **kwargs)
+
+    def train(self, data_loader: Any, **kwargs: Any) -> None:
+        """One epoch. mmcv's sleeps two seconds first; on small data that is a good part of it."""
+        self.model.train()
+        self.mode = "train"
+        self.data_loader = data_loader
+        self.call_hook("before_train_epoch")
+        for self._inner_iter, batch in enumerate(data_loader):
+            self.call_hook("before_train_iter")
+            self.run_iter(batch, train_mode=True, **kwargs)
+            self.call_hook("after_train_iter")
+            self._iter += 1
+        self.call_hook("after_train_epoch")
+        self._epoch += 1
+
+    def run(self, data_loader: Any) -> None:
+        """Train until the last epoch."""
+        self._max_iters = self._max_epochs * len(data_loader)
+        self.call_hook("before_run")
+        while self.epoch < self._max_epochs:
+            self.train(data_loader)
+        self.call_hook("after_run")
+
+    def save_checkpoint(self, out_dir: str | Path, **_kwargs: Any) -> None:
+        """Write ``latest.pth``: weights, optimizer and position, tensors and plain values only."""
+        checkpoint = {
+            "meta": {"epoch": self.epoch + 1, "iter": self.iter},
+            "state_dict": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        save_checkpoint(RunFolder(out_dir).checkpoint, checkpoint)
+
+    def resume(self, checkpoint: str | Path) -> None:
+        """Go on after a checkpoint; nothing in it is executed, its config text included."""
+        state = read_checkpoint(checkpoint)
+        try:
+            epoch, iteration, optimizer = (
+                state["meta"]["epoch"],
+                state["meta"]["iter"],
+                state["optimizer"],
+            )
+        except KeyError as error:
+            raise ValueError(f"{checkpoint} cannot be resumed: it has no {error}") from error
+        load_weights(self.model, state, checkpoint)
+        self.optimizer.load_state_dict(optimizer)
+        self._epoch, self._iter = epoch, iteration
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """Build a config's detector with ``init_cfg`` weights."""
+    model = build_detector(cfg.model)
+    model.init_weights()
+    return model
+
+
+def train(
+    config: str | Path,
+    work_dir: str | Path | None = None,
+    seed: int = 0,
+    cfg_options: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    device: str | None = None,
+) -> RunFolder:
+    """Train a config's detector and leave everything about it in a run folder.
+
+    Args:
+        config: config file.
+        work_dir: the run folder; default ``runs/<dataset>/<config>/seed<seed>``. An earlier
+            training in it is replaced, unless it is resumed.
+        seed: every random source follows from it.
+        cfg_options: overrides by dotted key, see :func:`pcb.detection.load_config`.
+        resume: go on after the folder's ``latest.pth``, if there is one.
+        device: ``"cpu"`` or ``"cuda"``; default the GPU if there is one.
+
+    Returns:
+        The run folder, with ``config.py``, ``environment.json``, ``train.log.json``,
+        ``latest.pth`` and ``confusion.npz``.
+
+    Raises:
+        FileNotFoundError: the config or data is missing.
+        ValueError: an override, annotation file or checkpoint is wrong.
+    """
+    cfg = load_config(config, cfg_options)
+    picked = pick_device(device)
+    folder = RunFolder(work_dir or default_work_dir(config, seed))
+    dataset = build_dataset(cfg.data.train)  # bad data is found before the folder is touched
+    loader = build_dataloader(
+        dataset,
+        samples_per_gpu=cfg.data.samples_per_gpu,
+        workers_per_gpu=cfg.data.workers_per_gpu,
+        dist=False,
+    )
+    _seed_everything(seed)
+    model = build_model(cfg)
+    _describe_training_set(model, dataset)
+    model.CLASSES = dataset.CLASSES
+    if cfg.get("fp16") and picked.type == "cuda":
+        wrap_fp16_model(model)
+    model.to(picked)
+
+    runner = Runner(
+        model,
+        optimizer=build_optimizer(model, cfg.optimizer),
+        work_dir=str(folder.path),
+        logger=_quiet_logger(),
+        max_epochs=cfg.runner.max_epochs,
+        device=picked,
+    )
+    resumed = resume and folder.checkpoint.exists()
+    if resumed:
+        runner.resume(folder.checkpoint)
+    folder.create()
+    if not resumed:
+        for stale in (folder.checkpoint, folder.log_file, folder.confusion_file):
+            stale.unlink(missing_ok=True)
+    save_config(cfg, folder.config_file)
+    folder.write_environment(describe_environment(picked, seed))
+
+    optimizer_hook = dict(cfg.optimizer_config)
+    if cfg.get("fp16") and picked.type == "cuda":
+        # Half precision is for GPUs; on a CPU the same config trains in float32.
+        optimizer_hook = Fp16OptimizerHook(**optimizer_hook, **cfg.fp16, distributed=False)
+    runner.register_lr_hook(dict(cfg.lr_config))
+    runner.register_optimizer_hook(optimizer_hook)
+    runner.register_timer_hook({"type": "IterTimerHook"})
+    runner.register_hook(SeedEpochHook(seed), priority="VERY_HIGH")
+    for hook in cfg.get("custom_hooks", []):
+        runner.register_hook_from_cfg(hook)
+    runner.register_hook(SaveStateHook(folder), priority="LOW")
+    runner.register_hook(RunLogHook(folder, cfg.log_config.interval), priority="VERY_LOW")
+    runner.run(loader)
+    return folder
+
+
+def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
+    """What a run's numbers depend on besides its config: versions, commit, device, seed."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=repository_root(), capture_output=True, text=True
+    )
+    packages = ("torch", "torchvision", "mmcv-full", "mmdet", "numpy", "lvis", "hotcoco")
+    return {
+        "python": sys.version.split()[0],
+        **{package: version(package) for package in packages},
+        "operators": operators_in_use(),
+        "commit": commit.stdout.strip() or None,
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "seed": seed,
+    }
+
+
+def _seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _describe_training_set(model: nn.Module, dataset: Any) -> None:
+    """Tell the loss which classes have instances, whatever the dataset is wrapped in."""
+    loss = model.roi_head.bbox_head.loss_cls
+    while hasattr(dataset, "dataset"):
+        dataset = dataset.dataset
+    if hasattr(loss, "describe_training_set") and hasattr(dataset, "instance_count"):
+        loss.describe_training_set(dataset.CLASSES, dataset.instance_count())
+
+
+def _quiet_logger() -> logging.Logger:
+    """mmcv's runner wants a logger; progress is printed by RunLogHook instead."""
+    logger = logging.getLogger("pcb.runner")
+    logger.setLevel(logging.WARNING)
+    return logger

@@ -1,0 +1,103 @@
+"""Registered losses: official names, arguments and numbers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from mmdet.models import build_loss
+
+REFERENCE = Path(__file__).parents[1] / "reference"
+
+
+def official(num_classes, **settings):
+    return build_loss(
+        dict(type="CrossEntropyPCBLoss", use_sigmoid=False, num_classes=num_classes, **settings)
+    )
+
+
+def test_cross_entropy_pcb_equals_the_official_numbers():
+    """Losses, gradients and buffers of 21 calls; recorded from the official implementation."""
+    recorded = np.load(REFERENCE / "ce_pcb.npz")
+    meta = json.loads(str(recorded["meta"]))
+    loss = official(meta["C"], alpha=0.4, momentum=0.9, start_epoch=2)
+    calls = sum(name.endswith("_out_loss_cls") for name in recorded.files)
+    assert calls == meta["T"] * meta["K"]
+    for i in range(calls):
+        call = {key: recorded[f"{i}_{key}"] for key in ("x", "y", "w", "avg", "epoch", "iter")}
+        loss.balance.set_epoch(int(call["epoch"]))
+        logits = torch.from_numpy(call["x"]).requires_grad_()
+        value = loss(
+            logits,
+            torch.from_numpy(call["y"]),
+            torch.from_numpy(call["w"]),
+            avg_factor=float(call["avg"]),
+            iter_id=int(call["iter"]),
+        )
+        value.backward()
+        close = dict(rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(value.detach(), recorded[f"{i}_out_loss_cls"], **close)
+        np.testing.assert_allclose(logits.grad, recorded[f"{i}_grad"], **close)
+    state = loss.state_dict()
+    for name in ("fg_confusion_matrix", "num_inst_cnt", "_epoch"):
+        np.testing.assert_allclose(state[name], recorded[f"buf_{name}"], rtol=1e-5, atol=1e-7)
+
+
+def test_alpha_0_equals_mmdets_cross_entropy():
+    logits = torch.randn(20, 6, requires_grad=True)
+    labels, weights = torch.randint(6, (20,)), torch.rand(20)
+    mmdets = build_loss(dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=2.0))
+    ours = official(5, alpha=0.0, loss_weight=2.0)
+    gradients = []
+    for loss in (mmdets, ours):
+        value = loss(logits, labels, weights, avg_factor=13.0)
+        gradients.append(torch.autograd.grad(value, logits)[0])
+    torch.testing.assert_close(*gradients)
+    assert (ours.balance.instance_count[:5] == torch.bincount(labels, minlength=6)[:5]).all()
+
+
+def test_state_has_official_names_and_loads_without_the_call_counts():
+    loss, other = official(4), official(4)
+    loss(torch.randn(8, 5), torch.arange(8) % 5)
+    state = loss.state_dict()
+    assert set(state) == {"fg_confusion_matrix", "num_inst_cnt", "_epoch", "update_count"}
+    shapes = {name: tuple(value.shape) for name, value in state.items()}
+    assert shapes["fg_confusion_matrix"] == (4, 4) and shapes["_epoch"] == (1,)
+    del state["update_count"]
+    outcome = other.load_state_dict(state, strict=False)
+    assert (outcome.missing_keys, outcome.unexpected_keys) == (["balance.update_count"], [])
+    assert torch.equal(other.balance.confusion, loss.balance.confusion)
+
+
+def test_classes_present_are_told_by_the_training_set():
+    loss = official(3, alpha=0.4, required_classes="present")
+    loss.describe_training_set(["cat", "dog", "axolotl"], [5, 2, 0])
+    loss(torch.zeros(2, 4), torch.tensor([0, 1]))
+    assert loss.balance.current_strength() == 0.4
+    assert loss.balance.class_names[2] == "axolotl"
+
+
+def test_label_out_of_range_names_background():
+    with pytest.raises(ValueError, match=r"\[0, 11\], got 14; 11 is background"):
+        official(11)(torch.zeros(1, 12), torch.tensor([14]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(use_sigmoid=True), "use_sigmoid must be False"),
+        (dict(required_classes="some"), "'all', 'present' or a list of labels, got 'some'"),
+        (dict(alpha=2), "alpha must lie in"),
+    ],
+)
+def test_wrong_settings_are_named(settings, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        build_loss({"type": "CrossEntropyPCBLoss", "num_classes": 3, **settings})
+
+
+def test_agrees_with_plain_pytorch_before_the_start_epoch():
+    loss = official(5, alpha=0.4, start_epoch=2)
+    logits, labels = torch.randn(12, 6), torch.arange(12) % 6
+    torch.testing.assert_close(loss(logits, labels), F.cross_entropy(logits, labels))

@@ -1,0 +1,108 @@
+"""PairwiseClassBalance: gate, strength, warning, state."""
+
+import warnings
+
+import pytest
+import torch
+
+from pcb import PairwiseClassBalance, scaled_momentum, strength
+
+
+def see(balance, *classes):
+    balance.observe(torch.zeros(len(classes), balance.num_classes), torch.tensor(classes))
+
+
+def test_strength_grows_over_the_iterations():
+    assert [strength(0.4, k, 3) for k in range(3)] == [0.0, 0.2, 0.4]
+    assert strength(0.4, 0, 1) == 0.4
+    with pytest.raises(ValueError, match=r"\[0, 2\], got 3"):
+        strength(0.4, 3, 3)
+
+
+def test_gate_waits_for_the_epoch_and_for_every_class():
+    balance = PairwiseClassBalance(3, alpha=0.4, start_epoch=2, num_iterations=3)
+    see(balance, 0, 1, 2)
+    assert balance.current_strength() == 0  # epoch 1
+    balance.set_epoch(2)
+    assert [balance.current_strength(k) for k in range(3)] == [0.0, 0.2, 0.4]
+    assert balance.current_strength() == 0.4
+
+
+def test_gate_stays_closed_for_an_unseen_class_and_warns_once():
+    balance = PairwiseClassBalance(3, 0.4, start_epoch=2, class_names=["cat", "dog", "axolotl"])
+    see(balance, 0, 1)
+    balance.set_epoch(2)
+    with pytest.warns(UserWarning, match="axolotl") as caught:
+        for _ in range(3):
+            assert balance.current_strength() == 0
+    assert len(caught) == 1
+    see(balance, 2)
+    assert balance.current_strength() == 0.4
+
+
+def test_no_warning_while_a_class_may_yet_come_nor_when_only_watching():
+    acting, watching = PairwiseClassBalance(2, 0.4), PairwiseClassBalance(2, 0.0)
+    watching.set_epoch(9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert acting.current_strength() == 0
+        assert watching.current_strength() == 0
+
+
+def test_gate_on_present_classes_only():
+    balance = PairwiseClassBalance(3, alpha=0.4, required_classes=[0, 2])
+    see(balance, 0)
+    assert balance.unseen_classes() == [2]
+    see(balance, 2)
+    assert balance.current_strength() == 0.4
+    with pytest.raises(ValueError, match=r"\[0, 2\], got \[3\]"):
+        balance.require_classes([3])
+
+
+def test_counts_of_instances_and_of_calls():
+    balance = PairwiseClassBalance(3, alpha=0.4)
+    see(balance, 0, 0, 1)
+    see(balance, 0)
+    assert balance.instance_count.tolist() == [3, 1, 0]
+    assert balance.update_count.tolist() == [2, 1, 0]
+
+
+def test_state_survives_saving_and_carries_no_gradient():
+    balance, other = PairwiseClassBalance(2, 0.4), PairwiseClassBalance(2, 0.4)
+    balance.observe(torch.randn(4, 2, requires_grad=True), torch.tensor([0, 1, 0, 1]))
+    balance.set_epoch(5)
+    other.load_state_dict(balance.state_dict())
+    for name, buffer in balance.named_buffers():
+        assert not buffer.requires_grad
+        assert torch.equal(buffer, dict(other.named_buffers())[name])
+
+
+def test_double_precision_reaches_the_matrix():
+    balance = PairwiseClassBalance(2, alpha=0.4).double()
+    logits = torch.randn(4, 2, dtype=torch.float64)
+    balance.observe(logits, torch.tensor([0, 0, 0, 0]))
+    torch.testing.assert_close(balance.confusion[0], logits.softmax(1).mean(0), rtol=1e-14, atol=0)
+
+
+def test_scaled_momentum_forgets_the_first_update():
+    momentum = scaled_momentum(calls=40, first_update_weight=0.1)
+    assert momentum**39 == pytest.approx(0.1)
+    assert scaled_momentum(calls=1e6) == 0.99
+    with pytest.raises(ValueError, match="calls"):
+        scaled_momentum(1)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("num_classes", 0),
+        ("alpha", 1.5),
+        ("momentum", 1.0),
+        ("num_iterations", 0),
+        ("activation", "tanh"),
+    ],
+)
+def test_settings_out_of_range_are_named(argument, value):
+    settings = {"num_classes": 2, "alpha": 0.4, argument: value}
+    with pytest.raises(ValueError, match=f"{argument} must .*{value}"):
+        PairwiseClassBalance(**settings)
