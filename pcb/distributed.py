@@ -1,6 +1,5 @@
 """Sums over training processes; without a process group each one is the identity."""
 
-import torch
 import torch.distributed as dist
 from torch import Tensor
 
@@ -18,6 +17,7 @@ def sum_over_processes(tensor: Tensor) -> Tensor:
         The sum, on every process; without a process group the tensor itself.
 
     Example:
+        >>> import torch
         >>> sum_over_processes(torch.tensor([1.0, 2.0]))
         tensor([1., 2.])
     """

@@ -90,7 +90,16 @@ class CrossEntropyPCBLoss(CrossEntropyLoss):
         self.register_load_state_dict_pre_hook(_from_official_names)
 
     def describe_training_set(self, class_names: Sequence[str], instance_count: Sequence[int]):
-        """Names for warnings, and which classes exist, as the training set tells them."""
+        """Names for warnings, and which classes exist, as the training set tells them.
+
+        Raises:
+            ValueError: the training set has another number of classes.
+        """
+        if len(class_names) != self.num_classes:
+            raise ValueError(
+                f"the training set has {len(class_names)} classes, the config {self.num_classes}: "
+                "set num_classes of bbox_head, its loss_cls and mask_head"
+            )
         self.balance.class_names = list(class_names)
         if self.requires_present_classes:
             self.balance.require_classes([c for c, n in enumerate(instance_count) if n > 0])

@@ -1,0 +1,86 @@
+"""Configs: strict overrides, paths, dumping."""
+
+from pathlib import Path
+
+import pytest
+from mmcv import Config
+from mmdet.models import build_detector
+
+from pcb.detection import load_config
+from pcb.detection.config import save_config
+from pcb.runs import repository_root
+
+CONFIGS = sorted((repository_root() / "configs" / "openmoji").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_config_builds_and_says_what_it_is(path):
+    cfg = load_config(path)
+    detector = build_detector(cfg.model)
+    balance = detector.roi_head.bbox_head.loss_cls.balance
+    assert balance.num_classes == detector.roi_head.mask_head.num_classes == cfg.num_classes
+    refined = type(detector.roi_head).__name__ == "IterativeRoIHead"
+    assert refined == (balance.alpha > 0) == ("_pcb" in path.stem)
+    assert path.read_text().startswith("# ")
+
+
+def test_paths_are_relative_to_the_repository_wherever_started(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = load_config("configs/openmoji/softmax.py")
+    assert cfg.data.val.ann_file == str(
+        repository_root() / "data/openmoji/mini/annotations/val.json"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("runner.max_epoch", "runner.max_epochs"),
+        ("modle.backbone.depth", "model"),
+        ("model.roi_head.bbox_head.loss_cls.start_epochs", "start_epoch"),
+        ("model.backbone.deep_stemm", "deep_stem"),
+        ("data.train.pipeline.2.flip_ration", "flip_ratio"),
+        ("optimizer.weight_decy", "weight_decay"),
+    ],
+)
+def test_unknown_override_names_the_nearest_valid_key(key, nearest):
+    with pytest.raises(ValueError, match=f"nearest valid key: .*{nearest}"):
+        load_config("configs/openmoji/softmax_pcb.py", {key: 1})
+
+
+@pytest.mark.parametrize(
+    "key", ["data.train.pipeline.99.x", "data.train.pipeline.x", "num_classes.x"]
+)
+def test_override_into_nothing_is_named(key):
+    with pytest.raises(ValueError, match=key):
+        load_config("configs/openmoji/softmax.py", {key: 1})
+
+
+def test_arguments_that_the_config_leaves_out_may_be_given():
+    options = {
+        "model.backbone.deep_stem": True,  # an argument of ResNet
+        "model.roi_head.bbox_head.reg_class_agnostic": True,  # of a base class of the box head
+        "model.roi_head.bbox_head.loss_cls.required_classes": "present",
+        "optimizer.amsgrad": True,  # of torch's AdamW
+        "data.train.pipeline.2.flip_ratio": 0.0,
+        "fp16": {"loss_scale": "dynamic"},
+    }
+    cfg = load_config("configs/openmoji/softmax_pcb.py", options)
+    assert cfg.model.backbone.deep_stem is True
+    assert cfg.data.train.pipeline[2].flip_ratio == 0.0
+    assert cfg.model.roi_head.bbox_head.loss_cls.alpha == 0.4
+
+
+def test_missing_config_names_those_there_are(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"configs/openmoji/softmax_pcb\.py"):
+        load_config("configs/openmoji/sotfmax.py")
+
+
+def test_saved_config_is_data_and_loads_to_the_same(tmp_path):
+    hostile = "it's \"quoted\" \\ '); import os; ('"
+    cfg = load_config("configs/openmoji/softmax_pcb.py", {"data.val.img_prefix": f"/x/{hostile}"})
+    save_config(cfg, tmp_path / "config.py")
+    again = load_config(tmp_path / "config.py")
+    assert again._cfg_dict == cfg._cfg_dict
+    text = Config.fromfile(str(tmp_path / "config.py"))
+    assert not Path(text.data.train.ann_file).is_absolute()  # the run folder can be moved

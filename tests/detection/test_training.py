@@ -1,0 +1,98 @@
+"""Training and inference end to end on a very small dataset."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from pcb.datasets.lvis import read_annotations, read_results
+from pcb.detection.checkpoint import read_checkpoint, save_checkpoint
+from pcb.detection.inference import predict
+from pcb.detection.training import train
+
+CONFIG = "tests/configs/tiny_pcb.py"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_options):
+    """Two epochs without interruption."""
+    work_dir = tmp_path_factory.mktemp("run") / "seed0"
+    return train(CONFIG, work_dir, cfg_options=tiny_options, device="cpu")
+
+
+def test_run_folder_is_complete(trained):
+    state = read_checkpoint(trained.checkpoint)
+    assert state["meta"] == {"epoch": 2, "iter": 6}
+    log = trained.read_log()
+    assert [record["iter"] for record in log] == [1, 2, 3, 4, 5, 6]
+    assert all(np.isfinite(record["loss"]) for record in log)
+    assert [record["pcb_strength"] for record in log] == [0.0] * 3 + [0.4] * 3  # start_epoch=2
+    environment = trained.read_environment()
+    assert environment["seed"] == 0 and environment["device"] == "cpu"
+    assert "CrossEntropyPCBLoss" in trained.config_file.read_text()
+    confusion = trained.read_confusion()
+    np.testing.assert_allclose(confusion["learned"].sum(1), 1, rtol=1e-5)
+    assert (confusion["update_count"] > 0).all()
+    prefix = "roi_head.bbox_head.loss_cls."
+    learned = state["state_dict"][prefix + "fg_confusion_matrix"]
+    np.testing.assert_array_equal(learned, confusion["learned"])
+
+
+def test_resumed_training_ends_the_same(trained, tmp_path, tiny_options):
+    one_epoch = {**tiny_options, "runner.max_epochs": 1}
+    train(CONFIG, tmp_path, cfg_options=one_epoch, device="cpu")
+    resumed = train(CONFIG, tmp_path, cfg_options=tiny_options, resume=True, device="cpu")
+    ours, theirs = (read_checkpoint(run.checkpoint) for run in (resumed, trained))
+    assert ours["meta"] == theirs["meta"]
+    for name, value in theirs["state_dict"].items():
+        assert torch.equal(ours["state_dict"][name], value), name
+    logs = [[(r["iter"], r["loss"]) for r in run.read_log()] for run in (resumed, trained)]
+    assert logs[0] == logs[1]
+
+
+def test_resuming_executes_nothing_in_the_checkpoint(trained, tmp_path, tiny_options):
+    state = read_checkpoint(trained.checkpoint)
+    state["meta"]["config"] = f"open({str(tmp_path / 'executed')!r}, 'w')"
+    state["meta"]["epoch"] = 2  # nothing left to train
+    save_checkpoint(tmp_path / "latest.pth", state)
+    train(CONFIG, tmp_path, cfg_options=tiny_options, resume=True, device="cpu")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_predictions_are_coco_results(trained, tiny_options):
+    files = predict(trained.config_file, trained.checkpoint, trained.path, device="cpu")
+    annotations = read_annotations(tiny_options["data.val.ann_file"])
+    boxes, masks = (read_results(files[iou_type], annotations) for iou_type in ("bbox", "segm"))
+    assert len(boxes) == len(masks) > 0
+    first = json.loads(files["segm"].read_text())[0]
+    assert set(first) == {"image_id", "category_id", "score", "segmentation"}
+    assert [box["score"] for box in boxes] == [mask["score"] for mask in masks]
+
+
+def test_missing_image_is_named_before_anything_is_written(tiny_openmoji, tmp_path, tiny_options):
+    images = tmp_path / "train"
+    shutil.copytree(tiny_openmoji / "train", images)
+    victim = sorted(images.iterdir())[0]
+    victim.unlink()
+    options = {**tiny_options, "data.train.img_prefix": str(images)}
+    with pytest.raises((ValueError, FileNotFoundError), match=victim.name):
+        train(CONFIG, tmp_path / "run", cfg_options=options, device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_checkpoint_of_another_class_count_is_refused(trained, tmp_path):
+    with pytest.raises(ValueError, match=r"of another shape .*instead of"):
+        predict("configs/openmoji/softmax_pcb.py", trained.checkpoint, tmp_path, device="cpu")
+    assert not (tmp_path / "predictions").exists()
+
+
+def test_unknown_device_is_named(tmp_path, tiny_options):
+    with pytest.raises(ValueError, match="'gpu'"):
+        train(CONFIG, tmp_path, cfg_options=tiny_options, device="gpu")
+
+
+def test_wrong_number_of_classes_is_named_before_training(tmp_path, tiny_options):
+    with pytest.raises(ValueError, match="training set has 8 classes, the config 40"):
+        train("configs/openmoji/softmax.py", tmp_path, cfg_options=tiny_options, device="cpu")
