@@ -1,0 +1,19 @@
+"""Datasets: LVIS-format annotations and results on disk, and OpenMoji-LT, made offline."""
+
+from pcb.datasets.lvis import (
+    AnnotationError,
+    Annotations,
+    ResultsError,
+    image_path,
+    read_annotations,
+    read_results,
+)
+
+__all__ = [
+    "AnnotationError",
+    "Annotations",
+    "ResultsError",
+    "image_path",
+    "read_annotations",
+    "read_results",
+]

@@ -1,0 +1,118 @@
+"""Detection results; format: https://cocodataset.org/#format-results."""
+
+import os
+from collections.abc import Sequence
+
+from pcb.datasets.lvis.annotations import Annotations
+from pcb.datasets.lvis.checks import (
+    box_problem,
+    id_problem,
+    is_number,
+    is_rle,
+    missing_keys,
+    quoted,
+    shortened,
+)
+from pcb.datasets.lvis.files import load_json
+
+_RESULT_KEYS = {"bbox": "bbox", "segm": "segmentation"}  # what each kind of evaluation reads
+
+
+class ResultsError(ValueError):
+    """Detection results are not usable; says which file, which value and what to do."""
+
+
+def read_results(
+    results: str | os.PathLike | list[dict],
+    annotations: Annotations,
+    iou_type: str | Sequence[str] | None = None,
+) -> list[dict]:
+    """Read and check detections in COCO results format.
+
+    Args:
+        results: A `.json` or `.json.gz` file, or its content: a list of
+            `{"image_id", "category_id", "score", "bbox" and/or "segmentation"}`, where `bbox` is
+            `[x, y, width, height]` in pixels and `segmentation` a compressed RLE. It may be empty.
+        annotations: The ground truth that the detections belong to.
+        iou_type: What will be evaluated: 'bbox', 'segm' or several. None accepts detections that
+            have either.
+
+    Returns:
+        The list of detections; the very list that was given, if it was one.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ResultsError: Not JSON, not a list, or a detection that does not fit the annotations.
+        ValueError: Unknown IoU type.
+
+    Example:
+        >>> image, cat = {"id": 7, "height": 50, "width": 50}, {"id": 3, "name": "cat"}
+        >>> annotations = Annotations("", [image], [], [cat])
+        >>> result = {"image_id": 7, "category_id": 3, "score": 0.9, "bbox": [0, 0, 10, 10]}
+        >>> len(read_results([result], annotations))
+        1
+        >>> read_results([result], annotations, "segm")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        pcb.datasets.lvis.results.ResultsError: results: result 0: no 'segmentation'; ...
+    """
+    required = _required_keys(iou_type)
+    if isinstance(results, (str, os.PathLike)):
+        source = os.fspath(results)
+        results = load_json(source, ResultsError)
+    else:
+        source = "results"
+    if not isinstance(results, list):
+        hint = "an annotation file" if isinstance(results, dict) else type(results).__name__
+        raise ResultsError(
+            f"{source}: results must be a list of detections, got {hint}; the ground truth comes"
+            " first, the results second"
+        )
+    image_of, label_of = annotations.image_of, annotations.label_of
+    has_bbox = bool(results) and isinstance(results[0], dict) and "bbox" in results[0]
+    for index, result in enumerate(results):
+        problem = _result_problem(result, image_of, label_of, required, has_bbox)
+        if problem:
+            raise ResultsError(f"{source}: result {index}: {problem}")
+    return results
+
+
+def _required_keys(iou_type: str | Sequence[str] | None) -> list[str]:
+    iou_types = (iou_type,) if isinstance(iou_type, str) else tuple(iou_type or ())
+    for name in iou_types:
+        if name not in _RESULT_KEYS:
+            raise ValueError(f"iou_type must be one of {', '.join(_RESULT_KEYS)}, got {name!r}")
+    return [_RESULT_KEYS[name] for name in iou_types]
+
+
+def _result_problem(
+    result, image_of: dict, label_of: dict, required: list[str], has_bbox: bool
+) -> str | None:
+    missing = missing_keys(result, ("image_id", "category_id", "score"))
+    if missing:
+        return f"no {quoted(missing)}; write it as in the COCO results format"
+    missing = missing_keys(result, required)
+    if missing:
+        return f"no {quoted(missing)}; write it, or evaluate only what the results hold"
+    problem = id_problem(result, image_of, label_of)
+    if problem:
+        return problem
+    score = result["score"]
+    if not is_number(score):
+        return f"score must be a finite number, got {score!r}; was the model's output NaN?"
+    if "bbox" not in result and "segmentation" not in result:
+        return "neither 'bbox' nor 'segmentation'; a detection needs one of them"
+    if ("bbox" in result) != has_bbox:
+        return "some results have a 'bbox' and some have none; write it for all or for none"
+    problem = box_problem(result["bbox"]) if has_bbox else None
+    if problem:
+        return problem
+    if "segmentation" in result:
+        image, segmentation = image_of[result["image_id"]], result["segmentation"]
+        if not (is_rle(segmentation, image) and isinstance(segmentation["counts"], (str, bytes))):
+            return (
+                "segmentation must be a compressed RLE {'size':"
+                f" {[image['height'], image['width']]}, 'counts': string}}, got"
+                f" {shortened(segmentation)}; encode it with pycocotools.mask"
+            )
+    return None

@@ -1,0 +1,261 @@
+"""Reading LVIS files: what good ones give, and what bad ones are told."""
+
+import copy
+import gzip
+import json
+import re
+
+import numpy as np
+import pytest
+
+from pcb.datasets import AnnotationError, ResultsError, read_annotations, read_results
+
+RLE = {"size": [40, 60], "counts": "PPYo1"}
+
+
+@pytest.fixture
+def dataset():
+    """Two images and three classes, whose ids neither start at 0 nor are sorted."""
+    image = {"height": 40, "width": 60, "neg_category_ids": [], "not_exhaustive_category_ids": []}
+    annotation = {"bbox": [1, 2, 10.5, 20], "area": 210.0, "segmentation": [[1, 2, 11, 2, 11, 22]]}
+    return {
+        "info": {"description": "made for a test"},
+        "licenses": [{"id": 1, "name": "CC BY-SA 4.0"}],
+        "images": [
+            {"id": 7, "file_name": "7.png", **copy.deepcopy(image)},
+            {"id": 3, "coco_url": "http://host/val2017/3.jpg", **copy.deepcopy(image)},
+        ],
+        "annotations": [
+            {"id": 1, "image_id": 7, "category_id": 9, **copy.deepcopy(annotation)},
+            {"id": 2, "image_id": 3, "category_id": 5, **annotation, "segmentation": dict(RLE)},
+        ],
+        "categories": [
+            {"id": 9, "name": "cat", "frequency": "f", "image_count": 300, "instance_count": 400},
+            {"id": 5, "name": "dog", "frequency": "r", "image_count": 3, "instance_count": 4},
+            {"id": 6, "name": "emu", "frequency": "c", "image_count": 30, "instance_count": 40},
+        ],
+    }
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Function that writes a dataset and returns the path of the file."""
+
+    def write(dataset):
+        path = tmp_path / "annotations.json"
+        path.write_text(json.dumps(dataset))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def annotations(dataset, write):
+    return read_annotations(write(dataset))
+
+
+def detection(**changes):
+    box = {"image_id": 7, "category_id": 9, "bbox": [1.0, 2.0, 3.0, 4.0], "score": 0.5}
+    return {**box, "segmentation": dict(RLE), **changes}
+
+
+def assert_refused(error_type, parts, function, *arguments, **options):
+    """The call raises an error that starts with the file's name and says all the parts."""
+    with pytest.raises(error_type) as caught:
+        function(*arguments, **options)
+    file_name, *rest = parts
+    message = str(caught.value)
+    assert re.match(rf"(.*/)?{re.escape(file_name)}: ", message), message
+    for part in rest:
+        assert part in message
+
+
+def test_labels_follow_the_ids(annotations):
+    assert annotations.category_ids == [5, 6, 9]
+    assert annotations.class_names == ["dog", "emu", "cat"]
+    assert annotations.label_of == {5: 0, 6: 1, 9: 2}
+    assert annotations.frequency == ["r", "c", "f"]
+    np.testing.assert_array_equal(annotations.image_count, [3, 30, 300])
+    np.testing.assert_array_equal(annotations.instance_count, [4, 40, 400])
+
+
+def test_content_is_kept_and_shared(annotations, dataset):
+    content = annotations.to_dict()
+    dataset["categories"].sort(key=lambda category: category["id"])
+    assert content == dataset
+    assert content["annotations"] is annotations.annotations
+    assert "images" not in repr(annotations)  # a million records in a traceback help nobody
+
+
+def test_gzip(dataset, annotations, tmp_path):
+    path = tmp_path / "annotations.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(dataset).encode()))
+    assert read_annotations(path).to_dict() == annotations.to_dict()
+    results = tmp_path / "results.json.gz"
+    results.write_bytes(gzip.compress(json.dumps([detection()]).encode()))
+    assert read_results(results, annotations) == [detection()]
+
+
+def test_file_is_absent(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.json: no such file; check the path"):
+        read_annotations(tmp_path / "nowhere.json")
+
+
+def test_truncated(dataset, tmp_path):
+    content = json.dumps(dataset).encode()
+    for name, damaged in {
+        "half.json": content[: len(content) // 2],
+        "half.json.gz": gzip.compress(content)[:-20],
+        "plain.json.gz": content,
+        "binary.json": b"\xff\xfe\x00\x81",
+    }.items():
+        (tmp_path / name).write_bytes(damaged)
+        parts = [name, "not valid JSON"]
+        assert_refused(AnnotationError, parts, read_annotations, tmp_path / name)
+
+
+def drop(key, part=None):
+    def change(dataset):
+        del (dataset if part is None else dataset[part][0])[key]
+
+    return change
+
+
+def set_value(part, key, value, index=0):
+    def change(dataset):
+        dataset[part][index][key] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (drop("images"), ["not an LVIS annotation file", "'images'"]),
+        (drop("categories"), ["not an LVIS annotation file", "'categories'"]),
+        (drop("frequency", "categories"), ["category 9", "'frequency'", "COCO file"]),
+        (drop("image_count", "categories"), ["category 9", "'image_count'"]),
+        (drop("neg_category_ids", "images"), ["image 7", "'neg_category_ids'"]),
+        (drop("file_name", "images"), ["image 7", "'file_name'", "'coco_url'"]),
+        (drop("segmentation", "annotations"), ["annotation 1", "'segmentation'"]),
+        (set_value("categories", "frequency", "often"), ["category 9", "'often'"]),
+        (set_value("categories", "instance_count", -1), ["instance_count", "-1"]),
+        (set_value("categories", "id", "9"), ["id must be an integer", "'9'"]),
+        (set_value("images", "width", 0), ["image 7", "0 x 40"]),
+        (set_value("images", "neg_category_ids", None), ["neg_category_ids", "None"]),
+        (set_value("images", "id", 3), ["image id 3 occurs 2 times"]),
+        (set_value("categories", "id", 5), ["category id 5 occurs 2 times"]),
+        (set_value("annotations", "id", 2), ["annotation id 2 occurs 2 times"]),
+        (set_value("annotations", "id", 0), ["positive integer", "0"]),
+        (set_value("annotations", "image_id", 8), ["annotation 1", "image_id 8", "2 images"]),
+        (set_value("annotations", "category_id", 4), ["category_id 4", "3 categories", "5 to 9"]),
+        (set_value("annotations", "bbox", [1, 2, 3]), ["annotation 1", "[1, 2, 3]"]),
+        (set_value("annotations", "bbox", [1, 2, -3, 4]), ["negative", "[1, 2, -3, 4]"]),
+        (set_value("annotations", "bbox", [1, 2, float("nan"), 4]), ["bbox", "nan"]),
+        (set_value("annotations", "bbox", None), ["bbox", "None"]),
+        (set_value("annotations", "area", "big"), ["area", "'big'"]),
+        (set_value("annotations", "segmentation", []), ["segmentation", "[]"]),
+        (set_value("annotations", "segmentation", [[1, 2, 3, 4]]), ["polygons"]),
+        (set_value("annotations", "segmentation", {**RLE, "size": [60, 40]}), ["[40, 60]"]),
+        (set_value("annotations", "iscrowd", 1), ["annotation 1", "iscrowd", "remove"]),
+        (set_value("annotations", "ignore", 1), ["annotation 1", "ignore", "remove"]),
+        (lambda dataset: dataset["annotations"].insert(0, 5), ["annotation 0", "'id'"]),
+        (lambda dataset: dataset.update(annotations=[]), ["'annotations' is empty"]),
+        (lambda dataset: dataset.update(images=[]), ["'images' is empty"]),
+        (lambda dataset: dataset.update(categories=[]), ["'categories' is empty"]),
+    ],
+)
+def test_bad_annotations(dataset, write, change, parts):
+    change(dataset)
+    parts = ["annotations.json", *parts]
+    assert_refused(AnnotationError, parts, read_annotations, write(dataset))
+
+
+def test_results_file_as_annotations(write):
+    parts = ["annotations.json", "results second"]
+    assert_refused(AnnotationError, parts, read_annotations, write([detection()]))
+
+
+def test_images_must_exist(dataset, write, tmp_path):
+    folder = tmp_path / "images"
+    (folder / "val2017").mkdir(parents=True)
+    (folder / "7.png").touch()
+    (folder / "val2017" / "3.jpg").touch()
+    (folder / "unused.png").touch()
+    assert len(read_annotations(write(dataset), image_dir=folder).images) == 2
+
+    dataset["images"] += [
+        {**dataset["images"][0], "id": 100 + i, "file_name": f"none_{i}.png"} for i in range(5)
+    ]
+    (folder / "7.png").unlink()
+    for image_dir, message in {
+        folder: f"6 of 7 images are missing in {folder}: 7.png, none_0.png, none_1.png, ...;",
+        tmp_path / "elsewhere": "7 of 7 images are missing",
+    }.items():
+        parts = ["annotations.json", message]
+        assert_refused(
+            AnnotationError, parts, read_annotations, write(dataset), image_dir=image_dir
+        )
+
+
+def test_results_are_returned_as_they_are(annotations):
+    results = [detection(), detection(score=np.float32(0.25), image_id=np.int64(3))]
+    before = copy.deepcopy(results)
+    assert read_results(results, annotations, ("bbox", "segm")) is results
+    assert results == before
+    assert read_results([], annotations) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"image_id": 99}, ["image_id 99", "2 images"]),
+        ({"image_id": 7.0}, ["image_id 7.0"]),
+        ({"image_id": [7]}, ["image_id [7]"]),
+        ({"category_id": 0}, ["category_id 0", "3 categories", "label"]),
+        ({"score": float("nan")}, ["score", "nan"]),
+        ({"score": float("inf")}, ["score", "inf"]),
+        ({"score": None}, ["score", "None"]),
+        ({"bbox": [1, 2, float("inf"), 4]}, ["bbox", "inf"]),
+        ({"bbox": [1, 2, -3, 4]}, ["bbox", "-3"]),
+        ({"segmentation": [[1, 2, 11, 2, 11, 22]]}, ["compressed RLE", "pycocotools.mask"]),
+        ({"segmentation": {"size": [40, 60], "counts": [2400]}}, ["compressed RLE"]),
+        ({"segmentation": {**RLE, "size": [60, 40]}}, ["[40, 60]"]),
+    ],
+)
+def test_bad_results(annotations, tmp_path, changes, parts):
+    results = [detection(), detection(**changes)]
+    parts = ["results", "result 1: ", *parts]
+    assert_refused(ResultsError, parts, read_results, results, annotations)
+
+
+def test_results_lack_what_is_evaluated(annotations):
+    for key, iou_type in {"bbox": "bbox", "segmentation": "segm"}.items():
+        results = [detection()]
+        del results[0][key]
+        assert read_results(results, annotations) == results
+        parts = ["results", "result 0: ", f"no '{key}'"]
+        assert_refused(ResultsError, parts, read_results, results, annotations, iou_type)
+        assert_refused(ResultsError, parts, read_results, results, annotations, ("bbox", "segm"))
+    with pytest.raises(ValueError, match="iou_type must be one of bbox, segm, got 'box'"):
+        read_results([], annotations, "box")
+
+
+def test_results_hold_too_little(annotations):
+    bare = {"image_id": 7, "category_id": 9, "score": 0.5}
+    parts = ["results", "neither 'bbox' nor 'segmentation'"]
+    assert_refused(ResultsError, parts, read_results, [bare], annotations)
+    mixed = [detection(), {**bare, "segmentation": dict(RLE)}]
+    parts = ["results", "result 1: ", "for all or for none"]
+    assert_refused(ResultsError, parts, read_results, mixed, annotations, "segm")
+
+
+def test_results_are_no_list_of_detections(annotations, dataset, write, tmp_path):
+    parts = ["annotations.json", "got an annotation file"]
+    assert_refused(ResultsError, parts, read_results, write(dataset), annotations)
+    assert_refused(ResultsError, ["results", "NoneType"], read_results, None, annotations)
+    assert_refused(ResultsError, ["results", "'image_id'"], read_results, [3], annotations)
+    truncated = tmp_path / "half.json"
+    truncated.write_text('[{"image_id": 7')
+    parts = ["half.json", "not valid JSON"]
+    assert_refused(ResultsError, parts, read_results, truncated, annotations)
