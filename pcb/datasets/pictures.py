@@ -1,0 +1,118 @@
+"""Images with their instances as arrays, ready to be drawn."""
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as run_length
+
+from pcb.datasets.lvis import Annotations, image_path
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image and n instances in it.
+
+    Attributes:
+        image: (H, W, 3) uint8.
+        boxes: (n, 4) float, x, y, width and height in pixels.
+        masks: (n, H, W) bool.
+        labels: (n,) int.
+        scores: (n,) float, nan for ground truth.
+    """
+
+    image: np.ndarray
+    boxes: np.ndarray
+    masks: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+
+
+def by_image(records: Sequence[dict]) -> dict[int, list[dict]]:
+    """Annotations or results of each image id; an id without any gives an empty list.
+
+    >>> found = by_image([{"image_id": 3, "id": 1}, {"image_id": 3, "id": 2}])
+    >>> len(found[3]), found[4]
+    (2, [])
+    """
+    groups: dict[int, list[dict]] = defaultdict(list)
+    for record in records:
+        groups[record["image_id"]].append(record)
+    return groups
+
+
+def load_picture(
+    annotations: Annotations,
+    image: dict,
+    image_dir: str | os.PathLike,
+    records: Sequence[dict],
+) -> Picture:
+    """Read an image and decode the instances that are given for it.
+
+    Args:
+        annotations: the dataset, which gives categories their labels.
+        image: one of ``annotations.images``.
+        image_dir: folder of the images.
+        records: annotations or results with a segmentation, of this image.
+
+    Raises:
+        FileNotFoundError: the image is not there.
+    """
+    path = Path(image_dir) / image_path(image)
+    if not path.is_file():
+        raise FileNotFoundError(f"image {image['id']} of {annotations.path} is not at {path}")
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    height, width = image["height"], image["width"]
+    masks = [decode_mask(record["segmentation"], height, width) for record in records]
+    boxes = [
+        record.get("bbox") or _box_of(mask) for record, mask in zip(records, masks, strict=True)
+    ]
+    return Picture(
+        image=pixels,
+        boxes=np.array(boxes, dtype=float).reshape(-1, 4),
+        masks=np.array(masks, dtype=bool).reshape(-1, height, width),
+        labels=np.array([annotations.label_of[r["category_id"]] for r in records], dtype=int),
+        scores=np.array([record.get("score", np.nan) for record in records], dtype=float),
+    )
+
+
+def decode_mask(segmentation: dict | list, height: int, width: int) -> np.ndarray:
+    """A segmentation as a mask (height, width) of bool.
+
+    Args:
+        segmentation: polygons ``[[x1, y1, x2, y2, ...], ...]``, or a run-length encoding
+            ``{"size": [height, width], "counts": ...}``, compressed or not.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+
+    >>> decode_mask([[0, 0, 2, 0, 2, 2, 0, 2]], 2, 3).astype(int)
+    array([[1, 1, 0],
+           [1, 1, 0]])
+    """
+    if isinstance(segmentation, dict) and not isinstance(segmentation["counts"], list):
+        return run_length.decode(segmentation).astype(bool)
+    encoded = run_length.frPyObjects(segmentation, height, width)
+    return run_length.decode(
+        run_length.merge(encoded) if isinstance(encoded, list) else encoded
+    ).astype(bool)
+
+
+def _box_of(mask: np.ndarray) -> list[float]:
+    """Box around a mask; all zeros for an empty one."""
+    return run_length.toBbox(run_length.encode(np.asfortranarray(mask.astype(np.uint8)))).tolist()
+
+
+def read_icons(folder: str | os.PathLike, category_ids: Sequence[int]) -> list[np.ndarray] | None:
+    """The icon of each class, (h, w, 4) uint8 in label order, from ``<category id, 4 digits>.png``.
+
+    Returns:
+        None where there are none, as for photographs.
+    """
+    files = [Path(folder) / f"{category_id:04d}.png" for category_id in category_ids]
+    if not all(file.is_file() for file in files):
+        return None
+    return [np.asarray(Image.open(file).convert("RGBA")) for file in files]

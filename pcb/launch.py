@@ -1,0 +1,208 @@
+"""Training as a process of its own, started and followed from a notebook.
+
+The process belongs to a session of its own: closing the browser, restarting the kernel or
+interrupting the cell ends no training, and running the cell again goes on following it. It holds
+a lock in its run folder for as long as it lives, so that nobody starts a second one beside it.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pcb.runs import RunFolder, repository_path, repository_root
+
+LAST_LINES = 20  # of the output, shown when training fails
+
+# Processes started here. Kept because a Popen that is thrown away complains that its process lives.
+_children: list[subprocess.Popen] = []
+
+
+def start_training(
+    config: str | os.PathLike,
+    work_dir: str | os.PathLike = "",
+    seed: int = 0,
+    cfg_options: Mapping[str, Any] | None = None,
+    replace: bool = False,
+) -> RunFolder:
+    """Start ``pcb train`` in a process of its own, unless it is running or done.
+
+    A training that was interrupted goes on after its last checkpoint. The output goes to the run
+    folder's ``train.out``.
+
+    Args:
+        config: config file, relative to the repository.
+        work_dir: the run folder, relative to the repository; empty for the default one.
+        seed: every random source follows from it.
+        cfg_options: overrides of the config by dotted key.
+        replace: train anew where the folder holds a training with other settings.
+
+    Returns:
+        The run folder; :func:`follow` it.
+
+    Raises:
+        FileNotFoundError: no such config.
+        ValueError: an override is unknown; or the folder holds a training with other settings,
+            and is not to be replaced.
+    """
+    from pcb.detection import default_work_dir, load_config
+
+    cfg = load_config(repository_path(config), cfg_options)
+    run = RunFolder(repository_path(work_dir) if work_dir else default_work_dir(config, seed))
+    if is_running(run):
+        return run
+    differing = _differing_settings(run, cfg, seed) if run.checkpoint.is_file() else []
+    if differing and not replace:
+        raise ValueError(
+            f"{run.path} holds a training with other settings ({', '.join(differing)}): choose "
+            "another work_dir, or replace it"
+        )
+    if not differing and is_finished(run):
+        return run
+    run.create()
+    command = [sys.executable, "-m", "pcb", "train", str(repository_path(config))]
+    command += ["--work-dir", str(run.path), "--seed", str(seed)]
+    if not differing:
+        command += ["--resume"]
+    if cfg_options:
+        command += ["--cfg-options", json.dumps(dict(cfg_options))]
+    with _lock(run, fcntl.LOCK_EX) as lock:
+        if lock is None:
+            return run  # started by somebody else a moment ago
+        with open(_output(run), "wb") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=repository_root(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=[lock],  # the process is then the last to hold the lock, until it ends
+            )
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{process.pid}\n".encode(), 0)
+        _children.append(process)
+    return run
+
+
+def follow(run: RunFolder, every: float = 10.0) -> None:
+    """Print what a training writes until it ends, a progress line every so many seconds.
+
+    Args:
+        run: from :func:`start_training`.
+        every: least seconds between two progress lines; other lines are all printed.
+
+    Raises:
+        RuntimeError: training ended before its last epoch; has the last lines of its output.
+    """
+    if not is_running(run) and is_finished(run):
+        print(f"{run.path} is trained: nothing to do.")
+        return
+    shown = -float("inf")
+    for line in _lines(run):
+        if line.startswith("epoch "):
+            if time.monotonic() - shown < every:
+                continue
+            shown = time.monotonic()
+        print(line, flush=True)
+    if not is_finished(run):
+        last = _output(run).read_text(errors="replace").splitlines()[-LAST_LINES:]
+        raise RuntimeError(
+            f"training in {run.path} ended before its last epoch. The end of its output, "
+            f"{_output(run).name}:\n" + "\n".join(last)
+        )
+
+
+def stop_training(run: RunFolder) -> bool:
+    """End the training of a run folder; it can be resumed. False if none is running."""
+    if not is_running(run):
+        return False
+    group = int(_lock_file(run).read_text().split()[0])  # its data loaders belong to it
+    os.killpg(group, signal.SIGTERM)
+    return True
+
+
+def is_running(run: RunFolder) -> bool:
+    """Whether a training that was started here is alive, by whomever it was started."""
+    if not _lock_file(run).is_file():
+        return False
+    # A shared lock: two that only ask do not take each other for a training.
+    with _lock(run, fcntl.LOCK_SH) as lock:
+        return lock is None
+
+
+def is_finished(run: RunFolder) -> bool:
+    """Whether the run's checkpoint is that of its last epoch."""
+    if not (run.checkpoint.is_file() and run.config_file.is_file()):
+        return False
+    from pcb.detection import load_config
+    from pcb.detection.checkpoint import read_checkpoint
+
+    epochs = load_config(run.config_file).runner.max_epochs
+    return read_checkpoint(run.checkpoint).get("meta", {}).get("epoch", 0) >= epochs
+
+
+def _differing_settings(run: RunFolder, cfg: Any, seed: int) -> list[str]:
+    """Top-level keys in which the run's config differs from ``cfg``, and the seed if that does."""
+    from pcb.detection import load_config
+
+    before = load_config(run.config_file)
+    differing = [
+        key
+        for key in sorted({*before.keys(), *cfg.keys()})
+        if _plain(before.get(key)) != _plain(cfg.get(key))
+    ]
+    if run.read_environment().get("seed") != seed:
+        differing.append("seed")
+    return differing
+
+
+def _plain(value: Any) -> Any:
+    """A config value as JSON sees it: tuples and lists are one."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _output(run: RunFolder) -> Path:
+    return run.path / "train.out"
+
+
+def _lock_file(run: RunFolder) -> Path:
+    return run.path / "train.lock"
+
+
+@contextmanager
+def _lock(run: RunFolder, kind: int) -> Iterator[int | None]:
+    """A descriptor that holds the run folder's lock, or None while a training holds it."""
+    descriptor = os.open(_lock_file(run), os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            held = descriptor
+        except BlockingIOError:
+            held = None
+        yield held
+    finally:
+        os.close(descriptor)
+
+
+def _lines(run: RunFolder, pause: float = 0.5) -> Iterator[str]:
+    """Whole lines of the output, as they come, until the process has ended."""
+    with open(_output(run), errors="replace") as file:
+        pending = ""
+        while True:
+            ended = not is_running(run)  # asked before reading, so that nothing is missed
+            pending += file.read()
+            *whole, pending = pending.split("\n")
+            yield from whole
+            if ended:
+                if pending:
+                    yield pending
+                return
+            time.sleep(pause)

@@ -1,0 +1,46 @@
+"""Figures: arrays in, (figure, axes) out; nothing here knows of models or run folders.
+
+Rare, common and frequent classes have the same three colours in every figure, undefined values
+are written n/a, and each figure can be saved as it is with :func:`save`.
+"""
+
+from pcb.plots.classes import ap_by_class, ap_by_image_count, gain_by_role
+from pcb.plots.confusion import (
+    confused_pairs,
+    first_update_weights,
+    group_confusion,
+    group_shares,
+    largest_confusions,
+    row_shares,
+)
+from pcb.plots.dataset import class_tail, icon_pairs, image_grid
+from pcb.plots.heatmap import confusion_heatmap
+from pcb.plots.precision import ap_by_group, ap_difference
+from pcb.plots.soft_labels import soft_label_bars, soft_label_strength
+from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, save
+from pcb.plots.training import loss_curves, strength_curve
+
+__all__ = [
+    "GROUP_COLORS",
+    "GROUP_NAMES",
+    "ap_by_class",
+    "ap_by_group",
+    "ap_by_image_count",
+    "ap_difference",
+    "class_tail",
+    "confused_pairs",
+    "confusion_heatmap",
+    "first_update_weights",
+    "gain_by_role",
+    "group_confusion",
+    "group_shares",
+    "icon_pairs",
+    "image_grid",
+    "largest_confusions",
+    "loss_curves",
+    "row_shares",
+    "save",
+    "soft_label_bars",
+    "soft_label_strength",
+    "strength_curve",
+]

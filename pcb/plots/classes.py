@@ -1,0 +1,207 @@
+"""Average precision class by class: against training images, run by run, by role."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from pcb.plots.style import (
+    GROUP_COLORS,
+    GROUP_MARKERS,
+    GROUP_NAMES,
+    GROUPS,
+    INK,
+    MUTED,
+    by_frequency,
+    check_groups,
+    group_handles,
+    legend_mark,
+    name_mark,
+    short,
+    styled,
+    tint,
+)
+
+
+@styled
+def ap_by_image_count(
+    ap: Sequence[float],
+    image_count: Sequence[int],
+    frequency: Sequence[str],
+    names: Sequence[str] | None = None,
+    title: str = "AP of each class against its training images",
+):
+    """A point per class: its AP against its training images, and the mean of each group.
+
+    Args:
+        ap: (C,) AP of each class as a fraction; nan where undefined, which is left out.
+        image_count: (C,) training images per class.
+        frequency: (C,) 'r', 'c' or 'f' per class.
+        names: (C,) class names; the best and the worst of each group are named.
+        title: the figure's title.
+
+    Returns:
+        (figure, axes).
+
+    >>> figure, axes = ap_by_image_count([0.5, 0.2, np.nan], [300, 40, 2], ["f", "c", "r"])
+    >>> axes.get_xscale()
+    'log'
+    >>> plt.close(figure)
+    """
+    groups = np.array(check_groups(frequency))
+    points = 100 * np.asarray(ap, dtype=float)
+    # A class without training images stays visible on the log axis.
+    counts = np.maximum(np.asarray(image_count, dtype=float), 0.5)
+    figure, axes = plt.subplots(figsize=(9.5, 5))
+    handles = []
+    for group in reversed(GROUPS):
+        chosen = np.flatnonzero((groups == group) & np.isfinite(points))
+        if not len(chosen):
+            continue
+        x, y = counts[chosen], points[chosen]
+        look = {"marker": GROUP_MARKERS[group], "color": GROUP_COLORS[group]}
+        dense = {"s": 14, "alpha": 0.55} if len(points) > 200 else {"s": 48, "alpha": 0.85}
+        axes.scatter(x, y, linewidths=0, **look, **dense)
+        axes.hlines(y.mean(), x.min() / 1.06, x.max() * 1.06, color=GROUP_COLORS[group], lw=1.6)
+        handles.append(legend_mark(f"{GROUP_NAMES[group]}, mean {y.mean():.1f}", **look))
+        if names is not None:
+            best, worst = chosen[y.argmax()], chosen[y.argmin()]
+            name_mark(axes, names[best], (counts[best], points[best]), (6, 0), va="center")
+            if worst != best:
+                below = {"ha": "center", "va": "top"}
+                name_mark(axes, names[worst], (counts[worst], points[worst]), (0, -6), **below)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    left, right = axes.get_xlim()
+    axes.set_xlim(left / 1.1, right * 1.4)
+    axes.set_ylim(bottom=-0.08 * max(axes.get_ylim()[1], 1))  # room for names below zero
+    axes.set_xlabel("training images of the class (log scale)")
+    axes.set_ylabel("AP (%)")
+    axes.grid()
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    if undefined := int(np.isnan(points).sum()):
+        text = f"AP n/a: {undefined} of {len(points)} classes"
+        axes.text(1.02, 0.02, text, transform=axes.transAxes, color=MUTED, fontsize=9.5)
+    axes.set_title(title)
+    return figure, axes
+
+
+@styled
+def ap_by_class(
+    ap: Mapping[str, Sequence[float]],
+    image_count: Sequence[int],
+    frequency: Sequence[str],
+    names: Sequence[str],
+    title: str = "AP of each class, most frequent first",
+):
+    """A dot per class and run, joined by a line: who gains and who loses, class by class.
+
+    Args:
+        ap: per run (C,) AP of each class as a fraction, nan where undefined (drawn as no dot).
+            The last run has full dots, the others rings.
+        image_count: (C,) training images per class, which orders them.
+        frequency: (C,) 'r', 'c' or 'f' per class.
+        names: (C,) class names.
+        title: the figure's title.
+
+    Returns:
+        (figure, axes).
+
+    >>> figure, axes = ap_by_class({"plain": [0.5, 0.1]}, [300, 4], ["f", "r"], ["cat", "yak"])
+    >>> [text.get_text() for text in axes.get_xticklabels()]
+    ['cat', 'yak']
+    >>> plt.close(figure)
+    """
+    groups = check_groups(frequency)
+    order = by_frequency(image_count)
+    colors = [GROUP_COLORS[groups[label]] for label in order]
+    points = np.array([100 * np.asarray(own, dtype=float)[order] for own in ap.values()])
+    figure, axes = plt.subplots(figsize=(max(8.0, 0.27 * len(order)), 4.6))
+    position = np.arange(len(order))
+    # fmin and fmax leave out nan, and stay quiet where every run is nan.
+    axes.vlines(position, np.fmin.reduce(points), np.fmax.reduce(points), colors=colors, lw=2.2)
+    handles = group_handles(groups, marker=False)
+    for number, (run, values) in enumerate(zip(ap, points, strict=True), start=1):
+        full = 1.0 if number == len(ap) else 0.0
+        faces = [tint(color, full) for color in colors]
+        axes.scatter(
+            position, values, s=44, color=faces, edgecolors=colors, linewidths=1.4, zorder=3
+        )
+        if len(ap) > 1:
+            handles.append(legend_mark(run, "o", mfc=tint("#555555", full), mec="#555555"))
+    axes.set_xticks(position, [short(names[label]) for label in order], rotation=90, fontsize=9.5)
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlim(-0.7, len(order) - 0.3)
+    axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+    axes.set_ylabel("AP (%)")
+    axes.grid(axis="y")
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes.set_title(title)
+    return figure, axes
+
+
+@styled
+def gain_by_role(
+    gain: Sequence[float],
+    role: Sequence[str],
+    frequency: Sequence[str],
+    names: Sequence[str] | None = None,
+    order: Sequence[str] | None = None,
+    title: str = "Gain in AP by the class's role",
+):
+    """A point per class: its gain in AP, in a row per role, with each role's mean.
+
+    Args:
+        gain: (C,) difference in AP of each class as a fraction; nan where undefined.
+        role: (C,) role of each class, such as "tail of a head-tail pair" or "singleton".
+        frequency: (C,) 'r', 'c' or 'f' per class.
+        names: (C,) class names; a role's largest gain and loss are named where they stand out.
+        order: roles from top to bottom; by default as they first occur.
+        title: the figure's title.
+
+    Returns:
+        (figure, axes).
+
+    >>> figure, axes = gain_by_role([0.02, -0.01], ["tail", "single"], ["r", "f"])
+    >>> [text.get_text() for text in axes.get_yticklabels()]
+    ['tail (1)', 'single (1)']
+    >>> plt.close(figure)
+    """
+    groups = np.array(check_groups(frequency))
+    points = 100 * np.asarray(gain, dtype=float)
+    roles = [name for name in order or dict.fromkeys(role) if name in role]
+    stands_out = 0.25 * np.nanmax(np.abs([*points, 0.0]))
+    figure, axes = plt.subplots(figsize=(9.5, 1.9 + 0.85 * len(roles)))
+    axes.axvline(0, color=INK, lw=1)
+    for row, name in enumerate(roles):
+        chosen = np.flatnonzero((np.array(role) == name) & np.isfinite(points))
+        if not len(chosen):
+            axes.text(0, row, "  n/a", va="center", color=MUTED)
+            continue
+        x = points[chosen]
+        # Fixed offsets instead of random ones: the same data give the same figure.
+        y = row + 0.22 * (np.arange(len(chosen)) % 3 - 1)
+        for group in GROUPS:
+            own = groups[chosen] == group
+            look = {"marker": GROUP_MARKERS[group], "color": GROUP_COLORS[group]}
+            axes.scatter(x[own], y[own], s=42, alpha=0.85, linewidths=0, **look)
+        axes.vlines(x.mean(), row - 0.38, row + 0.38, color=INK, lw=2.2)
+        mean = {"xycoords": ("axes fraction", "data"), "va": "center", "fontweight": "bold"}
+        axes.annotate(f"mean {x.mean():+.1f}", (1.01, row), **mean)
+        for extreme in {int(x.argmin()), int(x.argmax())}:
+            if names is not None and abs(x[extreme]) > stands_out:
+                # Written towards zero, so that long names stay inside the axes.
+                loss = x[extreme] < 0
+                look = {"ha": "left" if loss else "right"}
+                xy = (x[extreme], y[extreme])
+                name_mark(axes, names[chosen[extreme]], xy, (-4 if loss else 4, 6), **look)
+    labels = [f"{name} ({list(role).count(name)})" for name in roles]
+    axes.set_yticks(range(len(roles)), labels)
+    axes.set_ylim(len(roles) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    axes.set_xlabel("gain in AP (points)")
+    handles = group_handles(groups)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    axes.set_title(title)
+    return figure, axes

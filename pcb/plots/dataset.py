@@ -1,0 +1,242 @@
+"""What is in the data: the tail, pictures with their instances, icons of look-alikes."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.patches import Rectangle
+
+from pcb.plots.style import (
+    FAINT,
+    GROUP_COLORS,
+    GROUP_NAMES,
+    INK,
+    MOST_NAMES,
+    MUTED,
+    PALETTE,
+    by_frequency,
+    check_groups,
+    group_handles,
+    short,
+    styled,
+)
+
+
+@styled
+def class_tail(
+    image_count: Sequence[int],
+    frequency: Sequence[str],
+    names: Sequence[str] | None = None,
+    title: str = "Training images per class",
+):
+    """Bars of training images per class, most frequent first, on a log scale.
+
+    Args:
+        image_count: (C,) training images that contain each class.
+        frequency: (C,) 'r', 'c' or 'f' per class.
+        names: (C,) class names, written under the bars of up to 60 classes.
+        title: the figure's title.
+
+    Returns:
+        (figure, axes).
+
+    >>> figure, axes = class_tail([500, 40, 3], ["f", "c", "r"], ["cat", "fox", "yak"])
+    >>> [text.get_text() for text in axes.get_xticklabels()]
+    ['cat', 'fox', 'yak']
+    >>> plt.close(figure)
+    """
+    counts = np.asarray(image_count, dtype=float)
+    groups = check_groups(frequency)
+    order = by_frequency(counts)
+    named = names is not None and len(counts) <= MOST_NAMES
+    figure, axes = plt.subplots(figsize=(max(8.0, 0.27 * len(counts)) if named else 10, 4.4))
+    position = np.arange(len(counts))
+    axes.bar(
+        position,
+        counts[order],
+        width=0.82 if named else 1.0,
+        color=[GROUP_COLORS[groups[label]] for label in order],
+    )
+    axes.set_yscale("log")
+    axes.set_ylim(0.7, max(counts.max() * 1.6, 10))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.grid(axis="y")
+    axes.set_xlim(-0.7, len(counts) - 0.3)
+    axes.set_ylabel("training images")
+    if named:
+        axes.set_xticks(
+            position, [short(names[label]) for label in order], rotation=90, fontsize=9.5
+        )
+        axes.tick_params(axis="x", length=0)
+    else:
+        axes.set_xlabel("classes, most frequent first")
+    axes.legend(handles=group_handles(groups, marker=False), loc="upper right")
+    axes.set_title(title)
+    return figure, axes
+
+
+@styled
+def image_grid(
+    images: Sequence[np.ndarray],
+    titles: Sequence[str] | None = None,
+    masks: Sequence[np.ndarray] | None = None,
+    boxes: Sequence[np.ndarray] | None = None,
+    captions: Sequence[Sequence[str]] | None = None,
+    colors: Sequence[Sequence[str]] | None = None,
+    columns: int = 4,
+    size: float = 2.9,
+):
+    """Pictures in a grid, with the masks, boxes and captions of their instances drawn over them.
+
+    Args:
+        images: pictures (H, W, 3), uint8 or floats in [0, 1].
+        titles: one per picture.
+        masks: per picture (n, H, W), true where instance is; filled lightly and outlined.
+        boxes: per picture (n, 4) as x, y, width, height in pixels.
+        captions: per picture n texts, written at each instance's upper left corner.
+        colors: per picture n colours; by default each instance has its own.
+        columns: pictures in a row.
+        size: width of a picture in inches.
+
+    Returns:
+        (figure, axes), axes an array (rows, columns).
+
+    >>> figure, axes = image_grid([np.zeros((8, 8, 3))], boxes=[[[1, 1, 4, 4]]], captions=[["cat"]])
+    >>> axes.shape
+    (1, 1)
+    >>> plt.close(figure)
+    """
+    if not len(images):
+        raise ValueError("images is empty: pass at least one picture")
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(size * columns, (size + 0.3) * rows), squeeze=False
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    for index, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
+        ax.imshow(image)
+        if titles is not None:
+            ax.set_title(titles[index], fontsize=10.5, fontweight="normal", pad=4)
+        own_masks = [] if masks is None else masks[index]
+        own_boxes = [] if boxes is None else boxes[index]
+        for number in range(max(len(own_masks), len(own_boxes))):
+            color = PALETTE[number % len(PALETTE)] if colors is None else colors[index][number]
+            if len(own_masks):
+                _draw_mask(ax, np.asarray(own_masks[number], dtype=bool), color)
+            if len(own_boxes):
+                x, y, width, height = own_boxes[number]
+                ax.add_patch(
+                    Rectangle((x - 0.5, y - 0.5), width, height, fill=False, ec=color, lw=1.3)
+                )
+            if captions is not None:
+                corner = _corner(own_boxes, own_masks, number)
+                _draw_caption(ax, captions[index][number], corner, color)
+    return figure, axes
+
+
+def _draw_mask(ax, mask: np.ndarray, color: str) -> None:
+    """Fill a mask (H, W) lightly and outline it; an empty mask draws nothing."""
+    if not mask.any():
+        return
+    layer = np.zeros((*mask.shape, 4))
+    layer[..., :3] = plt.matplotlib.colors.to_rgb(color)
+    layer[..., 3] = 0.15 * mask
+    ax.imshow(layer, interpolation="nearest")
+    if min(mask.shape) > 1:
+        ax.contour(mask, levels=[0.5], colors=[color], linewidths=1.3)
+
+
+def _draw_caption(ax, text: str, corner: tuple[float, float], color: str) -> None:
+    """Write ``text`` in white on ``color`` just inside the upper left ``corner`` (x, y)."""
+    ax.text(
+        *corner,
+        text,
+        fontsize=8,
+        color="white",
+        va="top",
+        clip_on=True,
+        bbox={"boxstyle": "square,pad=0.15", "facecolor": color, "edgecolor": "none", "alpha": 0.9},
+    )
+
+
+def _corner(boxes, masks, number: int) -> tuple[float, float]:
+    """Upper left corner (x, y) of an instance, from its box, or from its mask without boxes."""
+    if len(boxes):
+        return float(boxes[number][0]), float(boxes[number][1])
+    ys, xs = np.nonzero(masks[number])
+    return (float(xs.min()), float(ys.min())) if len(xs) else (0.0, 0.0)
+
+
+@styled
+def icon_pairs(
+    pairs: Sequence[Sequence[int]],
+    icons: Sequence[np.ndarray],
+    names: Sequence[str],
+    frequency: Sequence[str],
+    image_count: Sequence[int],
+    titles: Sequence[str] | None = None,
+    columns: int = 4,
+):
+    """Icons of look-alike classes side by side, with their names and training images.
+
+    Args:
+        pairs: labels that belong together, usually two; one for a class without a look-alike.
+        icons: (C,) pictures (h, w, 3 or 4), by label.
+        names: (C,) class names.
+        frequency: (C,) 'r', 'c' or 'f' per class.
+        image_count: (C,) training images per class.
+        titles: one per pair, such as "head-tail".
+        columns: pairs in a row.
+
+    Returns:
+        (figure, axes), axes an array (rows, columns), one per pair.
+
+    >>> icon = np.zeros((8, 8, 3))
+    >>> figure, axes = icon_pairs([(0, 1)], [icon, icon], ["cat", "fox"], ["f", "r"], [300, 4])
+    >>> axes.shape
+    (1, 1)
+    >>> plt.close(figure)
+    """
+    if not len(pairs):
+        raise ValueError("pairs is empty: pass at least one pair of labels")
+    groups = check_groups(frequency)
+    columns = min(columns, len(pairs))
+    rows = -(-len(pairs) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(3.3 * columns, 2.3 * rows), squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for index, (ax, pair) in enumerate(zip(axes.flat, pairs, strict=False)):
+        ax.set_xlim(0, max(2, len(pair)))
+        ax.set_ylim(-0.75, 1)
+        ax.set_aspect("equal")
+        if titles is not None:
+            ax.set_title(titles[index], fontsize=10.5, color=MUTED, fontweight="normal", pad=2)
+        for place, label in enumerate(pair):
+            ax.add_patch(
+                Rectangle((place + 0.04, 0.04), 0.92, 0.92, facecolor="#F7F7F7", edgecolor=FAINT)
+            )
+            ax.imshow(icons[label], extent=(place + 0.1, place + 0.9, 0.1, 0.9), zorder=2)
+            ax.text(
+                place + 0.5,
+                -0.05,
+                short(names[label], 17),
+                ha="center",
+                va="top",
+                fontsize=9.5,
+                color=INK,
+            )
+            ax.text(
+                place + 0.5,
+                -0.25,
+                f"{GROUP_NAMES[groups[label]]}, {int(image_count[label])}",
+                ha="center",
+                va="top",
+                fontsize=9.5,
+                fontweight="bold",
+                color=GROUP_COLORS[groups[label]],
+            )
+        ax.set_xlim(0, max(2, len(pair)))  # imshow moves the limits to its picture
+        ax.set_ylim(-0.62, 1)
+    return figure, axes

@@ -1,0 +1,177 @@
+"""What a soft label says: who receives probability, and how the strength mixes it in."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from pcb.plots.style import (
+    GROUP_COLORS,
+    GROUP_NAMES,
+    GROUPS,
+    INK,
+    PALETTE,
+    check_groups,
+    legend_mark,
+    place_icon,
+    short,
+    styled,
+)
+
+
+@styled
+def soft_label_bars(
+    soft_labels: np.ndarray,
+    classes: Sequence[int],
+    names: Sequence[str],
+    frequency: Sequence[str],
+    icons: Sequence[np.ndarray] | None = None,
+    top: int = 6,
+    columns: int = 3,
+    title: str = "Soft labels",
+):
+    """Bars of the soft label of chosen classes: the classes that receive most probability.
+
+    Args:
+        soft_labels: (C, C), row y is the soft label of an instance of true class y.
+        classes: labels of the classes to show, a panel each.
+        names: (C,) class names.
+        frequency: (C,) 'r', 'c' or 'f' per class; colours the bars.
+        icons: (C,) pictures by label, drawn beside the names.
+        top: bars in a panel.
+        columns: panels in a row.
+        title: the figure's title.
+
+    Returns:
+        (figure, axes), axes an array (rows, columns).
+
+    >>> q = np.array([[0.7, 0.3], [0.0, 1.0]])
+    >>> figure, axes = soft_label_bars(q, [0], ["cat", "dog"], ["f", "r"])
+    >>> axes[0, 0].get_title(loc="left")
+    'true: cat'
+    >>> plt.close(figure)
+    """
+    if not len(classes):
+        raise ValueError("classes is empty: name at least one class")
+    groups = check_groups(frequency)
+    top = min(top, len(names))
+    columns = min(columns, len(classes))
+    rows = -(-len(classes) // columns)
+    size = (max(4.6 * columns, 6.2), (0.95 + 0.34 * top) * rows + 0.9)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for ax in axes.flat[len(classes) :]:
+        ax.axis("off")
+    for ax, label in zip(axes.flat, classes, strict=False):
+        values = np.asarray(soft_labels[label], dtype=float)
+        ranked = np.argsort(-values, kind="stable")[:top]
+        bars = ax.barh(
+            range(len(ranked)),
+            values[ranked],
+            height=0.7,
+            color=[GROUP_COLORS[groups[other]] for other in ranked],
+            edgecolor=[INK if other == label else "none" for other in ranked],
+            linewidth=1.6,
+        )
+        ax.bar_label(bars, [_percent(v) for v in values[ranked]], padding=3, fontsize=10)
+        with_icons = icons is not None
+        ax.set_yticks(range(len(ranked)), [short(names[other], 20) for other in ranked])
+        ax.tick_params(axis="y", length=0, pad=28 if with_icons else 5)
+        for tick, other in zip(ax.get_yticklabels(), ranked, strict=True):
+            tick.set_fontweight("bold" if other == label else "normal")
+        if with_icons:
+            for row, other in enumerate(ranked):
+                place_icon(ax, icons[other], (0, row), size=19, offset=(-15, 0))
+        ax.invert_yaxis()
+        ax.set_xlim(0, 1.2)
+        ax.set_xticks([0, 0.5, 1], ["0", "50%", "100%"])
+        ax.set_title(
+            f"true: {short(names[label], 26)}", color=GROUP_COLORS[groups[label]], fontsize=11.5
+        )
+    handles = [
+        legend_mark(GROUP_NAMES[group], color=GROUP_COLORS[group])
+        for group in reversed(GROUPS)
+        if group in groups
+    ]
+    handles.append(legend_mark("the true class", mfc="none", mec=INK, mew=1.5))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure, axes
+
+
+def _percent(value: float) -> str:
+    """A probability as a percentage.
+
+    >>> _percent(0.254), _percent(0.0004), _percent(0.0), _percent(float("nan"))
+    ('25%', '<0.1%', '0', 'n/a')
+    """
+    if np.isnan(value):
+        return "n/a"
+    if value == 0:
+        return "0"
+    if value < 0.001:
+        return "<0.1%"
+    return f"{100 * value:.1f}%" if value < 0.0995 else f"{100 * value:.0f}%"
+
+
+@styled
+def soft_label_strength(
+    soft_label: np.ndarray,
+    label: int,
+    names: Sequence[str],
+    strengths: Sequence[float] = (0.0, 0.1, 0.2, 0.4, 0.7, 1.0),
+    top: int = 5,
+    title: str | None = None,
+):
+    """What a classifier is asked to learn as the strength grows: alpha * q + (1 - alpha) * onehot.
+
+    Args:
+        soft_label: (C,) soft label q of the class.
+        label: the true class.
+        names: (C,) class names.
+        strengths: values of alpha, a bar each.
+        top: other classes shown on their own; the rest is one segment.
+        title: by default "Target for <class> as the strength grows".
+
+    Returns:
+        (figure, axes).
+
+    >>> q = np.array([0.7, 0.3])
+    >>> figure, axes = soft_label_strength(q, 0, ["cat", "dog"], strengths=[0.0, 0.5])
+    >>> [text.get_text() for text in axes.get_yticklabels()]
+    ['0', '0.5']
+    >>> plt.close(figure)
+    """
+    soft_label = np.asarray(soft_label, dtype=float)
+    alpha = np.asarray(strengths, dtype=float)[:, None]
+    onehot = np.zeros_like(soft_label)
+    onehot[label] = 1
+    target = alpha * soft_label + (1 - alpha) * onehot
+    others = [c for c in np.argsort(-soft_label, kind="stable") if c != label and soft_label[c] > 0]
+    segments = [(short(names[label]), target[:, label], "#555555")]
+    for number, other in enumerate(others[:top]):
+        segments.append((short(names[other]), target[:, other], PALETTE[number % len(PALETTE)]))
+    if len(others) > top:
+        rest = target[:, others[top:]].sum(axis=1)
+        segments.append((f"{len(others) - top} more classes", rest, "#C8C8C8"))
+    figure, axes = plt.subplots(figsize=(9.5, 1.5 + 0.42 * len(alpha)))
+    left = np.zeros(len(alpha))
+    for name, values, color in segments:
+        bars = axes.barh(
+            range(len(alpha)), values, left=left, height=0.72, color=color, ec="white", label=name
+        )
+        texts = [f"{100 * value:.0f}%" if value > 0.045 else "" for value in values]
+        dark = color not in ("#C8C8C8", "#E69F00", "#56B4E9", "#F0E442")
+        axes.bar_label(
+            bars, texts, label_type="center", color="white" if dark else INK, fontsize=9.5
+        )
+        left += values
+    axes.set_yticks(range(len(alpha)), [f"{value:g}" for value in alpha[:, 0]])
+    axes.tick_params(axis="y", length=0)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(1.0, left.max()))
+    axes.set_ylabel("strength alpha")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
+    axes.set_xlabel("probability in the target")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.03))
+    axes.set_title(title or f"Target for {names[label]} as the strength grows")
+    return figure, axes

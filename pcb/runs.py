@@ -1,0 +1,292 @@
+"""What a run folder holds: reading it, writing it, collecting many.
+
+A run is one training and everything said about it, in one folder::
+
+    runs/<dataset>/<baseline>[_pcb]/seed<N>/
+        config.py                    the merged configuration
+        environment.json             versions, git commit, device, seed
+        train.log.json               one JSON object a line
+        latest.pth                   newest checkpoint
+        predictions/{bbox,segm}.json results in COCO format (also .json.gz)
+        metrics.json                 {"bbox": {"AP": ...}, "segm": {...}}, fractions
+        confusion.npz                learned and measured matrices
+        figures/*.png                what the notebooks drew
+
+Only NumPy and the standard library are needed, so that a notebook, a report or a test can read a
+run without the detector that made it (and NumPy for the matrices alone, so that `pcb doctor` can
+say that it is missing). Every writer replaces its file in one step: an interrupted
+run leaves the previous file, never half of a new one.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = [
+    "RunFolder",
+    "collect",
+    "read_metrics",
+    "repository_path",
+    "repository_root",
+    "run_name",
+    "write_atomically",
+    "write_metrics",
+]
+
+
+class RunFolder:
+    """The files of one run, by name.
+
+    Naming a folder creates nothing; :meth:`create` and the writers do.
+
+    Args:
+        path: the folder, relative to the current directory or absolute.
+
+    Example:
+        >>> import tempfile
+        >>> run = RunFolder(Path(tempfile.mkdtemp()) / "openmoji" / "softmax" / "seed0")
+        >>> run.write_metrics({"segm": {"AP": 0.25, "APl": float("nan")}})
+        >>> run.metrics_file.read_text()
+        '{\\n  "segm": {\\n    "AP": 0.25,\\n    "APl": null\\n  }\\n}\\n'
+        >>> run.read_metrics()
+        {'segm': {'AP': 0.25, 'APl': nan}}
+        >>> run_name(run.path)
+        'openmoji/softmax/seed0'
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config_file = self.path / "config.py"
+        self.environment_file = self.path / "environment.json"
+        self.log_file = self.path / "train.log.json"
+        self.checkpoint = self.path / "latest.pth"
+        self.metrics_file = self.path / "metrics.json"
+        self.confusion_file = self.path / "confusion.npz"
+        self.figures = self.path / "figures"
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    def create(self) -> RunFolder:
+        """Make the folder and its figures folder; return the run itself."""
+        self.figures.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def predictions(self, iou_type: str) -> Path:
+        """Return the results file of ``iou_type`` ("bbox" or "segm").
+
+        It is ``predictions/<iou_type>.json`` unless only the compressed ``.json.gz`` is there.
+        """
+        if iou_type not in ("bbox", "segm"):
+            raise ValueError(f"iou_type must be 'bbox' or 'segm', got {iou_type!r}")
+        plain = self.path / "predictions" / f"{iou_type}.json"
+        packed = plain.with_suffix(".json.gz")
+        return packed if packed.exists() and not plain.exists() else plain
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """Return the records of ``train.log.json`` that carry an epoch, oldest first.
+
+        A training record has ``mode`` "train", ``epoch`` (1-based), ``iter`` (within the epoch),
+        ``lr``, ``loss`` and its parts, and ``pcb_strength``, ``pcb_gate``, ``pcb_classes_seen``.
+        A resumed run repeats the iterations after its checkpoint; the repeated ones count. A last
+        line that is still being written is left out.
+
+        Raises:
+            FileNotFoundError: the run has no log.
+            ValueError: a line other than the last is not JSON.
+        """
+        lines = self._existing(self.log_file, "train it with `pcb train`").read_text().splitlines()
+        records: list[dict[str, Any]] = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                if number == len(lines):
+                    break
+                raise ValueError(f"{self.log_file}, line {number}: not JSON ({error})") from error
+            if "epoch" not in record:  # the first line describes the environment
+                continue
+            while records and _position(records[-1]) >= _position(record):
+                records.pop()
+            records.append(record)
+        return records
+
+    def read_metrics(self) -> dict[str, dict[str, float]]:
+        """Return ``{"bbox": {"AP": ...}, "segm": {...}}``, fractions; undefined metrics are NaN.
+
+        Raises:
+            FileNotFoundError: the run has not been evaluated.
+        """
+        way_out = "evaluate it with `pcb test` or notebook 02"
+        return read_metrics(self._existing(self.metrics_file, way_out))
+
+    def write_metrics(self, metrics: Mapping[str, Mapping[str, float]]) -> None:
+        """Write ``metrics.json``; see :func:`write_metrics`."""
+        write_metrics(self.metrics_file, metrics)
+
+    def read_confusion(self) -> dict[str, np.ndarray]:
+        """Return every array of ``confusion.npz``.
+
+        ``learned`` (C, C) is the running matrix, ``detections`` (C+1, C+1) the measured one; both
+        are ``[i, j]``: true class i, predicted as j. The others, such as ``instance_count`` (C,),
+        say how the learned matrix came about.
+
+        Raises:
+            FileNotFoundError: the run has no matrix yet.
+        """
+        import numpy as np
+
+        file = self._existing(self.confusion_file, "train it with `pcb train`")
+        with np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+
+    def write_confusion(self, **arrays: Any) -> None:
+        """Add ``arrays`` to ``confusion.npz``; those of other names that are there already stay."""
+        import numpy as np
+
+        merged = self.read_confusion() if self.confusion_file.exists() else {}
+        merged.update({name: np.asarray(array) for name, array in arrays.items()})
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **merged)
+        write_atomically(self.confusion_file, buffer.getvalue())
+
+    def read_environment(self) -> dict[str, Any]:
+        """Return ``environment.json``: versions, git commit, device, seed.
+
+        Raises:
+            FileNotFoundError: the run has none.
+        """
+        return _read_json(self._existing(self.environment_file, "train it with `pcb train`"))
+
+    def write_environment(self, environment: Mapping[str, Any]) -> None:
+        """Write ``environment.json``."""
+        write_atomically(self.environment_file, _to_json(dict(environment)))
+
+    def _existing(self, file: Path, way_out: str) -> Path:
+        if not file.is_file():
+            raise FileNotFoundError(f"{self.path} has no {file.name}; {way_out}")
+        return file
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
+    """Write ``content`` to ``path`` so that a reader sees the old file or the new one, whole.
+
+    The content goes to a file beside it, is flushed to disk, and takes the name in one step.
+    Missing folders are made. Text is written as UTF-8.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not `tempfile`: its files are readable by their owner alone, also after the rename.
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with open(aside, "xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_metrics(path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
+    """Return the metrics in a JSON file, undefined ones (null) as NaN."""
+    return {
+        iou_type: {name: math.nan if v is None else v for name, v in values.items()}
+        for iou_type, values in _read_json(Path(path)).items()
+    }
+
+
+def write_metrics(path: str | os.PathLike[str], metrics: Mapping[str, Mapping[str, float]]) -> None:
+    """Write ``{"bbox": {"AP": ...}, ...}`` as JSON; NaN (undefined) becomes null.
+
+    Raises:
+        ValueError: a metric is infinite; the file stays as it was.
+    """
+    rows = {
+        iou_type: {name: None if math.isnan(value) else float(value) for name, value in row.items()}
+        for iou_type, row in metrics.items()
+    }
+    write_atomically(path, _to_json(rows))
+
+
+def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
+    """Return every run folder at or below ``root``, sorted by path.
+
+    A run folder is one that holds ``config.py`` or ``metrics.json``: the latter alone lets the
+    evaluation of somebody else's detector stand in a comparison. Hidden folders and the folders
+    inside a run are not searched.
+
+    Raises:
+        FileNotFoundError: ``root`` is not a folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root} is not a folder; `make demo` makes runs/demo")
+    return sorted(_run_folders(root), key=lambda run: run.path)
+
+
+def run_name(path: str | os.PathLike[str] | RunFolder) -> str:
+    """Return the name of a run: dataset, baseline and seed.
+
+    Example:
+        >>> run_name("runs/demo/openmoji/softmax_pcb/seed0")
+        'openmoji/softmax_pcb/seed0'
+    """
+    path = path.path if isinstance(path, RunFolder) else Path(path)
+    return "/".join(path.absolute().parts[-3:])
+
+
+def repository_root() -> Path:
+    """Return the folder that holds ``pyproject.toml`` and the package ``pcb``.
+
+    Raises:
+        FileNotFoundError: the package was installed apart from its repository.
+    """
+    root = Path(__file__).resolve().parent.parent
+    if not (root / "pyproject.toml").is_file():
+        raise FileNotFoundError(
+            f"{root} holds no pyproject.toml: configs and notebooks are read from the repository; "
+            "clone it and run `make setup`, or `pip install -e .` in it"
+        )
+    return root
+
+
+def repository_path(path: str | os.PathLike[str]) -> Path:
+    """Return ``path`` as an absolute path; a relative one starts at the repository root."""
+    return repository_root() / path
+
+
+def _run_folders(folder: Path) -> Iterator[RunFolder]:
+    run = RunFolder(folder)
+    if run.config_file.is_file() or run.metrics_file.is_file():
+        yield run
+        return
+    for child in folder.iterdir():
+        if child.is_dir() and not child.name.startswith("."):
+            yield from _run_folders(child)
+
+
+def _position(record: Mapping[str, Any]) -> tuple[int, float]:
+    """Place of a log record in training; a validation record follows its whole epoch."""
+    return record["epoch"], record["iter"] if record.get("mode") == "train" else math.inf
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file} is not JSON ({error})") from error

@@ -1,0 +1,341 @@
+"""A dataset, or a run together with the data it is judged on: what the notebooks start from.
+
+Nothing here imports the detector unless something has to be predicted or a config merged, so that
+a saved run is opened in a second.
+"""
+
+import ast
+import difflib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pcb.datasets.lvis import Annotations, image_path, read_annotations, read_results
+from pcb.datasets.pictures import Picture, by_image, load_picture, read_icons
+from pcb.runs import RunFolder, repository_path, repository_root, run_name
+
+SAMPLE = "sample"  # the committed runs, which are read only
+
+# Roles that a class of OpenMoji-LT can have; PCB promises most to the first.
+ROLES = (
+    "tail of a head-tail pair",
+    "head of a head-tail pair",
+    "in a tail-tail pair",
+    "in a head-head pair",
+    "singleton",
+)
+
+
+@dataclass(frozen=True)
+class DataView:
+    """One split of a dataset in LVIS format.
+
+    Attributes:
+        annotations: its annotations.
+        image_dir: folder of its images.
+    """
+
+    annotations: Annotations
+    image_dir: Path
+
+    @property
+    def root(self) -> Path:
+        """Folder of the dataset, which holds ``annotations/``."""
+        return Path(self.annotations.path).parent.parent
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Name of each class as a reader wants it: ``red apple``, not ``red_apple``."""
+        return [name.replace("_", " ") for name in self.annotations.class_names]
+
+    @cached_property
+    def icons(self) -> list[np.ndarray] | None:
+        """Icon of each class, (h, w, 4) uint8 in label order; None where classes have none."""
+        return read_icons(self.root / "icons", self.annotations.category_ids)
+
+    @cached_property
+    def design(self) -> dict[str, Any] | None:
+        """How OpenMoji-LT was made, see ``read_design``; None for other datasets."""
+        file = self.root / "design.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+    @cached_property
+    def present_images(self) -> list[dict]:
+        """Images whose files are there: all of them, or the few that a sample run brings along."""
+        images = self.annotations.images
+        return [image for image in images if (self.image_dir / image_path(image)).is_file()]
+
+    def pictures(self, count: int, records: Sequence[dict] | None = None) -> list[Picture]:
+        """Read some images with their instances.
+
+        Args:
+            count: at most so many, spread over the dataset; the same ones at every call.
+            records: detections with a segmentation; None for the ground truth.
+        """
+        images = self.present_images
+        chosen = images[:: max(1, len(images) // max(count, 1))][:count]
+        found = by_image(self.annotations.annotations if records is None else records)
+        return [
+            load_picture(self.annotations, image, self.image_dir, found[image["id"]])
+            for image in chosen
+        ]
+
+    @property
+    def roles(self) -> list[str] | None:
+        """Role of each class in OpenMoji-LT, in label order; None for other datasets."""
+        return class_roles(self.design) if self.design else None
+
+    def labels(self, names: Sequence[str]) -> list[int]:
+        """Labels of classes by name; blanks and underscores are one.
+
+        Raises:
+            ValueError: there is no such class; names the nearest.
+        """
+        wanted = [name.replace("_", " ") for name in names]
+        for name in wanted:
+            if name not in self.names:
+                near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.0)[0]
+                raise ValueError(f"no class {name!r}; nearest: {near!r}")
+        return [self.names.index(name) for name in wanted]
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run folder and its validation data.
+
+    Attributes:
+        run: the run that is looked at.
+        output: where figures and numbers drawn from it go: the run itself, or for a committed
+            sample run a folder of the same name below ``runs/``, so that looking changes no file
+            under version control.
+        config: config file that the detector is built from.
+        cfg_options: overrides of the config.
+        data: the validation data.
+    """
+
+    run: RunFolder
+    output: RunFolder
+    config: Path
+    cfg_options: dict[str, Any]
+    data: DataView
+
+    @property
+    def name(self) -> str:
+        """Dataset, config and seed, such as ``openmoji/softmax_pcb/seed0``."""
+        return run_name(self.run)
+
+    def learned_confusion(self, checkpoint: str | os.PathLike = "") -> dict[str, np.ndarray]:
+        """The matrix that was learned in training and how it came about.
+
+        Args:
+            checkpoint: weights to read it from, such as a downloaded one; empty for the run's
+                ``confusion.npz``.
+
+        Returns:
+            ``learned`` (C, C), ``instance_count`` (C,) and, from the run folder, the rest of what
+            :meth:`pcb.runs.RunFolder.read_confusion` gives.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: the checkpoint holds no matrix.
+        """
+        if not checkpoint:
+            return self.run.read_confusion()
+        from pcb.detection.checkpoint import read_checkpoint
+
+        state = read_checkpoint(repository_path(checkpoint))
+        state = state.get("state_dict", state)
+        prefix = "roi_head.bbox_head.loss_cls."
+        names = {"learned": "fg_confusion_matrix", "instance_count": "num_inst_cnt"}
+        if any(prefix + name not in state for name in names.values()):
+            raise ValueError(f"{checkpoint} holds no confusion matrix: it was trained without PCB")
+        return {key: state[prefix + name].numpy() for key, name in names.items()}
+
+    def predictions(self, iou_type: str) -> list[dict]:
+        """The run's checked detections: 'bbox' or 'segm', in COCO results format.
+
+        Raises:
+            FileNotFoundError: nothing has been predicted yet.
+        """
+        file = self.run.predictions(iou_type)
+        if not file.is_file():
+            raise FileNotFoundError(f"{self.run.path} has no predictions; run notebook 02 first")
+        return read_results(file, self.data.annotations, iou_type)
+
+    def predict(self, checkpoint: str | os.PathLike = "") -> None:
+        """Predict the validation images, unless that has been done with this checkpoint.
+
+        Args:
+            checkpoint: weights; empty for the run's ``latest.pth``. Without any, predictions that
+                are there are kept.
+
+        Raises:
+            FileNotFoundError: there are neither predictions nor a checkpoint.
+        """
+        weights = repository_path(checkpoint) if checkpoint else self.run.checkpoint
+        files = [self.run.predictions(iou_type) for iou_type in ("bbox", "segm")]
+        if all(file.is_file() for file in files):
+            oldest = min(file.stat().st_mtime for file in files)
+            if not checkpoint and (not weights.is_file() or weights.stat().st_mtime <= oldest):
+                return
+        if not weights.is_file():
+            raise FileNotFoundError(
+                f"{self.run.path} has neither predictions nor a checkpoint at {weights}: train it "
+                "with notebook 01 or `pcb train`"
+            )
+        from pcb.detection.inference import predict
+
+        predict(self.config, weights, self.run.path, cfg_options=self.cfg_options)
+
+
+def open_dataset(
+    config: str | os.PathLike,
+    out: str | os.PathLike = "",
+    size: str = "",
+    seed: int = 0,
+) -> DataView:
+    """Open the training data that a config names; OpenMoji-LT is made if it is not there.
+
+    Args:
+        config: config file, relative to the repository.
+        out: folder of an OpenMoji-LT to open in its stead, relative to the repository.
+        size: of the OpenMoji-LT to make if need be: ``tiny``, ``mini`` or ``full``; empty for data
+            that must be there.
+        seed: of the OpenMoji-LT.
+
+    Raises:
+        FileNotFoundError: no such config or data.
+        ValueError: the folder holds something else.
+    """
+    if out:
+        file, image_dir = Path(out, "annotations", "train.json"), Path(out, "train")
+    else:
+        from pcb.detection.config import datasets, load_config
+
+        train = next(datasets(load_config(repository_path(config))))
+        file, image_dir = Path(train.ann_file), Path(train.img_prefix)
+    file, image_dir = repository_path(file), repository_path(image_dir)
+    if size:
+        from pcb.datasets.openmoji import make_openmoji
+
+        make_openmoji(file.parent.parent, size=size, seed=seed)
+    return DataView(read_annotations(file), image_dir)
+
+
+def open_run(
+    work_dir: str | os.PathLike = "",
+    config: str | os.PathLike = "",
+    seed: int = 0,
+    cfg_options: Mapping[str, Any] | None = None,
+) -> RunView:
+    """Open a run folder and the validation data that its config names.
+
+    Args:
+        work_dir: the run folder, relative to the repository; empty for the default folder of
+            ``config`` and ``seed``.
+        config: config file, relative to the repository; used where the run folder has no
+            ``config.py`` of its own.
+        seed: see ``work_dir``.
+        cfg_options: overrides of the config by dotted key.
+
+    Raises:
+        FileNotFoundError: no such run or annotation file.
+        ValueError: neither a run folder nor a config is named.
+    """
+    if not (work_dir or config):
+        raise ValueError("work_dir and config are both empty: name a run folder or a config")
+    if work_dir:
+        run = RunFolder(repository_path(work_dir))
+    else:
+        from pcb.detection import default_work_dir
+
+        run = RunFolder(default_work_dir(config, seed))
+    own = run.config_file if run.config_file.is_file() else repository_path(config)
+    if not own.is_file():
+        raise FileNotFoundError(
+            f"{run.path} is no run folder: it has no config.py; train it with notebook 01 or "
+            "`pcb train`, or name its config"
+        )
+    if cfg_options or own != run.config_file:
+        from pcb.detection import load_config
+
+        data = load_config(own, cfg_options).data.val
+    else:
+        data = read_saved_config(own)["data"]["val"]
+    return RunView(
+        run=run,
+        output=RunFolder(_output_path(run.path)),
+        config=own,
+        cfg_options=dict(cfg_options or {}),
+        data=DataView(
+            read_annotations(repository_path(data["ann_file"])),
+            repository_path(data["img_prefix"]),
+        ),
+    )
+
+
+def read_saved_config(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a run folder's ``config.py``, which holds literals alone; nothing is executed.
+
+    Raises:
+        ValueError: it holds something else, as configs that inherit do.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "config.py"
+    >>> _ = path.write_text("runner = {'max_epochs': 9}")
+    >>> read_saved_config(path)
+    {'runner': {'max_epochs': 9}}
+    """
+    values = {}
+    try:
+        for statement in ast.parse(Path(path).read_text()).body:
+            (target,) = statement.targets
+            values[target.id] = ast.literal_eval(statement.value)
+    except (AttributeError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{path} is not a run's merged config, which holds literals") from error
+    return values
+
+
+def class_roles(design: Mapping[str, Any]) -> list[str]:
+    """Role of each class of OpenMoji-LT, one of ``ROLES``, from its ``design.json``.
+
+    >>> class_roles({"pairs": [{"kind": "head-tail"}], "classes": [
+    ...     {"role": "tail", "pair": 0}, {"role": "singleton", "pair": None}]})
+    ['tail of a head-tail pair', 'singleton']
+    """
+    roles = []
+    for entry in design["classes"]:
+        kind = None if entry["pair"] is None else design["pairs"][entry["pair"]]["kind"]
+        if kind is None:
+            roles.append("singleton")
+        elif kind == "head-tail":
+            roles.append(f"{entry['role']} of a head-tail pair")
+        else:
+            roles.append(f"in a {kind} pair")
+    return roles
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """Run names without the parts that all of them share.
+
+    >>> distinct_names(["openmoji/softmax/seed0", "openmoji/softmax_pcb/seed0"])
+    ['softmax', 'softmax_pcb']
+    """
+    parts = [name.split("/") for name in names]
+    if len(set(names)) < len(names) or len({len(own) for own in parts}) > 1 or len(names) == 1:
+        return list(names)
+    differs = [len(set(column)) > 1 for column in zip(*parts, strict=True)]
+    return ["/".join(p for p, keep in zip(own, differs, strict=True) if keep) for own in parts]
+
+
+def _output_path(run: Path) -> Path:
+    """Where things drawn from a run go; see :attr:`RunView.output`."""
+    root = repository_root()
+    samples = root / SAMPLE
+    return root / "runs" / run.relative_to(root) if run.is_relative_to(samples) else run

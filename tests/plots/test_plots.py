@@ -1,0 +1,243 @@
+"""Every figure: readable, consistent, honest about what is undefined."""
+
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from pcb import plots
+from pcb.plots.heatmap import UNDEFINED_COLOR
+from pcb.plots.style import PALETTE
+
+NAN = float("nan")
+METRICS = {"AP": 0.3, "APr": NAN, "APc": 0.28, "APf": 0.4}
+
+
+def overlapping(figure, texts) -> list[tuple[str, str]]:
+    """Pairs of texts that lie on each other in the drawn figure."""
+    figure.draw_without_rendering()
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
+    return [
+        (one, other)
+        for (one, a), (other, b) in itertools.combinations(boxes, 2)
+        if a.shrunk(0.9, 0.9).overlaps(b.shrunk(0.9, 0.9))
+    ]
+
+
+def every_figure(tail, log):
+    """Call each function once; yield its name and figure."""
+    names, count, groups, icons = tail.names, tail.count, tail.frequency, tail.icons
+    shares = plots.row_shares(tail.detections)
+    mask = np.zeros((1, 16, 16), dtype=bool)
+    mask[0, 4:9, 5:12] = True
+    runs = {"plain": METRICS, "pcb": METRICS}
+    aps = {"plain": tail.ap, "pcb": tail.ap + 0.01}
+    roles = ["tail", "singleton"] * 20
+    calls = {
+        "class_tail": lambda: plots.class_tail(count, groups, names),
+        "image_grid": lambda: plots.image_grid(
+            [np.zeros((16, 16, 3))], ["an image"], [mask], [[[5, 4, 7, 5]]], [["fox"]]
+        ),
+        "icon_pairs": lambda: plots.icon_pairs([(0, 1), (2,)], icons, names, groups, count),
+        "loss_curves": lambda: plots.loss_curves(log),
+        "strength_curve": lambda: plots.strength_curve(log, 40),
+        "ap_by_group": lambda: plots.ap_by_group(runs),
+        "ap_difference": lambda: plots.ap_difference(runs, "plain"),
+        "ap_by_image_count": lambda: plots.ap_by_image_count(tail.ap, count, groups, names),
+        "ap_by_class": lambda: plots.ap_by_class(aps, count, groups, names),
+        "gain_by_role": lambda: plots.gain_by_role(tail.ap - 0.3, roles, groups, names),
+        "confusion_heatmap": lambda: plots.confusion_heatmap(shares, names, count, groups),
+        "group_confusion": lambda: plots.group_confusion(
+            *plots.group_shares(tail.detections, groups)
+        ),
+        "confused_pairs": lambda: plots.confused_pairs(tail.learned, names, groups, icons),
+        "first_update_weights": lambda: plots.first_update_weights(
+            0.95 ** (count - 1.0), count, count, groups, names
+        ),
+        "soft_label_bars": lambda: plots.soft_label_bars(
+            tail.learned.T, [0, 5], names, groups, icons
+        ),
+        "soft_label_strength": lambda: plots.soft_label_strength(tail.learned.T[0], 0, names),
+    }
+    not_figures = {"GROUP_COLORS", "GROUP_NAMES", "group_shares", "largest_confusions"}
+    assert set(calls) == set(plots.__all__) - not_figures - {"row_shares", "save"}
+    for name, call in calls.items():
+        yield name, call()[0]
+
+
+def test_every_figure_is_saved_whole_and_leaves_settings_alone(tail, log, tmp_path):
+    before = dict(plt.rcParams)
+    for name, figure in every_figure(tail, log):
+        path = plots.save(figure, tmp_path / "figures", name, dpi=60)
+        picture = plt.imread(path)[..., :3].min(axis=2)
+        edges = [picture[0], picture[-1], picture[:, 0], picture[:, -1]]
+        assert min(edge.min() for edge in edges) > 0.9, f"{name} is cut off"
+        small = [t for t in figure.findobj(plt.Text) if t.get_text() and t.get_fontsize() < 8]
+        assert not small, (name, small)
+        plt.close(figure)
+    assert dict(plt.rcParams) == before
+    assert len(list((tmp_path / "figures").iterdir())) == 16  # and no partial file
+
+
+def test_figures_of_a_notebook_backend_stay_interactive():
+    """The first figure loads the backend, which sets `interactive`: that must not be undone."""
+
+    @plots.style.styled
+    def load_backend():
+        plt.rcParams["interactive"] = True
+
+    try:
+        load_backend()
+        assert plt.rcParams["interactive"]
+    finally:
+        plt.rcParams["interactive"] = False
+
+
+def test_class_names_do_not_overlap(tail):
+    for matrix in (tail.learned, plots.row_shares(tail.detections)):
+        figure, axes = plots.confusion_heatmap(matrix, tail.names, tail.count, tail.frequency)
+        assert not overlapping(figure, axes.get_xticklabels())
+        assert not overlapping(figure, axes.get_yticklabels())
+        assert not overlapping(figure, [axes.title, *axes.texts])
+    figure, axes = plots.class_tail(tail.count, tail.frequency, tail.names)
+    assert not overlapping(figure, axes.get_xticklabels())
+
+
+def test_heatmap_is_ordered_by_training_images(tail):
+    _, axes = plots.confusion_heatmap(tail.detections, tail.names, tail.count, tail.frequency)
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert labels[-1] == "background" and axes.get_xticklabels()[-1].get_text() == "missed"
+    shown = [tail.count[tail.names.index(label)] for label in labels[:-1]]
+    assert shown == sorted(tail.count, reverse=True)
+    colors = {text.get_text(): to_hex(text.get_color()).upper() for text in axes.get_yticklabels()}
+    for name, group in zip(tail.names, tail.frequency, strict=True):
+        assert colors[name] == plots.GROUP_COLORS[group]
+
+
+def test_heatmap_keeps_zero_small_and_undefined_apart():
+    matrix = np.array([[0.9, 1e-9, 0.1], [0.0, 0.5, 0.5], [NAN, NAN, NAN]])
+    _, axes = plots.confusion_heatmap(matrix)
+    colored, white = axes.images
+    colors = colored.to_rgba(colored.get_array())
+    colors = np.where(white.get_array()[..., 3:] > 0, white.get_array(), colors)
+    assert to_hex(colors[1, 0]) == "#ffffff"
+    assert to_hex(colors[2, 0]).upper() == UNDEFINED_COLOR
+    assert to_hex(colors[0, 1]) not in ("#ffffff", UNDEFINED_COLOR.lower())
+    assert [text.get_text() for text in axes.texts] == [
+        *("0.90", "<.01", "0.10"),
+        *("0", "0.50", "0.50"),
+        *("n/a", "n/a", "n/a"),
+    ]
+
+
+def test_heatmap_of_many_classes_loses_no_entry():
+    matrix = np.zeros((1203, 1203))
+    matrix[700, 11] = 0.5
+    count = np.arange(1203, 0, -1)
+    groups = ["f"] * 405 + ["c"] * 461 + ["r"] * 337
+    _, axes = plots.confusion_heatmap(matrix, ["x"] * 1203, count, groups)
+    shown = axes.images[0].get_array()
+    assert np.argwhere(shown > 0).tolist() == [[700 // 3, 11 // 3]]
+    assert not axes.get_xticks().size
+    assert "largest of 3 x 3" in axes.get_title(loc="left")
+
+
+def test_heatmap_says_what_does_not_fit():
+    with pytest.raises(ValueError, match=r"square, got shape \(2, 3\)"):
+        plots.confusion_heatmap(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match=r"does not fit 4 classes: it must have 4 rows, or 5"):
+        plots.confusion_heatmap(np.zeros((2, 2)), ["a", "b", "c", "d"])
+    with pytest.raises(ValueError, match=r"differ in length: \[2, 3\]"):
+        plots.confusion_heatmap(np.zeros((2, 2)), ["a", "b"], [1, 2, 3])
+    with pytest.raises(ValueError, match=r"negative entry, -1\.0"):
+        plots.confusion_heatmap(-np.eye(2))
+    with pytest.raises(ValueError, match=r"frequency\[1\] must be one of 'r', 'c', 'f', got 'x'"):
+        plots.confusion_heatmap(np.eye(2), ["a", "b"], [2, 1], ["f", "x"])
+
+
+def test_undefined_metrics_are_written():
+    for figure, axes in (
+        plots.ap_by_group({"run": METRICS}),
+        plots.ap_difference({"a": METRICS, "b": METRICS}, "a"),
+    ):
+        texts = [text.get_text() for text in axes.texts]
+        assert texts[3] == "n/a" and not any("nan" in text for text in texts)
+        plt.close(figure)
+    # null of a JSON file, and a metric that is not there at all
+    _, axes = plots.ap_by_group({"run": {"AP": None}})
+    assert [text.get_text() for text in axes.texts] == ["n/a"] * 4
+
+
+def test_undefined_classes_are_counted_or_left_out(tail):
+    ap = tail.ap.copy()
+    ap[:3] = NAN
+    figure, axes = plots.ap_by_image_count(ap, tail.count, tail.frequency, tail.names)
+    assert "AP n/a: 3 of 40 classes" in [text.get_text() for text in axes.texts]
+    plt.close(figure)
+    with np.errstate(all="raise"):
+        plots.ap_by_class({"a": ap, "b": ap}, tail.count, tail.frequency, tail.names)
+    _, axes = plots.gain_by_role([NAN, 0.1], ["tail", "head"], ["r", "f"])
+    assert "n/a" in axes.texts[0].get_text()
+
+
+def test_comparison_needs_its_baseline():
+    with pytest.raises(ValueError, match=r"baseline must be one of \['a'\], got 'b'"):
+        plots.ap_difference({"a": METRICS}, "b")
+    with pytest.raises(ValueError, match="'a' is the only run"):
+        plots.ap_difference({"a": METRICS}, "a")
+
+
+def test_group_shares_count_every_class_alike():
+    # Two frequent classes and a rare one of which a single instance exists, and is missed.
+    detections = np.array([[8, 0, 2, 0], [5, 5, 0, 0], [0, 0, 0, 1], [3, 0, 0, 0]])
+    shares, columns = plots.group_shares(detections, ["f", "f", "r"])
+    assert columns == ["itself", "other frequent", "other common", "other rare", "missed"]
+    np.testing.assert_allclose(shares[0], [0.65, 0.25, 0, 0.1, 0])
+    assert np.isnan(shares[1]).all()
+    np.testing.assert_allclose(shares[2], [0, 0, 0, 0, 1])
+
+
+def test_no_confusion_is_said():
+    _, axes = plots.confused_pairs(np.eye(3), ["a", "b", "c"], ["f", "c", "r"])
+    assert [text.get_text() for text in axes.texts] == ["no confusion between classes"]
+
+
+def test_curves_say_when_the_gate_opened(log):
+    figure, (total, parts) = plots.loss_curves(log)
+    assert "PCB acts" in [text.get_text() for text in total.texts]
+    assert [line.get_label() for line in parts.get_lines()][:1] == ["loss_cls"]
+    plt.close(figure)
+    closed = [record | {"pcb_gate": False, "pcb_strength": 0.0} for record in log]
+    _, (strength, _) = plots.strength_curve(closed, 40)
+    assert "the gate never opened" in [text.get_text() for text in strength.texts]
+
+
+def test_curves_need_training_records():
+    with pytest.raises(ValueError, match="none of the 1 log records is of a training step"):
+        plots.loss_curves([{"mode": "val", "epoch": 1, "iter": 1}])
+    with pytest.raises(ValueError, match="no record has 'pcb_strength'"):
+        plots.strength_curve([{"mode": "train", "iter": 1, "loss": 1.0}])
+
+
+def test_target_mixes_soft_and_hard_label():
+    _, axes = plots.soft_label_strength([0.5, 0.3, 0.2], 0, ["a", "b", "c"], [0.0, 0.4])
+    widths = [[bar.get_width() for bar in bars] for bars in axes.containers]
+    np.testing.assert_allclose(widths, [[1, 0.8], [0, 0.12], [0, 0.08]])
+
+
+def test_grid_needs_images_and_takes_empty_masks():
+    with pytest.raises(ValueError, match="images is empty"):
+        plots.image_grid([])
+    empty = np.zeros((1, 8, 8), dtype=bool)
+    _, axes = plots.image_grid([np.zeros((8, 8, 3))] * 5, masks=[empty] * 5, columns=2)
+    assert axes.shape == (3, 2)
+
+
+def test_groups_and_palette_are_told_apart_by_color_blind_readers():
+    """Distances in a simulation of deuteranopia (Machado et al., 2009, severity 1)."""
+    simulation = np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]])
+    for colors in (list(plots.GROUP_COLORS.values()), PALETTE):
+        seen = [simulation @ np.array(plt.matplotlib.colors.to_rgb(color)) for color in colors]
+        assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 0.15

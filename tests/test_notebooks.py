@@ -1,0 +1,209 @@
+"""The notebooks: how they are written, and that each runs, small and with its defaults."""
+
+import ast
+import hashlib
+import io
+import shutil
+import tokenize
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from pcb.runs import RunFolder
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = (
+    "00_dataset",
+    "01_train",
+    "02_evaluate",
+    "03_confusion_matrix",
+    "04_soft_labels",
+    "05_compare",
+)
+CONFIG = "tests/configs/tiny_pcb.py"
+OF_A_RUN = {"config", "work_dir", "seed", "cfg_options"}
+
+
+def read(name: str) -> nbformat.NotebookNode:
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    return notebook
+
+
+def parameter_cell(notebook: nbformat.NotebookNode) -> str:
+    (cell,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+    return cell.source
+
+
+def execute(name: str, folder: Path, **parameters) -> nbformat.NotebookNode:
+    """Run a notebook from another working directory than the repository's."""
+    folder.mkdir(exist_ok=True)
+    return papermill.execute_notebook(
+        str(ROOT / "notebooks" / f"{name}.ipynb"),
+        str(folder / f"{name}.ipynb"),
+        parameters={key: str(v) if isinstance(v, Path) else v for key, v in parameters.items()},
+        cwd=str(folder),
+        progress_bar=False,
+    )
+
+
+def text_of(notebook: nbformat.NotebookNode) -> str:
+    """Everything that the cells wrote as text."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return "\n".join(
+        output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs
+    )
+
+
+def shown_figures(notebook: nbformat.NotebookNode) -> int:
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return sum("image/png" in output.get("data", {}) for output in outputs)
+
+
+def test_all_notebooks_are_known():
+    assert sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")) == list(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_notebook_is_thin_and_clean(name):
+    notebook = read(name)
+    assert notebook.metadata.kernelspec.name == "python3"
+    title, *others = (c.source for c in notebook.cells if c.cell_type == "markdown")
+    assert title.startswith("# ") and title.splitlines()[0].endswith("?")
+    assert not any(line.startswith("# ") for text in others for line in text.splitlines())
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        assert not cell.outputs and cell.execution_count is None, "clear all outputs"
+        assert len(cell.source.splitlines()) <= 20
+        for node in ast.walk(ast.parse(cell.source)):
+            assert not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_are_typed_commented_literals(name):
+    source = parameter_cell(read(name))
+    for line, statement in zip(source.splitlines(), ast.parse(source).body, strict=True):
+        assert isinstance(statement, ast.AnnAssign), line
+        value = ast.literal_eval(statement.value)
+        assert type(value).__name__ == statement.annotation.id, line
+        tokens = tokenize.generate_tokens(io.StringIO(line).readline)
+        assert any(token.type == tokenize.COMMENT for token in tokens), line
+    documented = papermill.inspect_notebook(str(ROOT / "notebooks" / f"{name}.ipynb"))
+    assert all(p["inferred_type_name"] != "None" and p["help"] for p in documented.values())
+
+
+def test_common_parameters_are_there():
+    known = {name: papermill.inspect_notebook(f"{ROOT}/notebooks/{name}.ipynb") for name in NAMES}
+    for name in NAMES[1:5]:
+        assert set(known[name]) >= OF_A_RUN
+    for name in NAMES[2:5]:
+        assert "checkpoint" in known[name]
+    assert set(known["05_compare"]) == {"runs", "work_dir"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("notebooks")
+
+
+@pytest.fixture(scope="module")
+def run(folder, tiny_options) -> RunFolder:
+    """A run trained by notebook 01, for the others to look at."""
+    run = RunFolder(folder / "runs" / "tiny" / "softmax_pcb" / "seed0")
+    executed = execute(
+        "01_train", folder, config=CONFIG, work_dir=run.path, cfg_options=tiny_options
+    )
+    assert "epoch 1/2" in text_of(executed) and shown_figures(executed) == 2
+    return run
+
+
+@pytest.fixture(scope="module")
+def evaluated(run, folder) -> RunFolder:
+    """The same run, predicted and evaluated by notebook 02."""
+    executed = execute("02_evaluate", folder, work_dir=run.path)
+    assert shown_figures(executed) == 3
+    return run
+
+
+def figures(run: RunFolder) -> set[str]:
+    return {path.stem for path in run.figures.glob("*.png")}
+
+
+def test_dataset(folder, tiny_openmoji):
+    work_dir = RunFolder(folder / "dataset")
+    executed = execute("00_dataset", folder, out=tiny_openmoji, size="tiny", work_dir=work_dir.path)
+    assert figures(work_dir) == {"class_tail", "training_images", "look_alikes"}
+    assert shown_figures(executed) == 3
+    text = text_of(executed)
+    assert "24 training images, 8 classes" in text and "CC BY-SA 4.0" in text
+
+
+def test_train(run):
+    assert run.checkpoint.is_file() and run.confusion_file.is_file()
+    assert figures(run) >= {"loss", "strength"}
+
+
+def test_train_again_does_nothing(run, folder, tiny_options):
+    written = run.checkpoint.stat().st_mtime_ns
+    executed = execute(
+        "01_train", folder, config=CONFIG, work_dir=run.path, cfg_options=tiny_options
+    )
+    assert "is trained: nothing to do" in text_of(executed)
+    assert run.checkpoint.stat().st_mtime_ns == written
+
+
+def test_evaluate(evaluated):
+    metrics = evaluated.read_metrics()
+    assert set(metrics) == {"bbox", "segm"} and len(metrics["segm"]) == 13
+    assert figures(evaluated) >= {"ap_by_group", "ap_by_image_count", "detections"}
+
+
+def test_confusion_matrix(evaluated, folder):
+    executed = execute("03_confusion_matrix", folder, work_dir=evaluated.path, score_threshold=0.01)
+    assert shown_figures(executed) == 5
+    matrices = evaluated.read_confusion()
+    assert matrices["learned"].shape == (8, 8) and matrices["detections"].shape == (9, 9)
+    assert figures(evaluated) >= {"learned_confusion", "measured_confusion", "confused_pairs"}
+
+
+def test_soft_labels(evaluated, folder):
+    from pcb.views import open_run
+
+    name = open_run(evaluated.path).data.names[3]
+    executed = execute("04_soft_labels", folder, work_dir=evaluated.path, classes=[name])
+    assert shown_figures(executed) == 3
+    assert figures(evaluated) >= {"soft_labels", "soft_label_bars"}
+
+
+def test_compare(evaluated, folder):
+    # A second run under another name is as good as a second training here.
+    other = RunFolder(evaluated.path.parent.parent / "softmax" / "seed0")
+    shutil.copytree(evaluated.path, other.path)
+    compared = RunFolder(folder / "compared")
+    executed = execute(
+        "05_compare",
+        folder,
+        runs=[str(other.path), str(evaluated.path)],
+        work_dir=compared.path,
+    )
+    assert shown_figures(executed) == 4
+    assert figures(compared) >= {"ap_by_class", "ap_difference", "gain_by_role_softmax_pcb"}
+
+
+@pytest.mark.skipif(not (ROOT / "sample").is_dir(), reason="no sample run is committed")
+@pytest.mark.parametrize("name", NAMES[2:])
+def test_defaults_show_the_sample_and_leave_it_alone(name, folder):
+    before = digest(ROOT / "sample")
+    assert shown_figures(execute(name, folder)) >= 3
+    assert digest(ROOT / "sample") == before
+
+
+def digest(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }

@@ -1,0 +1,171 @@
+"""Run folders: names, round trips, interrupted writes, resumed logs."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pcb import runs
+from pcb.runs import RunFolder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path / "openmoji" / "softmax" / "seed0")
+
+
+def write_log(run: RunFolder, *records: dict) -> None:
+    runs.write_atomically(run.log_file, "".join(json.dumps(record) + "\n" for record in records))
+
+
+def train_record(epoch: int, iteration: int, loss: float) -> dict:
+    return {"mode": "train", "epoch": epoch, "iter": iteration, "loss": loss}
+
+
+def test_naming_a_run_creates_nothing(run):
+    assert not run.path.exists()
+    assert run.create().figures.is_dir()
+
+
+def test_metrics_round_trip_with_undefined_ones_as_null(run):
+    run.write_metrics({"segm": {"AP": np.float32(0.5), "APl": np.nan}})
+    assert json.loads(run.metrics_file.read_text()) == {"segm": {"AP": 0.5, "APl": None}}
+    metrics = run.read_metrics()["segm"]
+    assert metrics["AP"] == 0.5
+    assert math.isnan(metrics["APl"])
+
+
+def test_infinite_metric_is_refused_and_the_file_stays(run):
+    run.write_metrics({"segm": {"AP": 0.5}})
+    with pytest.raises(ValueError):
+        run.write_metrics({"segm": {"AP": math.inf}})
+    assert run.read_metrics() == {"segm": {"AP": 0.5}}
+
+
+def test_confusion_arrays_are_merged(run):
+    run.write_confusion(learned=np.eye(3), epoch=4)
+    run.write_confusion(detections=np.ones((4, 4), dtype=np.int64))
+    arrays = run.read_confusion()
+    assert set(arrays) == {"learned", "epoch", "detections"}
+    np.testing.assert_array_equal(arrays["learned"], np.eye(3))
+    assert arrays["epoch"] == 4
+
+
+def test_confusion_refuses_pickled_objects(run):
+    with pytest.raises(ValueError, match="allow_pickle"):
+        run.write_confusion(names=np.array(["a", None], dtype=object))
+    assert not run.confusion_file.exists()
+
+
+def test_environment_round_trip(run):
+    run.write_environment({"torch": "2.11.0", "seed": 0})
+    assert run.read_environment() == {"torch": "2.11.0", "seed": 0}
+
+
+@pytest.mark.parametrize("read", ["read_log", "read_metrics", "read_confusion", "read_environment"])
+def test_missing_file_says_which_and_what_to_do(run, read):
+    with pytest.raises(FileNotFoundError, match=r"softmax/seed0 has no .*; .*`pcb t"):
+        getattr(run, read)()
+
+
+def test_broken_json_names_the_file(run):
+    runs.write_atomically(run.metrics_file, "{")
+    with pytest.raises(ValueError, match=r"metrics\.json is not JSON"):
+        run.read_metrics()
+
+
+def test_log_leaves_out_the_header_and_an_unfinished_line(run):
+    write_log(run, {"env_info": "..."}, train_record(1, 10, 3.0))
+    with open(run.log_file, "a") as file:
+        file.write('{"mode": "train", "epo')
+    assert run.read_log() == [train_record(1, 10, 3.0)]
+
+
+def test_log_with_a_broken_line_in_the_middle_is_an_error(run):
+    runs.write_atomically(run.log_file, '{"epoch": 1\n{"epoch": 2, "iter": 1, "mode": "train"}\n')
+    with pytest.raises(ValueError, match=r"train\.log\.json, line 1"):
+        run.read_log()
+
+
+def test_log_of_a_resumed_run_keeps_what_was_repeated(run):
+    validation = {"mode": "val", "epoch": 1, "iter": 4, "segm_AP": 0.1}
+    write_log(
+        run,
+        train_record(1, 10, 3.0),
+        train_record(1, 20, 2.5),
+        validation,
+        train_record(2, 10, 2.0),
+        train_record(2, 20, 1.9),  # then interrupted, and resumed from the end of epoch 1
+        train_record(2, 10, 2.1),
+    )
+    assert run.read_log() == [
+        train_record(1, 10, 3.0),
+        train_record(1, 20, 2.5),
+        validation,
+        train_record(2, 10, 2.1),
+    ]
+
+
+def test_predictions_prefer_the_plain_file(run):
+    plain = run.path / "predictions" / "segm.json"
+    packed = run.path / "predictions" / "segm.json.gz"
+    assert run.predictions("segm") == plain
+    runs.write_atomically(packed, b"")
+    assert run.predictions("segm") == packed
+    runs.write_atomically(plain, "[]")
+    assert run.predictions("segm") == plain
+    with pytest.raises(ValueError, match="'mask'"):
+        run.predictions("mask")
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    target = tmp_path / "metrics.json"
+    runs.write_atomically(target, "old")
+
+    def full_disk(descriptor):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        runs.write_atomically(target, "new")
+    assert [file.name for file in tmp_path.iterdir()] == ["metrics.json"]
+    assert target.read_text() == "old"
+
+
+def test_collect_finds_runs_sorted_and_not_inside_runs(tmp_path):
+    for name in ("softmax_pcb", "softmax"):
+        run = RunFolder(tmp_path / "openmoji" / name / "seed0").create()
+        run.config_file.write_text("")
+    foreign = RunFolder(tmp_path / "mine" / "detector" / "seed0")
+    foreign.write_metrics({"bbox": {"AP": 0.2}})
+    (tmp_path / ".snakemake").mkdir()
+    (tmp_path / ".snakemake" / "config.py").touch()
+    (run.figures / "config.py").touch()
+    assert [runs.run_name(found) for found in runs.collect(tmp_path)] == [
+        "mine/detector/seed0",
+        "openmoji/softmax/seed0",
+        "openmoji/softmax_pcb/seed0",
+    ]
+    assert [found.path for found in runs.collect(run.path)] == [run.path]
+
+
+def test_collect_of_a_missing_folder_says_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere is not a folder"):
+        runs.collect(tmp_path / "nowhere")
+
+
+def test_paths_start_at_the_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = runs.repository_root()
+    assert (root / "pcb" / "runs.py").is_file()
+    assert runs.repository_path("data/openmoji") == root / "data" / "openmoji"
+    assert runs.repository_path(tmp_path) == tmp_path
+
+
+def test_installed_apart_from_the_repository_is_a_clear_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "pcb" / "runs.py"))
+    with pytest.raises(FileNotFoundError, match="make setup"):
+        runs.repository_root()
