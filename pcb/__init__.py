@@ -1,10 +1,18 @@
-"""Pairwise Class Balance for long-tailed recognition. This much needs PyTorch alone."""
+"""Pairwise Class Balance for long-tailed recognition. This much needs PyTorch alone.
 
-from pcb.balance import PairwiseClassBalance, scaled_momentum, strength
-from pcb.confusion import batch_confusion, update_confusion
-from pcb.losses import CrossEntropyLoss
-from pcb.refinement import Feedback, refine_features
-from pcb.soft_labels import fightback_soft_labels
+The names below are imported when they are first used, so that ``pcb --help`` answers at once and
+``pcb doctor`` runs where PyTorch is missing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pcb.balance import PairwiseClassBalance, scaled_momentum, strength
+    from pcb.confusion import batch_confusion, update_confusion
+    from pcb.losses import CrossEntropyLoss
+    from pcb.refinement import Feedback, refine_features
+    from pcb.soft_labels import fightback_soft_labels
 
 __version__ = "0.1.0"
 
@@ -19,3 +27,25 @@ __all__ = [
     "strength",
     "update_confusion",
 ]
+
+_HOMES = {
+    "CrossEntropyLoss": "pcb.losses",
+    "Feedback": "pcb.refinement",
+    "PairwiseClassBalance": "pcb.balance",
+    "batch_confusion": "pcb.confusion",
+    "fightback_soft_labels": "pcb.soft_labels",
+    "refine_features": "pcb.refinement",
+    "scaled_momentum": "pcb.balance",
+    "strength": "pcb.balance",
+    "update_confusion": "pcb.confusion",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pcb' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,7 +9,9 @@ model = dict(
     roi_head=dict(
         bbox_head=dict(
             num_classes={{_base_.num_classes}},
-            loss_cls=dict(type="CrossEntropyPCBLoss", num_classes={{_base_.num_classes}}, alpha=0.0),
+            loss_cls=dict(
+                type="CrossEntropyPCBLoss", num_classes={{_base_.num_classes}}, alpha=0.0
+            ),
         ),
         mask_head=dict(num_classes={{_base_.num_classes}}),
     )

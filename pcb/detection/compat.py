@@ -11,6 +11,9 @@ from pcb.detection import operators
 # mmcv 1.x announces its successor on every import.
 warnings.filterwarnings("ignore", message="On January 1, 2023, MMCV will release v2.0.0")
 
+# mmcv asks torch for a CUDA compiler on import, and torch complains where there is one but no GPU.
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+
 # mmdet imports operators from mmcv at import time: they have to be in place by then.
 operators.install()
 

@@ -52,7 +52,7 @@ def predict(
     cfg.model.pop("pretrained", None)
     model = build_detector(cfg.model)
     load_weights(model, weights, checkpoint)
-    model.to(picked).eval()
+    model.to(picked, memory_format=torch.channels_last).eval()
     loader = build_dataloader(
         dataset,
         samples_per_gpu=cfg.data.get(f"{split}_dataloader", {}).get("samples_per_gpu", 1),

@@ -1,7 +1,9 @@
 """Training with mmcv's runner on one device."""
 
+import copy
 import logging
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -85,7 +87,7 @@ class Runner(EpochBasedRunner):
 
 def build_model(cfg: Config) -> nn.Module:
     """Build a config's detector with ``init_cfg`` weights."""
-    model = build_detector(cfg.model)
+    model = build_detector(copy.deepcopy(cfg.model))  # mmdet adds to the config that it builds
     model.init_weights()
     return model
 
@@ -133,7 +135,7 @@ def train(
     model.CLASSES = dataset.CLASSES
     if cfg.get("fp16") and picked.type == "cuda":
         wrap_fp16_model(model)
-    model.to(picked)
+    model.to(picked, memory_format=torch.channels_last)  # faster convolutions, same results
 
     runner = Runner(
         model,
@@ -146,10 +148,9 @@ def train(
     resumed = resume and folder.checkpoint.exists()
     if resumed:
         runner.resume(folder.checkpoint)
-    folder.create()
     if not resumed:
-        for stale in (folder.checkpoint, folder.log_file, folder.confusion_file):
-            stale.unlink(missing_ok=True)
+        _clear(folder)
+    folder.create()
     save_config(cfg, folder.config_file)
     folder.write_environment(describe_environment(picked, seed))
 
@@ -184,6 +185,14 @@ def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "seed": seed,
     }
+
+
+def _clear(folder: RunFolder) -> None:
+    """Remove what an earlier training left, and what was computed from it."""
+    for file in (folder.checkpoint, folder.log_file, folder.confusion_file, folder.metrics_file):
+        file.unlink(missing_ok=True)
+    for subfolder in (folder.figures, folder.predictions("bbox").parent):
+        shutil.rmtree(subfolder, ignore_errors=True)
 
 
 def _seed_everything(seed: int) -> None:

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 from mmcv import Config
+from mmdet.datasets import build_dataset
 from mmdet.models import build_detector
 
+from pcb import scaled_momentum
+from pcb.datasets.openmoji.design import DESIGNS, image_counts
 from pcb.detection import load_config
 from pcb.detection.config import save_config
 from pcb.runs import repository_root
@@ -84,3 +87,19 @@ def test_saved_config_is_data_and_loads_to_the_same(tmp_path):
     assert again._cfg_dict == cfg._cfg_dict
     text = Config.fromfile(str(tmp_path / "config.py"))
     assert not Path(text.data.train.ann_file).is_absolute()  # the run folder can be moved
+
+
+def test_repeat_factor_sampling_repeats_images_of_rare_classes(tiny_openmoji, tiny_options):
+    options = {k.replace("data.train.", "data.train.dataset."): v for k, v in tiny_options.items()}
+    dataset = build_dataset(load_config("configs/openmoji/rfs.py", options).data.train)
+    assert len(dataset) > len(dataset.dataset)
+
+
+def test_scaled_momentum_follows_its_rule():
+    """From the schedule and the class counts alone, as the config says."""
+    loss = load_config("configs/openmoji/softmax_pcb.py").model.roi_head.bbox_head.loss_cls
+    rarest = min(image_counts(DESIGNS["mini"]))
+    calls = rarest * (loss.start_epoch - 1) * 3
+    assert loss.momentum == round(scaled_momentum(calls), 2)
+    runner = load_config("configs/openmoji/softmax_pcb.py").runner
+    assert (loss.start_epoch - 1) / runner.max_epochs == pytest.approx(16 / 24)

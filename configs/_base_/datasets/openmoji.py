@@ -29,7 +29,7 @@ test_pipeline = [
     ),
 ]
 data = dict(
-    samples_per_gpu=8,
+    samples_per_gpu=4,
     workers_per_gpu=1,
     train=dict(
         type="LVISFormatDataset",

@@ -4,6 +4,7 @@ model = dict(
     backbone=dict(
         type="ResNet",
         depth=18,
+        base_channels=32,
         num_stages=4,
         out_indices=(0, 1, 2, 3),
         frozen_stages=-1,
@@ -11,17 +12,15 @@ model = dict(
         norm_eval=False,
         style="pytorch",
     ),
-    neck=dict(type="FPN", in_channels=[64, 128, 256, 512], out_channels=64, num_outs=4),
+    neck=dict(type="FPN", in_channels=[32, 64, 128, 256], out_channels=32, num_outs=4),
     rpn_head=dict(
         type="RPNHead",
-        in_channels=64,
-        feat_channels=64,
+        in_channels=32,
+        feat_channels=32,
         anchor_generator=dict(
             type="AnchorGenerator", scales=[5], ratios=[0.5, 1.0, 2.0], strides=[4, 8, 16, 32]
         ),
-        bbox_coder=dict(
-            type="DeltaXYWHBBoxCoder", target_means=[0.0] * 4, target_stds=[1.0] * 4
-        ),
+        bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_means=[0.0] * 4, target_stds=[1.0] * 4),
         loss_cls=dict(type="CrossEntropyLoss", use_sigmoid=True, loss_weight=1.0),
         loss_bbox=dict(type="L1Loss", loss_weight=1.0),
     ),
@@ -29,14 +28,14 @@ model = dict(
         type="StandardRoIHead",
         bbox_roi_extractor=dict(
             type="SingleRoIExtractor",
-            roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=2),
-            out_channels=64,
+            roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=1),
+            out_channels=32,
             featmap_strides=[4, 8, 16, 32],
             finest_scale=28,
         ),
         bbox_head=dict(
             type="Shared2FCBBoxHead",
-            in_channels=64,
+            in_channels=32,
             fc_out_channels=256,
             roi_feat_size=7,
             bbox_coder=dict(
@@ -44,21 +43,22 @@ model = dict(
                 target_means=[0.0] * 4,
                 target_stds=[0.1, 0.1, 0.2, 0.2],
             ),
-            reg_class_agnostic=False,
+            reg_class_agnostic=True,
             loss_bbox=dict(type="L1Loss", loss_weight=1.0),
         ),
         mask_roi_extractor=dict(
             type="SingleRoIExtractor",
-            roi_layer=dict(type="RoIAlign", output_size=14, sampling_ratio=2),
-            out_channels=64,
+            roi_layer=dict(type="RoIAlign", output_size=14, sampling_ratio=1),
+            out_channels=32,
             featmap_strides=[4, 8, 16, 32],
             finest_scale=28,
         ),
         mask_head=dict(
             type="FCNMaskHead",
             num_convs=2,
-            in_channels=64,
-            conv_out_channels=64,
+            in_channels=32,
+            conv_out_channels=32,
+            class_agnostic=True,
             loss_mask=dict(type="CrossEntropyLoss", use_mask=True, loss_weight=1.0),
         ),
     ),
@@ -97,7 +97,7 @@ model = dict(
             ),
             sampler=dict(
                 type="RandomSampler",
-                num=64,
+                num=32,
                 pos_fraction=0.5,
                 neg_pos_ub=-1,
                 add_gt_as_proposals=True,
@@ -112,9 +112,9 @@ model = dict(
             nms_pre=200, max_per_img=100, nms=dict(type="nms", iou_threshold=0.7), min_bbox_size=0
         ),
         rcnn=dict(
-            score_thr=1e-3,
+            score_thr=5e-3,
             nms=dict(type="nms", iou_threshold=0.5),
-            max_per_img=100,
+            max_per_img=50,
             mask_thr_binary=0.5,
         ),
     ),

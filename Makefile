@@ -1,0 +1,85 @@
+# Everything runs in .venv, which every target that needs it sets up first. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL: # one environment, one run at a time; Snakemake and PyTorch use the cores
+
+PYTHON ?= # the Python 3.11 to make .venv with; looked for if empty
+GRID ?= demo
+OPS ?= 0
+
+BIN := .venv/bin
+READY := .venv/.ready
+# Stale after a change of the pinned versions or of the package's own metadata.
+PINS := constraints.txt pyproject.toml
+
+# See the header of constraints.txt. Without bytecode the installation takes half the time; Python
+# compiles what is really imported.
+INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
+	PIP_DISABLE_PIP_VERSION_CHECK=1 \
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --use-pep517
+# A few large packages take as long as all the others, so the two halves are installed at once.
+LARGE := ^(torch|torchvision|triton|nvidia-.*|cuda-.*)==
+MMCV = "$$(grep '^mmcv-full==' constraints.txt)"
+
+.PHONY: help setup operators demo grid test lint lab clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## set up or repair .venv; OPS=1 compiles mmcv's operators (11 minutes on 2 cores)
+	@rm -f $(READY)
+	@$(MAKE) --no-print-directory $(READY) $(if $(filter 1,$(OPS)),operators)
+	@$(BIN)/python -m pcb doctor
+
+demo: ## train softmax with and without PCB and compare them: runs/demo/index.html
+demo: override GRID := demo
+grid: ## run the notebooks over workflow/grids/NAME.yaml: make grid GRID=NAME
+demo grid: $(READY)
+	@$(BIN)/python -m snakemake --profile workflow/profiles/local --config grid=$(GRID)
+	@$(BIN)/python -m pcb.report runs/$(GRID)
+
+test: $(READY) ## run the tests, the doctests and every notebook
+	@$(BIN)/python -m pytest
+
+lint: $(READY) ## check style and format of code and notebooks
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+
+lab: $(READY) ## open the notebooks in JupyterLab
+	@$(BIN)/python -m jupyterlab notebooks/00_dataset.ipynb
+
+clean: ## remove .venv; data/ and runs/ stay
+	rm -rf .venv
+
+# mmcv-full comes apart from the others and never from pip's wheel cache, which does not tell a
+# wheel with compiled operators from one without, nor for which PyTorch they were compiled.
+$(READY): $(PINS)
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || { $(find_python); "$$python" -m venv .venv; }
+	@echo "Installing the pinned packages into .venv: 5 GB, most of it PyTorch; a few minutes"
+	@grep -E '$(LARGE)' constraints.txt > .venv/large.txt
+	@grep -vE '$(LARGE)|^mmcv-full==' constraints.txt > .venv/small.txt
+	@$(INSTALL) -r .venv/large.txt & large=$$!; \
+		$(INSTALL) -r .venv/small.txt && failed=0 || failed=$$?; \
+		wait $$large && exit $$failed
+	@$(INSTALL) --no-cache-dir $(MMCV)
+	@$(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+# The build must see the installed PyTorch, so it runs in .venv itself.
+operators: $(READY)
+	@echo "Compiling the operators of mmcv-full; 11 minutes on 2 cores"
+	@MMCV_WITH_OPS=1 $(INSTALL) --no-build-isolation --no-cache-dir --force-reinstall $(MMCV)
+
+define find_python
+for python in $(or $(PYTHON),python3.11 python3 python); do \
+	"$$python" -c 'import sys, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' \
+		2> /dev/null && break; \
+done || { \
+	echo "No Python 3.11 with venv found. Install one (apt install python3.11-venv, pyenv, uv," >&2; \
+	echo "conda) and name it if need be: make setup PYTHON=/path/to/python3.11" >&2; \
+	exit 1; \
+}
+endef

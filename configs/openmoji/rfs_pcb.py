@@ -1,0 +1,11 @@
+# Softmax with repeat factor sampling (RFS) and PCB.
+_base_ = "softmax_pcb.py"
+data = dict(
+    train=dict(
+        _delete_=True,
+        type="ClassBalancedDataset",
+        # The border of common and frequent, 100 of 1000 images: LVIS's 1e-3 would repeat nothing.
+        oversample_thr=0.1,
+        dataset={{_base_.data.train}},
+    )
+)

@@ -1,0 +1,311 @@
+"""The console script ``pcb``: train, test, evaluate, confusion, openmoji, doctor.
+
+Everything heavy is imported by the command that needs it: ``pcb --help`` answers at once, and
+``pcb doctor`` runs where PyTorch or mmcv is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import csv
+import io
+import json
+import sys
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pcb import runs
+
+if TYPE_CHECKING:
+    import numpy as np
+
+USER_ERROR = 2  # the exit status argparse uses, too
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status.
+
+    A mistake of the user ends as one line on standard error and status 2. A mistake of the program
+    keeps its traceback.
+    """
+    options = build_parser().parse_args(arguments)
+    try:
+        return options.command(options) or 0
+    except (ValueError, OSError) as error:
+        if not _is_for_the_user(error):
+            raise
+        message = str(error)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "pcb":
+            raise
+        message = f"the package {error.name!r} is missing; run `make setup`, then `pcb doctor`"
+    except KeyboardInterrupt:
+        print("pcb: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    print(f"pcb: error: {message}", file=sys.stderr)
+    return USER_ERROR
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="pcb", description="Pairwise Class Balance for long-tailed recognition."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    train = _add_command(commands, "train", _train, "train a detector")
+    train.add_argument("config", metavar="CONFIG", help="configs/<dataset>/<baseline>[_pcb].py")
+    _add_run_options(train)
+    train.add_argument("--seed", type=int, default=0, metavar="N")
+    train.add_argument("--resume", action="store_true", help="continue from its latest.pth")
+
+    test = _add_command(commands, "test", _test, "predict the validation images and evaluate")
+    test.add_argument("config", metavar="CONFIG", help="configs/<dataset>/<baseline>[_pcb].py")
+    test.add_argument("checkpoint", metavar="CHECKPOINT", help="such as the run's latest.pth")
+    _add_run_options(test)
+
+    evaluate = _add_command(commands, "evaluate", _evaluate, "LVIS metrics of anyone's detections")
+    _add_detections(evaluate)
+    evaluate.add_argument(
+        "--iou-type", nargs="+", choices=("bbox", "segm"), default=["bbox", "segm"]
+    )
+    evaluate.add_argument(
+        "--backend", choices=("fast", "lvis"), default="fast", help="lvis: the reference, slow"
+    )
+    evaluate.add_argument("--out", type=Path, metavar="FILE", help="also write the metrics as JSON")
+
+    confusion = _add_command(
+        commands, "confusion", _confusion, "which classes anyone's detections take for which"
+    )
+    _add_detections(confusion)
+    confusion.add_argument("--iou-type", choices=("bbox", "segm"), default="bbox")
+    confusion.add_argument("--iou-threshold", type=float, default=0.5, metavar="X")
+    confusion.add_argument("--score-threshold", type=float, default=0.3, metavar="X")
+    confusion.add_argument(
+        "--out", type=_matrix_file, metavar="FILE", help="write the matrix: .npz or .csv"
+    )
+
+    openmoji = _add_command(commands, "openmoji", _openmoji, "make the OpenMoji-LT dataset")
+    openmoji.add_argument("out", type=Path, metavar="OUT", help="such as data/openmoji/mini")
+    openmoji.add_argument("--size", choices=("mini", "full"), default="mini")
+    openmoji.add_argument("--seed", type=int, default=0)
+
+    _add_command(commands, "doctor", _doctor, "what is set up, what is missing, what to do")
+    return parser
+
+
+def parse_cfg_options(words: Iterable[str]) -> dict[str, Any]:
+    """Return configuration overrides from ``key=value`` words, one JSON object, or both.
+
+    A value is read as JSON or as a Python literal; what is neither is a string.
+
+    Raises:
+        ValueError: a word is neither.
+
+    Example:
+        >>> parse_cfg_options(["runner.max_epochs=1", "data.val.pipeline=[]", "log_level=INFO"])
+        {'runner.max_epochs': 1, 'data.val.pipeline': [], 'log_level': 'INFO'}
+        >>> parse_cfg_options(['{"optimizer.lr": 0.01}'])
+        {'optimizer.lr': 0.01}
+    """
+    options: dict[str, Any] = {}
+    for word in words:
+        if word.lstrip().startswith("{"):
+            try:
+                options.update(json.loads(word))
+            except json.JSONDecodeError as error:
+                raise ValueError(f"--cfg-options {word!r} is not JSON: {error}") from error
+            continue
+        key, equals, text = word.partition("=")
+        if not (key and equals):
+            raise ValueError(f"--cfg-options takes key=value or a JSON object, got {word!r}")
+        options[key] = _literal(text)
+    return options
+
+
+def _train(options: argparse.Namespace) -> None:
+    from pcb.detection.training import train
+
+    run = train(
+        options.config,
+        work_dir=options.work_dir,
+        seed=options.seed,
+        cfg_options=parse_cfg_options(options.cfg_options),
+        resume=options.resume,
+        device=options.device,
+    )
+    print(f"Trained: {run.path}")
+
+
+def _test(options: argparse.Namespace) -> None:
+    from pcb.detection import load_config
+    from pcb.detection.inference import predict
+    from pcb.metrics import evaluate
+
+    cfg_options = parse_cfg_options(options.cfg_options)
+    # Without --work-dir the run is the one the checkpoint lies in.
+    run = runs.RunFolder(options.work_dir or Path(options.checkpoint).parent)
+    files = predict(
+        options.config,
+        options.checkpoint,
+        run.path,
+        cfg_options=cfg_options,
+        device=options.device,
+    )
+    ground_truth = load_config(options.config, cfg_options).data.val.ann_file
+    metrics: dict[str, dict[str, float]] = {}
+    for iou_type, file in files.items():
+        metrics |= evaluate(ground_truth, file, iou_types=(iou_type,))
+    run.write_metrics(metrics)
+    print(_metrics_table(metrics))
+    print(f"Written: {run.metrics_file}")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from pcb.metrics import evaluate
+
+    metrics = evaluate(
+        options.ground_truth,
+        options.results,
+        iou_types=tuple(options.iou_type),
+        backend=options.backend,
+    )
+    print(_metrics_table(metrics))
+    if options.out:
+        runs.write_metrics(options.out, metrics)
+        print(f"Written: {options.out}")
+
+
+def _confusion(options: argparse.Namespace) -> None:
+    from pcb.datasets.lvis import read_annotations
+    from pcb.metrics import detection_confusion
+
+    annotations = read_annotations(options.ground_truth)
+    matrix = detection_confusion(
+        annotations,
+        options.results,
+        iou_type=options.iou_type,
+        iou_threshold=options.iou_threshold,
+        score_threshold=options.score_threshold,
+    )
+    print(_confusion_summary(matrix, annotations.class_names))
+    if options.out:
+        _write_matrix(options.out, matrix, annotations.class_names)
+        print(f"Written: {options.out}")
+
+
+def _openmoji(options: argparse.Namespace) -> None:
+    from pcb.datasets.openmoji import make_openmoji
+
+    print(f"OpenMoji-LT: {make_openmoji(options.out, size=options.size, seed=options.seed)}")
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from pcb import doctor
+
+    checks = doctor.examine()
+    print(doctor.report(checks))
+    return 1 if doctor.problems(checks) else 0
+
+
+def _add_command(commands: Any, name: str, command: Any, description: str) -> Any:
+    parser = commands.add_parser(name, help=description, description=description.capitalize() + ".")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--work-dir", type=Path, metavar="D", help="run folder")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="overrides, also as one JSON object: '{\"runner.max_epochs\": 1}'",
+    )
+
+
+def _add_detections(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ground_truth", metavar="GT.json", help="LVIS annotations (also .json.gz)")
+    parser.add_argument("results", metavar="RESULTS.json", help="detections as COCO results")
+
+
+def _matrix_file(text: str) -> Path:
+    path = Path(text)
+    if path.suffix not in (".npz", ".csv"):
+        raise argparse.ArgumentTypeError(f"must end in .npz or .csv, got {text!r}")
+    return path
+
+
+def _literal(text: str) -> Any:
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError):
+            continue
+    return text
+
+
+def _metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    from pcb.metrics import format_metric
+
+    names = list(next(iter(metrics.values())))
+    rows = [["", *names]]
+    rows += [[kind, *(format_metric(row[name]) for name in names)] for kind, row in metrics.items()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+
+
+def _confusion_summary(matrix: np.ndarray, class_names: Sequence[str], shown: int = 10) -> str:
+    """Say how many objects were found, and which classes were most often taken for another."""
+    import numpy as np
+
+    foreground = matrix[:-1, :-1]
+    mistaken = foreground.copy()
+    np.fill_diagonal(mistaken, 0)
+    lines = [
+        f"objects {int(matrix[:-1].sum())}: right class {int(np.trace(foreground))}, "
+        f"other class {int(mistaken.sum())}, missed {int(matrix[:-1, -1].sum())}; "
+        f"detections on background {int(matrix[-1, :-1].sum())}"
+    ]
+    order = np.argsort(-mistaken, axis=None, kind="stable")[:shown]
+    for true, predicted in zip(*np.unravel_index(order, mistaken.shape), strict=True):
+        if count := int(mistaken[true, predicted]):
+            lines.append(f"{count:6d}  {class_names[true]} taken for {class_names[predicted]}")
+    return "\n".join(lines)
+
+
+def _write_matrix(path: Path, matrix: np.ndarray, class_names: Sequence[str]) -> None:
+    import numpy as np
+
+    if path.suffix == ".npz":
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, detections=matrix, class_names=np.array(class_names))
+        runs.write_atomically(path, buffer.getvalue())
+        return
+    text = io.StringIO(newline="")
+    rows = csv.writer(text)
+    rows.writerow(["true class", *class_names, "missed"])
+    for name, row in zip([*class_names, "background"], matrix.tolist(), strict=True):
+        rows.writerow([name, *row])
+    runs.write_atomically(path, text.getvalue())
+
+
+def _is_for_the_user(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, was raised by the kit itself or is about a file."""
+    package = Path(__file__).resolve().parent
+    while error is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = bool(frames) and Path(frames[-1].filename).resolve().is_relative_to(package)
+        if ours or isinstance(error, OSError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

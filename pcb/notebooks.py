@@ -1,0 +1,125 @@
+"""Running a notebook with parameters, and showing the executed one as a page.
+
+papermill only warns of a parameter that the notebook does not have, and then runs it with the
+default; here that is an error, before anything runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from pcb.grid import nearest
+from pcb.runs import repository_path, repository_root, write_atomically
+
+# Lets the code be folded: the page is read for its text and figures first.
+TEMPLATE = "folded"
+
+
+class NotebookError(RuntimeError):
+    """A notebook stopped at one of its cells."""
+
+
+def check_parameters(notebook: str | os.PathLike[str], parameters: Mapping[str, Any]) -> None:
+    """Check that a notebook has every one of ``parameters``.
+
+    Raises:
+        FileNotFoundError: there is no such notebook.
+        ValueError: an unknown parameter; names the nearest one that the notebook has.
+    """
+    import papermill
+
+    if not Path(notebook).is_file():
+        raise FileNotFoundError(f"no notebook {notebook}")
+    known = papermill.inspect_notebook(str(notebook))
+    for name in parameters:
+        if name not in known:
+            raise ValueError(
+                f"{Path(notebook).name} has no parameter {name!r}; {nearest(name, list(known))}"
+            )
+
+
+def run_notebook(
+    notebook: str | os.PathLike[str],
+    parameters: Mapping[str, Any],
+    executed: str | os.PathLike[str],
+    page: str | os.PathLike[str],
+    label: str = "",
+) -> None:
+    """Run a notebook from the repository root and export it.
+
+    What it prints appears on standard output while it runs, and standard error likewise.
+
+    Args:
+        notebook: the ``.ipynb`` file; it is not changed.
+        parameters: values of its parameters; the others keep their defaults.
+        executed: the executed copy, written after every cell, so that a failed run can be looked
+            at.
+        page: the executed copy as HTML with its code folded, written when all cells have run.
+        label: stands before each printed line; several notebooks may share a terminal.
+
+    Raises:
+        ValueError: see :func:`check_parameters`.
+        NotebookError: a cell failed. The executed copy shows where.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+
+    check_parameters(notebook, parameters)
+    logging.getLogger("papermill").setLevel(logging.WARNING)  # else a line for every cell
+    Path(executed).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(executed),
+            parameters=dict(parameters),
+            cwd=str(repository_root()),
+            progress_bar=False,
+            stdout_file=_Labelled(sys.stdout, label),
+            stderr_file=_Labelled(sys.stderr, label),
+            # Other users of a shared machine can read a kernel's plain TCP traffic.
+            config=Config({"KernelManager": {"transport_encryption": "auto"}}),
+            # Else a kernel calls it an error that it is shut down.
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        )
+    except PapermillExecutionError as error:
+        raise NotebookError(
+            f"{Path(notebook).name} failed in cell {error.exec_count}: {error.ename}: "
+            f"{error.evalue}\nThe executed notebook: {executed}"
+        ) from None
+    export_page(executed, page)
+
+
+class _Labelled:
+    """A text stream that begins every line with a label."""
+
+    def __init__(self, stream: TextIO, label: str) -> None:
+        self.stream, self.label = stream, label
+        self.line_begins = True
+
+    def write(self, text: str) -> None:
+        for line in text.splitlines(keepends=True):
+            self.stream.write(self.label + line if self.line_begins else line)
+            self.line_begins = line.endswith("\n")
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+def export_page(executed: str | os.PathLike[str], page: str | os.PathLike[str]) -> None:
+    """Write an executed notebook as one self-contained HTML file with its code folded."""
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(
+        extra_template_basedirs=[str(repository_path("workflow/templates"))],
+        template_name=TEMPLATE,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+    )
+    html, _ = exporter.from_filename(str(executed))
+    write_atomically(page, html)

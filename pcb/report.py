@@ -1,0 +1,268 @@
+"""The page over a grid of runs: the table of metrics, links to the notebooks, their figures.
+
+``python -m pcb.report runs/demo`` prints the table of a grid and where its page is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from html import escape
+from itertools import groupby
+from pathlib import Path
+from urllib.parse import quote
+
+from pcb.metrics import format_metric
+from pcb.runs import RunFolder, collect, write_atomically
+
+# Mask AP and its groups, then box AP: (heading, IoU type, metric).
+COLUMNS = (
+    ("AP", "segm", "AP"),
+    ("APr", "segm", "APr"),
+    ("APc", "segm", "APc"),
+    ("APf", "segm", "APf"),
+    ("AP50", "segm", "AP50"),
+    ("APb", "bbox", "AP"),
+)
+LEGEND = (
+    "Mask AP in percent, over all classes and over the rare (APr), common (APc) and frequent (APf) "
+    "ones; AP50 at IoU 0.5; APb of boxes. n/a: undefined."
+)
+# What the page shows of each notebook, in the order in which a reader asks: figures by file
+# name, patterns allowed. The others are in the notebook's own page.
+OF_DATASET = {
+    "05_compare": ("ap_difference", "gain_by_role_*", "ap_by_group", "ap_by_class"),
+    "00_dataset": ("class_tail", "look_alikes", "training_images"),
+}
+OF_RUN = {
+    "01_train": ("loss", "strength"),
+    "02_evaluate": ("ap_by_image_count", "detections"),
+    "03_confusion_matrix": ("measured_confusion", "learned_confusion", "confused_pairs"),
+    "04_soft_labels": ("soft_label_bars",),
+}
+ENVIRONMENT = ("device", "threads", "seed", "torch", "operators", "commit")
+BALANCED = "_pcb"  # ends the name of a config with PCB; the rest is its baseline
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --link: #0b62c4; }
+@media (prefers-color-scheme: dark) { :root { --link: #7db8ff; } }
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 1180px; margin: 0 auto; padding: 2rem; }
+h1 { line-height: 1.2; margin-bottom: .3rem; }
+h2 { margin-top: 3rem; border-bottom: 2px solid var(--line); padding-bottom: .2rem; }
+a { color: var(--link); }
+.note { color: #888; font-size: .9rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .9rem; border-bottom: 1px solid var(--line); text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+tr.difference td { background: var(--soft); font-weight: 600; }
+.figures { display: grid; gap: 1.2rem; }
+.figures { grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); }
+figure { margin: 0; border: 1px solid var(--line); border-radius: 8px; padding: .6rem; }
+figure img { width: 100%; height: auto; background: #fff; border-radius: 4px; }
+figcaption { font-size: .85rem; padding-top: .3rem; }
+.figures + .figures { margin-top: 1.2rem; }
+footer { margin-top: 4rem; border-top: 1px solid var(--line); font-size: .85rem; color: #888; }
+"""
+
+_FOOTER = """<footer><p>Images of OpenMoji-LT are drawn from emojis by
+<a href="https://openmoji.org">OpenMoji</a>, licence
+<a href="https://creativecommons.org/licenses/by-sa/4.0/">CC BY-SA 4.0</a>; so are the figures that
+show them. Method: <a href="https://arxiv.org/abs/2201.02784">Relieving Long-tailed Instance
+Segmentation via Pairwise Class Balance</a>, CVPR 2022.</p></footer>"""
+
+
+def metric_rows(
+    runs: Iterable[RunFolder], root: str | os.PathLike[str]
+) -> list[tuple[str, list[str], bool]]:
+    """Return the rows of the metric table: ``(label, cells of COLUMNS, is a difference)``.
+
+    A run with PCB is followed by its difference from the plain one of the same dataset and seed.
+    A run without ``metrics.json`` is left out.
+    """
+    metrics = {
+        run.path.relative_to(root).as_posix(): run.read_metrics()
+        for run in runs
+        if run.metrics_file.is_file()
+    }
+    rows = []
+    for name, values in metrics.items():
+        rows.append((name, [format_metric(value) for value in _cells(values)], False))
+        *folder, config, seed = name.split("/")
+        plain = "/".join([*folder, config.removesuffix(BALANCED), seed])
+        if config.endswith(BALANCED) and plain in metrics:
+            pairs = zip(_cells(values), _cells(metrics[plain]), strict=True)
+            cells = [_difference(ours - theirs) for ours, theirs in pairs]
+            rows.append(("  difference", cells, True))
+    return rows
+
+
+def text_table(root: str | os.PathLike[str]) -> str:
+    """Return the metric table of every run below ``root`` as text.
+
+    Raises:
+        FileNotFoundError: ``root`` is not a folder.
+    """
+    rows = metric_rows(collect(root), root)
+    lines = [["", *(heading for heading, _, _ in COLUMNS)]]
+    lines += [[label, *cells] for label, cells, _ in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        label.ljust(widths[0])
+        + "".join(f"  {c:>{w}}" for c, w in zip(cells, widths[1:], strict=True))
+        for label, *cells in lines
+    )
+
+
+def write_page(root: str | os.PathLike[str], title: str) -> Path:
+    """Write ``index.html`` over the runs below ``root`` and return its path.
+
+    The page needs no network, and links only what is there, relative to itself. A run lies in
+    ``<root>/<dataset>/<config>/seed<N>``; pages and figures of a whole dataset lie in
+    ``<root>/<dataset>``.
+
+    Raises:
+        FileNotFoundError: ``root`` is not a folder.
+    """
+    root = Path(root)
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        "<p>A notebook asks one question of a dataset or of a run. Below are the results, then the "
+        "questions with their key figures. A link opens the whole notebook, its code folded; a "
+        "figure opens in full size.</p>",
+    ]
+    for dataset, runs in groupby(
+        collect(root), key=lambda run: run.path.relative_to(root).parts[0]
+    ):
+        parts += _dataset_section(root, dataset, list(runs))
+    html = (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(parts)
+        + f"\n{_FOOTER}\n</body>\n</html>\n"
+    )
+    page = root / "index.html"
+    write_atomically(page, html)
+    return page
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the metric table of a grid and where its page is."""
+    parser = argparse.ArgumentParser(prog="python -m pcb.report", description=main.__doc__)
+    parser.add_argument("root", type=Path, metavar="RUNS", help="such as runs/demo")
+    root = parser.parse_args(arguments).root
+    print(f"\n{text_table(root)}\n\n{LEGEND}\nAll notebooks and figures: {root / 'index.html'}")
+    return 0
+
+
+def _dataset_section(root: Path, dataset: str, runs: list[RunFolder]) -> list[str]:
+    whole, single = [root / dataset], [run.path for run in runs]
+    return [
+        f"<h2>{escape(dataset)}</h2>",
+        _metric_table(metric_rows(runs, root)),
+        *(_notebook_section(root, name, names, whole) for name, names in OF_DATASET.items()),
+        *(_notebook_section(root, name, names, single) for name, names in OF_RUN.items()),
+        "<h3>What was run</h3>",
+        _run_table(root, runs),
+    ]
+
+
+def _metric_table(rows: list[tuple[str, list[str], bool]]) -> str:
+    head = "".join(f"<th>{heading}</th>" for heading in ["run", *(h for h, _, _ in COLUMNS)])
+    body = []
+    for label, cells, is_difference in rows:
+        kind = ' class="difference"' if is_difference else ""
+        row = "".join(f"<td>{escape(cell)}</td>" for cell in [label.strip(), *cells])
+        body.append(f"<tr{kind}>{row}</tr>")
+    return (
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f'<tbody>{"".join(body)}</tbody></table></div>\n<p class="note">{LEGEND} '
+        "A difference between two runs contains the chance of their seed.</p>"
+    )
+
+
+def _notebook_section(root: Path, name: str, figures: Iterable[str], folders: list[Path]) -> str:
+    """What one notebook says of each folder: its question, its pages, its key figures."""
+    pages = [folder / f"{name}.html" for folder in folders if (folder / f"{name}.html").is_file()]
+    if not pages:
+        return ""
+    links = " · ".join(
+        _link(root, page, f"{name} of {_label(root, page.parent)}") for page in pages
+    )
+    rows = [
+        [file for folder in folders for file in sorted(folder.glob(f"figures/{figure}.png"))]
+        for figure in figures
+    ]
+    if len(folders) == 1:  # nothing stands beside a figure, so that the next one can
+        rows = [[file for row in rows for file in row]]
+    title = _question(pages[0].with_suffix(".ipynb")) or _words(name)
+    grids = "\n".join(_figures(root, row) for row in rows if row)
+    return f"<h3>{escape(title)}</h3>\n<p>{links}</p>\n{grids}"
+
+
+def _run_table(root: Path, runs: list[RunFolder]) -> str:
+    rows = []
+    for run in runs:
+        environment = run.read_environment() if run.environment_file.is_file() else {}
+        facts = [f"{key} {environment[key]}" for key in ENVIRONMENT if key in environment]
+        files = [file for file in (run.config_file, run.environment_file) if file.is_file()]
+        links = " · ".join(_link(root, file, file.name) for file in files)
+        cells = [escape(_label(root, run.path)), links, escape(", ".join(facts))]
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    return f'<div class="wide"><table><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _figures(root: Path, files: list[Path]) -> str:
+    figures = []
+    for file in files:
+        target = _href(root, file)
+        text = escape(f"{_words(file.stem)}: {_label(root, file.parent.parent)}")
+        figures.append(
+            f'<figure><a href="{target}"><img src="{target}" alt="{text}" loading="lazy"></a>'
+            f"<figcaption>{text}</figcaption></figure>"
+        )
+    return f'<div class="figures">{"".join(figures)}</div>'
+
+
+def _question(notebook: Path) -> str:
+    """The first heading of an executed notebook; empty if it is not there."""
+    if not notebook.is_file():
+        return ""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    lines = (line for cell in cells for line in "".join(cell["source"]).splitlines())
+    return next((line[2:].strip() for line in lines if line.startswith("# ")), "")
+
+
+def _link(root: Path, file: Path, text: str) -> str:
+    return f'<a href="{_href(root, file)}">{escape(text)}</a>'
+
+
+def _href(root: Path, file: Path) -> str:
+    return escape(quote(file.relative_to(root).as_posix()))
+
+
+def _label(root: Path, folder: Path) -> str:
+    """A run without its dataset, whose section it stands in; or the dataset."""
+    parts = folder.relative_to(root).parts
+    return "/".join(parts[1:] or parts)
+
+
+def _words(name: str) -> str:
+    return name.lstrip("0123456789_").replace("_", " ")
+
+
+def _cells(metrics: Mapping[str, Mapping[str, float]]) -> list[float]:
+    return [metrics.get(iou_type, {}).get(name, math.nan) for _, iou_type, name in COLUMNS]
+
+
+def _difference(value: float) -> str:
+    return "n/a" if math.isnan(value) else f"{100 * value:+.1f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""The command line: what a user types, and how a user's mistake ends."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pcb import cli
+from pcb.runs import read_metrics
+
+CATEGORIES = [
+    {"id": 1, "name": "fox", "frequency": "f", "image_count": 200, "instance_count": 300},
+    {"id": 2, "name": "wolf", "frequency": "r", "image_count": 3, "instance_count": 4},
+]
+
+
+def instance(category_id: int, x: float, **more) -> dict:
+    """A square of 20 pixels on image 1."""
+    corners = [x, 10.0, x + 20.0, 10.0, x + 20.0, 30.0, x, 30.0]
+    annotation = {"image_id": 1, "category_id": category_id, "bbox": [x, 10.0, 20.0, 20.0]}
+    return annotation | {"segmentation": [corners], "area": 400.0} | more
+
+
+def detection(category_id: int, x: float, score: float, image_id: int = 1) -> dict:
+    return {
+        "image_id": image_id,
+        "category_id": category_id,
+        "bbox": [x, 10.0, 20.0, 20.0],
+        "score": score,
+    }
+
+
+@pytest.fixture
+def detections(tmp_path):
+    """Ground truth and results: the fox is found, the wolf is taken for a fox."""
+    ground_truth = {
+        "info": {},
+        "licenses": [],
+        "images": [
+            {
+                "id": 1,
+                "file_name": "1.png",
+                "width": 100,
+                "height": 100,
+                "not_exhaustive_category_ids": [],
+                "neg_category_ids": [1, 2],
+            }
+        ],
+        "annotations": [instance(1, 0.0, id=1), instance(2, 50.0, id=2)],
+        "categories": [{**c, "synset": f"{c['name']}.n.01"} for c in CATEGORIES],
+    }
+    results = [detection(1, 0.0, 0.9), detection(1, 50.0, 0.8)]
+    for name, content in (("gt", ground_truth), ("results", results)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    return str(tmp_path / "gt.json"), str(tmp_path / "results.json")
+
+
+def test_evaluate_prints_and_writes(detections, tmp_path, capsys):
+    out = tmp_path / "out" / "metrics.json"
+    assert cli.main(["evaluate", *detections, "--iou-type", "bbox", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "APr" in printed and "bbox" in printed and "n/a" in printed and "-1" not in printed
+    metrics = read_metrics(out)
+    assert list(metrics) == ["bbox"]
+    assert metrics["bbox"]["APf"] > 0.9 and metrics["bbox"]["APr"] == 0
+    assert np.isnan(metrics["bbox"]["APl"])  # there is no large object
+    assert json.loads(out.read_text())["bbox"]["APl"] is None
+
+
+def test_confusion_names_the_mistake(detections, tmp_path, capsys):
+    for suffix in ("npz", "csv"):
+        out = tmp_path / f"matrix.{suffix}"
+        assert cli.main(["confusion", *detections, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "objects 2: right class 1, other class 1, missed 0" in printed
+    assert "wolf taken for fox" in printed
+    matrix = np.load(tmp_path / "matrix.npz")
+    np.testing.assert_array_equal(matrix["detections"], [[1, 0, 0], [1, 0, 0], [0, 0, 0]])
+    rows = (tmp_path / "matrix.csv").read_text().splitlines()
+    assert rows[0] == "true class,fox,wolf,missed"
+    assert [row.split(",")[0] for row in rows[1:]] == ["fox", "wolf", "background"]
+
+
+def test_score_threshold_reaches_the_matrix(detections, capsys):
+    assert cli.main(["confusion", *detections, "--score-threshold", "0.85"]) == 0
+    assert "right class 1, other class 0, missed 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate", "{missing}", "{results}"],
+        ["evaluate", "{results}", "{results}"],  # not an annotation file
+        ["evaluate", "{gt}", "{gt}"],  # not results
+        ["confusion", "{missing}", "{results}"],
+        ["train", "configs/openmoji/sofmax.py"],
+        ["train", "configs/openmoji/softmax.py", "--cfg-options", "nonsense"],
+    ],
+)
+def test_mistake_is_one_line_and_status_2(detections, tmp_path, capsys, arguments):
+    gt, results = detections
+    names = {"gt": gt, "results": results, "missing": str(tmp_path / "missing.json")}
+    assert cli.main([word.format(**names) for word in arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.splitlines()[-1].startswith("pcb: error: ")
+    assert error.count("pcb: error: ") == 1 and "Traceback" not in error
+
+
+def test_mistake_leaves_the_earlier_output(detections, tmp_path):
+    gt, results = detections
+    out = tmp_path / "metrics.json"
+    assert cli.main(["evaluate", gt, results, "--iou-type", "bbox", "--out", str(out)]) == 0
+    before = out.read_bytes()
+    (tmp_path / "results.json").write_text(json.dumps([detection(1, 0.0, 0.9, image_id=7)]))
+    assert cli.main(["evaluate", gt, results, "--iou-type", "bbox", "--out", str(out)]) == 2
+    assert out.read_bytes() == before
+
+
+def test_bug_keeps_its_traceback(monkeypatch):
+    def buggy(options):
+        int("not a number of the user's")
+
+    monkeypatch.setattr(cli, "_doctor", buggy)
+    # `int` has no frame of its own: let the error come from another package.
+    monkeypatch.setattr(cli, "_is_for_the_user", lambda error: False)
+    with pytest.raises(ValueError, match="not a number"):
+        cli.main(["doctor"])
+
+
+def test_error_is_for_the_user_if_the_kit_or_the_disk_raised_it(tmp_path):
+    def caught(function, *arguments):
+        try:
+            function(*arguments)
+        except Exception as error:
+            return error
+
+    assert cli._is_for_the_user(caught(cli.parse_cfg_options, ["x"]))
+    assert cli._is_for_the_user(caught(open, tmp_path / "missing"))
+    assert not cli._is_for_the_user(caught(json.loads, "{"))
+
+
+def test_missing_package_says_how_to_get_it(monkeypatch, capsys):
+    def needs_a_package(options):
+        raise ModuleNotFoundError("No module named 'mmdet'", name="mmdet")
+
+    monkeypatch.setattr(cli, "_doctor", needs_a_package)
+    assert cli.main(["doctor"]) == 2
+    assert "'mmdet' is missing; run `make setup`" in capsys.readouterr().err
+
+
+def test_interrupt_is_quiet(monkeypatch, capsys):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_doctor", interrupted)
+    assert cli.main(["doctor"]) == 130
+    assert capsys.readouterr().err == "pcb: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    "words, options",
+    [
+        (["a.b=1", "a.c=[1, 2]", "d=(1, 2)"], {"a.b": 1, "a.c": [1, 2], "d": (1, 2)}),
+        (["x=true", "y=True", "z=None", "s=text"], {"x": True, "y": True, "z": None, "s": "text"}),
+        (["path=a=b", "empty="], {"path": "a=b", "empty": ""}),
+        (['{"a.b": {"c": null}}', "d=1"], {"a.b": {"c": None}, "d": 1}),
+    ],
+)
+def test_cfg_options_are_read_as_values(words, options):
+    assert cli.parse_cfg_options(words) == options
+
+
+@pytest.mark.parametrize("word", ["nonsense", "=1", '{"a": '])
+def test_wrong_cfg_option_is_named(word):
+    with pytest.raises(ValueError, match="--cfg-options"):
+        cli.parse_cfg_options([word])
+
+
+def test_matrix_file_must_have_a_known_suffix(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["confusion", "gt.json", "results.json", "--out", "matrix.txt"])
+    assert exit_.value.code == 2
+    assert "must end in .npz or .csv, got 'matrix.txt'" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy():
+    program = "import sys; import pcb.cli as c; c.build_parser().format_help(); print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "numpy", "mmcv", "matplotlib"} & set(modules)

@@ -1,0 +1,120 @@
+"""The page over a grid: every link resolves, everything is escaped, differences are right."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from pcb import report
+from pcb.runs import RunFolder
+
+ROOT = Path(__file__).resolve().parent.parent
+PNG = bytes.fromhex("89504e470d0a1a0a")
+
+
+class Links(HTMLParser):
+    """Collects the targets of a page and the tags it is made of."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.targets, self.tags = [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.targets += [value for name, value in attributes if name in ("href", "src")]
+
+    @property
+    def local(self) -> list[str]:
+        return [target for target in self.targets if not target.startswith("https://")]
+
+
+def make_run(root: Path, name: str, **segm: float) -> RunFolder:
+    run = RunFolder(root / name).create()
+    run.write_metrics({"segm": segm, "bbox": {"AP": 0.2}})
+    run.config_file.touch()
+    run.write_environment({"device": "cpu", "torch": "2.11.0"})
+    for page in ("01_train", "02_evaluate", "03_confusion_matrix", "04_soft_labels"):
+        (run.path / f"{page}.html").touch()
+    (run.figures / "loss.png").write_bytes(PNG)
+    return run
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    make_run(tmp_path, "openmoji/softmax/seed0", AP=0.30, APr=0.125, APc=0.3)
+    make_run(tmp_path, "openmoji/softmax_pcb/seed0", AP=0.31, APr=0.100, APc=float("nan"))
+    make_run(tmp_path, "my data & <more>/100% new/seed0", AP=0.1)
+    dataset = tmp_path / "openmoji"
+    for page in ("00_dataset", "05_compare"):
+        (dataset / f"{page}.html").touch()
+    (dataset / "figures").mkdir()
+    (dataset / "figures" / "class_tail.png").write_bytes(PNG)
+    return tmp_path
+
+
+def test_every_link_resolves_and_every_page_is_linked(grid):
+    page = report.write_page(grid, "Demo")
+    links = Links(page.read_text()).local
+    assert links
+    for target in links:
+        assert (grid / unquote(target)).is_file(), target
+    linked = {unquote(target) for target in links}
+    for file in [*grid.rglob("*_*.html"), *grid.rglob("*.png")]:
+        assert file.relative_to(grid).as_posix() in linked
+
+
+@pytest.mark.parametrize("name, figures", (report.OF_DATASET | report.OF_RUN).items())
+def test_key_figures_are_drawn_by_their_notebook(name, figures):
+    notebook = (ROOT / "notebooks" / f"{name}.ipynb").read_text()
+    for figure in figures:
+        assert f'\\"{figure.removesuffix("*")}' in notebook
+
+
+def test_section_is_headed_by_the_question_of_its_notebook(grid):
+    cells = [{"cell_type": "markdown", "source": ["# Does it <learn>?\n", "More."]}]
+    for run in ("softmax", "softmax_pcb"):
+        executed = grid / "openmoji" / run / "seed0" / "01_train.ipynb"
+        executed.write_text(json.dumps({"cells": cells}))
+    html = report.write_page(grid, "Demo").read_text()
+    assert "<h3>Does it &lt;learn&gt;?</h3>" in html
+    assert html.index(">01_train of softmax/seed0<") < html.index(">01_train of softmax_pcb/seed0<")
+    assert "<h3>soft labels</h3>" in html  # no executed notebook: its name
+
+
+def test_page_needs_no_network(grid):
+    html = report.write_page(grid, "Demo").read_text()
+    assert not {"script", "link", "iframe"} & set(Links(html).tags)
+    assert "@import" not in html and "url(" not in html
+
+
+def test_names_are_escaped(grid):
+    html = report.write_page(grid, "A <b>bold</b> & 'quoted' title").read_text()
+    assert "<b>" not in html and "&lt;b&gt;bold&lt;/b&gt; &amp;" in html
+    assert "<more>" not in html and "my data &amp; &lt;more&gt;/100% new/seed0" in html
+    assert "my%20data%20%26%20%3Cmore%3E/100%25%20new/seed0/01_train.html" in html
+
+
+def test_difference_is_from_the_plain_run_of_the_same_seed(grid):
+    make_run(grid, "openmoji/softmax_pcb/seed1", AP=0.5)
+    table = report.text_table(grid).splitlines()
+    assert table[0].split() == ["AP", "APr", "APc", "APf", "AP50", "APb"]
+    rows = {line.split()[0]: line.split()[1:] for line in table[1:]}
+    assert rows["openmoji/softmax/seed0"] == ["30.0", "12.5", "30.0", "n/a", "n/a", "20.0"]
+    assert rows["difference"] == ["+1.0", "-2.5", "n/a", "n/a", "n/a", "+0.0"]
+    assert sum("difference" in line for line in table) == 1  # there is no plain run of seed 1
+
+
+def test_half_finished_grid_still_has_a_page(tmp_path):
+    RunFolder(tmp_path / "openmoji/softmax/seed0").create().config_file.touch()
+    page = report.write_page(tmp_path, "Demo")
+    assert Links(page.read_text()).local == ["openmoji/softmax/seed0/config.py"]
+    assert report.text_table(tmp_path).split() == ["AP", "APr", "APc", "APf", "AP50", "APb"]
+
+
+def test_command_prints_table_and_page(grid, capsys):
+    assert report.main([str(grid)]) == 0
+    out = capsys.readouterr().out
+    assert "difference" in out and str(grid / "index.html") in out

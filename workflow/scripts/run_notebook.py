@@ -1,0 +1,33 @@
+"""Execute the rule's notebook with the rule's parameters, which so never pass through a shell."""
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+# jsonschema imports it for a format that no notebook has, and building its grammar takes seconds.
+sys.modules["rfc3987_syntax"] = None
+
+from pcb import launch
+from pcb.notebooks import NotebookError, run_notebook
+from pcb.runs import RunFolder, repository_path
+
+job = snakemake
+parameters = job.params.parameters
+run = RunFolder(repository_path(parameters["work_dir"]))
+# Such as "01_train openmoji/softmax/seed0"; a dataset has one wildcard and one part, a run three.
+name = f"{Path(job.log.notebook).stem} {'/'.join(run.path.parts[-len(job.wildcards) :])}"
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+print(f"{name}: started", flush=True)
+start = time.monotonic()
+try:
+    run_notebook(job.input.notebook, parameters, job.log.notebook, job.output.page, f"{name}: ")
+except (NotebookError, ValueError) as error:
+    sys.exit(f"{name}: {error}")
+except KeyboardInterrupt:
+    # A training outlives its notebook; of a whole workflow, one expects that it ends.
+    if job.rule == "train" and launch.stop_training(run):
+        print(f"{name}: stopped; the next call goes on after its last epoch", file=sys.stderr)
+    sys.exit(130)
+print(f"{name}: done in {time.monotonic() - start:.0f} s", flush=True)
