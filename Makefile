@@ -24,7 +24,7 @@ INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 LARGE := ^(torch|torchvision|triton|nvidia-.*|cuda-.*)==
 MMCV = "$$(grep '^mmcv-full==' constraints.txt)"
 
-.PHONY: help setup operators demo grid test lint lab clean
+.PHONY: help setup operators demo grid sample test lint lab clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ grid: ## run the notebooks over workflow/grids/NAME.yaml: make grid GRID=NAME
 demo grid: $(READY)
 	@$(BIN)/python -m snakemake --profile workflow/profiles/local --config grid=$(GRID)
 	@$(BIN)/python -m pcb.report runs/$(GRID)
+
+sample: $(READY) ## make the committed sample run anew from a finished demo
+	@$(BIN)/python workflow/scripts/make_sample.py
 
 test: $(READY) ## run the tests, the doctests and every notebook
 	@$(BIN)/python -m pytest

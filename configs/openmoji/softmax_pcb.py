@@ -14,9 +14,9 @@ model = dict(
                 alpha=0.4,
                 # Published: 17 of 24, right after the first drop of the learning rate.
                 start_epoch=4,
-                # pcb.scaled_momentum(36): the rarest class has 3 images, each of which gives 3
-                # calls in each of the 4 epochs before PCB acts.
-                momentum=0.94,
+                # pcb.scaled_momentum(27): the rarest class has 3 images, each of which gives 3
+                # calls in each of the 3 epochs before PCB acts.
+                momentum=0.92,
             )
         ),
     )

@@ -67,8 +67,8 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
         )
         raise FileNotFoundError(f"no config {path}; there are: {', '.join(known)}")
     cfg = Config.fromfile(str(path))
-    for key in cfg_options or {}:
-        check_option(cfg._cfg_dict, key)
+    for key, value in dict(cfg_options or {}).items():
+        check_option(cfg._cfg_dict, key, value)
     cfg.merge_from_dict(dict(cfg_options or {}))
     for dataset in datasets(cfg):
         for name in _DATA_PATHS:
@@ -114,8 +114,11 @@ def save_config(cfg: Config, path: str | Path) -> None:
     write_atomically(path, "\n".join(lines) + "\n")
 
 
-def check_option(cfg: ConfigDict, key: str) -> None:
-    """Raise a ValueError unless an override's dotted key exists or is a known argument."""
+def check_option(cfg: ConfigDict, key: str, value: Any = None) -> None:
+    """Raise a ValueError unless an override's dotted key exists or is a known argument.
+
+    The keys of a value that is merged into a dictionary are checked likewise.
+    """
     node: Any = cfg
     parts = key.split(".")
     for depth, part in enumerate(parts):
@@ -128,8 +131,8 @@ def check_option(cfg: ConfigDict, key: str) -> None:
                 )
             node = node[int(part)]
         elif isinstance(node, Mapping):
-            valid = set(node) | _arguments(node.get("type"))
-            if part not in valid:
+            valid = set(node) | _arguments(_type_name(node))
+            if part not in valid and (valid or not here):
                 near = difflib.get_close_matches(part, map(str, valid), n=1, cutoff=0.0)
                 prefix = f"{here}." if here else ""
                 raise ValueError(
@@ -139,6 +142,17 @@ def check_option(cfg: ConfigDict, key: str) -> None:
             node = node.get(part, {})
         else:
             raise ValueError(f"cfg_options key {key!r}: {here!r} is {node!r} and has no parts")
+    if isinstance(node, Mapping) and isinstance(value, Mapping) and "_delete_" not in value:
+        for inner in value:
+            check_option(cfg, f"{key}.{inner}", value[inner])
+
+
+def _type_name(node: Mapping) -> Any:
+    """Registered type that a dictionary configures; ``policy`` is short for a learning rate's."""
+    if "policy" in node:
+        policy = node["policy"]
+        return f"{policy.title() if policy.islower() else policy}LrUpdaterHook"
+    return node.get("type")
 
 
 def _arguments(type_name: Any) -> set[str]:

@@ -117,11 +117,13 @@ def train(
 
     Raises:
         FileNotFoundError: the config or data is missing.
-        ValueError: an override, annotation file or checkpoint is wrong.
+        ValueError: an override, annotation file or checkpoint is wrong, or the folder holds
+            something other than a run.
     """
     cfg = load_config(config, cfg_options)
     picked = pick_device(device)
     folder = RunFolder(work_dir or default_work_dir(config, seed))
+    _require_run_folder(folder)
     dataset = build_dataset(cfg.data.train)  # bad data is found before the folder is touched
     loader = build_dataloader(
         dataset,
@@ -148,12 +150,6 @@ def train(
     resumed = resume and folder.checkpoint.exists()
     if resumed:
         runner.resume(folder.checkpoint)
-    if not resumed:
-        _clear(folder)
-    folder.create()
-    save_config(cfg, folder.config_file)
-    folder.write_environment(describe_environment(picked, seed))
-
     optimizer_hook = dict(cfg.optimizer_config)
     if cfg.get("fp16") and picked.type == "cuda":
         # Half precision is for GPUs; on a CPU the same config trains in float32.
@@ -166,6 +162,13 @@ def train(
         runner.register_hook_from_cfg(hook)
     runner.register_hook(SaveStateHook(folder), priority="LOW")
     runner.register_hook(RunLogHook(folder, cfg.log_config.interval), priority="VERY_LOW")
+
+    # Nothing is touched before this point, so that a mistake in the config costs no earlier run.
+    if not resumed:
+        _clear(folder)
+    folder.create()
+    save_config(cfg, folder.config_file)
+    folder.write_environment(describe_environment(picked, seed))
     runner.run(loader)
     return folder
 
@@ -185,6 +188,21 @@ def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "seed": seed,
     }
+
+
+def _require_run_folder(folder: RunFolder) -> None:
+    """Refuse a folder of something else: a training clears what it finds."""
+    logs_of_launch = {"train.out", "train.lock", folder.figures.name}
+    is_run = folder.config_file.exists() or folder.checkpoint.exists()
+    if is_run or not folder.path.exists():
+        return
+    foreign = {entry.name for entry in folder.path.iterdir()} - logs_of_launch
+    foreign = {name for name in foreign if not name.endswith((".ipynb", ".html"))}
+    if foreign:
+        raise ValueError(
+            f"{folder.path} is not a run folder (no config.py) and holds {min(foreign)!r}: "
+            "give an empty or new folder as work_dir"
+        )
 
 
 def _clear(folder: RunFolder) -> None:

@@ -63,7 +63,7 @@ class CrossEntropyLoss(nn.Module):
         avg_factor: float | None = None,
         iteration: int | None = None,
     ) -> Tensor:
-        """Loss of a batch; observes it first.
+        """Loss of a batch; in training mode the balance observes it first.
 
         Args:
             logits: (N, C) or (N, C + 1).
@@ -96,7 +96,8 @@ class CrossEntropyLoss(nn.Module):
 
         positive = labels < num_classes
         positive_labels = labels[positive]
-        self.balance.observe(logits[positive, :num_classes].detach(), positive_labels)
+        if self.training:  # validation must not leak into the soft labels
+            self.balance.observe(logits[positive, :num_classes].detach(), positive_labels)
         strength = self.balance.current_strength(iteration)
         if strength == 0:
             return cross_entropy.sum() / avg_factor

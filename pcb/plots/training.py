@@ -97,8 +97,8 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss"):
 
 
 def _first_open(train: Sequence[dict], time: np.ndarray) -> float | None:
-    """When the gate was first logged as open, as an iteration; None if it never was."""
-    opened = np.flatnonzero(_values(train, "pcb_gate") > 0)
+    """When PCB was first logged as acting, as an iteration; None if it never did."""
+    opened = np.flatnonzero(_values(train, "pcb_strength") > 0)
     return float(time[opened[0]]) if len(opened) else None
 
 

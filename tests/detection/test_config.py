@@ -1,5 +1,6 @@
 """Configs: strict overrides, paths, dumping."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,7 @@ def test_arguments_that_the_config_leaves_out_may_be_given():
         "optimizer.amsgrad": True,  # of torch's AdamW
         "data.train.pipeline.2.flip_ratio": 0.0,
         "fp16": {"loss_scale": "dynamic"},
+        "lr_config.gamma": 0.5,  # of the hook that the policy names
     }
     cfg = load_config("configs/openmoji/softmax_pcb.py", options)
     assert cfg.model.backbone.deep_stem is True
@@ -101,5 +103,12 @@ def test_scaled_momentum_follows_its_rule():
     rarest = min(image_counts(DESIGNS["mini"]))
     calls = rarest * (loss.start_epoch - 1) * 3
     assert loss.momentum == round(scaled_momentum(calls), 2)
-    runner = load_config("configs/openmoji/softmax_pcb.py").runner
-    assert (loss.start_epoch - 1) / runner.max_epochs == pytest.approx(16 / 24)
+    cfg = load_config("configs/openmoji/softmax_pcb.py")
+    assert loss.start_epoch == math.ceil(cfg.runner.max_epochs * 17 / 24)
+    assert cfg.lr_config.step[0] == loss.start_epoch - 1  # PCB acts right after the first drop
+
+
+@pytest.mark.parametrize("key", ["runner", "model.roi_head.bbox_head.loss_cls"])
+def test_unknown_key_inside_a_nested_override_is_named(key):
+    with pytest.raises(ValueError, match=f"{key}.alhpa"):
+        load_config("configs/openmoji/softmax_pcb.py", {key: {"alhpa": 0.3}})

@@ -23,7 +23,7 @@ def inputs(num=24, num_classes=40, seed=0):
     labels = torch.randint(num_classes + 1, (num,), generator=generator)
     targets = (labels, torch.ones(num), torch.rand(num, 4), torch.ones(num, 4))
     rois = torch.tensor([0.0, 10, 10, 50, 50]).repeat(num, 1)
-    return torch.rand(num, 64, 7, 7, generator=generator), rois, targets
+    return torch.rand(num, 32, 7, 7, generator=generator), rois, targets
 
 
 def test_official_module_names_and_sizes():
@@ -32,9 +32,9 @@ def test_official_module_names_and_sizes():
     assert shapes == {
         "cls_sub_module.layers.fc1.weight": (512, 41),
         "cls_sub_module.layers.fc1.bias": (512,),
-        "cls_sub_module.layers.fc2.weight": (64, 512),
-        "cls_sub_module.layers.fc2.bias": (64,),
-        "loc_sub_module.layers.fc1.weight": (512, 160),
+        "cls_sub_module.layers.fc2.weight": (32, 512),
+        "cls_sub_module.layers.fc2.bias": (32,),
+        "loc_sub_module.layers.fc1.weight": (512, 4),
         "loc_sub_module.layers.fc1.bias": (512,),
         "loc_sub_module.layers.fc2.weight": (49, 512),
         "loc_sub_module.layers.fc2.bias": (49,),

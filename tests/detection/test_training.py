@@ -96,3 +96,11 @@ def test_unknown_device_is_named(tmp_path, tiny_options):
 def test_wrong_number_of_classes_is_named_before_training(tmp_path, tiny_options):
     with pytest.raises(ValueError, match="training set has 8 classes, the config 40"):
         train("configs/openmoji/softmax.py", tmp_path, cfg_options=tiny_options, device="cpu")
+
+
+def test_folder_of_something_else_is_refused_and_left_alone(tmp_path, tiny_options):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(ValueError, match=r"not a run folder .*'thesis.tex'"):
+        train(CONFIG, tmp_path, cfg_options=tiny_options, device="cpu")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["figures", "thesis.tex"]

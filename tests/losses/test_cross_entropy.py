@@ -126,3 +126,10 @@ def test_widths_that_do_not_fit_are_named():
         CrossEntropyLoss(5)(torch.zeros(1, 9), torch.tensor([0]))
     with pytest.raises(ValueError, match="balance is for 4 classes, the loss for 5"):
         CrossEntropyLoss(5, PairwiseClassBalance(4, alpha=0.4))
+
+
+def test_evaluation_does_not_change_what_was_observed():
+    logits, labels, _ = batch()
+    loss = CrossEntropyLoss(5, PairwiseClassBalance(5, alpha=0.4)).eval()
+    loss(logits, labels)
+    assert (loss.balance.instance_count == 0).all()

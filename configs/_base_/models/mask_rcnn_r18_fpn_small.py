@@ -1,4 +1,5 @@
-# Mask R-CNN for 128x128 images, small enough to train on a laptop's CPU from scratch.
+# Mask R-CNN for 128x128 images, small enough to train on a laptop's CPU from scratch: boxes and
+# masks are shared by all classes, so that classification is what the long tail makes hard.
 model = dict(
     type="MaskRCNN",
     backbone=dict(
@@ -12,7 +13,13 @@ model = dict(
         norm_eval=False,
         style="pytorch",
     ),
-    neck=dict(type="FPN", in_channels=[32, 64, 128, 256], out_channels=32, num_outs=4),
+    neck=dict(
+        type="FPN",
+        in_channels=[32, 64, 128, 256],
+        out_channels=32,
+        num_outs=4,
+        norm_cfg=dict(type="BN"),
+    ),
     rpn_head=dict(
         type="RPNHead",
         in_channels=32,
@@ -58,8 +65,9 @@ model = dict(
             num_convs=2,
             in_channels=32,
             conv_out_channels=32,
+            norm_cfg=dict(type="BN"),
             class_agnostic=True,
-            loss_mask=dict(type="CrossEntropyLoss", use_mask=True, loss_weight=1.0),
+            loss_mask=dict(type="CrossEntropyLoss", use_mask=True, loss_weight=2.0),
         ),
     ),
     train_cfg=dict(

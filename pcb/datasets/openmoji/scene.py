@@ -1,0 +1,204 @@
+"""Drawing one image: a procedural background, emojis on it, and the mask of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from pcb.datasets.openmoji.icons import Icon, Weighted, available, draw
+
+OPAQUE = 128  # alpha from which a pixel belongs to an instance
+LEAST_VISIBLE = 0.65  # of an instance's pixels, after cropping and occlusion
+LARGEST_ROTATION = 25.0  # degrees, either way
+_PLACES = 40  # places tried for an instance before the image is laid out anew, smaller
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A drawn emoji.
+
+    Args:
+        label: its class.
+        mask: (H, W) bool, its visible pixels.
+        rendering: name of the rendering.
+    """
+
+    label: int
+    mask: np.ndarray
+    rendering: str
+
+
+def compose(
+    icons: Sequence[Icon],
+    labels: Sequence[int],
+    renderings: Weighted,
+    image_size: int,
+    instance_size: tuple[int, int],
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, list[Instance]]:
+    """Draw an image with one instance of each given label; later ones occlude earlier ones.
+
+    Every instance keeps at least ``LEAST_VISIBLE`` of its pixels, so that none is ever lost and the
+    counts of the design hold exactly. If that fails, the image is started again with instances a
+    tenth smaller.
+
+    Args:
+        icons: what the classes look like, indexed by label.
+        labels: what to draw; a label twice for two instances.
+        renderings: those to choose from.
+        image_size: side of the image in pixels.
+        instance_size: smallest and largest side of an instance in pixels, before its rotation.
+        rng: source of everything random.
+
+    Returns:
+        (image_size, image_size, 3) uint8, and the instances in the order of drawing.
+    """
+    base = background(image_size, rng)
+    labels = [int(labels[i]) for i in rng.permutation(len(labels))]
+    shrink = 1.0
+    while True:
+        drawn = _lay_out(icons, labels, renderings, base, instance_size, shrink, rng)
+        if drawn is not None:
+            return drawn
+        shrink *= 0.9
+
+
+def background(size: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw a gradient between two muted colours, with soft noise and a few plain shapes.
+
+    Returns:
+        (size, size, 3) float32 in [0, 255].
+
+    >>> background(32, np.random.default_rng(0)).shape
+    (32, 32, 3)
+    """
+    first, second = _muted(rng), _muted(rng)
+    down, right = rng.normal(size=2)
+    ramp = np.arange(size) / (size - 1)
+    weight = down * ramp[:, None] + right * ramp[None, :]
+    weight = (weight - weight.min()) / np.ptp(weight)
+    canvas = first + weight[..., None] * (second - first)
+
+    cells = int(rng.integers(3, 9))
+    noise = Image.fromarray(rng.integers(0, 256, (cells, cells)).astype(np.uint8))
+    noise = np.asarray(noise.resize((size, size), Image.Resampling.BICUBIC), dtype=float)
+    canvas = canvas + rng.uniform(0.05, 0.25) * (noise[..., None] - 128)
+
+    picture = Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8))
+    pen = ImageDraw.Draw(picture)
+    for _ in range(int(rng.integers(2, 7))):
+        _draw_shape(pen, size, rng)
+    return np.asarray(picture, dtype=np.float32)
+
+
+def pose(
+    icon: Icon, renderings: Weighted, size: float, rng: np.random.Generator
+) -> tuple[np.ndarray, str]:
+    """Draw an icon as an instance: some rendering, mirrored or not, turned, with a colour cast.
+
+    Args:
+        icon: the icon.
+        renderings: those to choose from.
+        size: longer side of the icon in pixels, before the rotation.
+        rng: source of everything random.
+
+    Returns:
+        (h, w, 4) float32 in [0, 255], RGB premultiplied by alpha, and the rendering's name.
+    """
+    found = available(icon, renderings)
+    rendering, _ = found[int(rng.choice(len(found), p=[weight for _, weight in found]))]
+    picture = Image.fromarray(draw(icon, rendering), mode="RGBa")
+    picture = picture.crop(picture.getchannel("a").getbbox())
+    scale = size / max(picture.size)
+    width, height = (max(1, round(scale * side)) for side in picture.size)
+    picture = picture.resize((width, height), Image.Resampling.BOX)
+    if rng.random() < 0.5:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    angle = rng.uniform(-LARGEST_ROTATION, LARGEST_ROTATION)
+    pixels = np.array(
+        picture.rotate(angle, Image.Resampling.BILINEAR, expand=True), dtype=np.float32
+    )
+    gain = rng.uniform(0.85, 1.15, 3).astype(np.float32)
+    lift = np.float32(rng.uniform(-0.06, 0.10))
+    alpha = pixels[..., 3:]
+    pixels[..., :3] = np.clip(gain * pixels[..., :3] + lift * alpha, 0, alpha)
+    return pixels, rendering.name
+
+
+def _lay_out(
+    icons: Sequence[Icon],
+    labels: Sequence[int],
+    renderings: Weighted,
+    base: np.ndarray,
+    instance_size: tuple[int, int],
+    shrink: float,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, list[Instance]] | None:
+    """One attempt of :func:`compose`; None if some instance finds no place."""
+    canvas = base.copy()
+    side = len(canvas)
+    owner = np.full((side, side), -1)  # index of the topmost instance at each pixel
+    visible = np.zeros(len(labels), dtype=np.int64)  # pixels of each instance
+    needed = np.zeros(len(labels))
+    names = []
+    smallest, largest = instance_size
+    for index, label in enumerate(labels):
+        size = shrink * smallest * (largest / smallest) ** rng.random()
+        pixels, name = pose(icons[label], renderings, size, rng)
+        names.append(name)
+        opaque = pixels[..., 3] >= OPAQUE
+        needed[index] = LEAST_VISIBLE * opaque.sum()
+        for _ in range(_PLACES):
+            # The centre lies in the image; what sticks out of it is cropped.
+            corner = (int(rng.uniform(0, side) - extent / 2) for extent in opaque.shape)
+            spans = [
+                _overlap(start, extent, side)
+                for start, extent in zip(corner, opaque.shape, strict=True)
+            ]
+            patch, region = zip(*spans, strict=True)
+            shown, below = opaque[patch], owner[region]
+            hidden = np.bincount(below[shown & (below >= 0)], minlength=len(labels))
+            left = visible - hidden
+            left[index] = shown.sum()
+            if (left >= needed).all():
+                break
+        else:
+            return None
+        visible = left
+        below[shown] = index  # a view: this writes into owner
+        over = pixels[patch]
+        canvas[region] = canvas[region] * (1 - over[..., 3:] / 255) + over[..., :3]
+    image = np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+    return image, [Instance(y, owner == i, names[i]) for i, y in enumerate(labels)]
+
+
+def _overlap(start: int, extent: int, side: int) -> tuple[slice, slice]:
+    """Where a patch put at ``start`` covers an image axis: as slices of the patch and of the axis.
+
+    >>> _overlap(-2, 5, 10)
+    (slice(2, 5, None), slice(0, 3, None))
+    """
+    first, last = max(start, 0), min(start + extent, side)
+    return slice(first - start, last - start), slice(first, last)
+
+
+def _muted(rng: np.random.Generator) -> np.ndarray:
+    """Draw a colour that is not far from grey."""
+    return np.clip(rng.uniform(60, 235) + rng.uniform(-45, 45, 3), 20, 250)
+
+
+def _draw_shape(pen: ImageDraw.ImageDraw, size: int, rng: np.random.Generator) -> None:
+    """Draw an ellipse, a polygon or a line."""
+    colour = tuple(int(channel) for channel in _muted(rng))
+    x, y = rng.uniform(0, size, 2)
+    reach = rng.uniform(0.05, 0.35) * size
+    kind = int(rng.integers(3))
+    if kind == 0:
+        pen.ellipse((x - reach, y - reach / 2, x + reach, y + reach / 2), fill=colour)
+    elif kind == 1:
+        corners = np.array([x, y]) + rng.uniform(-reach, reach, (int(rng.integers(3, 6)), 2))
+        pen.polygon([tuple(corner) for corner in corners], fill=colour)
+    else:
+        end = rng.uniform(0, size, 2)
+        pen.line((x, y, *end), fill=colour, width=int(rng.integers(1, max(2, size // 24))))

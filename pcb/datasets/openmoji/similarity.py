@@ -1,0 +1,98 @@
+"""How alike two icons are at the size of an instance."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from PIL import Image
+
+from pcb.datasets.openmoji.icons import COLOURS_ALONE, DRAWN_SIZE, PLAIN, Icon, draw
+
+SIDE = 28  # px
+_RENDERINGS = (PLAIN, COLOURS_ALONE)
+_MARGIN = 1.06  # of an icon's extent, so that little is cut off when it is turned
+_ANGLES = range(0, 360, 15)
+_LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+def similarity(first: Icon, second: Icon) -> float:
+    """Return how alike two icons look as they stand: 1 for equal, 0 for nothing in common.
+
+    The sum of the pixelwise minima over the sum of the maxima, over colour and alpha, averaged over
+    two renderings: all layers and colours alone.
+
+    >>> taxi, car, apple = (Icon(code, "") for code in ("1F696", "1F698", "1F34E"))
+    >>> similarity(taxi, taxi), similarity(taxi, car) > similarity(taxi, apple)
+    (1.0, True)
+    """
+    return float(_overlap(_views(first), _views(second)).mean())
+
+
+def similarities(icons: Sequence[Icon]) -> np.ndarray:
+    """Return :func:`similarity` of every two icons: (n, n) float32.
+
+    >>> similarities([Icon("1F696", "taxi"), Icon("1F698", "car")]).shape
+    (2, 2)
+    """
+    views = np.stack([_views(icon) for icon in icons])
+    return np.stack([_overlap(one, views).mean(-1) for one in views]).astype(np.float32)
+
+
+def congruence(first: Icon, second: Icon) -> float:
+    """Return the greatest likeness under any rotation and mirroring, colour set aside.
+
+    As :func:`similarity`, but of luminance and alpha, and the most alike of 48 positions and two
+    renderings: what remains of the difference when an image is augmented.
+
+    >>> left, right, apple = (Icon(code, "") for code in ("1F91B", "1F91C", "1F34E"))
+    >>> congruence(left, right) > 0.97 > similarity(left, right)
+    True
+    >>> congruence(left, apple) < 0.9
+    True
+    """
+    return float(_overlap(_positions(first), _grey(_views(second))[:, None]).max())
+
+
+@cache
+def _views(icon: Icon) -> np.ndarray:
+    """Draw an icon centred and at one extent: (renderings, SIDE, SIDE, 4) float32 in [0, 1]."""
+    views = []
+    for rendering in _RENDERINGS:
+        picture = Image.fromarray(draw(icon, rendering), mode="RGBa")
+        opaque = picture.getchannel("a").point(lambda alpha: 255 * (alpha > 127))
+        left, top, right, bottom = opaque.getbbox()
+        extent = _MARGIN * max(right - left, bottom - top)
+        step = extent / DRAWN_SIZE
+        x, y = (left + right - extent) / 2, (top + bottom - extent) / 2
+        picture = picture.transform(
+            picture.size,
+            Image.Transform.AFFINE,
+            (step, 0, x, 0, step, y),
+            Image.Resampling.BILINEAR,
+        )
+        views.append(np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX)))
+    return np.stack(views).astype(np.float32) / 255
+
+
+@cache
+def _positions(icon: Icon) -> np.ndarray:
+    """Turn and mirror an icon: (renderings, positions, SIDE, SIDE, 2), luminance and alpha."""
+    positions = []
+    for view in _views(icon):
+        upright = Image.fromarray(np.rint(255 * view).astype(np.uint8), mode="RGBa")
+        for picture in (upright, upright.transpose(Image.Transpose.FLIP_LEFT_RIGHT)):
+            for angle in _ANGLES:
+                positions.append(np.asarray(picture.rotate(angle, Image.Resampling.BILINEAR)))
+    grey = _grey(np.stack(positions).astype(np.float32) / 255)
+    return grey.reshape(len(_RENDERINGS), -1, *grey.shape[1:])
+
+
+def _grey(pixels: np.ndarray) -> np.ndarray:
+    return np.stack([pixels[..., :3] @ _LUMINANCE, pixels[..., 3]], axis=-1)
+
+
+def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Sum of minima over sum of maxima of the last three axes; the others broadcast."""
+    difference = np.abs(first - second).sum((-3, -2, -1))
+    total = first.sum((-3, -2, -1)) + second.sum((-3, -2, -1))
+    return (total - difference) / (total + difference)
