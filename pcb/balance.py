@@ -10,6 +10,9 @@ from pcb.confusion import ACTIVATIONS, batch_confusion, update_confusion
 from pcb.distributed import sum_over_processes
 from pcb.soft_labels import fightback_soft_labels
 
+# Calls after which a class that has not occurred is taken to be missing from the data.
+PATIENCE = 1000
+
 
 def strength(alpha: float, iteration: int, num_iterations: int) -> float:
     """Strength of the soft label in one iteration of refinement: ``alpha * k / (K - 1)``.
@@ -66,7 +69,7 @@ class PairwiseClassBalance(nn.Module):
     :meth:`soft_labels` with :meth:`current_strength`. With ``alpha=0`` it only watches.
 
     PCB acts once ``epoch >= start_epoch`` and every required class has been seen. When a class is
-    still missing after a whole epoch, one warning names it.
+    still missing after a whole epoch, or after 1000 calls, one warning names it.
 
     Args:
         num_classes: C, the foreground classes.
@@ -132,6 +135,7 @@ class PairwiseClassBalance(nn.Module):
         self.normalize_columns = normalize_columns
         self.class_names = class_names
         self._warned = False
+        self._calls_held_back = 0
         self.register_buffer("confusion", torch.zeros(num_classes, num_classes))
         self.register_buffer("instance_count", torch.zeros(num_classes))
         self.register_buffer("update_count", torch.zeros(num_classes))
@@ -168,7 +172,8 @@ class PairwiseClassBalance(nn.Module):
             logits: (P, C) foreground logits; P may be 0, on some processes or on all.
             labels: (P,) true classes in [0, C - 1].
         """
-        sums, counts = batch_confusion(logits, labels, self.activation)
+        usable = logits.isfinite().all(dim=1)  # one NaN would stay in its row for ever
+        sums, counts = batch_confusion(logits[usable], labels[usable], self.activation)
         # One collective for both: it is entered by every process, also by one without positives.
         joined = sum_over_processes(torch.cat([sums, counts.unsqueeze(1)], dim=1))
         sums, counts = joined[:, :-1], joined[:, -1]
@@ -177,6 +182,10 @@ class PairwiseClassBalance(nn.Module):
         )
         self.instance_count += counts.to(self.instance_count.dtype)
         self.update_count += counts > 0
+
+    def required_classes(self) -> list[int]:
+        """Classes that must have been seen before PCB acts."""
+        return self._required.nonzero().flatten().tolist()
 
     def unseen_classes(self) -> list[int]:
         """Required classes of which no instance has been observed yet."""
@@ -188,19 +197,27 @@ class PairwiseClassBalance(nn.Module):
         if epoch < self.start_epoch:
             return False
         unseen = self.unseen_classes()
-        if unseen and epoch > 1 and self.alpha > 0 and not self._warned:
+        if unseen:
             # In the first epoch a missing class may yet come; after it, it is not in the data.
-            self._warned = True
-            names = [str(self.class_names[c] if self.class_names else c) for c in unseen]
-            shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if names[20:] else "")
-            warnings.warn(
-                f"PCB should act from epoch {self.start_epoch} on, but stays off: "
-                f"{len(unseen)} of {self.num_classes} classes have not occurred in training "
-                f"({shown}). Remove them from the class list, or let the gate ask only for "
-                "classes present in the training set (required_classes).",
-                stacklevel=2,
-            )
+            self._calls_held_back += 1
+            if epoch > 1 or self._calls_held_back >= PATIENCE:
+                self.warn_of_missing(unseen)
         return not unseen
+
+    def warn_of_missing(self, classes: Sequence[int]) -> None:
+        """Warn, once, that these classes keep PCB from acting; silent if it only watches."""
+        if self._warned or self.alpha == 0:
+            return
+        self._warned = True
+        names = [str(self.class_names[c] if self.class_names else c) for c in classes]
+        shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if names[20:] else "")
+        warnings.warn(
+            f"PCB should act from epoch {self.start_epoch} on, but stays off: {len(classes)} of "
+            f"{self.num_classes} classes do not occur in training ({shown}). Remove them from the "
+            "class list, or let the gate ask only for classes present in the training set "
+            "(required_classes).",
+            stacklevel=3,
+        )
 
     def current_strength(self, iteration: int | None = None) -> float:
         """Strength of the soft labels in this iteration (default the last); 0 while PCB is off."""

@@ -71,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate = _add_command(commands, "evaluate", _evaluate, "LVIS metrics of anyone's detections")
     _add_detections(evaluate)
     evaluate.add_argument(
-        "--iou-type", nargs="+", choices=("bbox", "segm"), default=["bbox", "segm"]
+        "--iou-type", nargs="+", choices=("bbox", "segm"), help="default: what the results hold"
     )
     evaluate.add_argument(
         "--backend", choices=("fast", "lvis"), default="fast", help="lvis: the reference, slow"
@@ -166,12 +166,15 @@ def _test(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    from pcb.datasets.lvis import read_annotations, read_results
     from pcb.metrics import evaluate
 
+    annotations = read_annotations(options.ground_truth)
+    results = read_results(options.results, annotations)
     metrics = evaluate(
-        options.ground_truth,
-        options.results,
-        iou_types=tuple(options.iou_type),
+        annotations,
+        results,
+        iou_types=tuple(options.iou_type or _iou_types_in(results)),
         backend=options.backend,
     )
     print(_metrics_table(metrics))
@@ -233,6 +236,12 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 def _add_detections(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ground_truth", metavar="GT.json", help="LVIS annotations (also .json.gz)")
     parser.add_argument("results", metavar="RESULTS.json", help="detections as COCO results")
+
+
+def _iou_types_in(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The IoU types that detections can be evaluated by; both if there are no detections."""
+    keys = {"bbox": "bbox", "segm": "segmentation"}
+    return [kind for kind, key in keys.items() if not results or key in results[0]]
 
 
 def _matrix_file(text: str) -> Path:

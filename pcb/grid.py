@@ -45,6 +45,8 @@ class Grid:
         seeds: random seeds; one run each.
         cfg_options: overrides of every config, such as ``{"runner.max_epochs": 1}``.
         make: datasets to make if their data is not there, with the size; the others must be there.
+        parameters: of notebooks 02 to 04, by notebook:
+            ``{"03_confusion_matrix": {"score_threshold": 0.5}}``.
         threads: CPU threads of one training or prediction. The workflow starts as many at a time
             as fit into its ``--cores``.
     """
@@ -55,6 +57,7 @@ class Grid:
     seeds: list[int] = field(default_factory=lambda: [0])
     cfg_options: dict[str, Any] = field(default_factory=dict)
     make: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
     threads: int = 1
 
     @property
@@ -149,6 +152,7 @@ def _check_keys(file: Path, values: Any) -> None:
         "seeds": list,
         "cfg_options": dict,
         "make": dict,
+        "parameters": dict,
         "threads": int,
     }
     if not isinstance(values, Mapping):

@@ -92,8 +92,8 @@ def metric_rows(
     rows = []
     for name, values in metrics.items():
         rows.append((name, [format_metric(value) for value in _cells(values)], False))
-        *folder, config, seed = name.split("/")
-        plain = "/".join([*folder, config.removesuffix(BALANCED), seed])
+        *folder, config, seed = ["", *name.split("/")]
+        plain = "/".join([*folder, config.removesuffix(BALANCED), seed]).lstrip("/")
         if config.endswith(BALANCED) and plain in metrics:
             pairs = zip(_cells(values), _cells(metrics[plain]), strict=True)
             cells = [_difference(ours - theirs) for ours, theirs in pairs]

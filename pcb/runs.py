@@ -93,10 +93,27 @@ class RunFolder:
         packed = plain.with_suffix(".json.gz")
         return packed if packed.exists() and not plain.exists() else plain
 
+    def write_prediction_source(
+        self, checkpoint: str | os.PathLike[str], cfg_options: Mapping[str, Any] | None = None
+    ) -> None:
+        """Note beside the predictions what made them; see :meth:`predicted_with`."""
+        file = self.path / "predictions" / "source.json"
+        write_atomically(file, _to_json(_source(checkpoint, cfg_options)))
+
+    def predicted_with(
+        self, checkpoint: str | os.PathLike[str], cfg_options: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Whether the predictions are there and were made with this checkpoint as it is now."""
+        file = self.path / "predictions" / "source.json"
+        files = [file, *(self.predictions(iou_type) for iou_type in ("bbox", "segm"))]
+        return all(f.is_file() for f in files) and _read_json(file) == _source(
+            checkpoint, cfg_options
+        )
+
     def read_log(self) -> list[dict[str, Any]]:
         """Return the records of ``train.log.json`` that carry an epoch, oldest first.
 
-        A training record has ``mode`` "train", ``epoch`` (1-based), ``iter`` (within the epoch),
+        A training record has ``mode`` "train", ``epoch`` (1-based), ``iter`` (since the start),
         ``lr``, ``loss`` and its parts, and ``pcb_strength``, ``pcb_gate``, ``pcb_classes_seen``.
         A resumed run repeats the iterations after its checkpoint; the repeated ones count. A last
         line that is still being written is left out.
@@ -114,7 +131,7 @@ class RunFolder:
                 if number == len(lines):
                     break
                 raise ValueError(f"{self.log_file}, line {number}: not JSON ({error})") from error
-            if "epoch" not in record:  # the first line describes the environment
+            if "epoch" not in record:  # logs of mmcv itself begin with such a line
                 continue
             while records and _position(records[-1]) >= _position(record):
                 records.pop()
@@ -157,7 +174,7 @@ class RunFolder:
         merged = self.read_confusion() if self.confusion_file.exists() else {}
         merged.update({name: np.asarray(array) for name, array in arrays.items()})
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **merged)
+        np.savez_compressed(buffer, **merged)
         write_atomically(self.confusion_file, buffer.getvalue())
 
     def read_environment(self) -> dict[str, Any]:
@@ -274,6 +291,18 @@ def _run_folders(folder: Path) -> Iterator[RunFolder]:
     for child in folder.iterdir():
         if child.is_dir() and not child.name.startswith("."):
             yield from _run_folders(child)
+
+
+def _source(
+    checkpoint: str | os.PathLike[str], cfg_options: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    state = Path(checkpoint).stat()
+    return {
+        "checkpoint": Path(checkpoint).name,
+        "bytes": state.st_size,
+        "modified_ns": state.st_mtime_ns,
+        "cfg_options": dict(cfg_options or {}),
+    }
 
 
 def _position(record: Mapping[str, Any]) -> tuple[int, float]:

@@ -163,7 +163,8 @@ class RunView:
         Raises:
             FileNotFoundError: nothing has been predicted yet.
         """
-        file = self.run.predictions(iou_type)
+        made, brought = self.output.predictions(iou_type), self.run.predictions(iou_type)
+        file = made if made.is_file() else brought
         if not file.is_file():
             raise FileNotFoundError(f"{self.run.path} has no predictions; run notebook 02 first")
         return read_results(file, self.data.annotations, iou_type)
@@ -179,11 +180,11 @@ class RunView:
             FileNotFoundError: there are neither predictions nor a checkpoint.
         """
         weights = repository_path(checkpoint) if checkpoint else self.run.checkpoint
+        if weights.is_file() and self.output.predicted_with(weights, self.cfg_options):
+            return
         files = [self.run.predictions(iou_type) for iou_type in ("bbox", "segm")]
-        if all(file.is_file() for file in files):
-            oldest = min(file.stat().st_mtime for file in files)
-            if not checkpoint and (not weights.is_file() or weights.stat().st_mtime <= oldest):
-                return
+        if not checkpoint and not weights.is_file() and all(file.is_file() for file in files):
+            return
         if not weights.is_file():
             raise FileNotFoundError(
                 f"{self.run.path} has neither predictions nor a checkpoint at {weights}: train it "
@@ -191,7 +192,7 @@ class RunView:
             )
         from pcb.detection.inference import predict
 
-        predict(self.config, weights, self.run.path, cfg_options=self.cfg_options)
+        predict(self.config, weights, self.output.path, cfg_options=self.cfg_options)
 
 
 def open_dataset(

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pcb import PairwiseClassBalance, scaled_momentum, strength
+from pcb.balance import PATIENCE
 
 
 def see(balance, *classes):
@@ -106,3 +107,19 @@ def test_settings_out_of_range_are_named(argument, value):
     settings = {"num_classes": 2, "alpha": 0.4, argument: value}
     with pytest.raises(ValueError, match=f"{argument} must .*{value}"):
         PairwiseClassBalance(**settings)
+
+
+def test_warning_comes_too_where_no_epochs_are_told():
+    balance = PairwiseClassBalance(2, alpha=0.4)
+    see(balance, 0)
+    with pytest.warns(UserWarning, match="1 of 2 classes do not occur"):
+        for _ in range(PATIENCE):
+            assert balance.current_strength() == 0
+
+
+def test_a_prediction_that_is_not_finite_is_left_out():
+    balance, clean = PairwiseClassBalance(2, alpha=0.4), PairwiseClassBalance(2, alpha=0.4)
+    logits = torch.tensor([[1.0, 0.0], [float("nan"), 0.0], [float("inf"), 0.0]])
+    balance.observe(logits, torch.tensor([0, 0, 1]))
+    clean.observe(logits[:1], torch.tensor([0]))
+    torch.testing.assert_close(balance.state_dict(), clean.state_dict())

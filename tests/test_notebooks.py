@@ -193,7 +193,6 @@ def test_compare(evaluated, folder):
     assert figures(compared) >= {"ap_by_class", "ap_difference", "gain_by_role_softmax_pcb"}
 
 
-@pytest.mark.skipif(not (ROOT / "sample").is_dir(), reason="no sample run is committed")
 @pytest.mark.parametrize("name", NAMES[2:])
 def test_defaults_show_the_sample_and_leave_it_alone(name, folder):
     before = digest(ROOT / "sample")

@@ -13,7 +13,8 @@ class LVISFormatDataset(CustomDataset):
     """Boxes and masks from an annotation file in LVIS format; classes come from the file.
 
     A label is the index of a category in the file's categories sorted by id. Every image that
-    the file names must exist. Arguments are those of mmdet's ``CustomDataset``.
+    the file names must exist. Objects of less than a pixel's width, height or area are left out, as
+    mmdet does: no box can be regressed to them. Arguments are those of mmdet's ``CustomDataset``.
     """
 
     def load_annotations(self, ann_file: str) -> list[dict[str, Any]]:
@@ -24,7 +25,8 @@ class LVISFormatDataset(CustomDataset):
         labels = dataset.label_of
         by_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in dataset.images}
         for annotation in dataset.annotations:
-            by_image[annotation["image_id"]].append(annotation)
+            if min(annotation["bbox"][2:]) >= 1 and annotation.get("area", 1) > 0:
+                by_image[annotation["image_id"]].append(annotation)
         self._labels = {
             image_id: [labels[annotation["category_id"]] for annotation in annotations]
             for image_id, annotations in by_image.items()

@@ -77,6 +77,7 @@ def predict(
     for iou_type, detections in results.items():
         files[iou_type] = folder.path / "predictions" / f"{iou_type}.json"
         write_atomically(files[iou_type], json.dumps(detections, separators=(",", ":")))
+    folder.write_prediction_source(checkpoint, cfg_options)
     return files
 
 

@@ -103,6 +103,10 @@ class CrossEntropyPCBLoss(CrossEntropyLoss):
         self.balance.class_names = list(class_names)
         if self.requires_present_classes:
             self.balance.require_classes([c for c, n in enumerate(instance_count) if n > 0])
+        required = self.balance.required_classes()
+        missing = [c for c in required if instance_count[c] == 0]
+        if missing:  # known before the first epoch, so said before it
+            self.balance.warn_of_missing(missing)
 
     def set_iteration(self, iteration: int, num_iterations: int) -> None:
         """Which of how many iterations of refinement the next calls belong to."""

@@ -85,7 +85,7 @@ def soft_label_bars(
         ax.set_xlim(0, 1.2)
         ax.set_xticks([0, 0.5, 1], ["0", "50%", "100%"])
         ax.set_title(
-            f"true: {short(names[label], 26)}", color=GROUP_COLORS[groups[label]], fontsize=11.5
+            f"true: {short(names[label], 19)}", color=GROUP_COLORS[groups[label]], fontsize=11.5
         )
     handles = [
         legend_mark(GROUP_NAMES[group], color=GROUP_COLORS[group])

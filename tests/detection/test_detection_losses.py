@@ -101,3 +101,9 @@ def test_agrees_with_plain_pytorch_before_the_start_epoch():
     loss = official(5, alpha=0.4, start_epoch=2)
     logits, labels = torch.randn(12, 6), torch.arange(12) % 6
     torch.testing.assert_close(loss(logits, labels), F.cross_entropy(logits, labels))
+
+
+def test_class_without_instances_is_named_before_training():
+    loss = official(2, alpha=0.4)
+    with pytest.warns(UserWarning, match="1 of 2 classes do not occur in training .axolotl."):
+        loss.describe_training_set(["cat", "axolotl"], [5, 0])

@@ -64,7 +64,7 @@ def write_dataset(folder: Path, design: Design, seed: int, progress: bool, worke
         for split, images in layout.items()
         for index, labels in enumerate(images)
     ]
-    bar = {"desc": "OpenMoji-LT", "unit": "image", "disable": not progress}
+    bar = {"desc": "OpenMoji-LT", "unit": "image", "disable": not progress, "mininterval": 1.0}
     drawn = list(tqdm(_draw_images(jobs, workers), total=len(jobs), **bar))
     (folder / "annotations").mkdir()
     for split, images in layout.items():
