@@ -44,8 +44,9 @@ demo grid: $(READY)
 sample: $(READY) ## make the committed sample run anew from a finished demo
 	@$(BIN)/python workflow/scripts/make_sample.py
 
+# One thread: the tests are small, and OpenMP's threads slow each other down where cores are busy.
 test: $(READY) ## run the tests, the doctests and every notebook
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 lint: $(READY) ## check style and format of code and notebooks
 	@$(BIN)/python -m ruff check .
