@@ -46,13 +46,13 @@ def predict(
     cfg = load_config(config, cfg_options)
     picked = pick_device(device)
     weights = read_checkpoint(checkpoint)
-    dataset = build_dataset(cfg.data[split], {"test_mode": True})
     # The weights come from the checkpoint: none are initialised, none downloaded.
     cfg.model.backbone.init_cfg = None
     cfg.model.pop("pretrained", None)
     model = build_detector(cfg.model)
     load_weights(model, weights, checkpoint)
     model.to(picked, memory_format=torch.channels_last).eval()
+    dataset = build_dataset(cfg.data[split], {"test_mode": True})
     loader = build_dataloader(
         dataset,
         samples_per_gpu=cfg.data.get(f"{split}_dataloader", {}).get("samples_per_gpu", 1),
