@@ -91,7 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     openmoji = _add_command(commands, "openmoji", _openmoji, "make the OpenMoji-LT dataset")
     openmoji.add_argument("out", type=Path, metavar="OUT", help="such as data/openmoji/mini")
-    openmoji.add_argument("--size", choices=("mini", "full"), default="mini")
+    openmoji.add_argument("--size", choices=("tiny", "mini", "full"), default="mini")
     openmoji.add_argument("--seed", type=int, default=0)
 
     _add_command(commands, "doctor", _doctor, "what is set up, what is missing, what to do")
@@ -216,7 +216,9 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _add_command(commands: Any, name: str, command: Any, description: str) -> Any:
-    parser = commands.add_parser(name, help=description, description=description.capitalize() + ".")
+    parser = commands.add_parser(
+        name, help=description, description=f"{description[0].upper()}{description[1:]}."
+    )
     parser.set_defaults(command=command)
     return parser
 

@@ -114,10 +114,12 @@ class _Labelled:
 def export_page(executed: str | os.PathLike[str], page: str | os.PathLike[str]) -> None:
     """Write an executed notebook as one self-contained HTML file with its code folded."""
     from nbconvert import HTMLExporter
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
     exporter = HTMLExporter(
         extra_template_basedirs=[str(repository_path("workflow/templates"))],
         template_name=TEMPLATE,
+        preprocessors=[CoalesceStreamsPreprocessor],  # a progress bar is one block, not hundreds
         exclude_input_prompt=True,
         exclude_output_prompt=True,
     )

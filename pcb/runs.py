@@ -174,7 +174,7 @@ class RunFolder:
         merged = self.read_confusion() if self.confusion_file.exists() else {}
         merged.update({name: np.asarray(array) for name, array in arrays.items()})
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **merged)
+        np.savez_compressed(buffer, allow_pickle=False, **merged)
         write_atomically(self.confusion_file, buffer.getvalue())
 
     def read_environment(self) -> dict[str, Any]:

@@ -10,7 +10,12 @@ model = dict(
         bbox_head=dict(
             num_classes={{_base_.num_classes}},
             loss_cls=dict(
-                type="CrossEntropyPCBLoss", num_classes={{_base_.num_classes}}, alpha=0.0
+                type="CrossEntropyPCBLoss",
+                num_classes={{_base_.num_classes}},
+                alpha=0.0,
+                # pcb.scaled_momentum(9): the rarest class has 3 images, each of which gives one
+                # call in each of the 3 epochs before PCB would act.
+                momentum=0.75,
             ),
         ),
         mask_head=dict(num_classes={{_base_.num_classes}}),

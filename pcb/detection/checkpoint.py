@@ -41,8 +41,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{path} was refused: it is damaged, or holds more than tensors and plain values "
-            f"({str(error).splitlines()[0]})"
+            f"{path} was refused: it is damaged, or holds more than tensors and plain values. "
+            "Give a checkpoint written by `pcb train`, such as a run's latest.pth"
         ) from error
     except (RuntimeError, EOFError) as error:
         raise ValueError(f"{path} is not a complete checkpoint ({error})") from error

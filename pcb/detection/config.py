@@ -48,14 +48,14 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
     Raises:
         FileNotFoundError: no such file; names the configs there are.
         ValueError: an override whose key is neither in the config nor an argument of the type
-            configured there; names the nearest valid key.
+            configured there (names the nearest valid key), or text where a number belongs.
 
     Example:
         >>> cfg = load_config("configs/openmoji/softmax.py", {"runner.max_epochs": 1})
         >>> cfg.runner.max_epochs
         1
     """
-    path = Path(path)
+    named, path = path, Path(path)
     if not path.exists():
         path = repository_path(path)
     if not path.is_file():
@@ -65,7 +65,9 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
             for p in (root / "configs").glob("*/*.py")
             if p.parent.name != "_base_"
         )
-        raise FileNotFoundError(f"no config {path}; there are: {', '.join(known)}")
+        raise FileNotFoundError(
+            f"no config {named}, neither here nor in {root}; there are: {', '.join(known)}"
+        )
     cfg = Config.fromfile(str(path))
     for key, value in dict(cfg_options or {}).items():
         check_option(cfg._cfg_dict, key, value)
@@ -142,6 +144,8 @@ def check_option(cfg: ConfigDict, key: str, value: Any = None) -> None:
             node = node.get(part, {})
         else:
             raise ValueError(f"cfg_options key {key!r}: {here!r} is {node!r} and has no parts")
+    if isinstance(node, int | float) and isinstance(value, str):
+        raise ValueError(f"cfg_options key {key!r} must be a number, got {value!r}")
     if isinstance(node, Mapping) and isinstance(value, Mapping) and "_delete_" not in value:
         for inner in value:
             check_option(cfg, f"{key}.{inner}", value[inner])

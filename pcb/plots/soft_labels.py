@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pcb.plots.style import (
     GROUP_COLORS,
@@ -61,9 +62,12 @@ def soft_label_bars(
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat[len(classes) :]:
         ax.axis("off")
+    highest = max(float(np.nanmax(np.asarray(soft_labels)[classes])), 1e-3)
     for ax, label in zip(axes.flat, classes, strict=False):
         values = np.asarray(soft_labels[label], dtype=float)
         ranked = np.argsort(-values, kind="stable")[:top]
+        if label not in ranked:
+            ranked[-1] = label  # the true class is always there to compare with
         bars = ax.barh(
             range(len(ranked)),
             values[ranked],
@@ -82,8 +86,9 @@ def soft_label_bars(
             for row, other in enumerate(ranked):
                 place_icon(ax, icons[other], (0, row), size=19, offset=(-15, 0))
         ax.invert_yaxis()
-        ax.set_xlim(0, 1.2)
-        ax.set_xticks([0, 0.5, 1], ["0", "50%", "100%"])
+        ax.set_xlim(0, 1.2 * highest)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         ax.set_title(
             f"true: {short(names[label], 19)}", color=GROUP_COLORS[groups[label]], fontsize=11.5
         )

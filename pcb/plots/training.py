@@ -106,9 +106,9 @@ def _first_open(train: Sequence[dict], time: np.ndarray) -> float | None:
 def strength_curve(
     records: Sequence[dict],
     num_classes: int | None = None,
-    title: str = "When does pairwise class balance act?",
+    title: str = "When does Pairwise Class Balance act?",
 ):
-    """Strength of the soft labels and classes seen over training; shaded while the gate is open.
+    """Strength of the soft labels and classes seen over training; shaded while PCB may act.
 
     The gate opens when the start epoch is reached and every class has been seen. Strength is
     that of the last refinement iteration; a plain baseline has strength 0 throughout.
@@ -157,7 +157,8 @@ def strength_curve(
             va="bottom",
             color=MUTED,
         )
-    is_open = np.nan_to_num(gate) > 0
+    only_watches = not np.nan_to_num(strength).any()
+    is_open = (np.nan_to_num(gate) > 0) & (not only_watches)
     for ax in axes:
         ax.grid()
         ax.fill_between(

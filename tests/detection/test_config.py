@@ -112,3 +112,15 @@ def test_scaled_momentum_follows_its_rule():
 def test_unknown_key_inside_a_nested_override_is_named(key):
     with pytest.raises(ValueError, match=f"{key}.alhpa"):
         load_config("configs/openmoji/softmax_pcb.py", {key: {"alhpa": 0.3}})
+
+
+def test_text_where_a_number_belongs_is_named():
+    with pytest.raises(ValueError, match=r"runner\.max_epochs' must be a number, got 'abc'"):
+        load_config("configs/openmoji/softmax.py", {"runner.max_epochs": "abc"})
+
+
+def test_plain_baseline_watches_with_the_momentum_of_its_own_calls():
+    loss = load_config("configs/openmoji/softmax.py").model.roi_head.bbox_head.loss_cls
+    with_pcb = load_config("configs/openmoji/softmax_pcb.py").model.roi_head.bbox_head.loss_cls
+    calls = min(image_counts(DESIGNS["mini"])) * (with_pcb.start_epoch - 1)
+    assert loss.momentum == round(scaled_momentum(calls), 2)
