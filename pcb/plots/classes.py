@@ -61,7 +61,7 @@ def ap_by_image_count(
         x, y = counts[chosen], points[chosen]
         look = {"marker": GROUP_MARKERS[group], "color": GROUP_COLORS[group]}
         dense = {"s": 14, "alpha": 0.55} if len(points) > 200 else {"s": 48, "alpha": 0.85}
-        axes.scatter(x, y, linewidths=0, **look, **dense)
+        axes.scatter(x, y, linewidths=0, zorder=3, **look, **dense)
         axes.hlines(y.mean(), x.min() / 1.06, x.max() * 1.06, color=GROUP_COLORS[group], lw=1.6)
         handles.append(legend_mark(f"{GROUP_NAMES[group]}, mean {y.mean():.1f}", **look))
         if names is not None:
@@ -78,7 +78,7 @@ def ap_by_image_count(
     axes.set_xlabel("training images of the class (log scale)")
     axes.set_ylabel("AP (%)")
     axes.grid()
-    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.03, 1.0))
     if undefined := int(np.isnan(points).sum()):
         text = f"AP n/a: {undefined} of {len(points)} classes"
         axes.text(1.02, 0.02, text, transform=axes.transAxes, color=MUTED, fontsize=9.5)
@@ -184,7 +184,7 @@ def gain_by_role(
         for group in GROUPS:
             own = groups[chosen] == group
             look = {"marker": GROUP_MARKERS[group], "color": GROUP_COLORS[group]}
-            axes.scatter(x[own], y[own], s=42, alpha=0.85, linewidths=0, **look)
+            axes.scatter(x[own], y[own], s=42, alpha=0.85, linewidths=0, zorder=3, **look)
         axes.vlines(x.mean(), row - 0.38, row + 0.38, color=INK, lw=2.2)
         mean = {"xycoords": ("axes fraction", "data"), "va": "center", "fontweight": "bold"}
         axes.annotate(f"mean {x.mean():+.1f}", (1.01, row), **mean)

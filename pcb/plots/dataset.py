@@ -152,7 +152,7 @@ def _draw_caption(ax, text: str, corner: tuple[float, float], color: str) -> Non
     """Write ``text`` in white on ``color`` just inside the upper left ``corner`` (x, y)."""
     ax.text(
         *corner,
-        text,
+        short(text, 16),
         fontsize=8,
         color="white",
         va="top",

@@ -178,6 +178,7 @@ def name_mark(axes, name: str, xy: tuple[float, float], offset: tuple[float, flo
         fontsize=8.5,
         color=MUTED,
         path_effects=HALO,
+        zorder=1,  # a name must not hide another mark
         **look,
     )
 
