@@ -10,7 +10,7 @@ from mmcv.runner import HOOKS, Hook
 from mmcv.runner.hooks.logger import LoggerHook
 
 from pcb.detection.losses import balances
-from pcb.runs import RunFolder
+from pcb.runs import RunFolder, write_atomically
 
 
 @HOOKS.register_module()
@@ -50,6 +50,13 @@ class RunLogHook(LoggerHook):
         super().__init__(interval=interval, ignore_last=False)
         self.folder = folder
         self.seconds_per_iteration: float | None = None
+
+    def before_run(self, runner) -> None:
+        """Start the clock; drop a line that a killed training left half written."""
+        super().before_run(runner)
+        if self.folder.log_file.exists():
+            whole, newline, _torn = self.folder.log_file.read_text().rpartition("\n")
+            write_atomically(self.folder.log_file, whole + newline)
 
     def log(self, runner) -> None:
         """Write and print the averages since the last record."""

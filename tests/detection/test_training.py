@@ -42,7 +42,9 @@ def test_run_folder_is_complete(trained):
 
 def test_resumed_training_ends_the_same(trained, tmp_path, tiny_options):
     one_epoch = {**tiny_options, "runner.max_epochs": 1}
-    train(CONFIG, tmp_path, cfg_options=one_epoch, device="cpu")
+    killed = train(CONFIG, tmp_path, cfg_options=one_epoch, device="cpu")
+    with open(killed.log_file, "a") as log:
+        log.write('{"mode": "tra')  # what a kill in the middle of a line leaves
     resumed = train(CONFIG, tmp_path, cfg_options=tiny_options, resume=True, device="cpu")
     ours, theirs = (read_checkpoint(run.checkpoint) for run in (resumed, trained))
     assert ours["meta"] == theirs["meta"]
