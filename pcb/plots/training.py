@@ -184,7 +184,7 @@ def strength_curve(
         )
     else:
         axes[0].annotate(
-            "the gate never opened", (0.02, 0.9), xycoords="axes fraction", va="top", color=MUTED
+            "strength 0 throughout", (0.02, 0.9), xycoords="axes fraction", va="top", color=MUTED
         )
     axes[1].set_xlabel("iteration")
     axes[1].set_xlim(0, max(time.max(), 1e-9))

@@ -211,7 +211,7 @@ def test_curves_say_when_the_gate_opened(log):
     plt.close(figure)
     closed = [record | {"pcb_gate": False, "pcb_strength": 0.0} for record in log]
     _, (strength, _) = plots.strength_curve(closed, 40)
-    assert "the gate never opened" in [text.get_text() for text in strength.texts]
+    assert "strength 0 throughout" in [text.get_text() for text in strength.texts]
 
 
 def test_curves_need_training_records():
