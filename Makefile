@@ -16,7 +16,8 @@ READY := .venv/.ready
 PINS := constraints.txt pyproject.toml
 
 # See the header of constraints.txt. Without bytecode the installation takes half the time; Python
-# compiles what is really imported.
+# compiles what is really imported, and has to keep it: else every process compiles anew, 10 s.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 	PIP_DISABLE_PIP_VERSION_CHECK=1 \
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --use-pep517

@@ -1,13 +1,16 @@
 # Mask R-CNN for 128x128 images, small enough to train on a laptop's CPU from scratch: boxes and
-# masks are shared by all classes, so that classification is what the long tail makes hard.
+# masks are shared by all classes, so that classification is what the long tail makes hard. The
+# backbone ends at stride 16: at 32 such an image would be 4x4 cells, coarser than its objects.
 model = dict(
     type="MaskRCNN",
     backbone=dict(
         type="ResNet",
         depth=18,
         base_channels=32,
-        num_stages=4,
-        out_indices=(0, 1, 2, 3),
+        num_stages=3,
+        strides=(1, 2, 2),
+        dilations=(1, 1, 1),
+        out_indices=(0, 1, 2),
         frozen_stages=-1,
         norm_cfg=dict(type="BN", requires_grad=True),
         norm_eval=False,
@@ -15,9 +18,9 @@ model = dict(
     ),
     neck=dict(
         type="FPN",
-        in_channels=[32, 64, 128, 256],
+        in_channels=[32, 64, 128],
         out_channels=32,
-        num_outs=4,
+        num_outs=3,
         norm_cfg=dict(type="BN"),
     ),
     rpn_head=dict(
@@ -25,7 +28,7 @@ model = dict(
         in_channels=32,
         feat_channels=32,
         anchor_generator=dict(
-            type="AnchorGenerator", scales=[5], ratios=[0.5, 1.0, 2.0], strides=[4, 8, 16, 32]
+            type="AnchorGenerator", scales=[5], ratios=[0.5, 1.0, 2.0], strides=[4, 8, 16]
         ),
         bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_means=[0.0] * 4, target_stds=[1.0] * 4),
         loss_cls=dict(type="CrossEntropyLoss", use_sigmoid=True, loss_weight=1.0),
@@ -37,7 +40,7 @@ model = dict(
             type="SingleRoIExtractor",
             roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=1),
             out_channels=32,
-            featmap_strides=[4, 8, 16, 32],
+            featmap_strides=[4, 8, 16],
             finest_scale=28,
         ),
         bbox_head=dict(
@@ -57,7 +60,7 @@ model = dict(
             type="SingleRoIExtractor",
             roi_layer=dict(type="RoIAlign", output_size=14, sampling_ratio=1),
             out_channels=32,
-            featmap_strides=[4, 8, 16, 32],
+            featmap_strides=[4, 8, 16],
             finest_scale=28,
         ),
         mask_head=dict(
