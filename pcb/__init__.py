@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pcb.balance import PairwiseClassBalance, scaled_momentum, strength
     from pcb.confusion import batch_confusion, update_confusion
-    from pcb.losses import CrossEntropyLoss
+    from pcb.losses import CrossEntropyLoss, EQLv2Loss, SeesawLoss
     from pcb.refinement import Feedback, refine_features
     from pcb.soft_labels import fightback_soft_labels
 
@@ -18,8 +18,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CrossEntropyLoss",
+    "EQLv2Loss",
     "Feedback",
     "PairwiseClassBalance",
+    "SeesawLoss",
     "batch_confusion",
     "fightback_soft_labels",
     "refine_features",
@@ -30,8 +32,10 @@ __all__ = [
 
 _HOMES = {
     "CrossEntropyLoss": "pcb.losses",
+    "EQLv2Loss": "pcb.losses",
     "Feedback": "pcb.refinement",
     "PairwiseClassBalance": "pcb.balance",
+    "SeesawLoss": "pcb.losses",
     "batch_confusion": "pcb.confusion",
     "fightback_soft_labels": "pcb.soft_labels",
     "refine_features": "pcb.refinement",

@@ -78,8 +78,8 @@ class PairwiseClassBalance(nn.Module):
         momentum: weight of the past in the running matrix, in [0, 1).
         num_iterations: K, the iterations of refinement; 1 for a plain classifier.
         activation: ``"softmax"`` or ``"sigmoid"``, how logits become probabilities.
-        normalize_rows: keep the rows of the matrix summing to 1 (not for sigmoid).
-        normalize_columns: make soft labels sum to 1 (not for sigmoid).
+        normalize_rows: keep the rows of the matrix summing to 1; default for softmax only.
+        normalize_columns: make soft labels sum to 1; default for softmax only.
         required_classes: classes that must have been seen before PCB acts; default all. Pass the
             classes present in the training set where some have no instance.
         class_names: C names for the warning; default the class indices.
@@ -109,8 +109,8 @@ class PairwiseClassBalance(nn.Module):
         momentum: float = 0.99,
         num_iterations: int = 1,
         activation: str = "softmax",
-        normalize_rows: bool = True,
-        normalize_columns: bool = True,
+        normalize_rows: bool | None = None,
+        normalize_columns: bool | None = None,
         required_classes: Sequence[int] | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
@@ -131,8 +131,9 @@ class PairwiseClassBalance(nn.Module):
         self.momentum = momentum
         self.num_iterations = num_iterations
         self.activation = activation
-        self.normalize_rows = normalize_rows
-        self.normalize_columns = normalize_columns
+        is_softmax = activation == "softmax"
+        self.normalize_rows = is_softmax if normalize_rows is None else normalize_rows
+        self.normalize_columns = is_softmax if normalize_columns is None else normalize_columns
         self.class_names = class_names
         self._warned = False
         self._calls_held_back = 0
@@ -219,11 +220,18 @@ class PairwiseClassBalance(nn.Module):
             stacklevel=3,
         )
 
+    def is_active(self) -> bool:
+        """Whether PCB changes the loss now: it has a strength, and its gate is open."""
+        return self.alpha > 0 and self.gate_is_open()
+
+    def strength_at(self, iteration: int | None = None) -> float:
+        """Strength of the soft labels in this iteration (default the last) once PCB acts."""
+        last = self.num_iterations - 1
+        return strength(self.alpha, last if iteration is None else iteration, self.num_iterations)
+
     def current_strength(self, iteration: int | None = None) -> float:
         """Strength of the soft labels in this iteration (default the last); 0 while PCB is off."""
-        last = self.num_iterations - 1
-        full = strength(self.alpha, last if iteration is None else iteration, self.num_iterations)
-        return full if full > 0 and self.gate_is_open() else 0.0
+        return self.strength_at(iteration) if self.is_active() else 0.0
 
     def soft_labels(self, labels: Tensor) -> Tensor:
         """Soft labels (P, C) of instances with true classes ``labels`` (P,), without gradient."""

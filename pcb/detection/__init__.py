@@ -10,14 +10,17 @@ from pcb.detection import compat  # noqa: F401  isort: skip
 from pcb.detection.config import default_work_dir, load_config
 from pcb.detection.datasets import LVISFormatDataset
 from pcb.detection.hooks import LossEpochUpdateHook
-from pcb.detection.losses import CrossEntropyPCBLoss
+from pcb.detection.losses import CrossEntropyPCBLoss, EQLv2, EQLv2PCBLoss, SeesawPCBLoss
 from pcb.detection.roi_head import IterativeRoIHead
 
 __all__ = [
     "CrossEntropyPCBLoss",
+    "EQLv2",
+    "EQLv2PCBLoss",
     "IterativeRoIHead",
     "LVISFormatDataset",
     "LossEpochUpdateHook",
+    "SeesawPCBLoss",
     "default_work_dir",
     "load_config",
 ]

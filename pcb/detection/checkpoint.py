@@ -9,11 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pcb.detection.losses import OFFICIAL_BUFFERS
+from pcb.detection.losses import NEW_BUFFERS
 from pcb.runs import write_atomically
-
-# State that this kit adds: a checkpoint without it still loads.
-_OPTIONAL = (OFFICIAL_BUFFERS["balance.update_count"],)
 
 
 def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
@@ -64,7 +61,7 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
     """
     state = dict(checkpoint.get("state_dict", checkpoint))
     expected = model.state_dict()
-    missing = [k for k in expected if k not in state and not k.endswith(_OPTIONAL)]
+    missing = [k for k in expected if k not in state and not k.endswith(NEW_BUFFERS)]
     unexpected = [k for k in state if k not in expected]
     reshaped = [
         f"{k} {tuple(state[k].shape)} instead of {tuple(expected[k].shape)}"

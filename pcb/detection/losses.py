@@ -1,26 +1,31 @@
-"""PCB's losses as mmdet builds them: official names and arguments, translated to the core."""
+"""The losses as mmdet builds them: official names and arguments, translated to the core."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmdet.models.builder import LOSSES
+from mmdet.models.losses import accuracy
 from torch import Tensor, nn
 
 from pcb.balance import PairwiseClassBalance
-from pcb.losses import CrossEntropyLoss
+from pcb.losses import CrossEntropyLoss, EQLv2Loss, SeesawLoss
 
-# Names under which official checkpoints carry the state.
+# Names under which official checkpoints carry the state of the balance.
 OFFICIAL_BUFFERS = {
     "balance.confusion": "fg_confusion_matrix",
     "balance.instance_count": "num_inst_cnt",
     "balance.epoch": "_epoch",
-    "balance.update_count": "update_count",  # not official: absent from official checkpoints
+    "balance.update_count": "update_count",
 }
+
+# State that official checkpoints do not hold; without it one still loads, see the README.
+NEW_BUFFERS = ("update_count", "positive_gradient", "negative_gradient", "has_gradients")
 
 
 def _to_official_names(_module: nn.Module, state: dict[str, Tensor], prefix: str, _meta) -> None:
     for ours, official in OFFICIAL_BUFFERS.items():
-        state[prefix + official] = state.pop(prefix + ours)
+        if prefix + ours in state:
+            state[prefix + official] = state.pop(prefix + ours)
 
 
 def _from_official_names(_module, state: dict[str, Tensor], prefix: str, *_args: Any) -> None:
@@ -29,8 +34,126 @@ def _from_official_names(_module, state: dict[str, Tensor], prefix: str, *_args:
             state[prefix + ours] = state.pop(prefix + official)
 
 
+class _BoxHeadLoss:
+    """What mmdet's box head, the RoI head and the training loop ask of a classification loss.
+
+    Stands before a core loss in the bases of each registered class.
+    """
+
+    # What the box head asks: whether to call get_cls_channels, get_activation and get_accuracy.
+    custom_cls_channels = False
+    custom_activation = False
+
+    def _register(self, loss_weight: float, required_classes: str | Sequence[int] = "all") -> None:
+        """Finish the construction."""
+        self.loss_weight = loss_weight
+        self.requires_present_classes = required_classes == "present"
+        self.iteration: int | None = None
+        self.register_state_dict_post_hook(_to_official_names)
+        self.register_load_state_dict_pre_hook(_from_official_names)
+
+    def describe_training_set(self, class_names: Sequence[str], instance_count: Sequence[int]):
+        """Names for warnings, and which classes exist, as the training set tells them.
+
+        Raises:
+            ValueError: the training set has another number of classes.
+        """
+        if len(class_names) != self.num_classes:
+            raise ValueError(
+                f"the training set has {len(class_names)} classes, the config {self.num_classes}: "
+                "set num_classes of bbox_head, its loss_cls and mask_head"
+            )
+        if self.balance is None:
+            return
+        self.balance.class_names = list(class_names)
+        if self.requires_present_classes:
+            self.balance.require_classes([c for c, n in enumerate(instance_count) if n > 0])
+        required = self.balance.required_classes()
+        missing = [c for c in required if instance_count[c] == 0]
+        if missing:  # known before the first epoch, so said before it
+            self.balance.warn_of_missing(missing)
+
+    def set_iteration(self, iteration: int, num_iterations: int) -> None:
+        """Which of how many iterations of refinement the next calls belong to."""
+        self.iteration = iteration
+        if self.balance is not None:
+            self.balance.num_iterations = num_iterations
+
+    def forward(
+        self,
+        cls_score: Tensor,
+        labels: Tensor,
+        label_weights: Tensor | None = None,
+        avg_factor: float | None = None,
+        iter_id: int | None = None,
+        reduction_override: str | None = None,
+    ) -> Tensor | dict[str, Tensor]:
+        """Loss of a batch, one value or several by name.
+
+        Args:
+            cls_score: (N, width) logits, as many columns as :meth:`get_cls_channels` says.
+            labels: (N,) in [0, C]; C is background.
+            label_weights: (N,), default 1. EQL v2 ignores them, as officially.
+            avg_factor: default the number of RoIs with positive weight, at least 1. EQL v2 ignores
+                it, too.
+            iter_id: iteration of refinement; default what the RoI head has set, else the last.
+            reduction_override: None or ``"mean"``; the terms have their own averages.
+
+        Raises:
+            ValueError: for logits of another width, or a label out of range.
+        """
+        if reduction_override not in (None, "mean"):
+            raise ValueError(f"reduction_override must be None or 'mean', got {reduction_override}")
+        iteration = self.iteration if iter_id is None else iter_id
+        losses = self._losses(cls_score, labels, label_weights, avg_factor, iteration)
+        if isinstance(losses, dict):
+            return {name: self.loss_weight * loss for name, loss in losses.items()}
+        return self.loss_weight * losses
+
+    def _losses(self, logits, labels, weights, avg_factor, iteration):
+        return super().forward(logits, labels, weights, avg_factor, iteration)
+
+    def get_cls_channels(self, num_classes: int) -> int:
+        """Columns of the logits for this many classes, background included."""
+        return num_classes + 1
+
+    def get_activation(self, cls_score: Tensor) -> Tensor:
+        """Test-time scores (N, C + 1), background last."""
+        return self.scores(cls_score)
+
+    def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Accuracies in percent, for the training log."""
+        return {"acc": accuracy(cls_score, labels)}
+
+
+def _balance(
+    num_classes: int,
+    alpha: float,
+    start_epoch: int,
+    momentum: float,
+    n_iter: int,
+    required_classes: str | Sequence[int],
+    activation: str = "softmax",
+) -> PairwiseClassBalance:
+    """Balance from the arguments of an official loss."""
+    if isinstance(required_classes, str) and required_classes not in ("all", "present"):
+        raise ValueError(
+            "required_classes must be 'all', 'present' or a list of labels, "
+            f"got {required_classes!r}"
+        )
+    return PairwiseClassBalance(
+        num_classes,
+        alpha,
+        start_epoch=start_epoch,
+        momentum=momentum,
+        num_iterations=n_iter,
+        activation=activation,
+        required_classes=None if isinstance(required_classes, str) else required_classes,
+    )
+
+
 @LOSSES.register_module()
-class CrossEntropyPCBLoss(CrossEntropyLoss):
+class CrossEntropyPCBLoss(_BoxHeadLoss, CrossEntropyLoss):
     """Cross-entropy with PCB for a box head with C + 1 logits; plain with ``alpha=0``.
 
     Args:
@@ -59,84 +182,177 @@ class CrossEntropyPCBLoss(CrossEntropyLoss):
         self,
         num_classes: int,
         alpha: float = 0.0,
-        start_epoch: int = 1,
+        start_epoch: int = 17,
         momentum: float = 0.99,
         n_iter: int = 3,
         required_classes: str | Sequence[int] = "all",
         loss_weight: float = 1.0,
         use_sigmoid: bool = False,
     ) -> None:
-        if use_sigmoid:
-            raise ValueError("CrossEntropyPCBLoss is a softmax loss: use_sigmoid must be False")
-        if isinstance(required_classes, str) and required_classes not in ("all", "present"):
-            raise ValueError(
-                "required_classes must be 'all', 'present' or a list of labels, "
-                f"got {required_classes!r}"
-            )
-        listed = None if isinstance(required_classes, str) else required_classes
-        balance = PairwiseClassBalance(
-            num_classes,
-            alpha,
-            start_epoch=start_epoch,
-            momentum=momentum,
-            num_iterations=n_iter,
-            required_classes=listed,
-        )
+        _require_softmax(type(self).__name__, use_sigmoid)
+        balance = _balance(num_classes, alpha, start_epoch, momentum, n_iter, required_classes)
         super().__init__(num_classes, balance)
-        self.loss_weight = loss_weight
-        self.requires_present_classes = required_classes == "present"
-        self.iteration: int | None = None
-        self.register_state_dict_post_hook(_to_official_names)
-        self.register_load_state_dict_pre_hook(_from_official_names)
+        self._register(loss_weight, required_classes)
 
-    def describe_training_set(self, class_names: Sequence[str], instance_count: Sequence[int]):
-        """Names for warnings, and which classes exist, as the training set tells them.
 
-        Raises:
-            ValueError: the training set has another number of classes.
-        """
-        if len(class_names) != self.num_classes:
-            raise ValueError(
-                f"the training set has {len(class_names)} classes, the config {self.num_classes}: "
-                "set num_classes of bbox_head, its loss_cls and mask_head"
-            )
-        self.balance.class_names = list(class_names)
-        if self.requires_present_classes:
-            self.balance.require_classes([c for c, n in enumerate(instance_count) if n > 0])
-        required = self.balance.required_classes()
-        missing = [c for c in required if instance_count[c] == 0]
-        if missing:  # known before the first epoch, so said before it
-            self.balance.warn_of_missing(missing)
+@LOSSES.register_module()
+class SeesawPCBLoss(_BoxHeadLoss, SeesawLoss):
+    """Seesaw with PCB for a box head with C + 2 logits; plain Seesaw with ``alpha=0``.
 
-    def set_iteration(self, iteration: int, num_iterations: int) -> None:
-        """Which of how many iterations of refinement the next calls belong to."""
-        self.iteration = iteration
-        self.balance.num_iterations = num_iterations
+    Args:
+        num_classes: C, the foreground classes.
+        p: exponent of Seesaw's mitigation factor.
+        q: exponent of Seesaw's compensation factor.
+        eps: least probability that the compensation factor divides by.
+        alpha: full strength of PCB; with 0 the matrix is only observed.
+        start_epoch: first epoch (counted from 1) in which PCB acts.
+        momentum: weight of the past in the running confusion matrix.
+        n_iter: K, iterations of refinement; set by the RoI head it is used in.
+        required_classes: see :class:`CrossEntropyPCBLoss`.
+        loss_weight: factor of the returned losses.
+        return_dict: True; accepted because mmdet's Seesaw has it.
+        use_sigmoid: False; accepted because mmdet's Seesaw has it.
 
-    def forward(
+    Example:
+        >>> import torch
+        >>> loss = SeesawPCBLoss(num_classes=3, alpha=0.05, start_epoch=1)
+        >>> losses = loss(torch.zeros(4, 5), torch.tensor([0, 1, 2, 3]), iter_id=2)
+        >>> sorted(losses)
+        ['loss_cls_classes', 'loss_cls_objectness', 'loss_pcb_classes']
+        >>> loss.get_activation(torch.zeros(1, 5))
+        tensor([[0.1667, 0.1667, 0.1667, 0.5000]])
+    """
+
+    custom_cls_channels = True
+    custom_activation = True
+
+    def __init__(
         self,
-        cls_score: Tensor,
-        labels: Tensor,
-        label_weights: Tensor | None = None,
-        avg_factor: float | None = None,
-        iter_id: int | None = None,
-        reduction_override: str | None = None,
-    ) -> Tensor:
-        """Loss of (N, C + 1) logits with background last.
+        num_classes: int = 1203,
+        p: float = 0.8,
+        q: float = 2.0,
+        eps: float = 1e-2,
+        alpha: float = 0.0,
+        start_epoch: int = 17,
+        momentum: float = 0.99,
+        n_iter: int = 3,
+        required_classes: str | Sequence[int] = "all",
+        loss_weight: float = 1.0,
+        return_dict: bool = True,
+        use_sigmoid: bool = False,
+    ) -> None:
+        _require_softmax(type(self).__name__, use_sigmoid)
+        if not return_dict:
+            raise ValueError("return_dict must be True: the box head adds the losses up")
+        balance = _balance(num_classes, alpha, start_epoch, momentum, n_iter, required_classes)
+        super().__init__(num_classes, balance, p, q, eps)
+        self._register(loss_weight, required_classes)
 
-        Args:
-            cls_score: (N, C + 1).
-            labels: (N,) in [0, C]; C is background.
-            label_weights: (N,), default 1.
-            avg_factor: default the number of RoIs with positive weight, at least 1.
-            iter_id: iteration of refinement; default what the RoI head has set, else the last.
-            reduction_override: None or ``"mean"``; PCB's terms have their own averages.
-        """
-        if reduction_override not in (None, "mean"):
-            raise ValueError(f"reduction_override must be None or 'mean', got {reduction_override}")
-        iteration = self.iteration if iter_id is None else iter_id
-        loss = super().forward(cls_score, labels, label_weights, avg_factor, iteration)
-        return self.loss_weight * loss
+    def get_cls_channels(self, num_classes: int) -> int:
+        """The classes, foreground and background."""
+        return num_classes + 2
+
+    def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Accuracy of objectness over all RoIs and of classes over positives, in percent."""
+        positive = labels < self.num_classes
+        classes, objectness = cls_score.split([self.num_classes, 2], dim=1)
+        return {
+            "acc_objectness": accuracy(objectness, (~positive).long()),
+            "acc_classes": accuracy(classes[positive], labels[positive]),
+        }
+
+
+class _EQLv2BoxHeadLoss(_BoxHeadLoss):
+    """EQL v2 has scores of its own and neither weights nor an averaging factor."""
+
+    custom_cls_channels = True
+    custom_activation = True
+
+    def _losses(self, logits, labels, _weights, _avg_factor, iteration):
+        return EQLv2Loss.forward(self, logits, labels, iteration)
+
+
+@LOSSES.register_module()
+class EQLv2(_EQLv2BoxHeadLoss, EQLv2Loss):
+    """Plain EQL v2 for a box head with C + 1 sigmoid logits.
+
+    Args:
+        num_classes: C, the foreground classes.
+        gamma: steepness of the weight of negatives.
+        mu: ratio of gradients at which negatives weigh one half.
+        alpha: how much positives gain where negatives lose; not a strength of PCB.
+        loss_weight: factor of the returned loss.
+        use_sigmoid: of no effect, EQL v2 is a sigmoid loss; official configs state it either way.
+
+    Example:
+        >>> import torch
+        >>> EQLv2(num_classes=3)(torch.zeros(4, 4), torch.tensor([0, 1, 2, 3]))
+        tensor(2.7726)
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 1203,
+        gamma: float = 12.0,
+        mu: float = 0.8,
+        alpha: float = 4.0,
+        loss_weight: float = 1.0,
+        use_sigmoid: bool = True,
+    ) -> None:
+        super().__init__(num_classes, None, gamma, mu, alpha)
+        self._register(loss_weight)
+
+
+@LOSSES.register_module()
+class EQLv2PCBLoss(_EQLv2BoxHeadLoss, EQLv2Loss):
+    """EQL v2 with PCB for a box head with C + 1 sigmoid logits; plain with ``alpha_pcb=0``.
+
+    Args:
+        num_classes: C, the foreground classes.
+        gamma: steepness of EQL v2's weight of negatives.
+        mu: ratio of gradients at which negatives weigh one half.
+        alpha: EQL v2's own: how much positives gain where negatives lose.
+        alpha_pcb: full strength of PCB; with 0 the matrix is only observed.
+        start_epoch: first epoch (counted from 1) in which PCB acts.
+        momentum: weight of the past in the running confusion matrix.
+        n_iter: K, iterations of refinement; set by the RoI head it is used in.
+        required_classes: see :class:`CrossEntropyPCBLoss`.
+        loss_weight: factor of the returned loss.
+        use_sigmoid: of no effect, EQL v2 is a sigmoid loss; official configs state it either way.
+
+    Example:
+        >>> import torch
+        >>> loss = EQLv2PCBLoss(num_classes=3, alpha_pcb=0.2, start_epoch=1)
+        >>> loss(torch.zeros(4, 4), torch.tensor([0, 1, 2, 3]), iter_id=2)
+        tensor(2.7726)
+        >>> loss.get_activation(torch.zeros(1, 4))
+        tensor([[0.2500, 0.2500, 0.2500, 0.5000]])
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 1203,
+        gamma: float = 12.0,
+        mu: float = 0.8,
+        alpha: float = 4.0,
+        alpha_pcb: float = 0.0,
+        start_epoch: int = 17,
+        momentum: float = 0.99,
+        n_iter: int = 3,
+        required_classes: str | Sequence[int] = "all",
+        loss_weight: float = 1.0,
+        use_sigmoid: bool = True,
+    ) -> None:
+        balance = _balance(
+            num_classes, alpha_pcb, start_epoch, momentum, n_iter, required_classes, "sigmoid"
+        )
+        super().__init__(num_classes, balance, gamma, mu, alpha)
+        self._register(loss_weight, required_classes)
+
+
+def _require_softmax(loss: str, use_sigmoid: bool) -> None:
+    if use_sigmoid:
+        raise ValueError(f"{loss} is a softmax loss: use_sigmoid must be False")
 
 
 def balances(model: nn.Module) -> Mapping[str, PairwiseClassBalance]:

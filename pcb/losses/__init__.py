@@ -1,5 +1,7 @@
 """Base losses; each takes a :class:`pcb.PairwiseClassBalance`, and is plain without one."""
 
 from pcb.losses.cross_entropy import CrossEntropyLoss
+from pcb.losses.eqlv2 import EQLv2Loss
+from pcb.losses.seesaw import SeesawLoss
 
-__all__ = ["CrossEntropyLoss"]
+__all__ = ["CrossEntropyLoss", "EQLv2Loss", "SeesawLoss"]

@@ -1,20 +1,13 @@
 """Cross-entropy, plain or balanced pairwise."""
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from pcb.balance import PairwiseClassBalance
 from pcb.confusion import at_least_float32
+from pcb.losses.base import BalancedLoss, averaging
 
 
-def check_labels(labels: Tensor, highest: int, meaning: str = "") -> None:
-    """Raise a ValueError naming the first label outside [0, highest]."""
-    outside = labels[(labels < 0) | (labels > highest)]
-    if len(outside):
-        raise ValueError(f"labels must lie in [0, {highest}], got {int(outside[0])}{meaning}")
-
-
-class CrossEntropyLoss(nn.Module):
+class CrossEntropyLoss(BalancedLoss):
     r"""Softmax cross-entropy; with a :class:`PairwiseClassBalance`, the PCB loss.
 
     .. math::
@@ -39,21 +32,13 @@ class CrossEntropyLoss(nn.Module):
 
     Example:
         >>> import torch
+        >>> from pcb import PairwiseClassBalance
         >>> loss = CrossEntropyLoss(num_classes=3, balance=PairwiseClassBalance(3, alpha=0.4))
         >>> logits = torch.zeros(4, 3, requires_grad=True)
         >>> loss(logits, torch.tensor([0, 1, 2, 0])).backward()
         >>> logits.grad.shape
         torch.Size([4, 3])
     """
-
-    def __init__(self, num_classes: int, balance: PairwiseClassBalance | None = None) -> None:
-        super().__init__()
-        if balance is not None and balance.num_classes != num_classes:
-            raise ValueError(
-                f"the balance is for {balance.num_classes} classes, the loss for {num_classes}"
-            )
-        self.num_classes = num_classes
-        self.balance = balance
 
     def forward(
         self,
@@ -75,36 +60,24 @@ class CrossEntropyLoss(nn.Module):
         Raises:
             ValueError: for logits of another width, or a label out of range.
         """
-        num_classes, width = self.num_classes, logits.shape[1]
-        if width not in (num_classes, num_classes + 1):
-            raise ValueError(
-                f"logits must have {num_classes} columns, or {num_classes + 1} with background "
-                f"last, got {width}"
-            )
-        has_background = width > num_classes
-        check_labels(labels, width - 1, f"; {num_classes} is background" * has_background)
-
+        self.check(logits, labels, extra=1, extra_meaning="background")
         logits = at_least_float32(logits)
-        weights = logits.new_ones(len(labels)) if weights is None else weights.to(logits.dtype)
-        if avg_factor is None:
-            avg_factor = (weights > 0).sum().clamp(min=1)
-
+        weights, avg_factor = averaging(logits, weights, avg_factor)
         log_probabilities = logits.log_softmax(dim=1)
         cross_entropy = weights * F.nll_loss(log_probabilities, labels, reduction="none")
-        if self.balance is None:
-            return cross_entropy.sum() / avg_factor
 
-        positive = labels < num_classes
-        positive_labels = labels[positive]
-        if self.training:  # validation must not leak into the soft labels
-            self.balance.observe(logits[positive, :num_classes].detach(), positive_labels)
-        strength = self.balance.current_strength(iteration)
+        positive = labels < self.num_classes
+        class_logits = logits[positive, : self.num_classes]
+        strength, soft_labels = self.watch(class_logits, labels[positive], iteration)
         if strength == 0:
             return cross_entropy.sum() / avg_factor
-
-        soft_labels = self.balance.soft_labels(positive_labels).to(logits.dtype)
-        soft_labels = F.pad(soft_labels, (0, width - num_classes))  # background gets nothing
+        background = logits.shape[1] - self.num_classes
+        soft_labels = F.pad(soft_labels, (0, background))  # background gets nothing
         divergence = F.kl_div(log_probabilities[positive], soft_labels, reduction="sum")
         kept = 1 - strength * positive.to(logits.dtype)
         mean_divergence = divergence / max(len(labels), 1)
         return (kept * cross_entropy).sum() / avg_factor + strength * mean_divergence
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Test-time scores (N, width), background last where the logits have it."""
+        return at_least_float32(logits).softmax(dim=1)
