@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from mmdet.models import build_loss
+from mmdet.models import build_head, build_loss
+
+from pcb.detection.losses import NEW_BUFFERS
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 
@@ -60,30 +62,90 @@ def test_equals_the_official_numbers(name, settings):
             np.testing.assert_allclose(buffer, recorded[key], rtol=1e-5, atol=1e-7)
 
 
-def test_alpha_0_equals_mmdets_cross_entropy():
-    logits = torch.randn(20, 6, requires_grad=True)
-    labels, weights = torch.randint(6, (20,)), torch.rand(20)
-    mmdets = build_loss(dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=2.0))
-    ours = official(5, alpha=0.0, loss_weight=2.0)
-    gradients = []
-    for loss in (mmdets, ours):
-        value = loss(logits, labels, weights, avg_factor=13.0)
-        gradients.append(torch.autograd.grad(value, logits)[0])
-    torch.testing.assert_close(*gradients)
-    assert (ours.balance.instance_count[:5] == torch.bincount(labels, minlength=6)[:5]).all()
+@pytest.mark.parametrize(
+    ("mmdets", "ours", "width"),
+    [
+        (dict(type="CrossEntropyLoss", use_sigmoid=False), "CrossEntropyPCBLoss", 6),
+        (dict(type="SeesawLoss", num_classes=5), "SeesawPCBLoss", 7),
+    ],
+)
+def test_alpha_0_equals_mmdets_loss(mmdets, ours, width):
+    """In value and gradient, over several calls; and it observes."""
+    mmdets = build_loss(dict(mmdets, loss_weight=2.0)).double()
+    ours = official(5, type=ours, alpha=0.0, loss_weight=2.0).double()
+    for _ in range(3):
+        logits = torch.randn(20, width, dtype=torch.float64, requires_grad=True)
+        labels, weights = torch.randint(6, (20,)), torch.rand(20, dtype=torch.float64)
+        before = ours.balance.instance_count.clone()
+        outcomes = []
+        for loss in (mmdets, ours):
+            value = loss(logits, labels, weights, avg_factor=13.0)
+            total = sum(value.values()) if isinstance(value, dict) else value
+            outcomes.append((value, torch.autograd.grad(total, logits)[0]))
+        torch.testing.assert_close(*outcomes)
+        counted = ours.balance.instance_count - before
+        assert (counted == torch.bincount(labels, minlength=6)[:5]).all()
 
 
-def test_state_has_official_names_and_loads_without_the_call_counts():
-    loss, other = official(4), official(4)
-    loss(torch.randn(8, 5), torch.arange(8) % 5)
+BALANCE = {"fg_confusion_matrix", "num_inst_cnt", "_epoch", "update_count"}
+STATE = {
+    "CrossEntropyPCBLoss": BALANCE,
+    "SeesawPCBLoss": BALANCE | {"cum_samples"},
+    "EQLv2PCBLoss": BALANCE | {"positive_gradient", "negative_gradient", "has_gradients"},
+    "EQLv2": {"positive_gradient", "negative_gradient", "has_gradients"},
+}
+
+
+@pytest.mark.parametrize("type", STATE)
+def test_state_has_official_names_and_loads_without_what_is_new(type):
+    loss, other = official(4, type=type), official(4, type=type)
+    loss(torch.randn(10, loss.get_cls_channels(4)), torch.arange(10) % 5)
     state = loss.state_dict()
-    assert set(state) == {"fg_confusion_matrix", "num_inst_cnt", "_epoch", "update_count"}
-    shapes = {name: tuple(value.shape) for name, value in state.items()}
-    assert shapes["fg_confusion_matrix"] == (4, 4) and shapes["_epoch"] == (1,)
-    del state["update_count"]
-    outcome = other.load_state_dict(state, strict=False)
-    assert (outcome.missing_keys, outcome.unexpected_keys) == (["balance.update_count"], [])
-    assert torch.equal(other.balance.confusion, loss.balance.confusion)
+    assert set(state) == STATE[type]
+    outcome = other.load_state_dict(state)
+    assert (outcome.missing_keys, outcome.unexpected_keys) == ([], [])
+    torch.testing.assert_close(dict(other.state_dict()), dict(state))
+    fresh = official(4, type=type)
+    known = {name: value for name, value in state.items() if name not in NEW_BUFFERS}
+    outcome = fresh.load_state_dict(known, strict=False)
+    assert not outcome.unexpected_keys
+    assert {key.rpartition(".")[2] for key in outcome.missing_keys} == STATE[type] & {*NEW_BUFFERS}
+
+
+@pytest.mark.parametrize("type", STATE)
+def test_box_head_takes_channels_scores_and_accuracies_from_the_loss(type):
+    head = build_head(
+        dict(
+            type="Shared2FCBBoxHead",
+            in_channels=4,
+            fc_out_channels=8,
+            num_classes=3,
+            loss_cls=dict(type=type, num_classes=3),
+        )
+    )
+    loss = head.loss_cls
+    logits, deltas = head(torch.randn(6, 4, 7, 7))
+    assert logits.shape == (6, loss.get_cls_channels(3))
+    rois = torch.tensor([0.0, 1, 1, 9, 9]).repeat(6, 1)
+    _, scores = head.get_bboxes(rois, logits, deltas, (20, 20, 3), None)
+    torch.testing.assert_close(scores, loss.scores(logits))
+    assert scores.shape == (6, 4)
+    labels = torch.tensor([0, 1, 2, 3, 3, 0])
+    losses = head.loss(logits, deltas, rois, labels, torch.ones(6), deltas[:, :4], deltas[:, :4])
+    accuracies = {"acc_objectness", "acc_classes"} if "Seesaw" in type else {"acc"}
+    assert {name for name in losses if name.startswith("acc")} == accuracies
+    right = logits[labels < 3, :3].argmax(1) == labels[labels < 3]
+    if "Seesaw" in type:
+        assert losses["acc_classes"].item() == pytest.approx(100 * right.float().mean().item())
+
+
+def test_eqlv2_ignores_weights_and_averaging_factor():
+    logits, labels = torch.randn(10, 4), torch.arange(10) % 4
+    values = [
+        official(3, type="EQLv2")(logits, labels, *arguments)
+        for arguments in ([], [torch.rand(10), 3.0])
+    ]
+    torch.testing.assert_close(*values)
 
 
 def test_classes_present_are_told_by_the_training_set():
@@ -102,7 +164,12 @@ def test_label_out_of_range_names_background():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (dict(use_sigmoid=True), "use_sigmoid must be False"),
+        (
+            dict(use_sigmoid=True),
+            "PCBLoss is a softmax loss: use_sigmoid must be False",
+        ),
+        (dict(type="SeesawPCBLoss", use_sigmoid=True), "SeesawPCBLoss is a softmax loss"),
+        (dict(type="SeesawPCBLoss", return_dict=False), "return_dict must be True"),
         (dict(required_classes="some"), "'all', 'present' or a list of labels, got 'some'"),
         (dict(alpha=2), "alpha must lie in"),
     ],

@@ -1,0 +1,69 @@
+"""EQL v2 and EQL v2 + PCB. What holds for every loss: test_every_loss.py."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pcb import EQLv2Loss, PairwiseClassBalance
+
+
+@pytest.fixture
+def loss_type():
+    return EQLv2Loss
+
+
+def test_the_first_call_is_unweighted(make_batch):
+    logits, labels = make_batch()
+    targets = F.one_hot(labels, 6).double()
+    expected = F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(labels)
+    torch.testing.assert_close(EQLv2Loss(5).double()(logits, labels), expected)
+
+
+def test_weights_follow_the_accumulated_gradients(make_batch):
+    logits, labels = make_batch()
+    loss = EQLv2Loss(5, gamma=2.0, mu=0.5, alpha=3.0).double()
+    loss(logits, labels)
+    targets = F.one_hot(labels, 6).double()
+    gradients = (logits.sigmoid() - targets).abs().detach()
+    positive, negative = (gradients * targets).sum(0), (gradients * (1 - targets)).sum(0)
+    torch.testing.assert_close(loss.positive_gradient, positive[:5])
+    torch.testing.assert_close(loss.negative_gradient, negative[:5])
+    of_negatives = 1 / (1 + (-2.0 * (positive / negative - 0.5)).exp())
+    of_negatives[5] = 1.0  # background
+    of_positives = 1 + 3.0 * (1 - of_negatives)
+    torch.testing.assert_close(loss.class_weights(logits), (of_positives, of_negatives))
+
+
+def test_targets_are_mixed_without_normalising(make_batch):
+    logits, labels = make_batch()
+    balance = PairwiseClassBalance(5, alpha=0.2, activation="sigmoid").double()
+    value = EQLv2Loss(5, balance).double()(logits, labels)
+    targets = F.one_hot(labels, 6).double()
+    for n, y in enumerate(labels.tolist()):
+        if y < 5:
+            targets[n, :5] = 0.2 * balance.confusion[:, y] + 0.8 * targets[n, :5]
+    expected = F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(labels)
+    torch.testing.assert_close(value, expected)
+
+
+def test_first_call_state_survives_saving_and_a_state_without_it_loads():
+    loss, other = EQLv2Loss(3), EQLv2Loss(3)
+    assert loss.has_gradients == 0
+    loss(torch.randn(8, 4), torch.arange(8) % 4)
+    other.load_state_dict(loss.state_dict())
+    logits = torch.randn(2, 4)
+    torch.testing.assert_close(other.class_weights(logits), loss.class_weights(logits))
+    fresh = EQLv2Loss(3)
+    fresh.load_state_dict({}, strict=False)
+    ones = (torch.ones(4), torch.ones(4))
+    torch.testing.assert_close(fresh.class_weights(logits), ones)
+
+
+def test_scores_are_of_class_and_not_background():
+    scores = EQLv2Loss(2).scores(torch.tensor([[0.0, torch.inf, 0.0]]))
+    torch.testing.assert_close(scores, torch.tensor([[0.25, 0.5, 0.5]]))
+
+
+def test_a_balance_for_softmax_is_refused():
+    with pytest.raises(ValueError, match="activation='sigmoid'"):
+        EQLv2Loss(3, PairwiseClassBalance(3, alpha=0.2))

@@ -1,0 +1,149 @@
+"""What holds for every loss: identities, gradients, precision, bad input."""
+
+import pytest
+import torch
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_without_strength_it_is_the_plain_loss(
+    loss_type, make_balance, make_batch, total, background
+):
+    logits, labels = make_batch(background=background)
+    outcomes = []
+    for balance in (None, make_balance(alpha=0.0), make_balance(start_epoch=2)):
+        loss = loss_type(5, balance).double()
+        for _ in range(2):  # Seesaw and EQL v2 change with what they have seen
+            value = total(loss(logits, labels))
+            (gradient,) = torch.autograd.grad(value, logits)
+            outcomes.append((value.detach(), gradient))
+    plain = outcomes[:2]
+    for others in (outcomes[2:4], outcomes[4:]):
+        torch.testing.assert_close(others, plain, rtol=0, atol=0)
+
+
+def test_the_first_of_several_iterations_is_the_plain_loss(
+    loss_type, make_balance, make_batch, total
+):
+    logits, labels = make_batch()
+    plain = loss_type(5).double()
+    balanced = loss_type(5, make_balance(num_iterations=3)).double()
+    values = [total(plain(logits, labels)), total(balanced(logits, labels, iteration=0))]
+    torch.testing.assert_close(*values)
+    assert total(balanced(logits, labels, iteration=2)) != total(plain(logits, labels))
+
+
+def test_a_single_iteration_has_the_full_strength(loss_type, make_balance, make_batch, total):
+    logits, labels = make_batch()
+    values = [
+        total(
+            loss_type(5, make_balance(num_iterations=k)).double()(logits, labels, iteration=k - 1)
+        )
+        for k in (1, 3)
+    ]
+    torch.testing.assert_close(*values)
+
+
+def test_a_diagonal_matrix_gives_the_one_hot_label(loss_type, make_balance, make_batch, total):
+    """Nothing is confused, so nothing is fought back."""
+    logits, labels = make_batch()
+    balanced = loss_type(5, make_balance(alpha=1.0)).double()
+    balanced.balance.observe = lambda *_: None
+    balanced.balance.instance_count.fill_(1)
+    balanced.balance.confusion.copy_(torch.eye(5))
+    plain = loss_type(5).double()
+    if loss_type.__name__ == "CrossEntropyLoss":
+        # The divergence is averaged over all samples, so that the two weigh alike only if all are.
+        plain_value = plain(logits, labels, avg_factor=len(labels))
+        value = balanced(logits, labels, avg_factor=len(labels))
+    else:
+        plain_value, value = total(plain(logits, labels)), total(balanced(logits, labels))
+    torch.testing.assert_close(value, plain_value)
+    gradients = [torch.autograd.grad(x, logits)[0] for x in (value, plain_value)]
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_gradient_with_balance(loss_type, make_balance, make_batch, total, background):
+    logits, labels = make_batch(num=12, background=background)
+    loss = loss_type(5, make_balance(momentum=0.0)).double()
+    loss(logits, labels)  # fills the matrix
+    loss.eval()  # whatever is observed is a constant of the gradient
+    # Seesaw's compensation is, too: mmdet and the paper do not differentiate it.
+    if hasattr(loss, "log_factors"):
+        factors = loss.log_factors(logits[labels < 5, :5].detach(), labels[labels < 5])
+        loss.log_factors = lambda *_: factors
+    assert torch.autograd.gradcheck(lambda x: total(loss(x, labels)), logits)
+
+
+def test_batch_without_positives_or_without_anything(loss_type, make_balance, make_batch, total):
+    loss = loss_type(5, make_balance()).double()
+    logits, labels = make_batch()
+    names = _names(loss(logits, labels))  # sees every class, so the gate is open
+    negatives = loss(logits, torch.full_like(labels, 5))
+    assert total(negatives) > 0
+    empty = logits[:0].detach().requires_grad_()
+    nothing = loss(empty, labels[:0])
+    total(nothing).backward()
+    assert total(nothing) == 0
+    # The same terms on every process, whatever it has got: logs are averaged over processes.
+    assert _names(negatives) == _names(nothing) == names
+
+
+def _names(losses):
+    return set(losses) if isinstance(losses, dict) else None
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_single(loss_type, make_balance, make_batch, total, dtype):
+    logits, labels = make_batch(dtype=torch.float32)
+    half = logits.detach().to(dtype).requires_grad_()
+    value = total(loss_type(5, make_balance().float())(half, labels))
+    assert value.dtype == torch.float32
+    again = total(loss_type(5, make_balance().float())(half.float(), labels))
+    torch.testing.assert_close(value, again, rtol=0, atol=0)
+    value.backward()
+    assert half.grad.dtype == dtype and half.grad.isfinite().all()
+
+
+def test_double_precision_stays(loss_type, make_balance, make_batch, total):
+    logits, labels = make_batch()
+    assert total(loss_type(5, make_balance())(logits, labels)).dtype == torch.float64
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_label_out_of_range_is_named(loss_type, make_batch, background):
+    logits, labels = make_batch(background=background)
+    labels[3] = 14
+    with pytest.raises(ValueError, match=f"lie in .0, {4 + background}., got 14"):
+        loss_type(5)(logits, labels)
+
+
+def test_refused_labels_leave_the_state_as_it_was(loss_type, make_balance, make_batch):
+    loss = loss_type(5, make_balance())
+    before = {name: value.clone() for name, value in loss.state_dict().items()}
+    logits, labels = make_batch()
+    labels[0] = -1
+    with pytest.raises(ValueError, match="got -1"):
+        loss(logits, labels)
+    torch.testing.assert_close(dict(loss.state_dict()), before)
+
+
+def test_validation_changes_nothing(loss_type, make_balance, make_batch):
+    loss = loss_type(5, make_balance()).eval()
+    before = {name: value.clone() for name, value in loss.state_dict().items()}
+    loss(*make_batch())
+    torch.testing.assert_close(dict(loss.state_dict()), before)
+
+
+def test_widths_that_do_not_fit_are_named(loss_type, make_balance):
+    with pytest.raises(ValueError, match=r"5 columns, or \d with \w+ last, got 9"):
+        loss_type(5)(torch.zeros(1, 9), torch.tensor([0]))
+    with pytest.raises(ValueError, match="balance is for 4 classes, the loss for 5"):
+        loss_type(5, make_balance(num_classes=4))
+
+
+def test_scores_are_probabilities(loss_type, make_batch):
+    for background in (True, False):
+        scores = loss_type(5).scores(make_batch(background=background)[0])
+        assert scores.shape == (32, 5 + background)
+        assert scores.min() >= 0 and scores.max() <= 1
