@@ -128,34 +128,43 @@ def parse_cfg_options(words: Iterable[str]) -> dict[str, Any]:
 
 
 def _train(options: argparse.Namespace) -> None:
+    from pcb.detection.data import pick_device
     from pcb.detection.training import train
+    from pcb.distributed import process_group, rank
 
-    run = train(
-        options.config,
-        work_dir=options.work_dir,
-        seed=options.seed,
-        cfg_options=parse_cfg_options(options.cfg_options),
-        resume=options.resume,
-        device=options.device,
-    )
-    print(f"Trained: {run.path}")
+    with process_group(pick_device(options.device)):
+        run = train(
+            options.config,
+            work_dir=options.work_dir,
+            seed=options.seed,
+            cfg_options=parse_cfg_options(options.cfg_options),
+            resume=options.resume,
+            device=options.device,
+        )
+        if rank() == 0:
+            print(f"Trained: {run.path}")
 
 
 def _test(options: argparse.Namespace) -> None:
     from pcb.detection import load_config
+    from pcb.detection.data import pick_device
     from pcb.detection.inference import predict
+    from pcb.distributed import process_group, rank
     from pcb.metrics import evaluate
 
     cfg_options = parse_cfg_options(options.cfg_options)
     # Without --work-dir the run is the one the checkpoint lies in.
     run = runs.RunFolder(options.work_dir or Path(options.checkpoint).parent)
-    files = predict(
-        options.config,
-        options.checkpoint,
-        run.path,
-        cfg_options=cfg_options,
-        device=options.device,
-    )
+    with process_group(pick_device(options.device)):
+        files = predict(
+            options.config,
+            options.checkpoint,
+            run.path,
+            cfg_options=cfg_options,
+            device=options.device,
+        )
+        if rank() > 0:
+            return
     ground_truth = load_config(options.config, cfg_options).data.val.ann_file
     metrics: dict[str, dict[str, float]] = {}
     for iou_type, file in files.items():

@@ -1,7 +1,53 @@
-"""Sums over training processes; without a process group each one is the identity."""
+"""Training processes and sums over them; a single process needs none of it, and each is a no-op."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 import torch.distributed as dist
 from torch import Tensor
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Join the processes that ``torchrun`` has started, for as long as the context lasts.
+
+    It tells each process the address of the others through environment variables; without them
+    nothing happens.
+
+    Args:
+        device: what this process computes on: ``nccl`` connects GPUs, ``gloo`` CPUs.
+
+    Example:
+        >>> with process_group(torch.device("cpu")):
+        ...     world_size()
+        1
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """Number of this process, from 0; the first one writes the files."""
+    return dist.get_rank() if _in_group() else 0
+
+
+def world_size() -> int:
+    """Number of processes."""
+    return dist.get_world_size() if _in_group() else 1
+
+
+def wait_for_all() -> None:
+    """Go on when every process has come here."""
+    if world_size() > 1:
+        dist.barrier()
 
 
 def sum_over_processes(tensor: Tensor) -> Tensor:
@@ -17,12 +63,15 @@ def sum_over_processes(tensor: Tensor) -> Tensor:
         The sum, on every process; without a process group the tensor itself.
 
     Example:
-        >>> import torch
         >>> sum_over_processes(torch.tensor([1.0, 2.0]))
         tensor([1., 2.])
     """
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    if world_size() == 1:
         return tensor
     total = tensor.clone()
     dist.all_reduce(total)
     return total
+
+
+def _in_group() -> bool:
+    return dist.is_available() and dist.is_initialized()

@@ -26,8 +26,9 @@ import math
 import os
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RunFolder",
     "collect",
+    "open_atomically",
     "read_metrics",
     "repository_path",
     "repository_root",
@@ -198,8 +200,17 @@ class RunFolder:
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
     """Write ``content`` to ``path`` so that a reader sees the old file or the new one, whole.
 
-    The content goes to a file beside it, is flushed to disk, and takes the name in one step.
     Missing folders are made. Text is written as UTF-8.
+    """
+    with open_atomically(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def open_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes the name ``path`` when the context ends without an error.
+
+    What is written goes to a file beside it, is flushed to disk, and takes the name in one step.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -207,7 +218,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with open(aside, "xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)

@@ -3,49 +3,93 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 
-from pcb import PairwiseClassBalance
+from pcb.distributed import process_group, rank, sum_over_processes, world_size
 
-WORKER = """
-import sys
+LOSSES = """
 import torch
-import torch.distributed as dist
-from pcb import PairwiseClassBalance
+from pcb import CrossEntropyLoss, EQLv2Loss, PairwiseClassBalance, SeesawLoss
 
-rank, store, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-balance = PairwiseClassBalance(3, alpha=0.4)
-for step in range(3):
-    logits, labels = torch.load(f"{folder}/{step}.pt")[rank]
-    balance.observe(logits, labels)
-torch.save(balance.state_dict(), f"{folder}/state{rank}.pt")
-dist.destroy_process_group()
+def losses():
+    for loss, activation, width in (
+        (CrossEntropyLoss, "softmax", 4), (SeesawLoss, "softmax", 5), (EQLv2Loss, "sigmoid", 4)
+    ):
+        yield loss(3, PairwiseClassBalance(3, alpha=0.4, activation=activation)), width
+
+def observe(loss, width, batches):
+    for logits, labels in batches:
+        loss(logits[:, :width], labels)
+    return loss.state_dict()
 """
+WORKER = (
+    LOSSES
+    + """
+import sys
+from pcb.distributed import process_group, rank
+
+folder = sys.argv[1]
+with process_group(torch.device("cpu")):
+    batches = [batch[rank()] for batch in torch.load(f"{folder}/batches.pt")]
+    states = [observe(*loss, batches) for loss in losses()]
+    torch.save(states, f"{folder}/states{rank()}.pt")
+"""
+)
 
 
 def test_two_processes_see_what_one_sees_of_the_joined_batch(tmp_path):
     generator = torch.Generator().manual_seed(0)
-    single = PairwiseClassBalance(3, alpha=0.4)
-    for step, sizes in enumerate([(4, 6), (5, 0), (0, 0)]):  # none on one process, then on both
-        parts = [
-            (torch.randn(n, 3, generator=generator), torch.randint(3, (n,), generator=generator))
-            for n in sizes
+    parts = [
+        [
+            (
+                torch.randn(n, 5, generator=generator),
+                torch.randint(highest + 1, (n,), generator=generator),
+            )
+            for n, highest in sizes
         ]
-        torch.save(parts, tmp_path / f"{step}.pt")
-        single.observe(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
-    command = [sys.executable, "-W", "ignore", "-c", WORKER]
-    processes = [
-        subprocess.Popen([*command, str(rank), str(tmp_path / "store"), str(tmp_path)])
-        for rank in range(2)
+        # Samples and highest label on each process; without positives or samples on one or both.
+        for sizes in (((4, 3), (6, 2)), ((5, 2), (0, 0)), ((0, 0), (0, 0)), ((3, 3), (7, 3)))
     ]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    for rank in range(2):
-        torch.testing.assert_close(torch.load(tmp_path / f"state{rank}.pt"), single.state_dict())
+    for batch in parts:
+        for _, labels in batch:
+            labels[:1] = 3  # background
+    parts[1][0][1][:] = 3
+    torch.save(parts, tmp_path / "batches.pt")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+    command += ["--standalone", str(tmp_path / "worker.py"), str(tmp_path)]
+    (tmp_path / "worker.py").write_text(WORKER)
+    subprocess.run(command, check=True, timeout=120)
+
+    namespace = {}
+    exec(LOSSES, namespace)
+    joined = [tuple(torch.cat(tensors) for tensors in zip(*batch, strict=True)) for batch in parts]
+    for number, (loss, width) in enumerate(namespace["losses"]()):
+        expected = namespace["observe"](loss, width, joined)
+        for process in range(2):
+            found = torch.load(tmp_path / f"states{process}.pt")[number]
+            torch.testing.assert_close(dict(found), dict(expected))
 
 
-def test_without_a_group_a_sum_is_what_was_given():
-    from pcb.distributed import sum_over_processes
-
+def test_without_a_group_there_is_one_process_and_a_sum_is_what_was_given():
     tensor = torch.rand(3)
-    assert sum_over_processes(tensor) is tensor
+    with process_group(torch.device("cpu")):
+        assert sum_over_processes(tensor) is tensor
+        assert (rank(), world_size()) == (0, 1)
+
+
+def test_sum_does_not_touch_what_was_given(monkeypatch):
+    monkeypatch.setattr("pcb.distributed.world_size", lambda: 2)
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor: tensor.mul_(2))
+    tensor = torch.ones(2)
+    assert sum_over_processes(tensor).tolist() == [2, 2] and tensor.tolist() == [1, 1]
+
+
+def test_group_is_left_after_an_error(monkeypatch):
+    calls = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("torch.distributed.init_process_group", calls.append)
+    monkeypatch.setattr("torch.distributed.destroy_process_group", lambda: calls.append("left"))
+    with pytest.raises(RuntimeError), process_group(torch.device("cuda")):
+        raise RuntimeError
+    assert calls == ["nccl", "left"]

@@ -1,5 +1,6 @@
 """Batches on their way to a device."""
 
+import os
 from typing import Any
 
 import torch
@@ -34,7 +35,7 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 
 def pick_device(device: str | None) -> torch.device:
-    """The device asked for; by default the GPU if there is one.
+    """The device asked for; by default a GPU if there is one, of several processes to each its own.
 
     Raises:
         ValueError: a GPU is asked for and there is none, or the name is unknown.
@@ -44,11 +45,14 @@ def pick_device(device: str | None) -> torch.device:
         device(type='cpu')
     """
     if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         picked = torch.device(device)
     except RuntimeError as error:
         raise ValueError(f"unknown device {device!r}; use 'cpu' or 'cuda'") from error
     if picked.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} was asked for, but PyTorch sees no GPU; use 'cpu'")
+    if picked.type == "cuda" and picked.index is None and "LOCAL_RANK" in os.environ:
+        picked = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(picked)
     return picked

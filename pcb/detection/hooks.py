@@ -10,6 +10,7 @@ from mmcv.runner import HOOKS, Hook
 from mmcv.runner.hooks.logger import LoggerHook
 
 from pcb.detection.losses import balances
+from pcb.distributed import rank
 from pcb.runs import RunFolder, write_atomically
 
 
@@ -27,7 +28,7 @@ class LossEpochUpdateHook(Hook):
 
 
 class SeedEpochHook(Hook):
-    """Derives every random source from (seed, epoch), so that a resumed run draws the same.
+    """Derives every random source from (seed, epoch, rank), so that a resumed run draws the same.
 
     Data-loading workers are covered: torch seeds them, NumPy included, from its own generator.
     """
@@ -37,7 +38,11 @@ class SeedEpochHook(Hook):
 
     def before_train_epoch(self, runner) -> None:
         """Seed for this epoch."""
-        seeds = np.random.SeedSequence([self.seed, runner.epoch]).generate_state(3)
+        if hasattr(runner.data_loader.sampler, "set_epoch"):
+            # Alike on every process, so that they share out the images.
+            runner.data_loader.sampler.set_epoch(runner.epoch)
+        entropy = [self.seed, runner.epoch] + [rank()] * (rank() > 0)
+        seeds = np.random.SeedSequence(entropy).generate_state(3)
         random.seed(int(seeds[0]))
         np.random.seed(int(seeds[1]))
         torch.manual_seed(int(seeds[2]))

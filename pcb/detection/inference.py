@@ -1,21 +1,29 @@
-"""Predictions of a trained detector, written in COCO's results format."""
+"""Predictions of a trained detector, written in COCO's results format.
+
+They are many (of LVIS's validation set six million), so they go to disk image by image.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import torch
+from mmcv.runner import wrap_fp16_model
 from mmdet.core import encode_mask_results
 from mmdet.datasets import build_dataloader, build_dataset
 from mmdet.models import build_detector
+from torch.utils.data import Subset
 from tqdm import tqdm
 
 from pcb.detection.checkpoint import load_weights, read_checkpoint
 from pcb.detection.config import load_config
 from pcb.detection.data import pick_device, to_device
-from pcb.runs import RunFolder, write_atomically
+from pcb.distributed import process_group, rank, wait_for_all, world_size
+from pcb.runs import RunFolder, open_atomically
 
 
 def predict(
@@ -27,6 +35,8 @@ def predict(
     split: str = "val",
 ) -> dict[str, Path]:
     """Run a detector over a split and write ``predictions/{bbox,segm}.json``.
+
+    Under ``torchrun`` the processes share out the images; the files are the same.
 
     Args:
         config: config file, for instance the run folder's ``config.py``.
@@ -51,34 +61,72 @@ def predict(
     cfg.model.pop("pretrained", None)
     model = build_detector(cfg.model)
     load_weights(model, weights, checkpoint)
+    if cfg.get("fp16") and picked.type == "cuda":
+        wrap_fp16_model(model)
     model.to(picked, memory_format=torch.channels_last).eval()
     dataset = build_dataset(cfg.data[split], {"test_mode": True})
-    loader = build_dataloader(
-        dataset,
-        samples_per_gpu=cfg.data.get(f"{split}_dataloader", {}).get("samples_per_gpu", 1),
-        workers_per_gpu=cfg.data.workers_per_gpu,
-        dist=False,
-        shuffle=False,
-    )
-    results: dict[str, list[dict[str, Any]]] = {"bbox": [], "segm": []}
-    index = 0
-    for batch in tqdm(loader, desc="predict", unit="batch", mininterval=5.0):
-        with torch.no_grad():
-            outputs = model(return_loss=False, rescale=True, **to_device(batch, picked))
-        for boxes, masks in outputs:
-            image_id = dataset.data_infos[index]["id"]
-            for box, segmentation in _detections(boxes, masks, dataset.category_ids, image_id):
-                results["bbox"].append(box)
-                results["segm"].append(segmentation)
-            index += 1
-
+    loader_cfg = cfg.data.get(f"{split}_dataloader", {})
     folder = RunFolder(work_dir)
-    files = {}
-    for iou_type, detections in results.items():
-        files[iou_type] = folder.path / "predictions" / f"{iou_type}.json"
-        write_atomically(files[iou_type], json.dumps(detections, separators=(",", ":")))
-    folder.write_prediction_source(checkpoint, cfg_options)
+    files = {kind: folder.path / "predictions" / f"{kind}.json" for kind in ("bbox", "segm")}
+    with process_group(picked), ExitStack() as stack:
+        share = range(rank(), len(dataset), world_size())
+        loader = build_dataloader(
+            Subset(dataset, share),
+            samples_per_gpu=loader_cfg.get("samples_per_gpu", 1),
+            workers_per_gpu=cfg.data.workers_per_gpu,
+            dist=False,
+            shuffle=False,
+        )
+        image_ids = (dataset.data_infos[index]["id"] for index in share)
+        parts = {kind: stack.enter_context(_part(file, rank())) for kind, file in files.items()}
+        for batch in tqdm(
+            loader, desc="predict", unit="batch", mininterval=5.0, disable=rank() > 0
+        ):
+            with torch.no_grad():
+                outputs = model(return_loss=False, rescale=True, **to_device(batch, picked))
+            for boxes, masks in outputs:
+                found = _detections(boxes, masks, dataset.category_ids, next(image_ids))
+                for part, detections in zip(parts.values(), found, strict=True):
+                    text = ",".join(json.dumps(d, separators=(",", ":")) for d in detections)
+                    part.write(text + "\n")
+        for part in parts.values():
+            part.flush()
+        wait_for_all()
+        if rank() == 0:
+            for file in files.values():
+                _join([_part_file(file, r) for r in range(world_size())], file)
+            folder.write_prediction_source(checkpoint, cfg_options)
+        wait_for_all()
     return files
+
+
+def _part_file(file: Path, of_rank: int) -> Path:
+    """What one process has predicted, a line an image, until all of it is joined."""
+    return file.with_name(f".{file.stem}.{of_rank}.part")
+
+
+@contextmanager
+def _part(file: Path, of_rank: int) -> Iterator[TextIO]:
+    path = _part_file(file, of_rank)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(path, "w") as part:
+            yield part
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _join(parts: list[Path], file: Path) -> None:
+    """Write one JSON list from the parts, in the order of the images that they share out."""
+    with open_atomically(file) as joined, ExitStack() as stack:
+        opened = [stack.enter_context(open(part, "rb")) for part in parts]
+        joined.write(b"[")
+        separator = b""
+        for lines in zip_longest(*opened, fillvalue=b""):
+            for line in filter(None, map(bytes.strip, lines)):
+                joined.write(separator + line)
+                separator = b","
+        joined.write(b"]")
 
 
 def _detections(
@@ -86,8 +134,9 @@ def _detections(
     masks: list[list[Any]],
     category_ids: list[int],
     image_id: int,
-) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """COCO results of one image from mmdet's lists by class; boxes become x, y, width, height."""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """COCO results of one image, boxes and masks, from mmdet's lists by class."""
+    results: tuple[list, list] = ([], [])
     for category_id, class_boxes, class_masks in zip(
         category_ids, boxes, encode_mask_results(masks), strict=True
     ):
@@ -96,7 +145,6 @@ def _detections(
             counts = mask["counts"].decode("ascii")
             segmentation = {"size": list(mask["size"]), "counts": counts}
             bbox = [round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)]
-            yield (
-                {**detection, "bbox": bbox},
-                {**detection, "segmentation": segmentation},
-            )
+            results[0].append({**detection, "bbox": bbox})
+            results[1].append({**detection, "segmentation": segmentation})
+    return results

@@ -1,4 +1,4 @@
-"""Training with mmcv's runner on one device."""
+"""Training with mmcv's runner, in one process or in several that ``torchrun`` starts."""
 
 import copy
 import logging
@@ -18,12 +18,15 @@ from mmcv.utils import Config
 from mmdet.datasets import build_dataloader, build_dataset
 from mmdet.models import build_detector
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
 
 from pcb.detection.checkpoint import load_weights, read_checkpoint, save_checkpoint
 from pcb.detection.config import default_work_dir, load_config, save_config
 from pcb.detection.data import pick_device, to_device
 from pcb.detection.hooks import RunLogHook, SaveStateHook, SeedEpochHook
 from pcb.detection.operators import operators_in_use
+from pcb.distributed import process_group, rank, wait_for_all, world_size
 from pcb.runs import RunFolder, repository_root
 
 
@@ -33,10 +36,18 @@ class Runner(EpochBasedRunner):
     def __init__(self, *args: Any, device: torch.device, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.device = device
+        self.step = TrainStep(self.model)
+        if world_size() > 1:
+            self.step = DistributedDataParallel(
+                self.step,
+                device_ids=[device] if device.type == "cuda" else None,
+                broadcast_buffers=False,  # the balance keeps its own alike; so does mmdet
+            )
 
-    def run_iter(self, data_batch: Any, train_mode: bool, **kwargs: Any) -> None:
+    def run_iter(self, data_batch: Any, train_mode: bool, **_kwargs: Any) -> None:
         """One step on a batch as the data loader gives it."""
-        super().run_iter(to_device(data_batch, self.device), train_mode, **kwargs)
+        self.outputs = self.step(to_device(data_batch, self.device))
+        self.log_buffer.update(self.outputs["log_vars"], self.outputs["num_samples"])
 
     def train(self, data_loader: Any, **kwargs: Any) -> None:
         """One epoch. mmcv's sleeps two seconds first; on small data that is a good part of it."""
@@ -85,6 +96,21 @@ class Runner(EpochBasedRunner):
         self._epoch, self._iter = epoch, iteration
 
 
+class TrainStep(nn.Module):
+    """A detector's training step as a forward pass, which is what DistributedDataParallel wraps.
+
+    mmcv's own wrapper does not run under current PyTorch, nor on CPUs.
+    """
+
+    def __init__(self, detector: nn.Module) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Loss, values to log, and the number of samples."""
+        return self.detector.train_step(batch, None)
+
+
 def build_model(cfg: Config) -> nn.Module:
     """Build a config's detector with ``init_cfg`` weights."""
     model = build_detector(copy.deepcopy(cfg.model))  # mmdet adds to the config that it builds
@@ -101,6 +127,9 @@ def train(
     device: str | None = None,
 ) -> RunFolder:
     """Train a config's detector and leave everything about it in a run folder.
+
+    Under ``torchrun`` the processes share out the images: ``samples_per_gpu`` is for each of them,
+    the learning rate for all together.
 
     Args:
         config: config file.
@@ -121,23 +150,27 @@ def train(
             something other than a run.
     """
     cfg = load_config(config, cfg_options)
-    picked = pick_device(device)
     folder = RunFolder(work_dir or default_work_dir(config, seed))
-    _require_run_folder(folder)
+    picked = pick_device(device)
+    with process_group(picked):
+        _train(cfg, folder, seed, resume, picked)
+    return folder
+
+
+def _train(cfg: Config, folder: RunFolder, seed: int, resume: bool, device: torch.device) -> None:
+    is_writer = rank() == 0
+    if is_writer:
+        _require_run_folder(folder)
     dataset = build_dataset(cfg.data.train)  # bad data is found before the folder is touched
-    loader = build_dataloader(
-        dataset,
-        samples_per_gpu=cfg.data.samples_per_gpu,
-        workers_per_gpu=cfg.data.workers_per_gpu,
-        dist=False,
-    )
+    loader = _build_loader(cfg, dataset, seed)
     _seed_everything(seed)
     model = build_model(cfg)
     _describe_training_set(model, dataset)
     model.CLASSES = dataset.CLASSES
-    if cfg.get("fp16") and picked.type == "cuda":
+    use_fp16 = bool(cfg.get("fp16")) and device.type == "cuda"
+    if use_fp16:
         wrap_fp16_model(model)
-    model.to(picked, memory_format=torch.channels_last)  # faster convolutions, same results
+    model.to(device, memory_format=torch.channels_last)  # faster convolutions, same results
 
     runner = Runner(
         model,
@@ -145,13 +178,13 @@ def train(
         work_dir=str(folder.path),
         logger=_quiet_logger(),
         max_epochs=cfg.runner.max_epochs,
-        device=picked,
+        device=device,
     )
     resumed = resume and folder.checkpoint.exists()
     if resumed:
         runner.resume(folder.checkpoint)
     optimizer_hook = dict(cfg.optimizer_config)
-    if cfg.get("fp16") and picked.type == "cuda":
+    if use_fp16:
         # Half precision is for GPUs; on a CPU the same config trains in float32.
         optimizer_hook = Fp16OptimizerHook(**optimizer_hook, **cfg.fp16, distributed=False)
     runner.register_lr_hook(dict(cfg.lr_config))
@@ -160,17 +193,36 @@ def train(
     runner.register_hook(SeedEpochHook(seed), priority="VERY_HIGH")
     for hook in cfg.get("custom_hooks", []):
         runner.register_hook_from_cfg(hook)
-    runner.register_hook(SaveStateHook(folder), priority="LOW")
-    runner.register_hook(RunLogHook(folder, cfg.log_config.interval), priority="VERY_LOW")
+    if is_writer:
+        runner.register_hook(SaveStateHook(folder), priority="LOW")
+        runner.register_hook(RunLogHook(folder, cfg.log_config.interval), priority="VERY_LOW")
 
     # Nothing is touched before this point, so that a mistake in the config costs no earlier run.
-    if not resumed:
-        _clear(folder)
-    folder.create()
-    save_config(cfg, folder.config_file)
-    folder.write_environment(describe_environment(picked, seed))
+    wait_for_all()
+    if is_writer:
+        if not resumed:
+            _clear(folder)
+        folder.create()
+        save_config(cfg, folder.config_file)
+        folder.write_environment(describe_environment(device, seed))
     runner.run(loader)
-    return folder
+    wait_for_all()  # nobody leaves before the last checkpoint is written
+
+
+def _build_loader(cfg: Config, dataset: Any, seed: int) -> DataLoader:
+    """Loader of this process's share of the images, in another order every epoch."""
+    several = world_size() > 1
+    loader = build_dataloader(
+        dataset,
+        samples_per_gpu=cfg.data.samples_per_gpu,
+        workers_per_gpu=cfg.data.workers_per_gpu,
+        dist=several,
+    )
+    if several:
+        loader.sampler.seed = (
+            seed  # given to mmdet, it would also repeat each epoch's augmentations
+        )
+    return loader
 
 
 def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
@@ -186,6 +238,7 @@ def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
         "commit": commit.stdout.strip() or None,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
+        "processes": world_size(),
         "seed": seed,
     }
 
