@@ -46,7 +46,7 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
             ``{"data.train.pipeline.2.flip_ratio": 0.0}``.
 
     Raises:
-        FileNotFoundError: no such file; names the configs there are.
+        FileNotFoundError: no such file; names the nearest configs.
         ValueError: an override whose key is neither in the config nor an argument of the type
             configured there (names the nearest valid key), or text where a number belongs.
 
@@ -65,8 +65,9 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
             for p in (root / "configs").glob("*/*.py")
             if p.parent.name != "_base_"
         )
+        near = difflib.get_close_matches(str(named), known, n=3, cutoff=0.0)
         raise FileNotFoundError(
-            f"no config {named}, neither here nor in {root}; there are: {', '.join(known)}"
+            f"no config {named}, neither here nor in {root}; nearest: {', '.join(near)}"
         )
     cfg = Config.fromfile(str(path))
     for key, value in dict(cfg_options or {}).items():

@@ -58,8 +58,8 @@ def test_arguments_that_the_config_leaves_out_may_be_given():
     assert cfg.model.roi_head.bbox_head.loss_cls.alpha == 0.4
 
 
-def test_missing_config_names_those_there_are(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"configs/openmoji/softmax_pcb\.py"):
+def test_missing_config_names_the_nearest():
+    with pytest.raises(FileNotFoundError, match=r"nearest: configs/openmoji/softmax\.py"):
         load_config("configs/openmoji/sotfmax.py")
 
 

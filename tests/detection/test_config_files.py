@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmcv.parallel import collate
+from mmcv.runner import fp16_utils
 from mmdet.datasets import build_dataset
 from mmdet.models import build_detector, build_head
-from PIL import Image
 
 from pcb import scaled_momentum
 from pcb.datasets.lvis import read_annotations
@@ -19,9 +20,10 @@ from pcb.datasets.openmoji.design import DESIGNS, image_counts
 from pcb.detection import default_work_dir, load_config
 from pcb.detection.checkpoint import read_checkpoint
 from pcb.detection.config import datasets
+from pcb.detection.data import to_device
 from pcb.detection.inference import predict
 from pcb.detection.losses import NEW_BUFFERS
-from pcb.detection.training import train
+from pcb.detection.training import build_model, train
 from pcb.grid import read_grid
 from pcb.metrics import METRICS, evaluate
 from pcb.runs import repository_root
@@ -248,45 +250,6 @@ def test_plain_baseline_equals_mmdets_loss(baseline, loss):
     torch.testing.assert_close(*detections)
 
 
-@pytest.fixture(scope="module")
-def tiny_lvis(tmp_path_factory) -> dict[str, Path]:
-    """Both LVIS versions as they are distributed, but of 8 images each; roots by dataset."""
-    rng = np.random.default_rng(0)
-    roots = {}
-    for dataset, stem in (("lvis_v0_5", "lvis_v0.5"), ("lvis_v1", "lvis_v1")):
-        roots[dataset] = root = tmp_path_factory.mktemp(dataset)
-        for folder in ("annotations", "train2017", "val2017"):
-            (root / folder).mkdir()
-        for split in ("train", "val"):
-            images, annotations = [], []
-            for i in range(1, 9):
-                # Validation images of v1 lie in both folders.
-                in_train = split == "train" or (dataset == "lvis_v1" and i % 2)
-                folder = "train2017" if in_train else "val2017"
-                number = f"{i + (100 if split == 'val' else 0):012d}.jpg"
-                pixels = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(root / folder / number)
-                named = {"coco_url": f"http://images.cocodataset.org/{folder}/{number}"}
-                if dataset == "lvis_v0_5":
-                    named = {"file_name": f"COCO_val2014_{number}"}
-                lists = {"neg_category_ids": [], "not_exhaustive_category_ids": []}
-                images.append({"id": i, "width": 64, "height": 48, **named, **lists})
-                # Category 1 is in every image, 2 in four, 3 in one.
-                for category in [c for c, every in ((1, 1), (2, 2), (3, 8)) if i % every == 0]:
-                    x, y = 4 * i, 2.0 * category
-                    polygon = [x, y, x + 20, y, x + 20, y + 16, x, y + 16]
-                    box = {"bbox": [x, y, 20, 16], "segmentation": [polygon], "area": 320}
-                    ids = {"id": len(annotations) + 1, "image_id": i, "category_id": category}
-                    annotations.append(ids | box)
-            categories = [
-                {"id": c, "name": n, "frequency": "r", "image_count": m, "instance_count": m}
-                for c, n, m in ((1, "cat", 8), (2, "dog", 4), (3, "axolotl", 1))
-            ]
-            content = {"images": images, "annotations": annotations, "categories": categories}
-            (root / "annotations" / f"{stem}_{split}.json").write_text(json.dumps(content))
-    return roots
-
-
 @pytest.fixture
 def options_for(tiny_lvis, tiny_openmoji):
     """Overrides by which a config reads small data, at the same relative paths."""
@@ -438,6 +401,34 @@ def test_config_of_lvis_trains_on_a_cpu_in_single_precision(tmp_path, options_fo
     assert {v.dtype for v in checkpoint["state_dict"].values()} == {torch.float32, torch.int64}
     files = predict(run.config_file, run.checkpoint, run.path, device="cpu")
     evaluate(options["data.val.ann_file"], files["segm"], "segm")
+
+
+@pytest.mark.parametrize("name", [f"openmoji/{b}_pcb" for b in ("softmax", "eqlv2", "seesaw")])
+def test_half_precision_reaches_the_heads_and_ends_before_the_losses(
+    name, options_for, monkeypatch
+):
+    """A step as on a GPU, with a CPU's half precision in its place, and PCB acting."""
+    monkeypatch.setattr(
+        fp16_utils, "autocast", functools.partial(torch.autocast, "cpu", dtype=torch.float16)
+    )
+    options = options_for_classes(8)
+    options["model.roi_head.bbox_head.loss_cls.start_epoch"] = 1
+    options["model.roi_head.bbox_head.loss_cls.required_classes"] = [0]
+    cfg = load(name, options_for(name) | options)
+    dataset = build_dataset(cfg.data.train)
+    model = build_model(cfg)
+    loss = model.roi_head.bbox_head.loss_cls
+    loss.balance.instance_count[0] = 1  # opens the gate
+    fp16_utils.wrap_fp16_model(model)
+    scores = []
+    model.roi_head.bbox_head.fc_cls.register_forward_hook(lambda *call: scores.append(call[-1]))
+    batch = to_device(collate([dataset[i] for i in range(4)], 4), torch.device("cpu"))
+    outputs = model.train_step(batch, None)
+    outputs["loss"].backward()
+    assert [score.dtype for score in scores] == [torch.float16] * 3
+    assert outputs["loss"].dtype == torch.float32 and outputs["loss"].isfinite()
+    assert {buffer.dtype for buffer in loss.buffers()} == {torch.float32, torch.bool}
+    assert loss.balance.confusion.isfinite().all() and loss.balance.confusion.sum() > 0
 
 
 def test_grids_and_run_folders_take_every_name(tmp_path):
