@@ -165,9 +165,11 @@ def test_settings_are_the_published_ones(name):
         assert (head.n_iter, head.iter_loss_weight, head.reg_iter) == (3, [0.2, 0.2, 0.6], 2)
         assert hasattr(head.cls_sub_module, "layer_norm") == (baseline == "eqlv2")
         assert not head.identity_init
+    loss = head.bbox_head.loss_cls
     if baseline == "eqlv2":
-        loss = head.bbox_head.loss_cls
         assert (loss.gamma, loss.mu, loss.alpha) == (12, 0.8, 4)
+    if baseline == "seesaw":
+        assert (loss.p, loss.q, loss.eps) == (0.8, 2.0, 1e-2)
 
 
 def assert_distribution(weight, std, kind):
