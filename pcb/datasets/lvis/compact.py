@@ -18,7 +18,7 @@ from pcb.datasets.lvis.classes import Classes
 from pcb.datasets.lvis.reader import AnnotationReader, image_path
 
 _HUNDREDTHS = 100  # LVIS rounds coordinates to two decimals
-_PENDING = 2000  # polygons converted at once: enough that NumPy's overhead per call vanishes
+_PENDING = 200  # polygons converted at once: enough that NumPy's overhead per call vanishes
 
 
 @dataclass(frozen=True, eq=False)
