@@ -1,6 +1,6 @@
 """LVIS on disk: annotation files and detection results, read and checked on entry.
 
-Everything behind these two readers may rely on what they promise, so a wrong file ends here, with
+Everything behind these readers may rely on what they promise, so a wrong file ends here, with
 a message that names the file, the value and the way out, and not in a library's `KeyError`.
 """
 

@@ -60,10 +60,13 @@ class Segmentations:
         if start < stop:
             return msgspec.json.decode(self.encoded[start:stop])
         first, last = self.first_polygon[index], self.first_polygon[index + 1]
-        bounds = self.polygon_start[first : last + 1]
+        start, *ends = self.polygon_start[first : last + 1].tolist()
         # An integer number of hundredths, divided, is the very float that its decimals mean.
-        coordinates = self.coordinates[bounds[0] : bounds[-1]] / self.scale
-        return [part.tolist() for part in np.split(coordinates, bounds[1:-1] - bounds[0])]
+        coordinates = (self.coordinates[start : ends[-1]] / self.scale).tolist()
+        return [
+            coordinates[begin - start : end - start]
+            for begin, end in zip([start, *ends], ends, strict=False)
+        ]
 
 
 class SegmentationPacker:
