@@ -1,7 +1,8 @@
 """``pcb doctor``: what is set up, what data is there, and what to do about what is not.
 
 It looks at a set-up that may be broken, so it needs the standard library alone and imports
-everything else inside a check. A failed check of the set-up is a problem; absent data is not.
+everything else inside a check. A failed check of the set-up is a problem, and so is data that is
+there in part or broken; a dataset that is absent altogether is not.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from pathlib import Path
 from pcb import runs
 
 WAY_OUT = "run `make setup`"
+DATA_WAY_OUT = "complete the data as said above"
 
-# Where the configs look for data: folder and the stem of its annotation files.
+# Where the configs look for data: the folder, the stem of its annotation files, and from where in
+# the folder the images of each are named.
 LVIS = {
-    "LVIS v0.5": ("data/lvis_v0.5", "lvis_v0.5"),
-    "LVIS v1": ("data/lvis_v1", "lvis_v1"),
+    "LVIS v0.5": ("data/lvis_v0.5", "lvis_v0.5", {"train": "train2017", "val": "val2017"}),
+    "LVIS v1": ("data/lvis_v1", "lvis_v1", {"train": "", "val": ""}),
 }
+LVIS_IMAGE_FOLDERS = ("train2017", "val2017")
 OPENMOJI = {"OpenMoji-LT mini": "mini", "OpenMoji-LT full": "full"}
 
 
@@ -36,13 +40,15 @@ class Check:
         name: what was looked at.
         text: what was found, and the way out where something is missing.
         ok: False if it is missing or wrong.
-        required: False for data, whose absence is information.
+        required: False for data that is optional, whose absence is information.
+        way_out: what the verdict says if this is a problem.
     """
 
     name: str
     text: str
     ok: bool = True
     required: bool = True
+    way_out: str = WAY_OUT
 
 
 def examine(root: Path | None = None) -> list[Check]:
@@ -78,9 +84,10 @@ def report(checks: list[Check]) -> str:
     for check in checks:
         mark = " ok" if check.ok else "!!!" if check.required else "  -"
         lines.append(f"{mark}  {check.name:{width}}  {check.text}")
-    count = len(problems(checks))
-    if count:
-        lines.append(f"{count} problem{'s' if count > 1 else ''}: {WAY_OUT}")
+    found = problems(checks)
+    if found:
+        ways_out = " and ".join(dict.fromkeys(check.way_out for check in found))
+        lines.append(f"{len(found)} problem{'s' if len(found) > 1 else ''}: {ways_out}")
     else:
         lines.append("Everything is set up.")
     return "\n".join(lines)
@@ -178,18 +185,36 @@ def check_openmoji(root: Path) -> list[Check]:
 
 
 def check_lvis(root: Path) -> list[Check]:
-    """Say which of the folders and files of LVIS are there."""
+    """Check the annotation files and images of LVIS: all of a version, or nothing of it.
+
+    Of an annotation file, images and categories are read; that every image exists is looked up,
+    and a few are opened. Annotations are checked when a training reads them.
+    """
     checks = []
-    for name, (folder, stem) in LVIS.items():
-        wanted = [f"annotations/{stem}_{split}.json" for split in ("train", "val")]
-        wanted += ["train2017", "val2017"]
-        missing = [part for part in wanted if not (root / folder / part).exists()]
-        if not missing:
-            checks.append(Check(name, folder, required=False))
+    for name, (folder, stem, image_folders) in LVIS.items():
+        annotations = {
+            split: Path(folder, "annotations", f"{stem}_{split}.json") for split in image_folders
+        }
+        wanted = [*annotations.values(), *(Path(folder, part) for part in LVIS_IMAGE_FOLDERS)]
+        if not any(os.path.lexists(root / path) for path in wanted):  # a dead link is there, too
+            text = (
+                f"optional, not there; {folder}/annotations: https://www.lvisdataset.org/dataset,"
+                f" images: https://cocodataset.org/#download or links to the folders of COCO 2017,"
+                f" `ln -sfn /path/to/coco/train2017 {folder}/train2017`"
+            )
+            checks.append(Check(name, text, ok=False, required=False))
             continue
-        found = "optional, not there" if len(missing) == len(wanted) else "incomplete"
-        text = f"{found}; {folder} lacks {', '.join(missing)} (https://www.lvisdataset.org)"
-        checks.append(Check(name, text, ok=False, required=False))
+        try:
+            from pcb.datasets.lvis.installation import examine_lvis
+        except ImportError as error:
+            text = f"{folder}, not examined ({error}); {WAY_OUT}"
+            checks.append(Check(name, text, ok=False))
+            continue
+        images = {annotations[split]: Path(folder, part) for split, part in image_folders.items()}
+        found, troubles = examine_lvis(images, wanted[len(annotations) :], root)
+        if not troubles:
+            checks.append(Check(name, f"{folder}: {found}", required=False))
+        checks += [Check(name, text, ok=False, way_out=DATA_WAY_OUT) for text in troubles]
     return checks
 
 

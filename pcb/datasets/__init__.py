@@ -3,17 +3,21 @@
 from pcb.datasets.lvis import (
     AnnotationError,
     Annotations,
+    CompactAnnotations,
     ResultsError,
     image_path,
     read_annotations,
+    read_compact_annotations,
     read_results,
 )
 
 __all__ = [
     "AnnotationError",
     "Annotations",
+    "CompactAnnotations",
     "ResultsError",
     "image_path",
     "read_annotations",
+    "read_compact_annotations",
     "read_results",
 ]

@@ -8,9 +8,19 @@ import re
 import numpy as np
 import pytest
 
-from pcb.datasets import AnnotationError, ResultsError, read_annotations, read_results
+from pcb.datasets import (
+    AnnotationError,
+    ResultsError,
+    read_annotations,
+    read_compact_annotations,
+    read_results,
+)
 
 RLE = {"size": [40, 60], "counts": "PPYo1"}
+
+
+# Whether records or arrays are kept, a file is checked alike.
+READERS = pytest.mark.parametrize("read", [read_annotations, read_compact_annotations])
 
 
 @pytest.fixture
@@ -101,17 +111,77 @@ def test_file_is_absent(tmp_path):
         read_annotations(tmp_path / "nowhere.json")
 
 
-def test_truncated(dataset, tmp_path):
+@READERS
+def test_truncated(dataset, read, tmp_path):
     content = json.dumps(dataset).encode()
     for name, damaged in {
         "half.json": content[: len(content) // 2],
         "half.json.gz": gzip.compress(content)[:-20],
         "plain.json.gz": content,
         "binary.json": b"\xff\xfe\x00\x81",
+        "latin.json": content.replace(b"7.png", b"\xe9.png"),  # a record in another encoding
     }.items():
         (tmp_path / name).write_bytes(damaged)
         parts = [name, "not valid JSON"]
-        assert_refused(AnnotationError, parts, read_annotations, tmp_path / name)
+        assert_refused(AnnotationError, parts, read, tmp_path / name)
+
+
+def test_what_only_python_takes_for_json(dataset, annotations, tmp_path):
+    """Numbers that are not finite, half of a surrogate pair, other encodings."""
+    images, info = dataset["images"], {"temperature": float("nan")}
+    images[0]["note"] = "\ud83d"
+    for name, text, encoding in (
+        ("surrogate.json", json.dumps(dataset), "utf-8"),
+        ("nan.json", json.dumps({**dataset, "info": info}), "utf-8"),
+        ("mark.json", json.dumps(dataset), "utf-8-sig"),
+        ("wide.json", json.dumps(dataset), "utf-16"),
+    ):
+        path = tmp_path / name
+        path.write_text(text, encoding=encoding)
+        found = read_annotations(path)
+        assert found.images == images
+        assert found.annotations == annotations.annotations
+
+
+def test_compact_annotations_are_grouped_by_image(dataset, write):
+    dataset["annotations"].append({**dataset["annotations"][0], "id": 3, "bbox": [5, 6, 7, 0.5]})
+    compact = read_compact_annotations(write(dataset))
+    assert compact.class_names == ["dog", "emu", "cat"]
+    np.testing.assert_array_equal(compact.image_ids, [7, 3])
+    np.testing.assert_array_equal(compact.image_sizes, [[60, 40], [60, 40]])
+    np.testing.assert_array_equal(compact.image_names, ["7.png", "val2017/3.jpg"])
+    np.testing.assert_array_equal(compact.first_instance, [0, 2, 3])
+    np.testing.assert_array_equal(compact.labels, [2, 2, 0])
+    np.testing.assert_array_equal(compact.boxes[:2], [[1, 2, 10.5, 20], [5, 6, 7, 0.5]])
+    np.testing.assert_array_equal(compact.areas, [210, 210, 210])
+    assert compact.masks_of(0) == [[[1, 2, 11, 2, 11, 22]]] * 2
+    assert compact.masks_of(1) == [RLE]
+
+    kept = compact.select(compact.boxes[:, 3] >= 1)
+    np.testing.assert_array_equal(kept.first_instance, [0, 1, 2])
+    assert kept.masks_of(0) == [[[1, 2, 11, 2, 11, 22]]] and kept.masks_of(1) == [RLE]
+
+
+@pytest.mark.parametrize(
+    "odd", [1 / 3, 1e-3, 3e9, -2.5e12], ids=["thirds", "thousandths", "large", "negative"]
+)
+def test_compact_coordinates_keep_every_digit(dataset, write, odd):
+    """Also where the first thousand polygons have two decimals and a later one has not."""
+    template = dataset["annotations"][0]
+    rng = np.random.default_rng(0)
+    polygons = [rng.uniform(-5, 700, size=10).round(2).tolist() for _ in range(1000)]
+    polygons += [[0.07, odd, 1.15, 2, 3, 640.29], *polygons[:10]]
+    dataset["annotations"] = [
+        {**template, "id": i, "segmentation": [polygon, polygons[0]]}
+        for i, polygon in enumerate(polygons, start=1)
+    ]
+    compact = read_compact_annotations(write(dataset))
+    assert compact.masks_of(0) == [[polygon, polygons[0]] for polygon in polygons]
+
+
+def test_compact_coordinates_are_small(dataset, write):
+    compact = read_compact_annotations(write(dataset))
+    assert compact.segmentations.coordinates.itemsize == 4
 
 
 def drop(key, part=None):
@@ -156,6 +226,8 @@ def set_value(part, key, value, index=0):
         (set_value("annotations", "area", "big"), ["area", "'big'"]),
         (set_value("annotations", "segmentation", []), ["segmentation", "[]"]),
         (set_value("annotations", "segmentation", [[1, 2, 3, 4]]), ["polygons"]),
+        (set_value("annotations", "segmentation", [[1, 2, 3, 4, 5, "6"]]), ["polygons", "'6'"]),
+        (set_value("annotations", "segmentation", [[1, 2, 3, 4, 5, float("inf")]]), ["polygons"]),
         (set_value("annotations", "segmentation", {**RLE, "size": [60, 40]}), ["[40, 60]"]),
         (set_value("annotations", "iscrowd", 1), ["annotation 1", "iscrowd", "remove"]),
         (set_value("annotations", "ignore", 1), ["annotation 1", "ignore", "remove"]),
@@ -165,10 +237,11 @@ def set_value(part, key, value, index=0):
         (lambda dataset: dataset.update(categories=[]), ["'categories' is empty"]),
     ],
 )
-def test_bad_annotations(dataset, write, change, parts):
+@READERS
+def test_bad_annotations(dataset, write, read, change, parts):
     change(dataset)
     parts = ["annotations.json", *parts]
-    assert_refused(AnnotationError, parts, read_annotations, write(dataset))
+    assert_refused(AnnotationError, parts, read, write(dataset))
 
 
 def test_results_file_as_annotations(write):
@@ -176,13 +249,14 @@ def test_results_file_as_annotations(write):
     assert_refused(AnnotationError, parts, read_annotations, write([detection()]))
 
 
-def test_images_must_exist(dataset, write, tmp_path):
+@READERS
+def test_images_must_exist(dataset, write, read, tmp_path):
     folder = tmp_path / "images"
     (folder / "val2017").mkdir(parents=True)
     (folder / "7.png").touch()
     (folder / "val2017" / "3.jpg").touch()
     (folder / "unused.png").touch()
-    assert len(read_annotations(write(dataset), image_dir=folder).images) == 2
+    read(write(dataset), image_dir=folder)
 
     dataset["images"] += [
         {**dataset["images"][0], "id": 100 + i, "file_name": f"none_{i}.png"} for i in range(5)
@@ -193,9 +267,7 @@ def test_images_must_exist(dataset, write, tmp_path):
         tmp_path / "elsewhere": "7 of 7 images are missing",
     }.items():
         parts = ["annotations.json", message]
-        assert_refused(
-            AnnotationError, parts, read_annotations, write(dataset), image_dir=image_dir
-        )
+        assert_refused(AnnotationError, parts, read, write(dataset), image_dir=image_dir)
 
 
 def test_results_are_returned_as_they_are(annotations):

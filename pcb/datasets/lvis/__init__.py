@@ -1,22 +1,21 @@
 """LVIS on disk: annotation files and detection results, read and checked on entry.
 
-Everything behind these two readers may rely on what they promise, so a wrong file ends here, with
+Everything behind these readers may rely on what they promise, so a wrong file ends here, with
 a message that names the file, the value and the way out, and not in a library's `KeyError`.
 """
 
-from pcb.datasets.lvis.annotations import (
-    AnnotationError,
-    Annotations,
-    image_path,
-    read_annotations,
-)
+from pcb.datasets.lvis.annotations import Annotations, read_annotations
+from pcb.datasets.lvis.compact import CompactAnnotations, read_compact_annotations
+from pcb.datasets.lvis.reader import AnnotationError, image_path
 from pcb.datasets.lvis.results import ResultsError, read_results
 
 __all__ = [
     "AnnotationError",
     "Annotations",
+    "CompactAnnotations",
     "ResultsError",
     "image_path",
     "read_annotations",
+    "read_compact_annotations",
     "read_results",
 ]

@@ -22,16 +22,19 @@ def is_number(value) -> bool:
 
 
 def is_polygons(segmentation) -> bool:
-    """Whether this is a list of polygons `[x1, y1, x2, y2, x3, y3, ...]`."""
-    # With fewer than three points the libraries would take it for a box.
-    return (
-        isinstance(segmentation, list)
-        and len(segmentation) > 0
-        and all(
-            isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
-            for polygon in segmentation
-        )
-    )
+    """Whether this is a list of polygons `[x1, y1, x2, y2, x3, y3, ...]` of finite numbers."""
+    if not isinstance(segmentation, list) or not segmentation:
+        return False
+    for polygon in segmentation:
+        # With fewer than three points the libraries would take it for a box.
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+            return False
+        try:
+            if not isfinite(sum(polygon)):
+                return False
+        except (TypeError, OverflowError):
+            return False
+    return True
 
 
 def is_rle(segmentation, image: dict) -> bool:

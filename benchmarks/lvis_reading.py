@@ -1,0 +1,254 @@
+"""Reading annotations of LVIS v1's size: time, memory, and what data-loading workers add.
+
+Run it with `make bench`. A file with as many images, instances and categories as LVIS v1's training
+annotations is made from a seed in a temporary folder. It is then read twice, each time in a process
+of its own that forks workers which look at every image, as an epoch does:
+
+    records   Python dicts, as evaluation needs them
+    arrays    the training dataset, `LVISFormatDataset`
+
+Memory is what belongs to a process alone ("anonymous"): the pages of the annotation file, which is
+mapped, are shared by all processes and given back when memory is short.
+"""
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+IMAGES, INSTANCES = 100_170, 1_270_141  # of lvis_v1_train.json
+WIDTH, HEIGHT = 640, 480
+OUTLINES = 4000  # different polygons; which one an instance has is drawn
+KINDS = ("records", "arrays")
+
+
+def main() -> None:
+    """Parse the command line; measure here, or make the file and measure in other processes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("--instances", type=int, default=INSTANCES)
+    parser.add_argument("--workers", type=int, default=4, help="data-loading workers")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--measure", nargs=2, metavar=("KIND", "FILE"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        kind, path = options.measure
+        print(json.dumps(measure(kind, path, options.workers)))
+        return
+    with tempfile.TemporaryDirectory(prefix="pcb-bench-") as folder:
+        path = Path(folder, "annotations.json")
+        write_annotations(path, options.images, options.instances, options.seed)
+        print(
+            f"{options.images:,} images, {options.instances:,} instances,"
+            f" {path.stat().st_size / 1e9:.2f} GB of JSON; memory in MiB\n\n"
+            "| held as | seconds to read | peak while reading | held | added by each worker |\n"
+            "|---|---|---|---|---|",
+            flush=True,
+        )
+        for kind in KINDS:
+            command = [sys.executable, __file__, "--workers", str(options.workers)]
+            output = subprocess.run(
+                [*command, "--measure", kind, str(path)], stdout=subprocess.PIPE, check=True
+            ).stdout
+            found = json.loads(output.splitlines()[-1])
+            print(
+                f"| {kind} | {found['seconds']:.1f} | {found['peak']:,.0f} | {found['held']:,.0f}"
+                f" | {max(found['workers']):,.0f} |",
+                flush=True,
+            )
+
+
+def write_annotations(path: Path, images: int, instances: int, seed: int) -> None:
+    """Write annotations with LVIS v1's class frequencies and polygons of its typical length."""
+    rng = np.random.default_rng(seed)
+    counts_file = files("pcb.datasets.openmoji") / "lvis_v1_image_counts.json"
+    counts = np.array(json.loads(counts_file.read_text())["image_counts"])
+    outlines = [_outline(rng) for _ in range(OUTLINES)]
+    image_of = np.sort(rng.integers(images, size=instances)).tolist()
+    category_of = rng.choice(len(counts), size=instances, p=counts / counts.sum()).tolist()
+    outline_of = rng.integers(OUTLINES, size=instances).tolist()
+    # In no order: the harder case for whoever groups by image.
+    order = rng.permutation(instances).tolist()
+    with open(path, "w") as file:
+        file.write('{"info": {"description": "made for a benchmark"}, "annotations": [')
+        for number, i in enumerate(order, start=1):
+            file.write(
+                f'{", " if number > 1 else ""}{{{outlines[outline_of[i]]}, "id": {number},'
+                f' "image_id": {image_of[i] + 1}, "category_id": {category_of[i] + 1}}}'
+            )
+        file.write('], "images": [')
+        for i in range(images):
+            file.write(", " if i else "")
+            json.dump(_image(i + 1, rng.integers(1, len(counts), size=12).tolist()), file)
+        file.write('], "categories": [')
+        for i, count in enumerate(counts.tolist()):
+            file.write(", " if i else "")
+            json.dump(_category(i + 1, count), file)
+        file.write('], "licenses": []}')
+
+
+def _outline(rng: np.random.Generator) -> str:
+    """Area, box and polygons of a shape around a point, as JSON members."""
+    parts = []
+    for _ in range(1 + (rng.random() < 0.1)):
+        angle = np.sort(rng.random(max(3, int(rng.lognormal(3.5, 0.75))))) * 2 * np.pi
+        radius = rng.uniform(5, 80) * rng.uniform(0.8, 1.2, size=len(angle))
+        x = rng.uniform(0, WIDTH) + radius * np.cos(angle)
+        y = rng.uniform(0, HEIGHT) + radius * np.sin(angle)
+        parts.append(np.stack([x.clip(0, WIDTH), y.clip(0, HEIGHT)], axis=1).round(2))
+    low, high = np.concatenate(parts).min(axis=0), np.concatenate(parts).max(axis=0)
+    box = [*low.tolist(), *(high - low).round(2).tolist()]
+    members = {
+        "area": round(0.6 * box[2] * box[3], 2),
+        "bbox": box,
+        "segmentation": [part.ravel().tolist() for part in parts],
+    }
+    return json.dumps(members)[1:-1]
+
+
+def _image(image_id: int, negatives: list[int]) -> dict:
+    return {
+        "id": image_id,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "coco_url": f"http://images.cocodataset.org/train2017/{image_id:012d}.jpg",
+        "flickr_url": f"http://farm8.staticflickr.com/7188/{image_id:010d}_d967c90a4c_z.jpg",
+        "date_captured": "2013-11-14 16:28:13",
+        "license": 1,
+        "neg_category_ids": negatives,
+        "not_exhaustive_category_ids": [],
+    }
+
+
+def _category(category_id: int, image_count: int) -> dict:
+    return {
+        "id": category_id,
+        "name": f"class_{category_id}",
+        "frequency": "r" if image_count <= 10 else "c" if image_count <= 100 else "f",
+        "image_count": image_count,
+        "instance_count": image_count,
+    }
+
+
+class Records:
+    """Annotations as records, grouped by image."""
+
+    def __init__(self, path: str) -> None:
+        from pcb.datasets.lvis import read_annotations
+        from pcb.datasets.pictures import by_image
+
+        self.annotations = read_annotations(path)
+        self._of_image = by_image(self.annotations.annotations)
+
+    def __len__(self) -> int:
+        return len(self.annotations.images)
+
+    def get_ann_info(self, index: int) -> dict:
+        """What a training looks at in an image."""
+        records = self._of_image[self.annotations.images[index]["id"]]
+        return {
+            "bboxes": np.array([record["bbox"] for record in records], np.float32),
+            "labels": [self.annotations.label_of[record["category_id"]] for record in records],
+            "masks": [record["segmentation"] for record in records],
+        }
+
+
+def measure(kind: str, path: str, workers: int) -> dict:
+    """Read a file in this process and look at every image in forked ones.
+
+    Returns:
+        `seconds` to read, and memory in MiB: at its `peak` and `held` after reading, both without
+        what the imported packages need, and what each of the `workers` added to its own.
+    """
+    from pcb.detection import LVISFormatDataset
+
+    before = _memory("self")
+    with _peak() as peak:
+        start = time.perf_counter()
+        if kind == "records":
+            dataset = Records(path)
+        else:
+            dataset = LVISFormatDataset(ann_file=path, pipeline=[], img_prefix=None)
+        seconds = time.perf_counter() - start
+    return {
+        "seconds": seconds,
+        "peak": peak[0] - before,
+        "held": _memory("self") - before,
+        "workers": _worker_memory(dataset, workers),
+    }
+
+
+def _worker_memory(dataset, workers: int) -> list[float]:
+    """Memory that each worker, forked from this process, has added once it saw every image."""
+    fork = multiprocessing.get_context("fork")
+    barrier = fork.Barrier(workers + 1)
+
+    def work() -> None:
+        barrier.wait()
+        barrier.wait()
+        for index in range(len(dataset)):
+            dataset.get_ann_info(index)
+        barrier.wait()
+        barrier.wait()
+
+    processes = [fork.Process(target=work) for _ in range(workers)]
+    for process in processes:
+        process.start()
+    barrier.wait()
+    before = [_private(process.pid) for process in processes]
+    barrier.wait()
+    barrier.wait()
+    added = [_private(p.pid) - own for p, own in zip(processes, before, strict=True)]
+    barrier.wait()
+    for process in processes:
+        process.join()
+    return added
+
+
+@contextlib.contextmanager
+def _peak() -> Iterator[list[float]]:
+    """A list whose only element is, in the end, the most memory that the process had inside."""
+    peak, done = [_memory("self")], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            peak[0] = max(peak[0], _memory("self"))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        thread.join()
+        peak[0] = max(peak[0], _memory("self"))
+
+
+def _memory(pid: int | str) -> float:
+    """Anonymous memory of a process in MiB, shared with its parent or not."""
+    return _kilobytes(f"/proc/{pid}/status", "RssAnon:") / 1024
+
+
+def _private(pid: int) -> float:
+    """Memory in MiB that a process shares with no other."""
+    rollup = f"/proc/{pid}/smaps_rollup"
+    return _kilobytes(rollup, "Private_Clean:", "Private_Dirty:") / 1024
+
+
+def _kilobytes(file: str, *names: str) -> int:
+    lines = map(str.split, Path(file).read_text().splitlines())
+    return sum(int(line[1]) for line in lines if line and line[0] in names)
+
+
+if __name__ == "__main__":
+    main()
