@@ -153,14 +153,14 @@ class PairwiseClassBalance(nn.Module):
 
     def require_classes(self, classes: Sequence[int]) -> None:
         """Act only once all of these classes have been seen, whatever the others do."""
-        classes = torch.as_tensor(list(classes), dtype=torch.long)
-        if len(classes) == 0 or classes.min() < 0 or classes.max() >= self.num_classes:
+        classes = [int(c) for c in classes]
+        if not classes or min(classes) < 0 or max(classes) >= self.num_classes:
             raise ValueError(
                 f"required classes must be a non-empty subset of [0, {self.num_classes - 1}], "
-                f"got {classes.tolist()}"
+                f"got {classes}"
             )
         self._required.zero_()
-        self._required[classes.to(self._required.device)] = True
+        self._required[classes] = True
 
     def set_epoch(self, epoch: int) -> None:
         """Tell which epoch (counted from 1) is running; call it at the start of each."""

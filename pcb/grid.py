@@ -40,7 +40,7 @@ class Grid:
     Attributes:
         title: heading of the grid's page.
         datasets: folders of ``configs/``.
-        configs: files in each of them, without ``.py``; a name that ends in ``_pcb`` is compared
+        configs: files in each of them, without ``.py``; a name with ``_pcb`` in it is compared
             with the one without.
         seeds: random seeds; one run each.
         cfg_options: overrides of every config, such as ``{"runner.max_epochs": 1}``.

@@ -45,7 +45,7 @@ OF_RUN = {
     "04_soft_labels": ("soft_label_bars",),
 }
 ENVIRONMENT = ("device", "threads", "seed", "torch", "operators", "commit")
-BALANCED = "_pcb"  # ends the name of a config with PCB; the rest is its baseline
+BALANCED = "_pcb"  # in the name of a config with PCB; the rest names its baseline
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --link: #0b62c4; }
@@ -93,8 +93,8 @@ def metric_rows(
     for name, values in metrics.items():
         rows.append((name, [format_metric(value) for value in _cells(values)], False))
         *folder, config, seed = ["", *name.split("/")]
-        plain = "/".join([*folder, config.removesuffix(BALANCED), seed]).lstrip("/")
-        if config.endswith(BALANCED) and plain in metrics:
+        plain = "/".join([*folder, config.replace(BALANCED, "", 1), seed]).lstrip("/")
+        if plain != name and plain in metrics:
             pairs = zip(_cells(values), _cells(metrics[plain]), strict=True)
             cells = [_difference(ours - theirs) for ours, theirs in pairs]
             rows.append(("  difference", cells, True))

@@ -107,6 +107,13 @@ def test_difference_is_from_the_plain_run_of_the_same_seed(grid):
     assert sum("difference" in line for line in table) == 1  # there is no plain run of seed 1
 
 
+def test_pcb_may_stand_in_the_middle_of_a_name(tmp_path):
+    for config, ap in (("seesaw_pcb_r101", 0.287), ("seesaw_r101", 0.28)):
+        make_run(tmp_path, f"lvis_v1/{config}/seed0", AP=ap)
+    differences = [row for row in report.text_table(tmp_path).splitlines() if "difference" in row]
+    assert [row.split()[1] for row in differences] == ["+0.7"]
+
+
 def test_half_finished_grid_still_has_a_page(tmp_path):
     RunFolder(tmp_path / "openmoji/softmax/seed0").create().config_file.touch()
     page = report.write_page(tmp_path, "Demo")

@@ -1,11 +1,3 @@
-# Softmax with repeat factor sampling (RFS) and PCB.
-_base_ = "softmax_pcb.py"
-data = dict(
-    train=dict(
-        _delete_=True,
-        type="ClassBalancedDataset",
-        # The border of common and frequent, 100 of 640 images: LVIS's 1e-3 would repeat nothing.
-        oversample_thr=100 / 640,
-        dataset={{_base_.data.train}},
-    )
-)
+# Softmax with repeat factor sampling (RFS) and PCB, scaled like softmax_pcb.py.
+_base_ = ["rfs.py", "../_base_/pcb/scaled.py"]
+model = dict(roi_head={{_base_.pcb.softmax}})

@@ -46,7 +46,7 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
             ``{"data.train.pipeline.2.flip_ratio": 0.0}``.
 
     Raises:
-        FileNotFoundError: no such file; names the configs there are.
+        FileNotFoundError: no such file; names the nearest configs.
         ValueError: an override whose key is neither in the config nor an argument of the type
             configured there (names the nearest valid key), or text where a number belongs.
 
@@ -65,13 +65,14 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
             for p in (root / "configs").glob("*/*.py")
             if p.parent.name != "_base_"
         )
+        near = difflib.get_close_matches(str(named), known, n=3, cutoff=0.0)
         raise FileNotFoundError(
-            f"no config {named}, neither here nor in {root}; there are: {', '.join(known)}"
+            f"no config {named}, neither here nor in {root}; nearest: {', '.join(near)}"
         )
     cfg = Config.fromfile(str(path))
     for key, value in dict(cfg_options or {}).items():
-        check_option(cfg._cfg_dict, key, value)
-    cfg.merge_from_dict(dict(cfg_options or {}))
+        overridden = check_option(cfg._cfg_dict, key, value)
+        cfg.merge_from_dict({key: _over_none(overridden, value)})
     for dataset in datasets(cfg):
         for name in _DATA_PATHS:
             if dataset.get(name):
@@ -116,10 +117,11 @@ def save_config(cfg: Config, path: str | Path) -> None:
     write_atomically(path, "\n".join(lines) + "\n")
 
 
-def check_option(cfg: ConfigDict, key: str, value: Any = None) -> None:
+def check_option(cfg: ConfigDict, key: str, value: Any = None) -> Any:
     """Raise a ValueError unless an override's dotted key exists or is a known argument.
 
-    The keys of a value that is merged into a dictionary are checked likewise.
+    The keys of a value that is merged into a dictionary are checked likewise. Returns what the
+    override changes, an empty dictionary where the config says nothing.
     """
     node: Any = cfg
     parts = key.split(".")
@@ -149,6 +151,16 @@ def check_option(cfg: ConfigDict, key: str, value: Any = None) -> None:
     if isinstance(node, Mapping) and isinstance(value, Mapping) and "_delete_" not in value:
         for inner in value:
             check_option(cfg, f"{key}.{inner}", value[inner])
+    return node
+
+
+def _over_none(node: Any, value: Any) -> Any:
+    """An override in the form in which mmcv lets a dictionary take the place of None."""
+    if isinstance(value, Mapping) and node is None:
+        return {**value, "_delete_": True}
+    if isinstance(value, Mapping) and isinstance(node, Mapping):
+        return {key: _over_none(node.get(key, {}), inner) for key, inner in value.items()}
+    return value
 
 
 def _type_name(node: Mapping) -> Any:

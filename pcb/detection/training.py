@@ -34,7 +34,7 @@ class Runner(EpochBasedRunner):
     """mmcv's epoch runner with our checkpoints, batches moved to one device, and no pauses."""
 
     def __init__(self, *args: Any, device: torch.device, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **{"meta": {}, **kwargs})  # hooks keep state in it
         self.device = device
         self.step = TrainStep(self.model)
         if world_size() > 1:
@@ -74,7 +74,7 @@ class Runner(EpochBasedRunner):
     def save_checkpoint(self, out_dir: str | Path, **_kwargs: Any) -> None:
         """Write ``latest.pth``: weights, optimizer and position, tensors and plain values only."""
         checkpoint = {
-            "meta": {"epoch": self.epoch + 1, "iter": self.iter},
+            "meta": {**self.meta, "epoch": self.epoch + 1, "iter": self.iter},
             "state_dict": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
@@ -94,6 +94,8 @@ class Runner(EpochBasedRunner):
         load_weights(self.model, state, checkpoint)
         self.optimizer.load_state_dict(optimizer)
         self._epoch, self._iter = epoch, iteration
+        if "fp16" in state["meta"]:  # the loss scale, which the optimizer's hook looks for here
+            self.meta["fp16"] = state["meta"]["fp16"]
 
 
 class TrainStep(nn.Module):

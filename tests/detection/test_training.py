@@ -1,16 +1,19 @@
 """Training and inference end to end on a very small dataset."""
 
 import json
+import logging
 import shutil
 
 import numpy as np
 import pytest
 import torch
+from mmcv.runner import Fp16OptimizerHook
+from torch import nn
 
 from pcb.datasets.lvis import read_annotations, read_results
 from pcb.detection.checkpoint import read_checkpoint, save_checkpoint
 from pcb.detection.inference import predict
-from pcb.detection.training import train
+from pcb.detection.training import Runner, train
 
 CONFIG = "tests/configs/tiny_pcb.py"
 
@@ -106,3 +109,41 @@ def test_folder_of_something_else_is_refused_and_left_alone(tmp_path, tiny_optio
     with pytest.raises(ValueError, match=r"not a run folder .*'thesis.tex'"):
         train(CONFIG, tmp_path, cfg_options=tiny_options, device="cpu")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["figures", "thesis.tex"]
+
+
+class Regression(nn.Linear):
+    """The least that a runner can train."""
+
+    def train_step(self, batch, optimizer):
+        return {"loss": self(batch).square().mean(), "log_vars": {}, "num_samples": len(batch)}
+
+
+def test_loss_scale_of_half_precision_survives_a_checkpoint(tmp_path):
+    """With the scaler of a CPU, which doubles the scale after every step."""
+
+    def start():
+        model = Regression(2, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        runner = Runner(
+            model,
+            optimizer=optimizer,
+            work_dir=str(tmp_path),
+            logger=logging.getLogger("test"),
+            max_epochs=1,
+            device=torch.device("cpu"),
+        )
+        hook = Fp16OptimizerHook(grad_clip=None, loss_scale="dynamic", distributed=False)
+        hook.loss_scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=1)
+        return runner, hook
+
+    runner, hook = start()
+    runner.register_hook(hook)
+    runner.run([torch.ones(4, 2)] * 3)
+    assert hook.loss_scaler.get_scale() == 32.0
+    runner.save_checkpoint(tmp_path)
+
+    resumed, fresh = start()
+    resumed.resume(tmp_path / "latest.pth")
+    fresh.before_run(resumed)
+    assert fresh.loss_scaler.state_dict() == hook.loss_scaler.state_dict()
+    assert resumed.iter == 3
