@@ -17,7 +17,7 @@ from mmdet.core.bbox.iou_calculators.builder import IOU_CALCULATORS
 from mmdet.datasets import DATASETS, PIPELINES
 from mmdet.models.builder import MODELS
 
-from pcb.runs import repository_path, repository_root, write_atomically
+from pcb.runs import RunFolder, repository_path, repository_root, write_atomically
 
 _REGISTRIES: tuple[Registry, ...] = (
     MODELS,
@@ -36,12 +36,15 @@ _REGISTRIES: tuple[Registry, ...] = (
 _DATA_PATHS = ("ann_file", "img_prefix")
 
 
-def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
-    """Read a config file; paths of data in it become absolute.
+def load_config(
+    path: str | Path | RunFolder, cfg_options: Mapping[str, Any] | None = None
+) -> Config:
+    """Read a config file, which is a Python program; paths of data in it become absolute.
 
     Args:
         path: the file; a relative path starts at the current directory if it exists there, else
-            at the repository root.
+            at the repository root. A run folder stands for its merged config, of which nothing is
+            executed; nor are the modules imported that it may name.
         cfg_options: overrides by dotted key, such as ``{"runner.max_epochs": 1}`` or
             ``{"data.train.pipeline.2.flip_ratio": 0.0}``.
 
@@ -55,7 +58,19 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
         >>> cfg.runner.max_epochs
         1
     """
-    named, path = path, Path(path)
+    cfg = Config(path.read_config()) if isinstance(path, RunFolder) else _from_file(path)
+    for key, value in dict(cfg_options or {}).items():
+        overridden = check_option(cfg._cfg_dict, key, value)
+        cfg.merge_from_dict({key: _over_none(overridden, value)})
+    for dataset in datasets(cfg):
+        for name in _DATA_PATHS:
+            if dataset.get(name):
+                dataset[name] = str(repository_path(dataset[name]))
+    return cfg
+
+
+def _from_file(named: str | Path) -> Config:
+    path = Path(named)
     if not path.exists():
         path = repository_path(path)
     if not path.is_file():
@@ -69,15 +84,7 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
         raise FileNotFoundError(
             f"no config {named}, neither here nor in {root}; nearest: {', '.join(near)}"
         )
-    cfg = Config.fromfile(str(path))
-    for key, value in dict(cfg_options or {}).items():
-        overridden = check_option(cfg._cfg_dict, key, value)
-        cfg.merge_from_dict({key: _over_none(overridden, value)})
-    for dataset in datasets(cfg):
-        for name in _DATA_PATHS:
-            if dataset.get(name):
-                dataset[name] = str(repository_path(dataset[name]))
-    return cfg
+    return Config.fromfile(str(path))
 
 
 def datasets(cfg: Config) -> Iterator[ConfigDict]:
