@@ -65,7 +65,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_trust(train)
 
     test = _add_command(commands, "test", _test, "predict the validation images and evaluate")
-    test.add_argument("config", metavar="CONFIG", help="configs/<dataset>/<baseline>[_pcb].py")
+    test.add_argument(
+        "config", metavar="CONFIG", help="configs/<dataset>/<baseline>[_pcb].py, or a run folder"
+    )
     test.add_argument("checkpoint", metavar="CHECKPOINT", help="such as the run's latest.pth")
     _add_run_options(test)
     _add_trust(test)

@@ -152,7 +152,7 @@ def _differing_settings(run: RunFolder, cfg: Any, seed: int) -> list[str]:
     """Top-level keys in which the run's config differs from ``cfg``, and the seed if that does."""
     from pcb.detection import load_config
 
-    before = load_config(run)
+    before = load_config(run.path)
     differing = [
         key
         for key in sorted({*before.keys(), *cfg.keys()})

@@ -113,15 +113,15 @@ class RunView:
         output: where figures and numbers drawn from it go: the run itself, or for a committed
             sample run a folder of the same name below ``runs/``, so that looking changes no file
             under version control.
-        config: what the detector is built from: the run itself, by its merged config, or a config
-            file where the run has none.
+        config: what the detector is built from: the run's folder, for its merged config, or a
+            config file where it has none.
         cfg_options: overrides of the config.
         data: the validation data.
     """
 
     run: RunFolder
     output: RunFolder
-    config: Path | RunFolder
+    config: Path
     cfg_options: dict[str, Any]
     data: DataView
 
@@ -263,7 +263,7 @@ def open_run(
             f"{run.path} is no run folder: it has no config.py; train it with notebook 01 or "
             "`pcb train`, or name its config"
         )
-    source = run if of_run else repository_path(config)
+    source = run.path if of_run else repository_path(config)
     if cfg_options or not of_run:
         from pcb.detection import load_config
 

@@ -36,20 +36,18 @@ _REGISTRIES: tuple[Registry, ...] = (
 _DATA_PATHS = ("ann_file", "img_prefix")
 
 
-def load_config(
-    path: str | Path | RunFolder, cfg_options: Mapping[str, Any] | None = None
-) -> Config:
+def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
     """Read a config file, which is a Python program; paths of data in it become absolute.
 
     Args:
         path: the file; a relative path starts at the current directory if it exists there, else
-            at the repository root. A run folder stands for its merged config, of which nothing is
+            at the repository root. A run folder stands for its merged config, in which nothing is
             executed; nor are the modules imported that it may name.
         cfg_options: overrides by dotted key, such as ``{"runner.max_epochs": 1}`` or
             ``{"data.train.pipeline.2.flip_ratio": 0.0}``.
 
     Raises:
-        FileNotFoundError: no such file; names the nearest configs.
+        FileNotFoundError: no such file (names the nearest configs), or no config in a folder.
         ValueError: an override whose key is neither in the config nor an argument of the type
             configured there (names the nearest valid key), or text where a number belongs.
 
@@ -58,7 +56,7 @@ def load_config(
         >>> cfg.runner.max_epochs
         1
     """
-    cfg = Config(path.read_config()) if isinstance(path, RunFolder) else _from_file(path)
+    cfg = _read(path)
     for key, value in dict(cfg_options or {}).items():
         overridden = check_option(cfg._cfg_dict, key, value)
         cfg.merge_from_dict({key: _over_none(overridden, value)})
@@ -69,22 +67,24 @@ def load_config(
     return cfg
 
 
-def _from_file(named: str | Path) -> Config:
+def _read(named: str | Path) -> Config:
     path = Path(named)
     if not path.exists():
         path = repository_path(path)
-    if not path.is_file():
-        root = repository_root()
-        known = sorted(
-            str(p.relative_to(root))
-            for p in (root / "configs").glob("*/*.py")
-            if p.parent.name != "_base_"
-        )
-        near = difflib.get_close_matches(str(named), known, n=3, cutoff=0.0)
-        raise FileNotFoundError(
-            f"no config {named}, neither here nor in {root}; nearest: {', '.join(near)}"
-        )
-    return Config.fromfile(str(path))
+    if path.is_dir():
+        return Config(RunFolder(path).read_config())
+    if path.is_file():
+        return Config.fromfile(str(path))
+    root = repository_root()
+    known = sorted(
+        str(p.relative_to(root))
+        for p in (root / "configs").glob("*/*.py")
+        if p.parent.name != "_base_"
+    )
+    near = difflib.get_close_matches(str(named), known, n=3, cutoff=0.0)
+    raise FileNotFoundError(
+        f"no config {named}, neither here nor in {root}; nearest: {', '.join(near)}"
+    )
 
 
 def datasets(cfg: Config) -> Iterator[ConfigDict]:

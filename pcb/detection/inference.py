@@ -27,7 +27,7 @@ from pcb.runs import RunFolder, open_atomically
 
 
 def predict(
-    config: str | Path | RunFolder,
+    config: str | Path,
     checkpoint: str | Path,
     work_dir: str | Path,
     cfg_options: Mapping[str, Any] | None = None,
@@ -40,7 +40,7 @@ def predict(
     Under ``torchrun`` the processes share out the images; the files are the same.
 
     Args:
-        config: config file, or the run folder whose config it is.
+        config: config file, or a run folder for its merged config.
         checkpoint: weights, as training wrote them, or official ones.
         work_dir: run folder that the predictions go to.
         cfg_options: overrides by dotted key, see :func:`pcb.detection.load_config`.
