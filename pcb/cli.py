@@ -62,11 +62,15 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run_options(train)
     train.add_argument("--seed", type=int, default=0, metavar="N")
     train.add_argument("--resume", action="store_true", help="continue from its latest.pth")
+    _add_trust(train)
 
     test = _add_command(commands, "test", _test, "predict the validation images and evaluate")
-    test.add_argument("config", metavar="CONFIG", help="configs/<dataset>/<baseline>[_pcb].py")
+    test.add_argument(
+        "config", metavar="CONFIG", help="configs/<dataset>/<baseline>[_pcb].py, or a run folder"
+    )
     test.add_argument("checkpoint", metavar="CHECKPOINT", help="such as the run's latest.pth")
     _add_run_options(test)
+    _add_trust(test)
 
     evaluate = _add_command(commands, "evaluate", _evaluate, "LVIS metrics of anyone's detections")
     _add_detections(evaluate)
@@ -139,6 +143,7 @@ def _train(options: argparse.Namespace) -> None:
             seed=options.seed,
             cfg_options=parse_cfg_options(options.cfg_options),
             resume=options.resume,
+            trust_checkpoint=options.trust_checkpoint,
             device=options.device,
         )
         if rank() == 0:
@@ -161,6 +166,7 @@ def _test(options: argparse.Namespace) -> None:
             options.checkpoint,
             run.path,
             cfg_options=cfg_options,
+            trust_checkpoint=options.trust_checkpoint,
             device=options.device,
         )
         if rank() > 0:
@@ -241,6 +247,14 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="overrides, also as one JSON object: '{\"runner.max_epochs\": 1}'",
+    )
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust-checkpoint",
+        action="store_true",
+        help="read the checkpoint even if that may run code which its author put into it",
     )
 
 

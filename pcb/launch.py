@@ -142,10 +142,9 @@ def is_finished(run: RunFolder) -> bool:
     """Whether the run's checkpoint is that of its last epoch."""
     if not (run.checkpoint.is_file() and run.config_file.is_file()):
         return False
-    from pcb.detection import load_config
     from pcb.detection.checkpoint import read_checkpoint
 
-    epochs = load_config(run.config_file).runner.max_epochs
+    epochs = run.read_config()["runner"]["max_epochs"]
     return read_checkpoint(run.checkpoint).get("meta", {}).get("epoch", 0) >= epochs
 
 
@@ -153,7 +152,7 @@ def _differing_settings(run: RunFolder, cfg: Any, seed: int) -> list[str]:
     """Top-level keys in which the run's config differs from ``cfg``, and the seed if that does."""
     from pcb.detection import load_config
 
-    before = load_config(run.config_file)
+    before = load_config(run.path)
     differing = [
         key
         for key in sorted({*before.keys(), *cfg.keys()})

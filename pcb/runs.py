@@ -20,6 +20,7 @@ run leaves the previous file, never half of a new one.
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import math
@@ -178,6 +179,32 @@ class RunFolder:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **merged)
         write_atomically(self.confusion_file, buffer.getvalue())
+
+    def read_config(self) -> dict[str, Any]:
+        """Return the merged config in ``config.py``, which holds literals; nothing is executed.
+
+        Raises:
+            FileNotFoundError: the run has none.
+            ValueError: it holds something else, as configs that inherit do.
+
+        Example:
+            >>> import tempfile
+            >>> run = RunFolder(tempfile.mkdtemp())
+            >>> _ = run.config_file.write_text("runner = {'max_epochs': 9}")
+            >>> run.read_config()
+            {'runner': {'max_epochs': 9}}
+        """
+        file = self._existing(self.config_file, "train it with `pcb train`")
+        values = {}
+        try:
+            for statement in ast.parse(file.read_text()).body:
+                (target,) = statement.targets
+                values[target.id] = ast.literal_eval(statement.value)
+        except (AttributeError, SyntaxError, ValueError) as error:
+            raise ValueError(
+                f"{file} is not a run's merged config, which holds literals"
+            ) from error
+        return values
 
     def read_environment(self) -> dict[str, Any]:
         """Return ``environment.json``: versions, git commit, device, seed.

@@ -4,7 +4,6 @@ Nothing here imports the detector unless something has to be predicted or a conf
 a saved run is opened in a second.
 """
 
-import ast
 import difflib
 import json
 import os
@@ -114,7 +113,8 @@ class RunView:
         output: where figures and numbers drawn from it go: the run itself, or for a committed
             sample run a folder of the same name below ``runs/``, so that looking changes no file
             under version control.
-        config: config file that the detector is built from.
+        config: what the detector is built from: the run's folder, for its merged config, or a
+            config file where it has none.
         cfg_options: overrides of the config.
         data: the validation data.
     """
@@ -257,50 +257,29 @@ def open_run(
         from pcb.detection import default_work_dir
 
         run = RunFolder(default_work_dir(config, seed))
-    own = run.config_file if run.config_file.is_file() else repository_path(config)
-    if not own.is_file():
+    of_run = run.config_file.is_file()
+    if not (of_run or repository_path(config).is_file()):
         raise FileNotFoundError(
             f"{run.path} is no run folder: it has no config.py; train it with notebook 01 or "
             "`pcb train`, or name its config"
         )
-    if cfg_options or own != run.config_file:
+    source = run.path if of_run else repository_path(config)
+    if cfg_options or not of_run:
         from pcb.detection import load_config
 
-        data = load_config(own, cfg_options).data.val
+        data = load_config(source, cfg_options).data.val
     else:
-        data = read_saved_config(own)["data"]["val"]
+        data = run.read_config()["data"]["val"]
     return RunView(
         run=run,
         output=RunFolder(_output_path(run.path)),
-        config=own,
+        config=source,
         cfg_options=dict(cfg_options or {}),
         data=DataView(
             read_annotations(repository_path(data["ann_file"])),
             repository_path(data["img_prefix"]),
         ),
     )
-
-
-def read_saved_config(path: str | os.PathLike) -> dict[str, Any]:
-    """Read a run folder's ``config.py``, which holds literals alone; nothing is executed.
-
-    Raises:
-        ValueError: it holds something else, as configs that inherit do.
-
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "config.py"
-    >>> _ = path.write_text("runner = {'max_epochs': 9}")
-    >>> read_saved_config(path)
-    {'runner': {'max_epochs': 9}}
-    """
-    values = {}
-    try:
-        for statement in ast.parse(Path(path).read_text()).body:
-            (target,) = statement.targets
-            values[target.id] = ast.literal_eval(statement.value)
-    except (AttributeError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{path} is not a run's merged config, which holds literals") from error
-    return values
 
 
 def class_roles(design: Mapping[str, Any]) -> list[str]:

@@ -1,8 +1,33 @@
 """What tests of several parts share."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+
+class Trap:
+    """Unpickling this creates a file; ``sprung`` says whether somebody did."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mknod, (str(self.path),)
+
+    @property
+    def text(self) -> str:
+        """The same as Python text."""
+        return f"open({str(self.path)!r}, 'w')"
+
+    @property
+    def sprung(self) -> bool:
+        return self.path.exists()
+
+
+@pytest.fixture
+def trap(tmp_path) -> Trap:
+    return Trap(tmp_path / "executed")
 
 
 @pytest.fixture(scope="session")

@@ -135,6 +135,18 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch
     assert target.read_text() == "old"
 
 
+def test_config_that_is_not_merged_is_refused_and_not_executed(tmp_path):
+    run = RunFolder(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no config\.py"):
+        run.read_config()
+    executed = tmp_path / "executed"
+    for text in ("import os", f"x = open({str(executed)!r}, 'w')", "x = ", "a = b = 1"):
+        run.config_file.write_text(text)
+        with pytest.raises(ValueError, match="not a run's merged config"):
+            run.read_config()
+    assert not executed.exists()
+
+
 def test_collect_finds_runs_sorted_and_not_inside_runs(tmp_path):
     for name in ("softmax_pcb", "softmax"):
         run = RunFolder(tmp_path / "openmoji" / name / "seed0").create()

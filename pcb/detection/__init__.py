@@ -7,6 +7,7 @@ This is the only part that imports mmcv and mmdet. Configs load it with
 # Before anything of mmdet: see the module.
 from pcb.detection import compat  # noqa: F401  isort: skip
 
+from pcb.detection import backbones  # noqa: F401  # registers where ImageNet weights come from
 from pcb.detection.config import default_work_dir, load_config
 from pcb.detection.datasets import LVISFormatDataset
 from pcb.detection.hooks import LossEpochUpdateHook

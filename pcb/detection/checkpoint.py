@@ -3,14 +3,50 @@
 import io
 import os
 import pickle
+import pickletools
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import numpy as np
 import torch
 from torch import nn
 
 from pcb.detection.losses import NEW_BUFFERS
 from pcb.runs import write_atomically
+
+_WRAPPER = "module."
+
+
+class _NumberType:
+    """Stands for ``numpy.dtype`` in untrusted files, where the real one would take any state.
+
+    Args:
+        code: kind and bytes of a number, such as ``"f8"``.
+    """
+
+    def __init__(self, code: str, *_flags: Any) -> None:
+        if not re.fullmatch("b1|[iu][1248]|f[248]", code):
+            raise pickle.UnpicklingError(f"a NumPy value of type {code!r} is no plain number")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple) -> None:
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+def _number(kind: _NumberType, content: bytes) -> bool | int | float:
+    """Stands for NumPy's unpickling of one number."""
+    return np.frombuffer(content, kind.dtype, count=1)[0].item()
+
+
+# NumPy numbers stand in the meta of some mmcv checkpoints; NumPy 2 has moved their module.
+_HARMLESS = [
+    (_NumberType, "numpy.dtype"),
+    (_number, "numpy.core.multiarray.scalar"),
+    (_number, "numpy._core.multiarray.scalar"),
+]
 
 
 def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
@@ -25,27 +61,48 @@ def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, trust: bool = False) -> dict[str, Any]:
     """Read a checkpoint onto the CPU; code that a pickle might hold is refused, not executed.
+
+    Checkpoints of ``pcb train``, of mmcv (their ``meta`` is text, numbers and tuples) and bare
+    state dictionaries are read, in PyTorch's present file format and in that before 1.6. Names of
+    weights lose the prefix ``module.`` that wrappers for several GPUs add. NumPy numbers become
+    Python's.
+
+    Args:
+        path: the file.
+        trust: unpickle whatever the file holds, which may run any code that its author chose.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a checkpoint, damaged, or holding more than tensors and plain values.
+        ValueError: not a checkpoint, damaged, or holding more than tensors and plain values: names
+            what it holds.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"no checkpoint {path}: train first, or give another path")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path} was refused: it is damaged, or holds more than tensors and plain values. "
-            "Give a checkpoint written by `pcb train`, such as a run's latest.pth"
-        ) from error
-    except (RuntimeError, EOFError) as error:
+        with torch.serialization.safe_globals(_HARMLESS):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=not trust)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged file may raise anything
+        if isinstance(error, pickle.UnpicklingError) and not trust:
+            raise ValueError(_refusal(path)) from error
         raise ValueError(f"{path} is not a complete checkpoint ({error})") from error
     if not isinstance(checkpoint, dict):
         raise ValueError(f"{path} holds a {type(checkpoint).__name__}, not a checkpoint")
-    return checkpoint
+    if "state_dict" in checkpoint:
+        checkpoint["state_dict"] = _without_wrapper(checkpoint["state_dict"], path)
+        return checkpoint
+    return _without_wrapper(checkpoint, path)
+
+
+def _without_wrapper(state: Any, source: str | Path) -> dict[str, Any]:
+    """Weights by name, the names as they are outside of a DistributedDataParallel."""
+    if not (isinstance(state, Mapping) and all(isinstance(name, str) for name in state)):
+        raise ValueError(f"{source} is not a checkpoint: its state_dict has no names")
+    wrapped = bool(state) and all(name.startswith(_WRAPPER) for name in state)
+    return {name.removeprefix(_WRAPPER if wrapped else ""): v for name, v in state.items()}
 
 
 def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Path) -> None:
@@ -59,14 +116,14 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
     Raises:
         ValueError: names what is missing, unexpected, or of another shape.
     """
-    state = dict(checkpoint.get("state_dict", checkpoint))
+    state = checkpoint.get("state_dict", checkpoint)
     expected = model.state_dict()
     missing = [k for k in expected if k not in state and not k.endswith(NEW_BUFFERS)]
     unexpected = [k for k in state if k not in expected]
     reshaped = [
-        f"{k} {tuple(state[k].shape)} instead of {tuple(expected[k].shape)}"
+        f"{k} {_shape(state[k])} instead of {_shape(expected[k])}"
         for k in expected
-        if k in state and state[k].shape != expected[k].shape
+        if k in state and _shape(state[k]) != _shape(expected[k])
     ]
     problems = [
         f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
@@ -83,3 +140,59 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
             "Use the config that it was trained with (config.py in its run folder)."
         )
     model.load_state_dict(state, strict=False)
+
+
+def _shape(value: Any) -> tuple[int, ...] | str:
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+
+
+def _refusal(path: str | Path) -> str:
+    """Why a file is refused, and the way out."""
+    # PyTorch lists a file's unsafe names itself, but only in its present format.
+    allowed = {*torch._weights_only_unpickler._get_allowed_globals(), *(n for _, n in _HARMLESS)}
+    held = sorted(set(_names_in(path)) - allowed)
+    if held:
+        names = ", ".join(ascii(name)[1:-1] for name in held[:5]) + ", ..." * (len(held) > 5)
+        reason = f"besides tensors and plain values it holds {names}, which may run any code"
+    else:
+        reason = "it is damaged, or holds more than tensors and plain values"
+    return (
+        f"{path} was refused, nothing of it was executed: {reason}. Give a checkpoint written by "
+        "`pcb train` or mmcv; or, if you trust whoever made this one, pass --trust-checkpoint "
+        "(in Python: trust_checkpoint=True)"
+    )
+
+
+def _names_in(path: str | Path) -> Iterator[str]:
+    """Classes and functions that the pickles in a checkpoint name; nothing is executed."""
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                for name in archive.namelist():
+                    if name.endswith("data.pkl"):
+                        yield from _names_in_pickle(io.BytesIO(archive.read(name)))
+        except Exception:  # no zip file, or a damaged one
+            file.seek(0)
+            for _ in range(4):  # the format before PyTorch 1.6: three pickles, then the checkpoint
+                yield from _names_in_pickle(file)
+
+
+def _names_in_pickle(file: BinaryIO) -> Iterator[str]:
+    """Likewise of one pickle; stops where it is damaged."""
+    memo: list[Any] = []
+    pushed: list[Any] = []
+    try:
+        for operation, argument, _position in pickletools.genops(file):
+            match operation.name:
+                case "GLOBAL" | "INST":
+                    yield argument.replace(" ", ".")
+                case "STACK_GLOBAL":
+                    yield ".".join(map(str, pushed[-2:]))
+                case "MEMOIZE":
+                    memo.append(pushed[-1])
+                case "BINGET" | "LONG_BINGET":
+                    pushed.append(memo[argument] if argument < len(memo) else None)
+                case _:
+                    pushed.append(argument)
+    except Exception:  # the end of the file, or damage
+        return

@@ -17,7 +17,7 @@ from mmdet.core.bbox.iou_calculators.builder import IOU_CALCULATORS
 from mmdet.datasets import DATASETS, PIPELINES
 from mmdet.models.builder import MODELS
 
-from pcb.runs import repository_path, repository_root, write_atomically
+from pcb.runs import RunFolder, repository_path, repository_root, write_atomically
 
 _REGISTRIES: tuple[Registry, ...] = (
     MODELS,
@@ -37,16 +37,17 @@ _DATA_PATHS = ("ann_file", "img_prefix")
 
 
 def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
-    """Read a config file; paths of data in it become absolute.
+    """Read a config file, which is a Python program; paths of data in it become absolute.
 
     Args:
         path: the file; a relative path starts at the current directory if it exists there, else
-            at the repository root.
+            at the repository root. A run folder stands for its merged config, in which nothing is
+            executed; nor are the modules imported that it may name.
         cfg_options: overrides by dotted key, such as ``{"runner.max_epochs": 1}`` or
             ``{"data.train.pipeline.2.flip_ratio": 0.0}``.
 
     Raises:
-        FileNotFoundError: no such file; names the nearest configs.
+        FileNotFoundError: no such file (names the nearest configs), or no config in a folder.
         ValueError: an override whose key is neither in the config nor an argument of the type
             configured there (names the nearest valid key), or text where a number belongs.
 
@@ -55,21 +56,7 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
         >>> cfg.runner.max_epochs
         1
     """
-    named, path = path, Path(path)
-    if not path.exists():
-        path = repository_path(path)
-    if not path.is_file():
-        root = repository_root()
-        known = sorted(
-            str(p.relative_to(root))
-            for p in (root / "configs").glob("*/*.py")
-            if p.parent.name != "_base_"
-        )
-        near = difflib.get_close_matches(str(named), known, n=3, cutoff=0.0)
-        raise FileNotFoundError(
-            f"no config {named}, neither here nor in {root}; nearest: {', '.join(near)}"
-        )
-    cfg = Config.fromfile(str(path))
+    cfg = _read(path)
     for key, value in dict(cfg_options or {}).items():
         overridden = check_option(cfg._cfg_dict, key, value)
         cfg.merge_from_dict({key: _over_none(overridden, value)})
@@ -78,6 +65,26 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
             if dataset.get(name):
                 dataset[name] = str(repository_path(dataset[name]))
     return cfg
+
+
+def _read(named: str | Path) -> Config:
+    path = Path(named)
+    if not path.exists():
+        path = repository_path(path)
+    if path.is_dir():
+        return Config(RunFolder(path).read_config())
+    if path.is_file():
+        return Config.fromfile(str(path))
+    root = repository_root()
+    known = sorted(
+        str(p.relative_to(root))
+        for p in (root / "configs").glob("*/*.py")
+        if p.parent.name != "_base_"
+    )
+    near = difflib.get_close_matches(str(named), known, n=3, cutoff=0.0)
+    raise FileNotFoundError(
+        f"no config {named}, neither here nor in {root}; nearest: {', '.join(near)}"
+    )
 
 
 def datasets(cfg: Config) -> Iterator[ConfigDict]:

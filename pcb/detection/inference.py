@@ -33,29 +33,31 @@ def predict(
     cfg_options: Mapping[str, Any] | None = None,
     device: str | None = None,
     split: str = "val",
+    trust_checkpoint: bool = False,
 ) -> dict[str, Path]:
     """Run a detector over a split and write ``predictions/{bbox,segm}.json``.
 
     Under ``torchrun`` the processes share out the images; the files are the same.
 
     Args:
-        config: config file, for instance the run folder's ``config.py``.
-        checkpoint: weights, as training wrote them.
+        config: config file, or a run folder for its merged config.
+        checkpoint: weights, as training wrote them, or official ones.
         work_dir: run folder that the predictions go to.
         cfg_options: overrides by dotted key, see :func:`pcb.detection.load_config`.
         device: ``"cpu"`` or ``"cuda"``; default the GPU if there is one.
         split: key in the config's ``data``: ``"val"`` or ``"test"``.
+        trust_checkpoint: read the checkpoint even if unpickling it may run code.
 
     Returns:
         The two files by IoU type.
 
     Raises:
         FileNotFoundError: config, checkpoint or data is missing.
-        ValueError: the checkpoint does not fit the config.
+        ValueError: the checkpoint does not fit the config, or is refused.
     """
     cfg = load_config(config, cfg_options)
     picked = pick_device(device)
-    weights = read_checkpoint(checkpoint)
+    weights = read_checkpoint(checkpoint, trust_checkpoint)
     # The weights come from the checkpoint: none are initialised, none downloaded.
     cfg.model.backbone.init_cfg = None
     cfg.model.pop("pretrained", None)

@@ -80,16 +80,21 @@ class Runner(EpochBasedRunner):
         }
         save_checkpoint(RunFolder(out_dir).checkpoint, checkpoint)
 
-    def resume(self, checkpoint: str | Path) -> None:
-        """Go on after a checkpoint; nothing in it is executed, its config text included."""
-        state = read_checkpoint(checkpoint)
+    def resume(self, checkpoint: str | Path, trust: bool = False) -> None:
+        """Go on after a checkpoint; nothing in it is executed, its config text included.
+
+        Args:
+            checkpoint: the file.
+            trust: see :func:`pcb.detection.checkpoint.read_checkpoint`.
+        """
+        state = read_checkpoint(checkpoint, trust)
         try:
             epoch, iteration, optimizer = (
                 state["meta"]["epoch"],
                 state["meta"]["iter"],
                 state["optimizer"],
             )
-        except KeyError as error:
+        except (KeyError, TypeError) as error:
             raise ValueError(f"{checkpoint} cannot be resumed: it has no {error}") from error
         load_weights(self.model, state, checkpoint)
         self.optimizer.load_state_dict(optimizer)
@@ -127,6 +132,7 @@ def train(
     cfg_options: Mapping[str, Any] | None = None,
     resume: bool = False,
     device: str | None = None,
+    trust_checkpoint: bool = False,
 ) -> RunFolder:
     """Train a config's detector and leave everything about it in a run folder.
 
@@ -141,6 +147,7 @@ def train(
         cfg_options: overrides by dotted key, see :func:`pcb.detection.load_config`.
         resume: go on after the folder's ``latest.pth``, if there is one.
         device: ``"cpu"`` or ``"cuda"``; default the GPU if there is one.
+        trust_checkpoint: resume after a checkpoint even if unpickling it may run code.
 
     Returns:
         The run folder, with ``config.py``, ``environment.json``, ``train.log.json``,
@@ -155,11 +162,18 @@ def train(
     folder = RunFolder(work_dir or default_work_dir(config, seed))
     picked = pick_device(device)
     with process_group(picked):
-        _train(cfg, folder, seed, resume, picked)
+        _train(cfg, folder, seed, resume, picked, trust_checkpoint)
     return folder
 
 
-def _train(cfg: Config, folder: RunFolder, seed: int, resume: bool, device: torch.device) -> None:
+def _train(
+    cfg: Config,
+    folder: RunFolder,
+    seed: int,
+    resume: bool,
+    device: torch.device,
+    trust_checkpoint: bool,
+) -> None:
     is_writer = rank() == 0
     if is_writer:
         _require_run_folder(folder)
@@ -184,7 +198,7 @@ def _train(cfg: Config, folder: RunFolder, seed: int, resume: bool, device: torc
     )
     resumed = resume and folder.checkpoint.exists()
     if resumed:
-        runner.resume(folder.checkpoint)
+        runner.resume(folder.checkpoint, trust_checkpoint)
     optimizer_hook = dict(cfg.optimizer_config)
     if use_fp16:
         # Half precision is for GPUs; on a CPU the same config trains in float32.

@@ -57,7 +57,7 @@ def write_subset(full: Path, subset: Path) -> list[dict]:
 
 def write_run(run: RunFolder, sample: RunFolder, annotations: Path, images: list[dict]) -> None:
     """Write one run, reduced to these images."""
-    full = read_annotations(load_config(run.config_file).data.val.ann_file)
+    full = read_annotations(load_config(run.path).data.val.ann_file)
     kept = {image["id"] for image in images}
     metrics = {}
     for iou_type in ("bbox", "segm"):
@@ -78,7 +78,7 @@ def write_run(run: RunFolder, sample: RunFolder, annotations: Path, images: list
     sample.write_confusion(**arrays)
     copy(run.environment_file, sample.environment_file)
     copy(run.log_file, sample.log_file)
-    cfg = load_config(run.config_file)
+    cfg = load_config(run.path)
     cfg.data.val.ann_file = str(annotations)
     cfg.data.val.img_prefix = str(annotations.parent.parent / "val")
     save_config(cfg, sample.config_file)

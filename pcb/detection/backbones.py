@@ -1,0 +1,93 @@
+"""ImageNet weights for training: torchvision's, downloaded once, nothing in them executed.
+
+mmcv's own loaders unpickle a download whatever it holds, and say little where there is no network.
+"""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+import torchvision
+from mmcv.runner import checkpoint as mmcv_checkpoint
+from mmcv.runner.checkpoint import CheckpointLoader
+from torch import Tensor
+
+from pcb.detection.checkpoint import read_checkpoint
+from pcb.distributed import rank, wait_for_all
+
+FIRST_WEIGHTS = "IMAGENET1K_V1"  # what torchvision://<model> has always meant
+CLASSIFIER = "fc."  # of a ResNet; a detector's backbone has none
+
+
+@CheckpointLoader.register_scheme(prefixes=("modelzoo://", "torchvision://"), force=True)
+def load_from_torchvision(name: str, map_location: Any = None) -> dict[str, Tensor]:
+    """Weights of a model that torchvision offers, without a ResNet's classifier.
+
+    Args:
+        name: such as ``"torchvision://resnet50"`` or ``"torchvision://resnet50.imagenet1k_v2"``.
+        map_location: of no effect, mmcv passes it; the weights are on the CPU.
+
+    Raises:
+        ValueError: torchvision has no such model or weights.
+        FileNotFoundError: there is no network: names the file to put in place.
+    """
+    weights = load_from_http(torchvision_url(name.split("://", 1)[1]))
+    return {key: value for key, value in weights.items() if not key.startswith(CLASSIFIER)}
+
+
+def torchvision_url(name: str) -> str:
+    """Where torchvision keeps a model's weights.
+
+    Example:
+        >>> torchvision_url("resnet50").rpartition("/")[2]
+        'resnet50-0676ba61.pth'
+    """
+    model, _, version = name.lower().replace("_weights", "").partition(".")
+    try:
+        offered = torchvision.models.get_model_weights(model)
+    except ValueError as error:
+        raise ValueError(f"torchvision has no model {model!r} (torchvision://{name})") from error
+    version = (version or FIRST_WEIGHTS).upper()
+    if version not in offered.__members__:
+        raise ValueError(f"torchvision has no weights {version} of {model}: {list(offered)}")
+    return offered[version].url
+
+
+@CheckpointLoader.register_scheme(prefixes=("http://", "https://"), force=True)
+def load_from_http(url: str, map_location: Any = None) -> dict[str, Any]:
+    """Weights at an address, from ``$TORCH_HOME/hub/checkpoints`` if they are there already.
+
+    Args:
+        url: the address.
+        map_location: of no effect, mmcv passes it; the weights are on the CPU.
+
+    Raises:
+        FileNotFoundError: they are not, and cannot be downloaded: names the file to put in place.
+        ValueError: the file is damaged, or holds more than tensors and plain values.
+    """
+    file = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
+    if rank() == 0:
+        _download(url, file)
+    wait_for_all()
+    _download(url, file)  # where processes of another machine have a disk of their own
+    return read_checkpoint(file)
+
+
+def _download(url: str, file: Path) -> None:
+    """Fetch a file that is not there; its hash has to be the one in its name, if there is one."""
+    if file.is_file():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    digest = torch.hub.HASH_REGEX.search(file.name)
+    try:
+        torch.hub.download_url_to_file(url, str(file), digest and digest.group(1))
+    except (OSError, RuntimeError) as error:  # no network; another hash
+        raise FileNotFoundError(
+            f"{url} could not be downloaded ({error}). Where there is no network, download it "
+            f"elsewhere and put it at {file}"
+        ) from error
+
+
+# mmcv's own schemes that end in a download, such as open-mmlab://, call it by this name.
+mmcv_checkpoint.load_from_http = load_from_http

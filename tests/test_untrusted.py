@@ -1,0 +1,115 @@
+"""Files of other people: whatever they hold, none of it is executed by what reads them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pcb import launch, views
+from pcb.cli import main
+from pcb.notebooks import NotebookError, run_notebook
+from pcb.runs import RunFolder, repository_path
+
+CONFIG = "tests/configs/tiny_pcb.py"
+NOTEBOOKS = ("02_evaluate", "03_confusion_matrix", "04_soft_labels")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_options) -> RunFolder:
+    from pcb.detection.training import train
+
+    options = {**tiny_options, "runner.max_epochs": 1}
+    return train(CONFIG, tmp_path_factory.mktemp("run"), cfg_options=options, device="cpu")
+
+
+@pytest.fixture
+def poisoned(trained, trap, tmp_path):
+    """Write a checkpoint with something in its meta; it fits the config and is finished."""
+
+    def write(**meta) -> Path:
+        state = torch.load(trained.checkpoint, weights_only=True)
+        state["meta"] |= meta
+        path = RunFolder(tmp_path / "run").create().checkpoint
+        torch.save(state, path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def options(tiny_options) -> list[str]:
+    words = {**tiny_options, "runner.max_epochs": 1}
+    return ["--device", "cpu", "--cfg-options", *(f"{key}={v}" for key, v in words.items())]
+
+
+def command(name: str, checkpoint: Path, options: list[str]) -> int:
+    if name == "train":
+        words = ["train", CONFIG, "--resume", "--work-dir", str(checkpoint.parent)]
+    else:
+        words = ["test", CONFIG, str(checkpoint)]
+    return main([*words, *options])
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_commands_refuse_a_pickle(name, poisoned, trap, options, capsys):
+    assert command(name, poisoned(hook_msgs=trap), options) == 2
+    assert "latest.pth was refused" in capsys.readouterr().err
+    assert not trap.sprung
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_commands_leave_python_text_alone(name, poisoned, trap, options):
+    assert command(name, poisoned(config=trap.text), options) == 0
+    assert not trap.sprung
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_commands_unpickle_what_they_are_told_to_trust(name, poisoned, trap, options):
+    checkpoint = poisoned(hook_msgs=trap)
+    assert command(name, checkpoint, ["--trust-checkpoint", *options]) == 0
+    assert trap.sprung
+
+
+def run(name: str, trained: RunFolder, checkpoint: Path, folder: Path) -> None:
+    run_notebook(
+        repository_path(f"notebooks/{name}.ipynb"),
+        {"work_dir": str(trained.path), "checkpoint": str(checkpoint)},
+        folder / "executed.ipynb",
+        folder / "executed.html",
+    )
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebooks_refuse_a_pickle(name, trained, poisoned, trap, tmp_path):
+    with pytest.raises(NotebookError, match=r"latest\.pth was refused"):
+        run(name, trained, poisoned(hook_msgs=trap), tmp_path)
+    assert not trap.sprung
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebooks_leave_python_text_alone(name, trained, poisoned, trap, tmp_path):
+    run(name, trained, poisoned(config=trap.text), tmp_path)
+    assert not trap.sprung
+
+
+def test_a_run_folder_brings_no_program(trained, poisoned, trap, tiny_options):
+    """Its config.py is data for whoever opens, tests or resumes the run."""
+    from pcb.detection.inference import predict
+
+    folder = RunFolder(poisoned().parent)
+    folder.write_environment(trained.read_environment())
+    merged = trained.config_file.read_text()
+    folder.config_file.write_text(f"{merged}\nx = {trap.text}\n")
+    for read in (
+        lambda: views.open_run(folder.path),
+        lambda: views.open_run(folder.path, cfg_options={"data.workers_per_gpu": 0}),
+        lambda: launch.is_finished(folder),
+        lambda: launch.start_training(CONFIG, folder.path, cfg_options=tiny_options),
+        lambda: predict(folder.path, folder.checkpoint, folder.path, device="cpu"),
+    ):
+        with pytest.raises(ValueError, match=r"config\.py is not a run's merged config"):
+            read()
+    assert not trap.sprung
+    folder.config_file.write_text(merged)
+    assert launch.is_finished(folder)
+    assert main(["test", str(folder.path), str(folder.checkpoint), "--device", "cpu"]) == 0
