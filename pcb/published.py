@@ -42,7 +42,7 @@ def published_results(name: str | os.PathLike[str]) -> dict[str, Any] | None:
         >>> published_results("openmoji/softmax_pcb/seed0") is None
         True
     """
-    parts = PurePath(name).with_suffix("").parts
+    parts = PurePath(os.fspath(name).removesuffix(".py")).parts
     rows = _rows()
     for dataset, config in zip(parts[-2::-1], parts[:0:-1], strict=True):  # the last pair first
         if (dataset, config) in rows:

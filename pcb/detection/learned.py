@@ -66,7 +66,8 @@ def learned_in_checkpoint(
         for name, value in state.items()
         if name.startswith(LOSS_PREFIX)
     }
-    if any(OFFICIAL_BUFFERS[own] not in state for own in ("balance.confusion", "balance.instance_count")):
+    needed = (OFFICIAL_BUFFERS[own] for own in ("balance.confusion", "balance.instance_count"))
+    if any(name not in state for name in needed):
         raise ValueError(f"{source} holds no confusion matrix: it was trained without PCB")
     built = build_loss(loss)
     if getattr(built, "balance", None) is None:
