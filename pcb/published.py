@@ -6,6 +6,7 @@ official repository (https://github.com/megvii-research/PCB) gives it with the c
 ``published_results.csv`` holds its rows in percent, as printed.
 """
 
+import copy
 import csv
 import os
 from functools import cache
@@ -46,7 +47,7 @@ def published_results(name: str | os.PathLike[str]) -> dict[str, Any] | None:
     rows = _rows()
     for dataset, config in zip(parts[-2::-1], parts[:0:-1], strict=True):  # the last pair first
         if (dataset, config) in rows:
-            return dict(rows[dataset, config])
+            return copy.deepcopy(rows[dataset, config])
     return None
 
 

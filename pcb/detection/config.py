@@ -71,7 +71,7 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
     cfg = Config.fromfile(str(path))
     for key, value in dict(cfg_options or {}).items():
         check_option(cfg._cfg_dict, key, value)
-    cfg.merge_from_dict(dict(cfg_options or {}))
+    cfg.merge_from_dict(copy.deepcopy(dict(cfg_options or {})))  # it takes _delete_ out of them
     for dataset in datasets(cfg):
         for name in _DATA_PATHS:
             if dataset.get(name):
