@@ -20,6 +20,7 @@ from pcb.datasets.pictures import Picture, by_image, load_picture, read_icons
 from pcb.runs import RunFolder, repository_path, repository_root, run_name
 
 SAMPLE = "sample"  # the committed runs, which are read only
+SAMPLE_RUN = "sample/openmoji/softmax_pcb/seed0"
 
 # Roles that a class of OpenMoji-LT can have; PCB promises most to the first.
 ROLES = (
@@ -138,24 +139,27 @@ class RunView:
                 ``confusion.npz``.
 
         Returns:
-            ``learned`` (C, C), ``instance_count`` (C,) and, from the run folder, the rest of what
-            :meth:`pcb.runs.RunFolder.read_confusion` gives.
+            The arrays of :func:`pcb.detection.learned.learned_arrays`; those of the run folder
+            together with the rest of :meth:`pcb.runs.RunFolder.read_confusion`.
 
         Raises:
             FileNotFoundError: there is none.
-            ValueError: the checkpoint holds no matrix.
+            ValueError: the checkpoint holds no matrix, or one that does not fit the config.
         """
         if not checkpoint:
-            return self.run.read_confusion()
+            found = self.run.read_confusion() if self.run.confusion_file.is_file() else {}
+            if "learned" not in found:
+                raise FileNotFoundError(
+                    f"{self.run.path} has no learned matrix: train it with notebook 01 or "
+                    "`pcb train`, or name a checkpoint that holds one"
+                )
+            return found
+        from pcb.detection import load_config
         from pcb.detection.checkpoint import read_checkpoint
+        from pcb.detection.learned import learned_in_checkpoint
 
-        state = read_checkpoint(repository_path(checkpoint))
-        state = state.get("state_dict", state)
-        prefix = "roi_head.bbox_head.loss_cls."
-        names = {"learned": "fg_confusion_matrix", "instance_count": "num_inst_cnt"}
-        if any(prefix + name not in state for name in names.values()):
-            raise ValueError(f"{checkpoint} holds no confusion matrix: it was trained without PCB")
-        return {key: state[prefix + name].numpy() for key, name in names.items()}
+        loss = load_config(self.config, self.cfg_options).model.roi_head.bbox_head.loss_cls
+        return learned_in_checkpoint(loss, read_checkpoint(repository_path(checkpoint)), checkpoint)
 
     def predictions(self, iou_type: str) -> list[dict]:
         """The run's checked detections: 'bbox' or 'segm', in COCO results format.
@@ -172,9 +176,11 @@ class RunView:
     def predict(self, checkpoint: str | os.PathLike = "") -> None:
         """Predict the validation images, unless that has been done with this checkpoint.
 
+        A folder that was none yet becomes a run folder, with the config in it.
+
         Args:
-            checkpoint: weights; empty for the run's ``latest.pth``. Without any, predictions that
-                are there are kept.
+            checkpoint: weights, such as downloaded ones; empty for the run's ``latest.pth``.
+                Without any, predictions that are there are kept.
 
         Raises:
             FileNotFoundError: there are neither predictions nor a checkpoint.
@@ -185,14 +191,19 @@ class RunView:
         files = [self.run.predictions(iou_type) for iou_type in ("bbox", "segm")]
         if not checkpoint and not weights.is_file() and all(file.is_file() for file in files):
             return
+        if checkpoint and not weights.is_file():
+            raise FileNotFoundError(f"no checkpoint {weights}: give another path")
         if not weights.is_file():
             raise FileNotFoundError(
                 f"{self.run.path} has neither predictions nor a checkpoint at {weights}: train it "
                 "with notebook 01 or `pcb train`"
             )
+        from pcb.detection.config import load_config, save_config
         from pcb.detection.inference import predict
 
         predict(self.config, weights, self.output.path, cfg_options=self.cfg_options)
+        if not self.output.config_file.is_file():
+            save_config(load_config(self.config, self.cfg_options), self.output.config_file)
 
 
 def open_dataset(
@@ -239,20 +250,18 @@ def open_run(
 
     Args:
         work_dir: the run folder, relative to the repository; empty for the default folder of
-            ``config`` and ``seed``.
+            ``config`` and ``seed``, which need not exist. Without a config, too, the committed
+            sample run is opened.
         config: config file, relative to the repository; used where the run folder has no
-            ``config.py`` of its own.
+            ``config.py`` of its own, such as for a downloaded checkpoint.
         seed: see ``work_dir``.
         cfg_options: overrides of the config by dotted key.
 
     Raises:
         FileNotFoundError: no such run or annotation file.
-        ValueError: neither a run folder nor a config is named.
     """
-    if not (work_dir or config):
-        raise ValueError("work_dir and config are both empty: name a run folder or a config")
-    if work_dir:
-        run = RunFolder(repository_path(work_dir))
+    if work_dir or not config:
+        run = RunFolder(repository_path(work_dir or SAMPLE_RUN))
     else:
         from pcb.detection import default_work_dir
 
@@ -280,6 +289,52 @@ def open_run(
             repository_path(data["img_prefix"]),
         ),
     )
+
+
+def soft_labels(learned: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The soft label of every class, as the loss that learned the matrix makes them.
+
+    Columns of the matrix, for softmax losses divided by their sum; EQL v2 takes them as they are.
+
+    Args:
+        learned: from :meth:`RunView.learned_confusion`; a run saved before it said whether columns
+            are normalised is one with softmax.
+
+    Returns:
+        (C, C), row y is the soft label of class y.
+
+    >>> soft_labels({"learned": np.array([[0.25, 0.25], [0.0, 0.5]]), "normalize_columns": False})
+    array([[0.25, 0.  ],
+           [0.25, 0.5 ]])
+    """
+    import torch
+
+    from pcb import fightback_soft_labels
+
+    normalize_columns = bool(learned.get("normalize_columns", True))
+    return fightback_soft_labels(torch.from_numpy(learned["learned"]), normalize_columns).numpy()
+
+
+def start_weights(learned: Mapping[str, np.ndarray]) -> np.ndarray:
+    """How much of each row of a learned matrix is still what it started with.
+
+    Where rows are normalised that is the class's first update, which became the whole row; its
+    weight is ``m ** (n - 1)`` after n updates. Else (EQL v2) it is the zeros before any update,
+    with ``m ** n``: the row is smaller by that share than what it averages.
+
+    Args:
+        learned: from :meth:`RunView.learned_confusion`, with ``update_count``.
+
+    Returns:
+        (C,) in [0, 1]; nan for classes that were never seen.
+
+    >>> learned = {"update_count": np.array([3, 0]), "momentum": np.array(0.5)}
+    >>> start_weights(learned), start_weights({**learned, "normalize_rows": False})
+    (array([0.25,  nan]), array([0.125,   nan]))
+    """
+    count = learned["update_count"]
+    powers = count - 1 if learned.get("normalize_rows", True) else count
+    return np.where(count > 0, learned["momentum"] ** np.maximum(powers, 0.0), np.nan)
 
 
 def class_roles(design: Mapping[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import io
+import re
 import shutil
 import tokenize
 from pathlib import Path
@@ -11,6 +12,9 @@ import nbformat
 import papermill
 import pytest
 
+from pcb.detection import default_work_dir
+from pcb.detection.checkpoint import read_checkpoint, save_checkpoint
+from pcb.detection.losses import NEW_BUFFERS
 from pcb.runs import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +27,7 @@ NAMES = (
     "05_compare",
 )
 CONFIG = "tests/configs/tiny_pcb.py"
+SEED = 20_220_601  # of no run that somebody would train
 OF_A_RUN = {"config", "work_dir", "seed", "cfg_options"}
 
 
@@ -191,6 +196,67 @@ def test_compare(evaluated, folder):
     )
     assert shown_figures(executed) == 4
     assert figures(compared) >= {"ap_by_class", "ap_difference", "gain_by_role_softmax_pcb"}
+
+
+@pytest.fixture(scope="module")
+def official(run, folder) -> Path:
+    """The run's weights under the names of official checkpoints, and nothing beside them."""
+    state = {
+        name: value
+        for name, value in read_checkpoint(run.checkpoint)["state_dict"].items()
+        if not name.endswith(NEW_BUFFERS)
+    }
+    path = folder / "download" / "official.pth"
+    save_checkpoint(path, {"state_dict": state})
+    return path
+
+
+@pytest.fixture(scope="module")
+def default_run():
+    """The folder that a run of the config has by default, in the repository's runs/."""
+    run = RunFolder(default_work_dir(CONFIG, SEED))
+    shutil.rmtree(run.path, ignore_errors=True)  # of a test that was killed
+    yield run
+    shutil.rmtree(run.path, ignore_errors=True)
+
+
+def test_config_and_checkpoint_are_enough(default_run, official, evaluated, folder, tiny_options):
+    given = {"config": CONFIG, "seed": SEED, "checkpoint": official, "cfg_options": tiny_options}
+    for name, shown in zip(NAMES[4:1:-1], (3, 4, 3), strict=True):  # none needs another one first
+        executed = execute(name, folder, **given)
+        assert shown_figures(executed) == shown  # no age of rows: no official checkpoint has it
+    assert default_run.read_metrics() == evaluated.read_metrics()
+    matrices = default_run.read_confusion()
+    assert set(matrices) == {"detections"} and matrices["detections"].shape == (9, 9)
+    assert figures(default_run) >= {"ap_by_group", "learned_confusion", "soft_label_bars"}
+    assert not default_run.checkpoint.exists() and not default_run.log_file.exists()
+    # It is a run folder now, which notebook 05 takes like any other.
+    executed = execute(
+        "05_compare",
+        folder,
+        runs=[str(default_run.path), str(evaluated.path)],
+        work_dir=folder / "official",
+    )
+    assert shown_figures(executed) == 4
+
+
+def test_published_row_stands_beside_the_runs_own(evaluated, folder):
+    assert "published" not in text_of(execute("02_evaluate", folder, work_dir=evaluated.path))
+    ours = RunFolder(folder / "runs" / "lvis_v1" / "softmax_pcb" / "seed0")
+    shutil.copytree(evaluated.path, ours.path)
+    text = text_of(execute("02_evaluate", folder, work_dir=ours.path))
+    assert re.search(r"published +22\.6 +7\.7 +21\.8 +29\.9", text)
+    assert re.search(r"published +24\.1 +n/a", text)
+    text = text_of(
+        execute(
+            "05_compare",
+            folder,
+            runs=[str(evaluated.path), str(ours.path)],
+            work_dir=folder / "published",
+        )
+    )
+    assert re.search(r"lvis_v1/softmax_pcb, published segm +22\.6 +7\.7 +21\.8 +29\.9", text)
+    assert text.count("published") == 1  # a second line of the same run has no name
 
 
 @pytest.mark.parametrize("name", NAMES[2:])

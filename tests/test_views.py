@@ -50,7 +50,10 @@ def test_overrides_reach_the_data(run, tiny_openmoji):
         views.open_run(run.path, cfg_options={"data.val.img_prefx": ""})
 
 
-def test_sample_run_writes_elsewhere():
+def test_sample_run_is_opened_without_a_name_and_writes_elsewhere():
+    view = views.open_run()
+    assert view.run.path == repository_path(views.SAMPLE_RUN)
+    assert view.output.path == repository_path("runs") / views.SAMPLE_RUN
     sample = repository_path("sample/openmoji/softmax/seed0")
     assert views._output_path(sample) == repository_path("runs/sample/openmoji/softmax/seed0")
     assert views._output_path(repository_path("samples")) == repository_path("samples")
@@ -73,8 +76,6 @@ def test_images_that_are_not_there_are_left_out(run, tmp_path):
 
 
 def test_mistakes_are_named(run, tmp_path):
-    with pytest.raises(ValueError, match="both empty"):
-        views.open_run()
     with pytest.raises(FileNotFoundError, match=r"absent is no run folder: it has no config\.py"):
         views.open_run(tmp_path / "absent")
     view = views.open_run(run.path)
@@ -89,24 +90,119 @@ def test_mistakes_are_named(run, tmp_path):
         FileNotFoundError, match=r"neither predictions nor a checkpoint at .*latest"
     ):
         view.predict()
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*absent\.pth: give another path"):
+        view.predict(tmp_path / "absent.pth")
+    with pytest.raises(FileNotFoundError, match=r"no learned matrix: train it .* or name a"):
+        view.learned_confusion()
+    run.write_confusion(detections=np.eye(9))  # notebook 03 writes this one
+    with pytest.raises(FileNotFoundError, match="no learned matrix"):
+        view.learned_confusion()
 
 
-def test_matrix_from_a_checkpoint(run, tmp_path):
+@pytest.fixture
+def official(tmp_path):
+    """Writes a checkpoint with these buffers of a classification loss, and other weights."""
     import torch
 
-    run.write_confusion(learned=np.eye(8))
-    view = views.open_run(run.path)
-    np.testing.assert_array_equal(view.learned_confusion()["learned"], np.eye(8))
-    prefix = "roi_head.bbox_head.loss_cls."
-    official = {"fg_confusion_matrix": torch.ones(8, 8), "num_inst_cnt": torch.arange(8)}
+    def write(**buffers):
+        state = {f"roi_head.bbox_head.loss_cls.{name}": b for name, b in buffers.items()}
+        torch.save({"state_dict": {"backbone.weight": torch.ones(1), **state}}, path)
+        return path
+
     path = tmp_path / "official.pth"
-    torch.save({"state_dict": {prefix + name: value for name, value in official.items()}}, path)
-    learned = view.learned_confusion(path)
-    np.testing.assert_array_equal(learned["learned"], np.ones((8, 8)))
+    return write
+
+
+def buffers_of(num_classes):
+    import torch
+
+    matrix = torch.arange(1.0, num_classes**2 + 1).reshape(num_classes, -1) / 1000
+    return {
+        "fg_confusion_matrix": matrix,
+        "num_inst_cnt": torch.arange(float(num_classes)),
+        "_epoch": torch.tensor([24.0]),
+    }
+
+
+LOSS = "model.roi_head.bbox_head.loss_cls"
+
+
+@pytest.fixture
+def open_with_loss(tmp_path, tiny_options):
+    """Opens a run folder that does not exist, of a config with this loss."""
+
+    def open_run(**loss):
+        options = {**tiny_options, LOSS: {"_delete_": True, "num_classes": 8, **loss}}
+        return views.open_run(tmp_path / "absent", CONFIG, cfg_options=options)
+
+    return open_run
+
+
+@pytest.mark.parametrize(
+    "loss, normalized",
+    [
+        ({"type": "CrossEntropyPCBLoss", "alpha": 0.4}, True),
+        ({"type": "SeesawPCBLoss", "alpha": 0.05}, True),
+        ({"type": "EQLv2PCBLoss", "alpha": 4.0, "alpha_pcb": 0.2}, False),
+    ],
+)
+def test_matrix_and_soft_labels_from_an_official_checkpoint(
+    open_with_loss, official, loss, normalized
+):
+    import torch
+
+    buffers = buffers_of(8)
+    extra = {"cum_samples": torch.ones(9)} if loss["type"] == "SeesawPCBLoss" else {}
+    view = open_with_loss(**loss)
+    learned = view.learned_confusion(official(**buffers, **extra))
+    matrix = buffers["fg_confusion_matrix"].numpy()
+    np.testing.assert_array_equal(learned["learned"], matrix)
     np.testing.assert_array_equal(learned["instance_count"], np.arange(8))
-    torch.save({"state_dict": {}}, path)
+    assert "update_count" not in learned and learned["epoch"] == 24
+    assert learned["alpha"] == loss.get("alpha_pcb", loss["alpha"])
+    expected = matrix.T / matrix.sum(0)[:, None] if normalized else matrix.T
+    np.testing.assert_allclose(views.soft_labels(learned), expected, rtol=1e-6)
+    assert not view.run.path.exists()  # looking makes no folder
+
+
+def test_matrix_that_is_not_there_or_does_not_fit_is_refused(open_with_loss, official):
+    view = open_with_loss(type="CrossEntropyPCBLoss")
     with pytest.raises(ValueError, match="no confusion matrix: it was trained without PCB"):
-        view.learned_confusion(path)
+        view.learned_confusion(official())
+    checkpoint = official(**buffers_of(7))
+    with pytest.raises(ValueError, match=r"not fit the config: .*\(7, 7\) instead of \(8, 8\)"):
+        view.learned_confusion(checkpoint)
+    with pytest.raises(ValueError, match="but the config's loss EQLv2 has none"):
+        open_with_loss(type="EQLv2").learned_confusion(checkpoint)
+
+
+def test_matrix_of_a_run_says_how_it_is_read(run):
+    matrix = np.array([[0.2, 0.1], [0.3, 0.1]])
+    run.write_confusion(learned=matrix, normalize_columns=False)
+    assert not views.soft_labels(views.open_run(run.path).learned_confusion()).sum(1).max() > 0.51
+    older = {"learned": matrix}  # from before runs said so: with softmax
+    np.testing.assert_allclose(views.soft_labels(older), [[0.4, 0.6], [0.5, 0.5]])
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_start_of_a_row_keeps_this_weight(activation):
+    import torch
+
+    from pcb import PairwiseClassBalance
+    from pcb.confusion import ACTIVATIONS
+    from pcb.detection.learned import learned_arrays
+
+    first, later = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    balance = PairwiseClassBalance(2, alpha=0.4, momentum=0.8, activation=activation)
+    for logits in (first, later, later, later) if activation == "softmax" else (later,) * 4:
+        balance.observe(logits, torch.tensor([0]))
+    learned = learned_arrays(balance)
+    weights = views.start_weights(learned)
+    probabilities = [ACTIVATIONS[activation](logits)[0].numpy() for logits in (first, later)]
+    start = probabilities[0] if activation == "softmax" else 0  # a sigmoid's row starts as zero
+    mixed = weights[0] * start + (1 - weights[0]) * probabilities[1]
+    np.testing.assert_allclose(learned["learned"][0], mixed, rtol=1e-5)
+    assert np.isnan(weights[1])  # never seen
 
 
 def test_dataset_is_made_where_it_is_missing(tmp_path):

@@ -59,7 +59,8 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
     cfg = _read(path)
     for key, value in dict(cfg_options or {}).items():
         overridden = check_option(cfg._cfg_dict, key, value)
-        cfg.merge_from_dict({key: _over_none(overridden, value)})
+        # A copy: mmcv takes _delete_ out of what it merges.
+        cfg.merge_from_dict({key: _over_none(overridden, copy.deepcopy(value))})
     for dataset in datasets(cfg):
         for name in _DATA_PATHS:
             if dataset.get(name):

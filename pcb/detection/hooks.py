@@ -9,6 +9,7 @@ import torch
 from mmcv.runner import HOOKS, Hook
 from mmcv.runner.hooks.logger import LoggerHook
 
+from pcb.detection.learned import learned_arrays
 from pcb.detection.losses import balances
 from pcb.distributed import rank
 from pcb.runs import RunFolder, write_atomically
@@ -104,15 +105,4 @@ class SaveStateHook(Hook):
         """Write both."""
         runner.save_checkpoint(self.folder.path)
         for balance in balances(runner.model).values():
-            updates = balance.update_count.cpu().numpy()
-            weight = np.where(updates > 0, balance.momentum ** np.maximum(updates - 1, 0), np.nan)
-            self.folder.write_confusion(
-                learned=balance.confusion.cpu().numpy(),
-                instance_count=balance.instance_count.cpu().numpy(),
-                update_count=updates,
-                first_update_weight=weight,
-                momentum=balance.momentum,
-                alpha=balance.alpha,
-                start_epoch=balance.start_epoch,
-                epoch=runner.epoch + 1,
-            )
+            self.folder.write_confusion(**learned_arrays(balance))

@@ -7,11 +7,11 @@ are written n/a, and each figure can be saved as it is with :func:`save`.
 from pcb.plots.classes import ap_by_class, ap_by_image_count, gain_by_role
 from pcb.plots.confusion import (
     confused_pairs,
-    first_update_weights,
     group_confusion,
     group_shares,
     largest_confusions,
     row_shares,
+    start_weights,
 )
 from pcb.plots.dataset import class_tail, icon_pairs, image_grid
 from pcb.plots.heatmap import confusion_heatmap
@@ -30,7 +30,6 @@ __all__ = [
     "class_tail",
     "confused_pairs",
     "confusion_heatmap",
-    "first_update_weights",
     "gain_by_role",
     "group_confusion",
     "group_shares",
@@ -42,5 +41,6 @@ __all__ = [
     "save",
     "soft_label_bars",
     "soft_label_strength",
+    "start_weights",
     "strength_curve",
 ]

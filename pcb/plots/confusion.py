@@ -251,28 +251,30 @@ def _icon_left(axes, icon: np.ndarray, row: int, points: float) -> None:
 
 
 @styled
-def first_update_weights(
+def start_weights(
     weight: Sequence[float],
     update_count: Sequence[int],
     image_count: Sequence[int],
     frequency: Sequence[str],
     names: Sequence[str],
-    title: str = "How much of each row is still its first, hardly trained update?",
+    start: str = "first update",
+    title: str = "",
 ):
-    """Bars per class: the weight that its first update still has in the running matrix.
+    """Bars per class: the weight that its start still has in its row of the running matrix.
 
     Args:
-        weight: (C,) weight of the first update in the class's row, in [0, 1]; nan if never seen.
+        weight: (C,) weight of the start in the class's row, in [0, 1]; nan if never seen.
         update_count: (C,) updates that each row has had, written above the bars.
         image_count: (C,) training images per class, which orders them.
         frequency: (C,) 'r', 'c' or 'f' per class.
         names: (C,) class names.
-        title: the figure's title.
+        start: what a row started with: its first update, or zero.
+        title: by default "How much of each row is still its <start>?"
 
     Returns:
         (figure, axes).
 
-    >>> figure, axes = first_update_weights([0.1, 0.9], [200, 8], [90, 4], "cr", ["cat", "yak"])
+    >>> figure, axes = start_weights([0.1, 0.9], [200, 8], [90, 4], "cr", ["cat", "yak"])
     >>> [text.get_text() for text in axes.texts]
     ['200', '8']
     >>> plt.close(figure)
@@ -304,6 +306,6 @@ def first_update_weights(
     axes.set_ylim(0, 1.15)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
     axes.grid(axis="y")
-    axes.set_ylabel("first update's weight")
-    axes.set_title(title)
+    axes.set_ylabel(f"weight of the {start}")
+    axes.set_title(title or f"How much of each row is still its {start}?")
     return figure, axes

@@ -50,7 +50,7 @@ def confusion_heatmap(
     value_label: str = "share of the true class",
     xlabel: str = "predicted class",
     ylabel: str = "true class",
-    smallest: float = 1e-3,
+    smallest: float | None = None,
 ):
     """A confusion matrix in logarithmic colours, ordered by training frequency.
 
@@ -69,7 +69,8 @@ def confusion_heatmap(
         value_label: what an entry is, written at the colour bar.
         xlabel: what a column stands for.
         ylabel: what a row stands for.
-        smallest: entries below this share the smallest colour.
+        smallest: entries below this share the smallest colour; by default 1e-3, and less for a
+            matrix whose largest entry is below 0.1, as that of a sigmoid classifier may be.
 
     Returns:
         (figure, axes).
@@ -95,7 +96,8 @@ def confusion_heatmap(
     side = float(np.clip(0.21 * size, 5.5, 10.5)) if named else 7.5
     size_in_inches = (side + 1.6, side + 0.8)
     figure, axes = plt.subplots(figsize=size_in_inches, layout="compressed")
-    largest = np.nanmax(shown, initial=smallest)
+    largest = np.nanmax(shown, initial=0)
+    smallest = _smallest_color(largest) if smallest is None else smallest
     colors = _light_to_dark().with_extremes(bad=UNDEFINED_COLOR)
     masked = np.ma.masked_invalid(np.where(shown > 0, np.maximum(shown, smallest), shown))
     norm = LogNorm(smallest, max(largest, 10 * smallest))
@@ -138,6 +140,15 @@ def confusion_heatmap(
     note = f"\n(each pixel: the largest of {factor} x {factor} entries)" if factor > 1 else ""
     axes.set_title(title + note, pad=9 if frequency is None else 24)  # above the groups' names
     return figure, axes
+
+
+def _smallest_color(largest: float) -> float:
+    """Where the colours begin: two decades below that of the largest entry, at most 1e-3.
+
+    >>> [float(_smallest_color(largest)) for largest in (100.0, 0.9, 0.007, 0.0)]
+    [0.001, 0.001, 1e-05, 0.001]
+    """
+    return min(1e-3, 10.0 ** (np.floor(np.log10(largest)) - 2)) if largest > 0 else 1e-3
 
 
 def _light_to_dark() -> mpl.colors.Colormap:

@@ -88,7 +88,7 @@ def soft_label_bars(
         ax.invert_yaxis()
         ax.set_xlim(0, 1.2 * highest)
         ax.xaxis.set_major_locator(MaxNLocator(4))
-        ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        ax.xaxis.set_major_formatter(PercentFormatter(1.0))
         ax.set_title(
             f"true: {short(names[label], 19)}", color=GROUP_COLORS[groups[label]], fontsize=11.5
         )
@@ -130,7 +130,7 @@ def soft_label_strength(
     """What a classifier is asked to learn as the strength grows: alpha * q + (1 - alpha) * onehot.
 
     Args:
-        soft_label: (C,) soft label q of the class.
+        soft_label: (C,) soft label q of the class; that of a sigmoid loss need not sum to 1.
         label: the true class.
         names: (C,) class names.
         strengths: values of alpha, a bar each.
@@ -160,11 +160,13 @@ def soft_label_strength(
         segments.append((f"{len(others) - top} more classes", rest, "#C8C8C8"))
     figure, axes = plt.subplots(figsize=(9.5, 1.5 + 0.42 * len(alpha)))
     left = np.zeros(len(alpha))
+    totals = target.sum(axis=1)
+    width = max(1.0, totals.max())
     for name, values, color in segments:
         bars = axes.barh(
             range(len(alpha)), values, left=left, height=0.72, color=color, ec="white", label=name
         )
-        texts = [f"{100 * value:.0f}%" if value > 0.045 else "" for value in values]
+        texts = [f"{100 * value:.0f}%" if value > 0.045 * width else "" for value in values]
         dark = color not in ("#C8C8C8", "#E69F00", "#56B4E9", "#F0E442")
         axes.bar_label(
             bars, texts, label_type="center", color="white" if dark else INK, fontsize=9.5
@@ -173,10 +175,13 @@ def soft_label_strength(
     axes.set_yticks(range(len(alpha)), [f"{value:g}" for value in alpha[:, 0]])
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
-    axes.set_xlim(0, max(1.0, left.max()))
+    axes.set_xlim(0, width)
     axes.set_ylabel("strength alpha")
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
-    axes.set_xlabel("probability in the target")
+    if np.allclose(totals, 1, atol=1e-3):
+        axes.set_xlabel("probability in the target")
+    else:
+        axes.set_xlabel("target of each class, side by side; they need not sum to 100%")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.03))
     axes.set_title(title or f"Target for {names[label]} as the strength grows")
     return figure, axes

@@ -53,7 +53,7 @@ def every_figure(tail, log):
             *plots.group_shares(tail.detections, groups)
         ),
         "confused_pairs": lambda: plots.confused_pairs(tail.learned, names, groups, icons),
-        "first_update_weights": lambda: plots.first_update_weights(
+        "start_weights": lambda: plots.start_weights(
             0.95 ** (count - 1.0), count, count, groups, names
         ),
         "soft_label_bars": lambda: plots.soft_label_bars(
@@ -225,6 +225,28 @@ def test_target_mixes_soft_and_hard_label():
     _, axes = plots.soft_label_strength([0.5, 0.3, 0.2], 0, ["a", "b", "c"], [0.0, 0.4])
     widths = [[bar.get_width() for bar in bars] for bars in axes.containers]
     np.testing.assert_allclose(widths, [[1, 0.8], [0, 0.12], [0, 0.08]])
+
+
+def test_labels_that_do_not_sum_to_one_are_said_to():
+    spread = [0.8, *[0.05] * 39]
+    _, axes = plots.soft_label_strength(spread, 0, list(map(str, range(40))), [0.0, 1.0])
+    assert "need not sum to 100%" in axes.get_xlabel()
+    np.testing.assert_allclose(axes.get_xlim()[1], 2.75)
+    assert "5%" not in [text.get_text() for text in axes.texts]  # too narrow for a number
+    _, axes = plots.soft_label_strength([0.7, 0.3], 0, ["a", "b"])
+    assert axes.get_xlabel() == "probability in the target"
+
+
+def test_small_probabilities_keep_colors_and_ticks_apart():
+    small = 1e-2 * np.array([[0.6, 0.02, 0.0], [0.1, 0.5, 0.01], [0.3, 0.01, 0.02]])
+    _, axes = plots.confusion_heatmap(small)
+    colored = axes.images[0]
+    shown = {to_hex(colored.to_rgba(np.array([value]))[0]) for value in np.unique(small[small > 0])}
+    assert len(shown) == len(np.unique(small[small > 0]))
+    figure, axes = plots.soft_label_bars(small, [0], ["a", "b", "c"], "fcr")
+    figure.draw_without_rendering()
+    ticks = [text.get_text() for text in axes[0, 0].get_xticklabels()]
+    assert len(set(ticks)) == len(ticks)
 
 
 def test_grid_needs_images_and_takes_empty_masks():
