@@ -38,6 +38,8 @@ def test_run_folder_is_complete(trained):
     confusion = trained.read_confusion()
     np.testing.assert_allclose(confusion["learned"].sum(1), 1, rtol=1e-5)
     assert (confusion["update_count"] > 0).all()
+    assert confusion["normalize_columns"] and confusion["alpha"] == 0.4
+    assert confusion["epoch"] == 2
     prefix = "roi_head.bbox_head.loss_cls."
     learned = state["state_dict"][prefix + "fg_confusion_matrix"]
     np.testing.assert_array_equal(learned, confusion["learned"])
