@@ -131,12 +131,15 @@ class RunView:
         """Dataset, config and seed, such as ``openmoji/softmax_pcb/seed0``."""
         return run_name(self.run)
 
-    def learned_confusion(self, checkpoint: str | os.PathLike = "") -> dict[str, np.ndarray]:
+    def learned_confusion(
+        self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False
+    ) -> dict[str, np.ndarray]:
         """The matrix that was learned in training and how it came about.
 
         Args:
             checkpoint: weights to read it from, such as a downloaded one; empty for the run's
                 ``confusion.npz``.
+            trust_checkpoint: unpickle whatever it holds, which may run any code.
 
         Returns:
             The arrays of :func:`pcb.detection.learned.learned_arrays`; those of the run folder
@@ -159,7 +162,8 @@ class RunView:
         from pcb.detection.learned import learned_in_checkpoint
 
         loss = load_config(self.config, self.cfg_options).model.roi_head.bbox_head.loss_cls
-        return learned_in_checkpoint(loss, read_checkpoint(repository_path(checkpoint)), checkpoint)
+        state = read_checkpoint(repository_path(checkpoint), trust_checkpoint)
+        return learned_in_checkpoint(loss, state, checkpoint)
 
     def predictions(self, iou_type: str) -> list[dict]:
         """The run's checked detections: 'bbox' or 'segm', in COCO results format.
@@ -173,7 +177,7 @@ class RunView:
             raise FileNotFoundError(f"{self.run.path} has no predictions; run notebook 02 first")
         return read_results(file, self.data.annotations, iou_type)
 
-    def predict(self, checkpoint: str | os.PathLike = "") -> None:
+    def predict(self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False) -> None:
         """Predict the validation images, unless that has been done with this checkpoint.
 
         A folder that was none yet becomes a run folder, with the config in it.
@@ -181,6 +185,7 @@ class RunView:
         Args:
             checkpoint: weights, such as downloaded ones; empty for the run's ``latest.pth``.
                 Without any, predictions that are there are kept.
+            trust_checkpoint: unpickle whatever they hold, which may run any code.
 
         Raises:
             FileNotFoundError: there are neither predictions nor a checkpoint.
@@ -201,7 +206,13 @@ class RunView:
         from pcb.detection.config import load_config, save_config
         from pcb.detection.inference import predict
 
-        predict(self.config, weights, self.output.path, cfg_options=self.cfg_options)
+        predict(
+            self.config,
+            weights,
+            self.output.path,
+            cfg_options=self.cfg_options,
+            trust_checkpoint=trust_checkpoint,
+        )
         if not self.output.config_file.is_file():
             save_config(load_config(self.config, self.cfg_options), self.output.config_file)
 

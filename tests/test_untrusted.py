@@ -70,6 +70,12 @@ def test_commands_unpickle_what_they_are_told_to_trust(name, poisoned, trap, opt
     assert trap.sprung
 
 
+def test_views_unpickle_what_they_are_told_to_trust(trained, poisoned, trap):
+    view = views.open_run(trained.path)
+    view.learned_confusion(poisoned(hook_msgs=trap), trust_checkpoint=True)
+    assert trap.sprung
+
+
 def run(name: str, trained: RunFolder, checkpoint: Path, folder: Path) -> None:
     run_notebook(
         repository_path(f"notebooks/{name}.ipynb"),
