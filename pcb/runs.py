@@ -34,6 +34,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 if TYPE_CHECKING:
     import numpy as np
 
+_TOO_DEEP = (MemoryError, RecursionError)  # what Python's parser raises for deep nesting
+
 __all__ = [
     "RunFolder",
     "collect",
@@ -200,7 +202,7 @@ class RunFolder:
             for statement in ast.parse(file.read_text()).body:
                 (target,) = statement.targets
                 values[target.id] = ast.literal_eval(statement.value)
-        except (AttributeError, SyntaxError, ValueError) as error:
+        except (AttributeError, SyntaxError, TypeError, ValueError, *_TOO_DEEP) as error:
             raise ValueError(
                 f"{file} is not a run's merged config, which holds literals"
             ) from error

@@ -15,7 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from pcb.datasets.lvis import Annotations, image_path, read_annotations, read_results
+from pcb.datasets.lvis import (
+    Annotations,
+    image_path,
+    missing_images,
+    read_annotations,
+    read_results,
+)
 from pcb.datasets.pictures import Picture, by_image, load_picture, read_icons
 from pcb.runs import RunFolder, repository_path, repository_root, run_name
 
@@ -69,7 +75,8 @@ class DataView:
     def present_images(self) -> list[dict]:
         """Images whose files are there: all of them, or the few that a sample run brings along."""
         images = self.annotations.images
-        return [image for image in images if (self.image_dir / image_path(image)).is_file()]
+        missing = set(missing_images(map(image_path, images), self.image_dir))
+        return [image for image in images if image_path(image) not in missing]
 
     def pictures(self, count: int, records: Sequence[dict] | None = None) -> list[Picture]:
         """Read some images with their instances.
@@ -189,6 +196,7 @@ class RunView:
 
         Raises:
             FileNotFoundError: there are neither predictions nor a checkpoint.
+            ValueError: the folder holds another training, whose results would be replaced.
         """
         weights = repository_path(checkpoint) if checkpoint else self.run.checkpoint
         if weights.is_file() and self.output.predicted_with(weights, self.cfg_options):
@@ -203,7 +211,15 @@ class RunView:
                 f"{self.run.path} has neither predictions nor a checkpoint at {weights}: train it "
                 "with notebook 01 or `pcb train`"
             )
-        from pcb.detection.config import load_config, save_config
+        if (
+            checkpoint
+            and self.output.checkpoint.is_file()
+            and not weights.samefile(self.output.checkpoint)
+        ):
+            raise ValueError(
+                f"{self.output.path} holds a training of its own, whose results {weights.name} "
+                "would replace: give another work_dir"
+            )
         from pcb.detection.inference import predict
 
         predict(
@@ -213,8 +229,6 @@ class RunView:
             cfg_options=self.cfg_options,
             trust_checkpoint=trust_checkpoint,
         )
-        if not self.output.config_file.is_file():
-            save_config(load_config(self.config, self.cfg_options), self.output.config_file)
 
 
 def open_dataset(

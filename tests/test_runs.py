@@ -140,7 +140,13 @@ def test_config_that_is_not_merged_is_refused_and_not_executed(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no config\.py"):
         run.read_config()
     executed = tmp_path / "executed"
-    for text in ("import os", f"x = open({str(executed)!r}, 'w')", "x = ", "a = b = 1"):
+    for text in (
+        "import os",
+        f"x = open({str(executed)!r}, 'w')",
+        "x = ",
+        "a = b = 1",
+        "x = {[]: 1}",
+    ):
         run.config_file.write_text(text)
         with pytest.raises(ValueError, match="not a run's merged config"):
             run.read_config()

@@ -76,25 +76,26 @@ def test_views_unpickle_what_they_are_told_to_trust(trained, poisoned, trap):
     assert trap.sprung
 
 
-def run(name: str, trained: RunFolder, checkpoint: Path, folder: Path) -> None:
+def run(name: str, options: dict, checkpoint: Path, folder: Path) -> None:
+    parameters = {"config": CONFIG, "cfg_options": options, "work_dir": str(folder / "opened")}
     run_notebook(
         repository_path(f"notebooks/{name}.ipynb"),
-        {"work_dir": str(trained.path), "checkpoint": str(checkpoint)},
+        {**parameters, "checkpoint": str(checkpoint)},
         folder / "executed.ipynb",
         folder / "executed.html",
     )
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_notebooks_refuse_a_pickle(name, trained, poisoned, trap, tmp_path):
+def test_notebooks_refuse_a_pickle(name, tiny_options, poisoned, trap, tmp_path):
     with pytest.raises(NotebookError, match=r"latest\.pth was refused"):
-        run(name, trained, poisoned(hook_msgs=trap), tmp_path)
+        run(name, tiny_options, poisoned(hook_msgs=trap), tmp_path)
     assert not trap.sprung
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_notebooks_leave_python_text_alone(name, trained, poisoned, trap, tmp_path):
-    run(name, trained, poisoned(config=trap.text), tmp_path)
+def test_notebooks_leave_python_text_alone(name, tiny_options, poisoned, trap, tmp_path):
+    run(name, tiny_options, poisoned(config=trap.text), tmp_path)
     assert not trap.sprung
 
 

@@ -92,6 +92,11 @@ def test_mistakes_are_named(run, tmp_path):
         view.predict()
     with pytest.raises(FileNotFoundError, match=r"no checkpoint .*absent\.pth: give another path"):
         view.predict(tmp_path / "absent.pth")
+    for path in (run.checkpoint, tmp_path / "downloaded.pth"):
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"would replace: give another work_dir"):
+        view.predict(tmp_path / "downloaded.pth")
+    run.checkpoint.unlink()
     with pytest.raises(FileNotFoundError, match=r"no learned matrix: train it .* or name a"):
         view.learned_confusion()
     run.write_confusion(detections=np.eye(9))  # notebook 03 writes this one
@@ -113,10 +118,11 @@ def official(tmp_path):
     return write
 
 
-def buffers_of(num_classes):
+def buffers_of(num_classes, normalized=True):
     import torch
 
-    matrix = torch.arange(1.0, num_classes**2 + 1).reshape(num_classes, -1) / 1000
+    matrix = torch.arange(1.0, num_classes**2 + 1).reshape(num_classes, -1)
+    matrix = matrix / matrix.sum(1, keepdim=True) if normalized else matrix / 1000
     return {
         "fg_confusion_matrix": matrix,
         "num_inst_cnt": torch.arange(float(num_classes)),
@@ -151,7 +157,7 @@ def test_matrix_and_soft_labels_from_an_official_checkpoint(
 ):
     import torch
 
-    buffers = buffers_of(8)
+    buffers = buffers_of(8, normalized)
     extra = {"cum_samples": torch.ones(9)} if loss["type"] == "SeesawPCBLoss" else {}
     view = open_with_loss(**loss)
     learned = view.learned_confusion(official(**buffers, **extra))
@@ -172,6 +178,8 @@ def test_matrix_that_is_not_there_or_does_not_fit_is_refused(open_with_loss, off
     checkpoint = official(**buffers_of(7))
     with pytest.raises(ValueError, match=r"not fit the config: .*\(7, 7\) instead of \(8, 8\)"):
         view.learned_confusion(checkpoint)
+    with pytest.warns(UserWarning, match="rows of its confusion matrix sum to 1 to 1, and those"):
+        open_with_loss(type="EQLv2PCBLoss").learned_confusion(official(**buffers_of(8)))
     with pytest.raises(ValueError, match="but the config's loss EQLv2 has none"):
         open_with_loss(type="EQLv2").learned_confusion(checkpoint)
 

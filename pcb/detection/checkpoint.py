@@ -61,7 +61,7 @@ def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def read_checkpoint(path: str | Path, trust: bool = False) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[str, Any]:
     """Read a checkpoint onto the CPU; code that a pickle might hold is refused, not executed.
 
     Checkpoints of ``pcb train``, of mmcv (their ``meta`` is text, numbers and tuples) and bare
@@ -71,7 +71,8 @@ def read_checkpoint(path: str | Path, trust: bool = False) -> dict[str, Any]:
 
     Args:
         path: the file.
-        trust: unpickle whatever the file holds, which may run any code that its author chose.
+        trust_checkpoint: unpickle whatever the file holds, which may run any code that its author
+            chose.
 
     Raises:
         FileNotFoundError: no such file.
@@ -82,11 +83,11 @@ def read_checkpoint(path: str | Path, trust: bool = False) -> dict[str, Any]:
         raise FileNotFoundError(f"no checkpoint {path}: train first, or give another path")
     try:
         with torch.serialization.safe_globals(_HARMLESS):
-            checkpoint = torch.load(path, map_location="cpu", weights_only=not trust)
+            checkpoint = torch.load(path, map_location="cpu", weights_only=not trust_checkpoint)
     except OSError:
         raise
     except Exception as error:  # a damaged file may raise anything
-        if isinstance(error, pickle.UnpicklingError) and not trust:
+        if isinstance(error, pickle.UnpicklingError) and not trust_checkpoint:
             raise ValueError(_refusal(path)) from error
         raise ValueError(f"{path} is not a complete checkpoint ({error})") from error
     if not isinstance(checkpoint, dict):

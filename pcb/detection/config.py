@@ -146,9 +146,12 @@ def check_option(cfg: ConfigDict, key: str, value: Any = None) -> Any:
             valid = set(node) | _arguments(_type_name(node))
             if part not in valid and (valid or not here):
                 near = difflib.get_close_matches(part, map(str, valid), n=1, cutoff=0.0)
+                name = ".".join(parts[: depth + 1])
                 prefix = f"{here}." if here else ""
+                if part in node.get("dataset", {}):  # inside a wrapper such as for RFS
+                    prefix, near = f"{prefix}dataset.", [part]
                 raise ValueError(
-                    f"cfg_options key {key!r} is unknown: the config has no {prefix}{part}; "
+                    f"cfg_options key {key!r} is unknown: the config has no {name}; "
                     f"nearest valid key: {prefix}{near[0]}"
                 )
             node = node.get(part, {})

@@ -1,10 +1,11 @@
-"""Batches on their way to a device."""
+"""The device, and batches on their way to it."""
 
 import os
 from typing import Any
 
 import torch
 from mmcv.parallel import DataContainer
+from mmcv.utils import Config
 from torch import Tensor
 
 
@@ -32,6 +33,17 @@ def to_device(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, list | tuple):
         return type(batch)(to_device(value, device) for value in batch)
     return batch
+
+
+def uses_half_precision(cfg: Config, device: torch.device) -> bool:
+    """Whether a config runs in half precision: it is for GPUs, a CPU computes the same in float32.
+
+    Example:
+        >>> cfg = Config(dict(fp16=dict(loss_scale="dynamic")))
+        >>> [uses_half_precision(cfg, torch.device(name)) for name in ("cpu", "cuda")]
+        [False, True]
+    """
+    return bool(cfg.get("fp16")) and device.type == "cuda"
 
 
 def pick_device(device: str | None) -> torch.device:

@@ -3,6 +3,7 @@
 They are many (of LVIS's validation set six million), so they go to disk image by image.
 """
 
+import copy
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,8 +21,8 @@ from torch.utils.data import Subset
 from tqdm import tqdm
 
 from pcb.detection.checkpoint import load_weights, read_checkpoint
-from pcb.detection.config import load_config
-from pcb.detection.data import pick_device, to_device
+from pcb.detection.config import load_config, save_config
+from pcb.detection.data import pick_device, to_device, uses_half_precision
 from pcb.distributed import process_group, rank, wait_for_all, world_size
 from pcb.runs import RunFolder, open_atomically
 
@@ -58,12 +59,13 @@ def predict(
     cfg = load_config(config, cfg_options)
     picked = pick_device(device)
     weights = read_checkpoint(checkpoint, trust_checkpoint)
+    merged = copy.deepcopy(cfg)
     # The weights come from the checkpoint: none are initialised, none downloaded.
     cfg.model.backbone.init_cfg = None
     cfg.model.pop("pretrained", None)
     model = build_detector(cfg.model)
     load_weights(model, weights, checkpoint)
-    if cfg.get("fp16") and picked.type == "cuda":
+    if uses_half_precision(cfg, picked):
         wrap_fp16_model(model)
     model.to(picked, memory_format=torch.channels_last).eval()
     dataset = build_dataset(cfg.data[split], {"test_mode": True})
@@ -98,6 +100,8 @@ def predict(
             for file in files.values():
                 _join([_part_file(file, r) for r in range(world_size())], file)
             folder.write_prediction_source(checkpoint, cfg_options)
+            if not folder.config_file.is_file():  # what was no run folder yet becomes one
+                save_config(merged, folder.config_file)
         wait_for_all()
     return files
 

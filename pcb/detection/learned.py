@@ -1,5 +1,6 @@
 """What a balance has learned, as arrays: of a training, or of a checkpoint alone."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,23 @@ def learned_in_checkpoint(
             "use the config that it was trained with"
         )
     load_weights(built, {"state_dict": state}, source)
+    _check_rows(built.balance, source)
     arrays = learned_arrays(built.balance)
     if OFFICIAL_BUFFERS["balance.update_count"] not in state:
         del arrays["update_count"]
     return arrays
+
+
+def _check_rows(balance: PairwiseClassBalance, source: str | Path) -> None:
+    """Warn of a matrix of another kind of loss: its soft labels would all be wrong."""
+    sums = balance.confusion.sum(dim=1)[balance.instance_count > 0]
+    if len(sums) == 0:
+        return
+    sum_to_one = bool(((sums - 1).abs() < 0.01).all())
+    if sum_to_one != balance.normalize_rows:
+        warnings.warn(
+            f"{source} seems to be trained with another loss than the config's: the rows of its "
+            f"confusion matrix sum to {sums.min():.3g} to {sums.max():.3g}, and those of a "
+            f"{balance.activation} loss to {'1' if balance.normalize_rows else 'other values'}",
+            stacklevel=3,
+        )

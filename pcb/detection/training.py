@@ -13,7 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmcv.runner import EpochBasedRunner, Fp16OptimizerHook, build_optimizer, wrap_fp16_model
+from mmcv.runner import (
+    EpochBasedRunner,
+    Fp16OptimizerHook,
+    Hook,
+    build_optimizer,
+    wrap_fp16_model,
+)
 from mmcv.utils import Config
 from mmdet.datasets import build_dataloader, build_dataset
 from mmdet.models import build_detector
@@ -23,7 +29,7 @@ from torch.utils.data import DataLoader
 
 from pcb.detection.checkpoint import load_weights, read_checkpoint, save_checkpoint
 from pcb.detection.config import default_work_dir, load_config, save_config
-from pcb.detection.data import pick_device, to_device
+from pcb.detection.data import pick_device, to_device, uses_half_precision
 from pcb.detection.hooks import RunLogHook, SaveStateHook, SeedEpochHook
 from pcb.detection.operators import operators_in_use
 from pcb.distributed import process_group, rank, wait_for_all, world_size
@@ -54,6 +60,7 @@ class Runner(EpochBasedRunner):
         self.model.train()
         self.mode = "train"
         self.data_loader = data_loader
+        self.log_buffer.clear()  # only the writing process empties it in between
         self.call_hook("before_train_epoch")
         for self._inner_iter, batch in enumerate(data_loader):
             self.call_hook("before_train_iter")
@@ -80,27 +87,36 @@ class Runner(EpochBasedRunner):
         }
         save_checkpoint(RunFolder(out_dir).checkpoint, checkpoint)
 
-    def resume(self, checkpoint: str | Path, trust: bool = False) -> None:
+    def resume(self, checkpoint: str | Path, trust_checkpoint: bool = False) -> None:
         """Go on after a checkpoint; nothing in it is executed, its config text included.
 
         Args:
             checkpoint: the file.
-            trust: see :func:`pcb.detection.checkpoint.read_checkpoint`.
+            trust_checkpoint: see :func:`pcb.detection.checkpoint.read_checkpoint`.
+
+        Raises:
+            ValueError: it does not say where training stood, or does not fit model or optimizer.
         """
-        state = read_checkpoint(checkpoint, trust)
-        try:
-            epoch, iteration, optimizer = (
-                state["meta"]["epoch"],
-                state["meta"]["iter"],
-                state["optimizer"],
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{checkpoint} cannot be resumed: it has no {error}") from error
+        state = read_checkpoint(checkpoint, trust_checkpoint)
+        meta, way_out = state.get("meta"), "train anew, without --resume"
+        if not isinstance(meta, Mapping):
+            meta = {}
+        for key in ("epoch", "iter"):
+            if not isinstance(meta.get(key), int):
+                raise ValueError(
+                    f"{checkpoint} cannot be resumed: its meta has no number {key!r}; {way_out}"
+                )
         load_weights(self.model, state, checkpoint)
-        self.optimizer.load_state_dict(optimizer)
-        self._epoch, self._iter = epoch, iteration
-        if "fp16" in state["meta"]:  # the loss scale, which the optimizer's hook looks for here
-            self.meta["fp16"] = state["meta"]["fp16"]
+        try:
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{checkpoint} cannot be resumed: its optimizer state is missing or does not fit "
+                f"the config's ({error}); {way_out}"
+            ) from error
+        self._epoch, self._iter = meta["epoch"], meta["iter"]
+        if "fp16" in meta:  # the loss scale, which the optimizer's hook looks for here
+            self.meta["fp16"] = meta["fp16"]
 
 
 class TrainStep(nn.Module):
@@ -183,8 +199,7 @@ def _train(
     model = build_model(cfg)
     _describe_training_set(model, dataset)
     model.CLASSES = dataset.CLASSES
-    use_fp16 = bool(cfg.get("fp16")) and device.type == "cuda"
-    if use_fp16:
+    if uses_half_precision(cfg, device):
         wrap_fp16_model(model)
     model.to(device, memory_format=torch.channels_last)  # faster convolutions, same results
 
@@ -199,12 +214,8 @@ def _train(
     resumed = resume and folder.checkpoint.exists()
     if resumed:
         runner.resume(folder.checkpoint, trust_checkpoint)
-    optimizer_hook = dict(cfg.optimizer_config)
-    if use_fp16:
-        # Half precision is for GPUs; on a CPU the same config trains in float32.
-        optimizer_hook = Fp16OptimizerHook(**optimizer_hook, **cfg.fp16, distributed=False)
     runner.register_lr_hook(dict(cfg.lr_config))
-    runner.register_optimizer_hook(optimizer_hook)
+    runner.register_optimizer_hook(optimizer_hook(cfg, device))
     runner.register_timer_hook({"type": "IterTimerHook"})
     runner.register_hook(SeedEpochHook(seed), priority="VERY_HIGH")
     for hook in cfg.get("custom_hooks", []):
@@ -225,6 +236,22 @@ def _train(
     wait_for_all()  # nobody leaves before the last checkpoint is written
 
 
+def optimizer_hook(cfg: Config, device: torch.device) -> Hook | dict[str, Any]:
+    """What steps the optimizer: mmcv's own hook as a dictionary, or the one for half precision.
+
+    Example:
+        >>> cfg = load_config("configs/lvis_v1/softmax.py")
+        >>> optimizer_hook(cfg, torch.device("cpu"))
+        {'grad_clip': None}
+        >>> type(optimizer_hook(cfg, torch.device("cuda"))).__name__
+        'Fp16OptimizerHook'
+    """
+    settings = dict(cfg.optimizer_config)
+    if not uses_half_precision(cfg, device):
+        return settings
+    return Fp16OptimizerHook(**settings, **cfg.fp16, distributed=False)
+
+
 def _build_loader(cfg: Config, dataset: Any, seed: int) -> DataLoader:
     """Loader of this process's share of the images, in another order every epoch."""
     several = world_size() > 1
@@ -235,9 +262,8 @@ def _build_loader(cfg: Config, dataset: Any, seed: int) -> DataLoader:
         dist=several,
     )
     if several:
-        loader.sampler.seed = (
-            seed  # given to mmdet, it would also repeat each epoch's augmentations
-        )
+        # Not given to mmdet, which would also make every epoch repeat its augmentations.
+        loader.sampler.seed = seed
     return loader
 
 

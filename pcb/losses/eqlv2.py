@@ -119,13 +119,17 @@ class EQLv2Loss(BalancedLoss):
     def _accumulate(self, logits: Tensor, targets: Tensor, weights: Tensor) -> None:
         """Add the weighted gradients of a batch, on all processes together."""
         # |t (sigma - 1) + (1 - t) sigma|: the terms in t sigma cancel.
-        gradients = (weights * (logits.sigmoid() - targets).abs())[:, : self.num_classes]
+        gradients = weights * (logits.sigmoid() - targets).abs()
+        # One NaN would stay in what has been accumulated for ever.
+        usable = logits.isfinite().all(dim=1, keepdim=True)
+        gradients = torch.where(usable, gradients, 0.0)[:, : self.num_classes]
         targets = targets[:, : self.num_classes]
         sums = torch.stack([(gradients * targets).sum(0), (gradients * (1 - targets)).sum(0)])
-        positive, negative = sum_over_processes(sums)
+        sums = sum_over_processes(sums)
+        positive, negative = sums
         self.positive_gradient += positive.to(self.positive_gradient.dtype)
         self.negative_gradient += negative.to(self.negative_gradient.dtype)
-        self.has_gradients.fill_(1)
+        self.has_gradients.masked_fill_(sums.sum() > 0, 1)  # not after an empty batch
 
     def scores(self, logits: Tensor) -> Tensor:
         """Test-time scores (N, width): ``sigma(z_j) (1 - sigma(z_C))``, background last."""

@@ -50,7 +50,7 @@ def test_bare_pickles_are_refused_as_well(trap, tmp_path):
 def test_a_trusted_checkpoint_is_unpickled_whole(zipped, trap, tmp_path):
     content = {"state_dict": {}, "meta": [trap, np.zeros(2)]}
     torch.save(content, tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
-    assert read_checkpoint(tmp_path / "x.pth", trust=True)["meta"][1].shape == (2,)
+    assert read_checkpoint(tmp_path / "x.pth", trust_checkpoint=True)["meta"][1].shape == (2,)
     assert trap.sprung
 
 

@@ -52,14 +52,18 @@ def test_equals_the_official_numbers(name, settings):
         prefix = f"{i}_out_"
         assert {prefix + k for k in values} == {k for k in recorded.files if k.startswith(prefix)}
         for key, value in values.items():
-            np.testing.assert_allclose(value.detach(), recorded[prefix + key], rtol=1e-5, atol=1e-7)
-        np.testing.assert_allclose(logits.grad, recorded[f"{i}_grad"], rtol=1e-5, atol=1e-7)
+            np.testing.assert_allclose(value.detach(), recorded[prefix + key], rtol=1e-5)
+        # Of the largest: single elements are what float32 leaves of differences.
+        gradient = recorded[f"{i}_grad"]
+        np.testing.assert_allclose(
+            logits.grad, gradient, rtol=0, atol=1e-5 * np.abs(gradient).max()
+        )
     assert f"{calls}_x" not in recorded.files
     state = loss.state_dict()
     for key in recorded.files:
         if key.startswith("buf_"):
             buffer = state[key.removeprefix("buf_")]
-            np.testing.assert_allclose(buffer, recorded[key], rtol=1e-5, atol=1e-7)
+            np.testing.assert_allclose(buffer, recorded[key], rtol=1e-5)
 
 
 @pytest.mark.parametrize(

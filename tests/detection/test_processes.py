@@ -5,10 +5,54 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from pcb.runs import RunFolder, repository_root
 
 CONFIG = "tests/configs/tiny_pcb.py"
+
+# One process of a training of its own, small enough to be compared number by number.
+WORKER = """
+import logging, sys
+from types import SimpleNamespace
+import numpy as np
+import torch
+from mmcv.utils import Config
+from pcb.detection.hooks import SeedEpochHook
+from pcb.detection.training import Runner, _build_loader
+from pcb.distributed import process_group, rank, world_size
+
+class Regression(torch.nn.Linear):
+    def train_step(self, batch, _optimizer):
+        loss = (self(batch) - batch.sum(1, keepdim=True)).square().mean()
+        return {"loss": loss, "log_vars": {}, "num_samples": len(batch)}
+
+class Images(list):
+    flag = np.zeros(8, dtype=np.int64)  # their aspect ratios
+
+with process_group(torch.device("cpu")):
+    model = Regression(3, 1).double()
+    for parameter in model.parameters():
+        parameter.data.fill_(rank())  # all have to start from the first one's
+    runner = Runner(
+        model,
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+        work_dir=sys.argv[1],
+        logger=logging.getLogger("test"),
+        max_epochs=1,
+        device=torch.device("cpu"),
+    )
+    runner.register_optimizer_hook({"grad_clip": None})
+    batches = torch.load(f"{sys.argv[1]}/batches.pt")
+    runner.run([batch.chunk(world_size())[rank()] for batch in batches])
+
+    cfg = Config({"data": {"samples_per_gpu": 2, "workers_per_gpu": 0}})
+    loader, drawn = _build_loader(cfg, Images(range(8)), seed=5), []
+    for epoch in (0, 1):
+        SeedEpochHook(5).before_train_epoch(SimpleNamespace(epoch=epoch, data_loader=loader))
+        drawn.append((list(map(int, loader.sampler)), torch.initial_seed()))
+    torch.save((dict(model.state_dict()), drawn), f"{sys.argv[1]}/{world_size()}.{rank()}.pt")
+"""
 
 
 @pytest.fixture
@@ -27,6 +71,27 @@ def run_pcb(tiny_options):
         return outcome.stdout
 
     return run
+
+
+def test_two_processes_take_the_steps_of_one_on_the_joined_batch(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    batches = [torch.randn(8, 3, generator=generator).double() for _ in range(4)]
+    torch.save(batches, tmp_path / "batches.pt")
+    (tmp_path / "worker.py").write_text(WORKER)
+    for processes in (1, 2):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command += [f"--nproc_per_node={processes}", str(tmp_path / "worker.py"), str(tmp_path)]
+        subprocess.run(command, cwd=repository_root(), check=True, timeout=120)
+    (single, _), first, second = (torch.load(tmp_path / f"{n}.pt") for n in ("1.0", "2.0", "2.1"))
+    for state, _ in (first, second):
+        torch.testing.assert_close(state, single, rtol=0, atol=1e-12)
+    assert single["weight"].abs().min() > 0.1  # something has been learned
+
+    orders, seeds = zip(*first[1], *second[1], strict=True)
+    for epoch in (0, 1):  # each process has its half of the images
+        assert sorted(orders[epoch] + orders[2 + epoch]) == list(range(8))
+    assert orders[0] != orders[1]
+    assert len(set(seeds)) == 4
 
 
 def test_two_processes_train_one_run_and_predict_what_one_predicts(run_pcb, tmp_path):

@@ -120,6 +120,25 @@ class Regression(nn.Linear):
         return {"loss": self(batch).square().mean(), "log_vars": {}, "num_samples": len(batch)}
 
 
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(meta=[]), "its meta has no number 'epoch'; train anew, without --resume"),
+        (dict(meta={"epoch": "1", "iter": 3}), "its meta has no number 'epoch'"),
+        (dict(optimizer={}), "its optimizer state is missing or does not fit"),
+        (dict(optimizer={"state": {}, "param_groups": []}), "different number of parameter groups"),
+    ],
+)
+def test_checkpoint_that_cannot_be_resumed_says_why(
+    trained, tmp_path, tiny_options, change, message
+):
+    save_checkpoint(tmp_path / "latest.pth", read_checkpoint(trained.checkpoint) | change)
+    before = (tmp_path / "latest.pth").read_bytes()
+    with pytest.raises(ValueError, match=f"latest.pth cannot be resumed: .*{message}"):
+        train(CONFIG, tmp_path, cfg_options=tiny_options, resume=True, device="cpu")
+    assert (tmp_path / "latest.pth").read_bytes() == before
+
+
 def test_loss_scale_of_half_precision_survives_a_checkpoint(tmp_path):
     """With the scaler of a CPU, which doubles the scale after every step."""
 

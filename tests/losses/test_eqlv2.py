@@ -48,6 +48,7 @@ def test_targets_are_mixed_without_normalising(make_batch):
 
 def test_first_call_state_survives_saving_and_a_state_without_it_loads():
     loss, other = EQLv2Loss(3), EQLv2Loss(3)
+    loss(torch.zeros(0, 4), torch.zeros(0, dtype=torch.long))
     assert loss.has_gradients == 0
     loss(torch.randn(8, 4), torch.arange(8) % 4)
     other.load_state_dict(loss.state_dict())

@@ -89,6 +89,19 @@ def test_batch_without_positives_or_without_anything(loss_type, make_balance, ma
     assert _names(negatives) == _names(nothing) == names
 
 
+def test_a_value_that_is_not_finite_spoils_one_step_alone(
+    loss_type, make_balance, make_batch, total
+):
+    logits, labels = make_batch()
+    loss = loss_type(5, make_balance()).double()
+    loss(logits, labels)
+    spoilt = logits.detach().clone()
+    spoilt[0, 1], spoilt[1, 2] = torch.nan, torch.inf
+    loss(spoilt, labels)
+    assert all(value.isfinite().all() for value in loss.state_dict().values())
+    assert total(loss(logits, labels)).isfinite()
+
+
 def _names(losses):
     return set(losses) if isinstance(losses, dict) else None
 

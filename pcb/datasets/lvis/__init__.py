@@ -6,7 +6,7 @@ a message that names the file, the value and the way out, and not in a library's
 
 from pcb.datasets.lvis.annotations import Annotations, read_annotations
 from pcb.datasets.lvis.compact import CompactAnnotations, read_compact_annotations
-from pcb.datasets.lvis.reader import AnnotationError, image_path
+from pcb.datasets.lvis.reader import AnnotationError, image_path, missing_images
 from pcb.datasets.lvis.results import ResultsError, read_results
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "CompactAnnotations",
     "ResultsError",
     "image_path",
+    "missing_images",
     "read_annotations",
     "read_compact_annotations",
     "read_results",
