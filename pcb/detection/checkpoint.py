@@ -76,11 +76,17 @@ def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[st
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a checkpoint, damaged, or holding more than tensors and plain values: names
-            what it holds.
+        ValueError: not a checkpoint, a web page, damaged, or holding more than tensors and plain
+            values: names what it holds.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"no checkpoint {path}: train first, or give another path")
+    with open(path, "rb") as file:
+        if file.read(64).lstrip().startswith(b"<"):
+            raise ValueError(
+                f"{path} is a web page, no checkpoint: download it again, in a browser (Google "
+                "Drive answers with such a page before it gives large files)"
+            )
     try:
         with torch.serialization.safe_globals(_HARMLESS):
             checkpoint = torch.load(path, map_location="cpu", weights_only=not trust_checkpoint)
@@ -89,7 +95,8 @@ def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[st
     except Exception as error:  # a damaged file may raise anything
         if isinstance(error, pickle.UnpicklingError) and not trust_checkpoint:
             raise ValueError(_refusal(path)) from error
-        raise ValueError(f"{path} is not a complete checkpoint ({error})") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path} is not a complete checkpoint ({reason})") from error
     if not isinstance(checkpoint, dict):
         raise ValueError(f"{path} holds a {type(checkpoint).__name__}, not a checkpoint")
     if "state_dict" in checkpoint:

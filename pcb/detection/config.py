@@ -72,7 +72,7 @@ def _read(named: str | Path) -> Config:
     path = Path(named)
     if not path.exists():
         path = repository_path(path)
-    if path.is_dir():
+    if (path / "config.py").is_file():
         return Config(RunFolder(path).read_config())
     if path.is_file():
         return Config.fromfile(str(path))
@@ -145,14 +145,12 @@ def check_option(cfg: ConfigDict, key: str, value: Any = None) -> Any:
         elif isinstance(node, Mapping):
             valid = set(node) | _arguments(_type_name(node))
             if part not in valid and (valid or not here):
-                near = difflib.get_close_matches(part, map(str, valid), n=1, cutoff=0.0)
-                name = ".".join(parts[: depth + 1])
-                prefix = f"{here}." if here else ""
-                if part in node.get("dataset", {}):  # inside a wrapper such as for RFS
-                    prefix, near = f"{prefix}dataset.", [part]
+                prefix, name = f"{here}." if here else "", ".".join(parts[: depth + 1])
+                deeper = [path for path in _paths(node) if path.endswith(f".{part}")]
+                near = deeper or difflib.get_close_matches(part, map(str, valid), n=1, cutoff=0.0)
                 raise ValueError(
                     f"cfg_options key {key!r} is unknown: the config has no {name}; "
-                    f"nearest valid key: {prefix}{near[0]}"
+                    f"nearest valid key: {prefix}{min(near, key=len)}"
                 )
             node = node.get(part, {})
         else:
@@ -163,6 +161,14 @@ def check_option(cfg: ConfigDict, key: str, value: Any = None) -> Any:
         for inner in value:
             check_option(cfg, f"{key}.{inner}", value[inner])
     return node
+
+
+def _paths(node: Mapping, prefix: str = "") -> Iterator[str]:
+    """Dotted keys of everything inside nested dictionaries."""
+    for key, value in node.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _paths(value, f"{prefix}{key}.")
 
 
 def _over_none(node: Any, value: Any) -> Any:

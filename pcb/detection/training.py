@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +32,7 @@ from pcb.detection.checkpoint import load_weights, read_checkpoint, save_checkpo
 from pcb.detection.config import default_work_dir, load_config, save_config
 from pcb.detection.data import pick_device, to_device, uses_half_precision
 from pcb.detection.hooks import RunLogHook, SaveStateHook, SeedEpochHook
+from pcb.detection.losses import balances
 from pcb.detection.operators import operators_in_use
 from pcb.distributed import process_group, rank, wait_for_all, world_size
 from pcb.runs import RunFolder, repository_root
@@ -198,6 +200,8 @@ def _train(
     _seed_everything(seed)
     model = build_model(cfg)
     _describe_training_set(model, dataset)
+    if is_writer:
+        _warn_of_late_start(model, cfg.runner.max_epochs)
     model.CLASSES = dataset.CLASSES
     if uses_half_precision(cfg, device):
         wrap_fp16_model(model)
@@ -321,6 +325,18 @@ def _describe_training_set(model: nn.Module, dataset: Any) -> None:
         dataset = dataset.dataset
     if hasattr(loss, "describe_training_set") and hasattr(dataset, "instance_count"):
         loss.describe_training_set(dataset.CLASSES, dataset.instance_count())
+
+
+def _warn_of_late_start(model: nn.Module, max_epochs: int) -> None:
+    """Say so where PCB would start after the last epoch."""
+    for balance in balances(model).values():
+        if balance.alpha > 0 and balance.start_epoch > max_epochs:
+            warnings.warn(
+                f"PCB acts from epoch {balance.start_epoch} on, and this training ends with epoch "
+                f"{max_epochs}: it will only watch. Set start_epoch of the loss to 17/24 of the "
+                "epochs, as published",
+                stacklevel=2,
+            )
 
 
 def _quiet_logger() -> logging.Logger:

@@ -25,13 +25,15 @@ def test_paths_are_relative_to_the_repository_wherever_started(tmp_path, monkeyp
         ("modle.backbone.depth", "model"),
         ("model.roi_head.bbox_head.loss_cls.start_epochs", "start_epoch"),
         ("model.backbone.deep_stemm", "deep_stem"),
-        ("data.train.pipeline.2.flip_ration", "flip_ratio"),
+        ("data.val.pipeline.1.flips", "flip"),
         ("optimizer.weight_decy", "weight_decay"),
+        ("max_epochs", "runner.max_epochs"),  # a right name without its place
+        ("data.train.ann_file", "data.train.dataset.ann_file"),  # inside the wrapper of RFS
     ],
 )
 def test_unknown_override_names_the_nearest_valid_key(key, nearest):
     with pytest.raises(ValueError, match=f"nearest valid key: .*{nearest}"):
-        load_config("configs/openmoji/softmax_pcb.py", {key: 1})
+        load_config("configs/openmoji/rfs_pcb.py", {key: 1})
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,8 @@ def test_arguments_that_the_config_leaves_out_may_be_given():
 def test_missing_config_names_the_nearest():
     with pytest.raises(FileNotFoundError, match=r"nearest: configs/openmoji/softmax\.py"):
         load_config("configs/openmoji/sotfmax.py")
+    with pytest.raises(FileNotFoundError, match=r"no config configs/lvis_v1, .*nearest: "):
+        load_config("configs/lvis_v1")
 
 
 def test_saved_config_is_data_and_loads_to_the_same(tmp_path):

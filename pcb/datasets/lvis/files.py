@@ -32,7 +32,9 @@ def load_json(path: str, error_type: type[ValueError], layout: Any = Any) -> Any
         error_type: The file is not JSON, or ends too early.
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"{path}: no such file; check the path")
+        raise FileNotFoundError(
+            f"{path}: no such file; check the path, or ask `pcb doctor` what data is missing"
+        )
     try:
         content = _content(path)
         try:
