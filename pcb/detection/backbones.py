@@ -74,6 +74,21 @@ def load_from_http(url: str, map_location: Any = None) -> dict[str, Any]:
     return read_checkpoint(file)
 
 
+@CheckpointLoader.register_scheme(prefixes="", force=True)
+def load_from_file(path: str, map_location: Any = None) -> dict[str, Any]:
+    """Weights in a file on disk.
+
+    Args:
+        path: the file.
+        map_location: of no effect, mmcv passes it; the weights are on the CPU.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is damaged, or holds more than tensors and plain values.
+    """
+    return read_checkpoint(Path(path).expanduser())
+
+
 def _download(url: str, file: Path) -> None:
     """Fetch a file that is not there; its hash has to be the one in its name, if there is one."""
     if file.is_file():

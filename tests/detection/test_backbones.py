@@ -90,3 +90,13 @@ def test_code_in_downloaded_weights_is_not_executed(name, cache, trap):
     with pytest.raises(ValueError, match=r"was refused.*it holds \w+\.mknod"):
         load_checkpoint(ResNet(depth=18), name)
     assert not trap.sprung
+
+
+def test_code_in_a_file_of_weights_is_not_executed(tmp_path, trap, monkeypatch):
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # would win over torch's default
+    torch.save({"state_dict": trap}, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=r"weights\.pth was refused.*it holds \w+\.mknod"):
+        load_checkpoint(ResNet(depth=18), str(tmp_path / "weights.pth"))
+    assert not trap.sprung
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*absent\.pth"):
+        load_checkpoint(ResNet(depth=18), str(tmp_path / "absent.pth"))
