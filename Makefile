@@ -30,7 +30,7 @@ MMCV = "$$(grep '^mmcv-full==' constraints.txt)"
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## set up or repair .venv; OPS=1 compiles mmcv's operators (11 minutes on 2 cores)
+setup: ## set up or repair .venv; OPS=1 compiles mmcv's operators (10 to 25 minutes on 2 cores)
 	@rm -f $(READY)
 	@$(MAKE) --no-print-directory $(READY) $(if $(filter 1,$(OPS)),operators)
 	@$(BIN)/python -m pcb doctor
@@ -78,7 +78,7 @@ $(READY): $(PINS)
 
 # The build must see the installed PyTorch, so it runs in .venv itself.
 operators: $(READY)
-	@echo "Compiling the operators of mmcv-full; 11 minutes on 2 cores"
+	@echo "Compiling the operators of mmcv-full; 10 to 25 minutes on 2 cores"
 	@MMCV_WITH_OPS=1 $(INSTALL) --no-build-isolation --no-cache-dir --force-reinstall $(MMCV)
 
 define find_python
