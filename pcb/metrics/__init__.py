@@ -1,4 +1,4 @@
-"""Evaluation: LVIS average precision, and the matched confusion matrix of detections."""
+"""Evaluation: LVIS average precision, confusion matrices and what they say."""
 
 from pcb.metrics.average_precision import (
     METRICS,
@@ -8,12 +8,40 @@ from pcb.metrics.average_precision import (
     per_class_ap,
 )
 from pcb.metrics.confusion import detection_confusion
+from pcb.metrics.matrix import (
+    bias,
+    changed_pairs,
+    class_order,
+    column_shares,
+    group_bias,
+    group_shares,
+    group_totals,
+    label_entropy,
+    largest_pairs,
+    nearest_classes,
+    row_shares,
+    share_difference,
+    worst_pairs,
+)
 
 __all__ = [
     "METRICS",
+    "bias",
+    "changed_pairs",
+    "class_order",
+    "column_shares",
     "detection_confusion",
     "evaluate",
     "format_metric",
+    "group_bias",
     "group_means",
+    "group_shares",
+    "group_totals",
+    "label_entropy",
+    "largest_pairs",
+    "nearest_classes",
     "per_class_ap",
+    "row_shares",
+    "share_difference",
+    "worst_pairs",
 ]

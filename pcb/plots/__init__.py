@@ -5,16 +5,10 @@ are written n/a, and each figure can be saved as it is with :func:`save`.
 """
 
 from pcb.plots.classes import ap_by_class, ap_by_image_count, gain_by_role
-from pcb.plots.confusion import (
-    confused_pairs,
-    group_confusion,
-    group_shares,
-    largest_confusions,
-    row_shares,
-    start_weights,
-)
+from pcb.plots.confusion import group_confusion, group_heatmap, start_weights
 from pcb.plots.dataset import class_tail, icon_pairs, image_grid
-from pcb.plots.heatmap import confusion_heatmap
+from pcb.plots.heatmap import confusion_difference, confusion_heatmap
+from pcb.plots.pairs import changed_pairs, confused_pairs, confusion_zoom
 from pcb.plots.precision import ap_by_group, ap_difference
 from pcb.plots.soft_labels import soft_label_bars, soft_label_strength
 from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, save
@@ -27,17 +21,18 @@ __all__ = [
     "ap_by_group",
     "ap_by_image_count",
     "ap_difference",
+    "changed_pairs",
     "class_tail",
     "confused_pairs",
+    "confusion_difference",
     "confusion_heatmap",
+    "confusion_zoom",
     "gain_by_role",
     "group_confusion",
-    "group_shares",
+    "group_heatmap",
     "icon_pairs",
     "image_grid",
-    "largest_confusions",
     "loss_curves",
-    "row_shares",
     "save",
     "soft_label_bars",
     "soft_label_strength",

@@ -1,4 +1,4 @@
-"""Who is mistaken for whom: shares, the largest confusions, sums by group, age of the rows.
+"""A confusion matrix in few numbers: by group, and how old each row of the learned one is.
 
 Everywhere ``matrix[i, j]`` belongs to true class ``i`` predicted as class ``j``. A matrix of
 detections has one row and one column more: its last row holds detections on background, its
@@ -9,7 +9,10 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import seaborn
+from matplotlib.ticker import PercentFormatter
 
+from pcb.metrics.matrix import group_bias, group_totals
 from pcb.plots.style import (
     GROUP_COLORS,
     GROUP_NAMES,
@@ -19,81 +22,10 @@ from pcb.plots.style import (
     MUTED,
     by_frequency,
     check_groups,
-    place_icon,
+    group_handles,
     short,
     styled,
 )
-
-
-def row_shares(matrix: np.ndarray) -> np.ndarray:
-    """Each row divided by its sum; a row that sums to 0 becomes nan (no such instance).
-
-    >>> row_shares(np.array([[3, 1], [0, 0]]))
-    array([[0.75, 0.25],
-           [ nan,  nan]])
-    """
-    matrix = np.asarray(matrix, dtype=float)
-    total = matrix.sum(axis=1, keepdims=True)
-    return np.divide(matrix, total, out=np.full_like(matrix, np.nan), where=total != 0)
-
-
-def largest_confusions(matrix: np.ndarray, count: int = 10) -> list[tuple[int, int]]:
-    """The ``count`` pairs (true, predicted) with the largest entries off the diagonal.
-
-    Only entries between classes count: of a matrix of detections pass ``matrix[:-1, :-1]``.
-    Entries that are 0 or nan are no confusion and are left out.
-
-    >>> largest_confusions(np.array([[5, 2, 0], [4, 1, 0], [0, 1, 9]]), count=2)
-    [(1, 0), (0, 1)]
-    """
-    values = np.nan_to_num(np.array(matrix, dtype=float))
-    np.fill_diagonal(values, 0)
-    ranked = np.argsort(-values, axis=None, kind="stable")[:count]
-    pairs = zip(*np.unravel_index(ranked, values.shape), strict=True)
-    return [(int(true), int(predicted)) for true, predicted in pairs if values[true, predicted] > 0]
-
-
-def group_shares(matrix: np.ndarray, frequency: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """Where the instances of each group end up, every class counting the same.
-
-    Args:
-        matrix: (C, C) learned, or (C + 1, C + 1) measured on detections; any scale, each row is
-            divided by its sum. Classes without instances are left out.
-        frequency: (C,) 'r', 'c' or 'f' per class.
-
-    Returns:
-        Shares (3, 4), or (3, 5) with detections, and the names of the columns: the class itself,
-        another frequent, common or rare class, and missed. Rows are frequent, common, rare; nan
-        for a group without classes.
-
-    >>> shares, columns = group_shares(np.array([[8, 2], [1, 1]]), ["f", "r"])
-    >>> columns
-    ['itself', 'other frequent', 'other common', 'other rare']
-    >>> shares
-    array([[0.8, 0. , 0. , 0.2],
-           [nan, nan, nan, nan],
-           [0.5, 0.5, 0. , 0. ]])
-    """
-    groups = np.array(check_groups(frequency))
-    num_classes = len(groups)
-    shares = row_shares(matrix)[:num_classes]
-    own = np.diagonal(shares)
-    order = tuple(reversed(GROUPS))
-    to_group = np.stack([shares[:, :num_classes][:, groups == g].sum(axis=1) for g in order], 1)
-    to_group[groups[:, None] == np.array(order)] -= own
-    parts = [own[:, None], to_group]
-    names = ["itself", *(f"other {GROUP_NAMES[group]}" for group in order)]
-    if shares.shape[1] > num_classes:
-        parts.append(shares[:, num_classes:])
-        names.append("missed")
-    table = np.concatenate(parts, axis=1)
-    known = np.isfinite(own)
-    result = np.full((len(order), table.shape[1]), np.nan)
-    for row, group in enumerate(order):
-        chosen = known & (groups == group)
-        if chosen.any():
-            result[row] = table[chosen].mean(axis=0)
-    return result, names
 
 
 @styled
@@ -102,7 +34,7 @@ def group_confusion(
     columns: Sequence[str],
     title: str = "Where instances of each group end up",
 ):
-    """Stacked bars of :func:`group_shares`: itself, another class of each group, missed.
+    """Stacked bars of :func:`pcb.metrics.group_shares`: its classes, others, missed.
 
     Args:
         shares: (3, 4) or (3, 5), rows frequent, common, rare.
@@ -112,6 +44,7 @@ def group_confusion(
     Returns:
         (figure, axes).
 
+    >>> from pcb.metrics import group_shares
     >>> figure, axes = group_confusion(*group_shares(np.eye(2), ["f", "r"]))
     >>> [text.get_text() for text in axes.get_yticklabels()]
     ['true frequent', 'true common', 'true rare']
@@ -160,94 +93,63 @@ def group_confusion(
 
 
 @styled
-def confused_pairs(
-    matrix: np.ndarray,
-    names: Sequence[str],
-    frequency: Sequence[str],
-    icons: Sequence[np.ndarray] | None = None,
-    count: int = 10,
-    title: str = "The most frequent confusions",
-    value_label: str = "share of the true class",
+def group_heatmap(
+    matrix: np.ndarray, frequency: Sequence[str], title: str = "Confusion between groups"
 ):
-    """The largest entries off the diagonal as bars: true class, then what it is taken for.
+    """What each group is taken for, 3 by 3, and beside it how lopsided that is.
 
     Args:
-        matrix: (C, C) shares, ``[i, j]``: true class i, predicted class j. Of detections, pass
-            ``row_shares(detections)[:-1, :-1]``.
-        names: (C,) class names.
-        frequency: (C,) 'r', 'c' or 'f' per class; colours the bar by the predicted class.
-        icons: (C,) pictures by label, drawn beside the names.
-        count: pairs to show.
-        title: the figure's title.
-        value_label: what an entry is.
+        matrix: (C, C), or (C + 1, C + 1) for detections; then a fourth column holds what was
+            missed.
+        frequency: (C,) 'r', 'c' or 'f' per class.
+        title: which matrix this is.
 
     Returns:
-        (figure, axes).
+        (figure, axes), axes an array of two: mean shares of the true classes
+        (:func:`pcb.metrics.group_totals`), and by how much the share of row taken for column
+        exceeds that of column taken for row (:func:`pcb.metrics.group_bias`), in points.
 
-    >>> figure, axes = confused_pairs(np.array([[0.9, 0.1], [0.4, 0.6]]), ["a", "b"], ["f", "r"])
-    >>> [text.get_text() for text in axes.texts][:2]
-    ['b', 'a']
+    >>> figure, axes = group_heatmap(np.array([[8, 2], [1, 1]]), ["f", "r"])
+    >>> [text.get_text() for text in axes[1].texts]
+    ['-30.0', '+30.0', 'n/a', 'n/a', 'n/a', 'n/a']
     >>> plt.close(figure)
     """
-    groups = check_groups(frequency)
-    pairs = largest_confusions(matrix, count)
-    figure, axes = plt.subplots(figsize=(9.5, 1.3 + 0.42 * max(len(pairs), 1)))
-    axes.set_title(title)
-    if not pairs:
-        axes.text(0.5, 0.5, "no confusion between classes", ha="center", transform=axes.transAxes)
-        axes.axis("off")
-        return figure, axes
-    values = [matrix[pair] for pair in pairs]
-    bars = axes.barh(
-        range(len(pairs)),
-        values,
-        height=0.66,
-        color=[GROUP_COLORS[groups[predicted]] for _, predicted in pairs],
+    check_groups(frequency)
+    totals = group_totals(matrix, frequency)
+    if len(matrix) > len(frequency):
+        totals = np.column_stack([totals, 1 - totals.sum(axis=1)])
+    totals = 100 * totals
+    lopsided = 100 * group_bias(matrix, frequency)
+    np.fill_diagonal(lopsided, np.nan)
+    names = [GROUP_NAMES[group] for group in reversed(GROUPS)]
+    figure, axes = plt.subplots(
+        1, 2, figsize=(11, 4.1), gridspec_kw={"width_ratios": [totals.shape[1], 3]}
     )
-    # Text columns left of the axis, in points: true class, arrow, predicted class.
-    for row, (true, predicted) in enumerate(pairs):
-        for place, label in ((-322, true), (-150, predicted)):
-            axes.annotate(
-                short(names[label], 18),
-                (0, row),
-                xytext=(place + 24, 0),
-                textcoords="offset points",
-                va="center",
-                color=GROUP_COLORS[groups[label]],
-            )
-            if icons is not None and icons[label] is not None:
-                _icon_left(axes, icons[label], row, place)
-        axes.annotate(
-            "→", (0, row), xytext=(-168, 0), textcoords="offset points", va="center", color=MUTED
+    largest = max(np.nanmax(np.abs(lopsided), initial=0), 1.0)
+    panels = (
+        (totals, "taken for (mean share of a class, %)", ".1f", "YlGnBu", 0, 100),
+        (lopsided, "bias: more than the other way (points)", "+.1f", "RdBu_r", -largest, largest),
+    )
+    for ax, (values, heading, form, colors, low, high) in zip(axes, panels, strict=True):
+        look = {"cmap": colors, "vmin": low, "vmax": high, "cbar": False, "linewidths": 1.5}
+        columns = [*names, "missed"][: values.shape[1]]
+        seaborn.heatmap(
+            values, annot=True, fmt=form, ax=ax, xticklabels=columns, yticklabels=names, **look
         )
-    axes.bar_label(bars, [f"{100 * value:.0f}%" for value in values], padding=3)
-    axes.set_yticks([])
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.15 * max(values))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
-    axes.set_xlabel(value_label)
-    axes.annotate(
-        "true class",
-        (0, 1),
-        xycoords="axes fraction",
-        xytext=(-322, 2),
-        textcoords="offset points",
-        color=MUTED,
-    )
-    axes.annotate(
-        "predicted class",
-        (0, 1),
-        xycoords="axes fraction",
-        xytext=(-150, 2),
-        textcoords="offset points",
-        color=MUTED,
-    )
+        for row, column in np.argwhere(np.isnan(values)):
+            if values is totals or row != column:
+                place = {"ha": "center", "va": "center", "color": MUTED}
+                ax.text(column + 0.5, row + 0.5, "n/a", **place)
+        for ticks in (ax.get_xticklabels(), ax.get_yticklabels()):
+            for tick, group in zip(ticks, reversed(GROUPS), strict=False):
+                tick.set_color(GROUP_COLORS[group])
+                tick.set_rotation(0)
+        ax.tick_params(length=0)
+        ax.set_title(heading, fontsize=11)
+        ax.set_ylabel("true group")
+        ax.set_xlabel("predicted group")
+    figure.suptitle(title, x=0.01, ha="left")
     return figure, axes
-
-
-def _icon_left(axes, icon: np.ndarray, row: int, points: float) -> None:
-    """Put an icon in ``row``, ``points`` from the axis."""
-    place_icon(axes, icon, (0, row), size=20, offset=(points + 10, 0))
 
 
 @styled
@@ -302,9 +204,11 @@ def start_weights(
     else:
         axes.set_xticks([])
         axes.set_xlabel("classes, most frequent first")
+        axes.legend(handles=group_handles(groups, marker=False), ncols=3, loc="upper left")
     axes.set_xlim(-0.7, len(order) - 0.3)
-    axes.set_ylim(0, 1.15)
-    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
+    # Where all rows have forgotten their start, the axis shows how far, down to a thousandth.
+    axes.set_ylim(0, 1.2 * max(np.nanmax(weight, initial=0), 1e-3))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(axis="y")
     axes.set_ylabel(f"weight of the {start}")
     axes.set_title(title or f"How much of each row is still its {start}?")

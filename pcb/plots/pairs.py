@@ -1,0 +1,264 @@
+"""Pairs of classes: which are confused most, what changed, and a class among those nearest to it.
+
+Everywhere ``matrix[i, j]`` belongs to true class ``i`` predicted as class ``j``; a matrix of
+detections has one row and one column more. Rows are divided by their sums.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn
+from matplotlib.colors import LogNorm
+from matplotlib.patches import Patch
+
+from pcb.metrics.matrix import largest_pairs, row_shares, share_difference
+from pcb.plots.style import (
+    GROUP_COLORS,
+    GROUP_NAMES,
+    GROUPS,
+    MUTED,
+    check_groups,
+    place_icon,
+    short,
+    styled,
+)
+
+# Text columns left of the axis, in points from it: true class, arrow, predicted class.
+TRUE, ARROW, PREDICTED = -322, -168, -150
+LOST, GAINED = "#2166AC", "#B2182B"  # the ends of the diverging scale
+
+Pictures = Sequence[np.ndarray | None] | Mapping[int, np.ndarray | None]
+
+
+@styled
+def confused_pairs(
+    matrix: np.ndarray,
+    names: Sequence[str],
+    frequency: Sequence[str],
+    pictures: Pictures | None = None,
+    count: int = 10,
+    title: str = "The most frequent confusions",
+    value_label: str = "share of the true class",
+):
+    """The most confused pairs as bars: true class, then what it is taken for, and the way back.
+
+    Args:
+        matrix: (C, C), or (C + 1, C + 1) for detections; then the objects are counted, too.
+        names: (C,) class names.
+        frequency: (C,) 'r', 'c' or 'f' per class; colours the bar by the predicted class.
+        pictures: of the classes by label, (h, w, 3 or 4) uint8, drawn beside the names; None where
+            a class has none.
+        count: pairs to show.
+        title: which matrix this is.
+        value_label: what an entry is.
+
+    Returns:
+        (figure, axes).
+
+    >>> figure, axes = confused_pairs(np.array([[0.9, 0.1], [0.4, 0.6]]), ["a", "b"], ["f", "r"])
+    >>> [text.get_text() for text in axes.texts][:2]
+    ['b', 'a']
+    >>> plt.close(figure)
+    """
+    matrix, groups = np.asarray(matrix), check_groups(frequency)
+    shares = row_shares(matrix)[: len(names), : len(names)]
+    pairs = largest_pairs(shares, count)
+    figure, axes = _pair_axes(pairs, names, groups, pictures, title)
+    if not pairs:
+        return figure, axes
+    values = np.array([shares[pair] for pair in pairs])
+    back = np.nan_to_num([shares[pair[::-1]] for pair in pairs])
+    colors = [GROUP_COLORS[groups[predicted]] for _, predicted in pairs]
+    place = np.arange(len(pairs))
+    bars = axes.barh(place - 0.1, values, height=0.5, color=colors)
+    axes.barh(place + 0.28, back, height=0.2, color="#B5B5B5")
+    texts = [f"{100 * value:.0f}%" for value in values]
+    if len(matrix) > len(names):
+        texts = [f"{t} ({int(matrix[p])})" for t, p in zip(texts, pairs, strict=True)]
+        value_label += " (objects)"
+    axes.bar_label(bars, texts, padding=3)
+    axes.set_xlim(0, 1.2 * max(*values, *back))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
+    axes.set_xlabel(value_label)
+    handles = [
+        Patch(color=GROUP_COLORS[group], label=f"taken for a {GROUP_NAMES[group]} class")
+        for group in reversed(GROUPS)
+        if GROUP_COLORS[group] in colors
+    ]
+    handles.append(Patch(color="#B5B5B5", label="the way back"))
+    figure.legend(handles=handles, loc="outside lower right", ncols=len(handles))
+    return figure, axes
+
+
+@styled
+def changed_pairs(
+    before: np.ndarray,
+    after: np.ndarray,
+    names: Sequence[str],
+    frequency: Sequence[str],
+    pictures: Pictures | None = None,
+    count: int = 10,
+    title: str = "The confusions that changed most",
+    value_label: str = "share of the true class, from before (ring) to after (dot)",
+):
+    """The pairs whose share changed most between two runs: a line from before to after.
+
+    Args:
+        before, after: two matrices of one kind and of the same classes.
+        names, frequency, pictures, count: as in :func:`confused_pairs`.
+        title: which matrix, and of which runs.
+        value_label: written below the axis.
+
+    Returns:
+        (figure, axes).
+
+    Raises:
+        ValueError: the two differ in shape.
+
+    >>> old, new = np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([[0.9, 0.1], [0.1, 0.9]])
+    >>> figure, axes = changed_pairs(old, new, ["a", "b"], ["f", "r"])
+    >>> axes.texts[-1].get_text()
+    '-30'
+    >>> plt.close(figure)
+    """
+    groups = check_groups(frequency)
+    change = share_difference(before, after)[: len(names), : len(names)]
+    pairs = largest_pairs(np.abs(change), count)
+    figure, axes = _pair_axes(pairs, names, groups, pictures, title)
+    if not pairs:
+        return figure, axes
+    old, new = (np.array([row_shares(m)[p] for p in pairs]) for m in (before, after))
+    colors = [GAINED if change[pair] > 0 else LOST for pair in pairs]
+    place = np.arange(len(pairs))
+    axes.hlines(place, old, new, colors=colors, lw=2.6)
+    axes.scatter(old, place, s=46, facecolors="white", edgecolors=colors, linewidths=1.5, zorder=3)
+    axes.scatter(new, place, s=46, c=colors, zorder=3)
+    for row, pair in enumerate(pairs):
+        right = max(old[row], new[row])
+        look = {"xytext": (8, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(f"{100 * change[pair]:+.0f}", (right, row), color=colors[row], **look)
+    axes.set_xlim(-0.02 * max(*old, *new), 1.15 * max(*old, *new))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
+    axes.grid(axis="x")
+    axes.set_xlabel(value_label)
+    return figure, axes
+
+
+@styled
+def confusion_zoom(
+    matrix: np.ndarray,
+    classes: Sequence[int],
+    names: Sequence[str],
+    frequency: Sequence[str],
+    title: str = "Closer",
+    value_label: str = "share of the true class (%)",
+):
+    """A few classes of a confusion matrix, with the numbers.
+
+    Args:
+        matrix: (C, C), or (C + 1, C + 1) for detections: then "missed" stands beside them.
+        classes: labels of the classes, in the order in which they are drawn; such as from
+            :func:`pcb.metrics.nearest_classes`. What goes to other classes is summed up.
+        names: (C,) class names.
+        frequency: (C,) 'r', 'c' or 'f' per class; colours the names.
+        title: which matrix this is.
+        value_label: what a number is.
+
+    Returns:
+        (figure, axes).
+
+    Raises:
+        ValueError: classes is empty.
+
+    >>> matrix = np.array([[8, 2, 0], [5, 4, 1], [0, 0, 9]])
+    >>> figure, axes = confusion_zoom(matrix, [1, 0], ["a", "b", "c"], ["f", "c", "r"])
+    >>> [text.get_text() for text in axes.texts]
+    ['40', '50', '10', '20', '80', '0']
+    >>> plt.close(figure)
+    """
+    classes = list(classes)
+    if not classes:
+        raise ValueError("classes is empty: name at least one class")
+    groups = check_groups(frequency)
+    shares = row_shares(matrix)[classes]
+    others = np.setdiff1d(np.arange(len(names)), classes)
+    columns = [100 * shares[:, classes]]
+    labels = [short(names[label]) for label in classes]
+    beside = []
+    if len(others):
+        columns.append(100 * shares[:, others].sum(axis=1, keepdims=True))
+        beside.append(f"{len(others)} others")
+    if shares.shape[1] > len(names):
+        columns.append(100 * shares[:, -1:])
+        beside.append("missed")
+    values = np.concatenate(columns, axis=1)
+    texts = np.vectorize(_written, otypes=[object])(values)
+    size = (2.9 + 0.62 * values.shape[1], 2.4 + 0.42 * len(classes))
+    figure, axes = plt.subplots(figsize=(max(size[0], 7.5), size[1]))
+    seaborn.heatmap(
+        np.maximum(np.nan_to_num(values), 0.1),
+        annot=texts,
+        fmt="",
+        mask=np.isnan(values),
+        norm=LogNorm(0.1, 100),
+        cmap="YlGnBu",
+        linewidths=1,
+        ax=axes,
+        xticklabels=labels + beside,
+        yticklabels=labels,
+        cbar_kws={"label": value_label, "format": "%g"},
+    )
+    for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
+        for tick, label in zip(ticks, classes, strict=False):
+            tick.set_color(GROUP_COLORS[groups[label]])
+    axes.tick_params(length=0)
+    axes.set_xticks(axes.get_xticks(), axes.get_xticklabels(), rotation=45, ha="right")
+    axes.set_yticks(axes.get_yticks(), axes.get_yticklabels(), rotation=0)
+    axes.axvline(len(classes), color="white", lw=5)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_title(title)
+    return figure, axes
+
+
+def _written(percent: float) -> str:
+    """A share in at most three characters.
+
+    >>> [_written(value) for value in (0.0, 0.04, 4.4, 40.4, float("nan"))]
+    ['0', '<1', '4', '40', '']
+    """
+    if np.isnan(percent):
+        return ""
+    return "<1" if 0 < percent < 0.5 else f"{percent:.0f}"
+
+
+def _pair_axes(pairs, names, groups, pictures: Pictures | None, title: str):
+    """Figure and axes with a row for each pair, its classes named and drawn at the left."""
+    figure, axes = plt.subplots(figsize=(10.5, 1.6 + 0.46 * max(len(pairs), 1)))
+    figure.suptitle(title, x=0.01, ha="left")  # over the columns of text, too
+    if not pairs:
+        axes.text(0.5, 0.5, "no confusion between classes", ha="center", transform=axes.transAxes)
+        axes.axis("off")
+        return figure, axes
+    for row, pair in enumerate(pairs):
+        for place, label in zip((TRUE, PREDICTED), pair, strict=True):
+            color = GROUP_COLORS[groups[label]]
+            _beside(axes, short(names[label], 18), (0, row), place + 26, color=color, va="center")
+            picture = None if pictures is None else pictures[label]
+            if picture is not None:
+                place_icon(axes, picture, (0, row), size=20, offset=(place + 10, 0))
+    for row in range(len(pairs)):
+        _beside(axes, "→", (0, row), ARROW, color=MUTED, va="center")
+    for place, text in ((TRUE, "true class"), (PREDICTED, "predicted class")):
+        _beside(axes, text, (0, 1), place, 2, xycoords="axes fraction", color=MUTED)
+    axes.set_yticks([])
+    axes.set_ylim(len(pairs) - 0.4, -0.6)
+    return figure, axes
+
+
+def _beside(axes, text: str, xy, points: float, up: float = 0, xycoords=None, **look) -> None:
+    """Write text ``points`` right (or left) of a place on the axes."""
+    xycoords = xycoords or axes.get_yaxis_transform()
+    place = {"xycoords": xycoords, "xytext": (points, up), "textcoords": "offset points"}
+    axes.annotate(text, xy, **place, **look)
