@@ -172,22 +172,45 @@ class RunView:
         state = read_checkpoint(repository_path(checkpoint), trust_checkpoint)
         return learned_in_checkpoint(loss, state, checkpoint)
 
-    def predictions(self, iou_type: str) -> list[dict]:
-        """The run's checked detections: 'bbox' or 'segm', in COCO results format.
+    def ground_truth_confusion(self) -> np.ndarray:
+        """What the detector takes the validation's ground-truth boxes for.
+
+        Returns:
+            (C, C) float32, the mean prediction of each class: true class i predicted as j, as in
+            the learned matrix. A class without validation boxes has a row of nan.
+
+        Raises:
+            FileNotFoundError: nothing has been predicted yet, or before this was measured.
+        """
+        for folder in (self.output, self.run):
+            found = folder.read_confusion() if folder.confusion_file.is_file() else {}
+            if "ground_truth_boxes" in found:
+                return found["ground_truth_boxes"]
+        raise FileNotFoundError(
+            f"{self.run.path} has no matrix of ground-truth boxes; predict again with notebook 02 "
+            "or `pcb test`"
+        )
+
+    def predictions_file(self, iou_type: str) -> Path:
+        """The run's detections, 'bbox' or 'segm', as a file in COCO results format.
 
         Raises:
             FileNotFoundError: nothing has been predicted yet.
         """
-        made, brought = self.output.predictions(iou_type), self.run.predictions(iou_type)
-        file = made if made.is_file() else brought
-        if not file.is_file():
-            raise FileNotFoundError(f"{self.run.path} has no predictions; run notebook 02 first")
-        return read_results(file, self.data.annotations, iou_type)
+        for folder in (self.output, self.run):
+            if (file := folder.predictions(iou_type)).is_file():
+                return file
+        raise FileNotFoundError(f"{self.run.path} has no predictions; run notebook 02 first")
+
+    def predictions(self, iou_type: str) -> list[dict]:
+        """The checked detections in :meth:`predictions_file`."""
+        return read_results(self.predictions_file(iou_type), self.data.annotations, iou_type)
 
     def predict(self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False) -> None:
         """Predict the validation images, unless that has been done with this checkpoint.
 
-        A folder that was none yet becomes a run folder, with the config in it.
+        The matrix of ground-truth boxes comes with it, and is made up for where an older run lacks
+        it. A folder that was none yet becomes a run folder, with the config in it.
 
         Args:
             checkpoint: weights, such as downloaded ones; empty for the run's ``latest.pth``.

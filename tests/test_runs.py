@@ -60,6 +60,56 @@ def test_confusion_refuses_pickled_objects(run):
     assert not run.confusion_file.exists()
 
 
+def test_history_is_read_in_order_and_as_exact_as_said(run):
+    assert run.read_confusion_history() == {}
+    for epoch in (100, 9, 12):
+        run.write_confusion_history(epoch, np.full((2, 2), 1 / epoch))
+    (run.confusion_history / "epoch_09_mine.npz").touch()
+    history = run.read_confusion_history()
+    assert list(history) == [9, 12, 100]
+    assert (run.confusion_history / "epoch_09.npz").is_file()
+
+    values = 10 ** np.random.default_rng(0).uniform(-10, 0, (50, 50))
+    run.write_confusion_history(9, values)  # as a resumed training does
+    kept = run.read_confusion_history()[9]
+    assert kept.dtype == np.float32
+    normal = values >= 6.2e-5
+    np.testing.assert_allclose(kept[normal], values[normal], rtol=5e-4)
+    np.testing.assert_allclose(kept[~normal], values[~normal], rtol=0, atol=3e-8)
+    assert (kept[values < 2.9e-8] == 0).all() and (kept[values > 3e-8] > 0).all()
+
+
+def test_history_is_dropped_after_an_epoch(run):
+    run.drop_confusion_history(after=0)  # of a run that has none
+    for epoch in (1, 2, 3):
+        run.write_confusion_history(epoch, np.eye(2))
+    run.drop_confusion_history(after=2)
+    assert list(run.read_confusion_history()) == [1, 2]
+    run.drop_confusion_history(after=0)
+    assert run.read_confusion_history() == {}
+
+
+def test_predictions_belong_to_a_checkpoint_its_options_and_the_matrices_made_with_them(run):
+    runs.write_atomically(run.checkpoint, b"weights")
+    options = {"model.test_cfg": {"size": (1, 2)}}
+    assert not run.predicted_with(run.checkpoint, options)
+    for iou_type in ("bbox", "segm"):
+        runs.write_atomically(run.predictions(iou_type), "[]")
+    run.write_prediction_source(run.checkpoint, options, ["ground_truth_boxes"])
+    assert not run.predicted_with(run.checkpoint, options)
+    run.write_confusion(ground_truth_boxes=np.eye(2))
+    assert run.predicted_with(run.checkpoint, options)
+    assert not run.predicted_with(run.checkpoint)
+
+    source = run.path / "predictions" / "source.json"
+    note = json.loads(source.read_text())
+    del note["matrices"]  # as runs noted it before there were any
+    source.write_text(json.dumps(note))
+    assert not run.predicted_with(run.checkpoint, options)
+    run.write_prediction_source(run.checkpoint, options)  # of a detector that has none
+    assert run.predicted_with(run.checkpoint, options)
+
+
 def test_environment_round_trip(run):
     run.write_environment({"torch": "2.11.0", "seed": 0})
     assert run.read_environment() == {"torch": "2.11.0", "seed": 0}

@@ -1,5 +1,6 @@
 """A run and the data it is judged on."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -41,6 +42,28 @@ def test_saved_run_is_opened_without_the_detector(run, tiny_openmoji):
     assert set(view.data.roles) <= set(views.ROLES)
     view.predict()  # nothing to do, and no checkpoint to do it with
     assert view.predictions("segm")
+
+
+def test_matrix_of_ground_truth_boxes_and_predictions_of_the_output_come_first(run, tmp_path):
+    view = views.open_run(run.path)
+    with pytest.raises(
+        FileNotFoundError, match=r"no matrix of ground-truth boxes; .* notebook 02 or `pcb test`"
+    ):
+        view.ground_truth_confusion()
+    run.write_confusion(ground_truth_boxes=np.eye(8))
+    np.testing.assert_array_equal(view.ground_truth_confusion(), np.eye(8))
+
+    output = RunFolder(tmp_path / "output")  # as a sample run has
+    view = dataclasses.replace(view, output=output)
+    output.write_confusion(detections=np.eye(9))  # notebook 03 writes this one
+    np.testing.assert_array_equal(view.ground_truth_confusion(), np.eye(8))
+    assert view.predictions_file("segm") == run.predictions("segm")
+    output.write_confusion(ground_truth_boxes=np.ones((8, 8)))
+    output.path.joinpath("predictions").mkdir()
+    output.predictions("segm").write_text("[]")
+    np.testing.assert_array_equal(view.ground_truth_confusion(), np.ones((8, 8)))
+    assert view.predictions_file("segm") == output.predictions("segm")
+    assert view.predictions("segm") == [] != view.predictions("bbox")
 
 
 def test_overrides_reach_the_data(run, tiny_openmoji):

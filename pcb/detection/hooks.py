@@ -96,13 +96,19 @@ class RunLogHook(LoggerHook):
 
 
 class SaveStateHook(Hook):
-    """Saves a checkpoint and PCB's matrix at the end of every epoch."""
+    """Saves PCB's matrix, the newest one and its history, and a checkpoint after every epoch."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
 
+    def before_run(self, runner) -> None:
+        """Drop the history of epochs that are yet to come: a new training's begins empty."""
+        self.folder.drop_confusion_history(after=runner.epoch)
+
     def after_train_epoch(self, runner) -> None:
-        """Write both."""
-        runner.save_checkpoint(self.folder.path)
+        """Write all; the checkpoint last, so that a training resumed after it lacks no matrix."""
         for balance in balances(runner.model).values():
-            self.folder.write_confusion(**learned_arrays(balance))
+            arrays = learned_arrays(balance)
+            self.folder.write_confusion(**arrays)
+            self.folder.write_confusion_history(runner.epoch + 1, arrays["learned"])
+        runner.save_checkpoint(self.folder.path)

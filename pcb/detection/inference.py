@@ -7,7 +7,7 @@ import copy
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,6 +23,7 @@ from tqdm import tqdm
 from pcb.detection.checkpoint import load_weights, read_checkpoint
 from pcb.detection.config import load_config, save_config
 from pcb.detection.data import pick_device, to_device, uses_half_precision
+from pcb.detection.ground_truth import GroundTruthConfusion
 from pcb.distributed import process_group, rank, wait_for_all, world_size
 from pcb.runs import RunFolder, open_atomically
 
@@ -37,6 +38,10 @@ def predict(
     trust_checkpoint: bool = False,
 ) -> dict[str, Path]:
     """Run a detector over a split and write ``predictions/{bbox,segm}.json``.
+
+    What the detector takes the ground-truth boxes for goes to ``confusion.npz``, as
+    ``ground_truth_boxes`` and ``ground_truth_box_count``; see
+    :class:`pcb.detection.ground_truth.GroundTruthConfusion`.
 
     Under ``torchrun`` the processes share out the images; the files are the same.
 
@@ -81,25 +86,33 @@ def predict(
             dist=False,
             shuffle=False,
         )
-        image_ids = (dataset.data_infos[index]["id"] for index in share)
+        remaining = iter(share)
+        truth = stack.enter_context(GroundTruthConfusion(model, dataset))
         parts = {kind: stack.enter_context(_part(file, rank())) for kind, file in files.items()}
         for batch in tqdm(
             loader, desc="predict", unit="batch", mininterval=5.0, disable=rank() > 0
         ):
+            inputs = to_device(batch, picked)
             with torch.no_grad():
-                outputs = model(return_loss=False, rescale=True, **to_device(batch, picked))
-            for boxes, masks in outputs:
-                found = _detections(boxes, masks, dataset.category_ids, next(image_ids))
+                outputs = model(return_loss=False, rescale=True, **inputs)
+            indices = list(islice(remaining, len(outputs)))
+            truth.add(inputs["img_metas"][0], indices)
+            for index, (boxes, masks) in zip(indices, outputs, strict=True):
+                image_id = dataset.data_infos[index]["id"]
+                found = _detections(boxes, masks, dataset.category_ids, image_id)
                 for part, detections in zip(parts.values(), found, strict=True):
                     text = ",".join(json.dumps(d, separators=(",", ":")) for d in detections)
                     part.write(text + "\n")
         for part in parts.values():
             part.flush()
+        matrices = truth.arrays()  # every process takes part in the sum
         wait_for_all()
         if rank() == 0:
             for file in files.values():
                 _join([_part_file(file, r) for r in range(world_size())], file)
-            folder.write_prediction_source(checkpoint, cfg_options)
+            if matrices:
+                folder.write_confusion(**matrices)
+            folder.write_prediction_source(checkpoint, cfg_options, matrices)
             if not folder.config_file.is_file():  # what was no run folder yet becomes one
                 save_config(merged, folder.config_file)
         wait_for_all()

@@ -169,7 +169,7 @@ def train(
 
     Returns:
         The run folder, with ``config.py``, ``environment.json``, ``train.log.json``,
-        ``latest.pth`` and ``confusion.npz``.
+        ``latest.pth``, ``confusion.npz`` and ``confusion_history/``.
 
     Raises:
         FileNotFoundError: the config or data is missing.

@@ -105,13 +105,20 @@ def test_two_processes_train_one_run_and_predict_what_one_predicts(run_pcb, tmp_
     assert run.read_environment()["processes"] == 2
     # Each object is seen in each of three iterations, on whichever process.
     assert run.read_confusion()["instance_count"].min() > 0
+    assert list(run.read_confusion_history()) == [1, 2]
 
     files = [run.predictions(iou_type) for iou_type in ("bbox", "segm")]
-    predictions = []
+    predictions, matrices = [], []
     for processes in (2, 1):
         run_pcb(processes, "test", CONFIG, run.checkpoint)
         predictions.append([file.read_bytes() for file in files])
+        matrices.append(run.read_confusion())
         for file in files:
             file.unlink()
     assert predictions[0] == predictions[1] and len(predictions[0][0]) > 2
+    counts = [found["ground_truth_box_count"] for found in matrices]
+    np.testing.assert_array_equal(*counts)
+    assert counts[0].min() > 0
+    boxes = [found["ground_truth_boxes"] for found in matrices]
+    np.testing.assert_allclose(*boxes, rtol=0, atol=1e-6)
     assert {path.name for path in files[0].parent.iterdir()} == {"source.json"}

@@ -16,6 +16,7 @@ from pcb.detection.inference import predict
 from pcb.detection.training import Runner, train
 
 CONFIG = "tests/configs/tiny_pcb.py"
+LOSS = "model.roi_head.bbox_head.loss_cls"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,10 @@ def test_run_folder_is_complete(trained):
     prefix = "roi_head.bbox_head.loss_cls."
     learned = state["state_dict"][prefix + "fg_confusion_matrix"]
     np.testing.assert_array_equal(learned, confusion["learned"])
+    history = trained.read_confusion_history()
+    assert list(history) == [1, 2]
+    np.testing.assert_allclose(history[2], learned, rtol=5e-4, atol=3e-8)
+    assert np.abs(history[1] - history[2]).max() > 1e-3
 
 
 def test_resumed_training_ends_the_same(trained, tmp_path, tiny_options):
@@ -50,6 +55,8 @@ def test_resumed_training_ends_the_same(trained, tmp_path, tiny_options):
     killed = train(CONFIG, tmp_path, cfg_options=one_epoch, device="cpu")
     with open(killed.log_file, "a") as log:
         log.write('{"mode": "tra')  # what a kill in the middle of a line leaves
+    for epoch in (2, 3):  # what is said of epochs that come after the checkpoint
+        killed.write_confusion_history(epoch, np.zeros((8, 8)))
     resumed = train(CONFIG, tmp_path, cfg_options=tiny_options, resume=True, device="cpu")
     ours, theirs = (read_checkpoint(run.checkpoint) for run in (resumed, trained))
     assert ours["meta"] == theirs["meta"]
@@ -57,6 +64,26 @@ def test_resumed_training_ends_the_same(trained, tmp_path, tiny_options):
         assert torch.equal(ours["state_dict"][name], value), name
     logs = [[(r["iter"], r["loss"]) for r in run.read_log()] for run in (resumed, trained)]
     assert logs[0] == logs[1]
+    ours, theirs = (run.read_confusion_history() for run in (resumed, trained))
+    assert list(ours) == [1, 2]
+    for epoch, matrix in theirs.items():
+        np.testing.assert_array_equal(ours[epoch], matrix)
+
+
+def test_new_training_replaces_the_history(trained, tmp_path, tiny_options):
+    shutil.copytree(trained.path, tmp_path / "seed0")
+    one_epoch = {**tiny_options, "runner.max_epochs": 1, f"{LOSS}.start_epoch": 1}
+    run = train(CONFIG, tmp_path / "seed0", cfg_options=one_epoch, device="cpu")
+    assert list(run.read_confusion_history()) == [1]
+
+
+def test_history_of_rows_that_do_not_sum_to_one(tmp_path, tiny_options):
+    eqlv2 = {"_delete_": True, "type": "EQLv2PCBLoss", "num_classes": 8}
+    options = {**tiny_options, "runner.max_epochs": 1, LOSS: eqlv2}
+    run = train(CONFIG, tmp_path / "seed0", cfg_options=options, device="cpu")
+    learned = run.read_confusion()["learned"]
+    np.testing.assert_allclose(run.read_confusion_history()[1], learned, rtol=5e-4, atol=3e-8)
+    assert learned.sum(1).max() < 0.9
 
 
 def test_resuming_executes_nothing_in_the_checkpoint(trained, tmp_path, tiny_options):

@@ -1,18 +1,20 @@
 """Make the committed sample runs from those of the demo: ``make sample`` after ``make demo``.
 
 A sample run is a run folder without weights, on every third validation image and without detections
-that score under 0.05, so that it is small; its metrics and its measured matrix are those of these
+that score under 0.05, so that it is small; its metrics and its measured matrices are those of these
 images. Beside the runs lie the annotations, the icons and a few of the images.
 """
 
 import gzip
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
-from pcb.datasets.lvis import image_path, read_annotations, read_results
+from pcb.datasets.lvis import image_path
 from pcb.detection import load_config
 from pcb.detection.config import save_config
+from pcb.detection.inference import predict
 from pcb.metrics import detection_confusion, evaluate
 from pcb.runs import RunFolder, collect, repository_path, write_atomically
 
@@ -42,7 +44,7 @@ def main() -> None:
     copy(data / "design.json", sample / "design.json")
     (sample / "NOTICE").write_text(NOTICE)
     for run in collect(demo):
-        write_run(run, RunFolder(sample / run.path.relative_to(demo)), annotations, images)
+        write_run(run, RunFolder(sample / run.path.relative_to(demo)), annotations, data / "val")
 
 
 def write_subset(full: Path, subset: Path) -> list[dict]:
@@ -55,27 +57,30 @@ def write_subset(full: Path, subset: Path) -> list[dict]:
     return content["images"]
 
 
-def write_run(run: RunFolder, sample: RunFolder, annotations: Path, images: list[dict]) -> None:
-    """Write one run, reduced to these images."""
-    full = read_annotations(load_config(run.path).data.val.ann_file)
-    kept = {image["id"] for image in images}
+def write_run(run: RunFolder, sample: RunFolder, annotations: Path, image_dir: Path) -> None:
+    """Write one run, as it predicts the images of these annotations."""
     metrics = {}
-    for iou_type in ("bbox", "segm"):
-        file = sample.path / "predictions" / f"{iou_type}.json.gz"
-        results = read_results(run.predictions(iou_type), full)
-        write_packed(
-            file,
-            [
-                {**result, "score": round(result["score"], 4)}
-                for result in results
-                if result["image_id"] in kept and result["score"] >= SCORE
-            ],
-        )
-        metrics |= evaluate(annotations, file, iou_types=(iou_type,))
+    with tempfile.TemporaryDirectory() as scratch:
+        options = {"data.val.ann_file": str(annotations), "data.val.img_prefix": str(image_dir)}
+        files = predict(run.path, run.checkpoint, scratch, options)
+        measured = RunFolder(scratch).read_confusion()
+        for iou_type, predicted in files.items():
+            file = sample.path / "predictions" / f"{iou_type}.json.gz"
+            results = json.loads(predicted.read_text())
+            write_packed(
+                file,
+                [
+                    {**result, "score": round(result["score"], 4)}
+                    for result in results
+                    if result["score"] >= SCORE
+                ],
+            )
+            metrics |= evaluate(annotations, file, iou_types=(iou_type,))
     sample.write_metrics(metrics)
-    arrays = run.read_confusion()
-    arrays["detections"] = detection_confusion(annotations, sample.predictions("bbox"))
-    sample.write_confusion(**arrays)
+    measured["detections"] = detection_confusion(annotations, sample.predictions("bbox"))
+    sample.write_confusion(**{**run.read_confusion(), **measured})
+    for epoch, matrix in run.read_confusion_history().items():
+        sample.write_confusion_history(epoch, matrix)
     copy(run.environment_file, sample.environment_file)
     copy(run.log_file, sample.log_file)
     cfg = load_config(run.path)

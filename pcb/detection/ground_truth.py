@@ -1,0 +1,131 @@
+"""What a detector takes the ground-truth boxes for: the learned matrix's counterpart."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.core import bbox2roi, bbox_mapping
+from mmdet.models.roi_heads import StandardRoIHead
+from torch import Tensor, nn
+
+from pcb.confusion import batch_confusion
+from pcb.distributed import sum_over_processes
+from pcb.losses import EQLv2Loss
+
+
+class GroundTruthConfusion(AbstractContextManager):
+    """Mean prediction at the ground-truth boxes of each class, while a detector predicts images.
+
+    Inside the context the features that the detector computes are kept, so that no image runs
+    through the backbone twice; the box head alone runs once more, on the ground-truth boxes. Where
+    a RoI head iterates, the last iteration counts: what the detector says in the end (training
+    averages all iterations). Predictions that are not finite are left out, as in training.
+
+    Of a detector without one box head, or with a loss whose probabilities are not known (see
+    :func:`class_activation`), nothing is measured.
+
+    Args:
+        model: mmdet detector in evaluation mode.
+        dataset: mmdet dataset with ground truth that the images are from.
+    """
+
+    def __init__(self, model: nn.Module, dataset: Any) -> None:
+        self.dataset = dataset
+        self._model = model
+        self.activation = class_activation(model)
+        self._extractor = model.neck if getattr(model, "with_neck", False) else model.backbone
+        self._features: Sequence[Tensor] | None = None
+        if self.activation is not None:
+            self._num_classes = classes = model.roi_head.bbox_head.num_classes
+            # The counts are the last column, so that one collective sums both.
+            self._sums = next(model.parameters()).new_zeros(
+                (classes, classes + 1), dtype=torch.float32
+            )
+
+    def __enter__(self) -> "GroundTruthConfusion":
+        self._hook = self._extractor.register_forward_hook(self._keep)
+        return self
+
+    def __exit__(self, *_error: Any) -> None:
+        self._hook.remove()
+        self._features = None
+
+    def _keep(self, _module: nn.Module, _inputs: Any, features: Sequence[Tensor]) -> None:
+        if self._features is None:  # of several test-time augmentations the first one
+            self._features = features
+
+    @torch.no_grad()
+    def add(self, img_metas: Sequence[dict[str, Any]], indices: Sequence[int]) -> None:
+        """Take in the batch that the detector has just predicted.
+
+        Args:
+            img_metas: mmdet's record of each image, which says how it was scaled.
+            indices: where these images are in the dataset.
+        """
+        features, self._features = self._features, None
+        if self.activation is None:
+            return
+        boxes, labels = [], []
+        for meta, index in zip(img_metas, indices, strict=True):
+            truth = self.dataset.get_ann_info(index)
+            scaled = bbox_mapping(
+                torch.as_tensor(truth["bboxes"]),
+                meta["img_shape"],
+                meta["scale_factor"],
+                meta["flip"],
+                meta["flip_direction"],
+            )
+            boxes.append(scaled.to(self._sums.device))
+            labels.append(torch.as_tensor(truth["labels"]).to(self._sums.device))
+        rois, labels = bbox2roi(boxes), torch.cat(labels)
+        if len(rois) == 0:
+            return
+        # As inside the detector's own forward pass, where mmcv's half precision is autocasting.
+        with torch.autocast(rois.device.type, enabled=self._model.fp16_enabled):
+            logits = self._model.roi_head._bbox_forward(features, rois)["cls_score"]
+        logits = logits[:, : self._num_classes]
+        usable = logits.isfinite().all(dim=1)
+        sums, counts = batch_confusion(logits[usable], labels[usable], self.activation)
+        self._sums[:, :-1] += sums
+        self._sums[:, -1] += counts
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The means over all processes, each of which has to call this.
+
+        Returns:
+            ``ground_truth_boxes`` (C, C) float32, true class i predicted as j, and
+            ``ground_truth_box_count`` (C,) int64. A class without boxes has a row of nan. An empty
+            dictionary where nothing is measured.
+        """
+        if self.activation is None:
+            return {}
+        total = sum_over_processes(self._sums)
+        sums, counts = total[:, :-1], total[:, -1:]
+        return {
+            "ground_truth_boxes": (sums / counts).cpu().numpy(),  # 0 / 0 is nan
+            "ground_truth_box_count": counts[:, 0].long().cpu().numpy(),
+        }
+
+
+def class_activation(model: nn.Module) -> str | None:
+    """How a detector's logits become class probabilities, ``"softmax"`` or ``"sigmoid"``.
+
+    The balance of its loss says so; without one EQL v2 is a sigmoid loss, and losses of mmdet say
+    so themselves. None where that is not known: the detector has no box head or several, as
+    cascades do, or its loss says nothing.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> class_activation(nn.Linear(1, 1)) is None
+        True
+    """
+    roi_head = getattr(model, "roi_head", None)
+    if not (isinstance(roi_head, StandardRoIHead) and roi_head.with_bbox):
+        return None
+    loss = roi_head.bbox_head.loss_cls
+    if getattr(loss, "balance", None) is not None:
+        return loss.balance.activation
+    is_sigmoid = True if isinstance(loss, EQLv2Loss) else getattr(loss, "use_sigmoid", None)
+    return None if is_sigmoid is None else "sigmoid" if is_sigmoid else "softmax"
