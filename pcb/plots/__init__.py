@@ -16,7 +16,8 @@ from pcb.plots.confusion import (
 from pcb.plots.dataset import class_tail, icon_pairs, image_grid
 from pcb.plots.heatmap import confusion_heatmap
 from pcb.plots.precision import ap_by_group, ap_difference
-from pcb.plots.soft_labels import soft_label_bars, soft_label_strength
+from pcb.plots.soft_label_history import soft_label_history
+from pcb.plots.soft_labels import soft_label_bars, soft_label_entropy, soft_label_strength
 from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, save
 from pcb.plots.training import loss_curves, strength_curve
 
@@ -40,6 +41,8 @@ __all__ = [
     "row_shares",
     "save",
     "soft_label_bars",
+    "soft_label_entropy",
+    "soft_label_history",
     "soft_label_strength",
     "start_weights",
     "strength_curve",
