@@ -38,6 +38,12 @@ def test_a_lone_mark_has_its_name_at_its_right_without_a_line():
     assert text.get_position()[0] == 5  # points
 
 
+def test_a_name_avoids_the_side_where_it_could_mean_another_mark():
+    above_its_right = (5.31, 5.38)  # 11 and 10 points away: it would touch no name at the right
+    (text,) = named([(5, 5), above_its_right])
+    assert text.arrow_patch is None and text.get_position()[1] < -10  # below
+
+
 def test_a_line_leads_to_a_mark_among_others():
     around = [
         (5 + 0.3 * x, 5 + 0.3 * y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)
