@@ -11,7 +11,7 @@ A run is one training and everything said about it, in one folder::
         metrics.json                 {"bbox": {"AP": ...}, "segm": {...}}, fractions
         confusion.npz                learned and measured matrices
         confusion_history/           the learned matrix after every epoch, epoch_07.npz
-        figures/*.png                what the notebooks drew
+        figures/*.{png,pdf}          what the notebooks drew
 
 Only NumPy and the standard library are needed, so that a notebook, a report or a test can read a
 run without the detector that made it (and NumPy for the matrices alone, so that `pcb doctor` can

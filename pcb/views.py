@@ -22,7 +22,14 @@ from pcb.datasets.lvis import (
     read_annotations,
     read_results,
 )
-from pcb.datasets.pictures import Picture, by_image, load_picture, read_icons
+from pcb.datasets.pictures import (
+    Picture,
+    by_image,
+    crop,
+    largest_instances,
+    load_picture,
+    read_icons,
+)
 from pcb.runs import RunFolder, repository_path, repository_root, run_name
 
 SAMPLE = "sample"  # the committed runs, which are read only
@@ -92,6 +99,27 @@ class DataView:
             load_picture(self.annotations, image, self.image_dir, found[image["id"]])
             for image in chosen
         ]
+
+    def class_pictures(self, labels: Sequence[int]) -> dict[int, np.ndarray | None]:
+        """A picture of each of these classes, to stand beside its name in a figure.
+
+        Returns:
+            By label (h, w, 3 or 4) uint8: the class's icon where the dataset has icons, else its
+            largest instance in an image that is there, cut out; None where there is none.
+        """
+        if self.icons is not None:
+            return {int(label): self.icons[label] for label in labels}
+        images = {image["id"]: image for image in self.present_images}
+        chosen = largest_instances(self.annotations, labels, images)
+        return {
+            int(label): crop(
+                self.image_dir / image_path(images[chosen[label]["image_id"]]),
+                chosen[label]["bbox"],
+            )
+            if label in chosen
+            else None
+            for label in labels
+        }
 
     @property
     def roles(self) -> list[str] | None:

@@ -5,8 +5,10 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pcb import views
+from pcb.datasets import read_annotations
 from pcb.runs import RunFolder, repository_path
 
 CONFIG = "tests/configs/tiny_pcb.py"
@@ -96,6 +98,47 @@ def test_images_that_are_not_there_are_left_out(run, tmp_path):
     data = views.DataView(views.open_run(run.path).data.annotations, tmp_path / "absent")
     assert data.pictures(4) == []
     assert data.present_images == []
+
+
+def test_a_class_is_shown_by_its_icon_or_by_its_largest_instance(run, tmp_path):
+    data = views.open_run(run.path).data
+    (one, icon), (other, _) = data.class_pictures([3, 0]).items()
+    assert (one, other) == (3, 0) and icon is data.icons[3]
+
+    categories = [
+        {"id": 10 * i, "name": name, "frequency": "r", "image_count": 1, "instance_count": 1}
+        for i, name in enumerate(("cat", "fox", "yak"), start=1)
+    ]
+    image = {"width": 300, "height": 200, "neg_category_ids": []}
+    image["not_exhaustive_category_ids"] = []
+    instances = [  # image, category, box; the largest cat is in an image that is not there
+        (1, 10, [10, 20, 50, 20]),
+        (1, 10, [0, 0, 5, 5]),
+        (2, 10, [0, 0, 300, 200]),
+        (1, 20, [100, 0, 200, 200]),
+        (2, 30, [0, 0, 9, 9]),
+    ]
+    file = tmp_path / "photographs" / "annotations" / "val.json"
+    file.parent.mkdir(parents=True)
+    content = {
+        "images": [image | {"id": i, "file_name": f"{i}.png"} for i in (1, 2)],
+        "categories": categories,
+        "annotations": [
+            {"id": i, "image_id": of, "category_id": category, "bbox": box}
+            | {"area": box[2] * box[3], "segmentation": [[0, 0, 9, 0, 9, 9]]}
+            for i, (of, category, box) in enumerate(instances, start=1)
+        ],
+    }
+    file.write_text(json.dumps(content))
+    pixels = np.zeros((200, 300, 3), dtype=np.uint8)
+    pixels[20:40, 10:60] = 255
+    Image.fromarray(pixels).save(tmp_path / "1.png")
+    data = views.DataView(read_annotations(file), tmp_path)
+    found = data.class_pictures([2, 0, 1])
+    assert list(found) == [2, 0, 1] and found[2] is None
+    assert found[0].shape == (28, 58, 3)  # 8% of 50 pixels around the box of 50 x 20
+    assert (found[0] == 255).all(axis=2).sum() == 50 * 20
+    assert found[1].shape == (89, 96, 3)  # 216 x 200 pixels, up to the border, scaled down
 
 
 def test_mistakes_are_named(run, tmp_path):

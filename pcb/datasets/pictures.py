@@ -1,8 +1,9 @@
 """Images with their instances as arrays, ready to be drawn."""
 
+import math
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,3 +117,49 @@ def read_icons(folder: str | os.PathLike, category_ids: Sequence[int]) -> list[n
     if not all(file.is_file() for file in files):
         return None
     return [np.asarray(Image.open(file).convert("RGBA")) for file in files]
+
+
+def largest_instances(
+    annotations: Annotations, labels: Collection[int], image_ids: Collection[int]
+) -> dict[int, dict]:
+    """The instance of largest area of each class, among those in these images, by label.
+
+    A class without an instance there is left out. One pass over the annotations, however many
+    classes are asked for.
+    """
+    label_of = {annotations.category_ids[label]: int(label) for label in labels}
+    images = set(image_ids)
+    largest: dict[int, dict] = {}
+    for record in annotations.annotations:
+        label = label_of.get(record["category_id"])
+        if label is None or record["image_id"] not in images:
+            continue
+        if label not in largest or record["area"] > largest[label]["area"]:
+            largest[label] = record
+    return largest
+
+
+def crop(
+    path: str | os.PathLike, box: Sequence[float], margin: float = 0.08, longest: int = 96
+) -> np.ndarray:
+    """What an image shows in a box and a little around it.
+
+    Args:
+        path: the image file.
+        box: x, y, width and height in pixels.
+        margin: added on each side, as a share of the box's longer side, up to the image's border.
+        longest: side in pixels to which a larger crop is scaled down.
+
+    Returns:
+        (h, w, 3) uint8.
+    """
+    x, y, width, height = box
+    around = margin * max(width, height)
+    with Image.open(path) as image:
+        left = min(max(0, math.floor(x - around)), image.width - 1)
+        top = min(max(0, math.floor(y - around)), image.height - 1)
+        right = min(image.width, max(left + 1, math.ceil(x + width + around)))
+        bottom = min(image.height, max(top + 1, math.ceil(y + height + around)))
+        part = image.convert("RGB").crop((left, top, right, bottom))
+    part.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    return np.asarray(part)

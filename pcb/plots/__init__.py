@@ -10,7 +10,8 @@ from pcb.plots.dataset import class_tail, icon_pairs, image_grid
 from pcb.plots.heatmap import confusion_difference, confusion_heatmap
 from pcb.plots.pairs import changed_pairs, confused_pairs, confusion_zoom
 from pcb.plots.precision import ap_by_group, ap_difference
-from pcb.plots.soft_labels import soft_label_bars, soft_label_strength
+from pcb.plots.soft_label_history import soft_label_history
+from pcb.plots.soft_labels import soft_label_bars, soft_label_entropy, soft_label_strength
 from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, save
 from pcb.plots.training import loss_curves, strength_curve
 
@@ -35,6 +36,8 @@ __all__ = [
     "loss_curves",
     "save",
     "soft_label_bars",
+    "soft_label_entropy",
+    "soft_label_history",
     "soft_label_strength",
     "start_weights",
     "strength_curve",

@@ -5,21 +5,24 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 
+from pcb.plots.by_image_count import scatter_by_image_count
+from pcb.plots.placement import name_marks
 from pcb.plots.style import (
     GROUP_COLORS,
     GROUP_MARKERS,
-    GROUP_NAMES,
     GROUPS,
     INK,
+    MOST_NAMES,
     MUTED,
     by_frequency,
     check_groups,
+    dots,
     group_handles,
     legend_mark,
-    name_mark,
     short,
     styled,
     tint,
+    written,
 )
 
 
@@ -37,7 +40,8 @@ def ap_by_image_count(
         ap: (C,) AP of each class as a fraction; nan where undefined, which is left out.
         image_count: (C,) training images per class.
         frequency: (C,) 'r', 'c' or 'f' per class.
-        names: (C,) class names; the best and the worst of each group are named.
+        names: (C,) class names; the best and the worst of each group are named, if no other class
+            of it is as good or as bad.
         title: the figure's title.
 
     Returns:
@@ -48,40 +52,9 @@ def ap_by_image_count(
     'log'
     >>> plt.close(figure)
     """
-    groups = np.array(check_groups(frequency))
-    points = 100 * np.asarray(ap, dtype=float)
-    # A class without training images stays visible on the log axis.
-    counts = np.maximum(np.asarray(image_count, dtype=float), 0.5)
-    figure, axes = plt.subplots(figsize=(9.5, 5))
-    handles = []
-    for group in reversed(GROUPS):
-        chosen = np.flatnonzero((groups == group) & np.isfinite(points))
-        if not len(chosen):
-            continue
-        x, y = counts[chosen], points[chosen]
-        look = {"marker": GROUP_MARKERS[group], "color": GROUP_COLORS[group]}
-        dense = {"s": 14, "alpha": 0.55} if len(points) > 200 else {"s": 48, "alpha": 0.85}
-        axes.scatter(x, y, linewidths=0, zorder=3, **look, **dense)
-        axes.hlines(y.mean(), x.min() / 1.06, x.max() * 1.06, color=GROUP_COLORS[group], lw=1.6)
-        handles.append(legend_mark(f"{GROUP_NAMES[group]}, mean {y.mean():.1f}", **look))
-        if names is not None:
-            best, worst = chosen[y.argmax()], chosen[y.argmin()]
-            name_mark(axes, names[best], (counts[best], points[best]), (6, 0), va="center")
-            if worst != best:
-                below = {"ha": "center", "va": "top"}
-                name_mark(axes, names[worst], (counts[worst], points[worst]), (0, -6), **below)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    left, right = axes.get_xlim()
-    axes.set_xlim(left / 1.1, right * 1.4)
-    axes.set_ylim(bottom=-0.08 * max(axes.get_ylim()[1], 1))  # room for names below zero
-    axes.set_xlabel("training images of the class (log scale)")
+    values = 100 * np.asarray(ap, dtype=float)
+    figure, axes = scatter_by_image_count(values, image_count, frequency, names, "AP", ".1f")
     axes.set_ylabel("AP (%)")
-    axes.grid()
-    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.03, 1.0))
-    if undefined := int(np.isnan(points).sum()):
-        text = f"AP n/a: {undefined} of {len(points)} classes"
-        axes.text(1.02, 0.02, text, transform=axes.transAxes, color=MUTED, fontsize=9.5)
     axes.set_title(title)
     return figure, axes
 
@@ -95,6 +68,8 @@ def ap_by_class(
     title: str = "AP of each class, most frequent first",
 ):
     """A dot per class and run, joined by a line: who gains and who loses, class by class.
+
+    Of more than 60 classes it shows those 60 whose AP differs most between the runs, and says so.
 
     Args:
         ap: per run (C,) AP of each class as a fraction, nan where undefined (drawn as no dot).
@@ -113,12 +88,15 @@ def ap_by_class(
     >>> plt.close(figure)
     """
     groups = check_groups(frequency)
-    order = by_frequency(image_count)
+    points = 100 * np.array([np.asarray(own, dtype=float) for own in ap.values()])
+    # fmin and fmax leave out nan, and stay quiet where every run is nan.
+    spread = np.nan_to_num(np.fmax.reduce(points) - np.fmin.reduce(points))
+    shown = np.argsort(-spread, kind="stable")[:MOST_NAMES]
+    order = np.array([label for label in by_frequency(image_count) if label in set(shown)])
     colors = [GROUP_COLORS[groups[label]] for label in order]
-    points = np.array([100 * np.asarray(own, dtype=float)[order] for own in ap.values()])
+    points = points[:, order]
     figure, axes = plt.subplots(figsize=(max(8.0, 0.27 * len(order)), 4.6))
     position = np.arange(len(order))
-    # fmin and fmax leave out nan, and stay quiet where every run is nan.
     axes.vlines(position, np.fmin.reduce(points), np.fmax.reduce(points), colors=colors, lw=2.2)
     handles = group_handles(groups, marker=False)
     for number, (run, values) in enumerate(zip(ap, points, strict=True), start=1):
@@ -134,6 +112,8 @@ def ap_by_class(
     axes.set_xlim(-0.7, len(order) - 0.3)
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
     axes.set_ylabel("AP (%)")
+    if len(order) < len(groups):
+        axes.set_xlabel(f"the {len(order)} of {len(groups)} classes that differ most between runs")
     axes.grid(axis="y")
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     axes.set_title(title)
@@ -171,6 +151,8 @@ def gain_by_role(
     points = 100 * np.asarray(gain, dtype=float)
     roles = [name for name in order or dict.fromkeys(role) if name in role]
     stands_out = 0.25 * np.nanmax(np.abs([*points, 0.0]))
+    # Fixed offsets instead of random ones: the same data give the same figure.
+    height, means, named = np.full(len(points), np.nan), [(0, -1, 0, len(roles))], []
     figure, axes = plt.subplots(figsize=(9.5, 1.9 + 0.85 * len(roles)))
     axes.axvline(0, color=INK, lw=1)
     for row, name in enumerate(roles):
@@ -178,30 +160,30 @@ def gain_by_role(
         if not len(chosen):
             axes.text(0, row, "  n/a", va="center", color=MUTED)
             continue
-        x = points[chosen]
-        # Fixed offsets instead of random ones: the same data give the same figure.
-        y = row + 0.22 * (np.arange(len(chosen)) % 3 - 1)
+        height[chosen] = row + 0.22 * (np.arange(len(chosen)) % 3 - 1)
+        x, y = points[chosen], height[chosen]
         for group in GROUPS:
             own = groups[chosen] == group
             look = {"marker": GROUP_MARKERS[group], "color": GROUP_COLORS[group]}
-            axes.scatter(x[own], y[own], s=42, alpha=0.85, linewidths=0, zorder=3, **look)
+            axes.scatter(x[own], y[own], linewidths=0, zorder=3, **look, **dots(len(points)))
+        means.append((x.mean(), row - 0.38, x.mean(), row + 0.38))
         axes.vlines(x.mean(), row - 0.38, row + 0.38, color=INK, lw=2.2)
-        mean = {"xycoords": ("axes fraction", "data"), "va": "center", "fontweight": "bold"}
-        axes.annotate(f"mean {x.mean():+.1f}", (1.01, row), **mean)
-        for extreme in {int(x.argmin()), int(x.argmax())}:
-            if names is not None and abs(x[extreme]) > stands_out:
-                # Written towards zero, so that long names stay inside the axes.
-                loss = x[extreme] < 0
-                look = {"ha": "left" if loss else "right"}
-                xy = (x[extreme], y[extreme])
-                name_mark(axes, names[chosen[extreme]], xy, (-4 if loss else 4, 6), **look)
+        look = {"xycoords": ("axes fraction", "data"), "va": "center", "fontweight": "bold"}
+        axes.annotate(f"mean {written(x.mean(), '+.1f')}", (1.01, row), **look)
+        extremes = chosen[[x.argmin(), x.argmax()]]
+        named += [int(label) for label in extremes if abs(points[label]) > stands_out]
     labels = [f"{name} ({list(role).count(name)})" for name in roles]
     axes.set_yticks(range(len(roles)), labels)
     axes.set_ylim(len(roles) - 0.4, -0.6)
+    axes.margins(x=0.08)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     axes.set_xlabel("gain in AP (points)")
     handles = group_handles(groups)
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     axes.set_title(title)
+    if names is not None:
+        named = {label: names[label] for label in named}
+        radius = np.sqrt(dots(len(points))["s"]) / 2
+        name_marks(axes, named, np.column_stack([points, height]), radius, np.array(means))
     return figure, axes

@@ -1,11 +1,14 @@
 """What is in the data: the tail, pictures with their instances, icons of look-alikes."""
 
+import itertools
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from pcb.plots.placement import free_place
 from pcb.plots.style import (
     FAINT,
     GROUP_COLORS,
@@ -93,7 +96,9 @@ def image_grid(
         titles: one per picture.
         masks: per picture (n, H, W), true where instance is; filled lightly and outlined.
         boxes: per picture (n, 4) as x, y, width, height in pixels.
-        captions: per picture n texts, written at each instance's upper left corner.
+        captions: per picture n texts, written at each instance's upper left corner, or elsewhere
+            at its box where another caption stands there; one without any room is left out, and
+            how many are is said below the picture.
         colors: per picture n colours; by default each instance has its own.
         columns: pictures in a row.
         size: width of a picture in inches.
@@ -130,9 +135,12 @@ def image_grid(
                 ax.add_patch(
                     Rectangle((x - 0.5, y - 0.5), width, height, fill=False, ec=color, lw=1.3)
                 )
-            if captions is not None:
-                corner = _corner(own_boxes, own_masks, number)
-                _draw_caption(ax, captions[index][number], corner, color)
+    if captions is not None:
+        figure.draw_without_rendering()  # where the pictures are decides what has room
+        for index, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
+            own = _boxes_of(masks[index]) if boxes is None else np.asarray(boxes[index], float)
+            own_colors = itertools.cycle(PALETTE) if colors is None else colors[index]
+            _draw_captions(ax, image.shape[:2], captions[index], own, own_colors)
     return figure, axes
 
 
@@ -148,25 +156,46 @@ def _draw_mask(ax, mask: np.ndarray, color: str) -> None:
         ax.contour(mask, levels=[0.5], colors=[color], linewidths=1.3)
 
 
-def _draw_caption(ax, text: str, corner: tuple[float, float], color: str) -> None:
-    """Write ``text`` in white on ``color`` just inside the upper left ``corner`` (x, y)."""
-    ax.text(
-        *corner,
-        short(text, 16),
-        fontsize=8,
-        color="white",
-        va="top",
-        clip_on=True,
-        bbox={"boxstyle": "square,pad=0.15", "facecolor": color, "edgecolor": "none", "alpha": 0.9},
-    )
+def _boxes_of(masks: Sequence[np.ndarray]) -> np.ndarray:
+    """Box x, y, width, height around each mask (H, W); of an empty one, its first pixel."""
+    boxes = np.zeros((len(masks), 4))
+    for box, mask in zip(boxes, masks, strict=True):
+        ys, xs = np.nonzero(mask)
+        if len(xs):
+            box[:] = xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1
+    return boxes
 
 
-def _corner(boxes, masks, number: int) -> tuple[float, float]:
-    """Upper left corner (x, y) of an instance, from its box, or from its mask without boxes."""
-    if len(boxes):
-        return float(boxes[number][0]), float(boxes[number][1])
-    ys, xs = np.nonzero(masks[number])
-    return (float(xs.min()), float(ys.min())) if len(xs) else (0.0, 0.0)
+def _draw_captions(ax, shape, captions, boxes, colors) -> None:
+    """Write each caption, white on its colour, at its box (x, y, width, height), on no other."""
+    height, width = shape
+    scale = width / ax.bbox.width  # the picture's pixels in one of the figure's
+    pad = 1.2 * ax.figure.dpi / 72 * scale
+    taken, left_out = np.empty((0, 4)), 0
+    for caption, (x, y, w, h), color in zip(captions, boxes, colors, strict=False):
+        text = ax.text(0, 0, short(caption), fontsize=8, color="white", va="top")
+        text.set_in_layout(False)  # captions must not move the pictures that they were placed on
+        # Text saved at another resolution is a little wider or narrower.
+        size = 1.06 * scale * np.array(text.get_window_extent().size) + 2 * pad
+        # From beside its upper left corner to beside the lower right one, in steps; nearest first.
+        left = np.linspace(x - size[0], x + w, 25).clip(0, max(width - size[0], 0))
+        top = np.linspace(y - size[1], y + h, 25).clip(0, max(height - size[1], 0))
+        corners = np.stack(np.meshgrid([x, *left], [y, *top]), axis=-1).reshape(-1, 2)
+        nearest = np.abs(corners - (x, y)).sum(axis=1).argsort(kind="stable")
+        corners = corners[nearest]
+        place = free_place(np.hstack([corners, corners + size]), taken, (0, 0, width, height))
+        if place is None:
+            text.remove()
+            left_out += 1
+            continue
+        text.set_position(corners[place] + pad - 0.5)
+        look = {"facecolor": color, "edgecolor": "none", "alpha": 0.9}
+        text.set_bbox({"boxstyle": "square,pad=0.15", **look})
+        taken = np.vstack([taken, [*corners[place], *corners[place] + size]])
+    if left_out:
+        note = f"no room for {left_out} more name{'s' * (left_out > 1)}"
+        look = {"ha": "right", "va": "top", "fontsize": 8, "color": MUTED}
+        ax.text(1, -0.01, note, transform=ax.transAxes, **look)
 
 
 @styled
@@ -204,13 +233,13 @@ def icon_pairs(
     groups = check_groups(frequency)
     columns = min(columns, len(pairs))
     rows = -(-len(pairs) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(3.3 * columns, 2.3 * rows), squeeze=False)
+    lines = {label: _two_lines(names[label]) for pair in pairs for label in pair}
+    deepest = 0.26 + 0.13 * max(text.count("\n") + 1 for text in lines.values())
+    size = (3.3 * columns, (1.7 + 1.3 * deepest) * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     for index, (ax, pair) in enumerate(zip(axes.flat, pairs, strict=False)):
-        ax.set_xlim(0, max(2, len(pair)))
-        ax.set_ylim(-0.75, 1)
-        ax.set_aspect("equal")
         if titles is not None:
             ax.set_title(titles[index], fontsize=10.5, color=MUTED, fontweight="normal", pad=2)
         for place, label in enumerate(pair):
@@ -218,25 +247,29 @@ def icon_pairs(
                 Rectangle((place + 0.04, 0.04), 0.92, 0.92, facecolor="#F7F7F7", edgecolor=FAINT)
             )
             ax.imshow(icons[label], extent=(place + 0.1, place + 0.9, 0.1, 0.9), zorder=2)
+            text = {"ha": "center", "fontsize": 9.5}
+            ax.text(place + 0.5, -0.04, lines[label], va="top", color=INK, **text)
+            group = groups[label]
+            below = max(lines[other].count("\n") + 1 for other in pair)
             ax.text(
                 place + 0.5,
-                -0.05,
-                short(names[label], 17),
-                ha="center",
+                -0.07 - 0.13 * below,
+                f"{GROUP_NAMES[group]}, {int(image_count[label])}",
                 va="top",
-                fontsize=9.5,
-                color=INK,
-            )
-            ax.text(
-                place + 0.5,
-                -0.25,
-                f"{GROUP_NAMES[groups[label]]}, {int(image_count[label])}",
-                ha="center",
-                va="top",
-                fontsize=9.5,
                 fontweight="bold",
-                color=GROUP_COLORS[groups[label]],
+                color=GROUP_COLORS[group],
+                **text,
             )
         ax.set_xlim(0, max(2, len(pair)))  # imshow moves the limits to its picture
-        ax.set_ylim(-0.62, 1)
+        ax.set_ylim(-deepest - 0.02, 1)
+        ax.set_aspect("equal")
     return figure, axes
+
+
+def _two_lines(name: str) -> str:
+    """A name on up to two lines that are as wide as an icon's frame.
+
+    >>> _two_lines("hear no evil monkey")
+    'hear no evil\\nmonkey'
+    """
+    return "\n".join(textwrap.wrap(name, 16, max_lines=2, placeholder="…"))

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Patch
 
-from pcb.plots.style import GROUP_COLORS, INK, styled, tint, tints
+from pcb.plots.style import GROUP_COLORS, INK, styled, tint, tints, written
 
 # The metric of each bar, its name and its colour.
 GROUP_METRICS = (
@@ -26,15 +26,6 @@ def _points(value: float | None) -> float:
     return np.nan if value is None else 100 * float(value)
 
 
-def _written(value: float, label_format: str) -> str:
-    """``value`` as text with a proper minus sign; nan is n/a.
-
-    >>> _written(0.12, "+.1f"), _written(float("nan"), ".1f")
-    ('+0.1', 'n/a')
-    """
-    return "n/a" if np.isnan(value) else format(value, label_format).replace("-", "\N{MINUS SIGN}")
-
-
 def _grouped_bars(values: Mapping[str, np.ndarray], label_format: str):
     """Bars of AP points: a cluster per group, a tint per run; nan is written n/a."""
     runs, shares = list(values), tints(len(values))
@@ -48,7 +39,7 @@ def _grouped_bars(values: Mapping[str, np.ndarray], label_format: str):
             width=0.94 * width,
             color=[tint(color, shares[number]) for _, _, color in GROUP_METRICS],
         )
-        texts = [_written(value, label_format) for value in values[run]]
+        texts = [written(value, label_format) for value in values[run]]
         small = 10.5 if len(runs) <= 4 else 8.5
         axes.bar_label(bars, texts, padding=2, fontsize=small)
     axes.set_xticks(range(len(GROUP_METRICS)), [f"{name}\n({m})" for m, name, _ in GROUP_METRICS])

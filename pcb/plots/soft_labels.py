@@ -1,23 +1,29 @@
-"""What a soft label says: who receives probability, and how the strength mixes it in."""
+"""What soft labels say: who receives probability, how spread they are, how the strength mixes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
+from pcb.plots.by_image_count import scatter_by_image_count
 from pcb.plots.style import (
     GROUP_COLORS,
     GROUP_NAMES,
     GROUPS,
     INK,
+    MUTED,
     PALETTE,
     check_groups,
+    icon_of,
     legend_mark,
+    percent,
     place_icon,
     short,
     styled,
 )
+
+LIGHT = ("#C8C8C8", "#E69F00", "#56B4E9", "#F0E442")  # colours under which white is unreadable
 
 
 @styled
@@ -26,7 +32,7 @@ def soft_label_bars(
     classes: Sequence[int],
     names: Sequence[str],
     frequency: Sequence[str],
-    icons: Sequence[np.ndarray] | None = None,
+    icons: Sequence[np.ndarray | None] | Mapping[int, np.ndarray | None] | None = None,
     top: int = 6,
     columns: int = 3,
     title: str = "Soft labels",
@@ -34,12 +40,14 @@ def soft_label_bars(
     """Bars of the soft label of chosen classes: the classes that receive most probability.
 
     Args:
-        soft_labels: (C, C), row y is the soft label of an instance of true class y.
+        soft_labels: (C, C), row y is the soft label of an instance of true class y. Rows that do
+            not sum to 1, as those of a sigmoid loss, are said not to.
         classes: labels of the classes to show, a panel each.
         names: (C,) class names.
         frequency: (C,) 'r', 'c' or 'f' per class; colours the bars.
-        icons: (C,) pictures by label, drawn beside the names.
-        top: bars in a panel.
+        icons: pictures (h, w, 3 or 4) by label, a list or a dict, drawn beside the names; also
+            photographs. None for a class without one.
+        top: bars in a panel; what the other classes receive together is written below.
         columns: panels in a row.
         title: the figure's title.
 
@@ -56,9 +64,12 @@ def soft_label_bars(
         raise ValueError("classes is empty: name at least one class")
     groups = check_groups(frequency)
     top = min(top, len(names))
+    totals = np.asarray(soft_labels)[classes].sum(axis=1)
+    sums_to_one = np.allclose(totals[np.isfinite(totals)], 1, atol=1e-3)
+    with_icons = icons is not None
     columns = min(columns, len(classes))
     rows = -(-len(classes) // columns)
-    size = (max(4.6 * columns, 6.2), (0.95 + 0.34 * top) * rows + 0.9)
+    size = (max(4.6 * columns, 6.2), (1.2 + 0.34 * top) * rows + 0.9)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat[len(classes) :]:
         ax.axis("off")
@@ -76,46 +87,48 @@ def soft_label_bars(
             edgecolor=[INK if other == label else "none" for other in ranked],
             linewidth=1.6,
         )
-        ax.bar_label(bars, [_percent(v) for v in values[ranked]], padding=3, fontsize=10)
-        with_icons = icons is not None
+        ax.bar_label(bars, [percent(v) for v in values[ranked]], padding=3, fontsize=10)
         ax.set_yticks(range(len(ranked)), [short(names[other], 20) for other in ranked])
         ax.tick_params(axis="y", length=0, pad=28 if with_icons else 5)
         for tick, other in zip(ax.get_yticklabels(), ranked, strict=True):
             tick.set_fontweight("bold" if other == label else "normal")
         if with_icons:
             for row, other in enumerate(ranked):
-                place_icon(ax, icons[other], (0, row), size=19, offset=(-15, 0))
+                if (icon := icon_of(icons, int(other))) is not None:
+                    place_icon(ax, icon, (0, row), size=20, offset=(-15, 0))
         ax.invert_yaxis()
         ax.set_xlim(0, 1.2 * highest)
         ax.xaxis.set_major_locator(MaxNLocator(4))
-        ax.xaxis.set_major_formatter(PercentFormatter(1.0))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
         ax.set_title(
             f"true: {short(names[label], 19)}", color=GROUP_COLORS[groups[label]], fontsize=11.5
         )
+        rest = np.delete(values, ranked).sum()
+        more = len(names) - top
+        note = f"{_more_classes(more)}: {percent(rest)}" if more else ""
+        if not sums_to_one:
+            note = f"all {len(names)} classes: {percent(values.sum())}"
+        ax.set_xlabel(note, loc="right", fontsize=9.5, color=MUTED)
     handles = [
         legend_mark(GROUP_NAMES[group], color=GROUP_COLORS[group])
         for group in reversed(GROUPS)
         if group in groups
     ]
     handles.append(legend_mark("the true class", mfc="none", mec=INK, mew=1.5))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    said = None if sums_to_one else "Values of a sigmoid loss need not sum to 100%."
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), title=said)
     figure.suptitle(title, x=0.01, ha="left")
+    figure.get_layout_engine().set(h_pad=0.08)
     return figure, axes
 
 
-def _percent(value: float) -> str:
-    """A probability as a percentage.
+def _more_classes(count: int) -> str:
+    """How many classes are not shown on their own.
 
-    >>> _percent(0.254), _percent(0.0004), _percent(0.0), _percent(float("nan"))
-    ('25%', '<0.1%', '0', 'n/a')
+    >>> _more_classes(1), _more_classes(34)
+    ('1 more class', '34 more classes')
     """
-    if np.isnan(value):
-        return "n/a"
-    if value == 0:
-        return "0"
-    if value < 0.001:
-        return "<0.1%"
-    return f"{100 * value:.1f}%" if value < 0.0995 else f"{100 * value:.0f}%"
+    return f"{count} more class{'es' * (count > 1)}"
 
 
 @styled
@@ -134,7 +147,7 @@ def soft_label_strength(
         label: the true class.
         names: (C,) class names.
         strengths: values of alpha, a bar each.
-        top: other classes shown on their own; the rest is one segment.
+        top: other classes shown on their own, if large enough to be seen; the rest is one segment.
         title: by default "Target for <class> as the strength grows".
 
     Returns:
@@ -152,12 +165,14 @@ def soft_label_strength(
     onehot[label] = 1
     target = alpha * soft_label + (1 - alpha) * onehot
     others = [c for c in np.argsort(-soft_label, kind="stable") if c != label and soft_label[c] > 0]
+    # A segment of its own only for what can be seen.
+    top = min(top, int((soft_label[others] >= 0.003 * max(1.0, soft_label.sum())).sum()))
     segments = [(short(names[label]), target[:, label], "#555555")]
     for number, other in enumerate(others[:top]):
         segments.append((short(names[other]), target[:, other], PALETTE[number % len(PALETTE)]))
     if len(others) > top:
         rest = target[:, others[top:]].sum(axis=1)
-        segments.append((f"{len(others) - top} more classes", rest, "#C8C8C8"))
+        segments.append((_more_classes(len(others) - top), rest, "#C8C8C8"))
     figure, axes = plt.subplots(figsize=(9.5, 1.5 + 0.42 * len(alpha)))
     left = np.zeros(len(alpha))
     totals = target.sum(axis=1)
@@ -167,7 +182,7 @@ def soft_label_strength(
             range(len(alpha)), values, left=left, height=0.72, color=color, ec="white", label=name
         )
         texts = [f"{100 * value:.0f}%" if value > 0.045 * width else "" for value in values]
-        dark = color not in ("#C8C8C8", "#E69F00", "#56B4E9", "#F0E442")
+        dark = color not in LIGHT
         axes.bar_label(
             bars, texts, label_type="center", color="white" if dark else INK, fontsize=9.5
         )
@@ -184,4 +199,37 @@ def soft_label_strength(
         axes.set_xlabel("target of each class, side by side; they need not sum to 100%")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.03))
     axes.set_title(title or f"Target for {names[label]} as the strength grows")
+    return figure, axes
+
+
+@styled
+def soft_label_entropy(
+    entropy: Sequence[float],
+    image_count: Sequence[int],
+    frequency: Sequence[str],
+    names: Sequence[str] | None = None,
+    title: str = "How spread out is the soft label of each class?",
+):
+    """A point per class: the entropy of its soft label against its training images.
+
+    0 bits is a one-hot label; b bits are as spread as 2^b classes that share alike.
+
+    Args:
+        entropy: (C,) in bits; nan where undefined, which is left out and counted.
+        image_count: (C,) training images per class.
+        frequency: (C,) 'r', 'c' or 'f' per class.
+        names: (C,) class names; each group's highest and lowest are named, if it is one class.
+        title: the figure's title.
+
+    Returns:
+        (figure, axes).
+
+    >>> figure, axes = soft_label_entropy([0.5, 2.0, 1.5], [300, 40, 2], ["f", "c", "r"])
+    >>> axes.get_xscale()
+    'log'
+    >>> plt.close(figure)
+    """
+    figure, axes = scatter_by_image_count(entropy, image_count, frequency, names, "entropy", ".2f")
+    axes.set_ylabel("entropy of the soft label (bits)")
+    axes.set_title(title)
     return figure, axes

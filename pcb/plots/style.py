@@ -7,7 +7,8 @@ figures survive a grey printer.
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -17,6 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patheffects import withStroke
+
+from pcb.runs import open_atomically
 
 GROUPS = ("r", "c", "f")
 GROUP_NAMES = {"r": "rare", "c": "common", "f": "frequent"}
@@ -59,44 +62,51 @@ STYLE = {
 }
 
 
+@contextmanager
+def settings(values: Mapping) -> Iterator[None]:
+    """Matplotlib with these settings; the user's own are restored afterwards."""
+    # Not plt.rc_context: it restores every setting, and with it undoes what a backend that is
+    # loaded by the first figure sets. Jupyter would then show that figure and no other.
+    before = {key: plt.rcParams[key] for key in values}
+    plt.rcParams.update(values)
+    try:
+        yield
+    finally:
+        plt.rcParams.update(before)
+
+
 def styled(function):
     """Draw a figure in the kit's style and leave the user's matplotlib settings as they were."""
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
-        # Not plt.rc_context: it restores every setting, and with it undoes what a backend that is
-        # loaded by the first figure sets. Jupyter would then show that figure and no other.
-        before = {key: plt.rcParams[key] for key in STYLE}
-        plt.rcParams.update(STYLE)
-        try:
+        with settings(STYLE):
             return function(*args, **kwargs)
-        finally:
-            plt.rcParams.update(before)
 
     return wrapper
 
 
 def save(figure: Figure, folder: str | os.PathLike, name: str, dpi: int = 150) -> Path:
-    """Write ``figure`` to ``folder/name.png`` and return that path.
+    """Write ``figure`` to ``folder/name.png`` and ``folder/name.pdf``; return the PNG's path.
 
-    The folder is made if it is not there. The file appears whole or not at all.
+    The folder is made if it is not there. Both files appear, whole, or neither. The same figure
+    gives the same bytes: neither holds a date or a version. Text in the PDF stays text.
 
     >>> import tempfile
     >>> figure, axes = plt.subplots()
-    >>> save(figure, tempfile.mkdtemp(), "empty").name
-    'empty.png'
+    >>> path = save(figure, tempfile.mkdtemp(), "empty")
+    >>> path.name, path.with_suffix(".pdf").exists()
+    ('empty.png', True)
     >>> plt.close(figure)
     """
-    path = Path(folder) / f"{name}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{name}.{os.getpid()}.png")
-    try:
-        # A fixed metadata block keeps the bytes free of versions and dates.
-        figure.savefig(partial, dpi=dpi, metadata={"Software": None})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    png, pdf = (Path(folder) / f"{name}.{ending}" for ending in ("png", "pdf"))
+    undated = {"CreationDate": None, "Creator": None, "Producer": None}
+    # Both take their names when both are drawn. Type 42 fonts are text that editors can change.
+    with open_atomically(png) as raster, open_atomically(pdf) as vector:
+        figure.savefig(raster, format="png", dpi=dpi, metadata={"Software": None})
+        with settings({"pdf.fonttype": 42}):
+            figure.savefig(vector, format="pdf", dpi=dpi, metadata=undated)
+    return png
 
 
 def check_groups(frequency: Sequence[str]) -> list[str]:
@@ -144,10 +154,23 @@ def group_handles(frequency: Sequence[str], marker: bool = True) -> list[Line2D]
     ]
 
 
+def icon_of(
+    icons: Sequence[np.ndarray | None] | Mapping[int, np.ndarray | None] | None, label: int
+) -> np.ndarray | None:
+    """The picture of a class, of all classes' pictures or of a dict by label; None without one.
+
+    >>> icon_of({3: None}, 3), icon_of({}, 3), icon_of(None, 3)
+    (None, None, None)
+    """
+    if icons is None or isinstance(icons, Mapping):
+        return (icons or {}).get(label)
+    return icons[label]
+
+
 def place_icon(axes, icon: np.ndarray, xy, size: float = 22, offset=(0, 0)):
-    """Put an icon (h, w, 3 or 4), ``size`` points high, ``offset`` points from ``xy``."""
+    """Put a picture (h, w, 3 or 4), its longer side ``size`` points, ``offset`` from ``xy``."""
     box = AnnotationBbox(
-        OffsetImage(icon, zoom=size / icon.shape[0], interpolation="antialiased"),
+        OffsetImage(icon, zoom=size / max(icon.shape[:2]), interpolation="antialiased"),
         xy,
         xybox=offset,
         boxcoords="offset points",
@@ -168,19 +191,40 @@ def short(name: str, length: int = 22) -> str:
     return name if len(name) <= length else name[: length - 1].rstrip() + "…"
 
 
-def name_mark(axes, name: str, xy: tuple[float, float], offset: tuple[float, float], **look):
-    """Write a class name beside its mark, ``offset`` points away, quietly."""
-    axes.annotate(
-        short(name),
-        xy,
-        xytext=offset,
-        textcoords="offset points",
-        fontsize=8.5,
-        color=MUTED,
-        path_effects=HALO,
-        zorder=1,  # a name must not hide another mark
-        **look,
-    )
+def written(value: float, number_format: str) -> str:
+    """``value`` as text with a proper minus sign, but none before zero; nan is n/a.
+
+    >>> written(0.12, "+.1f"), written(-0.04, "+.1f"), written(float("nan"), ".1f")
+    ('+0.1', '0.0', 'n/a')
+    """
+    if np.isnan(value):
+        return "n/a"
+    text = format(value, number_format)
+    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("+-")
+
+
+def percent(value: float) -> str:
+    """A probability as a percentage.
+
+    >>> percent(0.254), percent(0.0004), percent(0.0), percent(float("nan"))
+    ('25%', '<0.1%', '0', 'n/a')
+    """
+    if np.isnan(value):
+        return "n/a"
+    if value == 0:
+        return "0"
+    if value < 0.001:
+        return "<0.1%"
+    return f"{100 * value:.1f}%" if value < 0.0995 else f"{100 * value:.0f}%"
+
+
+def dots(count: int) -> dict[str, float]:
+    """Size and opacity of ``count`` marks in a scatter, such that many do not hide each other.
+
+    >>> dots(40)
+    {'s': 48, 'alpha': 0.85}
+    """
+    return {"s": 14, "alpha": 0.55} if count > 200 else {"s": 48, "alpha": 0.85}
 
 
 def tint(color: str, share: float) -> tuple[float, float, float]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from pcb.plots.style import FAINT, INK, MUTED, PALETTE, styled
 
@@ -33,6 +34,34 @@ def _values(records: Sequence[dict], key: str) -> np.ndarray:
     return np.array([np.nan if value is None else float(value) for value in values])
 
 
+def _time_axis(ax, time: np.ndarray) -> None:
+    """Iterations along the x axis, from 0 to the last; few ticks, since LVIS has 180000."""
+    ax.set_xlabel("iteration")
+    ax.set_xlim(0, time.max() * 1.01)
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+    ax.grid()
+
+
+def _marker(time: np.ndarray) -> str | None:
+    """A marker where the records are so few that a line alone would hardly be seen."""
+    return "o" if len(time) < 4 else None
+
+
+def _mark_start(ax, text: str, start: float) -> None:
+    """Write ``text`` beside ``start``, on the side that has room."""
+    right_half = start > np.mean(ax.get_xlim())
+    ax.annotate(
+        text,
+        (start, 0.97),
+        xycoords=("data", "axes fraction"),
+        xytext=(-5 if right_half else 5, 0),
+        textcoords="offset points",
+        ha="right" if right_half else "left",
+        va="top",
+        color=MUTED,
+    )
+
+
 @styled
 def loss_curves(records: Sequence[dict], title: str = "Training loss"):
     """The total loss and each of its parts over training.
@@ -40,8 +69,8 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss"):
     A dotted line marks where pairwise class balance begins to act, if the log says so.
 
     Args:
-        records: lines of ``train.log.json``; those of training steps are used. ``iter`` counts
-            from 1 over the whole training.
+        records: of :meth:`pcb.runs.RunFolder.read_log`, which has each iteration of a resumed
+            run once; those of training steps are used. ``iter`` counts from 1 over the training.
         title: the figure's title.
 
     Returns:
@@ -57,7 +86,7 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss"):
     train = training_records(records)
     time = _values(train, "iter")
     figure, axes = plt.subplots(1, 2, figsize=(11.5, 4.2))
-    axes[0].plot(time, _values(train, "loss"), color=INK, lw=1.8)
+    axes[0].plot(time, _values(train, "loss"), color=INK, lw=1.8, marker=_marker(time))
     axes[0].set_ylabel("loss")
     axes[0].set_title("total", fontsize=11.5)
     keys = sorted({k for record in train for k in record if "loss" in k and k != "loss"})
@@ -68,6 +97,7 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss"):
             color=PALETTE[number % len(PALETTE)],
             linestyle="-" if number < len(PALETTE) else "--",
             lw=1.6,
+            marker=_marker(time),
             label=key,
         )
     axes[1].set_title("parts", fontsize=11.5)
@@ -75,23 +105,12 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss"):
         axes[1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.02))
     start = _first_open(train, time)
     for ax in axes:
-        ax.set_xlabel("iteration")
-        ax.set_xlim(0, max(time.max(), 1e-9))
+        _time_axis(ax, time)
         ax.set_ylim(bottom=0)
-        ax.grid()
         if start is not None:
             ax.axvline(start, color=MUTED, linestyle=":", lw=1.4)
     if start is not None:
-        axes[0].annotate(
-            "PCB acts",
-            (start, 0.97),
-            xycoords=("data", "axes fraction"),
-            xytext=(-5, 0),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            color=MUTED,
-        )
+        _mark_start(axes[0], "PCB acts", start)
     figure.suptitle(title, x=0.01, ha="left")
     return figure, axes
 
@@ -111,10 +130,11 @@ def strength_curve(
     """Strength of the soft labels and classes seen over training; shaded while PCB may act.
 
     The gate opens when the start epoch is reached and every class has been seen. Strength is
-    that of the last refinement iteration; a plain baseline has strength 0 throughout.
+    that of the last refinement iteration; a plain baseline has strength 0 throughout. Where the
+    strength stays 0, the figure says why.
 
     Args:
-        records: lines of ``train.log.json`` with ``pcb_strength``, ``pcb_gate`` and
+        records: of :meth:`pcb.runs.RunFolder.read_log`, with ``pcb_strength``, ``pcb_gate`` and
             ``pcb_classes_seen``.
         num_classes: C, drawn as a line that the classes seen must reach.
         title: the figure's title.
@@ -138,10 +158,11 @@ def strength_curve(
     figure, axes = plt.subplots(
         2, 1, figsize=(9, 4.8), sharex=True, gridspec_kw={"height_ratios": [1.2, 1]}
     )
-    axes[0].plot(time, strength, color=PALETTE[0], lw=2, drawstyle="steps-post")
+    look = {"lw": 2, "drawstyle": "steps-post", "marker": _marker(time)}
+    axes[0].plot(time, strength, color=PALETTE[0], **look)
     axes[0].set_ylabel("strength")
     axes[0].set_ylim(-0.02, max(0.5, 1.25 * np.nanmax(strength, initial=0.0)))
-    axes[1].plot(time, seen, color=PALETTE[3], lw=2, drawstyle="steps-post")
+    axes[1].plot(time, seen, color=PALETTE[3], **look)
     axes[1].set_ylabel("classes seen")
     top = max(np.nanmax(seen, initial=0.0), num_classes or 0, 1)
     axes[1].set_ylim(0, 1.25 * top)
@@ -157,36 +178,35 @@ def strength_curve(
             va="bottom",
             color=MUTED,
         )
-    only_watches = not np.nan_to_num(strength).any()
-    is_open = (np.nan_to_num(gate) > 0) & (not only_watches)
+    acts = (np.nan_to_num(gate) > 0) & (np.nan_to_num(strength) > 0)
     for ax in axes:
-        ax.grid()
-        ax.fill_between(
-            time,
-            0,
-            1,
-            where=is_open,
-            step="post",
-            transform=ax.get_xaxis_transform(),
-            color=FAINT,
-            zorder=0,
-            lw=0,
-        )
-    if is_open.any():
-        axes[0].annotate(
-            "gate open",
-            (time[is_open][0], 0.96),
-            xycoords=("data", "axes fraction"),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="top",
-            color=MUTED,
-        )
+        _time_axis(ax, time)
+        shade = {"step": "post", "color": FAINT, "zorder": 0, "lw": 0}
+        ax.fill_between(time, 0, 1, where=acts, transform=ax.get_xaxis_transform(), **shade)
+    axes[0].set_xlabel("")
+    if acts.any():
+        first = int(acts.argmax())
+        epoch = f" from epoch {train[first]['epoch']} on" if "epoch" in train[first] else ""
+        _mark_start(axes[0], f"PCB acts{epoch}", time[first])
     else:
-        axes[0].annotate(
-            "strength 0 throughout", (0.02, 0.9), xycoords="axes fraction", va="top", color=MUTED
-        )
-    axes[1].set_xlabel("iteration")
-    axes[1].set_xlim(0, max(time.max(), 1e-9))
+        reason = _why_not(gate, seen, num_classes)
+        axes[0].annotate(reason, (0.02, 0.9), xycoords="axes fraction", va="top", color=MUTED)
     figure.suptitle(title, x=0.01, ha="left")
     return figure, axes
+
+
+def _why_not(gate: np.ndarray, seen: np.ndarray, num_classes: int | None) -> str:
+    """Why the strength is 0 throughout, as far as the log tells.
+
+    >>> _why_not(np.array([0.0, 1.0]), np.array([2.0, 3.0]), 3)
+    'strength 0 throughout: this run only watches'
+    >>> _why_not(np.array([0.0, 0.0]), np.array([2.0, 3.0]), 4)
+    'strength 0 throughout: 1 of 4 classes not seen'
+    """
+    said = "strength 0 throughout"
+    if np.nan_to_num(gate).any():
+        return f"{said}: this run only watches"
+    missing = 0 if num_classes is None else num_classes - int(np.nanmax(seen, initial=0.0))
+    if missing > 0:
+        return f"{said}: {missing} of {num_classes} classes not seen"
+    return f"{said}: the gate never opened"

@@ -1,5 +1,6 @@
 """A long tail to draw, and a backend that needs no screen."""
 
+import itertools
 from types import SimpleNamespace
 
 import matplotlib
@@ -54,3 +55,20 @@ def log():
         for epoch in (1, 2, 3)
         for step in (5, 10)
     ]
+
+
+@pytest.fixture
+def overlapping():
+    """Gives pairs of texts that lie on each other in the drawn figure."""
+
+    def find(figure, texts) -> list[tuple[str, str]]:
+        figure.draw_without_rendering()
+        extent = plt.Text.get_window_extent  # without the line that an annotation may have
+        boxes = [(text.get_text(), extent(text)) for text in texts if text.get_text()]
+        return [
+            (one, other)
+            for (one, a), (other, b) in itertools.combinations(boxes, 2)
+            if a.shrunk(0.9, 0.9).overlaps(b.shrunk(0.9, 0.9))
+        ]
+
+    return find

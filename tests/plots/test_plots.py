@@ -15,17 +15,6 @@ NAN = float("nan")
 METRICS = {"AP": 0.3, "APr": NAN, "APc": 0.28, "APf": 0.4}
 
 
-def overlapping(figure, texts) -> list[tuple[str, str]]:
-    """Pairs of texts that lie on each other in the drawn figure."""
-    figure.draw_without_rendering()
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
-    return [
-        (one, other)
-        for (one, a), (other, b) in itertools.combinations(boxes, 2)
-        if a.shrunk(0.9, 0.9).overlaps(b.shrunk(0.9, 0.9))
-    ]
-
-
 def every_figure(tail, log):
     """Call each function once; yield its name and figure."""
     names, count, groups, icons = tail.names, tail.count, tail.frequency, tail.icons
@@ -59,6 +48,10 @@ def every_figure(tail, log):
         "soft_label_bars": lambda: plots.soft_label_bars(
             tail.learned.T, [0, 5], names, groups, icons
         ),
+        "soft_label_entropy": lambda: plots.soft_label_entropy(10 * tail.ap, count, groups, names),
+        "soft_label_history": lambda: plots.soft_label_history(
+            {1: np.eye(40), 2: tail.learned.T}, [0, 5, 6], names, groups, start_epoch=2
+        ),
         "soft_label_strength": lambda: plots.soft_label_strength(tail.learned.T[0], 0, names),
     }
     not_figures = {"GROUP_COLORS", "GROUP_NAMES", "group_shares", "largest_confusions"}
@@ -78,7 +71,7 @@ def test_every_figure_is_saved_whole_and_leaves_settings_alone(tail, log, tmp_pa
         assert not small, (name, small)
         plt.close(figure)
     assert dict(plt.rcParams) == before
-    assert len(list((tmp_path / "figures").iterdir())) == 16  # and no partial file
+    assert len(list((tmp_path / "figures").iterdir())) == 2 * 18  # and no partial file
 
 
 def test_figures_of_a_notebook_backend_stay_interactive():
@@ -95,7 +88,7 @@ def test_figures_of_a_notebook_backend_stay_interactive():
         plt.rcParams["interactive"] = False
 
 
-def test_class_names_do_not_overlap(tail):
+def test_class_names_do_not_overlap(tail, overlapping):
     for matrix in (tail.learned, plots.row_shares(tail.detections)):
         figure, axes = plots.confusion_heatmap(matrix, tail.names, tail.count, tail.frequency)
         assert not overlapping(figure, axes.get_xticklabels())
@@ -211,7 +204,69 @@ def test_curves_say_when_the_gate_opened(log):
     plt.close(figure)
     closed = [record | {"pcb_gate": False, "pcb_strength": 0.0} for record in log]
     _, (strength, _) = plots.strength_curve(closed, 40)
-    assert "strength 0 throughout" in [text.get_text() for text in strength.texts]
+    said = "strength 0 throughout: "
+    assert [text.get_text() for text in strength.texts] == [f"{said}the gate never opened"]
+    _, (strength, _) = plots.strength_curve(closed, 43)
+    assert [text.get_text() for text in strength.texts] == [f"{said}3 of 43 classes not seen"]
+    plain = [record | {"pcb_strength": 0.0} for record in log]
+    _, (strength, _) = plots.strength_curve(plain, 40)
+    assert [text.get_text() for text in strength.texts] == [f"{said}this run only watches"]
+    _, (strength, _) = plots.strength_curve(log, 40)
+    assert [text.get_text() for text in strength.texts] == ["PCB acts from epoch 3 on"]
+
+
+def test_curves_of_one_record_are_seen_and_long_ones_have_ticks_apart(log, overlapping):
+    _, axes = plots.loss_curves(log[:1])
+    assert axes[0].get_lines()[0].get_marker() == "o"
+    long = [record | {"iter": 3000 * record["iter"]} for record in log * 4]
+    long.sort(key=lambda record: record["iter"])
+    figure, axes = plots.loss_curves(long)
+    for ax in axes:
+        assert not overlapping(figure, ax.get_xticklabels())
+
+
+def test_many_classes_are_reduced_to_those_that_differ():
+    base, other = np.full(1203, 0.3), np.full(1203, 0.3)
+    other[700:760] += 0.1
+    names = [str(label) for label in range(1203)]
+    figure, axes = plots.ap_by_class({"a": base, "b": other}, names, ["f"] * 1203, names)
+    shown = [text.get_text() for text in axes.get_xticklabels()]
+    assert shown == names[759:699:-1] and figure.get_figwidth() < 20
+    assert axes.get_xlabel() == "the 60 of 1203 classes that differ most between runs"
+
+
+def test_only_an_extreme_that_is_one_class_is_named(tail):
+    ap = [0.0, 0.0, 0.3, 0.2, 0.5]
+    _, axes = plots.ap_by_image_count(ap, [3, 4, 5, 300, 200], ["r"] * 3 + ["f"] * 2, "abcde")
+    assert sorted(text.get_text() for text in axes.texts) == ["c", "d", "e"]
+
+
+def test_captions_of_a_crowd_stay_apart_and_inside(overlapping):
+    boxes = [[10, 10, 40, 40], [12, 11, 40, 40], [90, 5, 10, 10], [85, 90, 15, 10], [0, 95, 9, 5]]
+    captions = ["see no evil monkey", "hear no evil monkey", "raised hand", "older man", "rocket"]
+    image = np.zeros((100, 100, 3))
+    figure, axes = plots.image_grid([image], boxes=[boxes], captions=[captions])
+    texts = list(axes[0, 0].texts)
+    assert [text.get_text() for text in texts] == captions
+    assert not overlapping(figure, texts)
+    picture = axes[0, 0].get_window_extent()
+    for text in texts:
+        box = text.get_bbox_patch().get_window_extent()
+        assert picture.x0 - 1 <= box.x0 and box.x1 <= picture.x1 + 1
+        assert picture.y0 - 1 <= box.y0 and box.y1 <= picture.y1 + 1
+    # The picture holds some 16 lines; what has no room is counted.
+    figure, axes = plots.image_grid(
+        [image], boxes=[[[0, 0, 100, 100]] * 80], captions=[["extraterrestrial alien"] * 80]
+    )
+    *texts, note = axes[0, 0].texts
+    assert note.get_text() == f"no room for {80 - len(texts)} more names" and len(texts) > 8
+    assert not overlapping(figure, texts)
+
+
+def test_names_of_a_pair_stay_apart(tail, overlapping):
+    tail.names[:2] = "hear no evil monkey", "see no evil monkey"
+    figure, axes = plots.icon_pairs([(0, 1)], tail.icons, tail.names, tail.frequency, tail.count)
+    assert not overlapping(figure, axes[0, 0].texts)
 
 
 def test_curves_need_training_records():

@@ -1,0 +1,121 @@
+"""Where text can stand: beside what it names, and on nothing else.
+
+Boxes are rows (x0, y0, x1, y1) of an array, y upwards or downwards, in any unit.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pcb.plots.style import HALO, MUTED, short
+
+# Tried in this order: how far from its mark a name may stand, in points, and in which direction.
+_BESIDE = 5  # so near that no line need lead to the mark, if no other mark is as near
+_DISTANCES = (_BESIDE, 13, 20, 28, 38, 50, 64, 80)
+_STRAIGHT = [(1, 0), (0, -1), (0, 1), (-1, 0)]
+_OBLIQUE = [(x, y) for x in (1, -1, 0.5, -0.5) for y in (1, -1)]
+_DIRECTIONS = np.array([*_STRAIGHT, *_OBLIQUE])
+
+
+def free_place(candidates: np.ndarray, taken: np.ndarray, inside: Sequence[float]) -> int | None:
+    """The first candidate that lies inside and overlaps nothing that is taken.
+
+    Args:
+        candidates: (K, 4) boxes, the preferred one first.
+        taken: (n, 4) boxes.
+        inside: box that the candidate must not leave.
+
+    Returns:
+        Its index; None if there is no such candidate.
+
+    >>> free_place(np.array([[0, 0, 2, 1], [2, 0, 4, 1]]), np.array([[1, 0, 2, 1]]), (0, 0, 9, 9))
+    1
+    """
+    candidates, taken = np.asarray(candidates, float), np.asarray(taken, float).reshape(-1, 4)
+    within = (candidates[:, :2] >= inside[:2]) & (candidates[:, 2:] <= inside[2:])
+    one, other = candidates[:, None], taken[None]
+    overlap = (one[..., :2] < other[..., 2:]) & (other[..., :2] < one[..., 2:])
+    free = within.all(axis=1) & ~overlap.all(axis=2).any(axis=1)
+    return int(free.argmax()) if free.any() else None
+
+
+def spread(positions: Sequence[float], gap: float) -> np.ndarray:
+    """Move positions as little as needed for neighbours to be ``gap`` apart; order is kept.
+
+    >>> spread([0.5, 0.0, 0.5], 0.2).round(2).tolist()
+    [0.4, 0.0, 0.6]
+    """
+    order = np.argsort(positions, kind="stable")
+    steps = gap * np.arange(len(order))
+    # What stands too close shares its middle: clusters of positions less their steps.
+    clusters: list[list[float]] = []
+    for value in np.asarray(positions, dtype=float)[order] - steps:
+        clusters.append([value])
+        while len(clusters) > 1 and np.mean(clusters[-2]) > np.mean(clusters[-1]):
+            clusters[-2:] = [clusters[-2] + clusters[-1]]
+    result = np.empty(len(order))
+    result[order] = steps + [np.mean(cluster) for cluster in clusters for _ in cluster]
+    return result
+
+
+def name_marks(
+    axes,
+    names: Mapping[int, str],
+    points: np.ndarray,
+    radius: float = 4,
+    avoid: np.ndarray | None = None,
+) -> None:
+    """Name some marks of a scatter: beside the mark where no other is as near, else with a line.
+
+    The axes must be as large as they will be: draw everything else first. A name is left out where
+    nothing is free near its mark.
+
+    Args:
+        axes: what holds the marks.
+        names: name by index of the mark.
+        points: (n, 2) all marks in data coordinates; nan for none.
+        radius: of a mark, in points.
+        avoid: (m, 4) other boxes that no name may cover, in data coordinates.
+    """
+    axes.figure.draw_without_rendering()
+    to_points = 72 / axes.figure.dpi
+    frame = axes.bbox.extents * to_points
+    centers = axes.transData.transform(points) * to_points
+    marks = np.hstack([centers - radius, centers + radius])
+    taken = np.empty((0, 4))
+    if avoid is not None:
+        corners = axes.transData.transform(np.reshape(avoid, (-1, 2))) * to_points
+        taken = corners.reshape(-1, 4)
+    distances = np.repeat(_DISTANCES, len(_DIRECTIONS))[:, None]
+    directions = np.tile(_DIRECTIONS, (len(_DISTANCES), 1))
+    # Room that a candidate wants around it: no other mark may be as near as its own.
+    margin = np.where(distances == _BESIDE, _BESIDE + 3, 1.5)
+    for index, name in names.items():
+        look = {"fontsize": 8.5, "color": MUTED, "path_effects": HALO, "zorder": 2}
+        look |= {"textcoords": "offset points", "va": "bottom"}
+        text = axes.annotate(short(name), points[index], xytext=(0, 0), **look)
+        size = np.array(text.get_window_extent().size) * to_points
+        text.remove()
+        middle = directions * (distances + size / 2)
+        offsets = np.hstack([middle - size / 2, middle + size / 2])
+        roomy = np.hstack([offsets[:, :2] - margin, offsets[:, 2:] + margin])
+        here = np.tile(centers[index], 2)
+        others = np.isfinite(marks).all(axis=1) & (np.arange(len(marks)) != index)
+        place = free_place(roomy + here, np.vstack([marks[others], taken]), frame)
+        if place is None:
+            continue
+        box = offsets[place]
+        if distances[place] > _BESIDE:
+            nearest = np.clip(0, box[:2], box[2:])
+            look["arrowprops"] = {
+                "arrowstyle": "-",
+                "color": MUTED,
+                "lw": 0.7,
+                "shrinkA": 0,
+                "shrinkB": radius,
+                "relpos": tuple((nearest - box[:2]) / size),
+            }
+            along = centers[index] + nearest * np.linspace(0, 1, 9)[:, None]
+            taken = np.vstack([taken, np.hstack([along, along])])
+        axes.annotate(short(name), points[index], xytext=box[:2], **look)
+        taken = np.vstack([taken, box + here])
