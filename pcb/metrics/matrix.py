@@ -210,8 +210,33 @@ def largest_pairs(values: np.ndarray, count: int) -> list[tuple[int, int]]:
     return [(int(true), int(predicted)) for true, predicted in pairs[ranked]]
 
 
+def pair_shares(matrix: np.ndarray, num_classes: int, min_objects: float = 0) -> np.ndarray:
+    """Row shares between classes, without those of which there is too little to tell.
+
+    Args:
+        matrix: any of the three.
+        num_classes: C.
+        min_objects: rows that sum to less become nan. Of a class with a single object, one mistake
+            is 100%.
+
+    Returns:
+        (C, C); of detections, shares of all objects, the missed ones included.
+
+    >>> pair_shares(np.array([[5, 3, 2], [1, 0, 0], [7, 7, 0]]), num_classes=2, min_objects=5)
+    array([[0.5, 0.3],
+           [nan, nan]])
+    """
+    shares = row_shares(matrix)
+    shares[np.sum(matrix, axis=1) < min_objects] = np.nan
+    return shares[:num_classes, :num_classes]
+
+
 def worst_pairs(
-    matrix: np.ndarray, names: Sequence[str], frequency: Sequence[str], count: int = 20
+    matrix: np.ndarray,
+    names: Sequence[str],
+    frequency: Sequence[str],
+    count: int = 20,
+    min_objects: float = 0,
 ) -> list[dict]:
     """The pairs of classes of which the first is most often taken for the second.
 
@@ -220,6 +245,7 @@ def worst_pairs(
         names: (C,) class names.
         frequency: (C,) 'r', 'c' or 'f' per class.
         count: at most so many pairs; those with a share of 0 are none.
+        min_objects: leave out true classes of fewer objects, for counts.
 
     Returns:
         A row per pair, the largest share first, ready for ``pandas.DataFrame``: ``true`` and
@@ -232,9 +258,10 @@ def worst_pairs(
       'share': 0.4, 'reverse_share': 0.1, 'bias': 0.3}]
     """
     matrix = np.asarray(matrix)
-    shares = row_shares(matrix)[: len(names), : len(names)]
+    shares = pair_shares(matrix, len(names))
     rows = []
-    for true, predicted in largest_pairs(shares, count):
+    enough = pair_shares(matrix, len(names), min_objects)
+    for true, predicted in largest_pairs(enough, count):
         share, reverse = shares[true, predicted], shares[predicted, true]
         row = _pair(names, frequency, true, predicted)
         row |= {"share": share, "reverse_share": reverse, "bias": share - reverse}
@@ -250,6 +277,7 @@ def changed_pairs(
     names: Sequence[str],
     frequency: Sequence[str],
     count: int = 20,
+    min_objects: float = 0,
 ) -> list[dict]:
     """The pairs whose share changed most between two runs; the diagonal is no pair.
 
@@ -258,20 +286,18 @@ def changed_pairs(
         names: (C,) class names.
         frequency: (C,) 'r', 'c' or 'f' per class.
         count: at most so many pairs; those that did not change are none.
+        min_objects: leave out true classes of fewer objects, for counts.
 
     Returns:
         A row per pair, the largest change first: names and groups as in :func:`worst_pairs`,
         ``before`` and ``after`` (shares of the true class) and ``change``.
 
-    Raises:
-        ValueError: the matrices differ in shape.
-
     >>> changed_pairs(np.array([[5, 5], [0, 4]]), np.array([[9, 1], [0, 4]]), "ab", "fr")
     [{'true': 'a', 'true_group': 'frequent', 'predicted': 'b', 'predicted_group': 'rare',
       'before': 0.5, 'after': 0.1, 'change': -0.4}]
     """
-    difference = share_difference(before, after)[: len(names), : len(names)]
-    old, new = row_shares(before), row_shares(after)
+    old, new = (pair_shares(matrix, len(names), min_objects) for matrix in (before, after))
+    difference = new - old
     rows = []
     for true, predicted in largest_pairs(np.abs(difference), count):
         row = _pair(names, frequency, true, predicted)

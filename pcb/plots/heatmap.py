@@ -20,6 +20,7 @@ from pcb.plots.style import (
     group_handles,
     short,
     styled,
+    wrapped,
 )
 
 ZERO_COLOR = "#FFFFFF"
@@ -96,7 +97,11 @@ def confusion_heatmap(
     white[shown == 0] = mpl.colors.to_rgba(ZERO_COLOR)
     frame.show(axes, white)
     legend = [Patch(facecolor=ZERO_COLOR, edgecolor=MUTED, label="0")] if (shown == 0).any() else []
-    labels = {None: "entry", "row": "share of the true class", "column": "share of the predicted"}
+    labels = {
+        None: "entry",
+        "row": "share of the true class",
+        "column": "share of the predicted class",
+    }
     _color_bar(axes, image, value_label or labels[normalize], shown, legend, extend="min")
     return figure, axes
 
@@ -228,7 +233,7 @@ class _Frame:
         axes.set_xlabel(xlabel, labelpad=pad)
         axes.set_ylabel(ylabel, labelpad=pad)
         above = self.groups is not None and self.bordered  # the names of the groups
-        axes.set_title(title, pad=24 if above else 9)
+        axes.set_title(wrapped(title, side), pad=24 if above else 9)
         return figure, axes
 
     def _name_ticks(self, axes) -> None:
@@ -259,8 +264,7 @@ class _Frame:
                 _strip(axes, *span)
         if not self.bordered:
             handles = group_handles(self.groups, marker=False)
-            axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3)
-            axes.set_title(axes.get_title(loc="left"), pad=30)
+            axes.figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
             return
         for start, end, group in spans:
             if start:

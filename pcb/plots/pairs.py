@@ -12,7 +12,7 @@ import seaborn
 from matplotlib.colors import LogNorm
 from matplotlib.patches import Patch
 
-from pcb.metrics.matrix import largest_pairs, row_shares, share_difference
+from pcb.metrics.matrix import largest_pairs, pair_shares, row_shares
 from pcb.plots.style import (
     GROUP_COLORS,
     GROUP_NAMES,
@@ -22,6 +22,7 @@ from pcb.plots.style import (
     place_icon,
     short,
     styled,
+    wrapped,
 )
 
 # Text columns left of the axis, in points from it: true class, arrow, predicted class.
@@ -38,6 +39,7 @@ def confused_pairs(
     frequency: Sequence[str],
     pictures: Pictures | None = None,
     count: int = 10,
+    min_objects: float = 0,
     title: str = "The most frequent confusions",
     value_label: str = "share of the true class",
 ):
@@ -50,6 +52,8 @@ def confused_pairs(
         pictures: of the classes by label, (h, w, 3 or 4) uint8, drawn beside the names; None where
             a class has none.
         count: pairs to show.
+        min_objects: leave out true classes whose row sums to less, see
+            :func:`pcb.metrics.worst_pairs`.
         title: which matrix this is.
         value_label: what an entry is.
 
@@ -62,13 +66,14 @@ def confused_pairs(
     >>> plt.close(figure)
     """
     matrix, groups = np.asarray(matrix), check_groups(frequency)
-    shares = row_shares(matrix)[: len(names), : len(names)]
+    shares = pair_shares(matrix, len(names), min_objects)
     pairs = largest_pairs(shares, count)
     figure, axes = _pair_axes(pairs, names, groups, pictures, title)
     if not pairs:
         return figure, axes
     values = np.array([shares[pair] for pair in pairs])
-    back = np.nan_to_num([shares[pair[::-1]] for pair in pairs])
+    every = pair_shares(matrix, len(names))
+    back = np.nan_to_num([every[pair[::-1]] for pair in pairs])
     colors = [GROUP_COLORS[groups[predicted]] for _, predicted in pairs]
     place = np.arange(len(pairs))
     bars = axes.barh(place - 0.1, values, height=0.5, color=colors)
@@ -99,6 +104,7 @@ def changed_pairs(
     frequency: Sequence[str],
     pictures: Pictures | None = None,
     count: int = 10,
+    min_objects: float = 0,
     title: str = "The confusions that changed most",
     value_label: str = "share of the true class, from before (ring) to after (dot)",
 ):
@@ -106,15 +112,12 @@ def changed_pairs(
 
     Args:
         before, after: two matrices of one kind and of the same classes.
-        names, frequency, pictures, count: as in :func:`confused_pairs`.
+        names, frequency, pictures, count, min_objects: as in :func:`confused_pairs`.
         title: which matrix, and of which runs.
         value_label: written below the axis.
 
     Returns:
         (figure, axes).
-
-    Raises:
-        ValueError: the two differ in shape.
 
     >>> old, new = np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([[0.9, 0.1], [0.1, 0.9]])
     >>> figure, axes = changed_pairs(old, new, ["a", "b"], ["f", "r"])
@@ -123,22 +126,24 @@ def changed_pairs(
     >>> plt.close(figure)
     """
     groups = check_groups(frequency)
-    change = share_difference(before, after)[: len(names), : len(names)]
+    old, new = (pair_shares(matrix, len(names), min_objects) for matrix in (before, after))
+    change = new - old
     pairs = largest_pairs(np.abs(change), count)
     figure, axes = _pair_axes(pairs, names, groups, pictures, title)
     if not pairs:
         return figure, axes
-    old, new = (np.array([row_shares(m)[p] for p in pairs]) for m in (before, after))
+    old, new = (np.array([shares[pair] for pair in pairs]) for shares in (old, new))
     colors = [GAINED if change[pair] > 0 else LOST for pair in pairs]
     place = np.arange(len(pairs))
     axes.hlines(place, old, new, colors=colors, lw=2.6)
-    axes.scatter(old, place, s=46, facecolors="white", edgecolors=colors, linewidths=1.5, zorder=3)
-    axes.scatter(new, place, s=46, c=colors, zorder=3)
+    look = {"s": 46, "zorder": 3, "clip_on": False}
+    axes.scatter(old, place, facecolors="white", edgecolors=colors, linewidths=1.5, **look)
+    axes.scatter(new, place, c=colors, **look)
     for row, pair in enumerate(pairs):
         right = max(old[row], new[row])
         look = {"xytext": (8, 0), "textcoords": "offset points", "va": "center"}
         axes.annotate(f"{100 * change[pair]:+.0f}", (right, row), color=colors[row], **look)
-    axes.set_xlim(-0.02 * max(*old, *new), 1.15 * max(*old, *new))
+    axes.set_xlim(0, 1.15 * max(*old, *new))
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
     axes.grid(axis="x")
     axes.set_xlabel(value_label)
@@ -195,7 +200,7 @@ def confusion_zoom(
     values = np.concatenate(columns, axis=1)
     texts = np.vectorize(_written, otypes=[object])(values)
     size = (2.9 + 0.62 * values.shape[1], 2.4 + 0.42 * len(classes))
-    figure, axes = plt.subplots(figsize=(max(size[0], 7.5), size[1]))
+    figure, axes = plt.subplots(figsize=(max(size[0], 7.5), max(size[1], 4.0)))
     seaborn.heatmap(
         np.maximum(np.nan_to_num(values), 0.1),
         annot=texts,
@@ -218,7 +223,7 @@ def confusion_zoom(
     axes.axvline(len(classes), color="white", lw=5)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    axes.set_title(title)
+    figure.suptitle(wrapped(title, figure.get_figwidth()), x=0.01, ha="left")
     return figure, axes
 
 
@@ -236,7 +241,7 @@ def _written(percent: float) -> str:
 def _pair_axes(pairs, names, groups, pictures: Pictures | None, title: str):
     """Figure and axes with a row for each pair, its classes named and drawn at the left."""
     figure, axes = plt.subplots(figsize=(10.5, 1.6 + 0.46 * max(len(pairs), 1)))
-    figure.suptitle(title, x=0.01, ha="left")  # over the columns of text, too
+    figure.suptitle(wrapped(title, 10.5), x=0.01, ha="left")  # over the columns of text, too
     if not pairs:
         axes.text(0.5, 0.5, "no confusion between classes", ha="center", transform=axes.transAxes)
         axes.axis("off")

@@ -7,6 +7,7 @@ figures survive a grey printer.
 
 import functools
 import os
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -225,6 +226,15 @@ def dots(count: int) -> dict[str, float]:
     {'s': 48, 'alpha': 0.85}
     """
     return {"s": 14, "alpha": 0.55} if count > 200 else {"s": 48, "alpha": 0.85}
+
+
+def wrapped(title: str, inches: float) -> str:
+    """A title broken into lines that fit ``inches``, at the size of titles.
+
+    >>> wrapped("Detections: openmoji/softmax_pcb/seed0 minus openmoji/softmax/seed0", 5)
+    'Detections: openmoji/softmax_pcb/seed0 minus\\nopenmoji/softmax/seed0'
+    """
+    return textwrap.fill(title, max(20, int(9 * inches)), break_long_words=False)
 
 
 def tint(color: str, share: float) -> tuple[float, float, float]:
