@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pcb.grid import nearest
-from pcb.runs import repository_path, repository_root, write_atomically
-
-# Lets the code be folded: the page is read for its text and figures first.
-TEMPLATE = "folded"
+from pcb.pages import export_page
+from pcb.runs import repository_root
 
 
 class NotebookError(RuntimeError):
@@ -109,19 +107,3 @@ class _Labelled:
 
     def flush(self) -> None:
         self.stream.flush()
-
-
-def export_page(executed: str | os.PathLike[str], page: str | os.PathLike[str]) -> None:
-    """Write an executed notebook as one self-contained HTML file with its code folded."""
-    from nbconvert import HTMLExporter
-    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
-
-    exporter = HTMLExporter(
-        extra_template_basedirs=[str(repository_path("workflow/templates"))],
-        template_name=TEMPLATE,
-        preprocessors=[CoalesceStreamsPreprocessor],  # a progress bar is one block, not hundreds
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-    )
-    html, _ = exporter.from_filename(str(executed))
-    write_atomically(page, html)

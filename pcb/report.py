@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pcb.metrics import format_metric
-from pcb.runs import RunFolder, collect, write_atomically
+from pcb.runs import BALANCED, RunFolder, collect, write_atomically
 
 # Mask AP and its groups, then box AP: (heading, IoU type, metric).
 COLUMNS = (
@@ -45,7 +45,6 @@ OF_RUN = {
     "04_soft_labels": ("soft_label_bars",),
 }
 ENVIRONMENT = ("device", "threads", "seed", "torch", "operators", "commit")
-BALANCED = "_pcb"  # in the name of a config with PCB; the rest names its baseline
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --link: #0b62c4; }

@@ -10,6 +10,7 @@ A run is one training and everything said about it, in one folder::
         predictions/{bbox,segm}.json results in COCO format (also .json.gz)
         metrics.json                 {"bbox": {"AP": ...}, "segm": {...}}, fractions
         confusion.npz                learned and measured matrices
+        confused_pairs.csv           which classes are taken for which, by name
         confusion_history/           the learned matrix after every epoch, epoch_07.npz
         figures/*.{png,pdf}          what the notebooks drew
 
@@ -22,6 +23,7 @@ run leaves the previous file, never half of a new one.
 from __future__ import annotations
 
 import ast
+import csv
 import io
 import json
 import math
@@ -35,12 +37,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 if TYPE_CHECKING:
     import numpy as np
 
+BALANCED = "_pcb"  # in the name of a config with PCB; the rest names its baseline
+
 _TOO_DEEP = (MemoryError, RecursionError)  # what Python's parser raises for deep nesting
 
 __all__ = [
     "RunFolder",
     "collect",
     "open_atomically",
+    "plain_counterpart",
     "read_metrics",
     "repository_path",
     "repository_root",
@@ -246,6 +251,23 @@ class RunFolder:
         )
         return sorted((int(number), file) for number, file in numbered if number.isdigit())
 
+    def write_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+        """Write ``<name>.csv`` with a line per row and the keys of the first as its head.
+
+        Example:
+            >>> import tempfile
+            >>> run = RunFolder(tempfile.mkdtemp())
+            >>> run.write_table("pairs", [{"true": "dog, hot", "share": 0.25}]).read_text()
+            'true,share\\n"dog, hot",0.25\\n'
+        """
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+        file = self.path / f"{name}.csv"
+        write_atomically(file, text.getvalue())
+        return file
+
     def read_config(self) -> dict[str, Any]:
         """Return the merged config in ``config.py``, which holds literals; nothing is executed.
 
@@ -365,6 +387,18 @@ def run_name(path: str | os.PathLike[str] | RunFolder) -> str:
     """
     path = path.path if isinstance(path, RunFolder) else Path(path)
     return "/".join(path.absolute().parts[-3:])
+
+
+def plain_counterpart(run: RunFolder) -> RunFolder | None:
+    """The run of the same config, dataset and seed without PCB; None if there is none.
+
+    Example:
+        >>> plain_counterpart(RunFolder("runs/demo/openmoji/softmax/seed0")) is None
+        True
+    """
+    config, seed = run.path.absolute().parts[-2:]
+    plain = RunFolder(run.path.absolute().parents[1] / config.replace(BALANCED, "", 1) / seed)
+    return plain if BALANCED in config and plain.path.is_dir() else None
 
 
 def repository_root() -> Path:

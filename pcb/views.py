@@ -30,8 +30,9 @@ from pcb.datasets.pictures import (
     load_picture,
     read_icons,
 )
-from pcb.runs import RunFolder, repository_path, repository_root, run_name
+from pcb.runs import RunFolder, plain_counterpart, repository_path, repository_root, run_name
 
+IOU_TYPES = ("bbox", "segm")
 SAMPLE = "sample"  # the committed runs, which are read only
 SAMPLE_RUN = "sample/openmoji/softmax_pcb/seed0"
 
@@ -200,24 +201,19 @@ class RunView:
         state = read_checkpoint(repository_path(checkpoint), trust_checkpoint)
         return learned_in_checkpoint(loss, state, checkpoint)
 
-    def ground_truth_confusion(self) -> np.ndarray:
+    def ground_truth_confusion(self) -> np.ndarray | None:
         """What the detector takes the validation's ground-truth boxes for.
 
         Returns:
             (C, C) float32, the mean prediction of each class: true class i predicted as j, as in
-            the learned matrix. A class without validation boxes has a row of nan.
-
-        Raises:
-            FileNotFoundError: nothing has been predicted yet, or before this was measured.
+            the learned matrix. A class without validation boxes has a row of nan. None where the
+            predictions were not made by this kit, or before it measured this.
         """
         for folder in (self.output, self.run):
             found = folder.read_confusion() if folder.confusion_file.is_file() else {}
             if "ground_truth_boxes" in found:
                 return found["ground_truth_boxes"]
-        raise FileNotFoundError(
-            f"{self.run.path} has no matrix of ground-truth boxes; predict again with notebook 02 "
-            "or `pcb test`"
-        )
+        return None
 
     def predictions_file(self, iou_type: str) -> Path:
         """The run's detections, 'bbox' or 'segm', as a file in COCO results format.
@@ -365,6 +361,36 @@ def open_run(
             repository_path(data["img_prefix"]),
         ),
     )
+
+
+def open_before(view: RunView, before: str | os.PathLike = "") -> RunView | None:
+    """Open the run that another one is compared with.
+
+    Args:
+        view: the later run.
+        before: the earlier one's folder, relative to the repository; empty for the same config,
+            dataset and seed without PCB.
+
+    Returns:
+        The run; None if none is named and there is none without PCB, or ``view`` is that one.
+
+    Raises:
+        FileNotFoundError: the run that is named is none, or has no predictions.
+        ValueError: it was judged on other images or classes.
+    """
+    if not before:
+        plain = plain_counterpart(view.run)
+        if plain is None or not all(plain.predictions(kind).is_file() for kind in IOU_TYPES):
+            return None
+        before = plain.path
+    earlier = open_run(before)
+    ours, theirs = view.data.annotations, earlier.data.annotations
+    if ours.class_names != theirs.class_names or ours.image_of.keys() != theirs.image_of.keys():
+        raise ValueError(
+            f"{earlier.run.path} was judged on {theirs.path}, and {view.run.path} on {ours.path}: "
+            "compare runs on the same images and classes"
+        )
+    return earlier
 
 
 def soft_labels(learned: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -8,6 +8,7 @@ from pcb.plots.classes import ap_by_class, ap_by_image_count, gain_by_role
 from pcb.plots.confusion import group_confusion, group_heatmap, start_weights
 from pcb.plots.dataset import class_tail, icon_pairs, image_grid
 from pcb.plots.heatmap import confusion_difference, confusion_heatmap
+from pcb.plots.interactive import interactive_confusion
 from pcb.plots.pairs import changed_pairs, confused_pairs, confusion_zoom
 from pcb.plots.precision import ap_by_group, ap_difference
 from pcb.plots.soft_label_history import soft_label_history
@@ -33,6 +34,7 @@ __all__ = [
     "group_heatmap",
     "icon_pairs",
     "image_grid",
+    "interactive_confusion",
     "loss_curves",
     "save",
     "soft_label_bars",

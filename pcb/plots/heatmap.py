@@ -91,7 +91,7 @@ def confusion_heatmap(
     smallest = _smallest_color(largest) if smallest is None else smallest
     masked = np.ma.masked_invalid(np.where(shown > 0, np.maximum(shown, smallest), shown))
     norm = LogNorm(smallest, max(largest, 10 * smallest))
-    image = frame.show(axes, masked, norm, _light_to_dark())
+    image = frame.show(axes, masked, norm, light_to_dark())
     # LogNorm masks zeros together with nan, so zeros get a white layer of their own above.
     white = np.zeros((*shown.shape, 4))
     white[shown == 0] = mpl.colors.to_rgba(ZERO_COLOR)
@@ -331,7 +331,7 @@ def _smallest_color(largest: float) -> float:
     return min(1e-3, 10.0 ** (np.floor(np.log10(largest)) - 2)) if largest > 0 else 1e-3
 
 
-def _light_to_dark() -> mpl.colors.Colormap:
+def light_to_dark() -> mpl.colors.Colormap:
     """Colours from pale to dark whose palest is still apart from the white of a zero."""
     samples = mpl.colormaps["YlGnBu"](np.linspace(0.1, 1.0, 256))
     colors = mpl.colors.ListedColormap(samples, name="light_to_dark")

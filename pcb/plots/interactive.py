@@ -1,0 +1,146 @@
+"""A part of a confusion matrix to point at: names and numbers appear under the pointer."""
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+import plotly.graph_objects as go
+import plotly.io
+
+from pcb.metrics.matrix import row_shares
+from pcb.plots.heatmap import light_to_dark
+from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, INK, check_groups, short
+
+SMALLEST = 1e-3  # shares below have the palest colour, as in the static figures
+CELL = 26  # pixels
+
+
+def interactive_confusion(
+    matrix: np.ndarray,
+    classes: Sequence[int],
+    names: Sequence[str],
+    frequency: Sequence[str],
+    image_count: Sequence[int],
+    title: str = "",
+    value_label: str = "share of the true class",
+) -> go.Figure:
+    """The confusion of some classes with each other, as an interactive figure.
+
+    A notebook keeps it as data, which JupyterLab draws with plotly's extension; the exported page
+    brings plotly.js along. Neither needs a network.
+
+    Args:
+        matrix: (C, C), or (C + 1, C + 1) for detections: then background and missed stand at the
+            end, and the objects are counted. Rows are divided by their sums.
+        classes: labels in the order in which they are drawn; up to about 60 are readable.
+        names: (C,) class names.
+        frequency: (C,) 'r', 'c' or 'f' per class; colours the names.
+        image_count: (C,) training images per class.
+        title: which matrix this is.
+        value_label: what a number is.
+
+    Returns:
+        The plotly figure, one heatmap.
+
+    Raises:
+        ValueError: classes is empty.
+
+    >>> figure = interactive_confusion(np.eye(2), [1], ["cat", "dog"], ["f", "r"], [90, 3])
+    >>> print(figure.data[0].text[0][0].replace("<br>", "; "))
+    <b>dog</b> taken for <b>dog</b>; 100% of the true class; true: rare, 3 training images
+    """
+    classes = [int(label) for label in classes]
+    if not classes:
+        raise ValueError("classes is empty: name at least one class")
+    groups, matrix = check_groups(frequency), np.asarray(matrix)
+    with_background = len(matrix) > len(names)
+    places = [*classes, len(names)] if with_background else classes
+    shares = row_shares(matrix)
+    facts = [_facts(label, groups, image_count) for label in range(len(names))]
+    texts = [
+        [
+            _hover(matrix, shares, true, predicted, names, facts, with_background)
+            for predicted in places
+        ]
+        for true in places
+    ]
+    rows = [_tick(names[label], groups[label]) for label in classes]
+    columns = list(rows)
+    if with_background:
+        rows, columns = [*rows, "background"], [*columns, "missed"]
+    cells = shares[np.ix_(places, places)]
+    colors = light_to_dark()(np.linspace(0, 1, 12))
+    decades = [-3, -2, -1, 0]
+    heatmap = go.Heatmap(
+        # Zeros have no cell: they stay white, as in the static figures.
+        z=np.where(cells > 0, np.log10(np.maximum(cells, SMALLEST)), np.nan).round(3).tolist(),
+        zmin=np.log10(SMALLEST),
+        zmax=0,
+        text=texts,
+        hoverinfo="text",
+        hoverongaps=True,
+        xgap=1,
+        ygap=1,
+        colorscale=[
+            [place, f"rgb({r * 255:.0f},{g * 255:.0f},{b * 255:.0f})"]
+            for place, (r, g, b, _) in zip(np.linspace(0, 1, 12).round(4), colors, strict=True)
+        ],
+        colorbar={
+            "title": {"text": escape(value_label), "side": "right"},
+            "tickvals": decades,
+            "ticktext": ["0.1%", "1%", "10%", "100%"],
+            "len": 0.8,
+        },
+    )
+    axis = {"tickvals": list(range(len(places))), "showgrid": False, "zeroline": False}
+    side = CELL * len(places)
+    return _Embedded(
+        heatmap,
+        go.Layout(
+            template="none",
+            title={"text": escape(title), "x": 0.01, "font": {"size": 15, "color": INK}},
+            xaxis={**axis, "ticktext": columns, "tickangle": -90, "title": "predicted class"},
+            yaxis={**axis, "ticktext": rows, "autorange": "reversed", "title": "true class"},
+            margin={"l": 190, "b": 190, "t": 50, "r": 30},
+            width=max(side + 340, 560),
+            height=max(side + 250, 420),
+            hoverlabel={"align": "left", "bgcolor": "white"},
+        ),
+    )
+
+
+class _Embedded(go.Figure):
+    """A figure that a notebook keeps as data alone, without plotly.js."""
+
+    def _repr_mimebundle_(self, *_include, **_exclude) -> dict:
+        return plotly.io.renderers["plotly_mimetype"].to_mimebundle(self.to_plotly_json())
+
+
+def _tick(name: str, group: str) -> str:
+    return f'<span style="color:{GROUP_COLORS[group]}">{escape(short(name))}</span>'
+
+
+def _facts(label: int, groups: Sequence[str], image_count: Sequence[int]) -> str:
+    return f"{GROUP_NAMES[groups[label]]}, {int(image_count[label])} training images"
+
+
+def _hover(matrix, shares, true, predicted, names, facts, counted: bool) -> str:
+    """What stands under the pointer in one cell."""
+    background = len(names)
+    if true == predicted == background:
+        return ""
+    number = "n/a" if np.isnan(shares[true, predicted]) else f"{100 * shares[true, predicted]:.3g}%"
+    count = f" ({int(matrix[true, predicted])})" if counted else ""
+    if true == background:
+        name = escape(names[predicted])
+        return f"<b>{name}</b> detected on background<br>{number} of such detections{count}"
+    name, end = f"<b>{escape(names[true])}</b>", f"<br>true: {facts[true]}"
+    if predicted == background:
+        return f"{name} missed<br>{number} of the true class{count}{end}"
+    text = f"{name} taken for <b>{escape(names[predicted])}</b><br>"
+    text += f"{number} of the true class{count}"
+    if true != predicted:
+        back = shares[predicted, true]
+        text += f"<br>the way back: {'n/a' if np.isnan(back) else f'{100 * back:.3g}%'}"
+        end += f"<br>predicted: {facts[predicted]}"
+    return text + end
