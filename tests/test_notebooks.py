@@ -229,7 +229,8 @@ def test_config_and_checkpoint_are_enough(default_run, official, evaluated, fold
         assert shown_figures(executed) == shown  # no age of rows: no official checkpoint has it
     assert default_run.read_metrics() == evaluated.read_metrics()
     matrices = default_run.read_confusion()
-    assert set(matrices) == {"detections"} and matrices["detections"].shape == (9, 9)
+    assert set(matrices) == {"detections", "ground_truth_boxes", "ground_truth_box_count"}
+    assert matrices["detections"].shape == (9, 9)
     assert figures(default_run) >= {"ap_by_group", "learned_confusion", "soft_label_bars"}
     assert not default_run.checkpoint.exists() and not default_run.log_file.exists()
     # It is a run folder now, which notebook 05 opens like any other.

@@ -14,6 +14,8 @@ from pcb.datasets.lvis import read_annotations, read_results
 from pcb.detection.checkpoint import read_checkpoint, save_checkpoint
 from pcb.detection.inference import predict
 from pcb.detection.training import Runner, train
+from pcb.runs import RunFolder
+from pcb.views import open_run
 
 CONFIG = "tests/configs/tiny_pcb.py"
 LOSS = "model.roi_head.bbox_head.loss_cls"
@@ -103,6 +105,23 @@ def test_predictions_are_coco_results(trained, tiny_options):
     first = json.loads(files["segm"].read_text())[0]
     assert set(first) == {"image_id", "category_id", "score", "segmentation"}
     assert [box["score"] for box in boxes] == [mask["score"] for mask in masks]
+
+
+def test_predictions_without_their_matrix_are_made_again(trained, tmp_path):
+    run = RunFolder(shutil.copytree(trained.path, tmp_path / "seed0"))
+    view = open_run(run.path)
+    view.predict()
+    matrix = view.ground_truth_confusion()
+    made = run.predictions("segm").stat().st_mtime_ns
+    view.predict()
+    assert run.predictions("segm").stat().st_mtime_ns == made
+
+    learned = run.read_confusion()["learned"]
+    run.confusion_file.unlink()
+    run.write_confusion(learned=learned)  # as in a run from before there was a matrix
+    view.predict()
+    assert run.predictions("segm").stat().st_mtime_ns > made
+    np.testing.assert_array_equal(view.ground_truth_confusion(), matrix)
 
 
 def test_missing_image_is_named_before_anything_is_written(tiny_openmoji, tmp_path, tiny_options):
