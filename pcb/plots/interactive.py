@@ -12,7 +12,7 @@ from pcb.plots.heatmap import light_to_dark
 from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, INK, check_groups, short
 
 SMALLEST = 1e-3  # shares below have the palest colour, as in the static figures
-CELL = 26  # pixels
+CELL, WIDEST = 26, 660  # pixels: of a cell, and of all of them in a page of usual width
 
 
 def interactive_confusion(
@@ -93,7 +93,8 @@ def interactive_confusion(
         },
     )
     axis = {"tickvals": list(range(len(places))), "showgrid": False, "zeroline": False}
-    side = CELL * len(places)
+    axis["tickfont"] = {"size": 11}
+    side = min(CELL * len(places), WIDEST)
     return _Embedded(
         heatmap,
         go.Layout(
@@ -101,9 +102,9 @@ def interactive_confusion(
             title={"text": escape(title), "x": 0.01, "font": {"size": 15, "color": INK}},
             xaxis={**axis, "ticktext": columns, "tickangle": -90, "title": "predicted class"},
             yaxis={**axis, "ticktext": rows, "autorange": "reversed", "title": "true class"},
-            margin={"l": 190, "b": 190, "t": 50, "r": 30},
-            width=max(side + 340, 560),
-            height=max(side + 250, 420),
+            margin={"l": 170, "b": 170, "t": 50, "r": 20},
+            width=max(side + 300, 560),
+            height=max(side + 220, 420),
             hoverlabel={"align": "left", "bgcolor": "white"},
         ),
     )
