@@ -25,7 +25,7 @@ INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 LARGE := ^(torch|torchvision|triton|nvidia-.*|cuda-.*)==
 MMCV = "$$(grep '^mmcv-full==' constraints.txt)"
 
-.PHONY: help setup operators demo grid sample test lint lab bench clean
+.PHONY: help setup operators demo grid sample pages test lint lab bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ demo grid: $(READY)
 
 sample: $(READY) ## make the committed sample run anew from a finished demo
 	@$(BIN)/python workflow/scripts/make_sample.py
+
+pages: $(READY) ## publish a finished demo in docs/demo, reduced to a size fit for git
+	@$(BIN)/python workflow/scripts/publish_pages.py
 
 # One thread: the tests are small, and OpenMP's threads slow each other down where cores are busy.
 test: $(READY) ## run the tests, the doctests and every notebook

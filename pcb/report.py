@@ -41,8 +41,11 @@ OF_DATASET = {
 OF_RUN = {
     "01_train": ("loss", "strength"),
     "02_evaluate": ("ap_by_image_count", "detections"),
-    "03_confusion_matrix": ("measured_confusion", "learned_confusion", "confused_pairs"),
-    "04_soft_labels": ("soft_label_bars",),
+    "03_confusion_matrix": (
+        *("detection_confusion", "learned_confusion", "ground_truth_confusion"),
+        *("group_heatmap", "confused_pairs", "confusion_difference", "changed_pairs"),
+    ),
+    "04_soft_labels": ("soft_label_bars", "soft_label_history", "soft_label_entropy"),
 }
 ENVIRONMENT = ("device", "threads", "seed", "torch", "operators", "commit")
 
@@ -58,6 +61,7 @@ a { color: var(--link); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .35rem .9rem; border-bottom: 1px solid var(--line); text-align: right; }
 th:first-child, td:first-child { text-align: left; }
+.text th, .text td { text-align: left; vertical-align: top; }
 tr.difference td { background: var(--soft); font-weight: 600; }
 .figures { display: grid; gap: 1.2rem; }
 .figures { grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); }
@@ -205,15 +209,38 @@ def _notebook_section(root: Path, name: str, figures: Iterable[str], folders: li
 
 
 def _run_table(root: Path, runs: list[RunFolder]) -> str:
+    head = "".join(f"<th>{name}</th>" for name in ("run", "files", "parameters", "environment"))
     rows = []
     for run in runs:
         environment = run.read_environment() if run.environment_file.is_file() else {}
         facts = [f"{key} {environment[key]}" for key in ENVIRONMENT if key in environment]
-        files = [file for file in (run.config_file, run.environment_file) if file.is_file()]
-        links = " · ".join(_link(root, file, file.name) for file in files)
-        cells = [escape(_label(root, run.path)), links, escape(", ".join(facts))]
+        files = [run.config_file, run.environment_file, *sorted(run.path.glob("*.csv"))]
+        links = " · ".join(_link(root, file, file.name) for file in files if file.is_file())
+        cells = [escape(_label(root, run.path)), links]
+        cells += [escape("; ".join(_parameters(run))), escape(", ".join(facts))]
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    return f'<div class="wide"><table><tbody>{"".join(rows)}</tbody></table></div>'
+    return (
+        f'<div class="wide"><table class="text"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _parameters(run: RunFolder) -> list[str]:
+    """What the notebooks of a run were given, each parameter once: ``seed = 0``.
+
+    Where a run lies is no parameter of it, and empty ones are those that nobody set.
+    """
+    given = {}
+    for name in OF_RUN:
+        executed = run.path / f"{name}.ipynb"
+        if executed.is_file():
+            metadata = json.loads(executed.read_text(encoding="utf-8")).get("metadata", {})
+            given |= metadata.get("papermill", {}).get("parameters", {})
+    return [
+        f"{name} = {json.dumps(value)}"
+        for name, value in given.items()
+        if name not in ("work_dir", "before", "replace") and value not in ("", {}, [], None)
+    ]
 
 
 def _figures(root: Path, files: list[Path]) -> str:
@@ -221,9 +248,11 @@ def _figures(root: Path, files: list[Path]) -> str:
     for file in files:
         target = _href(root, file)
         text = escape(f"{_words(file.stem)}: {_label(root, file.parent.parent)}")
+        pdf = file.with_suffix(".pdf")
+        more = f" · {_link(root, pdf, 'PDF')}" if pdf.is_file() else ""
         figures.append(
             f'<figure><a href="{target}"><img src="{target}" alt="{text}" loading="lazy"></a>'
-            f"<figcaption>{text}</figcaption></figure>"
+            f"<figcaption>{text}{more}</figcaption></figure>"
         )
     return f'<div class="figures">{"".join(figures)}</div>'
 

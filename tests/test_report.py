@@ -97,6 +97,24 @@ def test_names_are_escaped(grid):
     assert "my%20data%20%26%20%3Cmore%3E/100%25%20new/seed0/01_train.html" in html
 
 
+def test_parameters_and_files_of_each_run_are_there(grid):
+    run = RunFolder(grid / "openmoji/softmax/seed0")
+    given = {
+        "01_train": {"seed": 3, "cfg_options": {"a.b": "<i>"}, "work_dir": "/x", "replace": True},
+        "03_confusion_matrix": {"score_threshold": 0.5, "work_dir": "/x", "before": ""},
+    }
+    for name, parameters in given.items():
+        metadata = {"papermill": {"parameters": parameters}}
+        (run.path / f"{name}.ipynb").write_text(json.dumps({"cells": [], "metadata": metadata}))
+    run.write_table("confused_pairs", [{"true": "cat"}])
+    (run.figures / "loss.pdf").touch()
+    html = report.write_page(grid, "Demo").read_text()
+    expected = "seed = 3; cfg_options = {&quot;a.b&quot;: &quot;&lt;i&gt;&quot;}; "
+    assert f"<td>{expected}score_threshold = 0.5</td>" in html
+    assert 'href="openmoji/softmax/seed0/confused_pairs.csv"' in html
+    assert 'href="openmoji/softmax/seed0/figures/loss.pdf">PDF</a>' in html
+
+
 def test_difference_is_from_the_plain_run_of_the_same_seed(grid):
     make_run(grid, "openmoji/softmax_pcb/seed1", AP=0.5)
     table = report.text_table(grid).splitlines()

@@ -1,7 +1,8 @@
 """A part of a confusion matrix to point at: names and numbers appear under the pointer."""
 
 from collections.abc import Sequence
-from html import escape
+from functools import partial
+from html import escape as escape_html
 
 import numpy as np
 import plotly.graph_objects as go
@@ -10,6 +11,9 @@ import plotly.io
 from pcb.metrics.matrix import row_shares
 from pcb.plots.heatmap import light_to_dark
 from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, INK, check_groups, short
+
+# Plotly reads a few tags and entities in names; quotes are none.
+escape = partial(escape_html, quote=False)
 
 SMALLEST = 1e-3  # shares below have the palest colour, as in the static figures
 CELL, WIDEST = 26, 660  # pixels: of a cell, and of all of them in a page of usual width
@@ -93,16 +97,26 @@ def interactive_confusion(
         },
     )
     axis = {"tickvals": list(range(len(places))), "showgrid": False, "zeroline": False}
-    axis["tickfont"] = {"size": 11}
+    axis |= {"tickfont": {"size": 11}, "automargin": True}
     side = min(CELL * len(places), WIDEST)
     return _Embedded(
         heatmap,
         go.Layout(
             template="none",
             title={"text": escape(title), "x": 0.01, "font": {"size": 15, "color": INK}},
-            xaxis={**axis, "ticktext": columns, "tickangle": -90, "title": "predicted class"},
-            yaxis={**axis, "ticktext": rows, "autorange": "reversed", "title": "true class"},
-            margin={"l": 170, "b": 170, "t": 50, "r": 20},
+            xaxis={
+                **axis,
+                "ticktext": columns,
+                "tickangle": -90,
+                "title": _apart("predicted class"),
+            },
+            yaxis={
+                **axis,
+                "ticktext": rows,
+                "autorange": "reversed",
+                "title": _apart("true class"),
+            },
+            margin={"l": 60, "b": 60, "t": 50, "r": 20},
             width=max(side + 300, 560),
             height=max(side + 220, 420),
             hoverlabel={"align": "left", "bgcolor": "white"},
@@ -115,6 +129,10 @@ class _Embedded(go.Figure):
 
     def _repr_mimebundle_(self, *_include, **_exclude) -> dict:
         return plotly.io.renderers["plotly_mimetype"].to_mimebundle(self.to_plotly_json())
+
+
+def _apart(text: str) -> dict:
+    return {"text": text, "standoff": 12}
 
 
 def _tick(name: str, group: str) -> str:
