@@ -9,14 +9,14 @@ import ast
 import difflib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pcb.runs import repository_path
+from pcb.runs import BALANCED, repository_path
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,11 @@ class Grid:
     def runs(self) -> list[Run]:
         """Every run, in the order of the file."""
         return [Run(*point) for point in product(self.datasets, self.configs, self.seeds)]
+
+    def plain(self, run: Run) -> Run | None:
+        """The run of the grid that differs from this one by PCB alone; None if there is none."""
+        plain = replace(run, config=run.config.replace(BALANCED, "", 1))
+        return plain if plain != run and plain in self.runs else None
 
 
 def read_grid(name: str | os.PathLike[str], configs: str | os.PathLike[str] = "configs") -> Grid:

@@ -25,7 +25,7 @@ STAND_INS = {
         "from pathlib import Path\n"
         """Path(work_dir, 'metrics.json').write_text('{"segm": {"AP": 0.25}}')""",
     ),
-    "03_confusion_matrix": (RUN_PARAMETERS, "print(seed)"),
+    "03_confusion_matrix": (RUN_PARAMETERS + 'before: str = ""\n', "print(seed, before)"),
     "04_soft_labels": (RUN_PARAMETERS, "print(cfg_options)"),
     "05_compare": ('work_dir: str = ""\nruns: list = []\n', "print(runs)"),
 }
@@ -92,6 +92,23 @@ def test_whole_workflow_once_and_again(stand_ins):
     write_grid(grid, cfg_options={"runner.max_epochs": 1})
     changed = snakemake(stand_ins, grid, "--dry-run")
     assert "rule train:" in changed.stdout and "rule dataset:" not in changed.stdout
+
+
+def test_run_with_pcb_is_compared_with_the_one_without(stand_ins):
+    grid = write_grid(stand_ins / "pair.yaml", configs=["softmax_pcb", "softmax"], seeds=[3])
+    wanted = [
+        f"runs/pair/openmoji/{name}/seed3/03_confusion_matrix.html" for name in ("softmax_pcb",)
+    ]
+    result = snakemake(stand_ins, grid, stand_ins / wanted[0], "--dry-run", "--printshellcmds")
+    assert result.returncode == 0, result.stderr
+    runs = stand_ins / "runs" / "pair" / "openmoji"
+    assert f"{runs}/softmax/seed3/02_evaluate.html" in result.stdout
+    assert snakemake(stand_ins, grid).returncode == 0
+    executed = (runs / "softmax_pcb" / "seed3" / "03_confusion_matrix.ipynb").read_text()
+    assert f"{runs}/softmax/seed3" in executed
+    assert (
+        'before = \\"\\"' in (runs / "softmax" / "seed3" / "03_confusion_matrix.ipynb").read_text()
+    )
 
 
 def test_failed_notebook_is_kept_and_named(stand_ins):
