@@ -96,13 +96,7 @@ def test_whole_workflow_once_and_again(stand_ins):
 
 def test_run_with_pcb_is_compared_with_the_one_without(stand_ins):
     grid = write_grid(stand_ins / "pair.yaml", configs=["softmax_pcb", "softmax"], seeds=[3])
-    wanted = [
-        f"runs/pair/openmoji/{name}/seed3/03_confusion_matrix.html" for name in ("softmax_pcb",)
-    ]
-    result = snakemake(stand_ins, grid, stand_ins / wanted[0], "--dry-run", "--printshellcmds")
-    assert result.returncode == 0, result.stderr
     runs = stand_ins / "runs" / "pair" / "openmoji"
-    assert f"{runs}/softmax/seed3/02_evaluate.html" in result.stdout
     assert snakemake(stand_ins, grid).returncode == 0
     executed = (runs / "softmax_pcb" / "seed3" / "03_confusion_matrix.ipynb").read_text()
     assert f"{runs}/softmax/seed3" in executed

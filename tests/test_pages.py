@@ -1,0 +1,128 @@
+"""Pages as a browser shows them: no error, no network, every image and interactive figure drawn."""
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pytest
+
+from pcb import plots
+from pcb.notebooks import run_notebook
+from pcb.pages import PLOTLY, export_page, with_palette
+from pcb.report import write_page
+from pcb.runs import RunFolder
+
+from .browser import find_browser, open_page
+
+ROOT = Path(__file__).resolve().parent.parent
+MOST_BYTES = 10_000_000
+needs_browser = pytest.mark.skipif(
+    find_browser() is None, reason="no Chromium here: `apt install chromium`"
+)
+HOSTILE = ["<script>console.error(1)</script>", "a 'b' \"c\"", "${x} & `y`"]
+
+
+def output(data: dict) -> nbformat.NotebookNode:
+    return nbformat.v4.new_output("display_data", data=data)
+
+
+@pytest.fixture
+def executed(tmp_path: Path) -> Path:
+    """A notebook with a static figure, two interactive ones and hostile names."""
+    figure, _ = plt.subplots()
+    png = plots.save(figure, tmp_path, "static").read_bytes()
+    plt.close(figure)
+    encoded = base64.b64encode(png).decode()
+    interactive = [
+        plots.interactive_confusion(np.eye(3), [0, 1, 2], HOSTILE, "fcr", [9, 5, 1], HOSTILE[0])
+        for _ in range(2)
+    ]
+    outputs = [output({"image/png": encoded})]
+    outputs += [output(figure._repr_mimebundle_()) for figure in interactive]
+    cells = [
+        nbformat.v4.new_markdown_cell("# What costs $5 and $x^2$?"),
+        nbformat.v4.new_code_cell("print('<script>')", outputs=outputs),
+    ]
+    path = tmp_path / "notebook.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+def assert_sound(page: Path, images: int, interactive: int) -> str:
+    opened = open_page(page)
+    assert opened.errors == [] and opened.remote == []
+    assert opened.images == images and opened.broken == []
+    assert opened.interactive == [1] * interactive
+    return opened.text
+
+
+@needs_browser
+def test_page_in_a_browser(executed, tmp_path):
+    page = tmp_path / "page.html"
+    export_page(executed, page)
+    text = assert_sound(page, images=1, interactive=2)
+    assert "<script>console.error(1)</script>" in text  # shown, not run
+    assert "What costs $5" in text
+
+
+def test_plotly_is_in_a_page_once_or_beside_it(executed, tmp_path):
+    marks = []
+    for name, library in (("alone", ""), ("shared", "../plotly.min.js")):
+        page = tmp_path / f"{name}.html"
+        export_page(executed, page, library)
+        html = page.read_text()
+        marks.append((html.count("plotly.js v"), html.count('src="../plotly.min.js"')))
+        assert html.count("Plotly.newPlot") >= 2
+    assert marks == [(1, 0), (0, 1)]
+    assert (tmp_path / "alone.html").stat().st_size < MOST_BYTES
+    assert PLOTLY in executed.read_text()  # the notebook itself is left as it was
+
+
+def test_page_without_interactive_figures_has_no_plotly(tmp_path):
+    path = tmp_path / "plain.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A?")]), path)
+    export_page(path, tmp_path / "plain.html")
+    html = (tmp_path / "plain.html").read_text()
+    assert "plotly" not in html.lower() and len(html) < 1_000_000
+    assert not re.findall(r'(?:src|href)="https?://', html) and "import(" not in html
+
+
+def test_palette_keeps_the_picture(tmp_path):
+    figure, _ = plots.confusion_heatmap(np.random.default_rng(0).random((40, 40)))
+    png = plots.save(figure, tmp_path, "heatmap").read_bytes()
+    plt.close(figure)
+    reduced = with_palette(png, 64)
+    assert len(reduced) < 0.6 * len(png)
+    (tmp_path / "reduced.png").write_bytes(reduced)
+    before, after = (plt.imread(tmp_path / f"{n}.png")[..., :3] for n in ("heatmap", "reduced"))
+    assert np.abs(before - after).mean() < 0.02
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    "name, images, interactive", [("03_confusion_matrix", 10, 1), ("04_soft_labels", 7, 0)]
+)
+def test_notebooks_in_a_browser(name, images, interactive, tmp_path):
+    page = tmp_path / "page.html"
+    run_notebook(ROOT / "notebooks" / f"{name}.ipynb", {}, tmp_path / "executed.ipynb", page)
+    assert_sound(page, images, interactive)
+    assert page.stat().st_size < MOST_BYTES
+
+
+@needs_browser
+def test_index_in_a_browser(tmp_path):
+    for name in ("softmax", "softmax_pcb"):
+        run = RunFolder(tmp_path / "my <data>" / name / "seed0").create()
+        run.write_metrics({"segm": {"AP": 0.25}})
+        (run.path / "01_train.html").touch()
+        parameters = {"papermill": {"parameters": {"cfg_options": {"a": "<b>'"}}}}
+        (run.path / "01_train.ipynb").write_text(json.dumps({"cells": [], "metadata": parameters}))
+        figure, _ = plt.subplots()
+        plots.save(figure, run.figures, "loss")
+        plt.close(figure)
+    text = assert_sound(write_page(tmp_path, "Many <runs>"), images=2, interactive=0)
+    assert "Many <runs>" in text and 'cfg_options = {"a": "<b>\'"}' in text
