@@ -15,6 +15,7 @@ import pytest
 from pcb.detection import default_work_dir
 from pcb.detection.checkpoint import read_checkpoint, save_checkpoint
 from pcb.detection.losses import NEW_BUFFERS
+from pcb.pages import PLOTLY
 from pcb.runs import RunFolder
 from pcb.views import open_run
 
@@ -66,6 +67,11 @@ def text_of(notebook: nbformat.NotebookNode) -> str:
 def shown_figures(notebook: nbformat.NotebookNode) -> int:
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return sum("image/png" in output.get("data", {}) for output in outputs)
+
+
+def interactive_figures(notebook: nbformat.NotebookNode) -> int:
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return sum(PLOTLY in output.get("data", {}) for output in outputs)
 
 
 def test_all_notebooks_are_known():
@@ -169,17 +175,41 @@ def test_evaluate(evaluated):
 
 def test_confusion_matrix(evaluated, folder):
     executed = execute("03_confusion_matrix", folder, work_dir=evaluated.path, score_threshold=0.01)
-    assert shown_figures(executed) == 5
+    assert shown_figures(executed) == 8  # and nothing to compare with
+    assert interactive_figures(executed) == 1
     matrices = evaluated.read_confusion()
     assert matrices["learned"].shape == (8, 8) and matrices["detections"].shape == (9, 9)
-    assert figures(evaluated) >= {"learned_confusion", "measured_confusion", "confused_pairs"}
+    three = {"learned_confusion", "ground_truth_confusion", "detection_confusion"}
+    drawn = {*three, "group_heatmap", "confused_pairs", "confusion_zoom", "start_weights"}
+    assert figures(evaluated) >= drawn
+    assert all((evaluated.figures / f"{name}.pdf").is_file() for name in drawn)
+    head, *lines = (evaluated.path / "confused_pairs.csv").read_text().splitlines()
+    assert head == "true,true_group,predicted,predicted_group,share,reverse_share,bias,count"
+    assert len(lines) > 1
+
+
+def test_confusion_matrix_before_and_after(evaluated, folder):
+    executed = execute(
+        "03_confusion_matrix",
+        folder,
+        work_dir=evaluated.path,
+        before=str(evaluated.path),
+        score_threshold=0.01,
+        order="cluster",
+        normalize="column",
+        zoom=open_run(evaluated.path).data.names[2],
+    )
+    assert shown_figures(executed) == 10
+    assert figures(evaluated) >= {"confusion_difference", "changed_pairs"}
+    assert (evaluated.path / "changed_pairs.csv").read_text().strip() == ""  # the same run
 
 
 def test_soft_labels(evaluated, folder):
     name = open_run(evaluated.path).data.names[3]
     executed = execute("04_soft_labels", folder, work_dir=evaluated.path, classes=[name])
-    assert shown_figures(executed) == 3
-    assert figures(evaluated) >= {"soft_labels", "soft_label_bars"}
+    assert shown_figures(executed) == 6
+    drawn = {"soft_labels", "soft_label_bars", "soft_label_history", "soft_label_entropy"}
+    assert figures(evaluated) >= drawn
 
 
 def test_compare(evaluated, folder):
@@ -224,7 +254,7 @@ def default_run():
 
 def test_config_and_checkpoint_are_enough(default_run, official, evaluated, folder, tiny_options):
     given = {"config": CONFIG, "seed": SEED, "checkpoint": official, "cfg_options": tiny_options}
-    for name, shown in zip(NAMES[4:1:-1], (3, 4, 3), strict=True):  # none needs another one first
+    for name, shown in zip(NAMES[4:1:-1], (4, 7, 3), strict=True):  # none needs another one first
         executed = execute(name, folder, **given)
         assert shown_figures(executed) == shown  # no age of rows: no official checkpoint has it
     assert default_run.read_metrics() == evaluated.read_metrics()

@@ -1,0 +1,82 @@
+"""Notebooks 03 and 04 on a run of LVIS's size: time, page size, on two cores.
+
+Run it with `make bench`. A run folder is made from a seed: annotations as many as those of LVIS
+v1's validation set, 300 detections in each image, and a running matrix of 1203 classes with its
+history. There are no weights and no images, so that what comes from the model at ground-truth boxes
+is left out; so is the time of training and prediction. `--keep FOLDER` keeps the run and the pages.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from detection_confusion import IMAGES, INSTANCES, write_run
+
+from pcb.datasets import read_compact_annotations
+from pcb.notebooks import run_notebook
+from pcb.runs import RunFolder, repository_path
+
+EPOCHS = 24
+NOTEBOOKS = ("03_confusion_matrix", "04_soft_labels")
+
+
+def main() -> None:
+    """Make the run, execute the notebooks, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("--instances", type=int, default=INSTANCES)
+    parser.add_argument("--per-image", type=int, default=300, metavar="N")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="make everything there")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="pcb-bench-") as folder:
+        root = Path(options.keep or folder).resolve()
+        runs = [
+            make_run(root / name, options.images, options.instances, options.per_image, seed)
+            for name, seed in (("softmax", options.seed), ("softmax_pcb", options.seed + 10))
+        ]
+        print("| notebook | s | page, MB |\n|---|---|---|", flush=True)
+        for name in NOTEBOOKS:
+            page = root / f"{name}.html"
+            given = {"work_dir": str(runs[1].path)}
+            if name == NOTEBOOKS[0]:
+                given["before"] = str(runs[0].path)
+            start = time.perf_counter()
+            run_notebook(
+                repository_path(f"notebooks/{name}.ipynb"), given, page.with_suffix(".ipynb"), page
+            )
+            seconds = time.perf_counter() - start
+            print(f"| {name} | {seconds:.0f} | {page.stat().st_size / 1e6:.1f} |", flush=True)
+
+
+def make_run(folder: Path, images: int, instances: int, per_image: int, seed: int) -> RunFolder:
+    """Write a run folder with all that the two notebooks read."""
+    run = RunFolder(folder / "seed0").create()
+    # The same images for both runs; what was detected differs.
+    truth, _ = write_run(run.path, images, instances, per_image, seed % 10, seed)
+    values = {"val": {"ann_file": str(truth), "img_prefix": str(folder / "none")}}
+    run.config_file.write_text(f"data = {values!r}\n")
+    counts = np.maximum(read_compact_annotations(truth).image_count, 1)
+    rng = np.random.default_rng(seed)
+    num_classes = len(counts)
+    for epoch in range(1, EPOCHS + 1):
+        learned = rng.gamma(0.02, size=(num_classes, num_classes)) * counts / counts.mean()
+        learned += np.diag(np.log1p(counts) * epoch)
+        learned = (learned / learned.sum(axis=1, keepdims=True)).astype(np.float32)
+        run.write_confusion_history(epoch, learned)
+    run.write_confusion(
+        learned=learned,
+        instance_count=np.minimum(counts * 8.0 * EPOCHS, 1e7),
+        update_count=counts * EPOCHS,
+        momentum=0.99,
+        alpha=0.4,
+        start_epoch=17,
+        epoch=EPOCHS,
+    )
+    return run
+
+
+if __name__ == "__main__":
+    main()
