@@ -197,7 +197,7 @@ lr_config = {'policy': 'step',
  'warmup': 'linear',
  'warmup_iters': 100,
  'warmup_ratio': 0.01}
+fp16 = {}
+log_config = {'interval': 10}
 custom_imports = {'imports': ['pcb.detection']}
 custom_hooks = [{'type': 'LossEpochUpdateHook'}]
-log_config = {'interval': 10}
-fp16 = {}

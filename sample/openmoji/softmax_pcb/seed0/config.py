@@ -204,7 +204,37 @@ lr_config = {'policy': 'step',
  'warmup': 'linear',
  'warmup_iters': 100,
  'warmup_ratio': 0.01}
+fp16 = {}
+log_config = {'interval': 10}
 custom_imports = {'imports': ['pcb.detection']}
 custom_hooks = [{'type': 'LossEpochUpdateHook'}]
-log_config = {'interval': 10}
-fp16 = {}
+pcb = {'softmax': {'type': 'IterativeRoIHead',
+             'n_iter': 3,
+             'mlp_layers': 2,
+             'iter_loss_weight': [0.2, 0.2, 0.6],
+             'reg_iter': 2,
+             'use_layer_norm': False,
+             'bbox_head': {'loss_cls': {'start_epoch': 4,
+                                        'momentum': 0.92,
+                                        'alpha': 0.4}},
+             'identity_init': True},
+ 'seesaw': {'type': 'IterativeRoIHead',
+            'n_iter': 3,
+            'mlp_layers': 2,
+            'iter_loss_weight': [0.2, 0.2, 0.6],
+            'reg_iter': 2,
+            'use_layer_norm': False,
+            'bbox_head': {'loss_cls': {'start_epoch': 4,
+                                       'momentum': 0.92,
+                                       'alpha': 0.05}},
+            'identity_init': True},
+ 'eqlv2': {'type': 'IterativeRoIHead',
+           'n_iter': 3,
+           'mlp_layers': 2,
+           'iter_loss_weight': [0.2, 0.2, 0.6],
+           'reg_iter': 2,
+           'use_layer_norm': True,
+           'bbox_head': {'loss_cls': {'start_epoch': 4,
+                                      'momentum': 0.92,
+                                      'alpha_pcb': 0.2}},
+           'identity_init': True}}
