@@ -59,8 +59,10 @@ lint: $(READY) ## check style and format of code and notebooks
 lab: $(READY) ## open the notebooks in JupyterLab
 	@$(BIN)/python -m jupyterlab notebooks/00_dataset.ipynb
 
-bench: $(READY) ## measure reading annotations of LVIS v1's size: time and memory; 4 minutes
+bench: $(READY) ## measure what LVIS v1's size takes, time and memory; 7 minutes
 	@$(BIN)/python benchmarks/lvis_reading.py
+	@$(BIN)/python benchmarks/detection_confusion.py
+	@$(BIN)/python benchmarks/notebooks.py
 
 clean: ## remove .venv; data/ and runs/ stay
 	rm -rf .venv

@@ -15,20 +15,16 @@ import argparse
 import contextlib
 import json
 import multiprocessing
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+from common import in_own_process, memory, write_annotations
 
 IMAGES, INSTANCES = 100_170, 1_270_141  # of lvis_v1_train.json
-WIDTH, HEIGHT = 640, 480
-OUTLINES = 4000  # different polygons; which one an instance has is drawn
 KINDS = ("records", "arrays")
 
 
@@ -56,88 +52,13 @@ def main() -> None:
             flush=True,
         )
         for kind in KINDS:
-            command = [sys.executable, __file__, "--workers", str(options.workers)]
-            output = subprocess.run(
-                [*command, "--measure", kind, str(path)], stdout=subprocess.PIPE, check=True
-            ).stdout
-            found = json.loads(output.splitlines()[-1])
+            workers = ("--workers", str(options.workers))
+            found = in_own_process(__file__, *workers, "--measure", kind, path)
             print(
                 f"| {kind} | {found['seconds']:.1f} | {found['peak']:,.0f} | {found['held']:,.0f}"
                 f" | {max(found['workers']):,.0f} |",
                 flush=True,
             )
-
-
-def write_annotations(path: Path, images: int, instances: int, seed: int) -> None:
-    """Write annotations with LVIS v1's class frequencies and polygons of its typical length."""
-    rng = np.random.default_rng(seed)
-    counts_file = files("pcb.datasets.openmoji") / "lvis_v1_image_counts.json"
-    counts = np.array(json.loads(counts_file.read_text())["image_counts"])
-    outlines = [_outline(rng) for _ in range(OUTLINES)]
-    image_of = np.sort(rng.integers(images, size=instances)).tolist()
-    category_of = rng.choice(len(counts), size=instances, p=counts / counts.sum()).tolist()
-    outline_of = rng.integers(OUTLINES, size=instances).tolist()
-    # In no order: the harder case for whoever groups by image.
-    order = rng.permutation(instances).tolist()
-    with open(path, "w") as file:
-        file.write('{"info": {"description": "made for a benchmark"}, "annotations": [')
-        for number, i in enumerate(order, start=1):
-            file.write(
-                f'{", " if number > 1 else ""}{{{outlines[outline_of[i]]}, "id": {number},'
-                f' "image_id": {image_of[i] + 1}, "category_id": {category_of[i] + 1}}}'
-            )
-        file.write('], "images": [')
-        for i in range(images):
-            file.write(", " if i else "")
-            json.dump(_image(i + 1, rng.integers(1, len(counts), size=12).tolist()), file)
-        file.write('], "categories": [')
-        for i, count in enumerate(counts.tolist()):
-            file.write(", " if i else "")
-            json.dump(_category(i + 1, count), file)
-        file.write('], "licenses": []}')
-
-
-def _outline(rng: np.random.Generator) -> str:
-    """Area, box and polygons of a shape around a point, as JSON members."""
-    parts = []
-    for _ in range(1 + (rng.random() < 0.1)):
-        angle = np.sort(rng.random(max(3, int(rng.lognormal(3.5, 0.75))))) * 2 * np.pi
-        radius = rng.uniform(5, 80) * rng.uniform(0.8, 1.2, size=len(angle))
-        x = rng.uniform(0, WIDTH) + radius * np.cos(angle)
-        y = rng.uniform(0, HEIGHT) + radius * np.sin(angle)
-        parts.append(np.stack([x.clip(0, WIDTH), y.clip(0, HEIGHT)], axis=1).round(2))
-    low, high = np.concatenate(parts).min(axis=0), np.concatenate(parts).max(axis=0)
-    box = [*low.tolist(), *(high - low).round(2).tolist()]
-    members = {
-        "area": round(0.6 * box[2] * box[3], 2),
-        "bbox": box,
-        "segmentation": [part.ravel().tolist() for part in parts],
-    }
-    return json.dumps(members)[1:-1]
-
-
-def _image(image_id: int, negatives: list[int]) -> dict:
-    return {
-        "id": image_id,
-        "width": WIDTH,
-        "height": HEIGHT,
-        "coco_url": f"http://images.cocodataset.org/train2017/{image_id:012d}.jpg",
-        "flickr_url": f"http://farm8.staticflickr.com/7188/{image_id:010d}_d967c90a4c_z.jpg",
-        "date_captured": "2013-11-14 16:28:13",
-        "license": 1,
-        "neg_category_ids": negatives,
-        "not_exhaustive_category_ids": [],
-    }
-
-
-def _category(category_id: int, image_count: int) -> dict:
-    return {
-        "id": category_id,
-        "name": f"class_{category_id}",
-        "frequency": "r" if image_count <= 10 else "c" if image_count <= 100 else "f",
-        "image_count": image_count,
-        "instance_count": image_count,
-    }
 
 
 class Records:
@@ -236,18 +157,12 @@ def _peak() -> Iterator[list[float]]:
 
 def _memory(pid: int | str) -> float:
     """Anonymous memory of a process in MiB, shared with its parent or not."""
-    return _kilobytes(f"/proc/{pid}/status", "RssAnon:") / 1024
+    return memory(f"/proc/{pid}/status", "RssAnon:")
 
 
 def _private(pid: int) -> float:
     """Memory in MiB that a process shares with no other."""
-    rollup = f"/proc/{pid}/smaps_rollup"
-    return _kilobytes(rollup, "Private_Clean:", "Private_Dirty:") / 1024
-
-
-def _kilobytes(file: str, *names: str) -> int:
-    lines = map(str.split, Path(file).read_text().splitlines())
-    return sum(int(line[1]) for line in lines if line and line[0] in names)
+    return memory(f"/proc/{pid}/smaps_rollup", "Private_Clean:", "Private_Dirty:")
 
 
 if __name__ == "__main__":

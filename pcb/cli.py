@@ -200,10 +200,10 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _confusion(options: argparse.Namespace) -> None:
     from pcb.datasets.lvis import read_annotations
-    from pcb.metrics import detection_confusion
+    from pcb.metrics import count_detections
 
     annotations = read_annotations(options.ground_truth)
-    matrix = detection_confusion(
+    matrix, left_out = count_detections(
         annotations,
         options.results,
         iou_type=options.iou_type,
@@ -211,6 +211,11 @@ def _confusion(options: argparse.Namespace) -> None:
         score_threshold=options.score_threshold,
     )
     print(_confusion_summary(matrix, annotations.class_names))
+    if left_out.any():
+        print(
+            f"left out: {left_out.sum()} detections on background, of classes that their image"
+            " does not judge"
+        )
     if options.out:
         _write_matrix(options.out, matrix, annotations.class_names)
         print(f"Written: {options.out}")

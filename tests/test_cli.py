@@ -60,7 +60,8 @@ def detections(tmp_path):
 def test_evaluate_prints_and_writes(detections, tmp_path, capsys):
     out = tmp_path / "out" / "metrics.json"
     assert cli.main(["evaluate", *detections, "--iou-type", "bbox", "--out", str(out)]) == 0
-    printed = capsys.readouterr().out
+    printed, written = capsys.readouterr().out.split("Written:")
+    assert str(out) in written
     assert "APr" in printed and "bbox" in printed and "n/a" in printed and "-1" not in printed
     metrics = read_metrics(out)
     assert list(metrics) == ["bbox"]

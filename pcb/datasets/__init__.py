@@ -4,10 +4,12 @@ from pcb.datasets.lvis import (
     AnnotationError,
     Annotations,
     CompactAnnotations,
+    CompactResults,
     ResultsError,
     image_path,
     read_annotations,
     read_compact_annotations,
+    read_compact_results,
     read_results,
 )
 
@@ -15,9 +17,11 @@ __all__ = [
     "AnnotationError",
     "Annotations",
     "CompactAnnotations",
+    "CompactResults",
     "ResultsError",
     "image_path",
     "read_annotations",
     "read_compact_annotations",
+    "read_compact_results",
     "read_results",
 ]

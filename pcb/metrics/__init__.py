@@ -7,7 +7,7 @@ from pcb.metrics.average_precision import (
     group_means,
     per_class_ap,
 )
-from pcb.metrics.confusion import detection_confusion
+from pcb.metrics.confusion import DetectionCounts, count_detections, detection_confusion
 from pcb.metrics.matrix import (
     bias,
     changed_pairs,
@@ -27,10 +27,12 @@ from pcb.metrics.matrix import (
 
 __all__ = [
     "METRICS",
+    "DetectionCounts",
     "bias",
     "changed_pairs",
     "class_order",
     "column_shares",
+    "count_detections",
     "detection_confusion",
     "evaluate",
     "format_metric",

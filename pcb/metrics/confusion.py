@@ -1,12 +1,25 @@
 """The measured confusion matrix: detections matched to ground truth."""
 
 import os
+from typing import NamedTuple
 
 import hotcoco
 import numpy as np
 
-from pcb.datasets.lvis import Annotations
-from pcb.metrics.inputs import read_inputs
+from pcb.datasets.lvis import Annotations, CompactResults, read_compact_results
+from pcb.metrics.inputs import read_ground_truth
+
+
+class DetectionCounts(NamedTuple):
+    """What became of the detections of C classes.
+
+    Attributes:
+        confusion: (C + 1, C + 1) int64, see `detection_confusion`.
+        left_out: (C,) int64, unmatched detections of each class in images that do not judge it.
+    """
+
+    confusion: np.ndarray
+    left_out: np.ndarray
 
 
 def detection_confusion(
@@ -20,16 +33,20 @@ def detection_confusion(
 
     In each image the detections that score at least `score_threshold` choose in turn, highest
     score first: each takes the ground truth, *of whatever class*, that overlaps it most among
-    those still free, if the IoU is at least `iou_threshold`. So a true instance is matched at
-    most once, and further detections of it count as detections on background.
+    those still free, if the IoU is at least `iou_threshold`; of two that overlap it equally, the
+    one of its own class. So a true instance is matched at most once, and further detections of it
+    count as detections on background.
 
-    Every detection counts, also of a class about which LVIS says nothing in that image
-    (`neg_category_ids`, `not_exhaustive_category_ids`): in a federated dataset part of the last
-    row is no error.
+    LVIS is federated: an image *judges* only the classes that are annotated there or known to be
+    absent (`neg_category_ids`), without those that are annotated incompletely
+    (`not_exhaustive_category_ids`). An unmatched detection of another class may well be right, so
+    it is left out: the last row counts detections of judged classes alone. A matched one counts
+    whichever class it says, since what is there is annotated; only that nothing is there can be
+    unknown.
 
     Args:
         ground_truth: LVIS annotation file, or what `read_annotations` returned.
-        results: COCO results, a file or a list; not changed.
+        results: COCO results, a file or a list; not changed. A file takes less memory.
         iou_type: Overlap of 'bbox' or of masks, 'segm'.
         iou_threshold: Least IoU of a match, in (0, 1].
         score_threshold: Least score of a detection that counts.
@@ -43,7 +60,8 @@ def detection_confusion(
         FileNotFoundError, AnnotationError, ResultsError: See `read_annotations`, `read_results`.
         ValueError: Unknown IoU type, or an IoU threshold out of range.
 
-    Example: a cat taken for a dog, and a second detection of it.
+    Example: a cat taken for a dog, a second detection of it, and a dog where nobody looked for
+    dogs, which is left out.
         >>> from pcb.datasets import Annotations
         >>> image = {"id": 1, "height": 50, "width": 50}
         >>> image |= {"neg_category_ids": [], "not_exhaustive_category_ids": []}
@@ -51,20 +69,124 @@ def detection_confusion(
         >>> classes += [{"id": 2, "name": "dog", "frequency": "f"}]
         >>> cat = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 10, 10]}
         >>> truth = Annotations("", [image], [{**cat, "id": 1, "area": 100}], classes)
-        >>> dog = {**cat, "category_id": 2}
-        >>> detection_confusion(truth, [{**dog, "score": 0.9}, {**cat, "score": 0.8}])
+        >>> dog, other = {**cat, "category_id": 2}, [30, 30, 10, 10]
+        >>> results = [{**dog, "score": 0.9}, {**cat, "score": 0.8}]
+        >>> results += [{**dog, "bbox": other, "score": 0.7}]
+        >>> detection_confusion(truth, results)
         array([[0, 1, 0],
                [0, 0, 0],
                [1, 0, 0]])
     """
+    return count_detections(
+        ground_truth, results, iou_type, iou_threshold, score_threshold
+    ).confusion
+
+
+def count_detections(
+    ground_truth: str | os.PathLike | Annotations,
+    results: str | os.PathLike | list[dict],
+    iou_type: str = "bbox",
+    iou_threshold: float = 0.5,
+    score_threshold: float = 0.3,
+) -> DetectionCounts:
+    """Count as `detection_confusion` does, and also what it leaves out.
+
+    Every detection that scores enough is in one of the two: `confusion[:, :-1].sum() +
+    left_out.sum()` is their number. Arguments and errors are those of `detection_confusion`.
+
+    Example: a dog where nobody looked for dogs.
+        >>> from pcb.datasets import Annotations
+        >>> image = {"id": 1, "height": 50, "width": 50}
+        >>> image |= {"neg_category_ids": [1], "not_exhaustive_category_ids": []}
+        >>> classes = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+        >>> truth = Annotations("", [image], [], classes)
+        >>> dog = {"image_id": 1, "category_id": 2, "bbox": [0, 0, 10, 10], "score": 0.9}
+        >>> counts = count_detections(truth, [dog])
+        >>> counts.left_out, int(counts.confusion.sum())
+        (array([0, 1]), 0)
+    """
     if not 0 < iou_threshold <= 1:
         raise ValueError(f"iou_threshold must lie in (0, 1], got {iou_threshold}")
-    annotations, results = read_inputs(ground_truth, results, (iou_type,))
-    truth = hotcoco.COCO(annotations.to_dict())
-    evaluation = hotcoco.COCOeval(truth, truth.load_res(results), iou_type)
-    confusion = evaluation.confusion_matrix(
+    annotations = read_ground_truth(ground_truth)
+    detections = read_compact_results(results, annotations, iou_type, score_threshold)
+
+    images, labels = _images_and_labels(annotations)
+    num_classes, unjudged = len(annotations.categories), _unjudged(annotations, images, labels)
+    # Where an image does not judge a class, it is made a class of its own, numbered from C, of
+    # objects and detections alike. So the matching is the same, and the two are told apart.
+    object_classes = labels + num_classes * unjudged[images, labels]
+    found_classes = detections.labels + num_classes * unjudged[detections.images, detections.labels]
+    truth = _load_truth(annotations, images, object_classes, 2 * num_classes, iou_type)
+    found = _load_detections(truth, detections, found_classes)
+    counts = hotcoco.COCOeval(truth, found, iou_type).confusion_matrix(
         iou_thr=iou_threshold,
-        min_score=score_threshold,
-        max_det=max(len(results), 1),  # otherwise 100 an image
+        max_det=max(np.bincount(detections.images, minlength=1)),  # otherwise 100 an image
+    )["matrix"]
+    counts = counts.astype(np.int64)
+    left_out = counts[-1, num_classes:-1].copy()
+    counts[-1, num_classes:-1] = 0
+    return DetectionCounts(_folded(_folded(counts).T).T, left_out)
+
+
+def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray]:
+    """Place of each object's image in `Annotations.images`, and its label; both (n,)."""
+    image_index = {image["id"]: index for index, image in enumerate(annotations.images)}
+    objects = annotations.annotations
+    images = [image_index[record["image_id"]] for record in objects]
+    labels = [annotations.label_of[record["category_id"]] for record in objects]
+    return np.array(images, np.int64), np.array(labels, np.int64)
+
+
+def _unjudged(annotations: Annotations, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Whether an image says nothing about a class where it has no object, (I, C) bool.
+
+    `images` and `labels` are those of the annotated objects.
+    """
+    unjudged = np.ones((len(annotations.images), len(annotations.categories)), bool)
+    unjudged[images, labels] = False
+    for row, image in zip(unjudged, annotations.images, strict=True):
+        for key, value in (("neg_category_ids", False), ("not_exhaustive_category_ids", True)):
+            row[[annotations.label_of[c] for c in image[key] if c in annotations.label_of]] = value
+    return unjudged
+
+
+def _load_truth(
+    annotations: Annotations,
+    images: np.ndarray,
+    classes: np.ndarray,
+    num_classes: int,
+    iou_type: str,
+) -> hotcoco.COCO:
+    """The objects as hotcoco's, under these images and classes."""
+    objects = annotations.annotations
+    return hotcoco.COCO.from_arrays(
+        [
+            {"id": index, "height": image["height"], "width": image["width"]}
+            for index, image in enumerate(annotations.images)
+        ],
+        [{"id": index, "name": str(index)} for index in range(num_classes)],
+        images,
+        classes,
+        np.array([record["bbox"] for record in objects], np.float64).reshape(-1, 4),
+        area=[record["area"] for record in objects],
+        segmentation=(
+            [record["segmentation"] for record in objects] if iou_type == "segm" else None
+        ),
     )
-    return confusion["matrix"].astype(np.int64)
+
+
+def _load_detections(
+    truth: hotcoco.COCO, detections: CompactResults, classes: np.ndarray
+) -> hotcoco.COCO:
+    """The detections as hotcoco's, under these classes."""
+    boxes = detections.boxes
+    if boxes is None:
+        boxes = np.zeros((len(detections), 4))  # masks need none
+    rows = np.column_stack([detections.images, boxes, detections.scores, classes])
+    return truth.load_res(rows, segmentation=detections.masks)
+
+
+def _folded(counts: np.ndarray) -> np.ndarray:
+    """Counts of 2C classes and the background as those of C; shape (2C + 1, n) to (C + 1, n)."""
+    half = len(counts) // 2
+    return np.concatenate([counts[:half] + counts[half:-1], counts[-1:]])

@@ -8,6 +8,17 @@ from pcb.datasets.lvis import Annotations, read_annotations, read_results
 IOU_TYPES = ("bbox", "segm")
 
 
+def read_ground_truth(ground_truth: str | os.PathLike | Annotations) -> Annotations:
+    """Read LVIS annotations unless they were read already.
+
+    Raises:
+        FileNotFoundError, AnnotationError: See `read_annotations`.
+    """
+    if isinstance(ground_truth, Annotations):
+        return ground_truth
+    return read_annotations(ground_truth)
+
+
 def read_inputs(
     ground_truth: str | os.PathLike | Annotations,
     results: str | os.PathLike | list[dict],
@@ -24,6 +35,5 @@ def read_inputs(
         FileNotFoundError, AnnotationError, ResultsError: See `read_annotations`, `read_results`.
         ValueError: Unknown IoU type.
     """
-    if not isinstance(ground_truth, Annotations):
-        ground_truth = read_annotations(ground_truth)
-    return ground_truth, read_results(results, ground_truth, iou_types)
+    annotations = read_ground_truth(ground_truth)
+    return annotations, read_results(results, annotations, iou_types)

@@ -1,7 +1,8 @@
 """Detection results; format: https://cocodataset.org/#format-results."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from pcb.datasets.lvis.annotations import Annotations
 from pcb.datasets.lvis.checks import (
@@ -56,33 +57,73 @@ def read_results(
         ...
         pcb.datasets.lvis.results.ResultsError: results: result 0: no 'segmentation'; ...
     """
-    required = _required_keys(iou_type)
+    required_keys(iou_type)
+    source, results = load_results(results)
+    has_bbox = bool(results) and isinstance(results[0], dict) and "bbox" in results[0]
+    check = result_check(source, annotations, iou_type, has_bbox)
+    for index, result in enumerate(results):
+        check(index, result)
+    return results
+
+
+def load_results(results: str | os.PathLike | list, layout: Any = Any) -> tuple[str, list]:
+    """What messages call the results, and the list of them, as yet unchecked.
+
+    Args:
+        results: A `.json` or `.json.gz` file, or its content.
+        layout: What a file is decoded to if it fits; see `load_json`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ResultsError: Not JSON, or not a list.
+    """
+    source = "results"
     if isinstance(results, (str, os.PathLike)):
         source = os.fspath(results)
-        results = load_json(source, ResultsError)
-    else:
-        source = "results"
+        results = load_json(source, ResultsError, layout)
     if not isinstance(results, list):
         hint = "an annotation file" if isinstance(results, dict) else type(results).__name__
         raise ResultsError(
             f"{source}: results must be a list of detections, got {hint}; the ground truth comes"
             " first, the results second"
         )
-    image_of, label_of = annotations.image_of, annotations.label_of
-    has_bbox = bool(results) and isinstance(results[0], dict) and "bbox" in results[0]
-    for index, result in enumerate(results):
-        problem = _result_problem(result, image_of, label_of, required, has_bbox)
-        if problem:
-            raise ResultsError(f"{source}: result {index}: {problem}")
-    return results
+    return source, results
 
 
-def _required_keys(iou_type: str | Sequence[str] | None) -> list[str]:
+def required_keys(iou_type: str | Sequence[str] | None) -> list[str]:
+    """The keys that evaluations of this type, of several or of None read; or a ValueError."""
     iou_types = (iou_type,) if isinstance(iou_type, str) else tuple(iou_type or ())
     for name in iou_types:
         if name not in _RESULT_KEYS:
             raise ValueError(f"iou_type must be one of {', '.join(_RESULT_KEYS)}, got {name!r}")
     return [_RESULT_KEYS[name] for name in iou_types]
+
+
+def result_check(
+    source: str, annotations: Annotations, iou_type: str | Sequence[str] | None, has_bbox: bool
+) -> Callable[[int, Any], None]:
+    """Function of a detection's index and the detection that raises a ResultsError for a bad one.
+
+    Args:
+        source: What messages call the results.
+        annotations: The ground truth that the detections belong to.
+        iou_type: As for `read_results`.
+        has_bbox: Whether the first detection has a 'bbox'; either all have one or none.
+    """
+    image_of, label_of = annotations.image_of, annotations.label_of
+    required = required_keys(iou_type)
+
+    def check(index: int, result: Any) -> None:
+        problem = _result_problem(result, image_of, label_of, required, has_bbox)
+        if problem:
+            raise ResultsError(f"{source}: result {index}: {problem}")
+
+    return check
+
+
+def is_compressed_rle(segmentation, image: dict) -> bool:
+    """Whether this is a run-length encoded mask of the image's size, the run lengths as text."""
+    return is_rle(segmentation, image) and isinstance(segmentation["counts"], (str, bytes))
 
 
 def _result_problem(
@@ -109,7 +150,7 @@ def _result_problem(
         return problem
     if "segmentation" in result:
         image, segmentation = image_of[result["image_id"]], result["segmentation"]
-        if not (is_rle(segmentation, image) and isinstance(segmentation["counts"], (str, bytes))):
+        if not is_compressed_rle(segmentation, image):
             return (
                 "segmentation must be a compressed RLE {'size':"
                 f" {[image['height'], image['width']]}, 'counts': string}}, got"
