@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from detection_confusion import IMAGES, INSTANCES, write_run
+from common import write_annotations, write_predictions
+from detection_confusion import IMAGES, INSTANCES
 
 from pcb.datasets import read_compact_annotations
 from pcb.notebooks import run_notebook
@@ -33,16 +34,17 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pcb-bench-") as folder:
         root = Path(options.keep or folder).resolve()
+        truth = root / "annotations" / "val.json"
+        truth.parent.mkdir(parents=True, exist_ok=True)
+        write_annotations(truth, options.images, options.instances, options.seed)
         runs = [
-            make_run(root / name, options.images, options.instances, options.per_image, seed)
-            for name, seed in (("softmax", options.seed), ("softmax_pcb", options.seed + 10))
+            make_run(root / name / "seed0", truth, options.per_image, options.seed + number)
+            for number, name in enumerate(("softmax", "softmax_pcb"), start=1)
         ]
         print("| notebook | s | page, MB |\n|---|---|---|", flush=True)
         for name in NOTEBOOKS:
             page = root / f"{name}.html"
-            given = {"work_dir": str(runs[1].path)}
-            if name == NOTEBOOKS[0]:
-                given["before"] = str(runs[0].path)
+            given = {"work_dir": str(runs[1].path)}  # notebook 03 finds the one without PCB
             start = time.perf_counter()
             run_notebook(
                 repository_path(f"notebooks/{name}.ipynb"), given, page.with_suffix(".ipynb"), page
@@ -51,13 +53,14 @@ def main() -> None:
             print(f"| {name} | {seconds:.0f} | {page.stat().st_size / 1e6:.1f} |", flush=True)
 
 
-def make_run(folder: Path, images: int, instances: int, per_image: int, seed: int) -> RunFolder:
+def make_run(folder: Path, truth: Path, per_image: int, seed: int) -> RunFolder:
     """Write a run folder with all that the two notebooks read."""
-    run = RunFolder(folder / "seed0").create()
-    # The same images for both runs; what was detected differs.
-    truth, _ = write_run(run.path, images, instances, per_image, seed % 10, seed)
+    run = RunFolder(folder).create()
     values = {"val": {"ann_file": str(truth), "img_prefix": str(folder / "none")}}
     run.config_file.write_text(f"data = {values!r}\n")
+    predictions = run.predictions("bbox")
+    predictions.parent.mkdir(exist_ok=True)
+    write_predictions(predictions, truth, per_image, seed)
     counts = np.maximum(read_compact_annotations(truth).image_count, 1)
     rng = np.random.default_rng(seed)
     num_classes = len(counts)

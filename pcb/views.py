@@ -248,8 +248,8 @@ class RunView:
         weights = repository_path(checkpoint) if checkpoint else self.run.checkpoint
         if weights.is_file() and self.output.predicted_with(weights, self.cfg_options):
             return
-        files = [self.run.predictions(iou_type) for iou_type in ("bbox", "segm")]
-        if not checkpoint and not weights.is_file() and all(file.is_file() for file in files):
+        files = [self.run.predictions(iou_type) for iou_type in IOU_TYPES]
+        if not checkpoint and not weights.is_file() and any(file.is_file() for file in files):
             return
         if checkpoint and not weights.is_file():
             raise FileNotFoundError(f"no checkpoint {weights}: give another path")
@@ -380,7 +380,7 @@ def open_before(view: RunView, before: str | os.PathLike = "") -> RunView | None
     """
     if not before:
         plain = plain_counterpart(view.run)
-        if plain is None or not all(plain.predictions(kind).is_file() for kind in IOU_TYPES):
+        if plain is None or not any(plain.predictions(kind).is_file() for kind in IOU_TYPES):
             return None
         before = plain.path
     earlier = open_run(before)
