@@ -3,10 +3,11 @@
 import os
 from typing import NamedTuple
 
-import hotcoco
 import numpy as np
+from pycocotools import mask
 
 from pcb.datasets.lvis import Annotations, CompactResults, read_compact_results
+from pcb.datasets.pictures import encode_mask
 from pcb.metrics.inputs import read_ground_truth
 
 
@@ -111,21 +112,18 @@ def count_detections(
     detections = read_compact_results(results, annotations, iou_type, score_threshold)
 
     images, labels = _images_and_labels(annotations)
-    num_classes, unjudged = len(annotations.categories), _unjudged(annotations, images, labels)
-    # Where an image does not judge a class, it is made a class of its own, numbered from C, of
-    # objects and detections alike. So the matching is the same, and the two are told apart.
-    object_classes = labels + num_classes * unjudged[images, labels]
-    found_classes = detections.labels + num_classes * unjudged[detections.images, detections.labels]
-    truth = _load_truth(annotations, images, object_classes, 2 * num_classes, iou_type)
-    found = _load_detections(truth, detections, found_classes)
-    counts = hotcoco.COCOeval(truth, found, iou_type).confusion_matrix(
-        iou_thr=iou_threshold,
-        max_det=max(np.bincount(detections.images, minlength=1)),  # otherwise 100 an image
-    )["matrix"]
-    counts = counts.astype(np.int64)
-    left_out = counts[-1, num_classes:-1].copy()
-    counts[-1, num_classes:-1] = 0
-    return DetectionCounts(_folded(_folded(counts).T).T, left_out)
+    num_classes = len(annotations.categories)
+    taken = _matches(annotations, images, labels, detections, iou_type, iou_threshold)
+    matched = taken >= 0
+    missed = np.ones(len(labels), bool)
+    missed[taken[matched]] = False
+    judged = ~_unjudged(annotations, images, labels)[detections.images, detections.labels]
+    confusion = np.zeros((num_classes + 1, num_classes + 1), np.int64)
+    np.add.at(confusion, (labels[taken[matched]], detections.labels[matched]), 1)
+    np.add.at(confusion[:, -1], labels[missed], 1)
+    np.add.at(confusion[-1], detections.labels[~matched & judged], 1)
+    left_out = np.bincount(detections.labels[~matched & ~judged], minlength=num_classes)
+    return DetectionCounts(confusion, left_out)
 
 
 def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray]:
@@ -150,43 +148,60 @@ def _unjudged(annotations: Annotations, images: np.ndarray, labels: np.ndarray) 
     return unjudged
 
 
-def _load_truth(
+def _matches(
     annotations: Annotations,
     images: np.ndarray,
-    classes: np.ndarray,
-    num_classes: int,
+    labels: np.ndarray,
+    detections: CompactResults,
     iou_type: str,
-) -> hotcoco.COCO:
-    """The objects as hotcoco's, under these images and classes."""
-    objects = annotations.annotations
-    return hotcoco.COCO.from_arrays(
-        [
-            {"id": index, "height": image["height"], "width": image["width"]}
-            for index, image in enumerate(annotations.images)
-        ],
-        [{"id": index, "name": str(index)} for index in range(num_classes)],
-        images,
-        classes,
-        np.array([record["bbox"] for record in objects], np.float64).reshape(-1, 4),
-        area=[record["area"] for record in objects],
-        segmentation=(
-            [record["segmentation"] for record in objects] if iou_type == "segm" else None
-        ),
-    )
+    iou_threshold: float,
+) -> np.ndarray:
+    """The object that each detection takes, -1 for none; (n,) int64."""
+    found, objects, overlap = _overlapping(annotations, images, detections, iou_type, iou_threshold)
+    same = detections.labels[found] == labels[objects]
+    # The best score comes first, among equals the first in the results; then the largest overlap,
+    # among equals the own class. (hotcoco's matrix takes the class with the largest id there, and
+    # so calls two right detections of a thing that has two labels wrong.)
+    order = np.lexsort((~same, -overlap, found, -detections.scores[found]))
+    taken, is_free = [-1] * len(detections), [True] * len(labels)
+    for detection, thing in zip(found[order].tolist(), objects[order].tolist(), strict=True):
+        if is_free[thing] and taken[detection] < 0:
+            taken[detection], is_free[thing] = thing, False
+    return np.array(taken, np.int64)
 
 
-def _load_detections(
-    truth: hotcoco.COCO, detections: CompactResults, classes: np.ndarray
-) -> hotcoco.COCO:
-    """The detections as hotcoco's, under these classes."""
-    boxes = detections.boxes
-    if boxes is None:
-        boxes = np.zeros((len(detections), 4))  # masks need none
-    rows = np.column_stack([detections.images, boxes, detections.scores, classes])
-    return truth.load_res(rows, segmentation=detections.masks)
+def _overlapping(
+    annotations: Annotations,
+    images: np.ndarray,
+    detections: CompactResults,
+    iou_type: str,
+    iou_threshold: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All pairs of a detection and an object that overlap enough, and their IoU; each (p,)."""
+    of_object, of_detection = _by_image(images), _by_image(detections.images)
+    pairs: list[tuple[np.ndarray, ...]] = []
+    for image in of_object.keys() & of_detection.keys():
+        here, there = of_detection[image], of_object[image]
+        records = [annotations.annotations[index] for index in there.tolist()]
+        if iou_type == "bbox":
+            ours = detections.boxes[here]
+            theirs = np.array([record["bbox"] for record in records], np.float64)
+        else:
+            ours = [detections.masks[index] for index in here.tolist()]
+            size = [annotations.images[image][key] for key in ("height", "width")]
+            theirs = [encode_mask(record["segmentation"], *size) for record in records]
+        overlap = mask.iou(ours, theirs, [False] * len(records))
+        rows, columns = np.nonzero(overlap >= iou_threshold)
+        pairs.append((here[rows], there[columns], overlap[rows, columns]))
+    if not pairs:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    return tuple(np.concatenate(column) for column in zip(*pairs, strict=True))
 
 
-def _folded(counts: np.ndarray) -> np.ndarray:
-    """Counts of 2C classes and the background as those of C; shape (2C + 1, n) to (C + 1, n)."""
-    half = len(counts) // 2
-    return np.concatenate([counts[:half] + counts[half:-1], counts[-1:]])
+def _by_image(images: np.ndarray) -> dict[int, np.ndarray]:
+    """Indices of the entries of each image, in their order."""
+    if not len(images):
+        return {}
+    order = np.argsort(images, kind="stable")
+    present, starts = np.unique(images[order], return_index=True)
+    return dict(zip(present.tolist(), np.split(order, starts[1:]), strict=True))

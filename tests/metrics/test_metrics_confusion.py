@@ -202,6 +202,17 @@ def test_federated_case_worked_out_by_hand(ground_truth, iou_type):
 
 
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+@pytest.mark.parametrize("scores", [(0.9, 0.8), (0.8, 0.9)])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_thing_with_two_labels_is_found_under_both(ground_truth, iou_type, scores, order):
+    box = [0, 0, 40, 40]
+    annotations = ground_truth(*[(1, A, box), (1, B, box)][::order])
+    results = [detection(1, A, [2, 0, 40, 40], scores[0]), detection(1, B, box, scores[1])]
+    confusion = detection_confusion(annotations, results, iou_type)
+    np.testing.assert_array_equal(confusion, np.diag([1, 1, 0, 0]))
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
 def test_where_all_is_judged_it_is_hotcocos_matrix(make_lvis, tmp_path, iou_type):
     dataset, results = make_lvis(seed=3)
     everything = [category["id"] for category in dataset["categories"]]
