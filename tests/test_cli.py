@@ -89,6 +89,24 @@ def test_score_threshold_reaches_the_matrix(detections, capsys):
     assert "right class 1, other class 0, missed 1" in capsys.readouterr().out
 
 
+def test_confusion_says_what_it_leaves_out(detections, capsys):
+    gt, results = detections
+    with open(gt) as file:
+        ground_truth = json.load(file)
+    ground_truth["images"][0]["not_exhaustive_category_ids"] = [1]
+    with open(results) as file:
+        found = json.load(file)
+    # Both foxes that match count; of the others, only the wolf's absence is known.
+    found += [detection(1, 25.0, 0.7), detection(1, 75.0, 0.6), detection(2, 75.0, 0.5)]
+    for name, content in ((gt, ground_truth), (results, found)):
+        with open(name, "w") as file:
+            json.dump(content, file)
+    assert cli.main(["confusion", gt, results]) == 0
+    printed = capsys.readouterr().out
+    assert "right class 1, other class 1, missed 0; detections on background 1\n" in printed
+    assert "left out: 2 detections on background" in printed
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

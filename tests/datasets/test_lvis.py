@@ -13,6 +13,7 @@ from pcb.datasets import (
     ResultsError,
     read_annotations,
     read_compact_annotations,
+    read_compact_results,
     read_results,
 )
 
@@ -49,10 +50,10 @@ def dataset():
 
 @pytest.fixture
 def write(tmp_path):
-    """Function that writes a dataset and returns the path of the file."""
+    """Function that writes a dataset, or results, and returns the path of the file."""
 
-    def write(dataset):
-        path = tmp_path / "annotations.json"
+    def write(dataset, name="annotations.json"):
+        path = tmp_path / name
         path.write_text(json.dumps(dataset))
         return path
 
@@ -67,6 +68,17 @@ def annotations(dataset, write):
 def detection(**changes):
     box = {"image_id": 7, "category_id": 9, "bbox": [1.0, 2.0, 3.0, 4.0], "score": 0.5}
     return {**box, "segmentation": dict(RLE), **changes}
+
+
+def read_boxes(results, annotations):
+    return read_compact_results(results, annotations, "bbox")
+
+
+def read_masks(results, annotations):
+    return read_compact_results(results, annotations, "segm")
+
+
+RESULTS_READERS = pytest.mark.parametrize("read", [read_results, read_boxes, read_masks])
 
 
 def assert_refused(error_type, parts, function, *arguments, **options):
@@ -278,6 +290,38 @@ def test_results_are_returned_as_they_are(annotations):
     assert read_results([], annotations) == []
 
 
+def test_compact_results(annotations, write):
+    results = [
+        detection(),
+        detection(image_id=3, category_id=5, score=0.25, bbox=[0, 0.5, 10, 20]),
+        detection(score=1),
+    ]
+    for source in (results, write(results, "results")):
+        boxes = read_compact_results(source, annotations, "bbox", score_threshold=0.5)
+        assert boxes.images.tolist() == [annotations.images.index(annotations.image_of[7])] * 2
+        assert boxes.labels.tolist() == [2, 2]
+        assert boxes.scores.tolist() == [0.5, 1]
+        assert boxes.boxes.tolist() == [[1, 2, 3, 4]] * 2
+        assert boxes.masks is None
+        masks = read_compact_results(source, annotations, "segm")
+        assert masks.labels.tolist() == [2, 0, 2]
+        assert masks.masks == [RLE] * 3
+        assert masks.boxes is None
+        assert len(masks) == 3
+    empty = read_compact_results([], annotations, "bbox")
+    assert len(empty) == 0 and empty.boxes.shape == (0, 4)
+
+
+def test_compact_results_take_what_records_may_be(annotations, write):
+    numpy = detection(score=np.float32(0.25), image_id=np.int64(3), bbox=np.array([1, 2, 3, 4]))
+    (score,) = read_compact_results([numpy], annotations, "bbox").scores
+    assert score == 0.25
+    # Python writes NaN, which JSON lacks; here it is in a member that nobody reads.
+    path = write([detection(logit=float("nan"))] * 2, "results.json")
+    assert len(read_compact_results(path, annotations, "segm")) == 2
+
+
+@RESULTS_READERS
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
@@ -295,13 +339,15 @@ def test_results_are_returned_as_they_are(annotations):
         ({"segmentation": {**RLE, "size": [60, 40]}}, ["[40, 60]"]),
     ],
 )
-def test_bad_results(annotations, tmp_path, changes, parts):
-    results = [detection(), detection(**changes)]
-    parts = ["results", "result 1: ", *parts]
-    assert_refused(ResultsError, parts, read_results, results, annotations)
+def test_bad_results(annotations, write, read, changes, parts):
+    results = [detection(), detection(**changes), detection()]
+    parts = ["result 1: ", *parts]
+    assert_refused(ResultsError, ["results", *parts], read, results, annotations)
+    file = write(results, "bad.json")
+    assert_refused(ResultsError, ["bad.json", *parts], read, file, annotations)
 
 
-def test_results_lack_what_is_evaluated(annotations):
+def test_results_lack_what_is_evaluated(annotations, write):
     for key, iou_type in {"bbox": "bbox", "segmentation": "segm"}.items():
         results = [detection()]
         del results[0][key]
@@ -309,25 +355,37 @@ def test_results_lack_what_is_evaluated(annotations):
         parts = ["results", "result 0: ", f"no '{key}'"]
         assert_refused(ResultsError, parts, read_results, results, annotations, iou_type)
         assert_refused(ResultsError, parts, read_results, results, annotations, ("bbox", "segm"))
+        file = write(results, "results")
+        assert_refused(ResultsError, parts, read_compact_results, file, annotations, iou_type)
     with pytest.raises(ValueError, match="iou_type must be one of bbox, segm, got 'box'"):
         read_results([], annotations, "box")
 
 
-def test_results_hold_too_little(annotations):
+@RESULTS_READERS
+def test_results_hold_too_little(annotations, write, read):
     bare = {"image_id": 7, "category_id": 9, "score": 0.5}
-    parts = ["results", "neither 'bbox' nor 'segmentation'"]
-    assert_refused(ResultsError, parts, read_results, [bare], annotations)
+    for key in ("image_id", "category_id", "score"):
+        lacking = detection()
+        del lacking[key]
+        file = write([detection(), lacking], "results.json")
+        parts = ["results.json", "result 1: ", f"no '{key}'"]
+        assert_refused(ResultsError, parts, read, file, annotations)
+    nothing = "neither 'bbox' nor" if read is read_results else "no '"
     mixed = [detection(), {**bare, "segmentation": dict(RLE)}]
-    parts = ["results", "result 1: ", "for all or for none"]
-    assert_refused(ResultsError, parts, read_results, mixed, annotations, "segm")
+    unlike = "no 'bbox'" if read is read_boxes else "for all or for none"
+    for results, parts in (([bare], [nothing]), (mixed, ["result 1: ", unlike])):
+        for source in (results, write(results, "results")):
+            assert_refused(ResultsError, ["results", *parts], read, source, annotations)
 
 
-def test_results_are_no_list_of_detections(annotations, dataset, write, tmp_path):
+@RESULTS_READERS
+def test_results_are_no_list_of_detections(annotations, dataset, write, tmp_path, read):
     parts = ["annotations.json", "got an annotation file"]
-    assert_refused(ResultsError, parts, read_results, write(dataset), annotations)
-    assert_refused(ResultsError, ["results", "NoneType"], read_results, None, annotations)
-    assert_refused(ResultsError, ["results", "'image_id'"], read_results, [3], annotations)
+    assert_refused(ResultsError, parts, read, write(dataset), annotations)
+    assert_refused(ResultsError, ["results", "NoneType"], read, None, annotations)
+    for source in ([3], write([3], "results")):
+        assert_refused(ResultsError, ["results", "'image_id'"], read, source, annotations)
     truncated = tmp_path / "half.json"
     truncated.write_text('[{"image_id": 7')
     parts = ["half.json", "not valid JSON"]
-    assert_refused(ResultsError, parts, read_results, truncated, annotations)
+    assert_refused(ResultsError, parts, read, truncated, annotations)

@@ -201,6 +201,20 @@ def test_federated_case_worked_out_by_hand(ground_truth, iou_type):
     np.testing.assert_array_equal(detection_confusion(annotations, results, iou_type), expected)
 
 
+@pytest.mark.parametrize("iou_type, masks_only", [("bbox", False), ("segm", False), ("segm", True)])
+def test_matching_does_not_depend_on_what_is_judged(make_lvis, tmp_path, iou_type, masks_only):
+    dataset, results = make_lvis(seed=3, images=12, zero_area=True, masks_only=masks_only)
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps(dataset))
+    truth = hotcoco.COCO(read_annotations(path).to_dict())
+    evaluation = hotcoco.COCOeval(truth, truth.load_res(results), iou_type)
+    plain = evaluation.confusion_matrix(iou_thr=0.5, max_det=len(results))["matrix"]
+    confusion, left_out = count_detections(path, results, iou_type, score_threshold=0)
+    np.testing.assert_array_equal(confusion[:-1], plain[:-1])
+    np.testing.assert_array_equal(confusion[-1, :-1] + left_out, plain[-1, :-1])
+    assert left_out.sum() > 0
+
+
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
 @pytest.mark.parametrize("scores", [(0.9, 0.8), (0.8, 0.9)])
 @pytest.mark.parametrize("order", [1, -1])
