@@ -3,6 +3,7 @@
 It speaks the DevTools protocol, https://chromedevtools.github.io/devtools-protocol/.
 """
 
+import base64
 import json
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE = 60  # seconds
@@ -48,7 +51,14 @@ def find_browser() -> str | None:
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
-def open_page(page: Path, screenshot: Path | None = None, size: tuple[int, int] = (1300, 1000)):
+needs_browser = pytest.mark.skipif(
+    find_browser() is None, reason="no Chromium here: `apt install chromium`"
+)
+
+
+def open_page(
+    page: Path, screenshot: Path | None = None, size: tuple[int, int] = (1300, 1000)
+) -> Opened:
     """Open a page from disk and look at it."""
     from websocket import create_connection
 
@@ -127,8 +137,6 @@ def _look(page: _Page, address: str, screenshot: Path | None) -> Opened:
                 if not (url := parameters["request"]["url"]).startswith(LOCAL):
                     opened.remote.append(url)
     if screenshot:
-        import base64
-
         shown = page.call("Page.captureScreenshot", captureBeyondViewport=True)
         screenshot.write_bytes(base64.b64decode(shown["data"]))
     return opened

@@ -15,9 +15,11 @@ import pytest
 from pcb.detection import default_work_dir
 from pcb.detection.checkpoint import read_checkpoint, save_checkpoint
 from pcb.detection.losses import NEW_BUFFERS
-from pcb.pages import PLOTLY
+from pcb.pages import PLOTLY, export_page
 from pcb.runs import RunFolder
 from pcb.views import open_run
+
+from .browser import needs_browser, open_page
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = (
@@ -29,6 +31,7 @@ NAMES = (
     "05_compare",
 )
 CONFIG = "tests/configs/tiny_pcb.py"
+MOST_BYTES = 10_000_000  # of a page
 SEED = 20_220_601  # of no run that somebody would train
 OF_A_RUN = {"config", "work_dir", "seed", "cfg_options"}
 
@@ -285,11 +288,30 @@ def test_published_row_stands_beside_the_runs_own(evaluated, folder):
     assert text.count("published") == 1  # a second line of the same run has no name
 
 
-@pytest.mark.parametrize("name", NAMES[2:])
-def test_defaults_show_the_sample_and_leave_it_alone(name, folder):
+@pytest.fixture(scope="module", params=NAMES[2:])
+def shown_by_default(request, folder) -> tuple[nbformat.NotebookNode, Path]:
+    """A notebook that was run with its defaults, and its page."""
     before = digest(ROOT / "sample")
-    assert shown_figures(execute(name, folder)) >= 3
-    assert digest(ROOT / "sample") == before
+    executed = execute(request.param, folder)
+    assert digest(ROOT / "sample") == before, "the sample was not left alone"
+    page = folder / f"{request.param}.html"
+    export_page(folder / f"{request.param}.ipynb", page)
+    return executed, page
+
+
+def test_defaults_show_the_sample_on_a_small_page(shown_by_default):
+    executed, page = shown_by_default
+    assert shown_figures(executed) >= 3
+    assert page.stat().st_size < MOST_BYTES
+
+
+@needs_browser
+def test_page_needs_no_network_and_shows_every_figure(shown_by_default):
+    executed, page = shown_by_default
+    opened = open_page(page)
+    assert opened.errors == [] and opened.remote == [] and opened.broken == []
+    assert opened.images == shown_figures(executed)
+    assert opened.interactive == [1] * interactive_figures(executed)
 
 
 def digest(folder: Path) -> dict[str, str]:

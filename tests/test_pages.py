@@ -11,18 +11,13 @@ import numpy as np
 import pytest
 
 from pcb import plots
-from pcb.notebooks import run_notebook
 from pcb.pages import PLOTLY, export_page, with_palette
 from pcb.report import write_page
 from pcb.runs import RunFolder
 
-from .browser import find_browser, open_page
+from .browser import needs_browser, open_page
 
-ROOT = Path(__file__).resolve().parent.parent
 MOST_BYTES = 10_000_000
-needs_browser = pytest.mark.skipif(
-    find_browser() is None, reason="no Chromium here: `apt install chromium`"
-)
 HOSTILE = ["<script>console.error(1)</script>", "a 'b' \"c\"", "${x} & `y`"]
 
 
@@ -100,17 +95,6 @@ def test_palette_keeps_the_picture(tmp_path):
     (tmp_path / "reduced.png").write_bytes(reduced)
     before, after = (plt.imread(tmp_path / f"{n}.png")[..., :3] for n in ("heatmap", "reduced"))
     assert np.abs(before - after).mean() < 0.02
-
-
-@needs_browser
-@pytest.mark.parametrize(
-    "name, images, interactive", [("03_confusion_matrix", 10, 1), ("04_soft_labels", 7, 0)]
-)
-def test_notebooks_in_a_browser(name, images, interactive, tmp_path):
-    page = tmp_path / "page.html"
-    run_notebook(ROOT / "notebooks" / f"{name}.ipynb", {}, tmp_path / "executed.ipynb", page)
-    assert_sound(page, images, interactive)
-    assert page.stat().st_size < MOST_BYTES
 
 
 @needs_browser

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LogNorm, SymLogNorm
 from matplotlib.patches import Patch
 
 from pcb.metrics.matrix import column_shares, row_shares, share_difference
 from pcb.plots.raster import Frame
-from pcb.plots.style import MUTED, styled, written
+from pcb.plots.style import MUTED, styled
 
 ZERO_COLOR = "#FFFFFF"
 UNDEFINED_COLOR = "#D9D9D9"
@@ -62,6 +61,7 @@ def confusion_heatmap(
         ValueError: the matrix is not square, does not fit the names, or has a negative entry; an
             unknown order or normalisation.
 
+    >>> import matplotlib.pyplot as plt
     >>> figure, axes = confusion_heatmap(np.eye(2), ["cat", "dog"], title="learned confusion")
     >>> axes.get_xlabel(), axes.get_ylabel()
     ('predicted class', 'true class')
@@ -123,6 +123,7 @@ def confusion_difference(
     Raises:
         ValueError: the two differ in shape; or as :func:`confusion_heatmap`.
 
+    >>> import matplotlib.pyplot as plt
     >>> figure, axes = confusion_difference(np.eye(2), np.ones((2, 2)), ["cat", "dog"])
     >>> axes.get_title(loc="left")
     'What changed'

@@ -34,6 +34,7 @@ class Frame:
 
     @classmethod
     def of(cls, matrix, names, image_count, frequency, order: str) -> "Frame":
+        """The frame of a matrix; arguments and errors are those of ``confusion_heatmap``."""
         matrix = np.asarray(matrix, dtype=float)
         num_classes = _num_classes(matrix, names, image_count, frequency)
         if order == "frequency" and image_count is None:
@@ -53,6 +54,7 @@ class Frame:
 
     @property
     def with_background(self) -> bool:
+        """Whether the last row and column stand for background."""
         return self.size > len(self.labels)
 
     @property
