@@ -1,4 +1,4 @@
-"""Notebooks 03 and 04 on a run of LVIS's size: time, page size, on two cores.
+"""Notebooks 03 and 04 on a run of LVIS's size: time and page size.
 
 Run it with `make bench`. A run folder is made from a seed: annotations as many as those of LVIS
 v1's validation set, 300 detections in each image, and a running matrix of 1203 classes with its

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from pcb.runs import BALANCED, repository_path
+from pcb.runs import plain_names, repository_path
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Grid:
 
     def plain(self, run: Run) -> Run | None:
         """The run of the grid that differs from this one by PCB alone; None if there is none."""
-        plain = replace(run, config=run.config.replace(BALANCED, "", 1))
-        return plain if plain != run and plain in self.runs else None
+        candidates = (replace(run, config=name) for name in plain_names(run.config))
+        return next((plain for plain in candidates if plain in self.runs), None)
 
 
 def read_grid(name: str | os.PathLike[str], configs: str | os.PathLike[str] = "configs") -> Grid:

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pcb.metrics import format_metric
-from pcb.runs import BALANCED, RunFolder, collect, write_atomically
+from pcb.runs import RunFolder, collect, plain_names, write_atomically
 
 # Mask AP and its groups, then box AP: (heading, IoU type, metric).
 COLUMNS = (
@@ -96,8 +96,8 @@ def metric_rows(
     for name, values in metrics.items():
         rows.append((name, [format_metric(value) for value in _cells(values)], False))
         *folder, config, seed = ["", *name.split("/")]
-        plain = "/".join([*folder, config.replace(BALANCED, "", 1), seed]).lstrip("/")
-        if plain != name and plain in metrics:
+        candidates = ("/".join([*folder, own, seed]).lstrip("/") for own in plain_names(config))
+        if plain := next((own for own in candidates if own in metrics), None):
             pairs = zip(_cells(values), _cells(metrics[plain]), strict=True)
             cells = [_difference(ours - theirs) for ours, theirs in pairs]
             rows.append(("  difference", cells, True))
@@ -214,7 +214,7 @@ def _run_table(root: Path, runs: list[RunFolder]) -> str:
     for run in runs:
         environment = run.read_environment() if run.environment_file.is_file() else {}
         facts = [f"{key} {environment[key]}" for key in ENVIRONMENT if key in environment]
-        files = [run.config_file, run.environment_file, *sorted(run.path.glob("*.csv"))]
+        files = [run.config_file, run.environment_file, *run.tables]
         links = " · ".join(_link(root, file, file.name) for file in files if file.is_file())
         cells = [escape(_label(root, run.path)), links]
         cells += [escape("; ".join(_parameters(run))), escape(", ".join(facts))]

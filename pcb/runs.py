@@ -46,6 +46,7 @@ __all__ = [
     "collect",
     "open_atomically",
     "plain_counterpart",
+    "plain_names",
     "read_metrics",
     "repository_path",
     "repository_root",
@@ -207,7 +208,8 @@ class RunFolder:
         """Keep the learned matrix (C, C) as it was at the end of an epoch, counted from 1.
 
         It is kept in float16, for drawing: entries from 6e-5 up lose at most 5e-4 of their value,
-        smaller ones at most 3e-8, so that those below 3e-8 become 0. With the 1203 classes of LVIS
+        smaller ones at most 3e-8, so that those below 3e-8 become 0: the soft label of a class for
+        which hardly anything is taken may look sharper than it was. With the 1203 classes of LVIS
         v1 that is at most 2.9 MB an epoch.
         """
         import numpy as np
@@ -254,19 +256,29 @@ class RunFolder:
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
         """Write ``<name>.csv`` with a line per row and the keys of the first as its head.
 
+        Without rows there is no such file, nor one of an earlier look at the run.
+
         Example:
             >>> import tempfile
             >>> run = RunFolder(tempfile.mkdtemp())
             >>> run.write_table("pairs", [{"true": "dog, hot", "share": 0.25}]).read_text()
             'true,share\\n"dog, hot",0.25\\n'
         """
+        file = self.path / f"{name}.csv"
+        if not rows:
+            file.unlink(missing_ok=True)
+            return file
         text = io.StringIO(newline="")
-        table = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+        table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
-        file = self.path / f"{name}.csv"
         write_atomically(file, text.getvalue())
         return file
+
+    @property
+    def tables(self) -> list[Path]:
+        """The tables that were written."""
+        return sorted(self.path.glob("*.csv"))
 
     def read_config(self) -> dict[str, Any]:
         """Return the merged config in ``config.py``, which holds literals; nothing is executed.
@@ -397,8 +409,19 @@ def plain_counterpart(run: RunFolder) -> RunFolder | None:
         True
     """
     config, seed = run.path.absolute().parts[-2:]
-    plain = RunFolder(run.path.absolute().parents[1] / config.replace(BALANCED, "", 1) / seed)
-    return plain if BALANCED in config and plain.path.is_dir() else None
+    folders = (run.path.absolute().parents[1] / name / seed for name in plain_names(config))
+    return next((RunFolder(folder) for folder in folders if folder.is_dir()), None)
+
+
+def plain_names(config: str) -> list[str]:
+    """Names that the config without PCB may have, the likelier first; none for a plain config.
+
+    Example:
+        >>> plain_names("seesaw_pcb_r101"), plain_names("softmax_pcb"), plain_names("softmax")
+        (['seesaw_r101', 'seesaw'], ['softmax'], [])
+    """
+    baseline, balanced, variant = config.partition(BALANCED)
+    return list(dict.fromkeys([baseline + variant, baseline])) if balanced else []
 
 
 def repository_root() -> Path:

@@ -363,34 +363,39 @@ def open_run(
     )
 
 
-def open_before(view: RunView, before: str | os.PathLike = "") -> RunView | None:
+def open_before(
+    view: RunView, before: str | os.PathLike = "", iou_type: str = "bbox"
+) -> RunView | None:
     """Open the run that another one is compared with.
 
     Args:
         view: the later run.
         before: the earlier one's folder, relative to the repository; empty for the same config,
             dataset and seed without PCB.
+        iou_type: the predictions that are compared, 'bbox' or 'segm'.
 
     Returns:
-        The run; None if none is named and there is none without PCB, or ``view`` is that one.
+        The run. None if none is named and there is none without PCB whose predictions are of the
+        same images.
 
     Raises:
         FileNotFoundError: the run that is named is none, or has no predictions.
         ValueError: it was judged on other images or classes.
     """
-    if not before:
-        plain = plain_counterpart(view.run)
-        if plain is None or not any(plain.predictions(kind).is_file() for kind in IOU_TYPES):
-            return None
-        before = plain.path
-    earlier = open_run(before)
+    plain = plain_counterpart(view.run)
+    if not before and (plain is None or not plain.predictions(iou_type).is_file()):
+        return None
+    earlier = open_run(before or plain.path)
+    earlier.predictions_file(iou_type)
     ours, theirs = view.data.annotations, earlier.data.annotations
-    if ours.class_names != theirs.class_names or ours.image_of.keys() != theirs.image_of.keys():
-        raise ValueError(
-            f"{earlier.run.path} was judged on {theirs.path}, and {view.run.path} on {ours.path}: "
-            "compare runs on the same images and classes"
-        )
-    return earlier
+    if ours.class_names == theirs.class_names and ours.image_of.keys() == theirs.image_of.keys():
+        return earlier
+    if not before:
+        return None
+    raise ValueError(
+        f"{earlier.run.path} was judged on {theirs.path}, and {view.run.path} on {ours.path}: "
+        "compare runs on the same images and classes"
+    )
 
 
 def soft_labels(learned: Mapping[str, np.ndarray]) -> np.ndarray:

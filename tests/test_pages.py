@@ -97,6 +97,54 @@ def test_palette_keeps_the_picture(tmp_path):
     assert np.abs(before - after).mean() < 0.02
 
 
+@pytest.fixture
+def published(tmp_path, executed, monkeypatch):
+    """A small grid with a page, and the function that publishes it."""
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parent.parent / "workflow" / "scripts")
+    monkeypatch.setattr("tempfile.tempdir", "/var/tmp")  # or all paths here would be refused
+    from publish_pages import publish
+
+    run = RunFolder(tmp_path / "grid" / "my data" / "softmax" / "seed0").create()
+    run.write_metrics({"segm": {"AP": 0.25}})
+    run.write_table("confused_pairs", [{"true": "cat"}])
+    executed.rename(run.path / "01_train.ipynb")
+    export_page(run.path / "01_train.ipynb", run.path / "01_train.html")
+    plots.save(plots.group_heatmap(np.eye(2), "fr")[0], run.figures, "loss")
+    write_page(tmp_path / "grid", "Published")
+    return tmp_path / "grid", tmp_path / "docs" / "demo", publish
+
+
+@needs_browser
+def test_published_pages_share_plotly_and_leave_pdfs_behind(published):
+    grid, out, publish = published
+    for _ in range(2):  # the second time it replaces the first
+        publish(grid, out)
+    files = {file.relative_to(out).as_posix() for file in out.rglob("*") if file.is_file()}
+    run = "my data/softmax/seed0"
+    assert files == {
+        *("index.html", "NOTICE", "plotly.min.js", f"{run}/01_train.html"),
+        *(f"{run}/confused_pairs.csv", f"{run}/figures/loss.png"),
+    }
+    assert (out / run / "01_train.html").stat().st_size < 1_000_000
+    assert_sound(out / run / "01_train.html", images=1, interactive=2)
+    assert_sound(out / "index.html", images=1, interactive=0)
+    assert [path.name for path in out.parent.iterdir()] == ["demo"]
+
+
+def test_publishing_harms_no_other_folder_and_tells_no_paths(published):
+    grid, out, publish = published
+    out.mkdir(parents=True)
+    (out / "precious.txt").touch()
+    with pytest.raises(ValueError, match="holds something else than a page"):
+        publish(grid, out)
+    (out / "precious.txt").rename(out / "index.html")
+    table = grid / "my data/softmax/seed0/confused_pairs.csv"
+    table.write_text(f"true\n{Path.home()}/secret\n")
+    with pytest.raises(ValueError, match="print paths relative to the repository"):
+        publish(grid, out)
+    assert [path.name for path in out.iterdir()] == ["index.html"]
+
+
 @needs_browser
 def test_index_in_a_browser(tmp_path):
     for name in ("softmax", "softmax_pcb"):

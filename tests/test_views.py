@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -63,6 +64,24 @@ def test_matrix_of_ground_truth_boxes_and_predictions_of_the_output_come_first(r
     np.testing.assert_array_equal(view.ground_truth_confusion(), np.ones((8, 8)))
     assert view.predictions_file("segm") == output.predictions("segm")
     assert view.predictions("segm") == [] != view.predictions("bbox")
+
+
+def test_run_before_is_the_one_without_pcb_on_the_same_images(run, tiny_openmoji):
+    pcb = RunFolder(run.path.parent.parent / "softmax_pcb" / "seed0")
+    shutil.copytree(run.path, pcb.path)
+    view = views.open_run(pcb.path)
+    assert views.open_before(view).run.path == run.path
+    assert views.open_before(views.open_run(run.path)) is None
+    assert views.open_before(view, before=pcb.path).run.path == pcb.path
+    run.predictions("segm").unlink()
+    assert views.open_before(view, iou_type="segm") is None
+    with pytest.raises(FileNotFoundError, match="has no predictions"):
+        views.open_before(view, before=run.path, iou_type="segm")
+    other = tiny_openmoji / "annotations" / "train.json"
+    elsewhere = views.open_run(pcb.path, cfg_options={"data.val.ann_file": str(other)})
+    assert views.open_before(elsewhere) is None
+    with pytest.raises(ValueError, match="compare runs on the same images and classes"):
+        views.open_before(elsewhere, before=run.path)
 
 
 def test_overrides_reach_the_data(run, tiny_openmoji):
@@ -149,6 +168,7 @@ def test_mistakes_are_named(run, tmp_path):
     run.predictions("segm").unlink()
     with pytest.raises(FileNotFoundError, match="no predictions; run notebook 02"):
         view.predictions("segm")
+    run.predictions("bbox").unlink()
     with pytest.raises(
         FileNotFoundError, match=r"neither predictions nor a checkpoint at .*latest"
     ):

@@ -308,6 +308,8 @@ def _clear(folder: RunFolder) -> None:
     """Remove what an earlier training left, and what was computed from it."""
     for file in (folder.checkpoint, folder.log_file, folder.confusion_file, folder.metrics_file):
         file.unlink(missing_ok=True)
+    for table in folder.tables:
+        table.unlink()
     for subfolder in (folder.figures, folder.predictions("bbox").parent):
         shutil.rmtree(subfolder, ignore_errors=True)
 

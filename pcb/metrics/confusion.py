@@ -42,8 +42,9 @@ def detection_confusion(
     absent (`neg_category_ids`), without those that are annotated incompletely
     (`not_exhaustive_category_ids`). An unmatched detection of another class may well be right, so
     it is left out: the last row counts detections of judged classes alone. A matched one counts
-    whichever class it says, since what is there is annotated; only that nothing is there can be
-    unknown.
+    whichever class it says: without that, few confusions would be seen at all. So where one thing
+    may rightly have two names of which the image judges one (toy, deer), a right detection can
+    count as a confusion.
 
     Args:
         ground_truth: LVIS annotation file, or what `read_annotations` returned.

@@ -140,7 +140,7 @@ def group_shares(matrix: np.ndarray, frequency: Sequence[str]) -> tuple[np.ndarr
            [nan, nan, nan, nan],
            [0.5, 0.5, 0. , 0. ]])
     """
-    groups = np.asarray(frequency)
+    groups = np.array(list(frequency))
     shares = row_shares(matrix)[: len(groups)]
     own = np.diagonal(shares)
     to_group = _summed_by_group(shares, groups)
@@ -168,7 +168,7 @@ def group_totals(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
            [nan, nan, nan],
            [0.5, 0. , 0.5]])
     """
-    groups = np.asarray(frequency)
+    groups = np.array(list(frequency))
     return _mean_by_group(_summed_by_group(row_shares(matrix)[: len(groups)], groups), groups)
 
 
@@ -237,6 +237,7 @@ def worst_pairs(
     frequency: Sequence[str],
     count: int = 20,
     min_objects: float = 0,
+    by: str = "share",
 ) -> list[dict]:
     """The pairs of classes of which the first is most often taken for the second.
 
@@ -246,9 +247,10 @@ def worst_pairs(
         frequency: (C,) 'r', 'c' or 'f' per class.
         count: at most so many pairs; those with a share of 0 are none.
         min_objects: leave out true classes of fewer objects, for counts.
+        by: ``"share"``, or ``"bias"`` for the most lopsided pairs.
 
     Returns:
-        A row per pair, the largest share first, ready for ``pandas.DataFrame``: ``true`` and
+        A row per pair, the largest first, ready for ``pandas.DataFrame``: ``true`` and
         ``predicted`` (names), ``true_group`` and ``predicted_group``, ``share`` of the true class
         that is taken for the predicted one, ``reverse_share``, ``bias`` (their difference), and
         for detections ``count``, the objects.
@@ -261,7 +263,10 @@ def worst_pairs(
     shares = pair_shares(matrix, len(names))
     rows = []
     enough = pair_shares(matrix, len(names), min_objects)
-    for true, predicted in largest_pairs(enough, count):
+    if by not in ("share", "bias"):
+        raise ValueError(f"by must be 'share' or 'bias', got {by!r}")
+    ranked = enough if by == "share" else enough - shares.T
+    for true, predicted in largest_pairs(ranked, count):
         share, reverse = shares[true, predicted], shares[predicted, true]
         row = _pair(names, frequency, true, predicted)
         row |= {"share": share, "reverse_share": reverse, "bias": share - reverse}

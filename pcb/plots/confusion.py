@@ -185,7 +185,11 @@ def start_weights(
     order = by_frequency(image_count)
     weight = np.asarray(weight, dtype=float)[order]
     named = len(order) <= MOST_NAMES
-    figure, axes = plt.subplots(figsize=(max(8.0, 0.27 * len(order)) if named else 10, 4.2))
+    counts = np.asarray(update_count)[order]
+    if named:
+        figure, axes = plt.subplots(figsize=(max(8.0, 0.27 * len(order)), 4.2))
+    else:
+        figure, (axes, below) = plt.subplots(2, 1, figsize=(10, 5.6), sharex=True)
     position = np.arange(len(order))
     bars = axes.bar(
         position,
@@ -194,7 +198,6 @@ def start_weights(
         color=[GROUP_COLORS[groups[label]] for label in order],
     )
     if named:
-        counts = np.asarray(update_count)[order]
         texts = ["n/a" if np.isnan(w) else f"{int(n)}" for w, n in zip(weight, counts, strict=True)]
         axes.bar_label(bars, texts, padding=3, rotation=90, fontsize=8.5, color=MUTED)
         axes.set_xticks(
@@ -202,8 +205,12 @@ def start_weights(
         )
         axes.tick_params(axis="x", length=0)
     else:
-        axes.set_xticks([])
-        axes.set_xlabel("classes, most frequent first")
+        below.plot(position, np.maximum(counts, 0.5), color=INK, drawstyle="steps-mid")
+        below.set_yscale("log")
+        below.grid(axis="y")
+        below.set_ylabel("updates")
+        below.set_xticks([])
+        below.set_xlabel("classes, most frequent first")
         axes.legend(handles=group_handles(groups, marker=False), ncols=3, loc="upper left")
     axes.set_xlim(-0.7, len(order) - 0.3)
     # Where all rows have forgotten their start, the axis shows how far, down to a thousandth.

@@ -13,7 +13,7 @@ from pcb.plots.style import MUTED, styled
 
 ZERO_COLOR = "#FFFFFF"
 UNDEFINED_COLOR = "#D9D9D9"
-NORMALIZERS = {None: np.asarray, "row": row_shares, "column": column_shares}
+NORMALIZERS = {"none": np.asarray, "row": row_shares, "column": column_shares}
 
 
 @styled
@@ -23,7 +23,7 @@ def confusion_heatmap(
     image_count: Sequence[int] | None = None,
     frequency: Sequence[str] | None = None,
     order: str = "frequency",
-    normalize: str | None = None,
+    normalize: str = "none",
     title: str = "Confusion matrix",
     value_label: str | None = None,
     xlabel: str = "predicted class",
@@ -45,14 +45,15 @@ def confusion_heatmap(
             by frequency, else a strip that colours each class.
         order: ``"frequency"`` (where image counts are given, else that of the labels),
             ``"cluster"`` or ``"name"``; see :func:`pcb.metrics.class_order`.
-        normalize: ``"row"`` or ``"column"`` divides each by its sum; None draws it as it is.
+        normalize: ``"row"`` or ``"column"`` divides each by its sum; ``"none"`` draws it as it is.
         title: which matrix this is: learned, at ground-truth boxes, or of detections.
         value_label: what an entry is, written at the colour bar; by default what ``normalize``
             makes of it.
         xlabel: what a column stands for.
         ylabel: what a row stands for.
-        smallest: entries below this share the smallest colour; by default 1e-3, and less for a
-            matrix whose largest entry is below 0.1, as that of a sigmoid classifier may be.
+        smallest: entries below this share the smallest colour; by default 1e-3, less for a matrix
+            whose largest entry is below 0.1, as that of a sigmoid classifier may be, and 1 for
+            counts.
 
     Returns:
         (figure, axes).
@@ -68,7 +69,7 @@ def confusion_heatmap(
     >>> plt.close(figure)
     """
     if normalize not in NORMALIZERS:
-        raise ValueError(f"normalize must be None, 'row' or 'column', got {normalize!r}")
+        raise ValueError(f"normalize must be 'none', 'row' or 'column', got {normalize!r}")
     frame = Frame.of(matrix, names, image_count, frequency, order)
     if np.nanmin(matrix, initial=0) < 0:
         raise ValueError(f"matrix has a negative entry, {np.nanmin(matrix)}: pass shares or counts")
@@ -76,7 +77,9 @@ def confusion_heatmap(
     shown = frame.arranged(values)
     figure, axes = frame.draw(xlabel, ylabel, title, normalize)
     largest = np.nanmax(shown, initial=0)
-    smallest = _smallest_color(largest) if smallest is None else smallest
+    of_objects = normalize == "none" and frame.with_background and largest > 1
+    if smallest is None:
+        smallest = 1.0 if of_objects else _smallest_color(largest)
     masked = np.ma.masked_invalid(np.where(shown > 0, np.maximum(shown, smallest), shown))
     norm = LogNorm(smallest, max(largest, 10 * smallest))
     image = frame.show(axes, masked, norm, light_to_dark())
@@ -85,12 +88,10 @@ def confusion_heatmap(
     white[shown == 0] = mpl.colors.to_rgba(ZERO_COLOR)
     frame.show(axes, white)
     legend = [Patch(facecolor=ZERO_COLOR, edgecolor=MUTED, label="0")] if (shown == 0).any() else []
-    labels = {
-        None: "entry",
-        "row": "share of the true class",
-        "column": "share of the predicted class",
-    }
-    _color_bar(axes, image, value_label or labels[normalize], shown, legend, extend="min")
+    entry = "objects, or detections on background" if of_objects else "entry"
+    labels = {"none": entry, "row": "share of the true class"}
+    label = value_label or labels.get(normalize, "share of the predicted class")
+    _color_bar(axes, image, label, values, legend, extend="min")
     return figure, axes
 
 
@@ -130,13 +131,14 @@ def confusion_difference(
     >>> plt.close(figure)
     """
     frame = Frame.of(before, names, image_count, frequency, order)
-    shown = frame.arranged(share_difference(before, after))
+    change = share_difference(before, after)
+    shown = frame.arranged(change)
     figure, axes = frame.draw("predicted class", "true class", title, "row")
     largest = max(np.nanmax(np.abs(shown), initial=0), 0.1)
     norm = SymLogNorm(0.01, vmin=-largest, vmax=largest)
     colors = mpl.colormaps["RdBu_r"].with_extremes(bad=UNDEFINED_COLOR)
     image = frame.show(axes, np.ma.masked_invalid(shown), norm, colors)
-    bar = _color_bar(axes, image, value_label, shown)
+    bar = _color_bar(axes, image, value_label, change)
     ticks = [t for t in (0.01, 0.1, 0.5) if t <= largest]
     bar.set_ticks([-t for t in reversed(ticks)] + [0.0, *ticks])
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}%" if value else "0")
@@ -144,13 +146,15 @@ def confusion_difference(
     return figure, axes
 
 
-def _color_bar(axes, image, label: str, shown: np.ndarray, legend: Sequence = (), **look):
-    """The colour bar, with a legend of what is no colour on it."""
+def _color_bar(axes, image, label: str, values: np.ndarray, legend: Sequence = (), **look):
+    """The colour bar, with a legend of what is no colour on it; ``values`` are not pooled yet."""
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02, **look)
     bar.set_label(label)
     legend = list(legend)
-    if np.isnan(shown).any():
-        legend.append(Patch(facecolor=UNDEFINED_COLOR, edgecolor=MUTED, label="n/a"))
+    undefined = np.isnan(values)
+    if undefined.any():
+        count = max(undefined.all(axis=axis).sum() for axis in (0, 1))  # whole rows, or columns
+        legend.append(Patch(facecolor=UNDEFINED_COLOR, edgecolor=MUTED, label=f"n/a ({count})"))
     if legend:
         place = {"loc": "upper left", "bbox_to_anchor": (-0.6, -0.06), "handlelength": 1}
         bar.ax.legend(handles=legend, **place)

@@ -10,7 +10,7 @@ import plotly.io
 
 from pcb.metrics.matrix import row_shares
 from pcb.plots.heatmap import light_to_dark
-from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, INK, check_groups, short
+from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, INK, check_groups, cut
 
 # Plotly reads a few tags and entities in names; quotes are none.
 escape = partial(escape_html, quote=False)
@@ -136,7 +136,7 @@ def _apart(text: str) -> dict:
 
 
 def _tick(name: str, group: str) -> str:
-    return f'<span style="color:{GROUP_COLORS[group]}">{escape(short(name))}</span>'
+    return f'<span style="color:{GROUP_COLORS[group]}">{escape(cut(name))}</span>'
 
 
 def _facts(label: int, groups: Sequence[str], image_count: Sequence[int]) -> str:

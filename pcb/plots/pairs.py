@@ -68,7 +68,8 @@ def confused_pairs(
     matrix, groups = np.asarray(matrix), check_groups(frequency)
     shares = pair_shares(matrix, len(names), min_objects)
     pairs = largest_pairs(shares, count)
-    figure, axes = _pair_axes(pairs, names, groups, pictures, title)
+    nothing = "no confusion between classes"
+    figure, axes = _pair_axes(pairs, names, groups, pictures, title, nothing)
     if not pairs:
         return figure, axes
     values = np.array([shares[pair] for pair in pairs])
@@ -129,7 +130,7 @@ def changed_pairs(
     old, new = (pair_shares(matrix, len(names), min_objects) for matrix in (before, after))
     change = new - old
     pairs = largest_pairs(np.abs(change), count)
-    figure, axes = _pair_axes(pairs, names, groups, pictures, title)
+    figure, axes = _pair_axes(pairs, names, groups, pictures, title, "no confusion has changed")
     if not pairs:
         return figure, axes
     old, new = (np.array([shares[pair] for pair in pairs]) for shares in (old, new))
@@ -238,12 +239,12 @@ def _written(percent: float) -> str:
     return "<1" if 0 < percent < 0.5 else f"{percent:.0f}"
 
 
-def _pair_axes(pairs, names, groups, pictures: Pictures | None, title: str):
+def _pair_axes(pairs, names, groups, pictures: Pictures | None, title: str, nothing: str):
     """Figure and axes with a row for each pair, its classes named and drawn at the left."""
     figure, axes = plt.subplots(figsize=(10.5, 1.6 + 0.46 * max(len(pairs), 1)))
     figure.suptitle(wrapped(title, 10.5), x=0.01, ha="left")  # over the columns of text, too
     if not pairs:
-        axes.text(0.5, 0.5, "no confusion between classes", ha="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, nothing, ha="center", transform=axes.transAxes)
         axes.axis("off")
         return figure, axes
     for row, pair in enumerate(pairs):

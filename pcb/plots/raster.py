@@ -77,7 +77,7 @@ class Frame:
         axes.set_ylim(self.size - 0.5, -0.5)
         return image
 
-    def draw(self, xlabel: str, ylabel: str, title: str, normalize: str | None):
+    def draw(self, xlabel: str, ylabel: str, title: str, normalize: str):
         """Figure and axes with all but the cells."""
         side = 7.5 if self.names is None else float(np.clip(0.21 * self.size, 5.5, 10.5))
         figure, axes = plt.subplots(figsize=(side + 1.6, side + 0.8), layout="compressed")
@@ -90,7 +90,7 @@ class Frame:
                 line(len(self.labels) - 0.5, color=INK, lw=1.2)
             xlabel += "; last column: missed objects"
             ylabel += "; last row: detections on background"
-            if normalize:
+            if normalize != "none":
                 xlabel += ", share of all missed" if normalize == "column" else ""
                 ylabel += ", share of all of them" if normalize == "row" else ""
         if self.factor > 1:
@@ -163,18 +163,21 @@ def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None
 
 
 def _pool_largest(matrix: np.ndarray, factor: int) -> np.ndarray:
-    """The entry farthest from 0 of every block of ``factor`` x ``factor``; nan only if all are nan.
+    """The entry farthest from 0 of every block of ``factor`` x ``factor``.
 
-    >>> _pool_largest(np.array([[1.0, 2.0, 3.0], [4.0, -5.0, 6.0], [7.0, 8.0, 9.0]]), 2)
-    array([[-5.,  6.],
+    nan is farther than 0, so that rows without instances stay visible among zeros.
+
+    >>> _pool_largest(np.array([[1.0, 2.0, 0.0], [4.0, -5.0, np.nan], [np.nan, 8.0, 9.0]]), 2)
+    array([[-5., nan],
            [ 8.,  9.]])
     """
     size = -(-len(matrix) // factor) * factor
-    padded = np.full((size, size), np.nan)
+    padded = np.zeros((size, size))
     padded[: len(matrix), : len(matrix)] = matrix
     blocks = padded.reshape(size // factor, factor, size // factor, factor)
     blocks = blocks.transpose(0, 2, 1, 3).reshape(size // factor, size // factor, -1)
-    largest = np.where(np.isnan(blocks), -1, np.abs(blocks)).argmax(axis=2)
+    smallest = np.nextafter(0, 1)
+    largest = np.where(np.isnan(blocks), smallest, np.abs(blocks)).argmax(axis=2)
     return np.take_along_axis(blocks, largest[..., None], axis=2)[..., 0]
 
 

@@ -73,7 +73,7 @@ def soft_label_bars(
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat[len(classes) :]:
         ax.axis("off")
-    highest = max(float(np.nanmax(np.asarray(soft_labels)[classes])), 1e-3)
+    highest = max(float(np.nanmax(np.asarray(soft_labels)[classes], initial=0)), 1e-3)
     for ax, label in zip(axes.flat, classes, strict=False):
         values = np.asarray(soft_labels[label], dtype=float)
         ranked = np.argsort(-values, kind="stable")[:top]

@@ -183,13 +183,22 @@ def place_icon(axes, icon: np.ndarray, xy, size: float = 22, offset=(0, 0)):
     return box
 
 
-def short(name: str, length: int = 22) -> str:
+def cut(name: str, length: int = 22) -> str:
     """``name``, cut to ``length`` characters.
 
-    >>> short("slightly smiling face", 17)
+    >>> cut("slightly smiling face", 17)
     'slightly smiling…'
     """
     return name if len(name) <= length else name[: length - 1].rstrip() + "…"
+
+
+def short(name: str, length: int = 22) -> str:
+    """``name`` as matplotlib shows it: cut to ``length`` characters, its dollars no formula.
+
+    >>> print(short("$5 or $6"))
+    \\$5 or \\$6
+    """
+    return cut(name, length).replace("$", r"\$")
 
 
 def written(value: float, number_format: str) -> str:
@@ -234,7 +243,9 @@ def wrapped(title: str, inches: float) -> str:
     >>> wrapped("Detections: openmoji/softmax_pcb/seed0 minus openmoji/softmax/seed0", 5)
     'Detections: openmoji/softmax_pcb/seed0 minus\\nopenmoji/softmax/seed0'
     """
-    return textwrap.fill(title, max(20, int(9 * inches)), break_long_words=False)
+    return textwrap.fill(
+        title.replace("$", r"\$"), max(20, int(9 * inches)), break_long_words=False
+    )
 
 
 def tint(color: str, share: float) -> tuple[float, float, float]:

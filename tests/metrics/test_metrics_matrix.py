@@ -82,6 +82,14 @@ def test_worst_pairs_of_detections_and_of_a_running_matrix():
     assert learned[0]["share"] == 0.5 and learned[0]["true"] == "cat"
 
 
+def test_pairs_by_bias():
+    matrix = np.array([[5, 5, 0], [5, 5, 0], [3, 0, 7]])
+    rows = metrics.worst_pairs(matrix, ["a", "b", "c"], ["f", "f", "r"], by="bias")
+    assert [(row["true"], row["predicted"], row["bias"]) for row in rows] == [("c", "a", 0.3)]
+    with pytest.raises(ValueError, match="by must be 'share' or 'bias', got 'x'"):
+        metrics.worst_pairs(matrix, ["a", "b", "c"], ["f", "f", "r"], by="x")
+
+
 def test_all_pairs_are_found_when_more_are_asked_for():
     assert metrics.largest_pairs(np.eye(3), 5) == []
     rng = np.random.default_rng(0)

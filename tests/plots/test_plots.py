@@ -160,7 +160,7 @@ def test_heatmap_divides_by_rows_or_columns():
         shown = np.ma.filled(axes.images[0].get_array(), 0)
         np.testing.assert_allclose(shown[0], expected)
         assert "last row: detections on background" in axes.get_ylabel()
-    with pytest.raises(ValueError, match="normalize must be None, 'row' or 'column', got 'rows'"):
+    with pytest.raises(ValueError, match="normalize must be 'none', 'row' or 'column', got 'rows'"):
         plots.confusion_heatmap(detections, normalize="rows")
 
 
@@ -245,6 +245,36 @@ def test_interactive_figure_says_what_the_matrix_says():
     assert list(bundle) == ["application/vnd.plotly.v1+json"]  # no copy of plotly.js
     with pytest.raises(ValueError, match="classes is empty"):
         plots.interactive_confusion(detections, [], names, ["f", "r"], [90, 3])
+
+
+def test_rows_without_instances_are_seen_among_many_classes():
+    detections = np.diag(np.arange(1204) % 3)
+    detections[:-1, -1] = np.arange(1203) % 3 > 0
+    detections[-1, 0] = 1
+    _, axes = plots.confusion_heatmap(detections, ["x"] * 1203, normalize="row")
+    assert np.ma.getmaskarray(axes.images[0].get_array()).any()
+    legend = axes.figure.axes[1].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["n/a (401)"]
+
+
+def test_counts_have_colours_from_one_object_on():
+    detections = np.array([[30, 1, 4], [0, 2, 2], [5, 0, 0]])
+    _, axes = plots.confusion_heatmap(detections, ["a", "b"])
+    assert axes.images[0].norm.vmin == 1
+    assert axes.figure.axes[1].get_ylabel() == "objects, or detections on background"
+
+
+def test_names_with_dollars_are_no_formulas(tail, tmp_path):
+    names = ["$x$ $y_{$"] * 40
+    figure, _ = plots.confusion_heatmap(tail.learned, names, tail.count, tail.frequency)
+    plots.save(figure, tmp_path, "dollars")
+    figure, _ = plots.confusion_zoom(tail.learned, [0, 1], names, tail.frequency, title=names[0])
+    plots.save(figure, tmp_path, "dollars")
+
+
+def test_nothing_changed_is_said():
+    _, axes = plots.changed_pairs(np.ones((2, 2)), np.ones((2, 2)), "ab", "fr")
+    assert [text.get_text() for text in axes.texts] == ["no confusion has changed"]
 
 
 def test_heatmap_says_what_does_not_fit():

@@ -7,6 +7,9 @@ plotly.js; figures are reduced to a palette; PDFs stay behind.
 import argparse
 import re
 import shutil
+import sys
+import tempfile
+from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -39,23 +42,31 @@ def main() -> None:
 
 
 def publish(grid: Path, out: Path) -> None:
-    """Write ``out`` anew from the page of a grid.
+    """Write ``out`` anew from the page of a grid; it appears whole or stays as it was.
 
     Raises:
         FileNotFoundError: the grid has no page, or links a file that is not there.
-        ValueError: a file names a folder of this machine, which is nobody's business.
+        ValueError: ``out`` holds something else; or a file names a folder of this machine, which
+            is nobody's business.
     """
     index = grid / "index.html"
     if not index.is_file():
         raise FileNotFoundError(f"{grid} has no index.html; `make demo` makes runs/demo")
-    shutil.rmtree(out, ignore_errors=True)
-    html = PDF.sub("", index.read_text(encoding="utf-8"))
-    for target in sorted({unquote(link) for link in LINK.findall(html)}):
-        copy(grid / target, out / target, out)
-    write_atomically(out / "index.html", html)
-    shutil.copyfile(plotly_js(), out / "plotly.min.js")
-    (out / "NOTICE").write_text(NOTICE)
-    refuse_local_paths(out)
+    if out.exists() and any(out.iterdir()) and not (out / "index.html").is_file():
+        raise ValueError(f"{out} holds something else than a page; give a new folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+        new = Path(folder, "new")
+        html = PDF.sub("", index.read_text(encoding="utf-8"))
+        for target in sorted({unescape(unquote(link)) for link in LINK.findall(html)}):
+            copy(grid / target, new / target, new)
+        write_atomically(new / "index.html", html)
+        shutil.copyfile(plotly_js(), new / "plotly.min.js")
+        (new / "NOTICE").write_text(NOTICE)
+        refuse_local_paths(new)
+        if out.exists():
+            out.rename(Path(folder, "old"))
+        new.rename(out)
 
 
 def copy(source: Path, target: Path, out: Path) -> None:
@@ -75,7 +86,8 @@ def copy(source: Path, target: Path, out: Path) -> None:
 
 def refuse_local_paths(out: Path) -> None:
     """Check that nothing names a folder of the machine that made it."""
-    local = (str(repository_root()), str(Path.home()) + "/")
+    local = [str(repository_root()), sys.prefix, f"{tempfile.gettempdir()}/"]
+    local += [f"{Path.home()}/"] * (len(Path.home().parts) > 1)
     for file in out.rglob("*"):
         if file.is_file() and file.suffix not in (".png", ".js"):
             text = file.read_text(encoding="utf-8")
