@@ -307,13 +307,15 @@ def _confusion_summary(matrix: np.ndarray, class_names: Sequence[str], shown: in
     """Say how many objects were found, and which classes were most often taken for another."""
     import numpy as np
 
-    foreground = matrix[:-1, :-1]
-    mistaken = foreground.copy()
+    from pcb.metrics import detection_totals
+
+    mistaken = matrix[:-1, :-1].copy()
     np.fill_diagonal(mistaken, 0)
+    totals = detection_totals(matrix)
     lines = [
-        f"objects {int(matrix[:-1].sum())}: right class {int(np.trace(foreground))}, "
-        f"other class {int(mistaken.sum())}, missed {int(matrix[:-1, -1].sum())}; "
-        f"detections on background {int(matrix[-1, :-1].sum())}"
+        f"objects {int(matrix[:-1].sum())}: right class {totals['right class']}, "
+        f"other class {totals['other class']}, missed {totals['missed']}; "
+        f"detections on background {totals['on background']}"
     ]
     order = np.argsort(-mistaken, axis=None, kind="stable")[:shown]
     for true, predicted in zip(*np.unravel_index(order, mistaken.shape), strict=True):

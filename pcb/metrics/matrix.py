@@ -301,6 +301,7 @@ def changed_pairs(
     [{'true': 'a', 'true_group': 'frequent', 'predicted': 'b', 'predicted_group': 'rare',
       'before': 0.5, 'after': 0.1, 'change': -0.4}]
     """
+    _check_alike(before, after)
     old, new = (pair_shares(matrix, len(names), min_objects) for matrix in (before, after))
     difference = new - old
     rows = []
@@ -322,12 +323,23 @@ def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     array([[ 0.5, -0.5],
            [ 0. ,  0. ]])
     """
-    if np.shape(before) != np.shape(after):
-        raise ValueError(
-            f"matrices of shape {np.shape(before)} and {np.shape(after)} cannot be compared: "
-            "take two of one kind and of the same classes"
-        )
+    _check_alike(before, after)
     return row_shares(after) - row_shares(before)
+
+
+def detection_totals(matrix: np.ndarray) -> dict[str, int]:
+    """What became of all objects of a matrix of detections, and detections on background.
+
+    >>> detection_totals(np.array([[5, 2, 1], [0, 3, 4], [6, 0, 0]]))
+    {'right class': 8, 'other class': 2, 'missed': 5, 'on background': 6}
+    """
+    right = np.trace(matrix[:-1, :-1])
+    return {
+        "right class": int(right),
+        "other class": int(matrix[:-1, :-1].sum() - right),
+        "missed": int(matrix[:-1, -1].sum()),
+        "on background": int(matrix[-1, :-1].sum()),
+    }
 
 
 def nearest_classes(
@@ -371,6 +383,14 @@ def label_entropy(soft_labels: np.ndarray) -> np.ndarray:
     shares = row_shares(soft_labels)
     bits = np.log2(shares, out=np.zeros_like(shares), where=shares > 0)
     return np.abs((shares * bits).sum(axis=1))  # abs: no minus before a zero
+
+
+def _check_alike(before: np.ndarray, after: np.ndarray) -> None:
+    if np.shape(before) != np.shape(after):
+        raise ValueError(
+            f"matrices of shape {np.shape(before)} and {np.shape(after)} cannot be compared: "
+            "take two of one kind and of the same classes"
+        )
 
 
 def _pair(names: Sequence[str], frequency: Sequence[str], true: int, predicted: int) -> dict:

@@ -177,7 +177,7 @@ def start_weights(
         (figure, axes).
 
     >>> figure, axes = start_weights([0.1, 0.9], [200, 8], [90, 4], "cr", ["cat", "yak"])
-    >>> [text.get_text() for text in axes.texts]
+    >>> [text.get_text() for text in axes.texts][:2]
     ['200', '8']
     >>> plt.close(figure)
     """
@@ -191,13 +191,10 @@ def start_weights(
     else:
         figure, (axes, below) = plt.subplots(2, 1, figsize=(10, 5.6), sharex=True)
     position = np.arange(len(order))
-    bars = axes.bar(
-        position,
-        np.nan_to_num(weight),
-        width=0.82 if named else 1.0,
-        color=[GROUP_COLORS[groups[label]] for label in order],
-    )
+    heights, own = np.nan_to_num(weight), np.array(groups)[order]
     if named:
+        colors = [GROUP_COLORS[group] for group in own]
+        bars = axes.bar(position, heights, width=0.82, color=colors)
         texts = ["n/a" if np.isnan(w) else f"{int(n)}" for w, n in zip(weight, counts, strict=True)]
         axes.bar_label(bars, texts, padding=3, rotation=90, fontsize=8.5, color=MUTED)
         axes.set_xticks(
@@ -205,6 +202,10 @@ def start_weights(
         )
         axes.tick_params(axis="x", length=0)
     else:
+        edges = np.arange(len(order) + 1) - 0.5
+        for group in GROUPS:
+            shown = np.where(own == group, heights, 0)
+            axes.stairs(shown, edges, fill=True, color=GROUP_COLORS[group])
         below.plot(position, np.maximum(counts, 0.5), color=INK, drawstyle="steps-mid")
         below.set_yscale("log")
         below.grid(axis="y")
@@ -214,8 +215,16 @@ def start_weights(
         axes.legend(handles=group_handles(groups, marker=False), ncols=3, loc="upper left")
     axes.set_xlim(-0.7, len(order) - 0.3)
     # Where all rows have forgotten their start, the axis shows how far, down to a thousandth.
-    axes.set_ylim(0, 1.2 * max(np.nanmax(weight, initial=0), 1e-3))
+    largest = float(np.nanmax(weight, initial=0))
+    axes.set_ylim(0, 1.2 * max(largest, 1e-3))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    notes = []
+    if largest < 0.01:
+        notes.append(f"No row keeps more than {100 * largest:.1g}%: the axis ends far below 100%.")
+    if not named and (unseen := int(np.isnan(weight).sum())):
+        notes.append(f"n/a: {unseen} of {len(order)} classes, never seen in training.")
+    place = {"transform": axes.transAxes, "color": MUTED}
+    axes.text(0.02, 0.75, "\n".join(notes), **place)
     axes.grid(axis="y")
     axes.set_ylabel(f"weight of the {start}")
     axes.set_title(title or f"How much of each row is still its {start}?")

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 
 from pcb.metrics.matrix import column_shares, row_shares, share_difference
 from pcb.plots.raster import Frame
-from pcb.plots.style import MUTED, styled
+from pcb.plots.style import MUTED, styled, written
 
 ZERO_COLOR = "#FFFFFF"
 UNDEFINED_COLOR = "#D9D9D9"
@@ -34,15 +34,15 @@ def confusion_heatmap(
 
     Zeros are white and undefined rows (nan) grey, both apart from the smallest colour. Up to 60
     classes carry their names; a very large matrix is drawn so that each pixel shows the largest
-    entry it covers.
+    entry it covers, and the row and column of background so broad that they are seen.
 
     Args:
         matrix: (C, C), or (C + 1, C + 1) for detections, whose last row and column stand for
             background and stay last. ``[i, j]``: true class i, predicted class j.
         names: (C,) class names.
         image_count: (C,) training images per class.
-        frequency: (C,) 'r', 'c' or 'f' per class: borders between groups where classes are ordered
-            by frequency, else a strip that colours each class.
+        frequency: (C,) 'r', 'c' or 'f' per class, which colours the name of each class, or a strip
+            where names do not fit; with borders between the groups where each is contiguous.
         order: ``"frequency"`` (where image counts are given, else that of the labels),
             ``"cluster"`` or ``"name"``; see :func:`pcb.metrics.class_order`.
         normalize: ``"row"`` or ``"column"`` divides each by its sum; ``"none"`` draws it as it is.
@@ -80,6 +80,7 @@ def confusion_heatmap(
     of_objects = normalize == "none" and frame.with_background and largest > 1
     if smallest is None:
         smallest = 1.0 if of_objects else _smallest_color(largest)
+    below = "min" if ((shown > 0) & (shown < smallest)).any() else "neither"
     masked = np.ma.masked_invalid(np.where(shown > 0, np.maximum(shown, smallest), shown))
     norm = LogNorm(smallest, max(largest, 10 * smallest))
     image = frame.show(axes, masked, norm, light_to_dark())
@@ -91,7 +92,7 @@ def confusion_heatmap(
     entry = "objects, or detections on background" if of_objects else "entry"
     labels = {"none": entry, "row": "share of the true class"}
     label = value_label or labels.get(normalize, "share of the predicted class")
-    _color_bar(axes, image, label, values, legend, extend="min")
+    _color_bar(axes, image, label, values, legend, extend=below)
     return figure, axes
 
 
@@ -141,7 +142,7 @@ def confusion_difference(
     bar = _color_bar(axes, image, value_label, change)
     ticks = [t for t in (0.01, 0.1, 0.5) if t <= largest]
     bar.set_ticks([-t for t in reversed(ticks)] + [0.0, *ticks])
-    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}%" if value else "0")
+    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{written(100 * value, '+.0f')}%")
     bar.ax.minorticks_off()
     return figure, axes
 
@@ -164,9 +165,13 @@ def _color_bar(axes, image, label: str, values: np.ndarray, legend: Sequence = (
 def _smallest_color(largest: float) -> float:
     """Where the colours begin: two decades below that of the largest entry, at most 1e-3.
 
+    Of counts, the largest of which is above 1, they begin at 1.
+
     >>> [float(_smallest_color(largest)) for largest in (100.0, 0.9, 0.007, 0.0)]
-    [0.001, 0.001, 1e-05, 0.001]
+    [1.0, 0.001, 1e-05, 0.001]
     """
+    if largest > 1.001:  # not a share that is 1 but for rounding
+        return 1.0
     return min(1e-3, 10.0 ** (np.floor(np.log10(largest)) - 2)) if largest > 0 else 1e-3
 
 

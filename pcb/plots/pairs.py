@@ -19,6 +19,8 @@ from pcb.plots.style import (
     GROUPS,
     MUTED,
     check_groups,
+    icon_of,
+    percent,
     place_icon,
     short,
     styled,
@@ -79,13 +81,13 @@ def confused_pairs(
     place = np.arange(len(pairs))
     bars = axes.barh(place - 0.1, values, height=0.5, color=colors)
     axes.barh(place + 0.28, back, height=0.2, color="#B5B5B5")
-    texts = [f"{100 * value:.0f}%" for value in values]
+    texts = [percent(value) for value in values]
     if len(matrix) > len(names):
         texts = [f"{t} ({int(matrix[p])})" for t, p in zip(texts, pairs, strict=True)]
         value_label += " (objects)"
     axes.bar_label(bars, texts, padding=3)
     axes.set_xlim(0, 1.2 * max(*values, *back))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
     axes.set_xlabel(value_label)
     handles = [
         Patch(color=GROUP_COLORS[group], label=f"taken for a {GROUP_NAMES[group]} class")
@@ -200,7 +202,7 @@ def confusion_zoom(
         beside.append("missed")
     values = np.concatenate(columns, axis=1)
     texts = np.vectorize(_written, otypes=[object])(values)
-    size = (2.9 + 0.62 * values.shape[1], 2.4 + 0.42 * len(classes))
+    size = (2.9 + 0.62 * values.shape[1], 3.2 + 0.42 * len(classes))
     figure, axes = plt.subplots(figsize=(max(size[0], 7.5), max(size[1], 4.0)))
     seaborn.heatmap(
         np.maximum(np.nan_to_num(values), 0.1),
@@ -222,6 +224,8 @@ def confusion_zoom(
     axes.set_xticks(axes.get_xticks(), axes.get_xticklabels(), rotation=45, ha="right")
     axes.set_yticks(axes.get_yticks(), axes.get_yticklabels(), rotation=0)
     axes.axvline(len(classes), color="white", lw=5)
+    for row in np.flatnonzero(np.isnan(values).any(axis=1)):
+        axes.text(0.5, row + 0.5, "n/a", ha="center", va="center", color=MUTED)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     figure.suptitle(wrapped(title, figure.get_figwidth()), x=0.01, ha="left")
@@ -251,7 +255,7 @@ def _pair_axes(pairs, names, groups, pictures: Pictures | None, title: str, noth
         for place, label in zip((TRUE, PREDICTED), pair, strict=True):
             color = GROUP_COLORS[groups[label]]
             _beside(axes, short(names[label], 18), (0, row), place + 26, color=color, va="center")
-            picture = None if pictures is None else pictures[label]
+            picture = icon_of(pictures, label)
             if picture is not None:
                 place_icon(axes, picture, (0, row), size=20, offset=(place + 10, 0))
     for row in range(len(pairs)):

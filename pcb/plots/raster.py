@@ -27,10 +27,10 @@ class Frame:
     """Everything of the picture but its cells: order, names, groups, background, labels."""
 
     labels: np.ndarray  # (C,) class drawn at each place
-    size: int  # C, or C + 1 with background
-    names: list[str] | None  # of the places
+    with_background: bool
+    names: list[str] | None  # of the places; None where they would not fit
     groups: np.ndarray | None  # of the places
-    bordered: bool  # groups are contiguous
+    by_frequency: bool
 
     @classmethod
     def of(cls, matrix, names, image_count, frequency, order: str) -> "Frame":
@@ -41,104 +41,130 @@ class Frame:
             labels = np.arange(num_classes)
         else:
             labels = class_order(matrix, order, image_count, names, num_classes)
-        size = len(matrix)
+        named = names is not None and num_classes <= MOST_NAMES
         return cls(
             labels,
-            size,
-            names=[short(names[label]) for label in labels]
-            if names is not None and size <= MOST_NAMES + 1
-            else None,
+            with_background=len(matrix) > num_classes,
+            names=[short(names[label]) for label in labels] if named else None,
             groups=None if frequency is None else np.array(check_groups(frequency))[labels],
-            bordered=order == "frequency",
+            by_frequency=order == "frequency",
         )
 
     @property
-    def with_background(self) -> bool:
-        """Whether the last row and column stand for background."""
-        return self.size > len(self.labels)
+    def factor(self) -> int:
+        """How many classes one cell stands for."""
+        return -(-len(self.labels) // MOST_CELLS)
 
     @property
-    def factor(self) -> int:
-        """How many entries a side one cell stands for."""
-        return -(-self.size // MOST_CELLS)
+    def edge(self) -> int:
+        """Where the cells of the classes end and background begins, counted in classes."""
+        return -(-len(self.labels) // self.factor) * self.factor
+
+    @property
+    def thickness(self) -> int:
+        """Cells across the row and column of background: one in a thousand would not be seen."""
+        return 1 if self.names is not None else -(-self.edge // (50 * self.factor))
+
+    @property
+    def end(self) -> int:
+        """Where the picture ends, counted in classes."""
+        return self.edge + self.with_background * self.thickness * self.factor
+
+    @property
+    def spans(self) -> list[tuple[int, int, str]]:
+        """Where each run of classes of one group begins and ends, and which group it is."""
+        starts = np.flatnonzero(np.append(True, self.groups[1:] != self.groups[:-1]))
+        ends = np.append(starts[1:], len(self.groups))
+        return list(zip(starts.tolist(), ends.tolist(), self.groups[starts], strict=True))
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether the order makes one span of each group."""
+        return (
+            self.groups is not None
+            and self.by_frequency
+            and len(self.spans) == len(set(self.groups))
+        )
+
+    @property
+    def names_above(self) -> bool:
+        """Whether the names of the groups fit above their spans."""
+        return self.contiguous and min(end - start for start, end, _ in self.spans) > 0.1 * self.end
 
     def arranged(self, matrix: np.ndarray) -> np.ndarray:
         """The cells as they are drawn."""
-        places = np.append(self.labels, len(self.labels)) if self.with_background else self.labels
+        num_classes = len(self.labels)
+        places = np.append(self.labels, num_classes) if self.with_background else self.labels
         matrix = matrix[np.ix_(places, places)]
-        return _pool_largest(matrix, self.factor) if self.factor > 1 else matrix
+        for axis in (0, 1):
+            classes, background = np.split(matrix, [num_classes], axis)
+            pooled = _pool_largest(classes, self.factor, axis)
+            matrix = np.concatenate([pooled, np.repeat(background, self.thickness, axis)], axis)
+        return matrix
 
     def show(self, axes, cells: np.ndarray, norm: Normalize | None = None, colors=None):
-        """Draw cells; at the border the last one may reach beyond the matrix, which cuts it off."""
-        end = len(cells) * self.factor - 0.5
-        extent = (-0.5, end, end, -0.5)
-        image = axes.imshow(cells, norm=norm, cmap=colors, extent=extent, interpolation="nearest")
-        axes.set_xlim(-0.5, self.size - 0.5)
-        axes.set_ylim(self.size - 0.5, -0.5)
-        return image
+        """Draw cells."""
+        extent = (-0.5, self.end - 0.5, self.end - 0.5, -0.5)
+        return axes.imshow(cells, norm=norm, cmap=colors, extent=extent, interpolation="nearest")
 
     def draw(self, xlabel: str, ylabel: str, title: str, normalize: str):
         """Figure and axes with all but the cells."""
-        side = 7.5 if self.names is None else float(np.clip(0.21 * self.size, 5.5, 10.5))
+        side = 7.5 if self.names is None else float(np.clip(0.21 * self.end, 5.5, 10.5))
         figure, axes = plt.subplots(figsize=(side + 1.6, side + 0.8), layout="compressed")
-        axes.set_xlim(-0.5, self.size - 0.5)
-        axes.set_ylim(self.size - 0.5, -0.5)
         for spine in axes.spines.values():
             spine.set_visible(True)
+        self._name_ticks(axes)
         if self.with_background:
             for line in (axes.axvline, axes.axhline):
-                line(len(self.labels) - 0.5, color=INK, lw=1.2)
-            xlabel += "; last column: missed objects"
-            ylabel += "; last row: detections on background"
-            if normalize != "none":
-                xlabel += ", share of all missed" if normalize == "column" else ""
-                ylabel += ", share of all of them" if normalize == "row" else ""
+                line(self.edge - 0.5, color=INK, lw=1.2)
+            xlabel += {
+                "none": "",
+                "row": "\n(row of background: share of all detections on background)",
+                "column": "\n(column of missed: share of all missed objects)",
+            }[normalize]
         if self.factor > 1:
             xlabel += f"\n(each pixel: the largest of {self.factor} x {self.factor} entries)"
-        self._name_ticks(axes)
         if self.groups is not None:
             self._mark_groups(axes)
-        pad = 4 if self.names is not None or self.groups is None else 16  # below the strips
-        axes.set_xlabel(xlabel, labelpad=pad)
-        axes.set_ylabel(ylabel, labelpad=pad)
-        above = self.groups is not None and self.bordered  # the names of the groups
-        axes.set_title(wrapped(title, side), pad=24 if above else 9)
+        bare = self.names is None and self.groups is not None and not self.with_background
+        axes.set_xlabel(xlabel, labelpad=16 if bare else 4)  # no tick labels keep it off the strip
+        axes.set_ylabel(ylabel, labelpad=16 if bare else 4)
+        axes.set_title(wrapped(title, side), pad=24 if self.names_above else 9)
         return figure, axes
 
     def _name_ticks(self, axes) -> None:
         """Write class names on both axes, background as what it means on each."""
-        if self.names is None:
-            axes.set_xticks([])
-            axes.set_yticks([])
-            return
-        text = 9.5 if self.size <= 45 else 8
-        columns, rows = self.names, self.names
+        places, names = [], []
+        if self.names is not None:
+            places, names = list(range(len(self.names))), self.names
         if self.with_background:
-            columns, rows = [*columns, "missed"], [*rows, "background"]
-        axes.set_xticks(range(self.size), columns, rotation=90, fontsize=text)
-        axes.set_yticks(range(self.size), rows, fontsize=text)
-        axes.tick_params(length=0)
+            places = [*places, (self.edge + self.end - 1) / 2]
+        columns = [*names, "missed"][: len(places)]
+        rows = [*names, "background"][: len(places)]
+        text = {"fontsize": 9.5 if self.names is None or self.end <= 45 else 8}
+        axes.set_xticks(places, columns, rotation=90, **text)
+        axes.set_yticks(places, rows, **text)
+        below_strip = self.names is None and self.groups is not None
+        axes.tick_params(length=0, pad=16 if below_strip else 3.5)
 
     def _mark_groups(self, axes) -> None:
         """Tick labels, or else a strip along the axes, in the colours of the groups."""
-        starts = np.flatnonzero(np.append(True, self.groups[1:] != self.groups[:-1]))
-        ends = np.append(starts[1:], len(self.groups))
-        spans = list(zip(starts, ends, self.groups[starts], strict=True))
         if self.names is not None:
             for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
                 for tick, group in zip(ticks, self.groups, strict=False):
                     tick.set_color(GROUP_COLORS[group])
         else:
-            for span in spans:
+            for span in self.spans:
                 _strip(axes, *span)
-        if not self.bordered:
+        if self.contiguous:
+            for start, _, _ in self.spans[1:]:
+                axes.axvline(start - 0.5, color=INK, lw=0.6)
+                axes.axhline(start - 0.5, color=INK, lw=0.6)
+        if not self.names_above:
             handles = group_handles(self.groups, marker=False)
             axes.figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
             return
-        for start, end, group in spans:
-            if start:
-                axes.axvline(start - 0.5, color=INK, lw=0.6)
-                axes.axhline(start - 0.5, color=INK, lw=0.6)
+        for start, end, group in self.spans:
             axes.annotate(
                 GROUP_NAMES[group],
                 ((start + end - 1) / 2, 1.0),
@@ -162,23 +188,24 @@ def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None
     axes.add_patch(Rectangle((start - 0.5, -2 * width), length, width, transform=below, **look))
 
 
-def _pool_largest(matrix: np.ndarray, factor: int) -> np.ndarray:
-    """The entry farthest from 0 of every block of ``factor`` x ``factor``.
+def _pool_largest(matrix: np.ndarray, factor: int, axis: int) -> np.ndarray:
+    """The entry farthest from 0 of every ``factor`` along an axis.
 
     nan is farther than 0, so that rows without instances stay visible among zeros.
 
-    >>> _pool_largest(np.array([[1.0, 2.0, 0.0], [4.0, -5.0, np.nan], [np.nan, 8.0, 9.0]]), 2)
-    array([[-5., nan],
-           [ 8.,  9.]])
+    >>> _pool_largest(np.array([[1.0, -5.0, 3.0], [np.nan, 4.0, np.nan], [0.0, np.nan, 0]]), 2, 1)
+    array([[-5.,  3.],
+           [ 4., nan],
+           [nan,  0.]])
     """
-    size = -(-len(matrix) // factor) * factor
-    padded = np.zeros((size, size))
-    padded[: len(matrix), : len(matrix)] = matrix
-    blocks = padded.reshape(size // factor, factor, size // factor, factor)
-    blocks = blocks.transpose(0, 2, 1, 3).reshape(size // factor, size // factor, -1)
+    matrix = np.moveaxis(matrix, axis, -1)
+    missing = -matrix.shape[-1] % factor
+    matrix = np.pad(matrix, ((0, 0), (0, missing)), constant_values=0)
+    blocks = matrix.reshape(len(matrix), -1, factor)
     smallest = np.nextafter(0, 1)
     largest = np.where(np.isnan(blocks), smallest, np.abs(blocks)).argmax(axis=2)
-    return np.take_along_axis(blocks, largest[..., None], axis=2)[..., 0]
+    pooled = np.take_along_axis(blocks, largest[..., None], axis=2)[..., 0]
+    return np.moveaxis(pooled, -1, axis)
 
 
 def _num_classes(matrix: np.ndarray, names, image_count, frequency) -> int:

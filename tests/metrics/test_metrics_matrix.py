@@ -156,3 +156,9 @@ def test_order_says_what_it_needs():
         metrics.class_order(np.eye(2), "frequency")
     with pytest.raises(ValueError, match="needs the names"):
         metrics.class_order(np.eye(2), "name")
+
+
+def test_matrices_of_two_kinds_are_not_compared():
+    learned = np.eye(len(NAMES))
+    with pytest.raises(ValueError, match=r"cannot be compared: take two of one kind"):
+        metrics.changed_pairs(learned, DETECTIONS, NAMES, GROUPS)

@@ -159,7 +159,8 @@ def test_heatmap_divides_by_rows_or_columns():
         _, axes = plots.confusion_heatmap(detections, ["a", "b"], normalize=normalize)
         shown = np.ma.filled(axes.images[0].get_array(), 0)
         np.testing.assert_allclose(shown[0], expected)
-        assert "last row: detections on background" in axes.get_ylabel()
+        of_background = {"row": "row of background: share of all", "column": "column of missed"}
+        assert of_background[normalize] in axes.get_xlabel()
     with pytest.raises(ValueError, match="normalize must be 'none', 'row' or 'column', got 'rows'"):
         plots.confusion_heatmap(detections, normalize="rows")
 
@@ -254,7 +255,7 @@ def test_rows_without_instances_are_seen_among_many_classes():
     _, axes = plots.confusion_heatmap(detections, ["x"] * 1203, normalize="row")
     assert np.ma.getmaskarray(axes.images[0].get_array()).any()
     legend = axes.figure.axes[1].get_legend()
-    assert [text.get_text() for text in legend.get_texts()] == ["n/a (401)"]
+    assert [text.get_text() for text in legend.get_texts()] == ["0", "n/a (401)"]
 
 
 def test_counts_have_colours_from_one_object_on():
