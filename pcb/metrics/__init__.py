@@ -10,7 +10,6 @@ from pcb.metrics.average_precision import (
 from pcb.metrics.confusion import DetectionCounts, count_detections, detection_confusion
 from pcb.metrics.matrix import (
     bias,
-    changed_pairs,
     class_order,
     column_shares,
     detection_totals,
@@ -18,11 +17,14 @@ from pcb.metrics.matrix import (
     group_shares,
     group_totals,
     label_entropy,
+    row_shares,
+    share_difference,
+)
+from pcb.metrics.pairs import (
+    changed_pairs,
     largest_pairs,
     nearest_classes,
     pair_shares,
-    row_shares,
-    share_difference,
     worst_pairs,
 )
 

@@ -12,7 +12,8 @@ import seaborn
 from matplotlib.colors import LogNorm
 from matplotlib.patches import Patch
 
-from pcb.metrics.matrix import largest_pairs, pair_shares, row_shares
+from pcb.metrics.matrix import row_shares
+from pcb.metrics.pairs import largest_pairs, pair_shares
 from pcb.plots.style import (
     GROUP_COLORS,
     GROUP_NAMES,
