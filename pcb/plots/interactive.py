@@ -6,16 +6,21 @@ from html import escape as escape_html
 
 import numpy as np
 import plotly.graph_objects as go
-import plotly.io
+from plotly.io.base_renderers import PlotlyRenderer
 
 from pcb.metrics.matrix import row_shares
-from pcb.plots.heatmap import light_to_dark
+from pcb.plots.heatmap import UNDEFINED_COLOR, ZERO_COLOR, light_to_dark
+from pcb.plots.raster import check_matrix
 from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, INK, check_groups, cut
 
 # Plotly reads a few tags and entities in names; quotes are none.
 escape = partial(escape_html, quote=False)
 
-SMALLEST = 1e-3  # shares below have the palest colour, as in the static figures
+# Powers of ten. Smaller shares have the palest colour, as in the static figures; zeros are white,
+# in a band of the scale of their own.
+SMALLEST, ZERO = -3, -3.2
+# Plotly offers to upload a figure to its makers, which nobody expects of a local page.
+CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}
 CELL, WIDEST = 26, 660  # pixels: of a cell, and of all of them in a page of usual width
 
 
@@ -47,16 +52,19 @@ def interactive_confusion(
         The plotly figure, one heatmap.
 
     Raises:
-        ValueError: classes is empty.
+        ValueError: the matrix does not fit the names; classes is empty or names no class.
 
     >>> figure = interactive_confusion(np.eye(2), [1], ["cat", "dog"], ["f", "r"], [90, 3])
     >>> print(figure.data[0].text[0][0].replace("<br>", "; "))
     <b>dog</b> taken for <b>dog</b>; 100% of the true class; true: rare, 3 training images
     """
     classes = [int(label) for label in classes]
+    groups, matrix = check_groups(frequency), np.asarray(matrix)
+    check_matrix(matrix, names, image_count, frequency)
     if not classes:
         raise ValueError("classes is empty: name at least one class")
-    groups, matrix = check_groups(frequency), np.asarray(matrix)
+    if not 0 <= min(classes) <= max(classes) < len(names):
+        raise ValueError(f"classes must lie in [0, {len(names) - 1}], got {classes}")
     with_background = len(matrix) > len(names)
     places = [*classes, len(names)] if with_background else classes
     shares = row_shares(matrix)
@@ -73,27 +81,22 @@ def interactive_confusion(
     if with_background:
         rows, columns = [*rows, "background"], [*columns, "missed"]
     cells = shares[np.ix_(places, places)]
-    colors = light_to_dark()(np.linspace(0, 1, 12))
-    decades = [-3, -2, -1, 0]
     heatmap = go.Heatmap(
-        # Zeros have no cell: they stay white, as in the static figures.
-        z=np.where(cells > 0, np.log10(np.maximum(cells, SMALLEST)), np.nan).round(3).tolist(),
-        zmin=np.log10(SMALLEST),
+        z=_levels(cells),
+        zmin=ZERO,
         zmax=0,
         text=texts,
         hoverinfo="text",
-        hoverongaps=True,
+        hoverongaps=True,  # undefined cells, which show the background
         xgap=1,
         ygap=1,
-        colorscale=[
-            [place, f"rgb({r * 255:.0f},{g * 255:.0f},{b * 255:.0f})"]
-            for place, (r, g, b, _) in zip(np.linspace(0, 1, 12).round(4), colors, strict=True)
-        ],
+        colorscale=_color_scale(),
         colorbar={
             "title": {"text": escape(value_label), "side": "right"},
-            "tickvals": decades,
-            "ticktext": ["0.1%", "1%", "10%", "100%"],
+            "tickvals": [(ZERO + SMALLEST) / 2, -2, -1, 0],
+            "ticktext": ["0", "1%", "10%", "100%"],
             "len": 0.8,
+            "outlinewidth": 1,
         },
     )
     axis = {"tickvals": list(range(len(places))), "showgrid": False, "zeroline": False}
@@ -116,6 +119,7 @@ def interactive_confusion(
                 "autorange": "reversed",
                 "title": _apart("true class"),
             },
+            plot_bgcolor=UNDEFINED_COLOR,
             margin={"l": 60, "b": 60, "t": 50, "r": 20},
             width=max(side + 300, 560),
             height=max(side + 220, 420),
@@ -125,10 +129,37 @@ def interactive_confusion(
 
 
 class _Embedded(go.Figure):
-    """A figure that a notebook keeps as data alone, without plotly.js."""
+    """A figure that a notebook keeps as data alone, whatever plotly's default renderer is."""
 
     def _repr_mimebundle_(self, *_include, **_exclude) -> dict:
-        return plotly.io.renderers["plotly_mimetype"].to_mimebundle(self.to_plotly_json())
+        bundle = PlotlyRenderer(config=CONFIG).to_mimebundle(self.to_plotly_json())
+        return {**bundle, "text/plain": "An interactive figure, which JupyterLab draws."}
+
+    def _ipython_display_(self) -> None:  # IPython asks it first
+        from IPython.display import display
+
+        display(self._repr_mimebundle_(), raw=True)
+
+
+def _levels(shares: np.ndarray) -> list[list[float]]:
+    """Powers of ten by which cells are coloured.
+
+    >>> _levels(np.array([[1, 0.01, 1e-5, 0, np.nan]]))
+    [[0.0, -2.0, -3.0, -3.2, nan]]
+    """
+    powers = np.log10(np.maximum(shares, 10.0**SMALLEST))
+    return np.where(shares == 0, ZERO, powers).round(3).tolist()
+
+
+def _color_scale() -> list[list]:
+    """Plotly's form of the static figures' colours, and white for zeros below them."""
+    places = np.linspace((SMALLEST - ZERO) / -ZERO, 1, 12).round(4).tolist()
+    colors = [
+        f"rgb({r * 255:.0f},{g * 255:.0f},{b * 255:.0f})"
+        for r, g, b, _ in light_to_dark()(np.linspace(0, 1, 12))
+    ]
+    white = [[0.0, ZERO_COLOR], [places[0], ZERO_COLOR]]
+    return white + [list(stop) for stop in zip(places, colors, strict=True)]
 
 
 def _apart(text: str) -> dict:

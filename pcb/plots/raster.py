@@ -36,7 +36,7 @@ class Frame:
     def of(cls, matrix, names, image_count, frequency, order: str) -> "Frame":
         """The frame of a matrix; arguments and errors are those of ``confusion_heatmap``."""
         matrix = np.asarray(matrix, dtype=float)
-        num_classes = _num_classes(matrix, names, image_count, frequency)
+        num_classes = check_matrix(matrix, names, image_count, frequency)
         if order == "frequency" and image_count is None:
             labels = np.arange(num_classes)
         else:
@@ -208,7 +208,7 @@ def _pool_largest(matrix: np.ndarray, factor: int, axis: int) -> np.ndarray:
     return np.moveaxis(pooled, -1, axis)
 
 
-def _num_classes(matrix: np.ndarray, names, image_count, frequency) -> int:
+def check_matrix(matrix: np.ndarray, names, image_count, frequency) -> int:
     """C, or an error naming what does not fit."""
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
         raise ValueError(f"matrix must be square, got shape {matrix.shape}")

@@ -1,9 +1,11 @@
 """Every figure: readable, consistent, honest about what is undefined."""
 
 import itertools
+import json
 
 import matplotlib.pyplot as plt
 import numpy as np
+import plotly.io
 import pytest
 from matplotlib.colors import to_hex
 
@@ -240,12 +242,35 @@ def test_interactive_figure_says_what_the_matrix_says():
     )
     assert texts[1][2].startswith("<b>&lt;b&gt;cat&lt;/b&gt;</b> missed<br>20% of the true")
     assert texts[2][1].endswith("detected on background<br>100% of such detections (5)")
-    np.testing.assert_allclose(heatmap.z[0], [np.log10(0.75), np.log10(0.25), NAN], atol=1e-3)
+    np.testing.assert_allclose(heatmap.z[0], [np.log10(0.75), np.log10(0.25), -3.2], atol=1e-3)
     assert figure.layout.title.text == "A &amp; b"
-    bundle = figure._repr_mimebundle_()
-    assert list(bundle) == ["application/vnd.plotly.v1+json"]  # no copy of plotly.js
-    with pytest.raises(ValueError, match="classes is empty"):
-        plots.interactive_confusion(detections, [], names, ["f", "r"], [90, 3])
+    for classes, message in (([], "classes is empty"), ([2], r"in \[0, 1\], got \[2\]")):
+        with pytest.raises(ValueError, match=message):
+            plots.interactive_confusion(detections, classes, names, ["f", "r"], [90, 3])
+    with pytest.raises(ValueError, match=r"\(3, 2\)"):
+        plots.interactive_confusion(detections[:, :2], [0], names, ["f", "r"], [90, 3])
+
+
+def test_interactive_figure_sets_undefined_cells_apart_from_zeros():
+    figure = plots.interactive_confusion(
+        np.array([[5, 0], [0, 0]]), [0, 1], ["cat", "dog"], "fr", [90, 3]
+    )
+    np.testing.assert_array_equal(figure.data[0].z, [[0, -3.2], [NAN, NAN]])
+    white, _, palest, *_ = figure.data[0].colorscale
+    assert white == (0, "#FFFFFF") and palest[0] == 0.0625  # 0.2 of 3.2 powers of ten
+    assert figure.layout.plot_bgcolor == UNDEFINED_COLOR
+    assert "n/a of the true class" in figure.data[0].text[1][0]
+
+
+def test_notebook_keeps_an_interactive_figure_without_plotly_js(monkeypatch):
+    figure = plots.interactive_confusion(np.eye(2), [0, 1], ["cat", "dog"], "fr", [90, 3])
+    monkeypatch.setattr(plotly.io.renderers, "default", "notebook")  # would bring it along
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append((data, raw)))
+    figure._ipython_display_()
+    ((data, raw),) = shown
+    assert raw and sorted(data) == ["application/vnd.plotly.v1+json", "text/plain"]
+    assert len(json.dumps(data)) < 10_000
 
 
 def test_rows_without_instances_are_seen_among_many_classes():
