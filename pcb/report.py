@@ -201,11 +201,28 @@ def _notebook_section(root: Path, name: str, figures: Iterable[str], folders: li
         [file for folder in folders for file in sorted(folder.glob(f"figures/{figure}.png"))]
         for figure in figures
     ]
-    if len(folders) == 1:  # nothing stands beside a figure, so that the next one can
-        rows = [[file for row in rows for file in row]]
+    rows = _joined(rows, one_folder=len(folders) == 1)
     title = _question(pages[0].with_suffix(".ipynb")) or _words(name)
-    grids = "\n".join(_figures(root, row) for row in rows if row)
+    grids = "\n".join(_figures(root, row) for row in rows)
     return f"<h3>{escape(title)}</h3>\n<p>{links}</p>\n{grids}"
+
+
+def _joined(rows: list[list[Path]], one_folder: bool) -> list[list[Path]]:
+    """Neighbouring rows as one where nothing else stands beside a figure; without empty rows.
+
+    >>> a, b, c, d, e = map(Path, "abcde")
+    >>> [len(row) for row in _joined([[a, b], [], [c], [d], [e, a]], one_folder=False)]
+    [2, 2, 2]
+    """
+    joined, lone_before = [], False
+    for row in filter(None, rows):
+        lone = one_folder or len(row) == 1
+        if lone and lone_before:
+            joined[-1] = joined[-1] + row
+        else:
+            joined.append(row)
+        lone_before = lone
+    return joined
 
 
 def _run_table(root: Path, runs: list[RunFolder]) -> str:
@@ -226,20 +243,24 @@ def _run_table(root: Path, runs: list[RunFolder]) -> str:
 
 
 def _parameters(run: RunFolder) -> list[str]:
-    """What the notebooks of a run were given, each parameter once: ``seed = 0``.
+    """What the notebooks of a run were given: ``seed = 0``, each parameter once.
 
+    One that not all of them were given alike says which: ``iou_threshold = 0.7 (02_evaluate)``.
     Where a run lies is no parameter of it, and empty ones are those that nobody set.
     """
-    given = {}
+    given: dict[str, dict[str, list[str]]] = {}
     for name in OF_RUN:
         executed = run.path / f"{name}.ipynb"
         if executed.is_file():
             metadata = json.loads(executed.read_text(encoding="utf-8")).get("metadata", {})
-            given |= metadata.get("papermill", {}).get("parameters", {})
+            for key, value in metadata.get("papermill", {}).get("parameters", {}).items():
+                if key not in ("work_dir", "before", "replace") and value not in ("", {}, [], None):
+                    text = f"{key} = {json.dumps(value)}"
+                    given.setdefault(key, {}).setdefault(text, []).append(name)
     return [
-        f"{name} = {json.dumps(value)}"
-        for name, value in given.items()
-        if name not in ("work_dir", "before", "replace") and value not in ("", {}, [], None)
+        text if len(texts) == 1 else f"{text} ({', '.join(names)})"
+        for texts in given.values()
+        for text, names in texts.items()
     ]
 
 

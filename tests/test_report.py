@@ -101,6 +101,7 @@ def test_parameters_and_files_of_each_run_are_there(grid):
     run = RunFolder(grid / "openmoji/softmax/seed0")
     given = {
         "01_train": {"seed": 3, "cfg_options": {"a.b": "<i>"}, "work_dir": "/x", "replace": True},
+        "02_evaluate": {"score_threshold": 0.7, "seed": 3},
         "03_confusion_matrix": {"score_threshold": 0.5, "work_dir": "/x", "before": ""},
     }
     for name, parameters in given.items():
@@ -110,9 +111,21 @@ def test_parameters_and_files_of_each_run_are_there(grid):
     (run.figures / "loss.pdf").touch()
     html = report.write_page(grid, "Demo").read_text()
     expected = "seed = 3; cfg_options = {&quot;a.b&quot;: &quot;&lt;i&gt;&quot;}; "
-    assert f"<td>{expected}score_threshold = 0.5</td>" in html
+    expected += "score_threshold = 0.7 (02_evaluate); score_threshold = 0.5 (03_confusion_matrix)"
+    assert f"<td>{expected}</td>" in html
     assert 'href="openmoji/softmax/seed0/confused_pairs.csv"' in html
     assert 'href="openmoji/softmax/seed0/figures/loss.pdf">PDF</a>' in html
+
+
+def test_figures_of_a_run_alone_stand_beside_each_other(grid):
+    figures = grid / "openmoji" / "softmax_pcb" / "seed0" / "figures"
+    for name in ("confusion_difference", "changed_pairs"):
+        (figures / f"{name}.png").write_bytes(PNG)
+    (grid / "openmoji" / "softmax" / "seed0" / "figures" / "strength.png").write_bytes(PNG)
+    html = report.write_page(grid, "Demo").read_text()
+    rows = [row.split("</div>")[0] for row in html.split('<div class="figures">')[1:]]
+    assert [row.count("<figure>") for row in rows] == [1, 1, 2, 1, 2]
+    assert "confusion difference" in rows[-1] and "changed pairs" in rows[-1]
 
 
 def test_difference_is_from_the_plain_run_of_the_same_seed(grid):
