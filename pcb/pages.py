@@ -7,9 +7,11 @@ a page holds once, and only if it has such a figure.
 from __future__ import annotations
 
 import base64
+import gzip
 import io
+import json
 import os
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from nbconvert import HTMLExporter
@@ -21,11 +23,31 @@ from pcb.runs import repository_path, write_atomically
 TEMPLATE = "folded"  # code can be unfolded: a page is read for its text and figures first
 PLOTLY = "application/vnd.plotly.v1+json"
 
+# Unpacks plotly.js and runs it; figures wait for `plotlyReady`.
+_UNPACK = """\
+window.plotlyReady = (async () => {
+  const packed = Uint8Array.from(atob("%s"), c => c.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const script = document.createElement("script");
+  script.text = await new Response(stream).text();
+  document.head.append(script);
+})();
+"""
+_FIGURE = """\
+<div id="{name}">An interactive figure: it needs JavaScript and a browser of 2023 or later.</div>
+<script>
+plotlyReady.then(() => {{
+  document.getElementById("{name}").textContent = "";
+  Plotly.newPlot("{name}", {data}, {layout}, {config});
+}});
+</script>
+"""
+
 
 def export_page(
     executed: str | os.PathLike[str],
     page: str | os.PathLike[str],
-    plotly_js: str = "",
+    plotly_address: str = "",
     colors: int = 0,
 ) -> None:
     """Write an executed notebook as one HTML file with its code folded.
@@ -33,17 +55,17 @@ def export_page(
     Args:
         executed: the notebook.
         page: the HTML file.
-        plotly_js: address of plotly.js relative to the page, so that pages can share the file;
-            empty to have it in the page (4.8 MB).
-        colors: reduce figures to so many colours, a fourth of the size; 0 leaves them as they are.
+        plotly_address: where :func:`plotly_script` lies, relative to the page, so that pages can
+            share it; empty to have it in the page (2 MB).
+        colors: reduce figures to so many colours, a third of the size; 0 leaves them as they are.
     """
     exporter = HTMLExporter(
         extra_template_basedirs=[str(repository_path("workflow/templates"))],
         template_name=TEMPLATE,
         preprocessors=[
             CoalesceStreamsPreprocessor,  # a progress bar is one block, not hundreds
-            InteractiveFigures(plotly_js=plotly_js),
-            FewerColors(colors=colors),
+            InteractiveFigures(plotly_address=plotly_address),
+            StaticFigures(colors=colors),
         ],
         exclude_input_prompt=True,
         exclude_output_prompt=True,
@@ -55,61 +77,98 @@ def export_page(
 class InteractiveFigures(Preprocessor):
     """Replaces the data of each plotly figure by HTML that draws it."""
 
-    plotly_js = Unicode(help="address of plotly.js; empty for a copy in the page")
+    plotly_address = Unicode(help="of plotly.js; empty for a copy in the page")
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Change the outputs of a notebook."""
-        import plotly.io
+        from pcb.plots.interactive import CONFIG
 
-        library: bool | str = self.plotly_js or True  # for the first figure
-        for output in _outputs(nb):
-            if PLOTLY in output["data"]:
-                html = plotly.io.to_html(
-                    # The figure as it is in the notebook; nothing in it is checked or changed.
-                    {key: output["data"][PLOTLY][key] for key in ("data", "layout")},
-                    config={"responsive": False, "displaylogo": False},
-                    include_plotlyjs=library,
-                    full_html=False,
-                    validate=False,
-                )
-                output["data"] = {"text/html": html}
-                library = False
+        found = [output for _, output in _outputs(nb) if PLOTLY in output["data"]]
+        for number, output in enumerate(found):
+            figure = output["data"][PLOTLY]
+            html = _FIGURE.format(
+                name=f"interactive-{number}",
+                data=_in_script(figure["data"]),
+                layout=_in_script(figure["layout"]),
+                config=_in_script(CONFIG),
+            )
+            if number == 0:
+                html = self._library() + html
+            output["data"] = {"text/html": html}
         return nb, resources
 
+    def _library(self) -> str:
+        if self.plotly_address:
+            return f'<script src="{self.plotly_address}"></script>\n'
+        return f"<script>{plotly_script()}</script>\n"
 
-class FewerColors(Preprocessor):
-    """Reduces static figures to a palette."""
+
+class StaticFigures(Preprocessor):
+    """Describes each static figure by the heading it stands under, and may reduce its colours."""
 
     colors = Int(help="of each figure; 0 leaves them as they are")
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Change the outputs of a notebook."""
-        for output in _outputs(nb) if self.colors else ():
-            if "image/png" in output["data"]:
-                png = base64.b64decode(output["data"]["image/png"])
-                output["data"]["image/png"] = base64.b64encode(
-                    with_palette(png, self.colors)
-                ).decode()
+        for heading, output in _outputs(nb):
+            if png := output["data"].get("image/png"):
+                output["metadata"]["alt"] = f"Figure: {heading}"
+                if self.colors:
+                    reduced = with_palette(base64.b64decode(png), self.colors)
+                    output["data"]["image/png"] = base64.b64encode(reduced).decode()
         return nb, resources
 
 
 def with_palette(png: bytes, colors: int) -> bytes:
-    """A PNG in so many colours; as it was, if that is no smaller."""
-    from PIL import Image
+    """A PNG in so many colours, those of the groups among them; as it was, if that is no smaller.
 
-    reduced = io.BytesIO()
+    A palette made from the picture alone has no room for the colour of a few small letters.
+    """
+    import numpy as np
+    from PIL import Image, ImageColor
+
+    from pcb.plots.style import GROUP_COLORS
+
     image = Image.open(io.BytesIO(png)).convert("RGB")
-    image.quantize(colors, dither=Image.Dither.NONE).save(reduced, "PNG", optimize=True)
+    kept = [ImageColor.getrgb(color) for color in GROUP_COLORS.values()]
+    free = colors - len(kept)
+    quantized = image.quantize(free, dither=Image.Dither.NONE)
+    palette = (quantized.getpalette() + [0] * 3 * free)[: 3 * free]
+    indices = np.array(quantized)
+    for index, color in enumerate(kept, start=free):
+        indices[(np.asarray(image) == color).all(axis=-1)] = index
+        palette += color
+    picture = Image.fromarray(indices)
+    picture.putpalette(palette)
+    reduced = io.BytesIO()
+    picture.save(reduced, "PNG", optimize=True)
     return min(png, reduced.getvalue(), key=len)
 
 
-def plotly_js() -> Path:
-    """Return the file of plotly.js that the installed plotly brings along."""
-    import plotly
+def plotly_script() -> str:
+    """Return JavaScript that brings the installed plotly.js, packed to 2 of its 5 MB."""
+    from plotly.offline import get_plotlyjs
 
-    return Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    packed = gzip.compress(get_plotlyjs().encode(), mtime=0)
+    return _UNPACK % base64.b64encode(packed).decode()
 
 
-def _outputs(nb: Any) -> list[Any]:
-    outputs = [output for cell in nb.cells for output in cell.get("outputs", [])]
-    return [output for output in outputs if "data" in output]
+def _in_script(value: Any) -> str:
+    r"""JSON that cannot end the script element it stands in.
+
+    >>> print(_in_script("<b>cat</b><!--</script>"))
+    "<b>cat<\/b>\u003c!--<\/script>"
+    """
+    return json.dumps(value).replace("</", r"<\/").replace("<!--", r"\u003c!--")
+
+
+def _outputs(nb: Any) -> Iterator[tuple[str, Any]]:
+    """Each output with data, and the heading that it stands under."""
+    heading = ""
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            for line in cell.source.splitlines():
+                heading = line.lstrip("#").strip() if line.startswith("#") else heading
+        for output in cell.get("outputs", []):
+            if "data" in output:
+                yield heading, output

@@ -29,6 +29,7 @@ _LOAD = """(async () => {
     broken: images.filter(i => !i.naturalWidth).map(i => i.src.slice(0, 200)),
     interactive: [...document.querySelectorAll(".js-plotly-plot")].map(
       plot => plot.querySelectorAll(".main-svg .heatmaplayer image").length),
+    buttons: [...document.querySelectorAll(".modebar-btn")].map(b => b.dataset.title),
     text: document.body.innerText,
   });
 })()"""
@@ -43,6 +44,7 @@ class Opened:
     images: int = 0
     broken: list[str] = field(default_factory=list)  # images that were not drawn
     interactive: list[int] = field(default_factory=list)  # heatmaps drawn, for each figure
+    buttons: list[str] = field(default_factory=list)  # of all interactive figures
     text: str = ""
 
 

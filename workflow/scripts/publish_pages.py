@@ -13,10 +13,11 @@ from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
-from pcb.pages import export_page, plotly_js, with_palette
+from pcb.pages import export_page, plotly_script, with_palette
 from pcb.runs import repository_path, repository_root, write_atomically
 
-COLORS = 64  # of a figure
+PLOTLY = "plotly.js"
+COLORS = 128  # of a figure
 LINK = re.compile(r'(?:href|src)="([^"#:]+)"')
 PDF = re.compile(r' · <a href="[^"]+\.pdf">PDF</a>')
 NOTICE = """\
@@ -26,7 +27,8 @@ All emojis designed by OpenMoji - the open-source emoji and icon project (https:
 License: CC BY-SA 4.0, https://creativecommons.org/licenses/by-sa/4.0/
 
 The images are adaptations (recoloured, scaled, rotated, composed) under the same licence.
-plotly.min.js: Copyright 2012-2026, Plotly, Inc., MIT licence, https://github.com/plotly/plotly.js
+plotly.js is packed; Copyright 2012-2026, Plotly, Inc., MIT licence,
+https://github.com/plotly/plotly.js
 """
 
 
@@ -61,7 +63,7 @@ def publish(grid: Path, out: Path) -> None:
         for target in sorted({unescape(unquote(link)) for link in LINK.findall(html)}):
             copy(grid / target, new / target, new)
         write_atomically(new / "index.html", html)
-        shutil.copyfile(plotly_js(), new / "plotly.min.js")
+        write_atomically(new / PLOTLY, plotly_script())
         (new / "NOTICE").write_text(NOTICE)
         refuse_local_paths(new)
         if out.exists():
@@ -74,7 +76,7 @@ def copy(source: Path, target: Path, out: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.suffix == ".html":
         up = "../" * len(target.relative_to(out).parts[:-1])
-        export_page(source.with_suffix(".ipynb"), target, f"{up}plotly.min.js", COLORS)
+        export_page(source.with_suffix(".ipynb"), target, up + PLOTLY, COLORS)
     elif source.suffix == ".png":
         target.write_bytes(with_palette(source.read_bytes(), COLORS))
     else:
