@@ -59,7 +59,7 @@ lint: $(READY) ## check style and format of code and notebooks
 lab: $(READY) ## open the notebooks in JupyterLab
 	@$(BIN)/python -m jupyterlab notebooks/00_dataset.ipynb
 
-bench: $(READY) ## measure what LVIS v1's size takes, time and memory; 7 minutes
+bench: $(READY) ## measure what LVIS v1's size takes, time and memory; 12 minutes
 	@$(BIN)/python benchmarks/lvis_reading.py
 	@$(BIN)/python benchmarks/detection_confusion.py
 	@$(BIN)/python benchmarks/notebooks.py
