@@ -118,7 +118,7 @@ def count_detections(
     matched = taken >= 0
     missed = np.ones(len(labels), bool)
     missed[taken[matched]] = False
-    judged = ~_unjudged(annotations, images, labels)[detections.images, detections.labels]
+    judged = _judged(annotations, images, labels)[detections.images, detections.labels]
     confusion = np.zeros((num_classes + 1, num_classes + 1), np.int64)
     np.add.at(confusion, (labels[taken[matched]], detections.labels[matched]), 1)
     np.add.at(confusion[:, -1], labels[missed], 1)
@@ -136,17 +136,17 @@ def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray
     return np.array(images, np.int64), np.array(labels, np.int64)
 
 
-def _unjudged(annotations: Annotations, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Whether an image says nothing about a class where it has no object, (I, C) bool.
+def _judged(annotations: Annotations, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Whether an image says of a class that it is nowhere else in it, (I, C) bool.
 
     `images` and `labels` are those of the annotated objects.
     """
-    unjudged = np.ones((len(annotations.images), len(annotations.categories)), bool)
-    unjudged[images, labels] = False
-    for row, image in zip(unjudged, annotations.images, strict=True):
-        for key, value in (("neg_category_ids", False), ("not_exhaustive_category_ids", True)):
+    judged = np.zeros((len(annotations.images), len(annotations.categories)), bool)
+    judged[images, labels] = True
+    for row, image in zip(judged, annotations.images, strict=True):
+        for key, value in (("neg_category_ids", True), ("not_exhaustive_category_ids", False)):
             row[[annotations.label_of[c] for c in image[key] if c in annotations.label_of]] = value
-    return unjudged
+    return judged
 
 
 def _matches(
