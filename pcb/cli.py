@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcb import runs
+from pcb import files, runs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -330,14 +330,14 @@ def _write_matrix(path: Path, matrix: np.ndarray, class_names: Sequence[str]) ->
     if path.suffix == ".npz":
         buffer = io.BytesIO()
         np.savez_compressed(buffer, detections=matrix, class_names=np.array(class_names))
-        runs.write_atomically(path, buffer.getvalue())
+        files.write_atomically(path, buffer.getvalue())
         return
     text = io.StringIO(newline="")
     rows = csv.writer(text)
     rows.writerow(["true class", *class_names, "missed"])
     for name, row in zip([*class_names, "background"], matrix.tolist(), strict=True):
         rows.writerow([name, *row])
-    runs.write_atomically(path, text.getvalue())
+    files.write_atomically(path, text.getvalue())
 
 
 def _is_for_the_user(error: BaseException | None) -> bool:

@@ -18,7 +18,8 @@ from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor, Preprocessor
 from traitlets import Int, Unicode
 
-from pcb.runs import repository_path, write_atomically
+from pcb.files import write_atomically
+from pcb.runs import repository_path
 
 TEMPLATE = "folded"  # code can be unfolded: a page is read for its text and figures first
 PLOTLY = "application/vnd.plotly.v1+json"

@@ -16,8 +16,9 @@ from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
+from pcb.files import write_atomically
 from pcb.metrics import format_metric
-from pcb.runs import RunFolder, collect, plain_names, write_atomically
+from pcb.runs import RunFolder, collect, plain_names
 
 # Mask AP and its groups, then box AP: (heading, IoU type, metric).
 COLUMNS = (

@@ -28,11 +28,11 @@ import io
 import json
 import math
 import os
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
+
+from pcb.files import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,14 +44,12 @@ _TOO_DEEP = (MemoryError, RecursionError)  # what Python's parser raises for dee
 __all__ = [
     "RunFolder",
     "collect",
-    "open_atomically",
     "plain_counterpart",
     "plain_names",
     "read_metrics",
     "repository_path",
     "repository_root",
     "run_name",
-    "write_atomically",
     "write_metrics",
 ]
 
@@ -322,35 +320,6 @@ class RunFolder:
         if not file.is_file():
             raise FileNotFoundError(f"{self.path} has no {file.name}; {way_out}")
         return file
-
-
-def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
-    """Write ``content`` to ``path`` so that a reader sees the old file or the new one, whole.
-
-    Missing folders are made. Text is written as UTF-8.
-    """
-    with open_atomically(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-
-
-@contextmanager
-def open_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes the name ``path`` when the context ends without an error.
-
-    What is written goes to a file beside it, is flushed to disk, and takes the name in one step.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not `tempfile`: its files are readable by their owner alone, also after the rename.
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with open(aside, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def read_metrics(path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:

@@ -2,13 +2,13 @@
 
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pcb import runs
+from pcb.files import write_atomically
 from pcb.runs import RunFolder
 
 
@@ -18,7 +18,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def write_log(run: RunFolder, *records: dict) -> None:
-    runs.write_atomically(run.log_file, "".join(json.dumps(record) + "\n" for record in records))
+    write_atomically(run.log_file, "".join(json.dumps(record) + "\n" for record in records))
 
 
 def train_record(epoch: int, iteration: int, loss: float) -> dict:
@@ -90,11 +90,11 @@ def test_history_is_dropped_after_an_epoch(run):
 
 
 def test_predictions_belong_to_a_checkpoint_its_options_and_the_matrices_made_with_them(run):
-    runs.write_atomically(run.checkpoint, b"weights")
+    write_atomically(run.checkpoint, b"weights")
     options = {"model.test_cfg": {"size": (1, 2)}}
     assert not run.predicted_with(run.checkpoint, options)
     for iou_type in ("bbox", "segm"):
-        runs.write_atomically(run.predictions(iou_type), "[]")
+        write_atomically(run.predictions(iou_type), "[]")
     run.write_prediction_source(run.checkpoint, options, ["ground_truth_boxes"])
     assert not run.predicted_with(run.checkpoint, options)
     run.write_confusion(ground_truth_boxes=np.eye(2))
@@ -122,7 +122,7 @@ def test_missing_file_says_which_and_what_to_do(run, read):
 
 
 def test_broken_json_names_the_file(run):
-    runs.write_atomically(run.metrics_file, "{")
+    write_atomically(run.metrics_file, "{")
     with pytest.raises(ValueError, match=r"metrics\.json is not JSON"):
         run.read_metrics()
 
@@ -135,7 +135,7 @@ def test_log_leaves_out_the_header_and_an_unfinished_line(run):
 
 
 def test_log_with_a_broken_line_in_the_middle_is_an_error(run):
-    runs.write_atomically(run.log_file, '{"epoch": 1\n{"epoch": 2, "iter": 1, "mode": "train"}\n')
+    write_atomically(run.log_file, '{"epoch": 1\n{"epoch": 2, "iter": 1, "mode": "train"}\n')
     with pytest.raises(ValueError, match=r"train\.log\.json, line 1"):
         run.read_log()
 
@@ -163,26 +163,12 @@ def test_predictions_prefer_the_plain_file(run):
     plain = run.path / "predictions" / "segm.json"
     packed = run.path / "predictions" / "segm.json.gz"
     assert run.predictions("segm") == plain
-    runs.write_atomically(packed, b"")
+    write_atomically(packed, b"")
     assert run.predictions("segm") == packed
-    runs.write_atomically(plain, "[]")
+    write_atomically(plain, "[]")
     assert run.predictions("segm") == plain
     with pytest.raises(ValueError, match="'mask'"):
         run.predictions("mask")
-
-
-def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    target = tmp_path / "metrics.json"
-    runs.write_atomically(target, "old")
-
-    def full_disk(descriptor):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="no space left"):
-        runs.write_atomically(target, "new")
-    assert [file.name for file in tmp_path.iterdir()] == ["metrics.json"]
-    assert target.read_text() == "old"
 
 
 def test_config_that_is_not_merged_is_refused_and_not_executed(tmp_path):

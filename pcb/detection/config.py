@@ -17,7 +17,8 @@ from mmdet.core.bbox.iou_calculators.builder import IOU_CALCULATORS
 from mmdet.datasets import DATASETS, PIPELINES
 from mmdet.models.builder import MODELS
 
-from pcb.runs import RunFolder, repository_path, repository_root, write_atomically
+from pcb.files import write_atomically
+from pcb.runs import RunFolder, repository_path, repository_root
 
 _REGISTRIES: tuple[Registry, ...] = (
     MODELS,

@@ -2,17 +2,17 @@
 
 import datetime
 import json
-import random
 
 import numpy as np
 import torch
-from mmcv.runner import HOOKS, Hook
+from mmcv.runner import HOOKS, Fp16OptimizerHook, Hook
 from mmcv.runner.hooks.logger import LoggerHook
 
 from pcb.detection.learned import learned_arrays
 from pcb.detection.losses import balances
-from pcb.distributed import rank
-from pcb.runs import RunFolder, write_atomically
+from pcb.detection.runner import NonFiniteError
+from pcb.files import naming_when_full, write_atomically
+from pcb.runs import RunFolder
 
 
 @HOOKS.register_module()
@@ -28,25 +28,58 @@ class LossEpochUpdateHook(Hook):
             balance.set_epoch(runner.epoch + 1)
 
 
-class SeedEpochHook(Hook):
-    """Derives every random source from (seed, epoch, rank), so that a resumed run draws the same.
+class LossScalingHook(Fp16OptimizerHook):
+    """Steps in half precision; counts those that the loss scaler skips, and ends a run of them.
 
-    Data-loading workers are covered: torch seeds them, NumPy included, from its own generator.
+    A gradient that overflows is no accident there: the scaler skips the step and halves its scale.
+    Only where that goes on something is wrong. The counts lie in the runner's meta beside the
+    scaler's state, and so in checkpoints.
+
+    Args:
+        patience: skipped steps in a row with which training stops. After 30 a scale of 65536
+            would be down at 6e-5.
+        kwargs: of mmcv's hook.
     """
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, patience: int = 30, **kwargs) -> None:
+        super().__init__(**kwargs, distributed=False)
+        self.patience = patience
 
-    def before_train_epoch(self, runner) -> None:
-        """Seed for this epoch."""
-        if hasattr(runner.data_loader.sampler, "set_epoch"):
-            # Alike on every process, so that they share out the images.
-            runner.data_loader.sampler.set_epoch(runner.epoch)
-        entropy = [self.seed, runner.epoch] + [rank()] * (rank() > 0)
-        seeds = np.random.SeedSequence(entropy).generate_state(3)
-        random.seed(int(seeds[0]))
-        np.random.seed(int(seeds[1]))
-        torch.manual_seed(int(seeds[2]))
+    def after_train_iter(self, runner) -> None:
+        """Step, or skip.
+
+        Raises:
+            NonFiniteError: too many steps in a row were skipped.
+        """
+        super().after_train_iter(runner)
+        gradients = [p.grad for p in runner.model.parameters() if p.grad is not None]
+        skipped = not torch.nn.utils.get_total_norm(gradients).isfinite()
+        counts = runner.meta["fp16"]
+        counts["skipped_steps"] = counts.get("skipped_steps", 0) + skipped
+        counts["skipped_in_a_row"] = counts.get("skipped_in_a_row", 0) + 1 if skipped else 0
+        if counts["skipped_in_a_row"] >= self.patience:
+            raise NonFiniteError(
+                f"{runner.position()}: the loss scaler skipped {self.patience} steps in a row, the "
+                f"last with {runner.describe_loss()}"
+            )
+
+
+class FiniteLossHook(Hook):
+    """Stops training before a loss that is not finite gets into the weights.
+
+    In half precision :class:`LossScalingHook` decides, which skips such a step.
+    """
+
+    def after_train_iter(self, runner) -> None:
+        """Look at the loss.
+
+        Raises:
+            NonFiniteError: names iteration, terms and images.
+        """
+        if not np.isfinite(runner.outputs["log_vars"].get("loss", 0.0)):
+            raise NonFiniteError(
+                f"{runner.position()}: the loss is not finite: {runner.describe_loss()}"
+            )
 
 
 class RunLogHook(LoggerHook):
@@ -78,7 +111,9 @@ class RunLogHook(LoggerHook):
             record["pcb_gate"] = balance.gate_is_open()
             record["pcb_strength"] = balance.current_strength()
             record["pcb_classes_seen"] = int((balance.instance_count > 0).sum())
-        with open(self.folder.log_file, "a") as file:
+        if "fp16" in runner.meta:
+            record["skipped_steps"] = runner.meta["fp16"].get("skipped_steps", 0)
+        with naming_when_full(self.folder.log_file), open(self.folder.log_file, "a") as file:
             file.write(json.dumps(record) + "\n")
 
         latest = record["time"]
@@ -96,7 +131,10 @@ class RunLogHook(LoggerHook):
 
 
 class SaveStateHook(Hook):
-    """Saves PCB's matrix, the newest one and its history, and a checkpoint after every epoch."""
+    """Saves PCB's matrix and a checkpoint where the runner wants one, and after every epoch.
+
+    The history of the matrix has its state after every epoch.
+    """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
@@ -105,10 +143,23 @@ class SaveStateHook(Hook):
         """Drop the history of epochs that are yet to come: a new training's begins empty."""
         self.folder.drop_confusion_history(after=runner.epoch)
 
+    def after_train_iter(self, runner) -> None:
+        """Save inside an epoch."""
+        if runner.checkpoint_follows():
+            self._write_matrices(runner)
+            runner.save_checkpoint(self.folder.path, inside_epoch=True)
+
     def after_train_epoch(self, runner) -> None:
-        """Write all; the checkpoint last, so that a training resumed after it lacks no matrix."""
+        """Save."""
+        for matrix in self._write_matrices(runner):
+            self.folder.write_confusion_history(runner.epoch + 1, matrix)
+        runner.save_checkpoint(self.folder.path)
+
+    def _write_matrices(self, runner) -> list[np.ndarray]:
+        """Before the checkpoint, so that a training that is resumed after it lacks none."""
+        matrices = []
         for balance in balances(runner.model).values():
             arrays = learned_arrays(balance)
             self.folder.write_confusion(**arrays)
-            self.folder.write_confusion_history(runner.epoch + 1, arrays["learned"])
-        runner.save_checkpoint(self.folder.path)
+            matrices.append(arrays["learned"])
+        return matrices

@@ -25,7 +25,8 @@ from pcb.detection.config import load_config, save_config
 from pcb.detection.data import pick_device, to_device, uses_half_precision
 from pcb.detection.ground_truth import GroundTruthConfusion
 from pcb.distributed import process_group, rank, wait_for_all, world_size
-from pcb.runs import RunFolder, open_atomically
+from pcb.files import naming_when_full, open_atomically, remove_unfinished, writing_alone
+from pcb.runs import RunFolder
 
 
 def predict(
@@ -59,7 +60,9 @@ def predict(
 
     Raises:
         FileNotFoundError: config, checkpoint or data is missing.
-        ValueError: the checkpoint does not fit the config, or is refused.
+        ValueError: the checkpoint does not fit the config, or is refused; or another process
+            writes into the folder.
+        OSError: there is no space left; earlier predictions are kept.
     """
     cfg = load_config(config, cfg_options)
     picked = pick_device(device)
@@ -78,6 +81,9 @@ def predict(
     folder = RunFolder(work_dir)
     files = {kind: folder.path / "predictions" / f"{kind}.json" for kind in ("bbox", "segm")}
     with process_group(picked), ExitStack() as stack:
+        if rank() == 0:
+            stack.enter_context(writing_alone(folder.path))
+            _remove_unfinished_parts(list(files.values()))
         share = range(rank(), len(dataset), world_size())
         loader = build_dataloader(
             Subset(dataset, share),
@@ -124,12 +130,22 @@ def _part_file(file: Path, of_rank: int) -> Path:
     return file.with_name(f".{file.stem}.{of_rank}.part")
 
 
+def _remove_unfinished_parts(files: list[Path]) -> None:
+    """Remove what processes that were killed have left; those of now begin theirs anew."""
+    for file in files:
+        remove_unfinished(file.parent)
+        current = {_part_file(file, r) for r in range(world_size())}
+        for part in file.parent.glob(_part_file(file, 0).name.replace("0", "*")):
+            if part not in current:
+                part.unlink(missing_ok=True)
+
+
 @contextmanager
 def _part(file: Path, of_rank: int) -> Iterator[TextIO]:
     path = _part_file(file, of_rank)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with open(path, "w") as part:
+        with naming_when_full(path), open(path, "w") as part:
             yield part
     finally:
         path.unlink(missing_ok=True)

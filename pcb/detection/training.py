@@ -8,132 +8,29 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mmcv.runner import (
-    EpochBasedRunner,
-    Fp16OptimizerHook,
-    Hook,
-    build_optimizer,
-    wrap_fp16_model,
-)
+from mmcv.runner import Hook, build_optimizer, wrap_fp16_model
 from mmcv.utils import Config
 from mmdet.datasets import build_dataloader, build_dataset
 from mmdet.models import build_detector
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from pcb.detection.checkpoint import load_weights, read_checkpoint, save_checkpoint
 from pcb.detection.config import default_work_dir, load_config, save_config
-from pcb.detection.data import pick_device, to_device, uses_half_precision
-from pcb.detection.hooks import RunLogHook, SaveStateHook, SeedEpochHook
+from pcb.detection.data import pick_device, uses_half_precision
+from pcb.detection.hooks import FiniteLossHook, LossScalingHook, RunLogHook, SaveStateHook
 from pcb.detection.losses import balances
 from pcb.detection.operators import operators_in_use
+from pcb.detection.runner import Runner
 from pcb.distributed import process_group, rank, wait_for_all, world_size
+from pcb.files import remove_unfinished, writing_alone
 from pcb.runs import RunFolder, repository_root
-
-
-class Runner(EpochBasedRunner):
-    """mmcv's epoch runner with our checkpoints, batches moved to one device, and no pauses."""
-
-    def __init__(self, *args: Any, device: torch.device, **kwargs: Any) -> None:
-        super().__init__(*args, **{"meta": {}, **kwargs})  # hooks keep state in it
-        self.device = device
-        self.step = TrainStep(self.model)
-        if world_size() > 1:
-            self.step = DistributedDataParallel(
-                self.step,
-                device_ids=[device] if device.type == "cuda" else None,
-                broadcast_buffers=False,  # the balance keeps its own alike; so does mmdet
-            )
-
-    def run_iter(self, data_batch: Any, train_mode: bool, **_kwargs: Any) -> None:
-        """One step on a batch as the data loader gives it."""
-        self.outputs = self.step(to_device(data_batch, self.device))
-        self.log_buffer.update(self.outputs["log_vars"], self.outputs["num_samples"])
-
-    def train(self, data_loader: Any, **kwargs: Any) -> None:
-        """One epoch. mmcv's sleeps two seconds first; on small data that is a good part of it."""
-        self.model.train()
-        self.mode = "train"
-        self.data_loader = data_loader
-        self.log_buffer.clear()  # only the writing process empties it in between
-        self.call_hook("before_train_epoch")
-        for self._inner_iter, batch in enumerate(data_loader):
-            self.call_hook("before_train_iter")
-            self.run_iter(batch, train_mode=True, **kwargs)
-            self.call_hook("after_train_iter")
-            self._iter += 1
-        self.call_hook("after_train_epoch")
-        self._epoch += 1
-
-    def run(self, data_loader: Any) -> None:
-        """Train until the last epoch."""
-        self._max_iters = self._max_epochs * len(data_loader)
-        self.call_hook("before_run")
-        while self.epoch < self._max_epochs:
-            self.train(data_loader)
-        self.call_hook("after_run")
-
-    def save_checkpoint(self, out_dir: str | Path, **_kwargs: Any) -> None:
-        """Write ``latest.pth``: weights, optimizer and position, tensors and plain values only."""
-        checkpoint = {
-            "meta": {**self.meta, "epoch": self.epoch + 1, "iter": self.iter},
-            "state_dict": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        save_checkpoint(RunFolder(out_dir).checkpoint, checkpoint)
-
-    def resume(self, checkpoint: str | Path, trust_checkpoint: bool = False) -> None:
-        """Go on after a checkpoint; nothing in it is executed, its config text included.
-
-        Args:
-            checkpoint: the file.
-            trust_checkpoint: see :func:`pcb.detection.checkpoint.read_checkpoint`.
-
-        Raises:
-            ValueError: it does not say where training stood, or does not fit model or optimizer.
-        """
-        state = read_checkpoint(checkpoint, trust_checkpoint)
-        meta, way_out = state.get("meta"), "train anew, without --resume"
-        if not isinstance(meta, Mapping):
-            meta = {}
-        for key in ("epoch", "iter"):
-            if not isinstance(meta.get(key), int):
-                raise ValueError(
-                    f"{checkpoint} cannot be resumed: its meta has no number {key!r}; {way_out}"
-                )
-        load_weights(self.model, state, checkpoint)
-        try:
-            self.optimizer.load_state_dict(state["optimizer"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{checkpoint} cannot be resumed: its optimizer state is missing or does not fit "
-                f"the config's ({error}); {way_out}"
-            ) from error
-        self._epoch, self._iter = meta["epoch"], meta["iter"]
-        if "fp16" in meta:  # the loss scale, which the optimizer's hook looks for here
-            self.meta["fp16"] = meta["fp16"]
-
-
-class TrainStep(nn.Module):
-    """A detector's training step as a forward pass, which is what DistributedDataParallel wraps.
-
-    mmcv's own wrapper does not run under current PyTorch, nor on CPUs.
-    """
-
-    def __init__(self, detector: nn.Module) -> None:
-        super().__init__()
-        self.detector = detector
-
-    def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Loss, values to log, and the number of samples."""
-        return self.detector.train_step(batch, None)
 
 
 def build_model(cfg: Config) -> nn.Module:
@@ -173,14 +70,26 @@ def train(
 
     Raises:
         FileNotFoundError: the config or data is missing.
-        ValueError: an override, annotation file or checkpoint is wrong, or the folder holds
-            something other than a run.
+        ValueError: an override, annotation file or checkpoint is wrong; the folder holds something
+            other than a run, or another process writes into it; or, as
+            :class:`pcb.detection.runner.NonFiniteError`, training came to such numbers.
+        OSError: there is no space left; the last checkpoint is kept.
     """
     cfg = load_config(config, cfg_options)
     folder = RunFolder(work_dir or default_work_dir(config, seed))
     picked = pick_device(device)
     with process_group(picked):
-        _train(cfg, folder, seed, resume, picked, trust_checkpoint)
+        if rank() == 0:
+            _require_run_folder(folder)
+        # Bad data, and a model that does not fit it, are found before the folder is touched.
+        dataset = build_dataset(cfg.data.train)
+        loader = _build_loader(cfg, dataset, seed)
+        _seed_model(seed)
+        model = build_model(cfg)
+        _describe_training_set(model, dataset)
+        model.CLASSES = dataset.CLASSES
+        with writing_alone(folder.path) if rank() == 0 else nullcontext():
+            _train(cfg, folder, seed, model, loader, picked, resume, trust_checkpoint)
     return folder
 
 
@@ -188,21 +97,15 @@ def _train(
     cfg: Config,
     folder: RunFolder,
     seed: int,
-    resume: bool,
+    model: nn.Module,
+    loader: DataLoader,
     device: torch.device,
+    resume: bool,
     trust_checkpoint: bool,
 ) -> None:
     is_writer = rank() == 0
     if is_writer:
-        _require_run_folder(folder)
-    dataset = build_dataset(cfg.data.train)  # bad data is found before the folder is touched
-    loader = _build_loader(cfg, dataset, seed)
-    _seed_everything(seed)
-    model = build_model(cfg)
-    _describe_training_set(model, dataset)
-    if is_writer:
         _warn_of_late_start(model, cfg.runner.max_epochs)
-    model.CLASSES = dataset.CLASSES
     if uses_half_precision(cfg, device):
         wrap_fp16_model(model)
     model.to(device, memory_format=torch.channels_last)  # faster convolutions, same results
@@ -214,6 +117,8 @@ def _train(
         logger=_quiet_logger(),
         max_epochs=cfg.runner.max_epochs,
         device=device,
+        seed=seed,
+        interval=_checkpoint_interval(cfg),
     )
     resumed = resume and folder.checkpoint.exists()
     if resumed:
@@ -221,16 +126,19 @@ def _train(
     runner.register_lr_hook(dict(cfg.lr_config))
     runner.register_optimizer_hook(optimizer_hook(cfg, device))
     runner.register_timer_hook({"type": "IterTimerHook"})
-    runner.register_hook(SeedEpochHook(seed), priority="VERY_HIGH")
+    if not uses_half_precision(cfg, device):
+        runner.register_hook(FiniteLossHook(), priority="HIGH")  # before the optimizer's
     for hook in cfg.get("custom_hooks", []):
         runner.register_hook_from_cfg(hook)
     if is_writer:
-        runner.register_hook(SaveStateHook(folder), priority="LOW")
-        runner.register_hook(RunLogHook(folder, cfg.log_config.interval), priority="VERY_LOW")
+        # The log first: what is resumed after a checkpoint does not come to its iteration again.
+        runner.register_hook(RunLogHook(folder, cfg.log_config.interval), priority="LOW")
+        runner.register_hook(SaveStateHook(folder), priority="VERY_LOW")
 
-    # Nothing is touched before this point, so that a mistake in the config costs no earlier run.
+    # No file is touched before this point, so that a mistake in the config costs no earlier run.
     wait_for_all()
     if is_writer:
+        remove_unfinished(folder.path)
         if not resumed:
             _clear(folder)
         folder.create()
@@ -248,12 +156,28 @@ def optimizer_hook(cfg: Config, device: torch.device) -> Hook | dict[str, Any]:
         >>> optimizer_hook(cfg, torch.device("cpu"))
         {'grad_clip': None}
         >>> type(optimizer_hook(cfg, torch.device("cuda"))).__name__
-        'Fp16OptimizerHook'
+        'LossScalingHook'
     """
     settings = dict(cfg.optimizer_config)
     if not uses_half_precision(cfg, device):
         return settings
-    return Fp16OptimizerHook(**settings, **cfg.fp16, distributed=False)
+    return LossScalingHook(**settings, **cfg.fp16)
+
+
+def _checkpoint_interval(cfg: Config) -> int:
+    """Iterations between checkpoints inside an epoch; 0 where its end is enough."""
+    settings = cfg.get("checkpoint_config") or {}
+    interval = settings.get("interval", 1)
+    if not isinstance(interval, int) or interval < 1:
+        raise ValueError(f"checkpoint_config.interval must be a positive number, got {interval!r}")
+    if not settings.get("by_epoch", True):
+        return interval
+    if interval != 1:
+        raise ValueError(
+            f"checkpoint_config.interval is {interval} epochs, but the end of every epoch has a "
+            "checkpoint; for more of them set by_epoch=False, and an interval in iterations"
+        )
+    return 0
 
 
 def _build_loader(cfg: Config, dataset: Any, seed: int) -> DataLoader:
@@ -291,7 +215,7 @@ def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
 
 def _require_run_folder(folder: RunFolder) -> None:
     """Refuse a folder of something else: a training clears what it finds."""
-    logs_of_launch = {"train.out", "train.lock", folder.figures.name}
+    logs_of_launch = {"train.out", "train.lock", ".lock", folder.figures.name}
     is_run = folder.config_file.exists() or folder.checkpoint.exists()
     if is_run or not folder.path.exists():
         return
@@ -314,7 +238,8 @@ def _clear(folder: RunFolder) -> None:
         shutil.rmtree(subfolder, ignore_errors=True)
 
 
-def _seed_everything(seed: int) -> None:
+def _seed_model(seed: int) -> None:
+    """Of its first weights; what follows is seeded by the runner, epoch by epoch."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

@@ -14,12 +14,11 @@ CONFIG = "tests/configs/tiny_pcb.py"
 # One process of a training of its own, small enough to be compared number by number.
 WORKER = """
 import logging, sys
-from types import SimpleNamespace
 import numpy as np
 import torch
 from mmcv.utils import Config
-from pcb.detection.hooks import SeedEpochHook
-from pcb.detection.training import Runner, _build_loader
+from pcb.detection.runner import Runner
+from pcb.detection.training import _build_loader
 from pcb.distributed import process_group, rank, world_size
 
 class Regression(torch.nn.Linear):
@@ -41,6 +40,7 @@ with process_group(torch.device("cpu")):
         logger=logging.getLogger("test"),
         max_epochs=1,
         device=torch.device("cpu"),
+        seed=5,
     )
     runner.register_optimizer_hook({"grad_clip": None})
     batches = torch.load(f"{sys.argv[1]}/batches.pt")
@@ -49,7 +49,8 @@ with process_group(torch.device("cpu")):
     cfg = Config({"data": {"samples_per_gpu": 2, "workers_per_gpu": 0}})
     loader, drawn = _build_loader(cfg, Images(range(8)), seed=5), []
     for epoch in (0, 1):
-        SeedEpochHook(5).before_train_epoch(SimpleNamespace(epoch=epoch, data_loader=loader))
+        runner.data_loader, runner._epoch = loader, epoch
+        runner._seed_sources()
         drawn.append((list(map(int, loader.sampler)), torch.initial_seed()))
     torch.save((dict(model.state_dict()), drawn), f"{sys.argv[1]}/{world_size()}.{rank()}.pt")
 """

@@ -13,7 +13,8 @@ from torch import nn
 from pcb.datasets.lvis import read_annotations, read_results
 from pcb.detection.checkpoint import read_checkpoint, save_checkpoint
 from pcb.detection.inference import predict
-from pcb.detection.training import Runner, train
+from pcb.detection.runner import Runner
+from pcb.detection.training import train
 from pcb.runs import RunFolder
 from pcb.views import open_run
 

@@ -15,8 +15,9 @@ from pcb.datasets.lvis import image_path
 from pcb.detection import load_config
 from pcb.detection.config import save_config
 from pcb.detection.inference import predict
+from pcb.files import write_atomically
 from pcb.metrics import detection_confusion, evaluate
-from pcb.runs import RunFolder, collect, repository_path, write_atomically
+from pcb.runs import RunFolder, collect, repository_path
 
 EVERY = 3  # of the validation images
 SHOWN = 12  # images that are copied

@@ -13,8 +13,9 @@ from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
+from pcb.files import write_atomically
 from pcb.pages import export_page, plotly_script, with_palette
-from pcb.runs import repository_path, repository_root, write_atomically
+from pcb.runs import repository_path, repository_root
 
 PLOTLY = "plotly.js"
 COLORS = 128  # of a figure

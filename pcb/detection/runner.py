@@ -1,0 +1,233 @@
+"""The training loop: mmcv's epoch runner, for one process or several, that can resume anywhere."""
+
+import math
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.runner import EpochBasedRunner
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pcb.detection.checkpoint import load_weights, read_checkpoint, save_checkpoint
+from pcb.detection.data import to_device
+from pcb.distributed import rank, world_size
+from pcb.runs import RunFolder
+
+
+class NonFiniteError(ValueError):
+    """Training has come to numbers that are not finite; says where, and the way out.
+
+    Args:
+        finding: what is not finite, and where.
+    """
+
+    def __init__(self, finding: str) -> None:
+        super().__init__(
+            f"{finding}. Look at these images and their annotations, lower the learning rate "
+            "(optimizer.lr), or clip gradients (optimizer_config.grad_clip). The last checkpoint "
+            "is kept"
+        )
+
+
+class Runner(EpochBasedRunner):
+    """mmcv's epoch runner with our checkpoints and seeds, batches moved to one device, no pauses.
+
+    Every random source is set at the beginning of an epoch from (seed, epoch, process), so that a
+    run that is resumed there draws what it would have drawn. Data-loading workers are covered:
+    torch seeds them, NumPy included, from its own generator. Where a run is resumed inside an
+    epoch, its batches are loaded once more up to there, and what the training process itself
+    draws comes from the iteration, too: no state of a generator has to be kept.
+
+    Args:
+        args: of mmcv's runner.
+        device: where batches go.
+        seed: of the run.
+        interval: iterations between two checkpoints inside an epoch; 0 for none.
+        kwargs: of mmcv's runner.
+    """
+
+    def __init__(
+        self, *args: Any, device: torch.device, seed: int = 0, interval: int = 0, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **{"meta": {}, **kwargs})  # hooks keep state in it
+        self.device = device
+        self.seed = seed
+        self.interval = interval
+        self.image_names: list[str] = []
+        # When a checkpoint inside an epoch is resumed: iterations done, of how many.
+        self._done_in_epoch, self._epoch_length = 0, 0
+        self.step = TrainStep(self.model)
+        if world_size() > 1:
+            self.step = DistributedDataParallel(
+                self.step,
+                device_ids=[device] if device.type == "cuda" else None,
+                broadcast_buffers=False,  # the balance keeps its own alike; so does mmdet
+            )
+
+    def run_iter(self, data_batch: Any, train_mode: bool, **_kwargs: Any) -> None:
+        """One step on a batch as the data loader gives it."""
+        batch = to_device(data_batch, self.device)
+        if isinstance(batch, Mapping):
+            self.image_names = [meta["filename"] for meta in batch.get("img_metas", [])]
+        self.outputs = self.step(batch)
+        self.log_buffer.update(self.outputs["log_vars"], self.outputs["num_samples"])
+
+    def train(self, data_loader: Any, **kwargs: Any) -> None:
+        """One epoch, or the rest of one.
+
+        mmcv's sleeps two seconds first; on small data that is a good part of it.
+        """
+        self.model.train()
+        self.mode = "train"
+        self.data_loader = data_loader
+        self.log_buffer.clear()  # only the writing process empties it in between
+        self.call_hook("before_train_epoch")
+        self._seed_sources()
+        batches = iter(data_loader)
+        for _ in range(self._done_in_epoch):
+            next(batches)
+        if self._done_in_epoch:
+            self._seed_sources(self._done_in_epoch)
+        for iteration, batch in enumerate(batches, start=self._done_in_epoch):
+            self._inner_iter = iteration
+            self.call_hook("before_train_iter")
+            self.run_iter(batch, train_mode=True, **kwargs)
+            self.call_hook("after_train_iter")
+            self._iter += 1
+            if self.checkpoint_follows():
+                self._seed_sources(self._inner_iter + 1)
+        self.call_hook("after_train_epoch")
+        self._epoch += 1
+        self._done_in_epoch = 0
+
+    def checkpoint_follows(self) -> bool:
+        """Whether a checkpoint inside the epoch follows the iteration that is running."""
+        done = self._inner_iter + 1
+        return bool(self.interval) and done % self.interval == 0 and done < len(self.data_loader)
+
+    def _seed_sources(self, iteration: int = 0) -> None:
+        """Seed all generators of this process for what follows so many iterations of the epoch."""
+        sampler = getattr(self.data_loader, "sampler", None)
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(self.epoch)  # alike on every process: they share out the images
+        entropy = [self.seed, self.epoch, rank(), iteration]
+        seeds = np.random.SeedSequence(entropy).generate_state(3)
+        random.seed(int(seeds[0]))
+        np.random.seed(int(seeds[1]))
+        torch.manual_seed(int(seeds[2]))
+
+    def run(self, data_loader: Any) -> None:
+        """Train until the last epoch.
+
+        Raises:
+            ValueError: a checkpoint inside an epoch is resumed with epochs of another length.
+        """
+        if self._done_in_epoch and self._epoch_length != len(data_loader):
+            raise ValueError(
+                f"the checkpoint was written after iteration {self._done_in_epoch} of an epoch of "
+                f"{self._epoch_length}, but now an epoch has {len(data_loader)}: resume with the "
+                "same data, samples_per_gpu and number of processes, or train anew, without "
+                "--resume"
+            )
+        self._max_iters = self._max_epochs * len(data_loader)
+        self.call_hook("before_run")
+        while self.epoch < self._max_epochs:
+            self.train(data_loader)
+        self.call_hook("after_run")
+
+    def save_checkpoint(
+        self, out_dir: str | Path, inside_epoch: bool = False, **_kwargs: Any
+    ) -> None:
+        """Write ``latest.pth``: weights, optimizer and position, tensors and plain values only.
+
+        Args:
+            out_dir: the run folder.
+            inside_epoch: whether the iteration that is running is not the last of its epoch.
+
+        Raises:
+            NonFiniteError: a weight is not finite; the checkpoint before stays.
+        """
+        state = self.model.state_dict()
+        wrong = [name for name, value in state.items() if not value.isfinite().all()]
+        if wrong:
+            raise NonFiniteError(
+                f"{self.position()}: {len(wrong)} weights are not finite, among them {wrong[0]}"
+            )
+        # As in mmcv, both count what is done.
+        meta = {**self.meta, "epoch": self.epoch + 1, "iter": self.iter}
+        if inside_epoch:
+            meta |= {"epoch": self.epoch, "iter": self.iter + 1}
+            meta |= {"iter_in_epoch": self.inner_iter + 1, "epoch_length": len(self.data_loader)}
+        checkpoint = {
+            "meta": meta,
+            "state_dict": state,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        save_checkpoint(RunFolder(out_dir).checkpoint, checkpoint)
+
+    def resume(self, checkpoint: str | Path, trust_checkpoint: bool = False) -> None:
+        """Go on after a checkpoint; nothing in it is executed, its config text included.
+
+        Args:
+            checkpoint: the file.
+            trust_checkpoint: see :func:`pcb.detection.checkpoint.read_checkpoint`.
+
+        Raises:
+            ValueError: it does not say where training stood, or does not fit model or optimizer.
+        """
+        state = read_checkpoint(checkpoint, trust_checkpoint)
+        meta, way_out = state.get("meta"), "train anew, without --resume"
+        if not isinstance(meta, Mapping):
+            meta = {}
+        meta = {"iter_in_epoch": 0, "epoch_length": 0, **meta}
+        for key in ("epoch", "iter", "iter_in_epoch", "epoch_length"):
+            if not isinstance(meta.get(key), int):
+                raise ValueError(
+                    f"{checkpoint} cannot be resumed: its meta has no number {key!r}; {way_out}"
+                )
+        load_weights(self.model, state, checkpoint)
+        try:
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{checkpoint} cannot be resumed: its optimizer state is missing or does not fit "
+                f"the config's ({error}); {way_out}"
+            ) from error
+        self._epoch, self._iter = meta["epoch"], meta["iter"]
+        self._done_in_epoch, self._epoch_length = meta["iter_in_epoch"], meta["epoch_length"]
+        if "fp16" in meta:  # the loss scale, which the optimizer's hook looks for here
+            self.meta["fp16"] = meta["fp16"]
+
+    def position(self) -> str:
+        """Where training stands, counted from 1."""
+        return f"epoch {self.epoch + 1}, iteration {self.iter + 1}"
+
+    def describe_loss(self) -> str:
+        """The terms of the last loss that are not finite, and the images it was computed from."""
+        terms = {name: value for name, value in self.outputs["log_vars"].items() if "loss" in name}
+        wrong = [f"{name} = {value}" for name, value in terms.items() if not math.isfinite(value)]
+        images = ", ".join(self.image_names) or "unknown"
+        if not wrong:
+            return f"all terms are finite; images: {images}"
+        if self.outputs["loss"].isfinite():
+            images = "those of another process, which says the same"
+        return f"{', '.join(wrong)}; images: {images}"
+
+
+class TrainStep(nn.Module):
+    """A detector's training step as a forward pass, which is what DistributedDataParallel wraps.
+
+    mmcv's own wrapper does not run under current PyTorch, nor on CPUs.
+    """
+
+    def __init__(self, detector: nn.Module) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Loss, values to log, and the number of samples."""
+        return self.detector.train_step(batch, None)
