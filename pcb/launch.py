@@ -2,24 +2,28 @@
 
 The process belongs to a session of its own: closing the browser, restarting the kernel or
 interrupting the cell ends no training, and running the cell again goes on following it. It holds
-a lock in its run folder for as long as it lives, so that nobody starts a second one beside it.
+a lock in its run folder from its start on, so that nobody starts a second one beside it; as soon as
+it writes, it also holds that of :func:`pcb.files.writing_alone`, as every training does.
 """
 
 import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pcb.files import locked, writer
 from pcb.runs import RunFolder, repository_path, repository_root
 
 LAST_LINES = 20  # of the output, shown when training fails
+# torchrun reports about as much of each process that it has ended.
+LAST_LINES_OF_SEVERAL = 80
 
 # Processes started here. Kept because a Popen that is thrown away complains that its process lives.
 _children: list[subprocess.Popen] = []
@@ -31,8 +35,9 @@ def start_training(
     seed: int = 0,
     cfg_options: Mapping[str, Any] | None = None,
     replace: bool = False,
+    gpus: int = 1,
 ) -> RunFolder:
-    """Start ``pcb train`` in a process of its own, unless it is running or done.
+    """Start ``pcb train`` in a process of its own, or in several, unless it is running or done.
 
     A training that was interrupted goes on after its last checkpoint. The output goes to the run
     folder's ``train.out``.
@@ -43,22 +48,25 @@ def start_training(
         seed: every random source follows from it.
         cfg_options: overrides of the config by dotted key.
         replace: train anew where the folder holds a training with other settings.
+        gpus: processes, which share out the images; where there are GPUs, each has its own. The
+            config's ``samples_per_gpu`` is for each, its learning rate for all together.
 
     Returns:
         The run folder; :func:`follow` it.
 
     Raises:
         FileNotFoundError: no such config.
-        ValueError: an override is unknown; or the folder holds a training with other settings,
-            and is not to be replaced.
+        ValueError: an override is unknown; there are not so many GPUs; or the folder holds a
+            training with other settings, and is not to be replaced.
     """
     from pcb.detection import default_work_dir, load_config
 
+    _check_gpus(gpus)
     cfg = load_config(repository_path(config), cfg_options)
     run = RunFolder(repository_path(work_dir) if work_dir else default_work_dir(config, seed))
     if is_running(run):
         return run
-    differing = _differing_settings(run, cfg, seed) if run.checkpoint.is_file() else []
+    differing = _differing_settings(run, cfg, seed, gpus) if run.checkpoint.is_file() else []
     if differing and not replace:
         raise ValueError(
             f"{run.path} holds a training with other settings ({', '.join(differing)}): choose "
@@ -67,13 +75,16 @@ def start_training(
     if not differing and is_finished(run):
         return run
     run.create()
-    command = [sys.executable, "-m", "pcb", "train", str(repository_path(config))]
+    command = [sys.executable]
+    if gpus > 1:
+        command += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={gpus}"]
+    command += ["-m", "pcb", "train", str(repository_path(config))]
     command += ["--work-dir", str(run.path), "--seed", str(seed)]
     if not differing:
         command += ["--resume"]
     if cfg_options:
         command += ["--cfg-options", json.dumps(dict(cfg_options))]
-    with _lock(run, fcntl.LOCK_EX) as lock:
+    with locked(_lock_file(run), fcntl.LOCK_EX) as lock:
         if lock is None:
             return run  # started by somebody else a moment ago
         with open(_output(run), "wb") as output:
@@ -113,7 +124,9 @@ def follow(run: RunFolder, every: float = 10.0) -> None:
             shown = time.monotonic()
         print(line, flush=True)
     if not is_finished(run):
-        last = _output(run).read_text(errors="replace").splitlines()[-LAST_LINES:]
+        lines = _output(run).read_text(errors="replace").splitlines()
+        several = any("torch.distributed" in line or "torchrun" in line for line in lines)
+        last = lines[-(LAST_LINES_OF_SEVERAL if several else LAST_LINES) :]
         raise RuntimeError(
             f"training in {run.path} ended before its last epoch. The end of its output, "
             f"{_output(run).name}:\n" + "\n".join(last)
@@ -121,20 +134,34 @@ def follow(run: RunFolder, every: float = 10.0) -> None:
 
 
 def stop_training(run: RunFolder) -> bool:
-    """End the training of a run folder; it can be resumed. False if none is running."""
-    if not is_running(run):
+    """End the training of a run folder; it can be resumed. False if none is running.
+
+    Raises:
+        ValueError: it runs on another machine.
+    """
+    if _was_launched_and_lives(run):
+        group = int(_lock_file(run).read_text().split()[0])  # its data loaders belong to it
+        os.killpg(group, signal.SIGTERM)
+        return True
+    if (found := writer(run.path)) is None:
         return False
-    group = int(_lock_file(run).read_text().split()[0])  # its data loaders belong to it
-    os.killpg(group, signal.SIGTERM)
+    host, process = found
+    if host != socket.gethostname():
+        raise ValueError(f"the training in {run.path} runs on {host}, as process {process}")
+    os.kill(process, signal.SIGTERM)
     return True
 
 
 def is_running(run: RunFolder) -> bool:
-    """Whether a training that was started here is alive, by whomever it was started."""
+    """Whether a training is alive in the folder, by whomever it was started, and wherever."""
+    return _was_launched_and_lives(run) or writer(run.path) is not None
+
+
+def _was_launched_and_lives(run: RunFolder) -> bool:
     if not _lock_file(run).is_file():
         return False
     # A shared lock: two that only ask do not take each other for a training.
-    with _lock(run, fcntl.LOCK_SH) as lock:
+    with locked(_lock_file(run), fcntl.LOCK_SH) as lock:
         return lock is None
 
 
@@ -148,8 +175,18 @@ def is_finished(run: RunFolder) -> bool:
     return read_checkpoint(run.checkpoint).get("meta", {}).get("epoch", 0) >= epochs
 
 
-def _differing_settings(run: RunFolder, cfg: Any, seed: int) -> list[str]:
-    """Top-level keys in which the run's config differs from ``cfg``, and the seed if that does."""
+def _check_gpus(gpus: int) -> None:
+    import torch
+
+    if not isinstance(gpus, int) or gpus < 1:
+        raise ValueError(f"gpus must be a number of processes, at least 1, got {gpus!r}")
+    there = torch.cuda.device_count()
+    if there and gpus > there:
+        raise ValueError(f"gpus is {gpus}, but this machine has {there}")
+
+
+def _differing_settings(run: RunFolder, cfg: Any, seed: int, gpus: int) -> list[str]:
+    """Top-level keys in which the run's config differs; also seed and gpus, where they do."""
     from pcb.detection import load_config
 
     before = load_config(run.path)
@@ -158,8 +195,11 @@ def _differing_settings(run: RunFolder, cfg: Any, seed: int) -> list[str]:
         for key in sorted({*before.keys(), *cfg.keys()})
         if _plain(before.get(key)) != _plain(cfg.get(key))
     ]
-    if run.read_environment().get("seed") != seed:
+    environment = run.read_environment()
+    if environment.get("seed") != seed:
         differing.append("seed")
+    if environment.get("processes", 1) != gpus:
+        differing.append("gpus")
     return differing
 
 
@@ -174,21 +214,6 @@ def _output(run: RunFolder) -> Path:
 
 def _lock_file(run: RunFolder) -> Path:
     return run.path / "train.lock"
-
-
-@contextmanager
-def _lock(run: RunFolder, kind: int) -> Iterator[int | None]:
-    """A descriptor that holds the run folder's lock, or None while a training holds it."""
-    descriptor = os.open(_lock_file(run), os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-            held = descriptor
-        except BlockingIOError:
-            held = None
-        yield held
-    finally:
-        os.close(descriptor)
 
 
 def _lines(run: RunFolder, pause: float = 0.5) -> Iterator[str]:
