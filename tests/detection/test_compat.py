@@ -1,0 +1,71 @@
+"""What is mended in mmcv and mmdet does what it is for, and changes nothing else."""
+
+import copy
+import inspect
+
+import pytest
+import torch
+from mmdet.models import build_head
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
+
+LOSSES = [
+    dict(type="CrossEntropyPCBLoss", num_classes=3),
+    dict(type="CrossEntropyPCBLoss", num_classes=3, alpha=0.4, start_epoch=1),
+    dict(type="SeesawPCBLoss", num_classes=3),
+    dict(type="SeesawPCBLoss", num_classes=3, alpha=0.4, start_epoch=1),
+    dict(type="EQLv2", num_classes=3),
+    dict(type="EQLv2PCBLoss", num_classes=3, alpha_pcb=0.4, start_epoch=1),
+    dict(type="CrossEntropyLoss"),
+    dict(type="SeesawLoss", num_classes=3),
+]
+
+
+def box_head(loss):
+    return build_head(
+        dict(
+            type="Shared2FCBBoxHead",
+            in_channels=2,
+            fc_out_channels=8,
+            num_classes=3,
+            loss_cls=loss,
+        )
+    )
+
+
+def losses(head, num, loss=None):
+    """Losses of so many RoIs, of each label the same number."""
+    generator = torch.Generator().manual_seed(0)
+    logits, deltas = head(torch.rand(num, 2, 7, 7, generator=generator))
+    rois = torch.tensor([0.0, 1, 1, 9, 9]).repeat(num, 1)
+    targets = torch.arange(num) % 4, torch.ones(num), torch.rand(num, 4), torch.ones(num, 4)
+    return (loss or type(head).loss)(head, logits, deltas, rois, *targets)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss["type"] + "+" * (len(loss) > 2))
+def test_box_head_without_rois_has_the_terms_of_others_and_reaches_every_parameter(loss):
+    head = box_head(loss)
+    some = losses(head, 8)  # PCB, where there is one, acts from here on
+    none = losses(head, 0)
+    assert list(none) == list(some)
+    total = sum(value for name, value in none.items() if "loss" in name)
+    assert total == 0
+    total.backward()
+    assert all(parameter.grad.eq(0).all() for parameter in head.parameters())
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss["type"] + "+" * (len(loss) > 2))
+def test_box_head_with_rois_is_mmdets(loss):
+    mmdets = inspect.unwrap(BBoxHead.loss)
+    assert mmdets.__module__ == BBoxHead.__module__
+    head = box_head(loss)
+    other = copy.deepcopy(head)
+    for num in (8, 5):
+        torch.manual_seed(0)
+        expected = losses(other, num, mmdets)
+        torch.manual_seed(0)
+        found = losses(head, num)
+        assert list(found) == list(expected)
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    torch.testing.assert_close(
+        dict(head.state_dict()), dict(other.state_dict()), rtol=0, atol=0
+    )
