@@ -62,7 +62,8 @@ def _loss_of_any_rois(
     if self.custom_activation:
         accuracies = self.loss_cls.get_accuracy(cls_score, labels)
     else:
-        accuracies = {"acc": accuracy(cls_score, labels)}
+        # Of nothing it has the precision of the scores, of something float32.
+        accuracies = {"acc": accuracy(cls_score.float(), labels)}
     return {**classes, **accuracies, **losses}
 
 
