@@ -3,10 +3,14 @@
 import copy
 import inspect
 
+import numpy as np
 import pytest
 import torch
+from mmdet.core import BitmapMasks
 from mmdet.models import build_head
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
+
+from pcb.detection import load_config
 
 OURS = [
     dict(type="CrossEntropyPCBLoss", num_classes=3),
@@ -74,3 +78,27 @@ def test_box_head_with_rois_is_mmdets(loss):
         assert list(found) == list(expected)
         torch.testing.assert_close(found, expected, rtol=0, atol=0)
     torch.testing.assert_close(dict(head.state_dict()), dict(other.state_dict()), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("config", ["lvis_v1/seesaw_pcb", "lvis_v1/eqlv2_pcb", "openmoji/softmax"])
+def test_image_without_objects_and_proposals_reaches_every_parameter_of_the_roi_head(config):
+    """Else the other processes wait for its gradients. Normalised layers and LayerNorm, too."""
+    model = load_config(f"configs/{config}.py").model
+    channels = model.neck.out_channels
+    settings = dict(model.roi_head, train_cfg=model.train_cfg.rcnn, test_cfg=model.test_cfg.rcnn)
+    settings["bbox_head"] |= dict(fc_out_channels=8)  # of 1024 they take long to initialise
+    head = build_head(settings)
+    strides = model.roi_head.bbox_roi_extractor.featmap_strides
+    pyramid = [torch.rand(1, channels, 64 // s, 64 // s, requires_grad=True) for s in strides]
+    losses = head.forward_train(
+        pyramid,
+        [{}],
+        proposal_list=[torch.zeros(0, 5)],
+        gt_bboxes=[torch.zeros(0, 4)],
+        gt_labels=[torch.zeros(0, dtype=torch.long)],
+        gt_masks=[BitmapMasks(np.zeros((0, 64, 64), dtype=np.uint8), 64, 64)],
+    )
+    total = sum(value for name, value in losses.items() if "loss" in name)
+    assert total == 0
+    total.backward()
+    assert all(x.grad.eq(0).all() for x in [*head.parameters(), *pyramid])

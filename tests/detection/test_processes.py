@@ -155,6 +155,8 @@ def test_two_nodes_train_one_run_without_rois_and_predict_what_one_predicts(
     rois = list(zip(first["rois"], second["rois"], strict=True))
     assert {tuple(num > 0 for num in step) for step in rois} > {(False, False)}
     assert (True, False) in {tuple(num > 0 for num in step) for step in rois}
+    for found in (first, second):
+        assert all(value.isfinite().all() for value in found["state"].values())
     # Batch normalisation has statistics of its own on each process.
     states = [
         {name: value for name, value in found["state"].items() if "running_" not in name}
@@ -192,5 +194,7 @@ def test_two_nodes_train_one_run_without_rois_and_predict_what_one_predicts(
 def run_alone(*arguments):
     """Run one process, as without torchrun."""
     command = [sys.executable, *map(str, arguments)]
-    outcome = subprocess.run(command, cwd=repository_root(), capture_output=True, text=True)
+    outcome = subprocess.run(
+        command, cwd=repository_root(), capture_output=True, text=True, timeout=120
+    )
     assert outcome.returncode == 0, outcome.stderr
