@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pcb.confusion import ACTIVATIONS, batch_confusion, update_confusion
-from pcb.distributed import sum_over_processes
+from pcb.distributed import rank, sum_over_processes
 from pcb.soft_labels import fightback_soft_labels
 
 # Calls after which a class that has not occurred is taken to be missing from the data.
@@ -206,8 +206,11 @@ class PairwiseClassBalance(nn.Module):
         return not unseen
 
     def warn_of_missing(self, classes: Sequence[int]) -> None:
-        """Warn, once, that these classes keep PCB from acting; silent if it only watches."""
-        if self._warned or self.alpha == 0:
+        """Warn, once and in one process, that these classes keep PCB from acting.
+
+        Silent if it only watches.
+        """
+        if self._warned or self.alpha == 0 or rank() > 0:
             return
         self._warned = True
         names = [str(self.class_names[c] if self.class_names else c) for c in classes]

@@ -14,10 +14,12 @@ def process_group(device: torch.device) -> Iterator[None]:
     """Join the processes that ``torchrun`` has started, for as long as the context lasts.
 
     It tells each process the address of the others through environment variables; without them
-    nothing happens.
+    nothing happens. After an error the group is not left: the process has to end, and torchrun
+    then ends the others.
 
     Args:
-        device: what this process computes on: ``nccl`` connects GPUs, ``gloo`` CPUs.
+        device: what this process computes on: ``nccl`` connects GPUs, ``gloo`` CPUs. Of several
+            GPUs its own, with an index.
 
     Example:
         >>> with process_group(torch.device("cpu")):
@@ -27,11 +29,14 @@ def process_group(device: torch.device) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+    if device.type == "cuda":  # named, or a barrier would have to guess which GPU is whose
+        dist.init_process_group("nccl", device_id=device)
+    else:
+        dist.init_process_group("gloo")
+    yield
+    # In no `finally`: leaving nccl's group waits for the others, and after an error they wait for
+    # this process, all without a word until the timeout of 10 minutes.
+    dist.destroy_process_group()
 
 
 def rank() -> int:
@@ -68,7 +73,7 @@ def sum_over_processes(tensor: Tensor) -> Tensor:
     """
     if world_size() == 1:
         return tensor
-    total = tensor.clone()
+    total = tensor.clone(memory_format=torch.contiguous_format)  # as nccl and gloo want it
     dist.all_reduce(total)
     return total
 

@@ -123,3 +123,13 @@ def test_a_prediction_that_is_not_finite_is_left_out():
     balance.observe(logits, torch.tensor([0, 0, 1]))
     clean.observe(logits[:1], torch.tensor([0]))
     torch.testing.assert_close(balance.state_dict(), clean.state_dict())
+
+
+def test_warning_comes_from_one_of_several_processes(monkeypatch):
+    monkeypatch.setattr("pcb.balance.rank", lambda: 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PairwiseClassBalance(2, alpha=0.4).warn_of_missing([1])
+    monkeypatch.setattr("pcb.balance.rank", lambda: 0)
+    with pytest.warns(UserWarning, match="1 of 2 classes do not occur"):
+        PairwiseClassBalance(2, alpha=0.4).warn_of_missing([1])

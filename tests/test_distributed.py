@@ -8,7 +8,8 @@ import torch
 
 from pcb.distributed import process_group, rank, sum_over_processes, world_size
 
-LOSSES = """
+# What each process does with its part of every batch, and this one with the whole.
+STEPS = """
 import torch
 from pcb import CrossEntropyLoss, EQLv2Loss, PairwiseClassBalance, SeesawLoss
 
@@ -16,15 +17,20 @@ def losses():
     for loss, activation, width in (
         (CrossEntropyLoss, "softmax", 4), (SeesawLoss, "softmax", 5), (EQLv2Loss, "sigmoid", 4)
     ):
-        yield loss(3, PairwiseClassBalance(3, alpha=0.4, activation=activation)), width
+        balance = PairwiseClassBalance(3, alpha=0.4, activation=activation)
+        yield loss(3, balance).double(), width
 
-def observe(loss, width, batches):
+def steps(loss, width, batches):
+    '''Loss, gradient with respect to the logits, and state after each batch.'''
     for logits, labels in batches:
-        loss(logits[:, :width], labels)
-    return loss.state_dict()
+        logits = logits[:, :width].requires_grad_()
+        value = loss(logits, labels)
+        value = sum(value.values()) if isinstance(value, dict) else value
+        (gradient,) = torch.autograd.grad(value, logits)
+        yield value.detach(), gradient, {k: v.clone() for k, v in loss.state_dict().items()}
 """
 WORKER = (
-    LOSSES
+    STEPS
     + """
 import sys
 from pcb.distributed import process_group, rank
@@ -32,43 +38,87 @@ from pcb.distributed import process_group, rank
 folder = sys.argv[1]
 with process_group(torch.device("cpu")):
     batches = [batch[rank()] for batch in torch.load(f"{folder}/batches.pt")]
-    states = [observe(*loss, batches) for loss in losses()]
-    torch.save(states, f"{folder}/states{rank()}.pt")
+    found = [list(steps(*loss, batches)) for loss in losses()]
+    torch.save(found, f"{folder}/{rank()}.pt")
 """
 )
+# Samples of the two processes in each step.
+SIZES = ((6, 6), (6, 6), (5, 0), (0, 0), (3, 7), (0, 4), (6, 6))
+WITHOUT_POSITIVES = {(1, 0), (2, 0), (4, 1)}  # in this step, on this process
 
 
-def test_two_processes_see_what_one_sees_of_the_joined_batch(tmp_path):
+def torchrun(*arguments):
+    """Run a worker in two processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
+    return subprocess.run([*command, *map(str, arguments)], capture_output=True, timeout=120)
+
+
+def test_two_processes_see_and_learn_what_one_does_of_the_joined_batch(tmp_path):
     generator = torch.Generator().manual_seed(0)
     parts = [
         [
             (
-                torch.randn(n, 5, generator=generator),
-                torch.randint(highest + 1, (n,), generator=generator),
+                torch.randn(n, 5, generator=generator, dtype=torch.float64),
+                (torch.arange(n) + process) % 4  # 3 is background
+                if (step, process) not in WITHOUT_POSITIVES
+                else torch.full((n,), 3),
             )
-            for n, highest in sizes
+            for process, n in enumerate(sizes)
         ]
-        # Samples and highest label on each process; without positives or samples on one or both.
-        for sizes in (((4, 3), (6, 2)), ((5, 2), (0, 0)), ((0, 0), (0, 0)), ((3, 3), (7, 3)))
+        for step, sizes in enumerate(SIZES)
     ]
-    for batch in parts:
-        for _, labels in batch:
-            labels[:1] = 3  # background
-    parts[1][0][1][:] = 3
     torch.save(parts, tmp_path / "batches.pt")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
-    command += ["--standalone", str(tmp_path / "worker.py"), str(tmp_path)]
     (tmp_path / "worker.py").write_text(WORKER)
-    subprocess.run(command, check=True, timeout=120)
+    outcome = torchrun(tmp_path / "worker.py", tmp_path)
+    assert outcome.returncode == 0, outcome.stderr.decode()
 
     namespace = {}
-    exec(LOSSES, namespace)
+    exec(STEPS, namespace)
     joined = [tuple(torch.cat(tensors) for tensors in zip(*batch, strict=True)) for batch in parts]
-    for number, (loss, width) in enumerate(namespace["losses"]()):
-        expected = namespace["observe"](loss, width, joined)
-        for process in range(2):
-            found = torch.load(tmp_path / f"states{process}.pt")[number]
-            torch.testing.assert_close(dict(found), dict(expected))
+    found = [torch.load(tmp_path / f"{process}.pt") for process in range(2)]
+    for loss, *of_processes in zip(namespace["losses"](), *found, strict=True):
+        expected = list(namespace["steps"](*loss, joined))
+        assert loss[0].balance.is_active()
+        for step, (first, second) in enumerate(zip(*of_processes, strict=True)):
+            value, gradient, state = expected[step]
+            for buffers in (first[2], second[2]):
+                assert {buffer.dtype for buffer in buffers.values()} == {torch.float64}
+                torch.testing.assert_close(buffers, state, rtol=0, atol=1e-12)
+            sizes = set(SIZES[step]) - {0}
+            if len(sizes) > 1:
+                continue  # each averages over its own number of samples
+            # Where one process has none, half of the mean is 0.
+            share = sum(n > 0 for n in SIZES[step]) / 2
+            mean = (first[0] + second[0]) / 2
+            torch.testing.assert_close(mean, share * value, rtol=0, atol=1e-12)
+            gradients = torch.cat([first[1], second[1]]) / 2
+            torch.testing.assert_close(gradients, share * gradient, rtol=0, atol=1e-12)
+
+
+def test_a_process_that_fails_ends_the_others_and_says_why(tmp_path):
+    """The others are already waiting for it."""
+    (tmp_path / "worker.py").write_text(
+        """
+import time
+import torch
+from pcb.distributed import process_group, rank, sum_over_processes
+
+with process_group(torch.device("cpu")):
+    sum_over_processes(torch.ones(1))
+    if rank() == 1:
+        raise ValueError("what went wrong on process 1")
+    try:
+        sum_over_processes(torch.ones(1))
+        print("summed")
+    except RuntimeError:  # gloo knows that the other is gone; nccl would go on waiting
+        time.sleep(600)
+    print("reached")
+"""
+    )
+    outcome = torchrun(tmp_path / "worker.py")
+    assert outcome.returncode != 0
+    assert b"what went wrong on process 1" in outcome.stderr
+    assert outcome.stdout == b""
 
 
 def test_without_a_group_there_is_one_process_and_a_sum_is_what_was_given():
@@ -85,11 +135,17 @@ def test_sum_does_not_touch_what_was_given(monkeypatch):
     assert sum_over_processes(tensor).tolist() == [2, 2] and tensor.tolist() == [1, 1]
 
 
-def test_group_is_left_after_an_error(monkeypatch):
+def test_group_is_left_at_the_end_but_not_after_an_error(monkeypatch):
+    """Leaving nccl's group waits for processes that may be waiting for this one."""
     calls = []
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr("torch.distributed.init_process_group", calls.append)
+    monkeypatch.setattr(
+        "torch.distributed.init_process_group", lambda *args, **kwargs: calls.append((args, kwargs))
+    )
     monkeypatch.setattr("torch.distributed.destroy_process_group", lambda: calls.append("left"))
-    with pytest.raises(RuntimeError), process_group(torch.device("cuda")):
+    gpu = torch.device("cuda", 1)
+    with process_group(gpu):
+        pass
+    with pytest.raises(RuntimeError), process_group(torch.device("cpu")):
         raise RuntimeError
-    assert calls == ["nccl", "left"]
+    assert calls == [(("nccl",), {"device_id": gpu}), "left", (("gloo",), {})]

@@ -123,7 +123,12 @@ class _BoxHeadLoss:
 
     def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Accuracies in percent, for the training log."""
-        return {"acc": accuracy(cls_score, labels)}
+        return {"acc": _accuracy(cls_score, labels)}
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Accuracy in percent, 0 for no samples, in float32 either way: processes take its mean."""
+    return accuracy(logits.float(), labels)
 
 
 def _balance(
@@ -257,8 +262,8 @@ class SeesawPCBLoss(_BoxHeadLoss, SeesawLoss):
         positive = labels < self.num_classes
         classes, objectness = cls_score.split([self.num_classes, 2], dim=1)
         return {
-            "acc_objectness": accuracy(objectness, (~positive).long()),
-            "acc_classes": accuracy(classes[positive], labels[positive]),
+            "acc_objectness": _accuracy(objectness, (~positive).long()),
+            "acc_classes": _accuracy(classes[positive], labels[positive]),
         }
 
 

@@ -1,7 +1,13 @@
 """Training and testing under torchrun, with two processes on the CPU."""
 
+import json
+import runpy
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,108 +16,168 @@ import torch
 from pcb.runs import RunFolder, repository_root
 
 CONFIG = "tests/configs/tiny_pcb.py"
+WORKER = Path(__file__).with_name("process_worker.py")
 
-# One process of a training of its own, small enough to be compared number by number.
-WORKER = """
-import logging, sys
-import numpy as np
-import torch
-from mmcv.utils import Config
-from pcb.detection.runner import Runner
-from pcb.detection.training import _build_loader
-from pcb.distributed import process_group, rank, world_size
-
-class Regression(torch.nn.Linear):
-    def train_step(self, batch, _optimizer):
-        loss = (self(batch) - batch.sum(1, keepdim=True)).square().mean()
-        return {"loss": loss, "log_vars": {}, "num_samples": len(batch)}
-
-class Images(list):
-    flag = np.zeros(8, dtype=np.int64)  # their aspect ratios
-
-with process_group(torch.device("cpu")):
-    model = Regression(3, 1).double()
-    for parameter in model.parameters():
-        parameter.data.fill_(rank())  # all have to start from the first one's
-    runner = Runner(
-        model,
-        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
-        work_dir=sys.argv[1],
-        logger=logging.getLogger("test"),
-        max_epochs=1,
-        device=torch.device("cpu"),
-        seed=5,
-    )
-    runner.register_optimizer_hook({"grad_clip": None})
-    batches = torch.load(f"{sys.argv[1]}/batches.pt")
-    runner.run([batch.chunk(world_size())[rank()] for batch in batches])
-
-    cfg = Config({"data": {"samples_per_gpu": 2, "workers_per_gpu": 0}})
-    loader, drawn = _build_loader(cfg, Images(range(8)), seed=5), []
-    for epoch in (0, 1):
-        runner.data_loader, runner._epoch = loader, epoch
-        runner._seed_sources()
-        drawn.append((list(map(int, loader.sampler)), torch.initial_seed()))
-    torch.save((dict(model.state_dict()), drawn), f"{sys.argv[1]}/{world_size()}.{rank()}.pt")
-"""
+# RoIs of the two processes in each step; in the second one, the first process has no positives.
+ROIS = ((12, 12), (12, 12), (12, 0), (0, 0), (0, 12), (12, 12))
 
 
-@pytest.fixture
-def run_pcb(tiny_options):
-    """Run ``pcb`` in so many processes."""
-
-    def run(processes, *arguments):
-        options = [f"{key}={value}" for key, value in tiny_options.items()]
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command += [f"--nproc_per_node={processes}", "-m", "pcb", *map(str, arguments)]
-        command += ["--device", "cpu", "--cfg-options", "data.samples_per_gpu=4", *options]
-        outcome = subprocess.run(
-            command, cwd=repository_root(), capture_output=True, text=True, timeout=300
+def run_nodes(*arguments):
+    """Run ``torchrun`` as on two machines with a process each; return what they print."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2"]
+    torchrun += ["--master_addr=localhost", f"--master_port={port}"]
+    nodes = [
+        subprocess.Popen(
+            [*torchrun, f"--node_rank={node}", *map(str, arguments)],
+            cwd=repository_root(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        assert outcome.returncode == 0, outcome.stderr
-        return outcome.stdout
+        for node in range(2)
+    ]
+    try:
+        with ThreadPoolExecutor() as readers:  # of both at once, or a full pipe would stall one
+            outputs = list(readers.map(lambda node: node.communicate(timeout=120), nodes))
+    finally:
+        for node in nodes:
+            node.terminate()  # of no effect after its end; else it ends its process
+    for node, (_, errors) in zip(nodes, outputs, strict=True):
+        assert node.returncode == 0, errors
+    return "".join(output for output, _ in outputs)
 
-    return run
 
-
-def test_two_processes_take_the_steps_of_one_on_the_joined_batch(tmp_path):
+@pytest.fixture(scope="module")
+def joined_batches():
+    """Inputs of both processes together: for a regression, and for a RoI head in each step."""
     generator = torch.Generator().manual_seed(0)
-    batches = [torch.randn(8, 3, generator=generator).double() for _ in range(4)]
+
+    def draw(*shape):
+        return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+    rois = []
+    for step, sizes in enumerate(ROIS):
+        parts = []
+        for process, num in enumerate(sizes):
+            labels = (torch.arange(num) + process) % 6  # 5 is background
+            if (step, process) == (1, 0):
+                labels.fill_(5)
+            weights = draw(num)
+            weights[:2] = 0
+            parts.append((draw(num, 32, 7, 7), (labels, weights, draw(num, 4), draw(num, 4))))
+        rois.append(parts)
+    return [draw(8, 3) for _ in range(4)], rois
+
+
+def test_two_processes_take_the_steps_of_one_on_the_joined_batch(joined_batches, tmp_path):
+    batches, rois = joined_batches
     torch.save(batches, tmp_path / "batches.pt")
-    (tmp_path / "worker.py").write_text(WORKER)
-    for processes in (1, 2):
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command += [f"--nproc_per_node={processes}", str(tmp_path / "worker.py"), str(tmp_path)]
-        subprocess.run(command, cwd=repository_root(), check=True, timeout=120)
-    (single, _), first, second = (torch.load(tmp_path / f"{n}.pt") for n in ("1.0", "2.0", "2.1"))
-    for state, _ in (first, second):
-        torch.testing.assert_close(state, single, rtol=0, atol=1e-12)
+    torch.save(rois, tmp_path / "rois.pt")
+    run_nodes(WORKER, "steps", tmp_path)
+    first, second = (torch.load(tmp_path / f"{process}.pt") for process in range(2))
+    worker = runpy.run_path(str(WORKER))
+
+    single = worker["train_regression"](batches, tmp_path)
+    for found in (first, second):
+        torch.testing.assert_close(found["regression"], single, rtol=0, atol=1e-12)
     assert single["weight"].abs().min() > 0.1  # something has been learned
 
-    orders, seeds = zip(*first[1], *second[1], strict=True)
+    orders, seeds = zip(*first["drawn"], *second["drawn"], strict=True)
     for epoch in (0, 1):  # each process has its half of the images
         assert sorted(orders[epoch] + orders[2 + epoch]) == list(range(8))
     assert orders[0] != orders[1]
     assert len(set(seeds)) == 4
 
+    # Losses are means over a process's RoIs: of one without any, they are 0.
+    shares = [sum(num > 0 for num in sizes) / 2 for sizes in ROIS]
+    joined = [
+        (torch.cat([a[0], b[0]]), [torch.cat(both) for both in zip(a[1], b[1], strict=True)])
+        for a, b in rois
+    ]
+    for loss, *found in zip(worker["LOSSES"], first["refined"], second["refined"], strict=True):
+        expected = list(worker["refine"](loss, joined, shares))
+        assert expected[-1]["state"]["bbox_head.loss_cls.num_inst_cnt"].min() > 0  # PCB acts
+        for share, one, *both in zip(shares, expected, *found, strict=True):
+            _compare_steps(one, both, share)
 
-def test_two_processes_train_one_run_and_predict_what_one_predicts(run_pcb, tmp_path):
+
+def _compare_steps(one, both, share):
+    """One step of a single process with the same of two processes, all in double precision.
+
+    The tolerance is for mmdet's box loss, which divides by the number of RoIs plus 1.2e-7.
+    """
+    close = partial(torch.testing.assert_close, rtol=0, atol=1e-7)
+    for process in both:
+        assert [name for name, _ in process["terms"]] == [name for name, _ in one["terms"]]
+        assert {v.dtype for v in process["state"].values()} == {torch.float64}
+        for kind in ("gradients", "state"):
+            close(process[kind], one[kind])
+        for name, value in one["terms"]:
+            if "loss" in name:
+                assert dict(process["terms"])[name] == pytest.approx(share * value, abs=1e-7)
+    scattered = torch.cat([process["of features"] for process in both]) / 2
+    close(scattered, one["of features"])
+
+
+@pytest.fixture(scope="module")
+def mostly_empty(tiny_openmoji, tmp_path_factory):
+    """Training annotations with objects on 11 of the 24 images.
+
+    With an image a process and step, the 12 steps of an epoch hold one in which one process has
+    objects and the other has none, since 11 is odd, and one in which none of them has, as 11 < 12.
+    """
+    content = json.loads((tiny_openmoji / "annotations" / "train.json").read_text())
+    kept = {image["id"] for image in content["images"][:11]}
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] in kept]
+    path = tmp_path_factory.mktemp("annotations") / "train.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_two_nodes_train_one_run_without_rois_and_predict_what_one_predicts(
+    tiny_options, mostly_empty, tmp_path
+):
+    options = {
+        **tiny_options,
+        "data.train.ann_file": str(mostly_empty),
+        "data.train.filter_empty_gt": False,
+        "data.samples_per_gpu": 1,
+        "model.train_cfg.rpn_proposal.max_per_img": 0,  # RoIs are the objects alone
+    }
+    common = ["--device", "cpu", "--cfg-options", json.dumps(options)]
     run = RunFolder(tmp_path / "seed0")
-    output = run_pcb(2, "train", CONFIG, "--work-dir", run.path)
+    output = run_nodes(WORKER, "train", tmp_path, CONFIG, "--work-dir", run.path, *common)
     assert output.count("Trained: ") == 1
+    first, second = (torch.load(tmp_path / f"{process}.pt") for process in range(2))
+    rois = list(zip(first["rois"], second["rois"], strict=True))
+    assert {tuple(num > 0 for num in step) for step in rois} > {(False, False)}
+    assert (True, False) in {tuple(num > 0 for num in step) for step in rois}
+    for found in (first, second):
+        assert all(value.isfinite().all() for value in found["state"].values())
+    # Batch normalisation has statistics of its own on each process.
+    states = [
+        {name: value for name, value in found["state"].items() if "running_" not in name}
+        for found in (first, second)
+    ]
+    torch.testing.assert_close(*states, rtol=0, atol=0)
+
     log = run.read_log()
-    # 24 images in two epochs, four a process and step.
-    assert [record["iter"] for record in log] == [1, 2, 3, 4, 5, 6]
+    assert [record["iter"] for record in log] == list(range(1, 25))
     assert all(np.isfinite(record["loss"]) for record in log)
+    assert log[-1]["pcb_gate"]
     assert run.read_environment()["processes"] == 2
     # Each object is seen in each of three iterations, on whichever process.
-    assert run.read_confusion()["instance_count"].min() > 0
+    assert run.read_confusion()["instance_count"].sum() == 3 * sum(map(sum, rois))
     assert list(run.read_confusion_history()) == [1, 2]
 
     files = [run.predictions(iou_type) for iou_type in ("bbox", "segm")]
     predictions, matrices = [], []
-    for processes in (2, 1):
-        run_pcb(processes, "test", CONFIG, run.checkpoint)
+    test = ["-m", "pcb", "test", CONFIG, run.checkpoint, *common]
+    for start in (run_nodes, run_alone):
+        start(*test)
         predictions.append([file.read_bytes() for file in files])
         matrices.append(run.read_confusion())
         for file in files:
@@ -123,3 +189,12 @@ def test_two_processes_train_one_run_and_predict_what_one_predicts(run_pcb, tmp_
     boxes = [found["ground_truth_boxes"] for found in matrices]
     np.testing.assert_allclose(*boxes, rtol=0, atol=1e-6)
     assert {path.name for path in files[0].parent.iterdir()} == {"source.json"}
+
+
+def run_alone(*arguments):
+    """Run one process, as without torchrun."""
+    command = [sys.executable, *map(str, arguments)]
+    outcome = subprocess.run(
+        command, cwd=repository_root(), capture_output=True, text=True, timeout=120
+    )
+    assert outcome.returncode == 0, outcome.stderr
