@@ -25,10 +25,10 @@ INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 LARGE := ^(torch|torchvision|triton|nvidia-.*|cuda-.*)==
 MMCV = "$$(grep '^mmcv-full==' constraints.txt)"
 
-.PHONY: help setup operators demo grid sample pages test lint lab bench clean
+.PHONY: help setup operators demo grid sample pages test reliability lint lab bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## set up or repair .venv; OPS=1 compiles mmcv's operators (10 to 25 minutes on 2 cores)
 	@rm -f $(READY)
@@ -51,6 +51,9 @@ pages: $(READY) ## publish a finished demo in docs/demo, reduced to a size fit f
 # One thread: the tests are small, and OpenMP's threads slow each other down where cores are busy.
 test: $(READY) ## run the tests, the doctests and every notebook
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+reliability: $(READY) ## kill a training at every write, resume it, compare: docs/reliability.md
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability
 
 lint: $(READY) ## check style and format of code and notebooks
 	@$(BIN)/python -m ruff check .

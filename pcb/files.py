@@ -75,8 +75,18 @@ def naming_when_full(path: str | os.PathLike[str]) -> Iterator[None]:
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
     """Remove what writers that were killed left beside their files, in a folder and below it."""
     for file in Path(folder).rglob(".*"):
-        if _ASIDE.fullmatch(file.name):
+        if is_unfinished(file.name):
             file.unlink(missing_ok=True)
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file of this name is one that is, or was, being written aside.
+
+    Example:
+        >>> is_unfinished(".latest.pth.0123456789abcdef0123456789abcdef"), is_unfinished(".lock")
+        (True, False)
+    """
+    return _ASIDE.fullmatch(name) is not None
 
 
 @contextmanager

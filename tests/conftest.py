@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from . import tiny
+
 
 class Trap:
     """Unpickling this creates a file; ``sprung`` says whether somebody did."""
@@ -41,8 +43,4 @@ def tiny_openmoji(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_options(tiny_openmoji) -> dict:
     """Overrides that make ``tests/configs/tiny_pcb.py`` train on it."""
-    return {
-        f"data.{split}.{key}": str(tiny_openmoji / path)
-        for split, folder in (("train", "train"), ("val", "val"), ("test", "val_prior"))
-        for key, path in (("ann_file", f"annotations/{folder}.json"), ("img_prefix", folder))
-    }
+    return tiny.tiny_options(tiny_openmoji)

@@ -27,7 +27,8 @@ from pcb.detection.checkpoint import read_checkpoint
 from pcb.detection.training import train
 from pcb.runs import RunFolder
 
-CONFIG = "tests/configs/tiny_pcb.py"
+from .tiny import CONFIG
+
 # Two epochs of three iterations, with a checkpoint after the second and the third of each.
 CHECKPOINTS = {"checkpoint_config": {"interval": 2, "by_epoch": False}}
 

@@ -29,7 +29,7 @@ from pcb.detection.losses import balances
 from pcb.detection.operators import operators_in_use
 from pcb.detection.runner import Runner
 from pcb.distributed import process_group, rank, wait_for_all, world_size
-from pcb.files import remove_unfinished, writing_alone
+from pcb.files import is_unfinished, remove_unfinished, writing_alone
 from pcb.runs import RunFolder, repository_root
 
 
@@ -220,7 +220,9 @@ def _require_run_folder(folder: RunFolder) -> None:
     if is_run or not folder.path.exists():
         return
     foreign = {entry.name for entry in folder.path.iterdir()} - logs_of_launch
-    foreign = {name for name in foreign if not name.endswith((".ipynb", ".html"))}
+    foreign = {
+        name for name in foreign if not (name.endswith((".ipynb", ".html")) or is_unfinished(name))
+    }
     if foreign:
         raise ValueError(
             f"{folder.path} is not a run folder (no config.py) and holds {min(foreign)!r}: "

@@ -16,7 +16,8 @@ from pcb.files import writing_alone
 from pcb.runs import RunFolder
 
 from .. import crashes
-from ..crashes import CHECKPOINTS, CONFIG, differences
+from ..crashes import CHECKPOINTS, differences
+from ..tiny import CONFIG
 
 
 @pytest.fixture(scope="module")

@@ -2,18 +2,19 @@
 
 import json
 import logging
+import re
 import shutil
 
 import numpy as np
 import pytest
 import torch
-from mmcv.runner import Fp16OptimizerHook
 from torch import nn
 
 from pcb.datasets.lvis import read_annotations, read_results
 from pcb.detection.checkpoint import read_checkpoint, save_checkpoint
+from pcb.detection.hooks import LossScalingHook
 from pcb.detection.inference import predict
-from pcb.detection.runner import Runner
+from pcb.detection.runner import NonFiniteError, Runner
 from pcb.detection.training import train
 from pcb.runs import RunFolder
 from pcb.views import open_run
@@ -192,32 +193,90 @@ def test_checkpoint_that_cannot_be_resumed_says_why(
     assert (tmp_path / "latest.pth").read_bytes() == before
 
 
+def start(work_dir, **settings):
+    """A runner, and the hook for half precision with a CPU's scaler: twice the scale a step."""
+    model = Regression(2, 1)
+    runner = Runner(
+        model,
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.01),
+        work_dir=str(work_dir),
+        logger=logging.getLogger("test"),
+        max_epochs=1,
+        device=torch.device("cpu"),
+    )
+    hook = LossScalingHook(grad_clip=None, loss_scale="dynamic", **settings)
+    hook.loss_scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=1)
+    return runner, hook
+
+
 def test_loss_scale_of_half_precision_survives_a_checkpoint(tmp_path):
-    """With the scaler of a CPU, which doubles the scale after every step."""
-
-    def start():
-        model = Regression(2, 1)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-        runner = Runner(
-            model,
-            optimizer=optimizer,
-            work_dir=str(tmp_path),
-            logger=logging.getLogger("test"),
-            max_epochs=1,
-            device=torch.device("cpu"),
-        )
-        hook = Fp16OptimizerHook(grad_clip=None, loss_scale="dynamic", distributed=False)
-        hook.loss_scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=1)
-        return runner, hook
-
-    runner, hook = start()
+    runner, hook = start(tmp_path)
     runner.register_hook(hook)
     runner.run([torch.ones(4, 2)] * 3)
     assert hook.loss_scaler.get_scale() == 32.0
     runner.save_checkpoint(tmp_path)
 
-    resumed, fresh = start()
+    resumed, fresh = start(tmp_path)
     resumed.resume(tmp_path / "latest.pth")
     fresh.before_run(resumed)
     assert fresh.loss_scaler.state_dict() == hook.loss_scaler.state_dict()
     assert resumed.iter == 3
+
+
+def nan_loss(monkeypatch, iterations, value=float("nan")):
+    """Let the loss of the masks be this value in some iterations, counted from 1."""
+    from mmdet.models.roi_heads.mask_heads import FCNMaskHead
+
+    loss, calls = FCNMaskHead.loss, []
+
+    def spoilt(head, *arguments):
+        calls.append(1)
+        losses = loss(head, *arguments)
+        return {"loss_mask": losses["loss_mask"] * (value if len(calls) in iterations else 1)}
+
+    monkeypatch.setattr(FCNMaskHead, "loss", spoilt)
+
+
+def test_loss_that_is_not_finite_stops_before_it_reaches_the_weights(
+    tmp_path, tiny_options, monkeypatch
+):
+    nan_loss(monkeypatch, iterations=[5])
+    message = r"epoch 2, iteration 5: .* not finite: loss_mask = nan, loss = nan; images: .*\.png"
+    with pytest.raises(NonFiniteError, match=message) as error:
+        train(CONFIG, tmp_path / "run", cfg_options=tiny_options, device="cpu")
+    images = set(re.findall(r"[^/ ,]+\.png", str(error.value)))
+    assert len(images) == 8 and "optimizer.lr" in str(error.value)
+    state = read_checkpoint(tmp_path / "run" / "latest.pth")
+    assert state["meta"] == {"epoch": 1, "iter": 3}
+    assert all(value.isfinite().all() for value in state["state_dict"].values())
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    runner, _ = start(tmp_path)
+    runner.save_checkpoint(tmp_path)
+    before = (tmp_path / "latest.pth").read_bytes()
+    runner.model.weight.data[0, 1] = float("inf")
+    with pytest.raises(NonFiniteError, match="1 weights are not finite, among them weight"):
+        runner.save_checkpoint(tmp_path)
+    assert (tmp_path / "latest.pth").read_bytes() == before
+
+
+def test_steps_skipped_in_half_precision_are_counted_and_a_run_of_them_stops(tmp_path):
+    runner, hook = start(tmp_path, patience=3)
+    runner.register_hook(hook)
+    good, bad = torch.ones(4, 2), torch.full((4, 2), float("inf"))
+    runner.run([bad, bad, good, bad, good])
+    assert runner.meta["fp16"]["skipped_steps"] == 3
+    assert runner.model.weight.isfinite().all()
+    assert hook.loss_scaler.get_scale() == 4.0 * 2**2 / 2**3
+
+    runner.save_checkpoint(tmp_path)
+    resumed, hook = start(tmp_path, patience=3)
+    resumed.resume(tmp_path / "latest.pth")
+    resumed._epoch = 0
+    resumed.register_hook(hook)
+    with pytest.raises(
+        NonFiniteError, match="iteration 8: the loss scaler skipped 3 steps in a row"
+    ):
+        resumed.run([bad, bad, bad, good])
+    assert resumed.meta["fp16"]["skipped_steps"] == 6
