@@ -21,9 +21,7 @@ from typing import Any
 from pcb.files import locked, writer
 from pcb.runs import RunFolder, repository_path, repository_root
 
-LAST_LINES = 20  # of the output, shown when training fails
-# torchrun reports about as much of each process that it has ended.
-LAST_LINES_OF_SEVERAL = 80
+LAST_LINES = 60  # of the output, shown when training fails: a traceback, and torchrun's report
 
 # Processes started here. Kept because a Popen that is thrown away complains that its process lives.
 _children: list[subprocess.Popen] = []
@@ -106,6 +104,8 @@ def start_training(
 def follow(run: RunFolder, every: float = 10.0) -> None:
     """Print what a training writes until it ends, a progress line every so many seconds.
 
+    One that was started in a terminal is waited for; it says there what it does.
+
     Args:
         run: from :func:`start_training`.
         every: least seconds between two progress lines; other lines are all printed.
@@ -116,6 +116,12 @@ def follow(run: RunFolder, every: float = 10.0) -> None:
     if not is_running(run) and is_finished(run):
         print(f"{run.path} is trained: nothing to do.")
         return
+    if not _was_launched_and_lives(run) and (found := writer(run.path)):
+        host, process = found
+        print(f"Process {process} on {host} writes into {run.path}: waiting for its end.")
+        while writer(run.path):
+            time.sleep(0.5)
+        return
     shown = -float("inf")
     for line in _lines(run):
         if line.startswith("epoch "):
@@ -125,8 +131,8 @@ def follow(run: RunFolder, every: float = 10.0) -> None:
         print(line, flush=True)
     if not is_finished(run):
         lines = _output(run).read_text(errors="replace").splitlines()
-        several = any("torch.distributed" in line or "torchrun" in line for line in lines)
-        last = lines[-(LAST_LINES_OF_SEVERAL if several else LAST_LINES) :]
+        told = [number for number, line in enumerate(lines) if line.startswith("pcb: error: ")]
+        last = lines[: told[-1] + 1 if told else None][-LAST_LINES:]  # then torchrun reports
         raise RuntimeError(
             f"training in {run.path} ended before its last epoch. The end of its output, "
             f"{_output(run).name}:\n" + "\n".join(last)
@@ -182,7 +188,7 @@ def _check_gpus(gpus: int) -> None:
         raise ValueError(f"gpus must be a number of processes, at least 1, got {gpus!r}")
     there = torch.cuda.device_count()
     if there and gpus > there:
-        raise ValueError(f"gpus is {gpus}, but this machine has {there}")
+        raise ValueError(f"gpus is {gpus}, but PyTorch sees {there}: give at most so many")
 
 
 def _differing_settings(run: RunFolder, cfg: Any, seed: int, gpus: int) -> list[str]:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -53,6 +54,40 @@ def test_command_says_what_was_asked(stand_in, tmp_path):
     assert rest[:-1] == given and json.loads(rest[-1]) == options
 
 
+def test_several_processes_are_started_by_torchrun(stand_in, tmp_path, monkeypatch):
+    stand_in("print(json.dumps(sys.argv[1:]))")
+    run = launch.start_training(CONFIG, tmp_path / "run", gpus=8)
+    wait_until_ended(run)
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=8", "-m", "pcb"]
+    assert json.loads((run.path / "train.out").read_text())[:7] == [*start, "train"]
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    for gpus, message in ((8, "gpus is 8, but PyTorch sees 2"), (0, "at least 1, got 0")):
+        with pytest.raises(ValueError, match=message):
+            launch.start_training(CONFIG, tmp_path / "other", gpus=gpus)
+    assert not (tmp_path / "other").exists()
+
+
+def test_training_of_a_terminal_is_known_and_can_be_stopped(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    code = (
+        "import sys, time; from pcb.files import writing_alone\n"
+        "with writing_alone(sys.argv[1]): print('trains', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(run.path)]
+    training = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    training.stdout.readline()
+    assert launch.is_running(run)
+    assert launch.start_training(CONFIG, run.path).path == run.path  # to be followed
+    assert not (run.path / "train.out").exists()
+    follower = threading.Thread(target=launch.follow, args=(run,))
+    follower.start()
+    assert launch.stop_training(run)
+    assert training.wait(timeout=30) < 0
+    follower.join(timeout=30)
+    assert not follower.is_alive() and not launch.is_running(run)
+
+
 def test_follow_prints_all_but_thins_progress(stand_in, finished, tmp_path, capsys):
     stand_in(
         "for i in range(100): print(f'epoch {i}')\n"
@@ -66,11 +101,15 @@ def test_follow_prints_all_but_thins_progress(stand_in, finished, tmp_path, caps
 
 
 def test_failure_has_the_last_lines(stand_in, tmp_path):
-    stand_in("print('first'); [print('line', i) for i in range(19)]; sys.exit('pcb: error: why')")
+    stand_in(
+        "print('first'); [print('line', i) for i in range(59)]\n"
+        "print('pcb: error: why'); print('torchrun says it at length')"
+    )
     run = launch.start_training(CONFIG, tmp_path / "run")
     with pytest.raises(RuntimeError, match=r"before its last epoch(?s:.*)pcb: error: why") as error:
         launch.follow(run)
     assert "line 0" in str(error.value) and "first" not in str(error.value)
+    assert str(error.value).endswith("why")
 
 
 def test_second_start_follows_the_first(stand_in, tmp_path):
