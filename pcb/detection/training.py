@@ -28,7 +28,7 @@ from pcb.detection.hooks import FiniteLossHook, LossScalingHook, RunLogHook, Sav
 from pcb.detection.losses import balances
 from pcb.detection.operators import operators_in_use
 from pcb.detection.runner import Runner
-from pcb.distributed import process_group, rank, wait_for_all, world_size
+from pcb.distributed import process_group, rank, sum_over_processes, wait_for_all, world_size
 from pcb.files import is_unfinished, remove_unfinished, writing_alone
 from pcb.runs import RunFolder, repository_root
 
@@ -120,7 +120,8 @@ def _train(
         seed=seed,
         interval=_checkpoint_interval(cfg),
     )
-    resumed = resume and folder.checkpoint.exists()
+    found = torch.tensor(float(is_writer and resume and folder.checkpoint.exists()), device=device)
+    resumed = bool(sum_over_processes(found))  # alike on all, also where the folder is not shared
     if resumed:
         runner.resume(folder.checkpoint, trust_checkpoint)
     runner.register_lr_hook(dict(cfg.lr_config))
