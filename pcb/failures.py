@@ -1,6 +1,6 @@
 """What did not finish in a grid: a note beside each executed notebook for as long as that is so.
 
-``01_train.failed.json`` says where ``01_train.ipynb`` stopped and ``01_train.failed.html`` shows it.
+``01_train.failed.json`` says where ``01_train.ipynb`` stopped, ``01_train.failed.html`` shows it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,10 +66,13 @@ def noted(executed: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        text = getattr(error, "error", f"{type(error).__name__}: {error}".removesuffix(": "))
+        stopped = isinstance(error, KeyboardInterrupt)
+        text = getattr(error, "error", f"{type(error).__name__}: {error}")
+        text = "interrupted; the next call goes on" if stopped else text
         _write(Failure(failure.executed, getattr(error, "cell", None), text))
         if failure.executed.is_file():
-            export_page(failure.executed, failure.page)
+            with suppress(Exception):  # it may have been cut off while it was written
+                export_page(failure.executed, failure.page)
         raise
     _note(failure.executed).unlink()
 

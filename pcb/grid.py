@@ -174,7 +174,7 @@ def read_grid(name: str | os.PathLike[str], configs: str | os.PathLike[str] = "c
     try:
         _check_keys(values)
         grid = Grid(**values)
-        _check_names(file.stem, grid)
+        _check_names(file, grid)
         _check_values(grid)
         for run in grid.runs:
             config_file(run, configs)
@@ -264,11 +264,13 @@ def _check_keys(values: Any) -> None:
         raise ValueError("baselines and configs are missing or empty; one of them says what to run")
 
 
-def _check_names(file: str, grid: Grid) -> None:
+def _check_names(file: Path, grid: Grid) -> None:
     """Check what becomes part of paths and command lines, and that no two runs share a folder."""
+    if re.search(r"""['"\\$`\n]""", str(file)):  # Snakemake quotes them wrongly
+        raise ValueError("a path that a cluster's shells read holds no quotes, backslash or $")
     # A hyphen parts a config from its override.
     named = (
-        ("the file's name", [file], "-"),
+        ("the file's name", [file.stem], "-"),
         ("datasets", grid.datasets, "-"),
         ("baselines", grid.baselines, ""),
         ("configs", grid.configs, ""),

@@ -17,7 +17,6 @@ from pcb.grid import nearest
 from pcb.pages import export_page
 from pcb.runs import repository_root
 
-
 PATIENCE = 300  # seconds for a kernel to start, and to hand over its output, on a busy machine
 
 

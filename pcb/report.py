@@ -129,9 +129,9 @@ def text_table(root: str | os.PathLike[str]) -> str:
 def write_page(root: str | os.PathLike[str], title: str) -> Path:
     """Write ``index.html`` over the runs below ``root`` and return its path.
 
-    It begins with the notebooks that failed, if there are any. The page needs no network, and links only what is there, relative to itself. A run lies in
-    ``<root>/<dataset>/<config>/seed<N>``; pages and figures of a whole dataset lie in
-    ``<root>/<dataset>``.
+    It begins with the notebooks that failed, if there are any. It needs no network, and links only
+    what is there, relative to itself. A run lies in ``<root>/<dataset>/<config>/seed<N>``; pages
+    and figures of a whole dataset lie in ``<root>/<dataset>``.
 
     Raises:
         FileNotFoundError: ``root`` is not a folder.

@@ -11,7 +11,7 @@ import nbformat
 import papermill
 import pytest
 
-from pcb.failures import failures
+from pcb.failures import failures, noted
 from pcb.grid import OF_RUN, config_sources, read_grid
 from pcb.grid import main as check_grid
 from pcb.notebooks import NotebookError, check_parameters, run_notebook
@@ -254,6 +254,30 @@ def test_failed_cell_is_an_error_that_names_the_copy(tmp_path):
     assert not (tmp_path / "out.html").exists()
 
 
+def test_dead_kernel_is_an_error_and_leaves_a_note(tmp_path):
+    notebook = write_notebook(tmp_path / "n.ipynb", "", "import os; os._exit(9)")
+    with pytest.raises(NotebookError, match="more memory"), noted(tmp_path / "out.ipynb"):
+        run_notebook(notebook, {}, tmp_path / "out.ipynb", tmp_path / "out.html")
+    [failure] = failures(tmp_path)
+    assert failure.cell is None and "the kernel died" in failure.line
+    assert "_exit" in failure.page.read_text()
+
+
+def test_note_is_there_before_a_process_is_killed(tmp_path):
+    with noted(tmp_path / "01_train.ipynb"):
+        [failure] = failures(tmp_path)
+        assert "killed" in failure.line and not failure.page.exists()
+    assert failures(tmp_path) == [] and list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_notebook_is_noted_as_such(tmp_path):
+    with pytest.raises(KeyboardInterrupt), noted(tmp_path / "01_train.ipynb"):
+        (tmp_path / "01_train.ipynb").write_text('{"cells": [')  # stopped while it was written
+        raise KeyboardInterrupt
+    [failure] = failures(tmp_path)
+    assert failure.line.startswith("interrupted") and not failure.page.exists()
+
+
 def test_grid_multiplies_out(tmp_path):
     configs = tmp_path / "configs" / "cats"
     configs.mkdir(parents=True)
@@ -305,7 +329,10 @@ def test_grid_multiplies_out(tmp_path):
         ),
         ({"datasets": ["../openmoji"]}, "datasets: '../openmoji' is no name"),
         ({"configs": ["a/../b"]}, "configs: 'a/../b' is no name"),
-        ({"configs": ["a-b"]}, "configs: 'a-b' is no name, which is text of letters, digits, _, .$"),
+        (
+            {"configs": ["a-b"]},
+            "configs: 'a-b' is no name, which is text of .*, _, .$",
+        ),
         ({"overrides": {"$(x)": {}}}, r"overrides: '\$\(x\)' is no name"),
         ({"overrides": {"lr2": 0.5}}, "overrides must hold dicts, got 0.5"),
         ({"make": {"openmoij": "mini"}}, "make: unknown 'openmoij'; did you mean 'openmoji'"),
@@ -320,9 +347,13 @@ def test_wrong_grid_says_what_is_wrong(tmp_path, changes, message):
         read_grid(write_grid(tmp_path / "g.yaml", **changes))
 
 
-def test_grid_of_an_odd_name_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"the file's name: 'a b' is no name"):
-        read_grid(write_grid(tmp_path / "a b.yaml"))
+@pytest.mark.parametrize(
+    "name, message", [("a b.yaml", "the file's name: 'a b' is no name"), ("$(x)'/a.yaml", "quotes")]
+)
+def test_grid_of_an_odd_path_is_refused(tmp_path, name, message):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    with pytest.raises(ValueError, match=message):
+        read_grid(write_grid(tmp_path / name))
 
 
 def test_every_grid_here_is_right():
@@ -341,17 +372,26 @@ def test_checked_grid_says_where_its_runs_lie(tmp_path, capsys):
     assert "there are: baselines, demo, " in error and "Traceback" not in error
 
 
-def test_make_keeps_the_status_of_the_workflow(tmp_path):
-    """And shows what came of it; a name is data to its shell."""
-    program = f"#!{sys.executable}\n" + """import json, sys
-print(json.dumps(sys.argv[1:]))
-sys.exit(3 if "snakemake" in sys.argv else 0)
+def test_make_grid_reports_a_failed_workflow_and_fails(tmp_path):
+    """A name is data to its shell."""
+    stand_in = """import json, sys
+with open("calls", "a") as file:
+    print(json.dumps(sys.argv[2:]), file=file)
+print("." if sys.argv[2] == "pcb.grid" else "")
+sys.exit(3 if sys.argv[2] == "snakemake" else 0)
 """
-    (tmp_path / "python").write_text(program.replace("json.dumps(sys.argv[1:])", "'runs'"))
+    (tmp_path / "python").write_text(f"#!{sys.executable}\n{stand_in}")
     (tmp_path / "python").chmod(0o755)
+    name = "a b';touch harmed;`touch harmed`"
     command = ["make", "-f", ROOT / "Makefile", "-o", ".venv/.ready", f"BIN={tmp_path}", "grid"]
-    made = subprocess.run([*command, "GRID=x"], cwd=tmp_path, capture_output=True, text=True)
+    made = subprocess.run(
+        [*command, f"GRID={name}", "PROFILE=slurm"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert made.returncode != 0 and "Error 3" in made.stderr
+    calls = [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
+    profile = ["--profile", "workflow/profiles/slurm", "--config", f"grid={name}"]
+    assert calls == [["pcb.grid", name], ["snakemake", *profile], ["pcb.report", "."]]
+    assert not (tmp_path / "harmed").exists()
 
 
 def test_config_sources_follow_inheritance(tmp_path):
