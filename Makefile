@@ -7,7 +7,8 @@ SHELL := /bin/bash
 .NOTPARALLEL: # one environment, one run at a time; Snakemake and PyTorch use the cores
 
 PYTHON ?= # the Python 3.11 to make .venv with; looked for if empty
-GRID ?= demo
+export GRID ?= demo
+export PROFILE ?= local
 OPS ?= 0
 
 BIN := .venv/bin
@@ -37,10 +38,14 @@ setup: ## set up or repair .venv; OPS=1 compiles mmcv's operators (10 to 25 minu
 
 demo: ## train softmax with and without PCB and compare them: runs/demo/index.html
 demo: override GRID := demo
-grid: ## run the notebooks over workflow/grids/NAME.yaml: make grid GRID=NAME
+grid: ## run the notebooks over a grid: make grid GRID=NAME, or a file; PROFILE=slurm on a cluster
+# Names reach the shell as variables, which it does not parse.
 demo grid: $(READY)
-	@$(BIN)/python -m snakemake --profile workflow/profiles/local --config grid=$(GRID)
-	@$(BIN)/python -m pcb.report runs/$(GRID)
+	@runs=$$($(BIN)/python -m pcb.grid "$$GRID"); status=0; \
+		$(BIN)/python -m snakemake --profile "workflow/profiles/$$PROFILE" \
+			--config "grid=$$GRID" || status=$$?; \
+		[ ! -d "$$runs" ] || $(BIN)/python -m pcb.report "$$runs"; \
+		exit $$status
 
 sample: $(READY) ## make the committed sample run anew from a finished demo
 	@$(BIN)/python workflow/scripts/make_sample.py

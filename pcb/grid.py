@@ -1,74 +1,152 @@
-"""A grid of runs: datasets x configs x seeds, read from a small YAML file.
+"""A grid of runs: datasets x configs x overrides x seeds, read from a small YAML file.
 
 The Snakemake workflow asks every notebook of every run of a grid; ``workflow/grids/`` holds them.
+``python -m pcb.grid demo`` checks one and prints the folder of its runs.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import difflib
 import os
+import re
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pcb.runs import plain_names, repository_path
+from pcb.runs import BALANCED, plain_names, repository_path
+
+OF_DATASET = ("00_dataset", "05_compare")  # the notebooks about a whole dataset
+OF_RUN = ("01_train", "02_evaluate", "03_confusion_matrix", "04_soft_labels")
+
+# What a grid file may hold: the type of each key, and that of the entries of a list or mapping.
+_KEYS: dict[str, tuple[type, type]] = {
+    "title": (str, object),
+    "datasets": (list, str),
+    "baselines": (list, str),
+    "pcb": (list, bool),
+    "configs": (list, str),
+    "seeds": (list, int),
+    "overrides": (dict, dict),
+    "cfg_options": (dict, object),
+    "make": (dict, str),
+    "parameters": (dict, dict),
+    "threads": (int, object),
+    "gpus": (int, object),
+    "memory": (str, object),
+    "time": (str, object),
+}
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a grid: a config file, by dataset and name, and a seed."""
+    """One run of a grid: a config file, by dataset and name, a seed and a named override."""
 
     dataset: str
     config: str
     seed: int
+    override: str = ""
 
     @property
     def name(self) -> str:
-        """Where the run lies below the grid's folder, such as ``openmoji/softmax/seed0``."""
-        return f"{self.dataset}/{self.config}/seed{self.seed}"
+        """Where the run lies below the grid's folder.
+
+        >>> Run("openmoji", "softmax", 0).name, Run("openmoji", "softmax", 0, "lr2").name
+        ('openmoji/softmax/seed0', 'openmoji/softmax-lr2/seed0')
+        """
+        return f"{self.dataset}/{self._folder}/seed{self.seed}"
+
+    @property
+    def plain_names(self) -> list[str]:
+        """Names that the run without PCB may have, all else being equal; none for a plain run."""
+        names = plain_names(self._folder)
+        return [f"{self.dataset}/{name}/seed{self.seed}" for name in names]
+
+    @property
+    def _folder(self) -> str:
+        return f"{self.config}-{self.override}" if self.override else self.config
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What a grid file says.
+    """What a grid file says. Every list multiplies the grid.
 
     Attributes:
         title: heading of the grid's page.
         datasets: folders of ``configs/``.
-        configs: files in each of them, without ``.py``; a name with ``_pcb`` in it is compared
-            with the one without.
-        seeds: random seeds; one run each.
-        cfg_options: overrides of every config, such as ``{"runner.max_epochs": 1}``.
+        baselines: config files in each of them, such as ``softmax``.
+        pcb: ``[off, on]``: each baseline plain, and with PCB (``softmax_pcb``); or one of the two.
+        configs: further config files by their exact names, for what baselines x PCB cannot say.
+        seeds: random seeds.
+        overrides: config options by a name of yours: ``{"lr2": {"optimizer.lr": 0.002}}``. Each is
+            one more point beside the others; one without options (``default: {}``) is the config
+            as it is.
+        cfg_options: options of every config, such as ``{"runner.max_epochs": 1}``.
         make: datasets to make if their data is not there, with the size; the others must be there.
-        parameters: of notebooks 02 to 04, by notebook:
+        parameters: of notebooks, by notebook:
             ``{"03_confusion_matrix": {"score_threshold": 0.5}}``.
-        threads: CPU threads of one training or prediction. The workflow starts as many at a time
-            as fit into its ``--cores``.
+        threads: CPU threads of one training (of all its processes together) or prediction. The
+            workflow starts as many at a time as fit into its ``--cores``.
+        gpus: processes of one training, each on a GPU of its own if there are any.
+        memory: of one training or prediction, such as ``64GB``; only a cluster asks.
+        time: that one training or prediction may take, such as ``2d`` or ``36h``; likewise.
     """
 
     title: str
     datasets: list[str]
-    configs: list[str]
+    baselines: list[str] = field(default_factory=list)
+    pcb: list[bool] = field(default_factory=lambda: [False, True])
+    configs: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=lambda: [0])
+    overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
     cfg_options: dict[str, Any] = field(default_factory=dict)
     make: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
     threads: int = 1
+    gpus: int = 1
+    memory: str = ""
+    time: str = ""
 
     @property
     def runs(self) -> list[Run]:
         """Every run, in the order of the file."""
-        return [Run(*point) for point in product(self.datasets, self.configs, self.seeds)]
+        configs = [
+            f"{baseline}{BALANCED if balanced else ''}"
+            for baseline, balanced in product(self.baselines, self.pcb)
+        ]
+        overrides = [name if options else "" for name, options in self.overrides.items()] or [""]
+        points = product(self.datasets, configs + self.configs, overrides, self.seeds)
+        return [Run(dataset, config, seed, name) for dataset, config, name, seed in points]
 
     def plain(self, run: Run) -> Run | None:
         """The run of the grid that differs from this one by PCB alone; None if there is none."""
-        candidates = (replace(run, config=name) for name in plain_names(run.config))
-        return next((plain for plain in candidates if plain in self.runs), None)
+        own = {other.name: other for other in self.runs}
+        return next((own[name] for name in run.plain_names if name in own), None)
+
+    def options(self, run: Run) -> dict[str, Any]:
+        """The overrides of one run's config."""
+        return {**self.cfg_options, **self.overrides.get(run.override, {})}
+
+
+def grid_file(name: str | os.PathLike[str]) -> Path:
+    """Return the file of a grid: a path, or the name of one in ``workflow/grids/``.
+
+    Raises:
+        FileNotFoundError: there is none; names the grids there are.
+    """
+    file = Path(name)
+    if file.suffix not in (".yaml", ".yml"):
+        file = repository_path(Path("workflow", "grids", f"{name}.yaml"))
+    if not file.is_file():
+        known = sorted(found.stem for found in repository_path("workflow/grids").glob("*.yaml"))
+        raise FileNotFoundError(f"no grid {file}; there are: {', '.join(known)}")
+    return file
 
 
 def read_grid(name: str | os.PathLike[str], configs: str | os.PathLike[str] = "configs") -> Grid:
@@ -80,33 +158,32 @@ def read_grid(name: str | os.PathLike[str], configs: str | os.PathLike[str] = "c
 
     Raises:
         FileNotFoundError: no such grid; names the grids there are.
-        ValueError: a key that no grid has, a missing key, a value of the wrong kind, or a config
-            that does not exist. Names the nearest valid one.
+        ValueError: a key that no grid has, a missing key, a value of the wrong kind, a name that
+            is no plain one, a run that is there twice, or a config that does not exist. Names the
+            nearest valid one.
 
     Example:
         >>> [run.name for run in read_grid("demo").runs]
         ['openmoji/softmax/seed0', 'openmoji/softmax_pcb/seed0']
     """
-    file = Path(name)
-    if file.suffix not in (".yaml", ".yml"):
-        file = repository_path(Path("workflow", "grids", f"{name}.yaml"))
-    if not file.is_file():
-        known = sorted(found.stem for found in repository_path("workflow/grids").glob("*.yaml"))
-        raise FileNotFoundError(f"no grid {file}; there are: {', '.join(known)}")
+    file = grid_file(name)
     try:
         values = yaml.safe_load(file.read_text())
     except yaml.YAMLError as error:
         raise ValueError(f"{file} is not YAML: {error}") from error
-    _check_keys(file, values)
-    grid = Grid(**values)
-    for run in grid.runs:
-        config_file(run, configs, named_by=file)
+    try:
+        _check_keys(values)
+        grid = Grid(**values)
+        _check_names(file, grid)
+        _check_values(grid)
+        for run in grid.runs:
+            config_file(run, configs)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
     return grid
 
 
-def config_file(
-    run: Run, configs: str | os.PathLike[str] = "configs", named_by: str | os.PathLike[str] = "grid"
-) -> Path:
+def config_file(run: Run, configs: str | os.PathLike[str] = "configs") -> Path:
     """Return the config file of a run.
 
     Raises:
@@ -117,7 +194,7 @@ def config_file(
     if not path.is_file():
         known = [f"{found.parent.name}/{found.stem}" for found in sorted(folder.glob("[!_]*/*.py"))]
         wanted = f"{run.dataset}/{run.config}"
-        raise ValueError(f"{named_by}: no config {wanted!r}; {nearest(wanted, known)}")
+        raise ValueError(f"no config {wanted!r}; {nearest(wanted, known)}")
     return path
 
 
@@ -149,24 +226,86 @@ def nearest(wanted: str, known: list[str]) -> str:
     return f"there are: {', '.join(known) or 'none'}"
 
 
-def _check_keys(file: Path, values: Any) -> None:
-    kinds = {
-        "title": str,
-        "datasets": list,
-        "configs": list,
-        "seeds": list,
-        "cfg_options": dict,
-        "make": dict,
-        "parameters": dict,
-        "threads": int,
-    }
+def main(arguments: list[str] | None = None) -> int:
+    """Check a grid and print the folder of its runs."""
+    parser = argparse.ArgumentParser(prog="python -m pcb.grid", description=main.__doc__)
+    parser.add_argument("grid", help="a file, or the name of one in workflow/grids/")
+    name = parser.parse_args(arguments).grid
+    try:
+        read_grid(name)
+    except (OSError, ValueError) as error:
+        parser.exit(1, f"{error}\n")
+    print(Path("runs", grid_file(name).stem))
+    return 0
+
+
+def _check_keys(values: Any) -> None:
+    """Check keys and types."""
     if not isinstance(values, Mapping):
-        raise ValueError(f"{file} must hold the keys {', '.join(kinds)}")
+        raise ValueError(f"a grid holds the keys {', '.join(_KEYS)}")
     for key, value in values.items():
-        if key not in kinds:
-            raise ValueError(f"{file}: unknown key {key!r}; {nearest(str(key), list(kinds))}")
-        if not isinstance(value, kinds[key]):
-            raise ValueError(f"{file}: {key} must be a {kinds[key].__name__}, got {value!r}")
-    for key in ("title", "datasets", "configs"):
+        if key not in _KEYS:
+            raise ValueError(f"unknown key {key!r}; {nearest(str(key), list(_KEYS))}")
+        kind, kind_of_entry = _KEYS[key]
+        # Not isinstance: `on` is a bool, which is an int to Python, but no seed.
+        if type(value) is not kind:
+            raise ValueError(f"{key} must be a {kind.__name__}, got {value!r}")
+        entries = value.values() if kind is dict else value if kind is list else ()
+        for entry in entries:
+            if kind_of_entry is not object and type(entry) is not kind_of_entry:
+                raise ValueError(f"{key} must hold {kind_of_entry.__name__}s, got {entry!r}")
+    for key in ("title", "datasets"):
         if not values.get(key):
-            raise ValueError(f"{file}: {key} is missing or empty")
+            raise ValueError(f"{key} is missing or empty")
+    for key in ("seeds", "pcb"):
+        if key in values and not values[key]:
+            raise ValueError(f"{key} is empty")
+    if not values.get("baselines") and not values.get("configs"):
+        raise ValueError("baselines and configs are missing or empty; one of them says what to run")
+
+
+def _check_names(file: Path, grid: Grid) -> None:
+    """Check what becomes part of paths and command lines, and that no two runs share a folder."""
+    if re.search(r"""['"\\$`\n]""", str(file)):  # Snakemake quotes them wrongly
+        raise ValueError("a path that a cluster's shells read holds no quotes, backslash or $")
+    # A hyphen parts a config from its override.
+    named = (
+        ("the file's name", [file.stem], "-"),
+        ("datasets", grid.datasets, "-"),
+        ("baselines", grid.baselines, ""),
+        ("configs", grid.configs, ""),
+        ("overrides", grid.overrides, ""),
+    )
+    for key, names, further in named:
+        for name in names:
+            if not re.fullmatch(rf"\w[\w.{further}]*", str(name), re.ASCII) or name != str(name):
+                allowed = ", ".join(["letters", "digits", "_", ".", *further])
+                raise ValueError(f"{key}: {name!r} is no name, which is text of {allowed}")
+    names = [run.name for run in grid.runs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name} is in the grid {names.count(name)} times")
+
+
+def _check_values(grid: Grid) -> None:
+    for key, least, values in (
+        ("threads", 1, [grid.threads]),
+        ("gpus", 1, [grid.gpus]),
+        ("seeds", 0, grid.seeds),
+    ):
+        if min(values) < least:
+            raise ValueError(f"{key} must be at least {least}, got {min(values)}")
+    for key, example, pattern, value in (
+        ("memory", "64GB", r"\d+ ?[MGT]i?B", grid.memory),
+        ("time", "36h or 2d", r"\d+[dhm]", grid.time),
+    ):
+        if value and not re.fullmatch(pattern, value):
+            raise ValueError(f"{key} must be text such as {example}, got {value!r}")
+    for key, known in (("make", grid.datasets), ("parameters", [*OF_DATASET, *OF_RUN])):
+        for name in getattr(grid, key):
+            if name not in known:
+                raise ValueError(f"{key}: unknown {name!r}; {nearest(str(name), list(known))}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -17,9 +17,20 @@ from pcb.grid import nearest
 from pcb.pages import export_page
 from pcb.runs import repository_root
 
+PATIENCE = 300  # seconds for a kernel to start, and to hand over its output, on a busy machine
+
 
 class NotebookError(RuntimeError):
-    """A notebook stopped at one of its cells."""
+    """A notebook stopped.
+
+    Attributes:
+        cell: number of the cell that failed, as in ``In [3]``; None if the kernel died.
+        error: what the cell said, such as ``KeyError: 'x'``.
+    """
+
+    def __init__(self, message: str, error: str, cell: int | None = None) -> None:
+        super().__init__(message)
+        self.error, self.cell = error, cell
 
 
 def check_parameters(notebook: str | os.PathLike[str], parameters: Mapping[str, Any]) -> None:
@@ -62,9 +73,10 @@ def run_notebook(
 
     Raises:
         ValueError: see :func:`check_parameters`.
-        NotebookError: a cell failed. The executed copy shows where.
+        NotebookError: a cell failed, or the kernel died. The executed copy shows where.
     """
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
@@ -80,16 +92,24 @@ def run_notebook(
             progress_bar=False,
             stdout_file=_Labelled(sys.stdout, label),
             stderr_file=_Labelled(sys.stderr, label),
+            start_timeout=PATIENCE,
+            iopub_timeout=PATIENCE,  # else 4 seconds, which a busy machine may take
             # Other users of a shared machine can read a kernel's plain TCP traffic.
             config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             # Else a kernel calls it an error that it is shut down.
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
     except PapermillExecutionError as error:
+        text = f"{error.ename}: {error.evalue}"
         raise NotebookError(
-            f"{Path(notebook).name} failed in cell {error.exec_count}: {error.ename}: "
-            f"{error.evalue}\nThe executed notebook: {executed}"
+            f"{Path(notebook).name} failed in cell {error.exec_count}: {text}\n"
+            f"The executed notebook: {executed}",
+            text,
+            error.exec_count,
         ) from None
+    except DeadKernelError:
+        text = "the kernel died; a system ends what takes more memory than there is"
+        raise NotebookError(f"{Path(notebook).name}: {text}", text) from None
     export_page(executed, page)
 
 

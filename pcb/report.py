@@ -1,6 +1,6 @@
-"""The page over a grid of runs: the table of metrics, links to the notebooks, their figures.
+"""The page over a grid of runs: what failed, the table of metrics, the notebooks, their figures.
 
-``python -m pcb.report runs/demo`` prints the table of a grid and where its page is.
+``python -m pcb.report runs/demo`` prints the table of a grid, where its page is and what failed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
+from pcb.failures import Failure, failures
 from pcb.files import write_atomically
 from pcb.metrics import format_metric
 from pcb.runs import RunFolder, collect, plain_names
@@ -64,6 +65,10 @@ th, td { padding: .35rem .9rem; border-bottom: 1px solid var(--line); text-align
 th:first-child, td:first-child { text-align: left; }
 .text th, .text td { text-align: left; vertical-align: top; }
 tr.difference td { background: var(--soft); font-weight: 600; }
+.failed { border-left: 4px solid #c0392b; padding: .1rem 1rem; margin: 2rem 0; }
+.failed h2 { margin-top: .5rem; }
+.failed td:last-child { font-family: ui-monospace, monospace; font-size: .85rem; }
+.failed td:last-child { min-width: 24rem; overflow-wrap: anywhere; }
 .figures { display: grid; gap: 1.2rem; }
 .figures { grid-template-columns: repeat(auto-fit, minmax(min(420px, 100%), 1fr)); }
 figure { margin: 0; border: 1px solid var(--line); border-radius: 8px; padding: .6rem; }
@@ -125,9 +130,9 @@ def text_table(root: str | os.PathLike[str]) -> str:
 def write_page(root: str | os.PathLike[str], title: str) -> Path:
     """Write ``index.html`` over the runs below ``root`` and return its path.
 
-    The page needs no network, and links only what is there, relative to itself. A run lies in
-    ``<root>/<dataset>/<config>/seed<N>``; pages and figures of a whole dataset lie in
-    ``<root>/<dataset>``.
+    It begins with the notebooks that failed, if there are any. It needs no network, and links only
+    what is there, relative to itself. A run lies in ``<root>/<dataset>/<config>/seed<N>``; pages
+    and figures of a whole dataset lie in ``<root>/<dataset>``.
 
     Raises:
         FileNotFoundError: ``root`` is not a folder.
@@ -138,6 +143,7 @@ def write_page(root: str | os.PathLike[str], title: str) -> Path:
         "<p>A notebook asks one question of a dataset or of a run. Below are the results, then the "
         "questions with their key figures. A link opens the whole notebook, its code folded; a "
         "figure opens in full size.</p>",
+        _failure_section(root, failures(root)),
     ]
     for dataset, runs in groupby(
         collect(root), key=lambda run: run.path.relative_to(root).parts[0]
@@ -155,13 +161,57 @@ def write_page(root: str | os.PathLike[str], title: str) -> Path:
     return page
 
 
+def failure_list(root: str | os.PathLike[str]) -> str:
+    """Return what failed below ``root`` as text, a line for each notebook; empty if nothing did."""
+    root = Path(root)
+    found = failures(root)
+    lines = [f"{_count(found)} not finish:"] if found else []
+    for failure in found:
+        cell = f", cell {failure.cell}" if failure.cell else ""
+        shown = failure.page if failure.page.is_file() else failure.executed.parent
+        lines.append(f"  {_where(root, failure)}{cell}: {failure.line}\n    {shown}")
+    return "\n".join(lines)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Print the metric table of a grid and where its page is."""
+    """Print the metric table of a grid, where its page is and what failed."""
     parser = argparse.ArgumentParser(prog="python -m pcb.report", description=main.__doc__)
     parser.add_argument("root", type=Path, metavar="RUNS", help="such as runs/demo")
     root = parser.parse_args(arguments).root
     print(f"\n{text_table(root)}\n\n{LEGEND}\nAll notebooks and figures: {root / 'index.html'}")
+    if failed := failure_list(root):
+        print(f"\n{failed}")
     return 0
+
+
+def _failure_section(root: Path, found: list[Failure]) -> str:
+    """What failed: where, in which cell, with which words; empty if nothing did."""
+    if not found:
+        return ""
+    head = "".join(f"<th>{name}</th>" for name in ("run", "notebook", "cell", "error"))
+    rows = []
+    for failure in found:
+        name = failure.executed.stem
+        link = _link(root, failure.page, name) if failure.page.is_file() else escape(name)
+        run = failure.executed.parent.relative_to(root).as_posix()
+        cells = [escape(run), link, str(failure.cell or ""), escape(failure.line)]
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    return (
+        f'<div class="failed"><h2>{_count(found)} not finish</h2>\n'
+        "<p>A link opens the notebook as far as it came. What depends on it was not run again and "
+        "is missing below or older. Mend the cause and call the same command: it runs these and "
+        "what depends on them.</p>\n"
+        f'<div class="wide"><table class="text"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div></div>"
+    )
+
+
+def _count(found: list[Failure]) -> str:
+    return f"{len(found)} notebook{'s' if len(found) > 1 else ''} did"
+
+
+def _where(root: Path, failure: Failure) -> str:
+    return failure.executed.relative_to(root).with_suffix("").as_posix()
 
 
 def _dataset_section(root: Path, dataset: str, runs: list[RunFolder]) -> list[str]:
@@ -192,9 +242,10 @@ def _metric_table(rows: list[tuple[str, list[str], bool]]) -> str:
 
 def _notebook_section(root: Path, name: str, figures: Iterable[str], folders: list[Path]) -> str:
     """What one notebook says of each folder: its question, its pages, its key figures."""
-    pages = [folder / f"{name}.html" for folder in folders if (folder / f"{name}.html").is_file()]
-    if not pages:
+    folders = [folder for folder in folders if (folder / f"{name}.html").is_file()]
+    if not folders:
         return ""
+    pages = [folder / f"{name}.html" for folder in folders]
     links = " · ".join(
         _link(root, page, f"{name} of {_label(root, page.parent)}") for page in pages
     )
@@ -251,13 +302,11 @@ def _parameters(run: RunFolder) -> list[str]:
     """
     given: dict[str, dict[str, list[str]]] = {}
     for name in OF_RUN:
-        executed = run.path / f"{name}.ipynb"
-        if executed.is_file():
-            metadata = json.loads(executed.read_text(encoding="utf-8")).get("metadata", {})
-            for key, value in metadata.get("papermill", {}).get("parameters", {}).items():
-                if key not in ("work_dir", "before", "replace") and value not in ("", {}, [], None):
-                    text = f"{key} = {json.dumps(value)}"
-                    given.setdefault(key, {}).setdefault(text, []).append(name)
+        metadata = _executed(run.path / f"{name}.ipynb").get("metadata", {})
+        for key, value in metadata.get("papermill", {}).get("parameters", {}).items():
+            if key not in ("work_dir", "before", "replace") and value not in ("", {}, [], None):
+                text = f"{key} = {json.dumps(value)}"
+                given.setdefault(key, {}).setdefault(text, []).append(name)
     return [
         text if len(texts) == 1 else f"{text} ({', '.join(names)})"
         for texts in given.values()
@@ -281,11 +330,17 @@ def _figures(root: Path, files: list[Path]) -> str:
 
 def _question(notebook: Path) -> str:
     """The first heading of an executed notebook; empty if it is not there."""
-    if not notebook.is_file():
-        return ""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    cells = _executed(notebook).get("cells", [])
     lines = (line for cell in cells for line in "".join(cell["source"]).splitlines())
     return next((line[2:].strip() for line in lines if line.startswith("# ")), "")
+
+
+def _executed(notebook: Path) -> dict:
+    """An executed notebook; empty if it is not there, or was not written to its end."""
+    try:
+        return json.loads(notebook.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
 
 
 def _link(root: Path, file: Path, text: str) -> str:

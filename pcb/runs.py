@@ -385,12 +385,18 @@ def plain_counterpart(run: RunFolder) -> RunFolder | None:
 def plain_names(config: str) -> list[str]:
     """Names that the config without PCB may have, the likelier first; none for a plain config.
 
+    What stands behind a hyphen is the override of a grid, which both have.
+
     Example:
         >>> plain_names("seesaw_pcb_r101"), plain_names("softmax_pcb"), plain_names("softmax")
         (['seesaw_r101', 'seesaw'], ['softmax'], [])
+        >>> plain_names("softmax_pcb-lr2"), plain_names("softmax-no_pcb_warmup")
+        (['softmax-lr2'], [])
     """
-    baseline, balanced, variant = config.partition(BALANCED)
-    return list(dict.fromkeys([baseline + variant, baseline])) if balanced else []
+    name, hyphen, override = config.partition("-")
+    baseline, balanced, variant = name.partition(BALANCED)
+    names = dict.fromkeys([baseline + variant, baseline]) if balanced else {}
+    return [plain + hyphen + override for plain in names]
 
 
 def repository_root() -> Path:

@@ -140,6 +140,14 @@ def test_published_pages_share_plotly_and_leave_pdfs_behind(published):
     assert [path.name for path in out.parent.iterdir()] == ["demo"]
 
 
+def test_grid_with_failures_is_not_published(published):
+    grid, out, publish = published
+    (grid / "01_train.failed.json").write_text('{"cell": 1, "error": "no"}')
+    with pytest.raises(ValueError, match="failed"):
+        publish(grid, out)
+    assert not out.exists()
+
+
 def test_publishing_harms_no_other_folder_and_tells_no_paths(published):
     grid, out, publish = published
     out.mkdir(parents=True)

@@ -152,6 +152,34 @@ def test_half_finished_grid_still_has_a_page(tmp_path):
     assert report.text_table(tmp_path).split() == ["AP", "APr", "APc", "APf", "AP50", "APb"]
 
 
+def test_failures_come_first_and_are_escaped(grid, capsys):
+    run = grid / "my data & <more>" / "100% new" / "seed0"
+    (run / "01_train.html").unlink()
+    error = "RuntimeError: training ended:\n  line 20\nValueError: <script>no & why</script>\n"
+    (run / "01_train.failed.json").write_text(json.dumps({"cell": 4, "error": error}))
+    (run / "01_train.failed.html").touch()
+    (run / "01_train.ipynb").write_text('{"cells": [')  # killed while it was written
+    (grid / "openmoji" / "data.failed.json").write_text('{"cell": null, "error": "OSError: full"}')
+    (run / "figures" / "strength.png").write_bytes(PNG)  # of an earlier training
+
+    page = report.write_page(grid, "Demo")
+    html = page.read_text()
+    assert "<script>" not in html
+    shown = "RuntimeError: training ended: ... ValueError: &lt;script&gt;no &amp; why"
+    assert html.index("2 notebooks did not finish") < html.index(shown) < html.index("<table><")
+    assert "<td>openmoji</td><td>data</td><td></td><td>OSError: full</td>" in html
+    links = [unquote(target) for target in Links(html).local]
+    assert "my data & <more>/100% new/seed0/01_train.failed.html" in links
+    assert all((grid / target).is_file() for target in links)
+    assert "strength.png" not in html
+
+    assert report.main([str(grid)]) == 0
+    *_, first, where, second, folder = capsys.readouterr().out.splitlines()
+    assert first.startswith("  my data & <more>/100% new/seed0/01_train, cell 4: RuntimeError: tr")
+    assert where.strip() == str(run / "01_train.failed.html")
+    assert second == "  openmoji/data: OSError: full" and folder.strip() == str(grid / "openmoji")
+
+
 def test_command_prints_table_and_page(grid, capsys):
     assert report.main([str(grid)]) == 0
     out = capsys.readouterr().out

@@ -29,6 +29,7 @@ from pcb.detection.losses import balances
 from pcb.detection.operators import operators_in_use
 from pcb.detection.runner import Runner
 from pcb.distributed import process_group, rank, sum_over_processes, wait_for_all, world_size
+from pcb.failures import NOTE
 from pcb.files import is_unfinished, remove_unfinished, writing_alone
 from pcb.runs import RunFolder, repository_root
 
@@ -220,10 +221,13 @@ def _require_run_folder(folder: RunFolder) -> None:
     is_run = folder.config_file.exists() or folder.checkpoint.exists()
     if is_run or not folder.path.exists():
         return
-    foreign = {entry.name for entry in folder.path.iterdir()} - logs_of_launch
+    allowed = (".ipynb", ".html", NOTE)
     foreign = {
-        name for name in foreign if not (name.endswith((".ipynb", ".html")) or is_unfinished(name))
+        entry.name
+        for entry in folder.path.iterdir()
+        if not (entry.name.endswith(allowed) or is_unfinished(entry.name))
     }
+    foreign -= logs_of_launch
     if foreign:
         raise ValueError(
             f"{folder.path} is not a run folder (no config.py) and holds {min(foreign)!r}: "

@@ -153,6 +153,16 @@ def test_wrong_number_of_classes_is_named_before_training(tmp_path, tiny_options
         train("configs/openmoji/softmax.py", tmp_path, cfg_options=tiny_options, device="cpu")
 
 
+def test_folder_in_which_a_notebook_or_a_killed_training_began_is_trained_in(
+    tmp_path, tiny_options
+):
+    foreign = "01_train.ipynb 01_train.failed.json 01_train.failed.html train.out train.lock .lock"
+    for name in (*foreign.split(), f".config.py.{32 * '0'}"):
+        (tmp_path / name).touch()
+    options = {**tiny_options, "runner.max_epochs": 1, f"{LOSS}.start_epoch": 1}
+    assert train(CONFIG, tmp_path, cfg_options=options, device="cpu").checkpoint.is_file()
+
+
 def test_folder_of_something_else_is_refused_and_left_alone(tmp_path, tiny_options):
     (tmp_path / "figures").mkdir()
     (tmp_path / "thesis.tex").write_text("mine")

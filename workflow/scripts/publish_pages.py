@@ -13,6 +13,7 @@ from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
+from pcb.failures import failures
 from pcb.files import write_atomically
 from pcb.pages import export_page, plotly_script, with_palette
 from pcb.runs import repository_path, repository_root
@@ -49,12 +50,14 @@ def publish(grid: Path, out: Path) -> None:
 
     Raises:
         FileNotFoundError: the grid has no page, or links a file that is not there.
-        ValueError: ``out`` holds something else; or a file names a folder of this machine, which
-            is nobody's business.
+        ValueError: a notebook of the grid failed; ``out`` holds something else; or a file names a
+            folder of this machine, which is nobody's business.
     """
     index = grid / "index.html"
     if not index.is_file():
         raise FileNotFoundError(f"{grid} has no index.html; `make demo` makes runs/demo")
+    if failures(grid):
+        raise ValueError(f"notebooks of {grid} failed; only a finished grid is published")
     if out.exists() and any(out.iterdir()) and not (out / "index.html").is_file():
         raise ValueError(f"{out} holds something else than a page; give a new folder")
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Execute the rule's notebook with the rule's parameters, which so never pass through a shell."""
 
+import os
 import signal
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 sys.modules["rfc3987_syntax"] = None
 
 from pcb import launch
+from pcb.failures import noted
 from pcb.notebooks import NotebookError, run_notebook
 from pcb.runs import RunFolder, repository_path
 
@@ -18,11 +20,15 @@ run = RunFolder(repository_path(parameters["work_dir"]))
 # Such as "01_train openmoji/softmax/seed0"; a dataset has one wildcard and one part, a run three.
 name = f"{Path(job.log.notebook).stem} {'/'.join(run.path.parts[-len(job.wildcards) :])}"
 signal.signal(signal.SIGTERM, signal.default_int_handler)
+# The processes of a training share its threads; Snakemake has told each that it may use them all.
+own_threads = max(1, job.threads // parameters.get("gpus", 1))
+os.environ.update(OMP_NUM_THREADS=str(own_threads), MKL_NUM_THREADS=str(own_threads))
 
 print(f"{name}: started", flush=True)
 start = time.monotonic()
 try:
-    run_notebook(job.input.notebook, parameters, job.log.notebook, job.output.page, f"{name}: ")
+    with noted(job.log.notebook):
+        run_notebook(job.input.notebook, parameters, job.log.notebook, job.output.page, f"{name}: ")
 except (NotebookError, ValueError) as error:
     sys.exit(f"{name}: {error}")
 except KeyboardInterrupt:

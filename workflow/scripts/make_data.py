@@ -1,0 +1,11 @@
+"""Make the data of a dataset if it is not there."""
+
+from pathlib import Path
+
+from pcb.failures import noted
+from pcb.views import open_dataset
+
+job = snakemake
+with noted(Path(job.output[0]).with_name("data.ipynb")):
+    data = open_dataset(job.params.config, size=job.params.size)
+print(f"data {job.wildcards.dataset}: {data.root}", flush=True)
