@@ -310,3 +310,59 @@ def test_polygons_with_fewer_than_three_points_are_refused_where_they_are_evalua
     # Found before anything is predicted.
     with pytest.raises(AnnotationError, match="at least three points"):
         LVISFormatDataset(ann_file=path, pipeline=[], img_prefix=str(folder), test_mode=True)
+
+
+UNKNOWN = "configs/openmoji/sofmax.py"
+NEAREST = "configs/openmoji/softmax.py"
+
+
+def test_config_of_an_unknown_baseline(folder, capsys):
+    run, checkpoint = folder / "run", str(folder / "run" / "latest.pth")
+    for words in (["train", UNKNOWN, "--work-dir", str(run)], ["test", UNKNOWN, checkpoint]):
+        assert_refused(words, folder, capsys, f"no config {UNKNOWN}", f"nearest: {NEAREST}")
+
+
+def test_grid_of_an_unknown_baseline(folder):
+    from pcb.grid import read_grid
+
+    text = "title: a grid\ndatasets: [openmoji]\nconfigs: [sofmax]\n"
+    grid = write(folder, "grid.yaml", text)
+    with pytest.raises(ValueError, match=r"no config 'openmoji/sofmax'; did you mean .*softmax'"):
+        read_grid(grid)
+
+
+def test_notebook_of_an_unknown_baseline(folder):
+    """What the first cells of 00, 01 and of 02 to 04 call."""
+    from pcb import launch, views
+
+    before = everything(folder)
+    for open_it in (
+        lambda: views.open_dataset(UNKNOWN),
+        lambda: launch.start_training(UNKNOWN, folder / "run"),
+        lambda: views.open_run(folder / "no run", UNKNOWN),
+    ):
+        with pytest.raises(FileNotFoundError, match=f"no config .*{UNKNOWN}.*; nearest: .*softmax"):
+            open_it()
+    assert everything(folder) == before
+
+
+def test_checkpoint_of_another_number_of_classes(tiny_options, folder, capsys):
+    """For testing and for going on with a training."""
+    from pcb.detection import load_config
+    from pcb.detection.checkpoint import save_checkpoint
+    from pcb.detection.training import build_model
+
+    roi_head = "model.roi_head."
+    heads = ("bbox_head.num_classes", "bbox_head.loss_cls.num_classes", "mask_head.num_classes")
+    more = {f"{roi_head}{head}": 9 for head in heads}
+    model = build_model(load_config(CONFIG, tiny_options | more))
+    checkpoint = folder / "run" / "latest.pth"
+    meta = {"epoch": 1, "iter": 3}
+    save_checkpoint(checkpoint, {"state_dict": model.state_dict(), "meta": meta})
+    options = ["--device", "cpu", "--cfg-options", json.dumps(tiny_options)]
+    parts = ["latest.pth does not fit the config", "of another shape", "(9, 9) instead of (8, 8)"]
+    for words in (
+        ["test", CONFIG, str(checkpoint)],
+        ["train", CONFIG, "--work-dir", str(folder / "run"), "--resume"],
+    ):
+        assert_refused([*words, *options], folder, capsys, *parts, "Use the config")

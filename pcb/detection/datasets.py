@@ -14,7 +14,7 @@ from pcb.datasets.lvis import CompactAnnotations, read_compact_annotations
 from pcb.detection.images import LoadWholeImage
 from pcb.distributed import rank
 
-# Pixels. LVIS states place and size of a box with two decimals, so that it may stick out by as much.
+# Pixels. LVIS rounds place and size of a box to two decimals, so that it may stick out by as much.
 _ROUNDING = 0.02
 
 
