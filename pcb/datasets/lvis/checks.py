@@ -1,7 +1,7 @@
 """Checks that annotations and results share. Each `..._problem` returns a message, or None."""
 
 from collections.abc import Iterable
-from math import hypot, inf, isfinite
+from math import hypot, isfinite
 
 import numpy as np
 
@@ -81,7 +81,7 @@ def box_problem(bbox) -> str | None:
     """What is wrong with a box, which must be `[x, y, width, height]` in pixels."""
     try:
         x, y, width, height = bbox
-        if isfinite(x) and isfinite(y) and 0 <= width < inf and 0 <= height < inf:
+        if isfinite(x + y + width + height) and width >= 0 and height >= 0:
             return None
     except (TypeError, ValueError, OverflowError):
         pass

@@ -72,7 +72,8 @@ def fills(encodings: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray
         >>> fills(["h0", "g0", "4d0", ""], [24, 24, 24, 24])
         array([ True, False,  True, False])
     """
-    texts = [text.encode() if isinstance(text, str) else text for text in encodings]
+    # A lone half of a surrogate pair, which JSON may hold, is as wrong as the rest beyond "o".
+    texts = [text.encode(errors="surrogatepass") if isinstance(text, str) else text for text in encodings]
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     right = lengths > 0
     characters = np.frombuffer(b"".join(texts), np.uint8) - np.uint8(ord("0"))  # wraps below "0"
