@@ -73,7 +73,9 @@ def fills(encodings: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray
         array([ True, False,  True, False])
     """
     # A lone half of a surrogate pair, which JSON may hold, is as wrong as the rest beyond "o".
-    texts = [text.encode(errors="surrogatepass") if isinstance(text, str) else text for text in encodings]
+    texts = [
+        text.encode(errors="surrogatepass") if isinstance(text, str) else text for text in encodings
+    ]
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     right = lengths > 0
     characters = np.frombuffer(b"".join(texts), np.uint8) - np.uint8(ord("0"))  # wraps below "0"
