@@ -246,8 +246,8 @@ SHORT = [
 ]
 LEFT_OUT = (
     "train.json: 8 of 13 annotations left out: 2 outside of the image, 2 boxes of less than a"
-    " pixel, 1 of no area, 3 polygons of fewer than three points; 2 boxes cut at the border of"
-    " their image"
+    " pixel, 1 of no area, 3 polygons of fewer than three points; boxes cut at the border of"
+    " their image: 2"
 )
 
 

@@ -145,7 +145,7 @@ def usable(annotations: CompactAnnotations) -> tuple[CompactAnnotations, str]:
         text.append(f"{np.count_nonzero(~keep):,} of {len(keep):,} annotations left out: ")
         text[0] += ", ".join(reasons)
     if cut := np.count_nonzero(keep & is_cut):
-        text.append(f"{cut:,} boxes cut at the border of their image")
+        text.append(f"boxes cut at the border of their image: {cut:,}")
     boxes = np.where(is_cut[:, None], np.hstack([clipped_start, size]), annotations.boxes)
     return dataclasses.replace(annotations, boxes=boxes).select(keep), "; ".join(text)
 
