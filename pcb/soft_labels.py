@@ -17,7 +17,7 @@ def fightback_soft_labels(confusion: Tensor, normalize_columns: bool = True) -> 
 
     Returns:
         (C, C), row ``y`` is the soft label of class ``y``. A class that nothing was ever taken
-        for (a column of zeros) keeps its one-hot label.
+        for (a column of zeros, or of what rounding left) keeps its one-hot label.
 
     Example:
         >>> confusion = torch.tensor([[0.5, 0.5], [0.0, 1.0]])  # half of class 0 taken for 1
@@ -27,8 +27,9 @@ def fightback_soft_labels(confusion: Tensor, normalize_columns: bool = True) -> 
     """
     mistaken_for = confusion.t()
     totals = mistaken_for.sum(dim=1, keepdim=True)
-    labels = mistaken_for / totals.clamp(min=torch.finfo(confusion.dtype).tiny)
+    smallest = torch.finfo(confusion.dtype).tiny  # below it, division loses the proportions
+    labels = mistaken_for / totals.clamp(min=smallest)
     if not normalize_columns:
         labels = mistaken_for
     one_hot = torch.eye(len(confusion), dtype=confusion.dtype, device=confusion.device)
-    return torch.where(totals > 0, labels, one_hot)
+    return torch.where(totals >= smallest, labels, one_hot)

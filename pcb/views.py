@@ -330,7 +330,7 @@ def open_run(
         cfg_options: overrides of the config by dotted key.
 
     Raises:
-        FileNotFoundError: no such run or annotation file.
+        FileNotFoundError: no such run, config or annotation file.
     """
     if work_dir or not config:
         run = RunFolder(repository_path(work_dir or SAMPLE_RUN))
@@ -339,7 +339,7 @@ def open_run(
 
         run = RunFolder(default_work_dir(config, seed))
     of_run = run.config_file.is_file()
-    if not (of_run or repository_path(config).is_file()):
+    if not (of_run or config):
         raise FileNotFoundError(
             f"{run.path} is no run folder: it has no config.py; train it with notebook 01 or "
             "`pcb train`, or name its config"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from pycocotools import mask as run_length
 
 from pcb.datasets.lvis import Annotations, image_path
@@ -62,12 +62,19 @@ def load_picture(
 
     Raises:
         FileNotFoundError: the image is not there.
+        OSError: it cannot be opened.
+        ValueError: it is not of the size that the annotations state.
     """
     path = Path(image_dir) / image_path(image)
     if not path.is_file():
         raise FileNotFoundError(f"image {image['id']} of {annotations.path} is not at {path}")
-    pixels = np.asarray(Image.open(path).convert("RGB"))
+    pixels = read_pixels(path)
     height, width = image["height"], image["width"]
+    if pixels.shape[:2] != (height, width):
+        raise ValueError(
+            f"{path} is {pixels.shape[1]}x{pixels.shape[0]} pixels, but {width}x{height} in"
+            f" {annotations.path}: give the image that was annotated"
+        )
     masks = [decode_mask(record["segmentation"], height, width) for record in records]
     boxes = [
         record.get("bbox") or _box_of(mask) for record, mask in zip(records, masks, strict=True)
@@ -79,6 +86,24 @@ def load_picture(
         labels=np.array([annotations.label_of[r["category_id"]] for r in records], dtype=int),
         scores=np.array([record.get("score", np.nan) for record in records], dtype=float),
     )
+
+
+def read_pixels(path: str | os.PathLike) -> np.ndarray:
+    """An image file as (h, w, 3) uint8, turned as its EXIF data says, as training sees it.
+
+    Raises:
+        OSError: it is damaged or no image; names it.
+    """
+    try:
+        with Image.open(path) as opened:
+            image = ImageOps.exif_transpose(opened)
+            if image.mode.startswith("I"):  # 16 bits, of which Pillow would cut off the bright ones
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            return np.asarray(image.convert("RGB"))
+    except FileNotFoundError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all of them
+        raise OSError(f"{path} cannot be opened as an image ({error}); copy it again") from error
 
 
 def decode_mask(segmentation: dict | list, height: int, width: int) -> np.ndarray:
@@ -162,11 +187,11 @@ def crop(
     """
     x, y, width, height = box
     around = margin * max(width, height)
-    with Image.open(path) as image:
-        left = min(max(0, math.floor(x - around)), image.width - 1)
-        top = min(max(0, math.floor(y - around)), image.height - 1)
-        right = min(image.width, max(left + 1, math.ceil(x + width + around)))
-        bottom = min(image.height, max(top + 1, math.ceil(y + height + around)))
-        part = image.convert("RGB").crop((left, top, right, bottom))
+    image = Image.fromarray(read_pixels(path))
+    left = min(max(0, math.floor(x - around)), image.width - 1)
+    top = min(max(0, math.floor(y - around)), image.height - 1)
+    right = min(image.width, max(left + 1, math.ceil(x + width + around)))
+    bottom = min(image.height, max(top + 1, math.ceil(y + height + around)))
+    part = image.crop((left, top, right, bottom))
     part.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     return np.asarray(part)

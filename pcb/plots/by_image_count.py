@@ -15,6 +15,7 @@ from pcb.plots.style import (
     check_groups,
     dots,
     legend_mark,
+    plain_numbers,
 )
 
 
@@ -59,7 +60,7 @@ def scatter_by_image_count(
         # Of many classes with AP 0, say, none is the worst.
         extremes += [chosen[y == end] for end in (y.max(), y.min()) if (y == end).sum() == 1]
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    plain_numbers(axes.xaxis)
     left, right = axes.get_xlim()
     axes.set_xlim(left / 1.1, right * 1.1)
     axes.set_ylim(bottom=-0.08 * axes.get_ylim()[1])  # room for names below zero

@@ -23,6 +23,7 @@ from pcb.plots.style import (
     by_frequency,
     check_groups,
     group_handles,
+    plain_numbers,
     short,
     styled,
 )
@@ -208,6 +209,7 @@ def start_weights(
             axes.stairs(shown, edges, fill=True, color=GROUP_COLORS[group])
         below.plot(position, np.maximum(counts, 0.5), color=INK, drawstyle="steps-mid")
         below.set_yscale("log")
+        plain_numbers(below.yaxis)
         below.grid(axis="y")
         below.set_ylabel("updates")
         below.set_xticks([])

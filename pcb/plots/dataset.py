@@ -20,6 +20,7 @@ from pcb.plots.style import (
     by_frequency,
     check_groups,
     group_handles,
+    plain_numbers,
     short,
     styled,
 )
@@ -61,8 +62,8 @@ def class_tail(
         color=[GROUP_COLORS[groups[label]] for label in order],
     )
     axes.set_yscale("log")
+    plain_numbers(axes.yaxis)
     axes.set_ylim(0.7, max(counts.max() * 1.6, 10))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.grid(axis="y")
     axes.set_xlim(-0.7, len(counts) - 0.3)
     axes.set_ylabel("training images")

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 
 from pcb.metrics.matrix import column_shares, row_shares, share_difference
 from pcb.plots.raster import Frame
-from pcb.plots.style import MUTED, styled, written
+from pcb.plots.style import MUTED, plain_numbers, styled, written
 
 ZERO_COLOR = "#FFFFFF"
 UNDEFINED_COLOR = "#D9D9D9"
@@ -92,7 +92,7 @@ def confusion_heatmap(
     entry = "objects, or detections on background" if of_objects else "entry"
     labels = {"none": entry, "row": "share of the true class"}
     label = value_label or labels.get(normalize, "share of the predicted class")
-    _color_bar(axes, image, label, values, legend, extend=below)
+    plain_numbers(_color_bar(axes, image, label, values, legend, extend=below).ax.yaxis)
     return figure, axes
 
 

@@ -11,7 +11,7 @@ from plotly.io.base_renderers import PlotlyRenderer
 from pcb.metrics.matrix import row_shares
 from pcb.plots.heatmap import UNDEFINED_COLOR, ZERO_COLOR, light_to_dark
 from pcb.plots.raster import check_matrix
-from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, INK, check_groups, cut
+from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, INK, check_groups, short
 
 # Plotly reads a few tags and entities in names; quotes are none.
 escape = partial(escape_html, quote=False)
@@ -167,7 +167,7 @@ def _apart(text: str) -> dict:
 
 
 def _tick(name: str, group: str) -> str:
-    return f'<span style="color:{GROUP_COLORS[group]}">{escape(cut(name))}</span>'
+    return f'<span style="color:{GROUP_COLORS[group]}">{escape(short(name))}</span>'
 
 
 def _facts(label: int, groups: Sequence[str], image_count: Sequence[int]) -> str:

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import LogFormatter
 
 from pcb.files import open_atomically
 
@@ -53,6 +55,8 @@ STYLE = {
     "grid.linewidth": 0.8,
     "legend.frameon": False,
     "text.color": INK,
+    # A class named $x$ is no formula. Numbers on logarithmic axes usually are: see plain_numbers.
+    "text.parse_math": False,
     "xtick.color": INK,
     "ytick.color": INK,
     "figure.titlesize": 13.5,
@@ -183,22 +187,27 @@ def place_icon(axes, icon: np.ndarray, xy, size: float = 22, offset=(0, 0)):
     return box
 
 
-def cut(name: str, length: int = 22) -> str:
+def short(name: str, length: int = 22) -> str:
     """``name``, cut to ``length`` characters.
 
-    >>> cut("slightly smiling face", 17)
+    >>> short("slightly smiling face", 17)
     'slightly smiling…'
     """
     return name if len(name) <= length else name[: length - 1].rstrip() + "…"
 
 
-def short(name: str, length: int = 22) -> str:
-    """``name`` as matplotlib shows it: cut to ``length`` characters, its dollars no formula.
+def plain_numbers(axis: Axis) -> None:
+    """Write the numbers on a logarithmic axis as 0.1, 10 and 1000.
 
-    >>> print(short("$5 or $6"))
-    \\$5 or \\$6
+    >>> figure, axes = plt.subplots()
+    >>> axes.set_yscale("log")
+    >>> plain_numbers(axes.yaxis)
+    >>> axes.yaxis.get_major_formatter()(1000)
+    '1000'
+    >>> plt.close(figure)
     """
-    return cut(name, length).replace("$", r"\$")
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))  # numbers within one decade
 
 
 def written(value: float, number_format: str) -> str:
@@ -243,9 +252,7 @@ def wrapped(title: str, inches: float) -> str:
     >>> wrapped("Detections: openmoji/softmax_pcb/seed0 minus openmoji/softmax/seed0", 5)
     'Detections: openmoji/softmax_pcb/seed0 minus\\nopenmoji/softmax/seed0'
     """
-    return textwrap.fill(
-        title.replace("$", r"\$"), max(20, int(9 * inches)), break_long_words=False
-    )
+    return textwrap.fill(title, max(20, int(9 * inches)), break_long_words=False)
 
 
 def tint(color: str, share: float) -> tuple[float, float, float]:

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as run_length
 
 from pcb.datasets import read_annotations
-from pcb.datasets.pictures import by_image, decode_mask, load_picture, read_icons
+from pcb.datasets.pictures import by_image, decode_mask, load_picture, read_icons, read_pixels
 
 
 def test_every_form_of_a_segmentation_gives_the_same_mask():
@@ -53,3 +54,25 @@ def test_missing_files_are_named_or_none(tiny_openmoji, tmp_path):
     assert read_icons(tmp_path, [1]) is None
     icons = read_icons(tiny_openmoji / "icons", annotations.category_ids)
     assert len(icons) == 8 and icons[0].shape[2] == 4
+
+
+def test_16_bit_greyscale_and_turned_images_look_like_in_training(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 256, (4, 6), dtype=np.uint8)
+    path = tmp_path / "1.png"
+    for pixels in (grey, grey.astype(np.uint16) * 257):
+        Image.fromarray(pixels).save(path)
+        np.testing.assert_array_equal(read_pixels(path), np.dstack([grey] * 3))
+    turned = Image.fromarray(grey)
+    exif = turned.getexif()
+    exif[0x112] = 6
+    turned.save(path, exif=exif)
+    np.testing.assert_array_equal(read_pixels(path)[..., 0], np.rot90(grey, -1))
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", "half"])
+def test_corrupt_image_is_named(tmp_path, content):
+    path = tmp_path / "1.jpg"
+    Image.new("RGB", (60, 40)).save(path)
+    path.write_bytes(path.read_bytes()[:-300] if content == "half" else content)
+    with pytest.raises(OSError, match=f"{path} cannot be opened as an image .*; copy it again"):
+        read_pixels(path)

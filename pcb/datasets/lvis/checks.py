@@ -1,9 +1,15 @@
 """Checks that annotations and results share. Each `..._problem` returns a message, or None."""
 
 from collections.abc import Iterable
-from math import inf, isfinite
+from math import hypot, isfinite
 
 import numpy as np
+
+# Ids go into 64 bit, sizes into 32, and pycocotools walks along the edges of a polygon in steps of
+# a fifth of a pixel: farther than this it needs gigabytes.
+MOST_ID = 2**63 - 1
+MOST_PIXELS = 1_000_000
+FARTHEST = 1e7
 
 
 def missing_keys(record, keys: Iterable[str]) -> list[str]:
@@ -16,33 +22,58 @@ def is_integer(value) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
+def is_id(value) -> bool:
+    """Whether the value is an integer from 0 that fits into 64 bits."""
+    return is_integer(value) and 0 <= value <= MOST_ID
+
+
 def is_number(value) -> bool:
-    """Whether the value is a finite number, Python's or NumPy's."""
-    return isinstance(value, (int, float, np.number)) and isfinite(value)
+    """Whether the value is a finite number, Python's or NumPy's, and no bool."""
+    try:
+        is_one = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        return is_one and isfinite(value)
+    except OverflowError:  # an integer beyond the largest float
+        return False
 
 
 def is_polygons(segmentation) -> bool:
     """Whether this is a list of polygons `[x1, y1, x2, y2, x3, y3, ...]` of finite numbers."""
-    if not isinstance(segmentation, list) or not segmentation:
+    if not isinstance(segmentation, list):
         return False
     for polygon in segmentation:
-        # With fewer than three points the libraries would take it for a box.
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        if not isinstance(polygon, list) or len(polygon) % 2:
             return False
         try:
-            if not isfinite(sum(polygon)):
+            if not hypot(*polygon) < FARTHEST:  # nor is nan
                 return False
         except (TypeError, OverflowError):
             return False
     return True
 
 
+def has_short_polygon(segmentation) -> bool:
+    """Whether some polygon has fewer than three points, or there is none.
+
+    Such a thing has no area, but pycocotools takes two points for a box and stumbles over one.
+    """
+    return not segmentation or (isinstance(segmentation, list) and min(map(len, segmentation)) < 6)
+
+
 def is_rle(segmentation, image: dict) -> bool:
-    """Whether this is a run-length encoded mask of the image's size."""
+    """Whether this is a run-length encoded mask of the image's size, in text or as integers."""
+    if not isinstance(segmentation, dict):
+        return False
+    counts, size = segmentation.get("counts"), segmentation.get("size")
+    if not (isinstance(size, (list, tuple)) and all(map(is_integer, size))):
+        return False
+    if list(size) != [image["height"], image["width"]]:
+        return False
+    if isinstance(counts, (str, bytes)):
+        return True  # their sum is looked at by RunLengthCheck
     return (
-        isinstance(segmentation, dict)
-        and "counts" in segmentation
-        and list(segmentation.get("size", ())) == [image["height"], image["width"]]
+        isinstance(counts, list)
+        and all(is_integer(count) and count >= 0 for count in counts)
+        and sum(counts) == size[0] * size[1]
     )
 
 
@@ -50,9 +81,9 @@ def box_problem(bbox) -> str | None:
     """What is wrong with a box, which must be `[x, y, width, height]` in pixels."""
     try:
         x, y, width, height = bbox
-        if isfinite(x) and isfinite(y) and 0 <= width < inf and 0 <= height < inf:
+        if isfinite(x + y + width + height) and width >= 0 and height >= 0:
             return None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     return (
         "bbox must be [x, y, width, height] with finite numbers and no negative size, got"
@@ -65,13 +96,13 @@ def id_problem(record: dict, image_of: dict[int, dict], label_of: dict[int, int]
     image_id, category_id = record["image_id"], record["category_id"]
     if not is_integer(image_id) or image_id not in image_of:
         return (
-            f"image_id {image_id!r} is not among the {len(image_of)} images of the annotations;"
-            " is this another split or dataset?"
+            f"image_id {shortened(image_id)} is not among the {len(image_of)} images of the"
+            " annotations; is this another split or dataset?"
         )
     if not is_integer(category_id) or category_id not in label_of:
         return (
-            f"category_id {category_id!r} is not among the {len(label_of)} categories of the"
-            f" annotations ({min(label_of)} to {max(label_of)}); is this another dataset, or a"
+            f"category_id {shortened(category_id)} is not among the {len(label_of)} categories of"
+            f" the annotations ({min(label_of)} to {max(label_of)}); is this another dataset, or a"
             " label (index of a class) instead of an id?"
         )
     return None

@@ -14,6 +14,7 @@ from itertools import chain
 import msgspec
 import numpy as np
 
+from pcb.datasets.lvis.checks import has_short_polygon
 from pcb.datasets.lvis.classes import Classes
 from pcb.datasets.lvis.reader import AnnotationReader, image_path
 
@@ -39,10 +40,10 @@ class Segmentations:
     Example:
         >>> packer = SegmentationPacker()
         >>> packer.append([[0, 0, 2.25, 0, 2.25, 1.5]])
-        >>> packer.append({"size": [4, 6], "counts": "P0"})
+        >>> packer.append({"size": [4, 6], "counts": "h0"})
         >>> segmentations = packer.pack()
         >>> segmentations[0], segmentations[1]
-        ([[0.0, 0.0, 2.25, 0.0, 2.25, 1.5]], {'size': [4, 6], 'counts': 'P0'})
+        ([[0.0, 0.0, 2.25, 0.0, 2.25, 1.5]], {'size': [4, 6], 'counts': 'h0'})
     """
 
     coordinates: np.ndarray
@@ -113,8 +114,7 @@ class SegmentationPacker:
         values = np.fromiter(chain.from_iterable(self._pending), np.float64)
         self._pending.clear()
         if self._scale == _HUNDREDTHS:
-            with np.errstate(invalid="ignore"):  # out of int32's range: seen by the comparison
-                hundredths = np.rint(values * _HUNDREDTHS).astype(np.int32)
+            hundredths = np.rint(values * _HUNDREDTHS).astype(np.int32)  # checks.FARTHEST fits
             if np.array_equal(hundredths / _HUNDREDTHS, values):
                 self._coordinates += memoryview(hundredths).cast("B")
                 return
@@ -162,6 +162,13 @@ class CompactAnnotations(Classes):
         """Where the instances of the image at this index are."""
         return slice(self.first_instance[image], self.first_instance[image + 1])
 
+    @property
+    def has_mask(self) -> np.ndarray:
+        """Whether an instance has a mask at all, (n,) bool."""
+        masks = self.segmentations
+        has = (np.diff(masks.first_polygon) > 0) | (np.diff(masks.encoded_start) > 0)
+        return has[self.mask_rows]
+
     def masks_of(self, image: int) -> list[list[list[float]] | dict]:
         """Masks of the image at this index, each as the file gives it."""
         return [self.segmentations[row] for row in self.mask_rows[self.instances_of(image)]]
@@ -180,11 +187,17 @@ class CompactAnnotations(Classes):
 
 
 def read_compact_annotations(
-    path: str | os.PathLike, image_dir: str | os.PathLike | None = None
+    path: str | os.PathLike,
+    image_dir: str | os.PathLike | None = None,
+    short_polygons: bool = False,
 ) -> CompactAnnotations:
     """Read and check an LVIS annotation file (v0.5 and v1 alike) without keeping its records.
 
-    Arguments and errors are those of `read_annotations`.
+    Args:
+        path, image_dir: As for `read_annotations`; so are the errors.
+        short_polygons: Leave polygons with fewer than three points out of the masks, which may
+            then be without any (`CompactAnnotations.has_mask`), instead of raising an error. They
+            have no area, so that nothing is lost, while an evaluation would take them for boxes.
 
     Example:
         >>> import json, pathlib, tempfile
@@ -217,12 +230,16 @@ def read_compact_annotations(
     packer = SegmentationPacker()
     image_of_instance, labels = array("q"), array("q")
     boxes, areas = array("d"), array("d")
-    for annotation in reader.annotations({image["id"]: image for image in images}):
+    image_of = {image["id"]: image for image in images}
+    for annotation in reader.annotations(image_of, short_polygons):
         image_of_instance.append(index_of[annotation["image_id"]])
         labels.append(reader.label_of[annotation["category_id"]])
         boxes.extend(annotation["bbox"])
         areas.append(annotation["area"])
-        packer.append(annotation["segmentation"])
+        segmentation = annotation["segmentation"]
+        if short_polygons and has_short_polygon(segmentation):
+            segmentation = [polygon for polygon in segmentation if len(polygon) >= 6]
+        packer.append(segmentation)
     if image_dir is not None:
         reader.check_images_exist(names, image_dir)
 

@@ -41,7 +41,7 @@ def load_json(path: str, error_type: type[ValueError], layout: Any = Any) -> Any
             return msgspec.json.decode(content, type=layout)
         except ValueError:  # msgspec's own errors, and wrong UTF-8
             return json.loads(bytes(content))
-    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (ValueError, RecursionError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise _not_json(path, error, error_type) from error
 
 
@@ -51,7 +51,7 @@ def decoded(values: Iterable, path: str, error_type: type[ValueError]) -> Iterat
         if isinstance(value, msgspec.Raw):
             try:
                 value = _decode(value)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise _not_json(path, error, error_type) from error
         yield value
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pcb.datasets.lvis.reader import (
     AnnotationError,
@@ -91,12 +91,12 @@ def _absence(path: Path) -> str:
 def _image_problem(path: Path, size: tuple[int, int]) -> str | None:
     try:
         with Image.open(path) as image:
-            image.load()
+            size_seen = ImageOps.exif_transpose(image).size  # as training sees it
     except UnidentifiedImageError:
         return "cannot be opened (not an image)"
     except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all of them
         return f"cannot be opened ({error})"
-    if image.size != size:
-        found, expected = ("x".join(map(str, pair)) for pair in (image.size, size))
+    if size_seen != size:
+        found, expected = ("x".join(map(str, pair)) for pair in (size_seen, size))
         return f"is {found} pixels, but {expected} in the annotations"
     return None

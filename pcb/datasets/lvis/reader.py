@@ -12,8 +12,11 @@ from typing import Any
 import msgspec
 
 from pcb.datasets.lvis.checks import (
+    MOST_PIXELS,
     box_problem,
+    has_short_polygon,
     id_problem,
+    is_id,
     is_integer,
     is_number,
     is_polygons,
@@ -23,6 +26,7 @@ from pcb.datasets.lvis.checks import (
     shortened,
 )
 from pcb.datasets.lvis.files import decoded, load_json
+from pcb.datasets.lvis.run_lengths import RunLengthCheck
 
 _IMAGE_KEYS = ("id", "width", "height", "neg_category_ids", "not_exhaustive_category_ids")
 _ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox", "area", "segmentation")
@@ -88,18 +92,27 @@ class AnnotationReader:
         """The images in the file's order; a wrong one raises an AnnotationError."""
         return self._checked("image", self._images, _image_problem)
 
-    def annotations(self, image_of: Mapping[int, dict]) -> Iterator[dict]:
+    def annotations(
+        self, image_of: Mapping[int, dict], short_polygons: bool = False
+    ) -> Iterator[dict]:
         """The annotations in the file's order; a wrong one raises an AnnotationError.
 
         Args:
             image_of: Image of each id, of which `width` and `height` are needed.
+            short_polygons: Let polygons with fewer than three points pass, and masks without any.
         """
         label_of = self.label_of
-        return self._checked(
+        run_lengths = RunLengthCheck(
+            lambda name, problem: AnnotationError(f"{self.path}: annotation {name}: {problem}")
+        )
+        for annotation in self._checked(
             "annotation",
             self._annotations,
-            lambda annotation: _annotation_problem(annotation, image_of, label_of),
-        )
+            lambda annotation: _annotation_problem(annotation, image_of, label_of, short_polygons),
+        ):
+            run_lengths.add(annotation["id"], annotation["segmentation"])
+            yield annotation
+        run_lengths.finish()
 
     def check_images_exist(self, names: Iterable[str], image_dir: str | os.PathLike) -> None:
         """Raise an AnnotationError if the folder lacks images; names are relative to it."""
@@ -119,7 +132,8 @@ class AnnotationReader:
         for index, record in enumerate(decoded(records, self.path, AnnotationError)):
             problem = problem_of(record)
             if problem:
-                name = record.get("id", f"at index {index}") if isinstance(record, dict) else index
+                has_id = isinstance(record, dict) and "id" in record
+                name = shortened(record["id"]) if has_id else f"at index {index}"
                 raise AnnotationError(f"{self.path}: {kind} {name}: {problem}")
             ids.append(record["id"])
             yield record
@@ -205,16 +219,18 @@ def _category_problem(category) -> str | None:
         )
     if missing:
         return f"no {quoted(missing)}; add it as in the LVIS format"
-    if not (is_integer(category["id"]) and category["id"] >= 0):
-        return f"id must be an integer from 0, got {category['id']!r}"
+    if not is_id(category["id"]):
+        return f"id must be an integer from 0, got {shortened(category['id'])}"
+    if not (isinstance(category["name"], str) and category["name"]):
+        return f"name must be a text, got {shortened(category['name'])}"
     if category["frequency"] not in ("r", "c", "f"):
         return (
             f"frequency must be 'r' (rare), 'c' (common) or 'f' (frequent), got"
-            f" {category['frequency']!r}"
+            f" {shortened(category['frequency'])}"
         )
     for key in ("image_count", "instance_count"):
-        if not (is_integer(category[key]) and category[key] >= 0):
-            return f"{key} must be a count of training data, got {category[key]!r}"
+        if not is_id(category[key]):
+            return f"{key} must be a count of training data, got {shortened(category[key])}"
     return None
 
 
@@ -226,40 +242,68 @@ def _image_problem(image) -> str | None:
             " not_exhaustive_category_ids of each image (empty lists if every class is annotated"
             " and nothing is known to be absent)"
         )
-    if not (is_integer(image["id"]) and image["id"] >= 0):
-        return f"id must be an integer from 0, got {image['id']!r}"
+    if not is_id(image["id"]):
+        return f"id must be an integer from 0, got {shortened(image['id'])}"
     if not (image.get("file_name") or image.get("coco_url")):
         return "no 'file_name' and no 'coco_url'; one of them must name the image"
-    if not all(is_integer(image[key]) and image[key] > 0 for key in ("width", "height")):
-        return f"width and height must be positive, got {image['width']!r} x {image['height']!r}"
+    problem = _name_problem(image)
+    if problem:
+        return problem
+    sizes = image["width"], image["height"]
+    if not all(is_integer(size) and 0 < size <= MOST_PIXELS for size in sizes):
+        return (
+            f"width and height must be positive and at most {MOST_PIXELS} pixels, got"
+            f" {' x '.join(map(shortened, sizes))}"
+        )
     for key in ("neg_category_ids", "not_exhaustive_category_ids"):
-        if not isinstance(image[key], list):
+        if not (isinstance(image[key], list) and all(map(is_integer, image[key]))):
             return f"{key} must be a list of category ids, got {shortened(image[key])}"
     return None
 
 
-def _annotation_problem(annotation, image_of: dict, label_of: dict) -> str | None:
+def _name_problem(image: dict) -> str | None:
+    """What is wrong with the name of an image: a file of other people names no file elsewhere."""
+    for key in ("file_name", "coco_url"):
+        if not isinstance(image.get(key) or "", str):
+            return f"{key} must be a text, got {shortened(image[key])}"
+    name = image_path(image)
+    if name.startswith("/") or ".." in name.split("/") or "\0" in name:
+        return (
+            f"its file {shortened(name)} is outside of the image folder; name images relative to"
+            " the folder that holds all of them, and give that folder"
+        )
+    return None
+
+
+def _annotation_problem(
+    annotation, image_of: dict, label_of: dict, short_polygons: bool
+) -> str | None:
     missing = missing_keys(annotation, _ANNOTATION_KEYS)
     if missing:
         return f"no {quoted(missing)}; add it as in the LVIS format"
     problem = id_problem(annotation, image_of, label_of)
     if problem:
         return problem
-    if not (is_integer(annotation["id"]) and annotation["id"] > 0):
+    if not (is_id(annotation["id"]) and annotation["id"] > 0):
         # The lvis package takes a match with annotation 0 for no match.
-        return f"id must be a positive integer, got {annotation['id']!r}"
+        return f"id must be a positive integer, got {shortened(annotation['id'])}"
     problem = box_problem(annotation["bbox"])
     if problem:
         return problem
     area = annotation["area"]
     if not (is_number(area) and area >= 0):
-        return f"area must be a number of pixels, got {area!r}"
+        return f"area must be a number of pixels, got {shortened(area)}"
     segmentation = annotation["segmentation"]
     image = image_of[annotation["image_id"]]
     if not (is_polygons(segmentation) or is_rle(segmentation, image)):
         return (
             "segmentation must be a list of polygons [x1, y1, x2, y2, x3, y3, ...] or an RLE of"
             f" size {[image['height'], image['width']]}, got {shortened(segmentation)}"
+        )
+    if not short_polygons and has_short_polygon(segmentation):
+        return (
+            "segmentation must be a list of polygons of at least three points each, got"
+            f" {shortened(segmentation)}; remove those of fewer, and annotations without any"
         )
     # The two backends would treat such regions differently.
     for key in ("iscrowd", "ignore"):

@@ -15,6 +15,7 @@ from pcb.datasets.lvis.checks import (
     shortened,
 )
 from pcb.datasets.lvis.files import load_json
+from pcb.datasets.lvis.run_lengths import RunLengthCheck
 
 _RESULT_KEYS = {"bbox": "bbox", "segm": "segmentation"}  # what each kind of evaluation reads
 
@@ -61,8 +62,11 @@ def read_results(
     source, results = load_results(results)
     has_bbox = bool(results) and isinstance(results[0], dict) and "bbox" in results[0]
     check = result_check(source, annotations, iou_type, has_bbox)
+    run_lengths = run_length_check(source)
     for index, result in enumerate(results):
         check(index, result)
+        run_lengths.add(index, result.get("segmentation"))
+    run_lengths.finish()
     return results
 
 
@@ -121,6 +125,13 @@ def result_check(
     return check
 
 
+def run_length_check(source: str) -> RunLengthCheck:
+    """Check of the masks, to be given each with the index of its detection."""
+    return RunLengthCheck(
+        lambda index, problem: ResultsError(f"{source}: result {index}: {problem}")
+    )
+
+
 def is_compressed_rle(segmentation, image: dict) -> bool:
     """Whether this is a run-length encoded mask of the image's size, the run lengths as text."""
     return is_rle(segmentation, image) and isinstance(segmentation["counts"], (str, bytes))
@@ -140,7 +151,7 @@ def _result_problem(
         return problem
     score = result["score"]
     if not is_number(score):
-        return f"score must be a finite number, got {score!r}; was the model's output NaN?"
+        return f"score must be a finite number, got {shortened(score)}; was the model's output NaN?"
     if "bbox" not in result and "segmentation" not in result:
         return "neither 'bbox' nor 'segmentation'; a detection needs one of them"
     if ("bbox" in result) != has_bbox:

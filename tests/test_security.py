@@ -1,0 +1,199 @@
+"""No code from data: what the source may call, and names that try to be more than names."""
+
+import ast
+import csv
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pcb import cli
+from pcb.notebooks import run_notebook
+from pcb.report import write_page
+from pcb.runs import RunFolder, repository_root
+
+HOSTILE = [
+    "<script>document.title = 'owned'</script>",
+    "../../escaped",
+    "/tmp/absolute",
+    """a 'b' "c" `d`; touch owned""",
+    "$(touch owned) && ${HOME} %s %(x)d {0} {{ fileDirname }}",
+    r"$\frac$",
+    "line\nbreak\ttab",
+    "\u202eright to left, \\ backslash \\n",
+    "'''\nimport os",
+]
+
+# What runs code, or may be made to, and why it is there. A line of this kind needs a reason here.
+ALLOWED = {
+    ("pcb/detection/config.py", "Config.fromfile"): "a config that the user names is a program",
+    ("pcb/detection/checkpoint.py", "torch.load"): "weights_only, unless the user trusts the file",
+    ("pcb/__init__.py", "import_module"): "of names in a table beside it",
+    ("pcb/doctor.py", "import_module"): "of names in a table beside it",
+}
+BUILTINS = {"eval", "exec", "compile", "__import__"}  # a model's eval() is another thing
+FORBIDDEN = {
+    "import_module",
+    *("os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput"),
+    *("pickle.load", "pickle.loads", "pickle.Unpickler", "marshal.loads", "shelve.open"),
+    *("joblib.load", "dill.load", "torch.load", "np.fromregex", "pandas.read_pickle"),
+    *("yaml.load", "yaml.full_load", "yaml.unsafe_load", "Config.fromfile", "Config.fromstring"),
+    *("HTML", "Markdown", "Javascript"),  # of IPython: what is shown is escaped by nobody
+}
+UNSAFE_ARGUMENTS = {"shell": True, "allow_pickle": True, "escape": False, "autoescape": False}
+
+
+def calls_of_code(source: str) -> Iterator[str]:
+    """What a program calls that is forbidden."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        if name in BUILTINS:
+            yield name
+        yield from (call for call in FORBIDDEN if f".{name}".endswith(f".{call}"))
+        for argument in node.keywords:
+            value = getattr(argument.value, "value", None)  # a constant's
+            safe = not UNSAFE_ARGUMENTS.get(argument.arg, value)
+            if argument.arg in UNSAFE_ARGUMENTS and value is not safe:
+                yield f"{argument.arg}={ast.unparse(argument.value)}"
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    """Path and text of every program of the kit."""
+    root = repository_root()
+    for folder in ("pcb", "workflow", "configs", "benchmarks"):
+        for path in sorted((root / folder).rglob("*.py")):
+            yield str(path.relative_to(root)), path.read_text()
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text())["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        yield str(path.relative_to(root)), "\n".join(code)
+
+
+def test_no_source_runs_what_it_reads():
+    found = {(path, call) for path, source in sources() for call in calls_of_code(source)}
+    assert found == set(ALLOWED)
+    snakefile = (repository_root() / "workflow/Snakefile").read_text()
+    assert "shell:" not in snakefile and "shell(" not in snakefile
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("eval(x)", "exec(x)", "os.system(x)", "pickle.loads(x)", "torch.load(x)", "yaml.load(x)"),
+        "subprocess.run(x, shell=True)",
+        "subprocess.run(x, shell=flag)",
+        "np.load(x, allow_pickle=True)",
+        "mmcv.Config.fromfile(x)",
+        "frame.to_html(escape=False)",
+        "display(HTML(x))",
+    ],
+)
+def test_such_a_call_is_found(source):
+    assert list(calls_of_code(source))
+
+
+def test_harmless_calls_are_let_be():
+    for source in ("model.eval()", "re.compile(x)", "yaml.safe_load(x)", "run(x, shell=False)"):
+        assert not list(calls_of_code(source))
+
+
+TEXTS = st.one_of(st.text(), st.sampled_from(HOSTILE))
+LITERALS = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), TEXTS).filter(
+        lambda value: value not in (float("inf"), -float("inf"))
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(TEXTS, inner, max_size=3),
+        st.tuples(inner, inner),
+    ),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=30)
+@given(value=LITERALS, path=TEXTS.map(lambda text: text.replace("\ud83d", "")))
+def test_dumped_config_is_data(tmp_path_factory, value, path):
+    """Whatever stands in a config or a path comes back as it was, as literals."""
+    from mmcv.utils import Config
+
+    from pcb.detection.config import save_config
+
+    run = RunFolder(tmp_path_factory.getbasetemp() / "dumped")
+    train = {"type": "LVISFormatDataset", "ann_file": path, "note": value}
+    save_config(Config({"data": {"train": train}, "value": value}), run.config_file)
+    expected = {"data": {"train": train}, "value": value}
+    assert run.read_config() == expected
+    statements = ast.parse(run.config_file.read_text()).body
+    assert [type(statement) for statement in statements] == [ast.Assign] * 2
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory) -> Path:
+    """The sample dataset and run, classes, folders and files of such names."""
+    folder = tmp_path_factory.mktemp("hostile") / "a 'b' \"c\"; $(touch owned) %s <i>\\n"
+    sample = Path(shutil.copytree(repository_root() / "sample/openmoji", folder / "data"))
+    annotations = sample / "annotations" / "val.json"
+    from pcb.datasets import read_annotations
+
+    content = read_annotations(sample / "annotations" / "val.json.gz").to_dict()
+    for category, name in zip(content["categories"], HOSTILE, strict=False):
+        category["name"] = name
+    annotations.write_text(json.dumps(content))
+    run = RunFolder(sample / "softmax_pcb" / "seed0")
+    config = run.read_config()
+    config["data"]["val"] |= {"ann_file": str(annotations), "img_prefix": str(sample / "val")}
+    lines = [f"{key} = {value!r}\n" for key, value in config.items()]
+    run.config_file.write_text("".join(lines))
+    return folder
+
+
+def test_notebook_of_hostile_names(hostile):
+    """They name no file and become no element of the page, which shows them."""
+    run = RunFolder(hostile / "data" / "softmax_pcb" / "seed0")
+    outside = set(hostile.parent.rglob("*"))
+    parameters = {"work_dir": str(run.path), "classes": HOSTILE}
+    page = run.path / "page.html"
+    run_notebook(
+        repository_root() / "notebooks/04_soft_labels.ipynb",
+        parameters,
+        run.path / "executed.ipynb",
+        page,
+    )
+    new = set(hostile.parent.rglob("*")) - outside
+    drawn = {path for path in new if path.parent == run.figures}
+    assert new - drawn <= {page, run.path / "executed.ipynb", run.figures}
+    assert drawn and all(path.stem.replace("_", "").isalpha() for path in drawn)
+    assert not (repository_root() / "owned").exists()
+    html = page.read_text()
+    assert "<script>document" not in html and "&lt;script&gt;document" in html
+
+
+def test_matrix_of_hostile_names(hostile):
+    sample = hostile / "data"
+    results = next((sample / "softmax_pcb" / "seed0" / "predictions").glob("bbox.json*"))
+    out = hostile / "<b>matrix.csv"
+    words = ["confusion", str(sample / "annotations" / "val.json"), str(results)]
+    assert cli.main([*words, "--out", str(out)]) == 0
+    with open(out, newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0][1 : 1 + len(HOSTILE)] == HOSTILE
+    assert [row[0] for row in rows[1 : 1 + len(HOSTILE)]] == HOSTILE
+
+
+def test_index_of_hostile_names(tmp_path):
+    run = RunFolder(tmp_path / "<i>data" / "'\"><script>x</script>"[:8] / "seed0").create()
+    run.write_metrics({"segm": {"AP": 0.5}})
+    run.write_environment({"device": "<script>alert(1)</script>", "seed": 0})
+    (run.figures / "<b>loss.png").write_bytes(b"")
+    (run.path / "01_train.html").write_text("")
+    html = write_page(tmp_path, HOSTILE[0]).read_text()
+    body = html.replace("</script>", "")
+    assert "<script>" not in body and "<i>" not in body and "<b>" not in body
+    assert "&lt;i&gt;data" in html and "&lt;script&gt;document" in html
