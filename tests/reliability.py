@@ -32,8 +32,8 @@ buffers, optimizer state, learned matrices and log, and with the same files in t
 
 The training is `tests/configs/tiny_pcb.py` on OpenMoji-LT *tiny*: two epochs of three iterations, a
 checkpoint after the second and the third of each, PCB acting in the second epoch. Undisturbed it
-changes its run folder {changes} times: {opens} files are opened for writing, the others renamed or
-removed. Every training below began in an empty folder, was killed once and resumed once.
+changes its run folder {changes} times: {opens} times a file is opened for writing; the others make
+folders, rename and remove. Every training below began in an empty folder, was killed once and resumed once.
 
 | Killed | Trainings | Ended alike |
 |---|---|---|
@@ -41,8 +41,8 @@ removed. Every training below began in an empty folder, was killed once and resu
 
 Before a change is also after the change before it, and after the last one: at the end of training.
 Within a write is when half of the file's bytes, or part of a line of the log, are on disk. The
-random moments are spread over the time that the undisturbed training took ({seconds:.1f} s). All of
-it took {minutes:.0f} minutes.
+random moments are spread over the time that the undisturbed training took. All of it took
+{minutes:.0f} minutes.
 """
 
 
@@ -85,7 +85,7 @@ def examine(root: Path, moments: random.Random) -> tuple[str, bool]:
         if in_child(train_tiny, undisturbed, options) != 0:
             raise RuntimeError("the undisturbed training failed")
         seconds = time.monotonic() - start
-        kind = f"at random moments, {workers or 'no'} data-loading workers"
+        kind = f"at random within {seconds:.0f} s, {workers or 'no'} data-loading workers"
         for _ in range(KILLS):
             moment = moments.uniform(0, seconds)
             folder = root / "killed"
@@ -102,7 +102,6 @@ def examine(root: Path, moments: random.Random) -> tuple[str, bool]:
         changes=len(changes),
         opens=len(writes),
         rows="\n".join(rows),
-        seconds=seconds,
         minutes=(time.monotonic() - begun) / 60,
     )
     return page, all(alike)
