@@ -87,8 +87,9 @@ def group_runs(
     """Group runs by config, and say which config each is compared with.
 
     A config with PCB is compared with the one of the same name and folder without it (see
-    :func:`pcb.runs.plain_names`). Where that is not given it is compared with the first config that
-    is compared with none, and so is a config without PCB that serves no other as baseline.
+    :func:`pcb.runs.plain_names`). Where that is not given it is compared with the first config
+    without PCB, or where all have it with the first. So is a config without PCB that is no
+    baseline of another.
 
     Args:
         runs: run folders, ``.../<dataset>/<config>/seed<N>``; a relative path starts at the
@@ -114,9 +115,10 @@ def group_runs(
     configs = list(groups.values())
     for config, name in zip(configs, _names([c.folder for c in configs]), strict=True):
         config.name = name
-        plain = (groups.get(folder) for folder in _plain_folders(config.folder))
-        config.baseline = next(filter(None, plain), None)
-    first = next((config for config in configs if config.baseline is None), None)
+        counterparts = (groups.get(folder) for folder in _plain_folders(config.folder))
+        config.baseline = next(filter(None, counterparts), None)
+    plain = (config for config in configs if not plain_names(config.folder.name))
+    first = next(plain, configs[0] if configs else None)
     serving = [config.baseline for config in configs]
     for config in configs if or_first else []:
         if config.baseline is None and config is not first and config not in serving:
@@ -208,7 +210,7 @@ def distinct_names(names: Sequence[str]) -> list[str]:
 
 def _compared(config: ConfigRuns) -> str:
     seeds = ", ".join("unknown" if seed is None else str(seed) for seed in config.pairs)
-    why = "" if config.has_counterpart else ", the first config given,"
+    why = "" if config.has_counterpart else ", the first one given,"
     start = f"{config.name} is compared with {config.baseline.name}{why}"
     if not config.pairs:
         return f"{start} but they have no seed in common: no difference is given."
@@ -240,10 +242,11 @@ def _is_short(value: Any) -> bool:
 def _config_and_seed(run: RunFolder) -> tuple[Path, int | None]:
     """The folder that stands for a run's config, and its seed."""
     path = run.path.absolute()
-    if found := re.fullmatch(r"seed(\d+)", path.name):
+    if found := re.fullmatch(r"seed(0|[1-9]\d*)", path.name):
         return path.parent, int(found[1])
     environment = run.read_environment() if run.environment_file.is_file() else {}
-    return path, environment.get("seed")
+    seed = environment.get("seed")
+    return path, seed if isinstance(seed, int) else None
 
 
 def _plain_folders(folder: Path) -> list[Path]:

@@ -90,9 +90,8 @@ def format_estimate(value: Estimate, seeds: int | None = None) -> str:
     """
     if not value.n:
         return "n/a"
-    of_fewer = f" (n = {value.n})" if seeds not in (None, value.n) else ""
     std = "n/a" if math.isnan(value.std) else f"{100 * value.std:.1f}"
-    return f"{100 * value.mean:.1f} ± {std}{of_fewer}"
+    return f"{100 * value.mean:.1f} ± {std}{_of_fewer(value, seeds)}"
 
 
 def format_points(difference: float) -> str:
@@ -118,17 +117,20 @@ def format_interval(value: Estimate) -> str:
     return f"[{format_points(value.low)}, {format_points(value.high)}]"
 
 
-def format_difference(value: Estimate, seeds: int | None = None) -> str:
-    """A difference with its interval in points; says n where it is not the number of seeds.
+def format_difference(value: Estimate, seeds: int | None = None, interval: bool = True) -> str:
+    """A difference, with its interval, in points; says n where it is not the number of seeds.
 
     Example:
         >>> format_difference(estimate([0.01, 0.02, 0.03])), format_difference(estimate([0.01]))
         ('+2.0 [-0.5, +4.5]', '+1.0 [n/a]')
-        >>> format_difference(estimate([])), format_difference(estimate([0.01, None]), seeds=2)
-        ('n/a', '+1.0 [n/a] (n = 1)')
+        >>> format_difference(estimate([0.01, None]), seeds=2, interval=False)
+        '+1.0 (n = 1)'
     """
     if not value.n:
         return "n/a"
-    of_fewer = f" (n = {value.n})" if seeds not in (None, value.n) else ""
-    interval = format_interval(value)
-    return f"{format_points(value.mean)} {interval if value.n > 1 else '[n/a]'}{of_fewer}"
+    ends = f" {format_interval(value)}" if value.n > 1 else " [n/a]"
+    return f"{format_points(value.mean)}{ends * interval}{_of_fewer(value, seeds)}"
+
+
+def _of_fewer(value: Estimate, seeds: int | None) -> str:
+    return f" (n = {value.n})" if seeds not in (None, value.n) else ""

@@ -19,6 +19,7 @@ from pcb.plots.style import (
     check_groups,
     dots,
     group_handles,
+    interval_bar,
     legend_mark,
     short,
     styled,
@@ -155,6 +156,7 @@ def gain_by_role(
     points = by_seed.mean(axis=0)
     roles = [name for name in order or dict.fromkeys(role) if name in role]
     stands_out = 0.25 * np.nanmax(np.abs([*points, 0.0]))
+    limits = np.nanmin([*points, 0.0]) - 2 * stands_out, np.nanmax([*points, 0.0]) + 2 * stands_out
     # Fixed offsets instead of random ones: the same data give the same figure.
     height, means, named = np.full(len(points), np.nan), [(0, -1, 0, len(roles))], []
     figure, axes = plt.subplots(figsize=(9.5, 1.9 + 0.85 * len(roles)))
@@ -175,7 +177,7 @@ def gain_by_role(
         text = f"mean {written(x.mean(), '+.1f')}"
         if len(by_seed) > 1:
             _, _, low, high, _ = estimate(by_seed[:, chosen].mean(axis=1))
-            axes.hlines(row + 0.38, low, high, color=INK, lw=2.2)
+            interval_bar(axes, (low, high), row + 0.38, limits, INK)
             text += f"\n[{written(low, '+.1f')}, {written(high, '+.1f')}]"
             means.append((low, row + 0.34, high, row + 0.42))
         look = {"xycoords": ("axes fraction", "data"), "va": "center", "fontweight": "bold"}

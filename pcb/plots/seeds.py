@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 
 from pcb.metrics.seeds import Estimate, estimate
 from pcb.plots.precision import GROUP_METRICS
-from pcb.plots.style import FAINT, INK, legend_mark, short, styled, tint, written
+from pcb.plots.style import FAINT, INK, interval_bar, legend_mark, short, styled, tint, written
 
 _LONGEST = 36  # characters of a row's name
 _BETWEEN = 0.5  # rows left free between groups
@@ -116,30 +116,23 @@ def _draw(axes, row: float, one: Estimate, color) -> None:
     if len(values) < 2:
         axes.plot(values, [row] * len(values), "o", ms=7, color=color, zorder=3)
         return
-    ends, limits = 100 * np.array([one.low, one.high]), np.array(axes.get_xlim())
-    inside = np.clip(ends, *limits)
-    axes.plot(inside, [row - 0.1] * 2, color=color, lw=2.4, solid_capstyle="butt", zorder=2)
-    for end, limit, arrow in zip(ends, limits, "<>", strict=True):
-        if not limits[0] <= end <= limits[1]:
-            axes.plot(limit, row - 0.1, arrow, ms=7, color=color, clip_on=False, zorder=3)
+    left, right = axes.get_xlim()
+    limits = left + 0.02 * (right - left), right - 0.02 * (right - left)  # room for an arrow
+    interval_bar(axes, (100 * one.low, 100 * one.high), row - 0.1, limits, color)
     axes.plot(100 * one.mean, row - 0.1, "D", ms=6, color=color, zorder=3)
     look = {"mfc": "none", "mec": color, "mew": 1.2}
     axes.plot(values, [row + 0.22] * len(values), "o", ms=5, zorder=3, **look)
 
 
 def _limits(estimates: Sequence[Estimate], signed: bool) -> tuple[float, float]:
-    """An axis, in points, that holds all seeds, and of the intervals what is not far from them.
+    """An axis, in points, that holds 0, all seeds, and of the intervals what is not far from them.
 
     Of two seeds an interval is 13 times as long as they are apart: it would hide everything else.
     """
-    values = 100 * np.array([v for one in estimates for v in one.values] + [0.0] * signed)
-    if not len(values):
-        return 0, 1
+    values = 100 * np.array([0.0, *(value for one in estimates for value in one.values)])
+    ends = 100 * np.array([end for one in estimates if one.n > 1 for end in (one.low, one.high)])
     span = max(np.ptp(values), 1)
-    ends = 100 * np.array([(one.low, one.high) for one in estimates if one.n > 1])
-    ends = np.clip(ends.reshape(-1), values.min() - 1.5 * span, values.max() + 1.5 * span)
-    low, high = min([values.min(), *ends]), max([values.max(), *ends])
-    if not signed:
-        low = max(low, 0) if values.min() >= 0 else low  # no AP is below 0, nor its mean
-    margin = 0.06 * max(high - low, 1)
-    return low - margin, high + margin
+    ends = np.clip(ends, values.min() - span * signed, values.max() + span)  # no AP is below 0
+    low, high = min([*values, *ends]), max([*values, *ends])
+    margin = 0.05 * max(high - low, 1)
+    return low - margin * signed, high + margin
