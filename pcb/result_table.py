@@ -135,7 +135,7 @@ def _config_rows(
     several = count > 1 or len(config.baseline.runs) > 1
     pairs = len(config.pairs)
     over = f" over {pairs} seed{'s' if pairs > 1 else ''}" if several else ""
-    cells = [format_difference(d, pairs, interval=False) for d in differences]
+    cells = [format_difference(d, pairs) for d in differences]
     rows.append(Row(f"  difference{over}", cells, True))
     if pairs > 1:
         rows.append(Row("  95% interval", [format_interval(d) for d in differences], True))

@@ -105,6 +105,18 @@ def format_points(difference: float) -> str:
     return "n/a" if math.isnan(difference) else f"{round(100 * difference, 1) + 0.0:+.1f}"
 
 
+def format_difference(value: Estimate, seeds: int | None = None) -> str:
+    """A mean difference in points; says n where it is not the number of seeds.
+
+    Example:
+        >>> format_difference(estimate([0.01, 0.02])), format_difference(estimate([]))
+        ('+1.5', 'n/a')
+        >>> format_difference(estimate([0.01, None]), seeds=2)
+        '+1.0 (n = 1)'
+    """
+    return f"{format_points(value.mean)}{_of_fewer(value, seeds)}" if value.n else "n/a"
+
+
 def format_interval(value: Estimate) -> str:
     """The interval of a difference in points; n/a with fewer than two seeds.
 
@@ -115,21 +127,6 @@ def format_interval(value: Estimate) -> str:
     if math.isnan(value.low):
         return "n/a"
     return f"[{format_points(value.low)}, {format_points(value.high)}]"
-
-
-def format_difference(value: Estimate, seeds: int | None = None, interval: bool = True) -> str:
-    """A difference, with its interval, in points; says n where it is not the number of seeds.
-
-    Example:
-        >>> format_difference(estimate([0.01, 0.02, 0.03])), format_difference(estimate([0.01]))
-        ('+2.0 [-0.5, +4.5]', '+1.0 [n/a]')
-        >>> format_difference(estimate([0.01, None]), seeds=2, interval=False)
-        '+1.0 (n = 1)'
-    """
-    if not value.n:
-        return "n/a"
-    ends = f" {format_interval(value)}" if value.n > 1 else " [n/a]"
-    return f"{format_points(value.mean)}{ends * interval}{_of_fewer(value, seeds)}"
 
 
 def _of_fewer(value: Estimate, seeds: int | None) -> str:

@@ -74,7 +74,7 @@ def _rows_of_metrics(estimates, groups, title, label, signed):
         [0, *(one != other for one, other in zip(groups[1:], groups, strict=False))]
     )
     figure, axes = plt.subplots(
-        1, 4, sharey=True, figsize=(12.5, 1.9 + 0.42 * (height[-1] + 1)), gridspec_kw={"wspace": 0}
+        1, 4, sharey=True, figsize=(11, 1.9 + 0.42 * (height[-1] + 1)), gridspec_kw={"wspace": 0}
     )
     shares = [1.0 if signed or groups[i + 1 : i + 2] != [g] else 0.5 for i, g in enumerate(groups)]
     undefined = estimate([])

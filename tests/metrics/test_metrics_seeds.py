@@ -28,7 +28,7 @@ def test_one_seed_says_nothing_of_chance():
     assert one.mean == 0.25 and all(math.isnan(x) for x in (one.std, one.low, one.high))
     assert math.isnan(none.mean) and none.n == 0
     assert metrics.format_estimate(one) == "25.0 ± n/a"  # not 0
-    assert metrics.format_difference(one) == "+25.0 [n/a]"
+    assert metrics.format_difference(one) == "+25.0" and metrics.format_interval(one) == "n/a"
     assert metrics.format_estimate(none) == metrics.format_difference(none) == "n/a"
 
 
@@ -44,7 +44,8 @@ def test_pairs_are_of_the_same_seed_and_defined():
     assert difference.mean == pytest.approx(0.075)
     # std = 0.05 / sqrt(2), divided by sqrt(2), times t(1) = 12.706
     assert difference.high == pytest.approx(0.075 + 12.7062 * 0.025, abs=1e-6)
-    assert metrics.format_difference(difference, seeds=3) == "+7.5 [-24.3, +39.3] (n = 2)"
+    assert metrics.format_difference(difference, seeds=3) == "+7.5 (n = 2)"
+    assert metrics.format_interval(difference) == "[-24.3, +39.3]"
     assert metrics.paired_difference(ours, {7: 0.1}).n == 0
 
 
