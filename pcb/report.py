@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -18,26 +17,13 @@ from urllib.parse import quote
 
 from pcb.failures import Failure, failures
 from pcb.files import write_atomically
-from pcb.metrics import format_metric
-from pcb.runs import RunFolder, collect, plain_names
+from pcb.result_table import html_table, legend, metric_rows, text_table
+from pcb.runs import RunFolder, collect
 
-# Mask AP and its groups, then box AP: (heading, IoU type, metric).
-COLUMNS = (
-    ("AP", "segm", "AP"),
-    ("APr", "segm", "APr"),
-    ("APc", "segm", "APc"),
-    ("APf", "segm", "APf"),
-    ("AP50", "segm", "AP50"),
-    ("APb", "bbox", "AP"),
-)
-LEGEND = (
-    "Mask AP in percent, over all classes and over the rare (APr), common (APc) and frequent (APf) "
-    "ones; AP50 at IoU 0.5; APb of boxes. n/a: undefined."
-)
 # What the page shows of each notebook, in the order in which a reader asks: figures by file
 # name, patterns allowed. The others are in the notebook's own page.
 OF_DATASET = {
-    "05_compare": ("ap_difference", "gain_by_role_*", "ap_by_group", "ap_by_class"),
+    "05_compare": ("ap_difference", "gain_by_role_*", "ap_by_group", "ap_by_class_*"),
     "00_dataset": ("class_tail", "look_alikes", "training_images"),
 }
 OF_RUN = {
@@ -83,48 +69,6 @@ _FOOTER = """<footer><p>Images of OpenMoji-LT are drawn from emojis by
 <a href="https://creativecommons.org/licenses/by-sa/4.0/">CC BY-SA 4.0</a>; so are the figures that
 show them. Method: <a href="https://arxiv.org/abs/2201.02784">Relieving Long-tailed Instance
 Segmentation via Pairwise Class Balance</a>, CVPR 2022.</p></footer>"""
-
-
-def metric_rows(
-    runs: Iterable[RunFolder], root: str | os.PathLike[str]
-) -> list[tuple[str, list[str], bool]]:
-    """Return the rows of the metric table: ``(label, cells of COLUMNS, is a difference)``.
-
-    A run with PCB is followed by its difference from the plain one of the same dataset and seed.
-    A run without ``metrics.json`` is left out.
-    """
-    metrics = {
-        run.path.relative_to(root).as_posix(): run.read_metrics()
-        for run in runs
-        if run.metrics_file.is_file()
-    }
-    rows = []
-    for name, values in metrics.items():
-        rows.append((name, [format_metric(value) for value in _cells(values)], False))
-        *folder, config, seed = ["", *name.split("/")]
-        candidates = ("/".join([*folder, own, seed]).lstrip("/") for own in plain_names(config))
-        if plain := next((own for own in candidates if own in metrics), None):
-            pairs = zip(_cells(values), _cells(metrics[plain]), strict=True)
-            cells = [_difference(ours - theirs) for ours, theirs in pairs]
-            rows.append(("  difference", cells, True))
-    return rows
-
-
-def text_table(root: str | os.PathLike[str]) -> str:
-    """Return the metric table of every run below ``root`` as text.
-
-    Raises:
-        FileNotFoundError: ``root`` is not a folder.
-    """
-    rows = metric_rows(collect(root), root)
-    lines = [["", *(heading for heading, _, _ in COLUMNS)]]
-    lines += [[label, *cells] for label, cells, _ in rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        label.ljust(widths[0])
-        + "".join(f"  {c:>{w}}" for c, w in zip(cells, widths[1:], strict=True))
-        for label, *cells in lines
-    )
 
 
 def write_page(root: str | os.PathLike[str], title: str) -> Path:
@@ -178,7 +122,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pcb.report", description=main.__doc__)
     parser.add_argument("root", type=Path, metavar="RUNS", help="such as runs/demo")
     root = parser.parse_args(arguments).root
-    print(f"\n{text_table(root)}\n\n{LEGEND}\nAll notebooks and figures: {root / 'index.html'}")
+    note = legend(metric_rows(collect(root), root))
+    print(f"\n{text_table(root)}\n\n{note}\nAll notebooks and figures: {root / 'index.html'}")
     if failed := failure_list(root):
         print(f"\n{failed}")
     return 0
@@ -218,26 +163,12 @@ def _dataset_section(root: Path, dataset: str, runs: list[RunFolder]) -> list[st
     whole, single = [root / dataset], [run.path for run in runs]
     return [
         f"<h2>{escape(dataset)}</h2>",
-        _metric_table(metric_rows(runs, root)),
+        html_table(metric_rows(runs, root)),
         *(_notebook_section(root, name, names, whole) for name, names in OF_DATASET.items()),
         *(_notebook_section(root, name, names, single) for name, names in OF_RUN.items()),
         "<h3>What was run</h3>",
         _run_table(root, runs),
     ]
-
-
-def _metric_table(rows: list[tuple[str, list[str], bool]]) -> str:
-    head = "".join(f"<th>{heading}</th>" for heading in ["run", *(h for h, _, _ in COLUMNS)])
-    body = []
-    for label, cells, is_difference in rows:
-        kind = ' class="difference"' if is_difference else ""
-        row = "".join(f"<td>{escape(cell)}</td>" for cell in [label.strip(), *cells])
-        body.append(f"<tr{kind}>{row}</tr>")
-    return (
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f'<tbody>{"".join(body)}</tbody></table></div>\n<p class="note">{LEGEND} '
-        "A difference between two runs contains the chance of their seed.</p>"
-    )
 
 
 def _notebook_section(root: Path, name: str, figures: Iterable[str], folders: list[Path]) -> str:
@@ -359,14 +290,6 @@ def _label(root: Path, folder: Path) -> str:
 
 def _words(name: str) -> str:
     return name.lstrip("0123456789_").replace("_", " ")
-
-
-def _cells(metrics: Mapping[str, Mapping[str, float]]) -> list[float]:
-    return [metrics.get(iou_type, {}).get(name, math.nan) for _, iou_type, name in COLUMNS]
-
-
-def _difference(value: float) -> str:
-    return "n/a" if math.isnan(value) else f"{100 * value:+.1f}"
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ a saved run is opened in a second.
 import difflib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -357,10 +357,25 @@ def open_run(
         config=source,
         cfg_options=dict(cfg_options or {}),
         data=DataView(
-            read_annotations(repository_path(data["ann_file"])),
-            repository_path(data["img_prefix"]),
+            _read_once(repository_path(data["ann_file"])), repository_path(data["img_prefix"])
         ),
     )
+
+
+def open_runs(work_dirs: Iterable[str | os.PathLike]) -> list[RunView]:
+    """Open runs that were judged on the same images and classes, which are read once.
+
+    Raises:
+        FileNotFoundError: no such run or annotation file.
+        ValueError: no run is given, or one was judged on others than the first.
+    """
+    opened = [open_run(work_dir) for work_dir in work_dirs]
+    if not opened:
+        raise ValueError("no run is given: name at least one run folder")
+    for view in opened[1:]:
+        if not _same_data(view, opened[0]):
+            raise ValueError(_not_alike(view, opened[0]))
+    return opened
 
 
 def open_before(
@@ -387,15 +402,11 @@ def open_before(
         return None
     earlier = open_run(before or plain.path)
     earlier.predictions_file(iou_type)
-    ours, theirs = view.data.annotations, earlier.data.annotations
-    if ours.class_names == theirs.class_names and ours.image_of.keys() == theirs.image_of.keys():
+    if _same_data(view, earlier):
         return earlier
     if not before:
         return None
-    raise ValueError(
-        f"{earlier.run.path} was judged on {theirs.path}, and {view.run.path} on {ours.path}: "
-        "compare runs on the same images and classes"
-    )
+    raise ValueError(_not_alike(view, earlier))
 
 
 def soft_labels(learned: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -463,17 +474,33 @@ def class_roles(design: Mapping[str, Any]) -> list[str]:
     return roles
 
 
-def distinct_names(names: Sequence[str]) -> list[str]:
-    """Run names without the parts that all of them share.
+def _read_once(file: Path) -> Annotations:
+    """Annotations as :func:`read_annotations` gives them; those read last are kept.
 
-    >>> distinct_names(["openmoji/softmax/seed0", "openmoji/softmax_pcb/seed0"])
-    ['softmax', 'softmax_pcb']
+    Runs that are compared have the same, which at LVIS's size take seconds to read.
     """
-    parts = [name.split("/") for name in names]
-    if len(set(names)) < len(names) or len({len(own) for own in parts}) > 1 or len(names) == 1:
-        return list(names)
-    differs = [len(set(column)) > 1 for column in zip(*parts, strict=True)]
-    return ["/".join(p for p, keep in zip(own, differs, strict=True) if keep) for own in parts]
+    state = file.stat() if file.is_file() else None
+    return _read(file, state and (state.st_mtime_ns, state.st_size))
+
+
+@lru_cache(maxsize=1)
+def _read(file: Path, _state: tuple[int, int] | None) -> Annotations:
+    return read_annotations(file)
+
+
+def _same_data(view: RunView, other: RunView) -> bool:
+    """Whether two runs were judged on the same images and classes."""
+    ours, theirs = view.data.annotations, other.data.annotations
+    return ours is theirs or (
+        ours.class_names == theirs.class_names and ours.image_of.keys() == theirs.image_of.keys()
+    )
+
+
+def _not_alike(view: RunView, other: RunView) -> str:
+    return (
+        f"{other.run.path} was judged on {other.data.annotations.path}, and {view.run.path} on "
+        f"{view.data.annotations.path}: compare runs on the same images and classes"
+    )
 
 
 def _output_path(run: Path) -> Path:

@@ -33,7 +33,8 @@ buffers, optimizer state, learned matrices and log, and with the same files in t
 The training is `tests/configs/tiny_pcb.py` on OpenMoji-LT *tiny*: two epochs of three iterations, a
 checkpoint after the second and the third of each, PCB acting in the second epoch. Undisturbed it
 changes its run folder {changes} times: {opens} times a file is opened for writing; the others make
-folders, rename and remove. Every training below began in an empty folder, was killed once and resumed once.
+folders, rename and remove. Every training below began in an empty folder, was killed once and
+resumed once.
 
 | Killed | Trainings | Ended alike |
 |---|---|---|

@@ -1,6 +1,7 @@
 """The page over a grid: every link resolves, everything is escaped, differences are right."""
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -132,10 +133,37 @@ def test_difference_is_from_the_plain_run_of_the_same_seed(grid):
     make_run(grid, "openmoji/softmax_pcb/seed1", AP=0.5)
     table = report.text_table(grid).splitlines()
     assert table[0].split() == ["AP", "APr", "APc", "APf", "AP50", "APb"]
-    rows = {line.split()[0]: line.split()[1:] for line in table[1:]}
-    assert rows["openmoji/softmax/seed0"] == ["30.0", "12.5", "30.0", "n/a", "n/a", "20.0"]
-    assert rows["difference"] == ["+1.0", "-2.5", "n/a", "n/a", "n/a", "+0.0"]
-    assert sum("difference" in line for line in table) == 1  # there is no plain run of seed 1
+    rows = dict(re.split(r"  +", line.strip(), maxsplit=1) for line in table[1:])
+    assert rows["openmoji/softmax/seed0"].split() == ["30.0", "12.5", "30.0", "n/a", "n/a", "20.0"]
+    difference = rows["difference over 1 seed"]  # there is no plain run of seed 1
+    assert difference.split() == ["+1.0", "-2.5", "n/a", "n/a", "n/a", "+0.0"]
+    assert rows["openmoji/softmax_pcb, 2 seeds"].startswith("40.5 ± 13.4  10.0 ± n/a (n = 1)")
+    assert "95% interval" not in rows
+
+
+def test_seeds_have_one_row_and_each_of_them_is_folded(tmp_path):
+    for seed, plain, pcb in ((0, 0.30, 0.31), (1, 0.32, 0.35), (2, 0.31, 0.33)):
+        make_run(tmp_path, f"lvis_v1/rfs/seed{seed}", AP=plain)
+        make_run(tmp_path, f"lvis_v1/rfs_pcb/seed{seed}", AP=pcb)
+    rows = [re.split(r"  +", line.strip()) for line in report.text_table(tmp_path).splitlines()[1:]]
+    assert [row[:2] for row in rows] == [
+        ["lvis_v1/rfs, 3 seeds", "31.0 ± 1.0"],
+        ["lvis_v1/rfs_pcb, 3 seeds", "33.0 ± 2.0"],
+        ["published", "26.5"],
+        ["difference over 3 seeds", "+2.0"],  # 1, 3 and 2 points: std 1
+        ["95% interval", "[-0.5, +4.5]"],  # 2 -+ 4.303 / sqrt(3)
+    ]
+    assert rows[2][1:] == ["26.5", "18.5", "26.5", "30.2", "n/a", "28.3"]
+    html = report.write_page(tmp_path, "Demo").read_text()
+    table, folded = html.split("<details>")[0], html.split("<details>")[1].split("</details>")[0]
+    assert "rfs_pcb, 3 seeds" in table and "rfs_pcb/seed1</td>" not in table
+    assert "<td>lvis_v1/rfs_pcb/seed1</td><td>35.0</td>" in folded and "published" not in folded
+    assert folded.count("<td>difference</td>") == 3 and "chance of training alone" in table
+
+
+def test_one_seed_has_no_deviation_and_no_fold(grid):
+    html = report.write_page(grid, "Demo").read_text()
+    assert "±" not in html and "<details>" not in html and "chance of their seed" in html
 
 
 def test_pcb_may_stand_in_the_middle_of_a_name(tmp_path):

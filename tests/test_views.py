@@ -303,15 +303,26 @@ def test_dataset_is_made_where_it_is_missing(tmp_path):
         views.open_dataset(CONFIG, tmp_path / "absent")
 
 
-@pytest.mark.parametrize(
-    "names, expected",
-    [
-        (["a/b/c"], ["a/b/c"]),
-        (["o/plain/seed0", "o/plain/seed1"], ["seed0", "seed1"]),
-        (["o/plain/seed0", "o/pcb/seed1"], ["plain/seed0", "pcb/seed1"]),
-        (["o/plain", "o/pcb/seed1"], ["o/plain", "o/pcb/seed1"]),
-        (["o/a/s", "o/a/s"], ["o/a/s", "o/a/s"]),
-    ],
-)
-def test_names_without_what_they_share(names, expected):
-    assert views.distinct_names(names) == expected
+def test_runs_on_the_same_data_read_it_once(run, tiny_openmoji):
+    other = RunFolder(run.path.parent / "seed1")
+    shutil.copytree(run.path, other.path)
+    first, second = views.open_runs([run.path, other.path])
+    assert first.data.annotations is second.data.annotations
+    data = run.read_config()["data"]
+    data["val"]["ann_file"] = f"{tiny_openmoji}/annotations/val_prior.json"
+    other.config_file.write_text(f"data = {data!r}\n")
+    with pytest.raises(ValueError, match="compare runs on the same images and classes"):
+        views.open_runs([run.path, other.path])
+    with pytest.raises(ValueError, match="no run is given"):
+        views.open_runs([])
+
+
+def test_changed_annotations_are_read_anew(run, tiny_openmoji, tmp_path):
+    file = tmp_path / "val.json"
+    truth = json.loads((tiny_openmoji / "annotations" / "val.json").read_text())
+    file.write_text(json.dumps(truth))
+    run.config_file.write_text(f"data = {{'val': {{'ann_file': {str(file)!r}, 'img_prefix': ''}}}}")
+    count = len(views.open_run(run.path).data.annotations.annotations)
+    truth["annotations"].pop()
+    file.write_text(json.dumps(truth))
+    assert len(views.open_run(run.path).data.annotations.annotations) == count - 1

@@ -27,10 +27,20 @@ from pcb.metrics.pairs import (
     pair_shares,
     worst_pairs,
 )
+from pcb.metrics.seeds import (
+    Estimate,
+    estimate,
+    format_difference,
+    format_estimate,
+    format_interval,
+    format_points,
+    paired_difference,
+)
 
 __all__ = [
     "METRICS",
     "DetectionCounts",
+    "Estimate",
     "bias",
     "changed_pairs",
     "class_order",
@@ -38,8 +48,13 @@ __all__ = [
     "count_detections",
     "detection_confusion",
     "detection_totals",
+    "estimate",
     "evaluate",
+    "format_difference",
+    "format_estimate",
+    "format_interval",
     "format_metric",
+    "format_points",
     "group_bias",
     "group_means",
     "group_shares",
@@ -48,6 +63,7 @@ __all__ = [
     "largest_pairs",
     "nearest_classes",
     "pair_shares",
+    "paired_difference",
     "per_class_ap",
     "row_shares",
     "share_difference",

@@ -10,7 +10,8 @@ from pcb.plots.dataset import class_tail, icon_pairs, image_grid
 from pcb.plots.heatmap import confusion_difference, confusion_heatmap
 from pcb.plots.interactive import interactive_confusion
 from pcb.plots.pairs import changed_pairs, confused_pairs, confusion_zoom
-from pcb.plots.precision import ap_by_group, ap_difference
+from pcb.plots.precision import ap_by_group
+from pcb.plots.seeds import ap_difference, ap_over_seeds
 from pcb.plots.soft_label_history import soft_label_history
 from pcb.plots.soft_labels import soft_label_bars, soft_label_entropy, soft_label_strength
 from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, save
@@ -23,6 +24,7 @@ __all__ = [
     "ap_by_group",
     "ap_by_image_count",
     "ap_difference",
+    "ap_over_seeds",
     "changed_pairs",
     "class_tail",
     "confused_pairs",

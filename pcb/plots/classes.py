@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 
+from pcb.metrics.seeds import estimate
 from pcb.plots.by_image_count import scatter_by_image_count
 from pcb.plots.placement import name_marks
 from pcb.plots.style import (
@@ -18,6 +19,7 @@ from pcb.plots.style import (
     check_groups,
     dots,
     group_handles,
+    interval_bar,
     legend_mark,
     short,
     styled,
@@ -132,7 +134,9 @@ def gain_by_role(
     """A point per class: its gain in AP, in a row per role, with each role's mean.
 
     Args:
-        gain: (C,) difference in AP of each class as a fraction; nan where undefined.
+        gain: (C,) difference in AP of each class as a fraction, nan where undefined; or (S, C) of
+            S seeds, of which a point is the mean. From two seeds on, the mean of a role has its
+            95% interval over seeds.
         role: (C,) role of each class, such as "tail of a head-tail pair" or "singleton".
         frequency: (C,) 'r', 'c' or 'f' per class.
         names: (C,) class names; a role's largest gain and loss are named where they stand out.
@@ -148,9 +152,11 @@ def gain_by_role(
     >>> plt.close(figure)
     """
     groups = np.array(check_groups(frequency))
-    points = 100 * np.asarray(gain, dtype=float)
+    by_seed = 100 * np.atleast_2d(np.asarray(gain, dtype=float))
+    points = by_seed.mean(axis=0)
     roles = [name for name in order or dict.fromkeys(role) if name in role]
     stands_out = 0.25 * np.nanmax(np.abs([*points, 0.0]))
+    limits = np.nanmin([*points, 0.0]) - 2 * stands_out, np.nanmax([*points, 0.0]) + 2 * stands_out
     # Fixed offsets instead of random ones: the same data give the same figure.
     height, means, named = np.full(len(points), np.nan), [(0, -1, 0, len(roles))], []
     figure, axes = plt.subplots(figsize=(9.5, 1.9 + 0.85 * len(roles)))
@@ -168,8 +174,14 @@ def gain_by_role(
             axes.scatter(x[own], y[own], linewidths=0, zorder=3, **look, **dots(len(points)))
         means.append((x.mean(), row - 0.38, x.mean(), row + 0.38))
         axes.vlines(x.mean(), row - 0.38, row + 0.38, color=INK, lw=2.2)
+        text = f"mean {written(x.mean(), '+.1f')}"
+        if len(by_seed) > 1:
+            _, _, low, high, _ = estimate(by_seed[:, chosen].mean(axis=1))
+            interval_bar(axes, (low, high), row + 0.38, limits, INK)
+            text += f"\n[{written(low, '+.1f')}, {written(high, '+.1f')}]"
+            means.append((low, row + 0.34, high, row + 0.42))
         look = {"xycoords": ("axes fraction", "data"), "va": "center", "fontweight": "bold"}
-        axes.annotate(f"mean {written(x.mean(), '+.1f')}", (1.01, row), **look)
+        axes.annotate(text, (1.01, row), **look)
         extremes = chosen[[x.argmin(), x.argmax()]]
         named += [int(label) for label in extremes if abs(points[label]) > stands_out]
     labels = [f"{name} ({list(role).count(name)})" for name in roles]

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Patch
 
-from pcb.plots.style import GROUP_COLORS, INK, styled, tint, tints, written
+from pcb.plots.style import GROUP_COLORS, styled, tint, tints, written
 
 # The metric of each bar, its name and its colour.
 GROUP_METRICS = (
@@ -24,34 +24,6 @@ def _points(value: float | None) -> float:
     (25.0, nan)
     """
     return np.nan if value is None else 100 * float(value)
-
-
-def _grouped_bars(values: Mapping[str, np.ndarray], label_format: str):
-    """Bars of AP points: a cluster per group, a tint per run; nan is written n/a."""
-    runs, shares = list(values), tints(len(values))
-    figure, axes = plt.subplots(figsize=(max(7.5, 2.6 + 1.9 * len(runs)), 4.4))
-    width = 0.82 / len(runs)
-    for number, run in enumerate(runs):
-        position = np.arange(len(GROUP_METRICS)) + (number - (len(runs) - 1) / 2) * width
-        bars = axes.bar(
-            position,
-            np.nan_to_num(values[run]),
-            width=0.94 * width,
-            color=[tint(color, shares[number]) for _, _, color in GROUP_METRICS],
-        )
-        texts = [written(value, label_format) for value in values[run]]
-        small = 10.5 if len(runs) <= 4 else 8.5
-        axes.bar_label(bars, texts, padding=2, fontsize=small)
-    axes.set_xticks(range(len(GROUP_METRICS)), [f"{name}\n({m})" for m, name, _ in GROUP_METRICS])
-    axes.tick_params(axis="x", length=0)
-    axes.grid(axis="y")
-    if len(runs) > 1:
-        handles = [
-            Patch(color=tint("#555555", share), label=run)
-            for run, share in zip(runs, shares, strict=True)
-        ]
-        axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return figure, axes
 
 
 @styled
@@ -78,49 +50,28 @@ def ap_by_group(
         run: np.array([_points(own.get(metric)) for metric, _, _ in GROUP_METRICS])
         for run, own in metrics.items()
     }
-    figure, axes = _grouped_bars(values, ".1f")
+    shares = tints(len(values))
+    figure, axes = plt.subplots(figsize=(max(7.5, 2.6 + 1.9 * len(values)), 4.4))
+    width = 0.82 / len(values)
+    for number, (own, share) in enumerate(zip(values.values(), shares, strict=True)):
+        bars = axes.bar(
+            np.arange(len(GROUP_METRICS)) + (number - (len(values) - 1) / 2) * width,
+            np.nan_to_num(own),
+            width=0.94 * width,
+            color=[tint(color, share) for _, _, color in GROUP_METRICS],
+        )
+        small = 10.5 if len(values) <= 4 else 8.5
+        axes.bar_label(bars, [written(value, ".1f") for value in own], padding=2, fontsize=small)
+    axes.set_xticks(range(len(GROUP_METRICS)), [f"{name}\n({m})" for m, name, _ in GROUP_METRICS])
+    axes.tick_params(axis="x", length=0)
+    axes.grid(axis="y")
+    if len(values) > 1:
+        handles = [
+            Patch(color=tint("#555555", share), label=run)
+            for run, share in zip(values, shares, strict=True)
+        ]
+        axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     axes.set_ylabel("AP (%)")
     axes.set_ylim(0, max(1.18 * np.nanmax([*values.values(), np.zeros(4)]), 1))
     axes.set_title(title)
-    return figure, axes
-
-
-@styled
-def ap_difference(
-    metrics: Mapping[str, Mapping[str, float]],
-    baseline: str,
-    title: str | None = None,
-):
-    """Bars of the difference in AP of each run from ``baseline``, over all and by group.
-
-    Args:
-        metrics: per run its metrics as fractions; ``baseline`` is one of the runs.
-        baseline: the run that the others are compared with.
-        title: by default "Difference in AP from <baseline>".
-
-    Returns:
-        (figure, axes). A difference with an undefined metric is written n/a.
-
-    >>> figure, axes = ap_difference({"plain": {"AP": 0.3}, "pcb": {"AP": 0.31}}, "plain")
-    >>> axes.texts[0].get_text()
-    '+1.0'
-    >>> plt.close(figure)
-    """
-    if baseline not in metrics:
-        raise ValueError(f"baseline must be one of {list(metrics)}, got {baseline!r}")
-    if len(metrics) < 2:
-        raise ValueError(f"nothing to compare: {baseline!r} is the only run")
-    base = metrics[baseline]
-    values = {
-        run: np.array([_points(own.get(m)) - _points(base.get(m)) for m, _, _ in GROUP_METRICS])
-        for run, own in metrics.items()
-        if run != baseline
-    }
-    figure, axes = _grouped_bars(values, "+.1f")
-    axes.axhline(0, color=INK, lw=1)
-    everything = np.array([*values.values(), np.zeros(len(GROUP_METRICS))])
-    margin = max(0.15 * np.nanmax(np.abs(everything)), 0.1)
-    axes.set_ylim(np.nanmin(everything) - margin, np.nanmax(everything) + margin)
-    axes.set_ylabel("difference in AP (points)")
-    axes.set_title(title or f"Difference in AP from {baseline}")
     return figure, axes

@@ -255,6 +255,22 @@ def wrapped(title: str, inches: float) -> str:
     return textwrap.fill(title, max(20, int(9 * inches)), break_long_words=False)
 
 
+def interval_bar(axes, interval: Sequence[float], y: float, limits: Sequence[float], color) -> None:
+    """A level bar from end to end of an interval; an arrow where it goes on beyond the limits.
+
+    >>> figure, axes = plt.subplots()
+    >>> interval_bar(axes, (-0.5, 9.0), 0, (-1, 5), INK)
+    >>> [line.get_marker() for line in axes.lines], axes.lines[0].get_xdata().tolist()
+    (['None', '>'], [-0.5, 5.0])
+    >>> plt.close(figure)
+    """
+    ends = np.clip(interval, *limits)
+    axes.plot(ends, [y, y], color=color, lw=2.4, solid_capstyle="butt", zorder=2)
+    for wanted, end, arrow in zip(interval, ends, "<>", strict=True):
+        if wanted != end:
+            axes.plot(end, y, arrow, ms=7, color=color, clip_on=False, zorder=3)
+
+
 def tint(color: str, share: float) -> tuple[float, float, float]:
     """``color`` mixed with white: share 1 is the colour itself, 0 is white.
 

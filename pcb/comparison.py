@@ -1,0 +1,261 @@
+"""Which runs belong together: the seeds of a config, and the config it is compared with."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pcb.metrics.seeds import Estimate, estimate, paired_difference
+from pcb.runs import RunFolder, plain_names, repository_path
+
+# What PCB sets: of the RoI head (the refinement), of its loss, and what configs take it from.
+_REFINEMENT = ("type", "n_iter", "mlp_layers", "iter_loss_weight", "reg_iter", "box_reg_iter")
+_REFINEMENT += ("use_layer_norm", "identity_init")
+_BALANCE = ("alpha", "alpha_pcb", "momentum", "start_epoch", "n_iter", "required_classes")
+_RECIPE = "pcb"
+_MOST_SETTINGS = 6  # named in one sentence
+
+
+@dataclass(eq=False)
+class ConfigRuns:
+    """The runs of one config, a run per seed.
+
+    Attributes:
+        folder: that holds them, ``.../<dataset>/<config>``; a run's own if it is not called
+            ``seed<N>``.
+        runs: by seed; None is an unknown seed.
+        name: short, and of no other config in the comparison.
+        baseline: what it is compared with; None if with nothing.
+    """
+
+    folder: Path
+    runs: dict[int | None, RunFolder] = field(default_factory=dict)
+    name: str = ""
+    baseline: ConfigRuns | None = None
+
+    @cached_property
+    def _metrics(self) -> dict[int | None, dict[str, dict[str, float]]]:
+        return {seed: run.read_metrics() for seed, run in self.runs.items()}
+
+    def values(self, iou_type: str, metric: str) -> dict[int | None, float]:
+        """A metric by seed, as a fraction; nan where it is undefined or missing.
+
+        Raises:
+            FileNotFoundError: a run has no ``metrics.json``.
+        """
+        return {
+            seed: metrics.get(iou_type, {}).get(metric, math.nan)
+            for seed, metrics in self._metrics.items()
+        }
+
+    def estimate(self, iou_type: str, metric: str) -> Estimate:
+        """A metric's mean over seeds; errors as :meth:`values`."""
+        return estimate(self.values(iou_type, metric).values())
+
+    def difference(self, iou_type: str, metric: str) -> Estimate:
+        """A metric's paired difference from the baseline; without values if there is none."""
+        theirs = self.baseline.values(iou_type, metric) if self.baseline else {}
+        return paired_difference(self.values(iou_type, metric), theirs)
+
+    @property
+    def pairs(self) -> dict[int | None, tuple[RunFolder, RunFolder]]:
+        """Own run and the baseline's, by the seeds that both have."""
+        theirs = self.baseline.runs if self.baseline else {}
+        return {seed: (run, theirs[seed]) for seed, run in self.runs.items() if seed in theirs}
+
+    @property
+    def has_counterpart(self) -> bool:
+        """Whether the baseline is the same config without PCB, by its name."""
+        return self.baseline is not None and self.baseline.folder in _plain_folders(self.folder)
+
+    def only(self, seed: int | None) -> ConfigRuns:
+        """This seed alone, of the config and of its baseline."""
+        baseline = self.baseline.only(seed) if self.baseline and seed in self.pairs else None
+        return ConfigRuns(self.folder, {seed: self.runs[seed]}, self.name, baseline)
+
+
+def group_runs(
+    runs: Iterable[str | os.PathLike[str] | RunFolder], or_first: bool = True
+) -> list[ConfigRuns]:
+    """Group runs by config, and say which config each is compared with.
+
+    A config with PCB is compared with the one of the same name and folder without it (see
+    :func:`pcb.runs.plain_names`). Where that is not given it is compared with the first config
+    without PCB, or where all have it with the first. So is a config without PCB that is no
+    baseline of another.
+
+    Args:
+        runs: run folders, ``.../<dataset>/<config>/seed<N>``; a relative path starts at the
+            repository root. A folder of another name is a config of its own; its seed is the one in
+            its ``environment.json``. One that is given twice counts once.
+        or_first: False compares with counterparts alone.
+
+    Returns:
+        A config per group; each config that is a baseline is followed by those compared with it.
+
+    Example:
+        >>> runs = [f"o/{config}/seed{n}" for config in ("rfs", "rfs_pcb") for n in (0, 1)]
+        >>> for config in group_runs(runs):
+        ...     print(config.name, list(config.runs), config.baseline and config.baseline.name)
+        rfs [0, 1] None
+        rfs_pcb [0, 1] rfs
+    """
+    groups: dict[Path, ConfigRuns] = {}
+    for given in runs:
+        run = given if isinstance(given, RunFolder) else RunFolder(repository_path(given))
+        folder, seed = _config_and_seed(run)
+        groups.setdefault(folder, ConfigRuns(folder)).runs.setdefault(seed, run)
+    configs = list(groups.values())
+    for config, name in zip(configs, _names([c.folder for c in configs]), strict=True):
+        config.name = name
+        counterparts = (groups.get(folder) for folder in _plain_folders(config.folder))
+        config.baseline = next(filter(None, counterparts), None)
+    plain = (config for config in configs if not plain_names(config.folder.name))
+    first = next(plain, configs[0] if configs else None)
+    serving = [config.baseline for config in configs]
+    for config in configs if or_first else []:
+        if config.baseline is None and config is not first and config not in serving:
+            config.baseline = first
+    heads = [config for config in configs if config.baseline is None]
+    return [one for head in heads for one in (head, *(c for c in configs if c.baseline is head))]
+
+
+def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
+    """What a reader has to know of a comparison, in sentences.
+
+    Who is compared with whom, over which seeds; where that is more than PCB; and runs of a config
+    that are not alike.
+    """
+    sentences = []
+    for config in configs:
+        if config.baseline:
+            sentences.append(_compared(config))
+            pairs = [(ours, theirs) for ours, theirs in config.pairs.values()]
+            if more := _differences(pairs, without_pcb):
+                sentences.append(
+                    f"{config.name} differs from {config.baseline.name} in more than PCB: {more}."
+                )
+        first, *others = config.runs.values()
+        if unlike := _differences([(other, first) for other in others], dict):
+            sentences.append(
+                f"The runs of {config.name} are not alike, so that their mean mixes settings: "
+                f"{unlike}."
+            )
+    if not any(config.baseline for config in configs):
+        sentences.append("Only one config is given: there is nothing to compare.")
+    return sentences
+
+
+def without_pcb(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A merged config without what PCB sets: the balance, the refinement, the recipe of both.
+
+    Example:
+        >>> loss = {"type": "EQLv2PCBLoss", "alpha": 4.0, "alpha_pcb": 0.2, "momentum": 0.99}
+        >>> head = {"type": "IterativeRoIHead", "n_iter": 3, "bbox_head": {"loss_cls": loss}}
+        >>> without_pcb({"model": {"roi_head": head}, "pcb": {}})
+        {'model': {'roi_head': {'bbox_head': {'loss_cls': {'type': 'EQLv2PCBLoss', 'alpha': 4.0}}}}}
+    """
+    config = {key: deepcopy(value) for key, value in config.items() if key != _RECIPE}
+    head = config.get("model", {}).get("roi_head", {})
+    loss = head.get("bbox_head", {}).get("loss_cls", {})
+    own = {"alpha"} if str(loss.get("type")).startswith("EQLv2") else set()  # EQL v2's, not PCB's
+    for settings, names in ((head, _REFINEMENT), (loss, set(_BALANCE) - own)):
+        for name in names:
+            settings.pop(name, None)
+    return config
+
+
+def differing_settings(ours: Any, theirs: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Settings in which two merged configs differ, by dotted key: (ours, theirs).
+
+    A dict that is of another ``type``, and a list, is one setting. A missing one is None.
+
+    Example:
+        >>> theirs = {"optimizer": {"type": "SGD", "lr": 0.01}, "runner": {"max_epochs": 5}}
+        >>> ours = {**theirs, "optimizer": {"type": "SGD", "lr": 0.02}}
+        >>> differing_settings(ours, theirs)
+        {'optimizer.lr': (0.02, 0.01)}
+    """
+    if ours == theirs:
+        return {}
+    both = isinstance(ours, Mapping) and isinstance(theirs, Mapping)
+    if not both or ours.get("type") != theirs.get("type"):
+        return {prefix: (ours, theirs)}
+    found = {}
+    for key in dict.fromkeys([*theirs, *ours]):
+        dotted = f"{prefix}.{key}" if prefix else str(key)
+        found |= differing_settings(ours.get(key), theirs.get(key), dotted)
+    return found
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """Run names without the parts that all of them share.
+
+    >>> distinct_names(["openmoji/softmax/seed0", "openmoji/softmax_pcb/seed0"])
+    ['softmax', 'softmax_pcb']
+    """
+    parts = [name.split("/") for name in names]
+    if len(set(names)) < len(names) or len({len(own) for own in parts}) > 1 or len(names) == 1:
+        return list(names)
+    differs = [len(set(column)) > 1 for column in zip(*parts, strict=True)]
+    return ["/".join(p for p, keep in zip(own, differs, strict=True) if keep) for own in parts]
+
+
+def _compared(config: ConfigRuns) -> str:
+    seeds = ", ".join("unknown" if seed is None else str(seed) for seed in config.pairs)
+    why = "" if config.has_counterpart else ", the first one given,"
+    start = f"{config.name} is compared with {config.baseline.name}{why}"
+    if not config.pairs:
+        return f"{start} but they have no seed in common: no difference is given."
+    if len(config.pairs) == 1:
+        return (
+            f"{start} over one seed ({seeds}), which says nothing of chance: there is no interval."
+        )
+    return f"{start} over {len(config.pairs)} seeds ({seeds})."
+
+
+def _differences(pairs: Iterable[tuple[RunFolder, RunFolder]], view) -> str:
+    """Settings in which runs differ from others, each of them once, as text."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for ours, theirs in pairs:
+        if ours.config_file.is_file() and theirs.config_file.is_file():
+            found = differing_settings(view(ours.read_config()), view(theirs.read_config())) | found
+    texts = [
+        f"{key} ({one!r}, not {other!r})" if _is_short(one) and _is_short(other) else key
+        for key, (one, other) in found.items()
+    ]
+    more = len(texts) - _MOST_SETTINGS
+    return ", ".join(texts[:_MOST_SETTINGS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, str | int | float | None) and len(repr(value)) <= 40
+
+
+def _config_and_seed(run: RunFolder) -> tuple[Path, int | None]:
+    """The folder that stands for a run's config, and its seed."""
+    path = run.path.absolute()
+    if found := re.fullmatch(r"seed(0|[1-9]\d*)", path.name):
+        return path.parent, int(found[1])
+    environment = run.read_environment() if run.environment_file.is_file() else {}
+    seed = environment.get("seed")
+    return path, seed if isinstance(seed, int) else None
+
+
+def _plain_folders(folder: Path) -> list[Path]:
+    return [folder.with_name(name) for name in plain_names(folder.name)]
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Dataset and config of each folder and as much of its path as sets it apart, no more."""
+    depth = 2
+    while len({folder.parts[-depth:] for folder in folders}) < len(folders):
+        depth += 1
+    return distinct_names(["/".join(folder.parts[-depth:]) for folder in folders])

@@ -1,0 +1,138 @@
+"""Several runs over several seeds: each seed, their mean and its interval, a row per config."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.lines import Line2D
+
+from pcb.metrics.seeds import Estimate, estimate
+from pcb.plots.precision import GROUP_METRICS
+from pcb.plots.style import FAINT, INK, interval_bar, legend_mark, short, styled, tint, written
+
+_LONGEST = 36  # characters of a row's name
+_BETWEEN = 0.5  # rows left free between groups
+
+
+@styled
+def ap_over_seeds(
+    estimates: Mapping[str, Mapping[str, Estimate]],
+    groups: Sequence[str] | None = None,
+    title: str = "Average precision over seeds",
+):
+    """AP over all, frequent, common and rare classes: a row per config, each seed a dot.
+
+    Args:
+        estimates: per config and metric (``AP``, ``APf``, ``APc``, ``APr``) the fractions over its
+            seeds, see :func:`pcb.metrics.estimate`; a missing metric is n/a.
+        groups: of each row, such as its baseline; neighbours of one group stand together, the last
+            of them in full colour. By default all are one group.
+        title: the figure's title; say of which data and mask or box AP.
+
+    Returns:
+        (figure, (4,) axes). The means are written beside the rows, the interval of a mean is a
+        bar; with one seed there is none. A bar with an arrow goes on beyond the axis.
+
+    >>> from pcb.metrics import estimate
+    >>> figure, axes = ap_over_seeds({"softmax": {"AP": estimate([0.25, 0.5])}})
+    >>> [text.get_text() for text in axes[0].texts], [text.get_text() for text in axes[1].texts]
+    (['37.5'], ['n/a'])
+    >>> plt.close(figure)
+    """
+    return _rows_of_metrics(estimates, groups, title, "AP (%)", signed=False)
+
+
+@styled
+def ap_difference(
+    differences: Mapping[str, Mapping[str, Estimate]],
+    title: str = "Difference in AP over seeds",
+):
+    """Paired differences in AP: a row per comparison, the difference of each seed a dot.
+
+    Args:
+        differences: per comparison and metric the differences of fractions over the seeds, see
+            :func:`pcb.metrics.paired_difference`.
+        title: the figure's title.
+
+    Returns:
+        (figure, (4,) axes), all with one scale; see :func:`ap_over_seeds`.
+
+    >>> from pcb.metrics import estimate
+    >>> figure, axes = ap_difference({"pcb - plain": {"AP": estimate([0.01, 0.02])}})
+    >>> axes[0].texts[0].get_text()
+    '+1.5'
+    >>> plt.close(figure)
+    """
+    return _rows_of_metrics(differences, None, title, "difference (points)", signed=True)
+
+
+def _rows_of_metrics(estimates, groups, title, label, signed):
+    if not estimates:
+        raise ValueError("there is nothing to draw: pass at least one row")
+    names, groups = list(estimates), list(groups or [""] * len(estimates))
+    height = np.arange(len(names)) + _BETWEEN * np.cumsum(
+        [0, *(one != other for one, other in zip(groups[1:], groups, strict=False))]
+    )
+    figure, axes = plt.subplots(
+        1, 4, sharey=True, figsize=(11, 1.9 + 0.42 * (height[-1] + 1)), gridspec_kw={"wspace": 0}
+    )
+    shares = [1.0 if signed or groups[i + 1 : i + 2] != [g] else 0.5 for i, g in enumerate(groups)]
+    undefined = estimate([])
+    panels = [
+        [own.get(metric, undefined) for own in estimates.values()] for metric, _, _ in GROUP_METRICS
+    ]
+    common = _limits([one for panel in panels for one in panel], signed)
+    for panel, own, (metric, name, color) in zip(axes, panels, GROUP_METRICS, strict=True):
+        panel.set_xlim(common if signed else _limits(own, signed))
+        for row, one, share in zip(height, own, shares, strict=True):
+            _draw(panel, row, one, tint(color, share))
+            text = written(100 * one.mean, "+.1f" if signed else ".1f")
+            look = {"xycoords": ("axes fraction", "data"), "va": "center", "fontweight": "bold"}
+            panel.annotate(text, (1.02, row), color=tint(color, 1), **look)
+        if signed:
+            panel.axvline(0, color=INK, lw=1, zorder=1)
+        for row in np.flatnonzero(np.diff(height) > 1):
+            panel.axhline((height[row] + height[row + 1]) / 2, color=FAINT, lw=1)
+        panel.set_title(f"{metric}, {name}", fontsize=11.5, color=color)
+        panel.grid(axis="x")
+        panel.locator_params(axis="x", nbins=5)
+        panel.tick_params(axis="y", length=0)
+        panel.set_xlabel(label)
+    axes[0].set_yticks(height, [short(name, _LONGEST) for name in names])
+    axes[0].set_ylim(height[-1] + 0.6, -0.6)
+    if any(one.n > 1 for panel in panels for one in panel):
+        what = "mean difference" if signed else "mean"
+        bar = Line2D([], [], color=INK, lw=2.4, marker="D", markersize=5)
+        bar.set_label(f"{what} over seeds, with its 95% interval")
+        handles = [bar, legend_mark("one seed", "o", mfc="none", mec=INK)]
+        figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure, axes
+
+
+def _draw(axes, row: float, one: Estimate, color) -> None:
+    """A row: the dots of seeds, and above them the mean with its interval if there are several."""
+    values = 100 * np.array(one.values)
+    if len(values) < 2:
+        axes.plot(values, [row] * len(values), "o", ms=7, color=color, zorder=3)
+        return
+    left, right = axes.get_xlim()
+    limits = left + 0.02 * (right - left), right - 0.02 * (right - left)  # room for an arrow
+    interval_bar(axes, (100 * one.low, 100 * one.high), row - 0.1, limits, color)
+    axes.plot(100 * one.mean, row - 0.1, "D", ms=6, color=color, zorder=3)
+    look = {"mfc": "none", "mec": color, "mew": 1.2}
+    axes.plot(values, [row + 0.22] * len(values), "o", ms=5, zorder=3, **look)
+
+
+def _limits(estimates: Sequence[Estimate], signed: bool) -> tuple[float, float]:
+    """An axis, in points, that holds 0, all seeds, and of the intervals what is not far from them.
+
+    Of two seeds an interval is 13 times as long as they are apart: it would hide everything else.
+    """
+    values = 100 * np.array([0.0, *(value for one in estimates for value in one.values)])
+    ends = 100 * np.array([end for one in estimates if one.n > 1 for end in (one.low, one.high)])
+    span = max(np.ptp(values), 1)
+    ends = np.clip(ends, values.min() - span * signed, values.max() + span)  # no AP is below 0
+    low, high = min([*values, *ends]), max([*values, *ends])
+    margin = 0.05 * max(high - low, 1)
+    return low - margin * signed, high + margin
