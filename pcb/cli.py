@@ -14,6 +14,7 @@ import json
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,27 +156,31 @@ def _test(options: argparse.Namespace) -> None:
     from pcb.detection.data import pick_device
     from pcb.detection.inference import predict
     from pcb.distributed import process_group, rank
+    from pcb.files import writing_alone
     from pcb.metrics import evaluate
 
     cfg_options = parse_cfg_options(options.cfg_options)
     # Without --work-dir the run is the one the checkpoint lies in.
     run = runs.RunFolder(options.work_dir or Path(options.checkpoint).parent)
-    with process_group(pick_device(options.device)):
-        files = predict(
-            options.config,
-            options.checkpoint,
-            run.path,
-            cfg_options=cfg_options,
-            trust_checkpoint=options.trust_checkpoint,
-            device=options.device,
-        )
-        if rank() > 0:
-            return
-    ground_truth = load_config(options.config, cfg_options).data.val.ann_file
-    metrics: dict[str, dict[str, float]] = {}
-    for iou_type, file in files.items():
-        metrics |= evaluate(ground_truth, file, iou_types=(iou_type,))
-    run.write_metrics(metrics)
+    with ExitStack() as stack:
+        with process_group(pick_device(options.device)):
+            if rank() == 0:  # until the metrics are written, too
+                stack.enter_context(writing_alone(run.path, "prediction"))
+            files = predict(
+                options.config,
+                options.checkpoint,
+                run.path,
+                cfg_options=cfg_options,
+                trust_checkpoint=options.trust_checkpoint,
+                device=options.device,
+            )
+            if rank() > 0:
+                return
+        ground_truth = load_config(options.config, cfg_options).data.val.ann_file
+        metrics: dict[str, dict[str, float]] = {}
+        for iou_type, file in files.items():
+            metrics |= evaluate(ground_truth, file, iou_types=(iou_type,))
+        run.write_metrics(metrics)
     print(_metrics_table(metrics))
     print(f"Written: {run.metrics_file}")
 

@@ -92,7 +92,10 @@ def failures(root: str | os.PathLike[str]) -> list[Failure]:
     """
     found = []
     for note in sorted(Path(root).rglob(f"*{NOTE}")):
-        content = json.loads(note.read_text(encoding="utf-8"))
+        try:
+            content = json.loads(note.read_text(encoding="utf-8"))
+        except FileNotFoundError:  # it has succeeded meanwhile
+            continue
         executed = note.with_name(note.name.removesuffix(NOTE) + ".ipynb")
         found.append(Failure(executed, content["cell"], content["error"]))
     return found

@@ -5,16 +5,23 @@ import fcntl
 import os
 import re
 import socket
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ASIDE = re.compile(r"\..+\.[0-9a-f]{32}")  # .<name>.<uuid>
+_PATIENCE = 1.0  # seconds; a lock that somebody only asks for is free again after some microseconds
 
 _held: set[int] = set()  # descriptors of locks
+_written_alone: set[Path] = set()  # folders, by this process
+
+
+class NoSpaceError(OSError):
+    """There is no space for a file; says which one, and what to do."""
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
@@ -23,7 +30,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
     Missing folders are made. Text is written as UTF-8.
 
     Raises:
-        OSError: there is no space: names the file, which stays as it was.
+        NoSpaceError: names the file, which stays as it was.
     """
     with open_atomically(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
@@ -36,18 +43,19 @@ def open_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     What is written goes to a file beside it, is flushed to disk, and takes the name in one step.
 
     Raises:
-        OSError: there is no space: names the file, which stays as it was.
+        NoSpaceError: names the file, which stays as it was.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not `tempfile`: its files are readable by their owner alone, also after the rename.
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with naming_when_full(path), open(aside, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
+        with naming_when_full(path):
+            with open(aside, "xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -57,14 +65,16 @@ def naming_when_full(path: str | os.PathLike[str]) -> Iterator[None]:
     """Say which file is being written, and what to do, when there is no space for it.
 
     Raises:
-        OSError: instead of Python's own, which names no file.
+        NoSpaceError: instead of Python's own error, which names no file.
     """
     try:
         yield
+    except NoSpaceError:
+        raise  # of another file, which was written meanwhile
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise OSError(
+        raise NoSpaceError(
             error.errno,
             f"{error.strerror}: make room for it, then go on (trainings with --resume); what was "
             "written before is kept",
@@ -89,11 +99,24 @@ def is_unfinished(name: str) -> bool:
     return _ASIDE.fullmatch(name) is not None
 
 
+class Writer(NamedTuple):
+    """Who writes into a folder: machine, process, and what for."""
+
+    host: str
+    process: int
+    purpose: str
+
+
 @contextmanager
-def writing_alone(folder: str | os.PathLike[str]) -> Iterator[None]:
+def writing_alone(folder: str | os.PathLike[str], purpose: str) -> Iterator[None]:
     """Be the one process that writes into a folder, on whatever machine of a shared file system.
 
-    The lock is the operating system's: it ends with the process, however that ends.
+    The lock is the operating system's: it ends with the process, however that ends. A process that
+    has it already just goes on.
+
+    Args:
+        folder: made if it is not there.
+        purpose: one word that says what is written.
 
     Raises:
         ValueError: another process does; names it.
@@ -101,58 +124,95 @@ def writing_alone(folder: str | os.PathLike[str]) -> Iterator[None]:
     Example:
         >>> import tempfile
         >>> folder = tempfile.mkdtemp()
-        >>> with writing_alone(folder):
-        ...     writer(folder) == (socket.gethostname(), os.getpid())
+        >>> with writing_alone(folder, "training"):
+        ...     writer(folder) == (socket.gethostname(), os.getpid(), "training")
         True
         >>> writer(folder) is None
         True
     """
-    with locked(_lock_file(folder), fcntl.LOCK_EX) as lock:
-        if lock is None:
-            host, process = writer(folder) or ("?", "?")
-            raise ValueError(
-                f"{folder} is being written by process {process} on {host}: wait until it ends, "
-                "stop it, or give another folder"
-            )
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{socket.gethostname()} {os.getpid()}\n".encode(), 0)
+    whole = Path(folder).resolve()
+    if whole in _written_alone:
         yield
+        return
+    with locked(_lock_file(folder)) as lock:
+        if lock is None:
+            found = writer(folder)
+            who = "another process"
+            if found:
+                who = f"process {found.process} on {found.host} ({found.purpose})"
+            raise ValueError(
+                f"{folder} is being written by {who}: wait until it ends, stop it, or give "
+                "another folder"
+            )
+        # One write, and only then the rest of an earlier line off: a reader sees a whole line.
+        line = f"{socket.gethostname()} {os.getpid()} {purpose}\n".encode()
+        os.pwrite(lock, line, 0)
+        os.ftruncate(lock, len(line))
+        _written_alone.add(whole)
+        try:
+            yield
+        finally:
+            _written_alone.discard(whole)
 
 
-def writer(folder: str | os.PathLike[str]) -> tuple[str, int] | None:
-    """Machine and process that is writing into a folder now; None if nobody is."""
+def writer(folder: str | os.PathLike[str]) -> Writer | None:
+    """Who is writing into a folder now; None if nobody is."""
     file = _lock_file(folder)
-    if not file.is_file():
-        return None
-    # A shared lock: two that only ask do not take each other for a writer.
-    with locked(file, fcntl.LOCK_SH) as lock:
-        if lock is not None:
-            return None
-    host, process = file.read_text().split()
-    return host, int(process)
+    deadline = time.monotonic() + _PATIENCE
+    while is_locked(file):
+        words = file.read_text().split("\n")[0].split()
+        if len(words) == 3:
+            return Writer(words[0], int(words[1]), words[2])
+        if time.monotonic() > deadline:  # else it has just begun, and has yet to say who it is
+            return Writer("unknown", 0, "unknown")
+        time.sleep(0.01)
+    return None
 
 
 @contextmanager
-def locked(file: str | os.PathLike[str], kind: int) -> Iterator[int | None]:
+def locked(file: str | os.PathLike[str], wait: bool = False) -> Iterator[int | None]:
     """A descriptor that holds a file's lock for as long as the context lasts; None if it is held.
 
     Args:
         file: made if it is not there; its folder, too.
-        kind: ``fcntl.LOCK_EX`` or ``fcntl.LOCK_SH``.
+        wait: until it is free, rather than give None.
     """
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     _held.add(descriptor)
     try:
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-            held = descriptor
-        except BlockingIOError:
-            held = None
-        yield held
+        yield descriptor if _lock(descriptor, wait) else None
     finally:
         _held.discard(descriptor)
         os.close(descriptor)
+
+
+def is_locked(file: str | os.PathLike[str]) -> bool:
+    """Whether some process holds a file's lock."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared: two that only ask do not take each other for a holder.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, wait: bool) -> bool:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
 
 
 def _lock_file(folder: str | os.PathLike[str]) -> Path:

@@ -25,6 +25,9 @@ from pcb.runs import BALANCED, plain_names, repository_path
 OF_DATASET = ("00_dataset", "05_compare")  # the notebooks about a whole dataset
 OF_RUN = ("01_train", "02_evaluate", "03_confusion_matrix", "04_soft_labels")
 
+# Parameters of notebooks that the workflow sets, from the grid's other keys.
+_SET = ("config", "work_dir", "seed", "cfg_options", "replace", "gpus", "before", "runs", "size")
+
 # What a grid file may hold: the type of each key, and that of the entries of a list or mapping.
 _KEYS: dict[str, tuple[type, type]] = {
     "title": (str, object),
@@ -227,12 +230,16 @@ def nearest(wanted: str, known: list[str]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Check a grid and print the folder of its runs."""
+    """Check a grid, also the names of its parameters, and print the folder of its runs."""
+    from pcb.notebooks import check_parameters
+
     parser = argparse.ArgumentParser(prog="python -m pcb.grid", description=main.__doc__)
     parser.add_argument("grid", help="a file, or the name of one in workflow/grids/")
     name = parser.parse_args(arguments).grid
     try:
-        read_grid(name)
+        grid = read_grid(name)
+        for notebook, parameters in grid.parameters.items():
+            check_parameters(repository_path(f"notebooks/{notebook}.ipynb"), parameters)
     except (OSError, ValueError) as error:
         parser.exit(1, f"{error}\n")
     print(Path("runs", grid_file(name).stem))
@@ -295,6 +302,18 @@ def _check_values(grid: Grid) -> None:
     ):
         if min(values) < least:
             raise ValueError(f"{key} must be at least {least}, got {min(values)}")
+    if max(grid.seeds) >= 2**32:  # NumPy takes no larger one
+        raise ValueError(f"seeds must be below {2**32}, got {max(grid.seeds)}")
+    for dataset, size in grid.make.items():
+        if size not in ("tiny", "mini", "full"):
+            raise ValueError(f"make: {dataset} has the sizes tiny, mini and full, not {size!r}")
+    for notebook, values in grid.parameters.items():
+        for name in values:
+            if name in _SET:
+                raise ValueError(
+                    f"parameters: {name!r} of {notebook} is set by the workflow, from the grid's "
+                    "other keys"
+                )
     for key, example, pattern, value in (
         ("memory", "64GB", r"\d+ ?[MGT]i?B", grid.memory),
         ("time", "36h or 2d", r"\d+[dhm]", grid.time),

@@ -6,7 +6,6 @@ a lock in its run folder from its start on, so that nobody starts a second one b
 it writes, it also holds that of :func:`pcb.files.writing_alone`, as every training does.
 """
 
-import fcntl
 import json
 import os
 import signal
@@ -18,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pcb.files import locked, writer
+from pcb.files import is_locked, locked, writer
 from pcb.runs import RunFolder, repository_path, repository_root
 
 LAST_LINES = 60  # of the output, shown when training fails: a traceback, and torchrun's report
@@ -62,14 +61,19 @@ def start_training(
     _check_gpus(gpus)
     cfg = load_config(repository_path(config), cfg_options)
     run = RunFolder(repository_path(work_dir) if work_dir else default_work_dir(config, seed))
-    if is_running(run):
-        return run
-    differing = _differing_settings(run, cfg, seed, gpus) if run.checkpoint.is_file() else []
+    asked = {key: _plain(value) for key, value in cfg.items()} | {"seed": seed, "gpus": gpus}
+    differing = _differing(asked, _settings(run))
     if differing and not replace:
         raise ValueError(
             f"{run.path} holds a training with other settings ({', '.join(differing)}): choose "
             "another work_dir, or replace it"
         )
+    if is_running(run):
+        if not differing:
+            return run
+        stop_training(run)
+        while is_running(run):
+            time.sleep(0.1)
     if not differing and is_finished(run):
         return run
     run.create()
@@ -82,9 +86,10 @@ def start_training(
         command += ["--resume"]
     if cfg_options:
         command += ["--cfg-options", json.dumps(dict(cfg_options))]
-    with locked(_lock_file(run), fcntl.LOCK_EX) as lock:
+    with locked(_lock_file(run)) as lock:
         if lock is None:
             return run  # started by somebody else a moment ago
+        os.ftruncate(lock, 0)  # what it says of an earlier training
         with open(_output(run), "wb") as output:
             process = subprocess.Popen(
                 command,
@@ -95,8 +100,7 @@ def start_training(
                 start_new_session=True,
                 pass_fds=[lock],  # the process is then the last to hold the lock, until it ends
             )
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{process.pid}\n".encode(), 0)
+        os.pwrite(lock, f"{process.pid}\n{json.dumps(asked)}\n".encode(), 0)
         _children.append(process)
     return run
 
@@ -117,10 +121,14 @@ def follow(run: RunFolder, every: float = 10.0) -> None:
         print(f"{run.path} is trained: nothing to do.")
         return
     if not _was_launched_and_lives(run) and (found := writer(run.path)):
-        host, process = found
-        print(f"Process {process} on {host} writes into {run.path}: waiting for its end.")
+        print(f"Process {found.process} on {found.host} is training there: waiting for its end.")
         while writer(run.path):
             time.sleep(0.5)
+        if not is_finished(run):
+            raise RuntimeError(
+                f"training in {run.path} ended before its last epoch; process {found.process} on "
+                f"{found.host}, which somebody else started, said why in its terminal"
+            )
         return
     shown = -float("inf")
     for line in _lines(run):
@@ -146,12 +154,13 @@ def stop_training(run: RunFolder) -> bool:
         ValueError: it runs on another machine.
     """
     if _was_launched_and_lives(run):
-        group = int(_lock_file(run).read_text().split()[0])  # its data loaders belong to it
-        os.killpg(group, signal.SIGTERM)
+        while not (told := _lock_file(run).read_text()):
+            time.sleep(0.01)  # it is being started this very moment
+        os.killpg(int(told.split()[0]), signal.SIGTERM)  # its data loaders belong to the group
         return True
-    if (found := writer(run.path)) is None:
+    if not is_running(run):
         return False
-    host, process = found
+    host, process, _ = writer(run.path)
     if host != socket.gethostname():
         raise ValueError(f"the training in {run.path} runs on {host}, as process {process}")
     os.kill(process, signal.SIGTERM)
@@ -160,15 +169,12 @@ def stop_training(run: RunFolder) -> bool:
 
 def is_running(run: RunFolder) -> bool:
     """Whether a training is alive in the folder, by whomever it was started, and wherever."""
-    return _was_launched_and_lives(run) or writer(run.path) is not None
+    found = writer(run.path)
+    return _was_launched_and_lives(run) or (found is not None and found.purpose == "training")
 
 
 def _was_launched_and_lives(run: RunFolder) -> bool:
-    if not _lock_file(run).is_file():
-        return False
-    # A shared lock: two that only ask do not take each other for a training.
-    with locked(_lock_file(run), fcntl.LOCK_SH) as lock:
-        return lock is None
+    return is_locked(_lock_file(run))
 
 
 def is_finished(run: RunFolder) -> bool:
@@ -191,22 +197,29 @@ def _check_gpus(gpus: int) -> None:
         raise ValueError(f"gpus is {gpus}, but PyTorch sees {there}: give at most so many")
 
 
-def _differing_settings(run: RunFolder, cfg: Any, seed: int, gpus: int) -> list[str]:
-    """Top-level keys in which the run's config differs; also seed and gpus, where they do."""
+def _settings(run: RunFolder) -> dict[str, Any] | None:
+    """Merged config, seed and gpus of the training that the folder holds or that is running there.
+
+    None if there is neither.
+    """
     from pcb.detection import load_config
 
-    before = load_config(run.path)
-    differing = [
-        key
-        for key in sorted({*before.keys(), *cfg.keys()})
-        if _plain(before.get(key)) != _plain(cfg.get(key))
-    ]
-    environment = run.read_environment()
-    if environment.get("seed") != seed:
-        differing.append("seed")
-    if environment.get("processes", 1) != gpus:
-        differing.append("gpus")
-    return differing
+    if _was_launched_and_lives(run):
+        _, _, settings = _lock_file(run).read_text().partition("\n")
+        if settings:  # else it is being started this very moment
+            return json.loads(settings)
+    if not (run.config_file.is_file() and (run.checkpoint.is_file() or is_running(run))):
+        return None
+    environment = run.read_environment() if run.environment_file.is_file() else {}
+    settings = {key: _plain(value) for key, value in load_config(run.path).items()}
+    return settings | {"seed": environment.get("seed"), "gpus": environment.get("processes", 1)}
+
+
+def _differing(asked: Mapping[str, Any], there: Mapping[str, Any] | None) -> list[str]:
+    """Names of the settings that are not as asked."""
+    if there is None:
+        return []
+    return [key for key in sorted({*asked, *there}) if asked.get(key) != there.get(key)]
 
 
 def _plain(value: Any) -> Any:

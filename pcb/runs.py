@@ -32,7 +32,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcb.files import write_atomically
+from pcb.files import locked, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -198,9 +198,11 @@ class RunFolder:
         """Add ``arrays`` to ``confusion.npz``; those of other names that are there already stay."""
         import numpy as np
 
-        merged = self.read_confusion() if self.confusion_file.exists() else {}
-        merged.update({name: np.asarray(array) for name, array in arrays.items()})
-        _write_arrays(self.confusion_file, merged)
+        # Read and written by one process at a time, or what another adds meanwhile would be lost.
+        with locked(self.path / ".confusion.lock", wait=True):
+            merged = self.read_confusion() if self.confusion_file.exists() else {}
+            merged.update({name: np.asarray(array) for name, array in arrays.items()})
+            _write_arrays(self.confusion_file, merged)
 
     def write_confusion_history(self, epoch: int, matrix: Any) -> None:
         """Keep the learned matrix (C, C) as it was at the end of an epoch, counted from 1.

@@ -10,11 +10,12 @@ import sys
 import pytest
 
 from pcb.files import remove_unfinished, write_atomically, writer, writing_alone
+from pcb.runs import RunFolder
 
 HOLD = """
 import os, sys, time
 from pcb.files import writing_alone
-with writing_alone(sys.argv[1]):
+with writing_alone(sys.argv[1], "training"):
     if os.fork() == 0:  # as a data-loading worker, which outlives its process for a while
         time.sleep(60)
         os._exit(0)
@@ -54,14 +55,41 @@ def test_second_writer_is_refused_until_the_first_has_died(tmp_path):
     )
     try:
         assert first.stdout.readline() == "holds\n"
-        assert writer(tmp_path) == (socket.gethostname(), first.pid)
+        assert writer(tmp_path) == (socket.gethostname(), first.pid, "training")
         message = f"{tmp_path} is being written by process {first.pid}"
-        with pytest.raises(ValueError, match=message), writing_alone(tmp_path):
+        with pytest.raises(ValueError, match=message), writing_alone(tmp_path, "prediction"):
             pass
         first.kill()
         first.wait()
-        with writing_alone(tmp_path):  # though its child lives
-            assert writer(tmp_path) == (socket.gethostname(), os.getpid())
+        with writing_alone(tmp_path, "prediction"):  # though its child lives
+            with writing_alone(tmp_path, "prediction"):
+                pass
+            assert writer(tmp_path) == (socket.gethostname(), os.getpid(), "prediction")
     finally:
         os.killpg(first.pid, signal.SIGKILL)
     assert writer(tmp_path) is None
+
+
+def test_asking_refuses_nobody_and_gets_an_answer(tmp_path):
+    """While one process takes the lock and gives it back, again and again."""
+    code = (
+        "import sys; from pcb.files import writing_alone\n"
+        "for _ in range(300):\n"
+        "    with writing_alone(sys.argv[1], 'training'): pass"
+    )
+    taking = subprocess.Popen([sys.executable, "-c", code, tmp_path])
+    answers = set()
+    while taking.poll() is None:
+        answers.add(writer(tmp_path))
+    assert taking.returncode == 0
+    assert answers <= {None, (socket.gethostname(), taking.pid, "training")}
+
+
+def test_what_two_processes_add_to_the_matrices_stays(tmp_path):
+    code = (
+        "import sys; from pcb.runs import RunFolder\n"
+        "for n in range(20): RunFolder(sys.argv[1]).write_confusion(**{f'{sys.argv[2]}{n}': [n]})"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, tmp_path, name]) for name in "ab"]
+    assert [process.wait() for process in writers] == [0, 0]
+    assert len(RunFolder(tmp_path).read_confusion()) == 40

@@ -68,24 +68,59 @@ def test_several_processes_are_started_by_torchrun(stand_in, tmp_path, monkeypat
     assert not (tmp_path / "other").exists()
 
 
-def test_training_of_a_terminal_is_known_and_can_be_stopped(tmp_path):
+@pytest.fixture
+def write_in_terminal(tmp_path):
+    """Let a process write into the folder as one that was started in a terminal; returns it."""
+
+    def start(purpose: str) -> subprocess.Popen:
+        code = (
+            "import sys, time; from pcb.files import writing_alone\n"
+            "with writing_alone(*sys.argv[1:]): print('writes', flush=True); time.sleep(60)"
+        )
+        command = [sys.executable, "-c", code, str(tmp_path / "run"), purpose]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        process.stdout.readline()
+        return process
+
+    return start
+
+
+def test_training_of_a_terminal_is_followed_and_can_be_stopped(tmp_path, write_in_terminal):
     run = RunFolder(tmp_path / "run")
-    code = (
-        "import sys, time; from pcb.files import writing_alone\n"
-        "with writing_alone(sys.argv[1]): print('trains', flush=True); time.sleep(60)"
-    )
-    command = [sys.executable, "-c", code, str(run.path)]
-    training = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    training.stdout.readline()
+    training = write_in_terminal("training")
     assert launch.is_running(run)
-    assert launch.start_training(CONFIG, run.path).path == run.path  # to be followed
+    assert launch.start_training(CONFIG, run.path).path == run.path
     assert not (run.path / "train.out").exists()
-    follower = threading.Thread(target=launch.follow, args=(run,))
-    follower.start()
-    assert launch.stop_training(run)
-    assert training.wait(timeout=30) < 0
-    follower.join(timeout=30)
-    assert not follower.is_alive() and not launch.is_running(run)
+    threading.Timer(1.0, launch.stop_training, args=(run,)).start()
+    with pytest.raises(RuntimeError, match=rf"before its last epoch; process {training.pid} on"):
+        launch.follow(run)
+    assert training.wait(timeout=30) < 0 and not launch.is_running(run)
+
+
+def test_prediction_is_no_training(tmp_path, write_in_terminal, stand_in):
+    prediction = write_in_terminal("prediction")
+    run = RunFolder(tmp_path / "run")
+    assert not launch.is_running(run) and not launch.stop_training(run)
+    stand_in("print('is refused by the lock')")
+    wait_until_ended(launch.start_training(CONFIG, run.path))
+    assert (run.path / "train.out").exists()
+    prediction.kill()
+
+
+def test_running_training_with_other_settings_is_refused_or_replaced(stand_in, tmp_path):
+    stand_in("print(sys.argv, flush=True); time.sleep(60)")
+    run = launch.start_training(CONFIG, tmp_path / "run")
+    try:
+        first = (run.path / "train.lock").read_text().split()[0]
+        options = {"optimizer.lr": 0.5}
+        with pytest.raises(ValueError, match=r"other settings \(gpus, optimizer, seed\)"):
+            launch.start_training(CONFIG, run.path, 1, options, gpus=2)
+        launch.start_training(CONFIG, run.path, 1, options, replace=True)
+        assert launch.is_running(run)
+        assert (run.path / "train.lock").read_text().split()[0] != first
+    finally:
+        launch.stop_training(run)
+    wait_until_ended(run)
 
 
 def test_follow_prints_all_but_thins_progress(stand_in, finished, tmp_path, capsys):
@@ -137,7 +172,7 @@ def test_training_outlives_its_starter(tmp_path):
     script.chmod(0o755)
     subprocess.run([sys.executable, "-c", code, str(script)], check=True, start_new_session=True)
     assert launch.is_running(run)
-    process = int((run.path / "train.lock").read_text())
+    process = int((run.path / "train.lock").read_text().split()[0])
     assert os.getsid(process) == process
     assert launch.stop_training(run)
     wait_until_ended(run)

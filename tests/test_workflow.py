@@ -338,6 +338,9 @@ def test_grid_multiplies_out(tmp_path):
         ({"make": {"openmoij": "mini"}}, "make: unknown 'openmoij'; did you mean 'openmoji'"),
         ({"parameters": {"04_soft": {}}}, "unknown '04_soft'; did you mean '04_soft_labels'"),
         ({"gpus": 0}, "gpus must be at least 1, got 0"),
+        ({"seeds": [2**32]}, "seeds must be below 4294967296, got 4294967296"),
+        ({"make": {"openmoji": "huge"}}, "tiny, mini and full, not 'huge'"),
+        ({"parameters": {"01_train": {"seed": 5}}}, "'seed' of 01_train is set by the workflow"),
         ({"memory": "64; rm"}, "memory must be text such as 64GB, got '64; rm'"),
         ({"time": "2 days"}, "time must be text such as 36h or 2d, got '2 days'"),
     ],
@@ -366,6 +369,10 @@ def test_every_grid_here_is_right():
 def test_checked_grid_says_where_its_runs_lie(tmp_path, capsys):
     assert check_grid([str(write_grid(tmp_path / "own.yaml"))]) == 0
     assert capsys.readouterr().out == "runs/own\n"
+    typo = {"03_confusion_matrix": {"score_treshold": 0.5}}
+    with pytest.raises(SystemExit, match="1"):
+        check_grid([str(write_grid(tmp_path / "own.yaml", parameters=typo))])
+    assert "did you mean 'score_threshold'" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="1"):
         check_grid(["dmo"])
     error = capsys.readouterr().err

@@ -82,8 +82,9 @@ def predict(
     files = {kind: folder.path / "predictions" / f"{kind}.json" for kind in ("bbox", "segm")}
     with process_group(picked), ExitStack() as stack:
         if rank() == 0:
-            stack.enter_context(writing_alone(folder.path))
+            stack.enter_context(writing_alone(folder.path, "prediction"))
             _remove_unfinished_parts(list(files.values()))
+        wait_for_all()  # nobody touches parts of a prediction that is going on there
         share = range(rank(), len(dataset), world_size())
         loader = build_dataloader(
             Subset(dataset, share),

@@ -58,8 +58,7 @@ class Runner(EpochBasedRunner):
         self.seed = seed
         self.interval = interval
         self.image_names: list[str] = []
-        # When a checkpoint inside an epoch is resumed: iterations done, of how many.
-        self._done_in_epoch, self._epoch_length = 0, 0
+        self._done_in_epoch = 0  # iterations, when a checkpoint inside an epoch is resumed
         self.step = TrainStep(self.model)
         if world_size() > 1:
             self.step = DistributedDataParallel(
@@ -121,18 +120,7 @@ class Runner(EpochBasedRunner):
         torch.manual_seed(int(seeds[2]))
 
     def run(self, data_loader: Any) -> None:
-        """Train until the last epoch.
-
-        Raises:
-            ValueError: a checkpoint inside an epoch is resumed with epochs of another length.
-        """
-        if self._done_in_epoch and self._epoch_length != len(data_loader):
-            raise ValueError(
-                f"the checkpoint was written after iteration {self._done_in_epoch} of an epoch of "
-                f"{self._epoch_length}, but now an epoch has {len(data_loader)}: resume with the "
-                "same data, samples_per_gpu and number of processes, or train anew, without "
-                "--resume"
-            )
+        """Train until the last epoch."""
         self._max_iters = self._max_epochs * len(data_loader)
         self.call_hook("before_run")
         while self.epoch < self._max_epochs:
@@ -161,7 +149,7 @@ class Runner(EpochBasedRunner):
         meta = {**self.meta, "epoch": self.epoch + 1, "iter": self.iter}
         if inside_epoch:
             meta |= {"epoch": self.epoch, "iter": self.iter + 1}
-            meta |= {"iter_in_epoch": self.inner_iter + 1, "epoch_length": len(self.data_loader)}
+            meta |= {"iter_in_epoch": self.inner_iter + 1, **self._course(self.data_loader)}
         checkpoint = {
             "meta": meta,
             "state_dict": state,
@@ -169,26 +157,39 @@ class Runner(EpochBasedRunner):
         }
         save_checkpoint(RunFolder(out_dir).checkpoint, checkpoint)
 
-    def resume(self, checkpoint: str | Path, trust_checkpoint: bool = False) -> None:
+    def resume(
+        self, checkpoint: str | Path, data_loader: Any, trust_checkpoint: bool = False
+    ) -> None:
         """Go on after a checkpoint; nothing in it is executed, its config text included.
 
         Args:
             checkpoint: the file.
+            data_loader: what will be trained on.
             trust_checkpoint: see :func:`pcb.detection.checkpoint.read_checkpoint`.
 
         Raises:
-            ValueError: it does not say where training stood, or does not fit model or optimizer.
+            ValueError: it does not say where training stood, or does not fit model or optimizer; or
+                it lies inside an epoch, which cannot be gone through likewise.
         """
         state = read_checkpoint(checkpoint, trust_checkpoint)
         meta, way_out = state.get("meta"), "train anew, without --resume"
         if not isinstance(meta, Mapping):
             meta = {}
-        meta = {"iter_in_epoch": 0, "epoch_length": 0, **meta}
-        for key in ("epoch", "iter", "iter_in_epoch", "epoch_length"):
+        meta = {"iter_in_epoch": 0, **meta}
+        for key in ("epoch", "iter", "iter_in_epoch"):
             if not isinstance(meta.get(key), int):
                 raise ValueError(
                     f"{checkpoint} cannot be resumed: its meta has no number {key!r}; {way_out}"
                 )
+        course = self._course(data_loader)
+        other = [key for key in course if meta["iter_in_epoch"] and meta.get(key) != course[key]]
+        if other:
+            before = ", ".join(f"{key} {meta.get(key)} (now {course[key]})" for key in other)
+            raise ValueError(
+                f"{checkpoint} was written inside an epoch, after {meta['iter_in_epoch']} of its "
+                f"iterations, with {before}: resume with the same data, seed, samples_per_gpu, "
+                f"number of processes and checkpoint_config, or {way_out}"
+            )
         load_weights(self.model, state, checkpoint)
         try:
             self.optimizer.load_state_dict(state["optimizer"])
@@ -198,9 +199,18 @@ class Runner(EpochBasedRunner):
                 f"the config's ({error}); {way_out}"
             ) from error
         self._epoch, self._iter = meta["epoch"], meta["iter"]
-        self._done_in_epoch, self._epoch_length = meta["iter_in_epoch"], meta["epoch_length"]
+        self._done_in_epoch = meta["iter_in_epoch"]
         if "fp16" in meta:  # the loss scale, which the optimizer's hook looks for here
             self.meta["fp16"] = meta["fp16"]
+
+    def _course(self, data_loader: Any) -> dict[str, int]:
+        """What the course of an epoch depends on, besides the data and the number of workers."""
+        return {
+            "seed": self.seed,
+            "processes": world_size(),
+            "iterations": len(data_loader),
+            "interval": self.interval,
+        }
 
     def position(self) -> str:
         """Where training stands, counted from 1."""

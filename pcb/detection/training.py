@@ -22,6 +22,7 @@ from mmdet.models import build_detector
 from torch import nn
 from torch.utils.data import DataLoader
 
+from pcb.comparison import differing_settings
 from pcb.detection.config import default_work_dir, load_config, save_config
 from pcb.detection.data import pick_device, uses_half_precision
 from pcb.detection.hooks import FiniteLossHook, LossScalingHook, RunLogHook, SaveStateHook
@@ -77,6 +78,7 @@ def train(
         OSError: there is no space left; the last checkpoint is kept.
     """
     cfg = load_config(config, cfg_options)
+    _check_settings(cfg, seed)
     folder = RunFolder(work_dir or default_work_dir(config, seed))
     picked = pick_device(device)
     with process_group(picked):
@@ -84,12 +86,14 @@ def train(
             _require_run_folder(folder)
         # Bad data, and a model that does not fit it, are found before the folder is touched.
         dataset = build_dataset(cfg.data.train)
+        if len(dataset) == 0:
+            raise ValueError("the training set has no image with an object that can be learned")
         loader = _build_loader(cfg, dataset, seed)
         _seed_model(seed)
         model = build_model(cfg)
         _describe_training_set(model, dataset)
         model.CLASSES = dataset.CLASSES
-        with writing_alone(folder.path) if rank() == 0 else nullcontext():
+        with writing_alone(folder.path, "training") if rank() == 0 else nullcontext():
             _train(cfg, folder, seed, model, loader, picked, resume, trust_checkpoint)
     return folder
 
@@ -119,12 +123,14 @@ def _train(
         max_epochs=cfg.runner.max_epochs,
         device=device,
         seed=seed,
-        interval=_checkpoint_interval(cfg),
+        interval=checkpoint_interval(cfg),
     )
     found = torch.tensor(float(is_writer and resume and folder.checkpoint.exists()), device=device)
     resumed = bool(sum_over_processes(found))  # alike on all, also where the folder is not shared
     if resumed:
-        runner.resume(folder.checkpoint, trust_checkpoint)
+        runner.resume(folder.checkpoint, loader, trust_checkpoint)
+        if is_writer:
+            _warn_of_other_settings(folder, cfg, seed)
     runner.register_lr_hook(dict(cfg.lr_config))
     runner.register_optimizer_hook(optimizer_hook(cfg, device))
     runner.register_timer_hook({"type": "IterTimerHook"})
@@ -166,12 +172,22 @@ def optimizer_hook(cfg: Config, device: torch.device) -> Hook | dict[str, Any]:
     return LossScalingHook(**settings, **cfg.fp16)
 
 
-def _checkpoint_interval(cfg: Config) -> int:
-    """Iterations between checkpoints inside an epoch; 0 where its end is enough."""
+def checkpoint_interval(cfg: Config) -> int:
+    """Iterations between checkpoints inside an epoch; 0 where its end is enough.
+
+    Raises:
+        ValueError: the config's ``checkpoint_config`` asks for something else.
+
+    Example:
+        >>> cfg = load_config("configs/openmoji/softmax.py")
+        >>> checkpoint_interval(cfg)
+        0
+        >>> cfg.checkpoint_config = dict(interval=500, by_epoch=False)
+        >>> checkpoint_interval(cfg)
+        500
+    """
     settings = cfg.get("checkpoint_config") or {}
-    interval = settings.get("interval", 1)
-    if not isinstance(interval, int) or interval < 1:
-        raise ValueError(f"checkpoint_config.interval must be a positive number, got {interval!r}")
+    interval = _positive("checkpoint_config.interval", settings.get("interval", 1))
     if not settings.get("by_epoch", True):
         return interval
     if interval != 1:
@@ -213,6 +229,42 @@ def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
         "processes": world_size(),
         "seed": seed,
     }
+
+
+def _check_settings(cfg: Config, seed: int) -> None:
+    """What would else come to light when an earlier run in the folder is gone."""
+    if not (isinstance(seed, int) and 0 <= seed < 2**32):  # NumPy takes no other
+        raise ValueError(f"seed must be an integer from 0 to {2**32 - 1}, got {seed!r}")
+    _positive("runner.max_epochs", cfg.runner.max_epochs)
+    _positive("data.samples_per_gpu", cfg.data.samples_per_gpu)
+    _positive("log_config.interval", cfg.log_config.interval)
+    checkpoint_interval(cfg)
+
+
+def _positive(key: str, value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{key} must be a whole number, at least 1, got {value!r}")
+    return value
+
+
+def _warn_of_other_settings(folder: RunFolder, cfg: Config, seed: int) -> None:
+    """Say so where a training goes on otherwise than it began; longer is no such difference."""
+    if not (folder.config_file.is_file() and folder.environment_file.is_file()):
+        return
+    before, environment = load_config(folder.path), folder.read_environment()
+    differing = differing_settings(cfg._cfg_dict.to_dict(), before._cfg_dict.to_dict())
+    differing |= differing_settings(
+        {"seed": seed, "processes": world_size()},
+        {key: environment.get(key) for key in ("seed", "processes")},
+    )
+    differing.pop("runner.max_epochs", None)
+    if differing:
+        warnings.warn(
+            f"This training goes on with other settings than it began with "
+            f"({', '.join(sorted(differing))}), so that it will not end as it would have. "
+            "The optimizer's own (learning rate, weight decay) stay those of the checkpoint",
+            stacklevel=2,
+        )
 
 
 def _require_run_folder(folder: RunFolder) -> None:

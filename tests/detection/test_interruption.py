@@ -19,6 +19,9 @@ from .. import crashes
 from ..crashes import CHECKPOINTS, differences
 from ..tiny import CONFIG
 
+# What the course of an epoch depends on, as it stands in a checkpoint inside of it.
+COURSE = {"seed": 0, "processes": 1, "iterations": 3, "interval": 2}
+
 
 @pytest.fixture(scope="module")
 def options(tiny_options) -> dict:
@@ -55,19 +58,25 @@ def test_resumed_inside_an_epoch(workers, undisturbed, options, tmp_path, monkey
             train(CONFIG, tmp_path / "seed0", 0, options, resume=True, device="cpu")
         meta = read_checkpoint(tmp_path / "seed0" / "latest.pth")["meta"]
         done = {"epoch": iteration // 3 - 1, "iter": iteration - 1, "iter_in_epoch": 2}
-        assert meta == {**done, "epoch_length": 3}
+        assert meta == {**done, **COURSE}
     run = train(CONFIG, tmp_path / "seed0", 0, options, resume=True, device="cpu")
     assert differences(run, expected) == []
 
 
-def test_epochs_of_another_length_are_not_resumed_inside(undisturbed, options, tmp_path):
+def test_epoch_is_not_gone_through_otherwise_than_it_began(undisturbed, options, tmp_path):
     state = read_checkpoint(undisturbed.checkpoint)
-    state["meta"] |= {"epoch": 1, "iter": 5, "iter_in_epoch": 2, "epoch_length": 3}
+    state["meta"] |= {"epoch": 1, "iter": 5, "iter_in_epoch": 2, **COURSE}
     run = RunFolder(shutil.copytree(undisturbed.path, tmp_path / "seed0"))
     torch.save(state, run.checkpoint)
-    options = {**options, "data.samples_per_gpu": 4}
-    with pytest.raises(ValueError, match=r"after iteration 2 of an epoch of 3, but now .* has 6"):
-        train(CONFIG, run.path, 0, options, resume=True, device="cpu")
+    before = run.config_file.read_bytes(), run.environment_file.read_bytes()
+    for changes, seed, message in (
+        ({"data.samples_per_gpu": 4}, 0, r"after 2 of its iterations, with iterations 3 \(now 6\)"),
+        ({}, 4, r"with seed 0 \(now 4\): resume with the same data, seed"),
+        ({"checkpoint_config.interval": 1}, 0, r"with interval 2 \(now 1\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(CONFIG, run.path, seed, {**options, **changes}, resume=True, device="cpu")
+    assert before == (run.config_file.read_bytes(), run.environment_file.read_bytes())
 
 
 @pytest.mark.parametrize("interval", [0, -1, 2.5])
@@ -123,7 +132,7 @@ def test_one_process_writes_into_a_folder(undisturbed, options, tmp_path):
     run = RunFolder(shutil.copytree(undisturbed.path, tmp_path / "seed0"))
     before = {file: file.stat().st_mtime_ns for file in run.path.rglob("*") if file.is_file()}
 
-    with writing_alone(run.path):
+    with writing_alone(run.path, "training"):
         assert crashes.in_child(refused_to_write, run.path, options, os.getpid()) == 0
     after = {file: file.stat().st_mtime_ns for file in run.path.rglob("*") if file.is_file()}
     before[run.path / ".lock"] = after[run.path / ".lock"]
@@ -136,5 +145,5 @@ def refused_to_write(folder, options, writer) -> None:
         lambda: train(CONFIG, run.path, 0, options, device="cpu"),
         lambda: predict(run.path, run.checkpoint, run.path, device="cpu"),
     ):
-        with pytest.raises(ValueError, match=rf"written by process {writer} on "):
+        with pytest.raises(ValueError, match=rf"written by process {writer} on .* \(training\)"):
             write()

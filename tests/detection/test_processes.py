@@ -1,6 +1,7 @@
 """Training and testing under torchrun, with two processes on the CPU."""
 
 import json
+import os
 import runpy
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from pcb.files import write_atomically, writing_alone
 from pcb.runs import RunFolder, repository_root
 
 CONFIG = "tests/configs/tiny_pcb.py"
@@ -189,6 +191,26 @@ def test_two_nodes_train_one_run_without_rois_and_predict_what_one_predicts(
     boxes = [found["ground_truth_boxes"] for found in matrices]
     np.testing.assert_allclose(*boxes, rtol=0, atol=1e-6)
     assert {path.name for path in files[0].parent.iterdir()} == {"source.json"}
+    assert_second_prediction_is_refused(test, run)
+
+
+def assert_second_prediction_is_refused(test, run):
+    """And leaves the parts of the one that is going on alone, also those of its second process."""
+    parts = [run.path / "predictions" / f".bbox.{process}.part" for process in range(2)]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    with writing_alone(run.path, "prediction"):
+        for part in parts:
+            write_atomically(part, "of the first")
+        second = subprocess.run(
+            [*torchrun, "--nproc_per_node=2", *map(str, test)],
+            cwd=repository_root(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert second.returncode != 0
+    assert f"is being written by process {os.getpid()} on " in second.stderr
+    assert [part.read_text() for part in parts] == ["of the first"] * 2
 
 
 def run_alone(*arguments):

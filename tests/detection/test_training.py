@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,6 +138,45 @@ def test_missing_image_is_named_before_anything_is_written(tiny_openmoji, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "options, seed, message",
+    [
+        (
+            {"runner.max_epochs": 0},
+            0,
+            "runner.max_epochs must be .*, at least 1, got 0",
+        ),
+        ({"data.samples_per_gpu": 0}, 0, "data.samples_per_gpu must be a whole number"),
+        ({"log_config.interval": 0}, 0, "log_config.interval must be a whole number"),
+        ({}, -1, "seed must be an integer from 0 to 4294967295, got -1"),
+        ({}, 2**32, "seed must be an integer"),
+        ({"data.train.ann_file": "useless.json"}, 0, "no image with an object that can be learned"),
+    ],
+)
+def test_what_cannot_be_trained_costs_no_earlier_run(
+    trained, tmp_path, tiny_options, options, seed, message
+):
+    run = RunFolder(shutil.copytree(trained.path, tmp_path / "seed0"))
+    if "data.train.ann_file" in options:
+        content = json.loads(Path(tiny_options["data.train.ann_file"]).read_text())
+        for annotation in content["annotations"]:
+            annotation["bbox"] = [0, 0, 0, 0]
+        path = tmp_path / "useless.json"
+        path.write_text(json.dumps(content))
+        options = {"data.train.ann_file": str(path)}
+    before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
+    with pytest.raises(ValueError, match=message):
+        train(CONFIG, run.path, seed, {**tiny_options, **options}, device="cpu")
+    assert before == {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
+
+
+def test_going_on_with_other_settings_is_said(trained, tmp_path, tiny_options):
+    run = RunFolder(shutil.copytree(trained.path, tmp_path / "seed0"))
+    options = {**tiny_options, "optimizer.lr": 0.5, "runner.max_epochs": 3}
+    with pytest.warns(UserWarning, match=r"began with \(optimizer\.lr, seed\)"):
+        train(CONFIG, run.path, 9, options, resume=True, device="cpu")
+
+
 def test_checkpoint_of_another_class_count_is_refused(trained, tmp_path):
     with pytest.raises(ValueError, match=r"of another shape .*instead of"):
         predict("configs/openmoji/softmax_pcb.py", trained.checkpoint, tmp_path, device="cpu")
@@ -227,7 +267,7 @@ def test_loss_scale_of_half_precision_survives_a_checkpoint(tmp_path):
     runner.save_checkpoint(tmp_path)
 
     resumed, fresh = start(tmp_path)
-    resumed.resume(tmp_path / "latest.pth")
+    resumed.resume(tmp_path / "latest.pth", [])
     fresh.before_run(resumed)
     assert fresh.loss_scaler.state_dict() == hook.loss_scaler.state_dict()
     assert resumed.iter == 3
@@ -282,7 +322,7 @@ def test_steps_skipped_in_half_precision_are_counted_and_a_run_of_them_stops(tmp
 
     runner.save_checkpoint(tmp_path)
     resumed, hook = start(tmp_path, patience=3)
-    resumed.resume(tmp_path / "latest.pth")
+    resumed.resume(tmp_path / "latest.pth", [])
     resumed._epoch = 0
     resumed.register_hook(hook)
     with pytest.raises(

@@ -34,6 +34,6 @@ except (NotebookError, ValueError) as error:
 except KeyboardInterrupt:
     # A training outlives its notebook; of a whole workflow, one expects that it ends.
     if job.rule == "train" and launch.stop_training(run):
-        print(f"{name}: stopped; the next call goes on after its last epoch", file=sys.stderr)
+        print(f"{name}: stopped; the next call goes on after its last checkpoint", file=sys.stderr)
     sys.exit(130)
 print(f"{name}: done in {time.monotonic() - start:.0f} s", flush=True)
