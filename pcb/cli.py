@@ -62,7 +62,11 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("config", metavar="CONFIG", help="configs/<dataset>/<baseline>[_pcb].py")
     _add_run_options(train)
     train.add_argument("--seed", type=int, default=0, metavar="N")
-    train.add_argument("--resume", action="store_true", help="continue from its latest.pth")
+    begin = train.add_mutually_exclusive_group()
+    begin.add_argument("--resume", action="store_true", help="continue from its latest.pth")
+    begin.add_argument(
+        "--replace", action="store_true", help="train anew where there is a training, and lose it"
+    )
     _add_trust(train)
 
     test = _add_command(commands, "test", _test, "predict the validation images and evaluate")
@@ -144,6 +148,7 @@ def _train(options: argparse.Namespace) -> None:
             seed=options.seed,
             cfg_options=parse_cfg_options(options.cfg_options),
             resume=options.resume,
+            replace=options.replace,
             trust_checkpoint=options.trust_checkpoint,
             device=options.device,
         )

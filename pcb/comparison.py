@@ -142,6 +142,10 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
                 sentences.append(
                     f"{config.name} differs from {config.baseline.name} in more than PCB: {more}."
                 )
+        if any(map(_never_acts, config.runs.values())):
+            sentences.append(
+                f"PCB never acted in {config.name}: its start epoch lies behind the last one."
+            )
         first, *others = config.runs.values()
         if unlike := _differences([(other, first) for other in others], dict):
             sentences.append(
@@ -206,6 +210,17 @@ def distinct_names(names: Sequence[str]) -> list[str]:
         return list(names)
     differs = [len(set(column)) > 1 for column in zip(*parts, strict=True)]
     return ["/".join(p for p, keep in zip(own, differs, strict=True) if keep) for own in parts]
+
+
+def _never_acts(run: RunFolder) -> bool:
+    """Whether a run is to have PCB, but ends before it starts."""
+    if not run.config_file.is_file():
+        return False
+    config = run.read_config()
+    loss = config.get("model", {}).get("roi_head", {}).get("bbox_head", {}).get("loss_cls", {})
+    strength = "alpha_pcb" if str(loss.get("type")).startswith("EQLv2") else "alpha"
+    last = config.get("runner", {}).get("max_epochs", math.inf)
+    return loss.get(strength, 0) > 0 and loss.get("start_epoch", 0) > last
 
 
 def _compared(config: ConfigRuns) -> str:

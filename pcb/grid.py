@@ -231,14 +231,14 @@ def nearest(wanted: str, known: list[str]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Check a grid, also the names of its parameters, and print the folder of its runs."""
-    from pcb.notebooks import check_parameters
-
     parser = argparse.ArgumentParser(prog="python -m pcb.grid", description=main.__doc__)
     parser.add_argument("grid", help="a file, or the name of one in workflow/grids/")
     name = parser.parse_args(arguments).grid
     try:
         grid = read_grid(name)
         for notebook, parameters in grid.parameters.items():
+            from pcb.notebooks import check_parameters  # papermill takes a second to import
+
             check_parameters(repository_path(f"notebooks/{notebook}.ipynb"), parameters)
     except (OSError, ValueError) as error:
         parser.exit(1, f"{error}\n")

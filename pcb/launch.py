@@ -82,8 +82,7 @@ def start_training(
         command += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={gpus}"]
     command += ["-m", "pcb", "train", str(repository_path(config))]
     command += ["--work-dir", str(run.path), "--seed", str(seed)]
-    if not differing:
-        command += ["--resume"]
+    command += ["--replace" if differing else "--resume"]
     if cfg_options:
         command += ["--cfg-options", json.dumps(dict(cfg_options))]
     with locked(_lock_file(run)) as lock:

@@ -121,6 +121,8 @@ class _Labelled:
         self.line_begins = True
 
     def write(self, text: str) -> None:
+        # A progress bar goes back to the begin of its line, which may be another notebook's here.
+        text = text.replace("\r", "" if self.line_begins else "\n")
         for line in text.splitlines(keepends=True):
             self.stream.write(self.label + line if self.line_begins else line)
             self.line_begins = line.endswith("\n")

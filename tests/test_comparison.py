@@ -45,6 +45,19 @@ def test_seeds_of_a_config_are_one_row_and_pairs_are_of_one_seed(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "kind, strength", [("SeesawPCBLoss", "alpha"), ("EQLv2PCBLoss", "alpha_pcb")]
+)
+def test_pcb_that_never_acted_is_said(tmp_path, kind, strength):
+    loss = {"type": kind, strength: 0.4, "start_epoch": 4}
+    for epochs in (3, 4):
+        run = RunFolder(make(tmp_path, "o/seesaw_pcb/seed0", loss=loss))
+        with open(run.config_file, "a") as file:
+            file.write(f"runner = {{'max_epochs': {epochs}}}\n")
+        said = any("PCB never acted in" in text for text in remarks(group_runs([run])))
+        assert said == (epochs == 3)
+
+
+@pytest.mark.parametrize(
     "names, expected",
     [
         (["rfs_pcb", "softmax_pcb", "softmax", "rfs"], "softmax<softmax_pcb rfs<rfs_pcb"),

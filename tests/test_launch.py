@@ -222,4 +222,5 @@ def test_other_settings_are_refused_or_replaced(trained, stand_in):
         launch.start_training(CONFIG, trained.path, seed=1, cfg_options=options)
     assert not (trained.path / "train.out").exists()
     wait_until_ended(launch.start_training(CONFIG, trained.path, 1, options, replace=True))
-    assert "--resume" not in (trained.path / "train.out").read_text()
+    words = (trained.path / "train.out").read_text()
+    assert "--resume" not in words and "--replace" in words

@@ -4,6 +4,7 @@ import copy
 import difflib
 import inspect
 import pprint
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,10 @@ def check_option(cfg: ConfigDict, key: str, value: Any = None) -> Any:
         else:
             raise ValueError(f"cfg_options key {key!r}: {here!r} is {node!r} and has no parts")
     if isinstance(node, int | float) and isinstance(value, str):
-        raise ValueError(f"cfg_options key {key!r} must be a number, got {value!r}")
+        hint = ""
+        if re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+            hint = ", which is text in YAML: write it as 1.0e-3, with a dot and a sign"
+        raise ValueError(f"cfg_options key {key!r} must be a number, got {value!r}{hint}")
     if isinstance(node, Mapping) and isinstance(value, Mapping) and "_delete_" not in value:
         for inner in value:
             check_option(cfg, f"{key}.{inner}", value[inner])

@@ -28,8 +28,8 @@ class NonFiniteError(ValueError):
     def __init__(self, finding: str) -> None:
         super().__init__(
             f"{finding}. Look at these images and their annotations, lower the learning rate "
-            "(optimizer.lr), or clip gradients (optimizer_config.grad_clip). The last checkpoint "
-            "is kept"
+            "(optimizer.lr), or clip gradients (optimizer_config.grad_clip). Checkpoints of "
+            "before are kept"
         )
 
 

@@ -50,6 +50,7 @@ def train(
     resume: bool = False,
     device: str | None = None,
     trust_checkpoint: bool = False,
+    replace: bool = False,
 ) -> RunFolder:
     """Train a config's detector and leave everything about it in a run folder.
 
@@ -58,13 +59,13 @@ def train(
 
     Args:
         config: config file.
-        work_dir: the run folder; default ``runs/<dataset>/<config>/seed<seed>``. An earlier
-            training in it is replaced, unless it is resumed.
+        work_dir: the run folder; default ``runs/<dataset>/<config>/seed<seed>``.
         seed: every random source follows from it.
         cfg_options: overrides by dotted key, see :func:`pcb.detection.load_config`.
         resume: go on after the folder's ``latest.pth``, if there is one.
         device: ``"cpu"`` or ``"cuda"``; default the GPU if there is one.
         trust_checkpoint: resume after a checkpoint even if unpickling it may run code.
+        replace: train anew where the folder holds a training, and remove what came of it.
 
     Returns:
         The run folder, with ``config.py``, ``environment.json``, ``train.log.json``,
@@ -73,7 +74,8 @@ def train(
     Raises:
         FileNotFoundError: the config or data is missing.
         ValueError: an override, annotation file or checkpoint is wrong; the folder holds something
-            other than a run, or another process writes into it; or, as
+            other than a run, or a training that is neither to be resumed nor to be replaced, or
+            another process writes into it; or, as
             :class:`pcb.detection.runner.NonFiniteError`, training came to such numbers.
         OSError: there is no space left; the last checkpoint is kept.
     """
@@ -94,6 +96,11 @@ def train(
         _describe_training_set(model, dataset)
         model.CLASSES = dataset.CLASSES
         with writing_alone(folder.path, "training") if rank() == 0 else nullcontext():
+            if rank() == 0 and folder.checkpoint.exists() and not (resume or replace):
+                raise ValueError(
+                    f"{folder.path} holds a training: go on with it (--resume), train anew and "
+                    "lose it (--replace), or give another --work-dir"
+                )
             _train(cfg, folder, seed, model, loader, picked, resume, trust_checkpoint)
     return folder
 

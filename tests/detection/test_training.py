@@ -78,7 +78,10 @@ def test_resumed_training_ends_the_same(trained, tmp_path, tiny_options):
 def test_new_training_replaces_the_history(trained, tmp_path, tiny_options):
     shutil.copytree(trained.path, tmp_path / "seed0")
     one_epoch = {**tiny_options, "runner.max_epochs": 1, f"{LOSS}.start_epoch": 1}
-    run = train(CONFIG, tmp_path / "seed0", cfg_options=one_epoch, device="cpu")
+    with pytest.raises(ValueError, match=r"holds a training: .*--resume.*--replace"):
+        train(CONFIG, tmp_path / "seed0", cfg_options=one_epoch, device="cpu")
+    assert list(RunFolder(tmp_path / "seed0").read_confusion_history()) == [1, 2]
+    run = train(CONFIG, tmp_path / "seed0", cfg_options=one_epoch, device="cpu", replace=True)
     assert list(run.read_confusion_history()) == [1]
 
 
