@@ -122,7 +122,8 @@ class _Labelled:
 
     def write(self, text: str) -> None:
         # A progress bar goes back to the begin of its line, which may be another notebook's here.
-        text = text.replace("\r", "" if self.line_begins else "\n")
+        text = text.replace("\n\r", "\n")
+        text = (text.lstrip("\r") if self.line_begins else text).replace("\r", "\n")
         for line in text.splitlines(keepends=True):
             self.stream.write(self.label + line if self.line_begins else line)
             self.line_begins = line.endswith("\n")

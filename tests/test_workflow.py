@@ -237,11 +237,13 @@ def test_unknown_parameter_runs_nothing(tmp_path):
 
 
 def test_parameters_reach_the_notebook_as_they_are(tmp_path, capfd):
-    notebook = write_notebook(tmp_path / "n.ipynb", RUN_PARAMETERS, "print(cfg_options, work_dir)")
+    code = "print(cfg_options, work_dir); print('\\r50%', end=''); print('\\r100%')"
+    notebook = write_notebook(tmp_path / "n.ipynb", RUN_PARAMETERS, code)
     parameters = {"cfg_options": {"a.b": [1, None]}, "work_dir": "a'b\" $HOME; <b>"}
     folder = tmp_path / "out"
     run_notebook(notebook, parameters, folder / "n.ipynb", folder / "n.html", label="n | ")
-    assert capfd.readouterr().out == """n | {'a.b': [1, None]} a'b" $HOME; <b>\n"""
+    printed = """n | {'a.b': [1, None]} a'b" $HOME; <b>\nn | 50%\nn | 100%\n"""
+    assert capfd.readouterr().out == printed  # a bar that goes back in its line is one line more
     assert "&lt;b&gt;" in (tmp_path / "out" / "n.html").read_text()
 
 
