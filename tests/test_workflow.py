@@ -33,7 +33,7 @@ STAND_INS = {
         """Path(work_dir, 'metrics.json').write_text('{"segm": {"AP": 0.25}}')""",
     ),
     "03_confusion_matrix": (RUN_PARAMETERS + 'before: str = ""\n', "print(seed, before)"),
-    "04_soft_labels": (RUN_PARAMETERS, "print(cfg_options)"),
+    "04_soft_labels": (RUN_PARAMETERS + "classes: list = []\n", "print(cfg_options)"),
     "05_compare": ('work_dir: str = ""\nruns: list = []\n', "print(runs)"),
 }
 
@@ -174,7 +174,7 @@ def test_change_reruns_exactly_what_it_touches(stand_ins):
     # What looks new and has its old content; another value of an override; a parameter.
     config.write_text(source)
     overrides["lr2"]["optimizer.lr"] = 0.003
-    write_grid(grid, overrides=overrides, parameters={"04_soft_labels": {"seed": 1}})
+    write_grid(grid, overrides=overrides, parameters={"04_soft_labels": {"classes": ["a"]}})
     touched = of(["softmax-lr2", "softmax_pcb-lr2"]) + of(["softmax", "softmax_pcb"], OF_RUN[3:])
     assert planned(stand_ins, grid) == sorted([*touched, "00_dataset", "05_compare"])
 

@@ -33,6 +33,7 @@ from mmdet.models.roi_heads.bbox_heads import BBoxHead  # noqa: E402
 _loss_of_some_rois = BBoxHead.loss
 
 
+# All arguments by name: under half precision, force_fp32 drops what *args would take.
 @force_fp32(apply_to=("cls_score", "bbox_pred"))
 @functools.wraps(_loss_of_some_rois)
 def _loss_of_any_rois(
@@ -42,8 +43,9 @@ def _loss_of_any_rois(
     rois: Tensor,
     labels: Tensor,
     label_weights: Tensor,
-    *args,
-    **kwargs,
+    bbox_targets: Tensor,
+    bbox_weights: Tensor,
+    reduction_override: str | None = None,
 ) -> dict[str, Tensor]:
     """Losses of the box head, the same terms for a batch without any RoI.
 
@@ -52,7 +54,15 @@ def _loss_of_any_rois(
     mmdet's own mean of the logged values wants the same terms in the same order on every process.
     """
     losses = _loss_of_some_rois(
-        self, cls_score, bbox_pred, rois, labels, label_weights, *args, **kwargs
+        self,
+        cls_score,
+        bbox_pred,
+        rois,
+        labels,
+        label_weights,
+        bbox_targets,
+        bbox_weights,
+        reduction_override,
     )
     if cls_score is None or cls_score.numel() > 0:
         return losses

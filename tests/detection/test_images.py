@@ -145,7 +145,7 @@ def test_commands_end_with_a_line_that_names_the_corrupt_image(
     words = ["--device", "cpu", "--cfg-options", json.dumps(options)]
     for command, split in (
         (["test", CONFIG, str(run.checkpoint)], "val"),
-        (["train", CONFIG, "--work-dir", str(run.path)], "train"),
+        (["train", CONFIG, "--replace", "--work-dir", str(run.path)], "train"),
     ):
         assert cli.main([*command, *words]) == 2
         last = capsys.readouterr().err.splitlines()[-1]
