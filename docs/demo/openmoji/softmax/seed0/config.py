@@ -201,3 +201,4 @@ fp16 = {}
 log_config = {'interval': 10}
 custom_imports = {'imports': ['pcb.detection']}
 custom_hooks = [{'type': 'LossEpochUpdateHook'}]
+checkpoint_config = {'interval': 1, 'by_epoch': True}

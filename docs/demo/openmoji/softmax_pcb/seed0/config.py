@@ -208,6 +208,7 @@ fp16 = {}
 log_config = {'interval': 10}
 custom_imports = {'imports': ['pcb.detection']}
 custom_hooks = [{'type': 'LossEpochUpdateHook'}]
+checkpoint_config = {'interval': 1, 'by_epoch': True}
 pcb = {'softmax': {'type': 'IterativeRoIHead',
              'n_iter': 3,
              'mlp_layers': 2,
