@@ -18,7 +18,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcb import files, runs
+from pcb import runs
+from pcb.files import write_atomically, writing_alone
 
 if TYPE_CHECKING:
     import numpy as np
@@ -161,7 +162,6 @@ def _test(options: argparse.Namespace) -> None:
     from pcb.detection.data import pick_device
     from pcb.detection.inference import predict
     from pcb.distributed import process_group, rank
-    from pcb.files import writing_alone
     from pcb.metrics import evaluate
 
     cfg_options = parse_cfg_options(options.cfg_options)
@@ -340,14 +340,14 @@ def _write_matrix(path: Path, matrix: np.ndarray, class_names: Sequence[str]) ->
     if path.suffix == ".npz":
         buffer = io.BytesIO()
         np.savez_compressed(buffer, detections=matrix, class_names=np.array(class_names))
-        files.write_atomically(path, buffer.getvalue())
+        write_atomically(path, buffer.getvalue())
         return
     text = io.StringIO(newline="")
     rows = csv.writer(text)
     rows.writerow(["true class", *class_names, "missed"])
     for name, row in zip([*class_names, "background"], matrix.tolist(), strict=True):
         rows.writerow([name, *row])
-    files.write_atomically(path, text.getvalue())
+    write_atomically(path, text.getvalue())
 
 
 def _is_for_the_user(error: BaseException | None) -> bool:

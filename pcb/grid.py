@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import difflib
 import os
 import re
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from pcb.nearest import suggestion
 from pcb.runs import BALANCED, plain_names, repository_path
 
 OF_DATASET = ("00_dataset", "05_compare")  # the notebooks about a whole dataset
@@ -197,7 +197,7 @@ def config_file(run: Run, configs: str | os.PathLike[str] = "configs") -> Path:
     if not path.is_file():
         known = [f"{found.parent.name}/{found.stem}" for found in sorted(folder.glob("[!_]*/*.py"))]
         wanted = f"{run.dataset}/{run.config}"
-        raise ValueError(f"no config {wanted!r}; {nearest(wanted, known)}")
+        raise ValueError(f"no config {wanted!r}; {suggestion(wanted, known)}")
     return path
 
 
@@ -213,20 +213,6 @@ def config_sources(path: Path) -> list[Path]:
                 inherited = config_sources((path.parent / base).resolve())
                 sources += [source for source in inherited if source not in sources]
     return sources
-
-
-def nearest(wanted: str, known: list[str]) -> str:
-    """Return the end of an error message: the valid name nearest to a wrong one, or all of them.
-
-    Example:
-        >>> nearest("sede", ["config", "seed"])
-        "did you mean 'seed'?"
-        >>> nearest("x", ["config", "seed"])
-        'there are: config, seed'
-    """
-    if matches := difflib.get_close_matches(wanted, known, n=1):
-        return f"did you mean {matches[0]!r}?"
-    return f"there are: {', '.join(known) or 'none'}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -252,7 +238,7 @@ def _check_keys(values: Any) -> None:
         raise ValueError(f"a grid holds the keys {', '.join(_KEYS)}")
     for key, value in values.items():
         if key not in _KEYS:
-            raise ValueError(f"unknown key {key!r}; {nearest(str(key), list(_KEYS))}")
+            raise ValueError(f"unknown key {key!r}; {suggestion(str(key), list(_KEYS))}")
         kind, kind_of_entry = _KEYS[key]
         # Not isinstance: `on` is a bool, which is an int to Python, but no seed.
         if type(value) is not kind:
@@ -323,7 +309,7 @@ def _check_values(grid: Grid) -> None:
     for key, known in (("make", grid.datasets), ("parameters", [*OF_DATASET, *OF_RUN])):
         for name in getattr(grid, key):
             if name not in known:
-                raise ValueError(f"{key}: unknown {name!r}; {nearest(str(name), list(known))}")
+                raise ValueError(f"{key}: unknown {name!r}; {suggestion(str(name), list(known))}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from pcb.grid import nearest
+from pcb.nearest import suggestion
 from pcb.pages import export_page
 from pcb.runs import repository_root
 
@@ -48,7 +48,7 @@ def check_parameters(notebook: str | os.PathLike[str], parameters: Mapping[str, 
     for name in parameters:
         if name not in known:
             raise ValueError(
-                f"{Path(notebook).name} has no parameter {name!r}; {nearest(name, list(known))}"
+                f"{Path(notebook).name} has no parameter {name!r}; {suggestion(name, known)}"
             )
 
 

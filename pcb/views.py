@@ -4,7 +4,6 @@ Nothing here imports the detector unless something has to be predicted or a conf
 a saved run is opened in a second.
 """
 
-import difflib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,6 +29,7 @@ from pcb.datasets.pictures import (
     load_picture,
     read_icons,
 )
+from pcb.nearest import suggestion
 from pcb.runs import RunFolder, plain_counterpart, repository_path, repository_root, run_name
 
 IOU_TYPES = ("bbox", "segm")
@@ -131,13 +131,12 @@ class DataView:
         """Labels of classes by name; blanks and underscores are one.
 
         Raises:
-            ValueError: there is no such class; names the nearest.
+            ValueError: there is no such class; names the nearest one, if any is like it.
         """
         wanted = [name.replace("_", " ") for name in names]
         for name in wanted:
             if name not in self.names:
-                near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.0)[0]
-                raise ValueError(f"no class {name!r}; nearest: {near!r}")
+                raise ValueError(f"no class {name!r}; {suggestion(name, self.names)}")
         return [self.names.index(name) for name in wanted]
 
 

@@ -321,7 +321,7 @@ NEAREST = "configs/openmoji/softmax.py"
 def test_config_of_an_unknown_baseline(folder, capsys):
     run, checkpoint = folder / "run", str(folder / "run" / "latest.pth")
     for words in (["train", UNKNOWN, "--work-dir", str(run)], ["test", UNKNOWN, checkpoint]):
-        assert_refused(words, folder, capsys, f"no config {UNKNOWN}", f"nearest: {NEAREST}")
+        assert_refused(words, folder, capsys, f"no config {UNKNOWN}", f"did you mean {NEAREST!r}?")
 
 
 def test_grid_of_an_unknown_baseline(folder):
@@ -343,7 +343,9 @@ def test_notebook_of_an_unknown_baseline(folder):
         lambda: launch.start_training(UNKNOWN, folder / "run"),
         lambda: views.open_run(folder / "no run", UNKNOWN),
     ):
-        with pytest.raises(FileNotFoundError, match=f"no config .*{UNKNOWN}.*; nearest: .*softmax"):
+        with pytest.raises(
+            FileNotFoundError, match=f"no config .*{UNKNOWN}.*; did you mean .*softmax"
+        ):
             open_it()
     assert everything(folder) == before
 

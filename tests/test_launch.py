@@ -179,7 +179,7 @@ def test_training_outlives_its_starter(tmp_path):
 
 
 def test_unknown_option_starts_nothing(tmp_path):
-    with pytest.raises(ValueError, match=r"nearest valid key: runner\.max_epochs"):
+    with pytest.raises(ValueError, match=r"did you mean runner\.max_epochs"):
         launch.start_training(CONFIG, tmp_path / "run", cfg_options={"runner.max_epoch": 1})
     assert not (tmp_path / "run").exists()
 

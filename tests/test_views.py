@@ -163,7 +163,7 @@ def test_mistakes_are_named(run, tmp_path):
     view = views.open_run(run.path)
     name = view.data.annotations.class_names[2]
     assert view.data.labels([name, name.replace("_", " ")]) == [2, 2]
-    with pytest.raises(ValueError, match=f"nearest: '{view.data.names[2]}'"):
+    with pytest.raises(ValueError, match=f"did you mean '{view.data.names[2]}'"):
         view.data.labels([name + "x"])
     run.predictions("segm").unlink()
     with pytest.raises(FileNotFoundError, match="no predictions; run notebook 02"):

@@ -1,7 +1,6 @@
 """Configurations: reading one with overrides that must mean something, and writing it back."""
 
 import copy
-import difflib
 import inspect
 import pprint
 import re
@@ -19,6 +18,7 @@ from mmdet.datasets import DATASETS, PIPELINES
 from mmdet.models.builder import MODELS
 
 from pcb.files import write_atomically
+from pcb.nearest import nearest_names, suggestion
 from pcb.runs import RunFolder, repository_path, repository_root
 
 _REGISTRIES: tuple[Registry, ...] = (
@@ -84,9 +84,8 @@ def _read(named: str | Path) -> Config:
         for p in (root / "configs").glob("*/*.py")
         if p.parent.name != "_base_"
     )
-    near = difflib.get_close_matches(str(named), known, n=3, cutoff=0.0)
     raise FileNotFoundError(
-        f"no config {named}, neither here nor in {root}; nearest: {', '.join(near)}"
+        f"no config {named}, neither here nor in {root}; {suggestion(str(named), known)}"
     )
 
 
@@ -149,10 +148,10 @@ def check_option(cfg: ConfigDict, key: str, value: Any = None) -> Any:
             if part not in valid and (valid or not here):
                 prefix, name = f"{here}." if here else "", ".".join(parts[: depth + 1])
                 deeper = [path for path in _paths(node) if path.endswith(f".{part}")]
-                near = deeper or difflib.get_close_matches(part, map(str, valid), n=1, cutoff=0.0)
+                near = deeper or nearest_names(part, valid)
+                hint = f"; did you mean {prefix}{min(near, key=len)}?" if near else ""
                 raise ValueError(
-                    f"cfg_options key {key!r} is unknown: the config has no {name}; "
-                    f"nearest valid key: {prefix}{min(near, key=len)}"
+                    f"cfg_options key {key!r} is unknown: the config has no {name}{hint}"
                 )
             node = node.get(part, {})
         else:

@@ -120,7 +120,7 @@ def usable(annotations: CompactAnnotations) -> tuple[CompactAnnotations, str]:
 
     Returns:
         The annotations, and what was done, such as "3 of 500 annotations left out: 2 boxes of less
-        than a pixel, 1 outside its image"; empty if nothing was.
+        than a pixel, 1 outside of the image"; empty if nothing was.
     """
     sizes = np.repeat(annotations.image_sizes, np.diff(annotations.first_instance), axis=0)
     start = annotations.boxes[:, :2]

@@ -150,7 +150,7 @@ def _train(
         runner.register_hook(RunLogHook(folder, cfg.log_config.interval), priority="LOW")
         runner.register_hook(SaveStateHook(folder), priority="VERY_LOW")
 
-    # No file is touched before this point, so that a mistake in the config costs no earlier run.
+    # No file of an earlier run is touched before this point, so that a mistake costs none of it.
     wait_for_all()
     if is_writer:
         remove_unfinished(folder.path)

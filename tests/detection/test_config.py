@@ -32,7 +32,7 @@ def test_paths_are_relative_to_the_repository_wherever_started(tmp_path, monkeyp
     ],
 )
 def test_unknown_override_names_the_nearest_valid_key(key, nearest):
-    with pytest.raises(ValueError, match=f"nearest valid key: .*{nearest}"):
+    with pytest.raises(ValueError, match=f"did you mean .*{nearest}"):
         load_config("configs/openmoji/rfs_pcb.py", {key: 1})
 
 
@@ -61,9 +61,9 @@ def test_arguments_that_the_config_leaves_out_may_be_given():
 
 
 def test_missing_config_names_the_nearest():
-    with pytest.raises(FileNotFoundError, match=r"nearest: configs/openmoji/softmax\.py"):
+    with pytest.raises(FileNotFoundError, match=r"did you mean .configs/openmoji/softmax\.py"):
         load_config("configs/openmoji/sotfmax.py")
-    with pytest.raises(FileNotFoundError, match=r"no config configs/lvis_v1, .*nearest: "):
+    with pytest.raises(FileNotFoundError, match=r"no config configs/lvis_v1, .*there are: "):
         load_config("configs/lvis_v1")
 
 
