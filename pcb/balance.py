@@ -2,16 +2,22 @@
 
 import warnings
 from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pcb.confusion import ACTIVATIONS, batch_confusion, update_confusion
 from pcb.distributed import rank, sum_over_processes
 from pcb.soft_labels import fightback_soft_labels
+from pcb.state import Remembering
 
-# Calls after which a class that has not occurred is taken to be missing from the data.
+# Observed batches after which a class that has not occurred is assumed to be missing in the data.
 PATIENCE = 1000
+# Training steps that are assumed to be an epoch's worth where no epoch is ever told: as few as an
+# epoch of small data has. Whoever tells the epochs does so before the first step.
+SMALLEST_EPOCH = 20
 
 
 def strength(alpha: float, iteration: int, num_iterations: int) -> float:
@@ -62,14 +68,20 @@ def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
     return min(0.99, first_update_weight ** (1 / (calls - 1)))
 
 
-class PairwiseClassBalance(nn.Module):
+class PairwiseClassBalance(Remembering):
     r"""Watches what a classifier confuses and gives soft labels that fight it back.
 
-    It is *given to* a base loss, which calls :meth:`observe` with every batch and then mixes in
-    :meth:`soft_labels` with :meth:`current_strength`. With ``alpha=0`` it only watches.
+    It is *given to* a base loss, which calls :meth:`observe` with every batch that is trained on
+    and then mixes in :meth:`soft_labels` with :meth:`current_strength`. With ``alpha=0`` it only
+    watches.
 
     PCB acts once ``epoch >= start_epoch`` and every required class has been seen. When a class is
-    still missing after a whole epoch, or after 1000 calls, one warning names it.
+    still missing after a whole epoch, or after 1000 observed batches, one warning names it. Another
+    one comes when PCB waits for a later epoch and nobody calls :meth:`set_epoch` in 20 training
+    steps.
+
+    The buffers keep their precision where the model around them becomes ``half()`` or
+    ``bfloat16()``.
 
     Args:
         num_classes: C, the foreground classes.
@@ -90,6 +102,8 @@ class PairwiseClassBalance(nn.Module):
         update_count (C,): calls in which a class occurred, so that
             ``momentum ** (update_count - 1)`` is the weight its first update still has.
         epoch (1,): current epoch, counted from 1.
+
+    Counts are in float64: in float32, adding 1 to 2 ** 24 changes nothing.
 
     Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
     CVPR 2022.
@@ -117,6 +131,8 @@ class PairwiseClassBalance(nn.Module):
         super().__init__()
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+        if not _is_whole(start_epoch) or start_epoch < 1:
+            raise ValueError(f"start_epoch must be a whole number, at least 1, got {start_epoch!r}")
         if not 0 <= alpha <= 1:
             raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
         if not 0 <= momentum < 1:
@@ -136,10 +152,11 @@ class PairwiseClassBalance(nn.Module):
         self.normalize_columns = is_softmax if normalize_columns is None else normalize_columns
         self.class_names = class_names
         self._warned = False
-        self._calls_held_back = 0
+        self._told_epoch: int | None = None
+        self._calls = 0  # of observe, in the epoch that was told last
         self.register_buffer("confusion", torch.zeros(num_classes, num_classes))
-        self.register_buffer("instance_count", torch.zeros(num_classes))
-        self.register_buffer("update_count", torch.zeros(num_classes))
+        self.register_buffer("instance_count", torch.zeros(num_classes, dtype=torch.float64))
+        self.register_buffer("update_count", torch.zeros(num_classes, dtype=torch.float64))
         self.register_buffer("epoch", torch.ones(1))
         self.register_buffer("_required", torch.zeros(num_classes, dtype=bool), persistent=False)
         self.require_classes(range(num_classes) if required_classes is None else required_classes)
@@ -159,15 +176,39 @@ class PairwiseClassBalance(nn.Module):
                 f"required classes must be a non-empty subset of [0, {self.num_classes - 1}], "
                 f"got {classes}"
             )
+        self._required_classes = sorted(set(classes))
+        self._mark_required_classes()
+
+    def _mark_required_classes(self) -> None:
         self._required.zero_()
-        self._required[classes] = True
+        self._required[self._required_classes] = True
+
+    def reset_state(self) -> None:
+        """Forget all observations; the epoch is the first one again."""
+        super().reset_state()
+        self.epoch.fill_(1)
+        self._mark_required_classes()
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell which epoch (counted from 1) is running; call it at the start of each."""
-        self.epoch.fill_(epoch)
+        """Tell which epoch is running; call it at the start of each, the first one included.
+
+        Args:
+            epoch: counted from 1.
+
+        Raises:
+            ValueError: not a whole number, or less than 1.
+        """
+        if not _is_whole(epoch) or epoch < 1:
+            raise ValueError(f"epoch must be a whole number, counted from 1, got {epoch!r}")
+        self.epoch.fill_(int(epoch))
+        if epoch != self._told_epoch:
+            self._told_epoch = int(epoch)
+            self._calls = 0
 
     def observe(self, logits: Tensor, labels: Tensor) -> None:
         """Update the running matrix and the counts from a batch, on all processes together.
+
+        The losses call it with what is trained on. Called directly, it observes what it is given.
 
         Args:
             logits: (P, C) foreground logits; P may be 0, on some processes or on all.
@@ -183,27 +224,33 @@ class PairwiseClassBalance(nn.Module):
         )
         self.instance_count += counts.to(self.instance_count.dtype)
         self.update_count += counts > 0
+        self._calls += 1
+        # Reading the state waits for a GPU, so that it is looked at now and then alone.
+        if self._calls in (1, SMALLEST_EPOCH * self.num_iterations, PATIENCE):
+            self._warn_if_held_back()
+
+    def _warn_if_held_back(self) -> None:
+        """Warn if something that does not change by itself keeps PCB from acting."""
+        epoch = int(self.epoch)
+        if epoch < self.start_epoch:
+            never_told = self._told_epoch is None
+            if never_told and self._calls == SMALLEST_EPOCH * self.num_iterations:
+                self._warn_of_epoch(epoch)
+        # In the first epoch a missing class may yet come. After it, it is not in the data.
+        elif (epoch > 1 or self._calls >= PATIENCE) and (unseen := self.unseen_classes()):
+            self.warn_of_missing(unseen)
 
     def required_classes(self) -> list[int]:
         """Classes that must have been seen before PCB acts."""
-        return self._required.nonzero().flatten().tolist()
+        return list(self._required_classes)
 
     def unseen_classes(self) -> list[int]:
         """Required classes of which no instance has been observed yet."""
         return (self._required & (self.instance_count == 0)).nonzero().flatten().tolist()
 
     def gate_is_open(self) -> bool:
-        """Whether PCB acts now; warns once when a class without instances holds it back."""
-        epoch = int(self.epoch)
-        if epoch < self.start_epoch:
-            return False
-        unseen = self.unseen_classes()
-        if unseen:
-            # In the first epoch a missing class may yet come; after it, it is not in the data.
-            self._calls_held_back += 1
-            if epoch > 1 or self._calls_held_back >= PATIENCE:
-                self.warn_of_missing(unseen)
-        return not unseen
+        """Whether the epoch has come and every required class has been seen."""
+        return int(self.epoch) >= self.start_epoch and not self.unseen_classes()
 
     def warn_of_missing(self, classes: Sequence[int]) -> None:
         """Warn, once and in one process, that these classes keep PCB from acting.
@@ -223,6 +270,17 @@ class PairwiseClassBalance(nn.Module):
             stacklevel=3,
         )
 
+    def _warn_of_epoch(self, epoch: int) -> None:
+        """Warn, in one process, that nobody tells the epoch. Silent if it only watches."""
+        if self.alpha > 0 and rank() == 0:
+            warnings.warn(
+                f"PCB should act from epoch {self.start_epoch} on, but stays off: set_epoch was "
+                f"not called in {SMALLEST_EPOCH} training steps, so that it is still epoch "
+                f"{epoch}. Call balance.set_epoch(epoch) at the start of every epoch, counted from "
+                "1, or use start_epoch=1.",
+                stacklevel=3,
+            )
+
     def is_active(self) -> bool:
         """Whether PCB changes the loss now: it has a strength, and its gate is open."""
         return self.alpha > 0 and self.gate_is_open()
@@ -239,3 +297,7 @@ class PairwiseClassBalance(nn.Module):
     def soft_labels(self, labels: Tensor) -> Tensor:
         """Soft labels (P, C) of instances with true classes ``labels`` (P,), without gradient."""
         return fightback_soft_labels(self.confusion, self.normalize_columns)[labels]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)

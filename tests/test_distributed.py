@@ -18,7 +18,7 @@ def losses():
         (CrossEntropyLoss, "softmax", 4), (SeesawLoss, "softmax", 5), (EQLv2Loss, "sigmoid", 4)
     ):
         balance = PairwiseClassBalance(3, alpha=0.4, activation=activation)
-        yield loss(3, balance).double(), width
+        yield loss(3, balance, background="last").double(), width
 
 def steps(loss, width, batches):
     '''Loss, gradient with respect to the logits, and state after each batch.'''

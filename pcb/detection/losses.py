@@ -196,7 +196,7 @@ class CrossEntropyPCBLoss(_BoxHeadLoss, CrossEntropyLoss):
     ) -> None:
         _require_softmax(type(self).__name__, use_sigmoid)
         balance = _balance(num_classes, alpha, start_epoch, momentum, n_iter, required_classes)
-        super().__init__(num_classes, balance)
+        super().__init__(num_classes, balance, background="last")
         self._register(loss_weight, required_classes)
 
 
@@ -221,7 +221,8 @@ class SeesawPCBLoss(_BoxHeadLoss, SeesawLoss):
     Example:
         >>> import torch
         >>> loss = SeesawPCBLoss(num_classes=3, alpha=0.05, start_epoch=1)
-        >>> losses = loss(torch.zeros(4, 5), torch.tensor([0, 1, 2, 3]), iter_id=2)
+        >>> logits = torch.zeros(4, 5, requires_grad=True)
+        >>> losses = loss(logits, torch.tensor([0, 1, 2, 3]), iter_id=2)
         >>> sorted(losses)
         ['loss_cls_classes', 'loss_cls_objectness', 'loss_pcb_classes']
         >>> loss.get_activation(torch.zeros(1, 5))
@@ -250,7 +251,7 @@ class SeesawPCBLoss(_BoxHeadLoss, SeesawLoss):
         if not return_dict:
             raise ValueError("return_dict must be True: the box head adds the losses up")
         balance = _balance(num_classes, alpha, start_epoch, momentum, n_iter, required_classes)
-        super().__init__(num_classes, balance, p, q, eps)
+        super().__init__(num_classes, balance, p, q, eps, background="last")
         self._register(loss_weight, required_classes)
 
     def get_cls_channels(self, num_classes: int) -> int:
@@ -304,7 +305,7 @@ class EQLv2(_EQLv2BoxHeadLoss, EQLv2Loss):
         loss_weight: float = 1.0,
         use_sigmoid: bool = True,
     ) -> None:
-        super().__init__(num_classes, None, gamma, mu, alpha)
+        super().__init__(num_classes, None, gamma, mu, alpha, background="last")
         self._register(loss_weight)
 
 
@@ -351,7 +352,7 @@ class EQLv2PCBLoss(_EQLv2BoxHeadLoss, EQLv2Loss):
         balance = _balance(
             num_classes, alpha_pcb, start_epoch, momentum, n_iter, required_classes, "sigmoid"
         )
-        super().__init__(num_classes, balance, gamma, mu, alpha)
+        super().__init__(num_classes, balance, gamma, mu, alpha, background="last")
         self._register(loss_weight, required_classes)
 
 

@@ -3,8 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from pcb.confusion import at_least_float32
 from pcb.losses.base import BalancedLoss, averaging
+from pcb.losses.learning import learns_once
 
 
 class CrossEntropyLoss(BalancedLoss):
@@ -21,10 +21,11 @@ class CrossEntropyLoss(BalancedLoss):
     Args:
         num_classes: C, the foreground classes.
         balance: watches the predictions and gives soft labels; None for plain cross-entropy.
+        background: None, ``"last"`` or ``"first"``, see :class:`BalancedLoss`.
 
     Shape:
-        - logits: (N, C) for a classifier, or (N, C + 1) for a detector, background last.
-        - labels: (N,), in [0, C - 1]; C is background.
+        - logits: (N, C), or (N, C + 1) with background.
+        - labels: (N,), in [0, C - 1]; with background in [0, C].
         - returns a scalar, in the precision of the logits, at least float32.
 
     Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
@@ -40,6 +41,7 @@ class CrossEntropyLoss(BalancedLoss):
         torch.Size([4, 3])
     """
 
+    @learns_once
     def forward(
         self,
         logits: Tensor,
@@ -48,10 +50,10 @@ class CrossEntropyLoss(BalancedLoss):
         avg_factor: float | None = None,
         iteration: int | None = None,
     ) -> Tensor:
-        """Loss of a batch; in training mode the balance observes it first.
+        """Loss of a batch; if it is trained on, the balance observes it first.
 
         Args:
-            logits: (N, C) or (N, C + 1).
+            logits: (N, C), or (N, C + 1) with background.
             labels: (N,).
             weights: (N,) weights of the cross-entropy terms; default 1.
             avg_factor: A; default the number of samples with positive weight, at least 1.
@@ -60,8 +62,7 @@ class CrossEntropyLoss(BalancedLoss):
         Raises:
             ValueError: for logits of another width, or a label out of range.
         """
-        self.check(logits, labels, extra=1, extra_meaning="background")
-        logits = at_least_float32(logits)
+        logits, labels = self.arrange(logits, labels)
         weights, avg_factor = averaging(logits, weights, avg_factor)
         log_probabilities = logits.log_softmax(dim=1)
         cross_entropy = weights * F.nll_loss(log_probabilities, labels, reduction="none")
@@ -78,6 +79,5 @@ class CrossEntropyLoss(BalancedLoss):
         mean_divergence = divergence / max(len(labels), 1)
         return (kept * cross_entropy).sum() / avg_factor + strength * mean_divergence
 
-    def scores(self, logits: Tensor) -> Tensor:
-        """Test-time scores (N, width), background last where the logits have it."""
-        return at_least_float32(logits).softmax(dim=1)
+    def _scores(self, logits: Tensor) -> Tensor:
+        return logits.softmax(dim=1)

@@ -1,13 +1,15 @@
 """Equalization loss v2 (EQL v2), plain or balanced pairwise."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pcb.balance import PairwiseClassBalance
-from pcb.confusion import at_least_float32
 from pcb.distributed import sum_over_processes
 from pcb.losses.base import BalancedLoss
+from pcb.losses.learning import learns_once
 
 
 class EQLv2Loss(BalancedLoss):
@@ -31,10 +33,11 @@ class EQLv2Loss(BalancedLoss):
         gamma: steepness of the weight of negatives.
         mu: ratio of gradients at which negatives weigh one half.
         alpha: how much positives gain where negatives lose.
+        background: None, ``"last"`` or ``"first"``, see :class:`BalancedLoss`.
 
     Shape:
-        - logits: (N, C) for a classifier, or (N, C + 1) for a detector, background last.
-        - labels: (N,), in [0, C - 1]; C is background.
+        - logits: (N, C), or (N, C + 1) with background.
+        - labels: (N,), in [0, C - 1]; with background in [0, C].
         - returns a scalar, in the precision of the logits, at least float32.
 
     Buffers:
@@ -47,9 +50,9 @@ class EQLv2Loss(BalancedLoss):
 
     Example:
         >>> balance = PairwiseClassBalance(3, alpha=0.2, activation="sigmoid")
-        >>> loss = EQLv2Loss(num_classes=3, balance=balance)
-        >>> loss(torch.zeros(4, 4), torch.tensor([0, 1, 2, 3]))
-        tensor(2.7726)
+        >>> loss = EQLv2Loss(num_classes=3, balance=balance, background="last")
+        >>> loss(torch.zeros(4, 4, requires_grad=True), torch.tensor([0, 1, 2, 3])).item()
+        2.7725887298583984
         >>> loss.positive_gradient
         tensor([0.2421, 0.2421, 0.2421])
     """
@@ -61,8 +64,10 @@ class EQLv2Loss(BalancedLoss):
         gamma: float = 12.0,
         mu: float = 0.8,
         alpha: float = 4.0,
+        *,
+        background: Literal["last", "first"] | None = None,
     ) -> None:
-        super().__init__(num_classes, balance)
+        super().__init__(num_classes, balance, background)
         if balance is not None and balance.activation != "sigmoid":
             raise ValueError(
                 "EQL v2 is a sigmoid loss, its balance is for "
@@ -75,19 +80,19 @@ class EQLv2Loss(BalancedLoss):
         self.register_buffer("negative_gradient", torch.zeros(num_classes))
         self.register_buffer("has_gradients", torch.zeros(1))
 
+    @learns_once
     def forward(self, logits: Tensor, labels: Tensor, iteration: int | None = None) -> Tensor:
-        """Loss of a batch; in training mode the balance observes it, and gradients accumulate.
+        """Loss of a batch; if it is trained on, the balance observes it, and gradients accumulate.
 
         Args:
-            logits: (N, C) or (N, C + 1).
+            logits: (N, C), or (N, C + 1) with background.
             labels: (N,).
             iteration: iteration of refinement; default the last.
 
         Raises:
             ValueError: for logits of another width, or a label out of range.
         """
-        self.check(logits, labels, extra=1, extra_meaning="background")
-        logits = at_least_float32(logits)
+        logits, labels = self.arrange(logits, labels)
         positive = labels < self.num_classes
         strength, soft_labels = self.watch(
             logits[positive, : self.num_classes], labels[positive], iteration
@@ -100,8 +105,7 @@ class EQLv2Loss(BalancedLoss):
         of_positives, of_negatives = self.class_weights(logits)
         weights = of_positives * targets + of_negatives * (1 - targets)
         losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        if self.training:
-            self._accumulate(logits, targets, weights)
+        self.learn(logits, self._accumulate, logits.detach(), targets, weights)
         return (weights * losses).sum() / max(len(labels), 1)
 
     @torch.no_grad()
@@ -131,10 +135,10 @@ class EQLv2Loss(BalancedLoss):
         self.negative_gradient += negative.to(self.negative_gradient.dtype)
         self.has_gradients.masked_fill_(sums.sum() > 0, 1)  # not after an empty batch
 
-    def scores(self, logits: Tensor) -> Tensor:
-        """Test-time scores (N, width): ``sigma(z_j) (1 - sigma(z_C))``, background last."""
-        scores = at_least_float32(logits).sigmoid()
-        if logits.shape[1] == self.num_classes:
+    def _scores(self, logits: Tensor) -> Tensor:
+        """``sigma(z_j)``, with background ``sigma(z_j) (1 - sigma(z_C))``."""
+        scores = logits.sigmoid()
+        if self.background is None:
             return scores
         classes, background = scores.split([self.num_classes, 1], dim=1)
         return torch.cat([classes * (1 - background), background], dim=1)

@@ -1,15 +1,16 @@
 """Seesaw loss, plain or balanced pairwise."""
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pcb.balance import PairwiseClassBalance
-from pcb.confusion import at_least_float32
 from pcb.distributed import sum_over_processes
 from pcb.losses.base import BalancedLoss, averaging
+from pcb.losses.learning import learns_once
 
 
 class SeesawLoss(BalancedLoss):
@@ -36,25 +37,30 @@ class SeesawLoss(BalancedLoss):
         p: exponent of the mitigation; 0 turns it off.
         q: exponent of the compensation; 0 turns it off.
         eps: least probability that the compensation divides by.
+        background: None, ``"last"`` or ``"first"``, see :class:`BalancedLoss`; says which label
+            background has, and its column in the scores. The logits have one order.
 
     Shape:
-        - logits: (N, C) for a classifier, or (N, C + 2) for a detector: the classes, then
-          foreground, then background.
-        - labels: (N,), in [0, C - 1]; C is background.
+        - logits: (N, C), or (N, C + 2) with background: the classes, then foreground, then
+          background.
+        - labels: (N,), in [0, C - 1]; with background in [0, C].
         - returns scalars, in the precision of the logits, at least float32.
 
     Buffers:
-        cum_samples (C + 1,): samples of each label so far, background last, on all processes.
+        cum_samples (C + 1,): samples of each class so far, background last, on all processes.
 
     Source: Wang et al., "Seesaw Loss for Long-Tailed Instance Segmentation", CVPR 2021; He et al.,
     "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance", CVPR 2022.
 
     Example:
-        >>> loss = SeesawLoss(num_classes=3, balance=PairwiseClassBalance(3, alpha=0.05))
-        >>> losses = loss(torch.zeros(4, 5), torch.tensor([0, 1, 2, 3]))
+        >>> balance = PairwiseClassBalance(3, alpha=0.05)
+        >>> loss = SeesawLoss(num_classes=3, balance=balance, background="last")
+        >>> losses = loss(torch.zeros(4, 5, requires_grad=True), torch.tensor([0, 1, 2, 3]))
         >>> {name: round(value.item(), 3) for name, value in losses.items()}
         {'loss_cls_objectness': 0.693, 'loss_cls_classes': 0.783, 'loss_pcb_classes': 0.041}
     """
+
+    extra_columns = 2
 
     def __init__(
         self,
@@ -63,8 +69,10 @@ class SeesawLoss(BalancedLoss):
         p: float = 0.8,
         q: float = 2.0,
         eps: float = 1e-2,
+        *,
+        background: Literal["last", "first"] | None = None,
     ) -> None:
-        super().__init__(num_classes, balance)
+        super().__init__(num_classes, balance, background)
         for name, value in (("p", p), ("q", q)):
             if value < 0:
                 raise ValueError(f"{name} must not be negative, got {value}")
@@ -73,8 +81,9 @@ class SeesawLoss(BalancedLoss):
         self.p = p
         self.q = q
         self.eps = eps
-        self.register_buffer("cum_samples", torch.zeros(num_classes + 1))
+        self.register_buffer("cum_samples", torch.zeros(num_classes + 1, dtype=torch.float64))
 
+    @learns_once
     def forward(
         self,
         logits: Tensor,
@@ -83,10 +92,10 @@ class SeesawLoss(BalancedLoss):
         avg_factor: float | None = None,
         iteration: int | None = None,
     ) -> dict[str, Tensor]:
-        """Losses of a batch; in training mode samples are counted and the balance observes first.
+        """Losses of a batch; if it is trained on, samples are counted and the balance observes.
 
         Args:
-            logits: (N, C) or (N, C + 2).
+            logits: (N, C), or (N, C + 2) with background.
             labels: (N,).
             weights: (N,), default 1.
             avg_factor: A; default the number of samples with positive weight, at least 1.
@@ -99,19 +108,16 @@ class SeesawLoss(BalancedLoss):
         Raises:
             ValueError: for logits of another width, or a label out of range.
         """
-        has_background = self.check(logits, labels, extra=2, extra_meaning="objectness")
-        logits = at_least_float32(logits)
+        logits, labels = self.arrange(logits, labels)
         weights, avg_factor = averaging(logits, weights, avg_factor)
-        if self.training:
-            counts = torch.bincount(labels, minlength=self.num_classes + 1)
-            self.cum_samples += sum_over_processes(counts.to(self.cum_samples.dtype))
+        self.learn(logits, self._count, labels)
 
         def average(loss: Tensor, weights: Tensor) -> Tensor:
             return (weights * loss).sum() / avg_factor
 
         losses = {}
         positive = labels < self.num_classes
-        if has_background:
+        if self.background is not None:
             objectness = F.cross_entropy(
                 logits[:, self.num_classes :], (~positive).long(), reduction="none"
             )
@@ -128,24 +134,28 @@ class SeesawLoss(BalancedLoss):
             losses["loss_pcb_classes"] = strength * average(soft, weights)
         return losses
 
+    def _count(self, labels: Tensor) -> None:
+        """Count the samples of a batch, on all processes together."""
+        counts = torch.bincount(labels, minlength=self.num_classes + 1)
+        self.cum_samples += sum_over_processes(counts.to(self.cum_samples.dtype))
+
     @torch.no_grad()
     def log_factors(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Logarithm of the factors ``S`` of positives (P, C), 0 for the true class."""
-        log_counts = self.cum_samples[:-1].clamp(min=1).log().to(logits.dtype)
+        log_counts = self.cum_samples[:-1].clamp(min=1).to(logits.dtype).log()
         mitigation = (log_counts - log_counts[labels, None]).clamp(max=0)
         log_scores = logits.log_softmax(dim=1)
         own = log_scores.gather(1, labels[:, None]).clamp(min=math.log(self.eps))
         compensation = (log_scores - own).clamp(min=0)
         return self.p * mitigation + self.q * compensation
 
-    def scores(self, logits: Tensor) -> Tensor:
-        """Test-time scores: (N, C + 1), background last, for a detector; (N, C) for a classifier.
+    def _background_last(self, logits: Tensor) -> Tensor:
+        return logits  # objectness is last anyway
 
-        The softmax of the classes times the probability of foreground.
-        """
-        logits = at_least_float32(logits)
+    def _scores(self, logits: Tensor) -> Tensor:
+        """The softmax of the classes, with background times the probability of foreground."""
         classes = logits[:, : self.num_classes].softmax(dim=1)
-        if logits.shape[1] == self.num_classes:
+        if self.background is None:
             return classes
         foreground, background = logits[:, self.num_classes :].softmax(dim=1).split(1, dim=1)
         return torch.cat([classes * foreground, background], dim=1)

@@ -103,7 +103,7 @@ STATE = {
 @pytest.mark.parametrize("type", STATE)
 def test_state_has_official_names_and_loads_without_what_is_new(type):
     loss, other = official(4, type=type), official(4, type=type)
-    loss(torch.randn(10, loss.get_cls_channels(4)), torch.arange(10) % 5)
+    loss(torch.randn(10, loss.get_cls_channels(4), requires_grad=True), torch.arange(10) % 5)
     state = loss.state_dict()
     assert set(state) == STATE[type]
     outcome = other.load_state_dict(state)
@@ -155,7 +155,7 @@ def test_eqlv2_ignores_weights_and_averaging_factor():
 def test_classes_present_are_told_by_the_training_set():
     loss = official(3, alpha=0.4, start_epoch=1, required_classes="present")
     loss.describe_training_set(["cat", "dog", "axolotl"], [5, 2, 0])
-    loss(torch.zeros(2, 4), torch.tensor([0, 1]))
+    loss(torch.zeros(2, 4, requires_grad=True), torch.tensor([0, 1]))
     assert loss.balance.current_strength() == 0.4
     assert loss.balance.class_names[2] == "axolotl"
 

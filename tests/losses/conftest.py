@@ -25,6 +25,16 @@ def make_balance(loss_type):
 
 
 @pytest.fixture
+def make_loss(loss_type):
+    """The loss for 5 classes and, unless told otherwise, background last."""
+
+    def make(balance=None, background=True, **settings):
+        return loss_type(5, balance, background="last" if background else None, **settings)
+
+    return make
+
+
+@pytest.fixture
 def make_batch(loss_type):
     """Logits (N, C), or for a detector with further columns, and labels in which each occurs."""
 

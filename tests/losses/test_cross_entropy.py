@@ -17,7 +17,7 @@ def loss_type():
 def test_without_strength_it_is_cross_entropy(make_batch, background, balance):
     logits, labels = make_batch(background=background)
     weights = torch.rand(len(labels), dtype=torch.float64)
-    ours = CrossEntropyLoss(5, balance)(logits, labels, weights, avg_factor=7.0)
+    ours = CrossEntropyLoss(5, balance, "last" if background else None)(logits, labels, weights, 7.0)
     plain = (weights * F.cross_entropy(logits, labels, reduction="none")).sum() / 7.0
     torch.testing.assert_close(ours, plain, rtol=0, atol=1e-15)
     gradients = [torch.autograd.grad(value, logits)[0] for value in (ours, plain)]
@@ -28,7 +28,7 @@ def test_value_follows_the_equation(make_batch):
     logits, labels = make_batch()
     weights = torch.rand(len(labels), dtype=torch.float64)
     balance = PairwiseClassBalance(5, alpha=0.4).double()
-    loss = CrossEntropyLoss(5, balance)(logits, labels, weights, avg_factor=11.0)
+    loss = CrossEntropyLoss(5, balance, "last")(logits, labels, weights, avg_factor=11.0)
     log_p = logits.log_softmax(1)
     expected = 0.0
     soft = fightback_soft_labels(balance.confusion)

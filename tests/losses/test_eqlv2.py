@@ -16,12 +16,12 @@ def test_the_first_call_is_unweighted(make_batch):
     logits, labels = make_batch()
     targets = F.one_hot(labels, 6).double()
     expected = F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(labels)
-    torch.testing.assert_close(EQLv2Loss(5).double()(logits, labels), expected)
+    torch.testing.assert_close(EQLv2Loss(5, background="last").double()(logits, labels), expected)
 
 
 def test_weights_follow_the_accumulated_gradients(make_batch):
     logits, labels = make_batch()
-    loss = EQLv2Loss(5, gamma=2.0, mu=0.5, alpha=3.0).double()
+    loss = EQLv2Loss(5, gamma=2.0, mu=0.5, alpha=3.0, background="last").double()
     loss(logits, labels)
     targets = F.one_hot(labels, 6).double()
     gradients = (logits.sigmoid() - targets).abs().detach()
@@ -37,7 +37,7 @@ def test_weights_follow_the_accumulated_gradients(make_batch):
 def test_targets_are_mixed_without_normalising(make_batch):
     logits, labels = make_batch()
     balance = PairwiseClassBalance(5, alpha=0.2, activation="sigmoid").double()
-    value = EQLv2Loss(5, balance).double()(logits, labels)
+    value = EQLv2Loss(5, balance, background="last").double()(logits, labels)
     targets = F.one_hot(labels, 6).double()
     for n, y in enumerate(labels.tolist()):
         if y < 5:
@@ -47,21 +47,21 @@ def test_targets_are_mixed_without_normalising(make_batch):
 
 
 def test_first_call_state_survives_saving_and_a_state_without_it_loads():
-    loss, other = EQLv2Loss(3), EQLv2Loss(3)
-    loss(torch.zeros(0, 4), torch.zeros(0, dtype=torch.long))
+    loss, other = EQLv2Loss(3, background="last"), EQLv2Loss(3, background="last")
+    loss(torch.zeros(0, 4, requires_grad=True), torch.zeros(0, dtype=torch.long))
     assert loss.has_gradients == 0
-    loss(torch.randn(8, 4), torch.arange(8) % 4)
+    loss(torch.randn(8, 4, requires_grad=True), torch.arange(8) % 4)
     other.load_state_dict(loss.state_dict())
     logits = torch.randn(2, 4)
     torch.testing.assert_close(other.class_weights(logits), loss.class_weights(logits))
-    fresh = EQLv2Loss(3)
+    fresh = EQLv2Loss(3, background="last")
     fresh.load_state_dict({}, strict=False)
     ones = (torch.ones(4), torch.ones(4))
     torch.testing.assert_close(fresh.class_weights(logits), ones)
 
 
 def test_scores_are_of_class_and_not_background():
-    scores = EQLv2Loss(2).scores(torch.tensor([[0.0, torch.inf, 0.0]]))
+    scores = EQLv2Loss(2, background="last").scores(torch.tensor([[0.0, torch.inf, 0.0]]))
     torch.testing.assert_close(scores, torch.tensor([[0.25, 0.5, 0.5]]))
 
 

@@ -33,7 +33,7 @@ def test_a_score_of_the_true_class_below_eps_counts_as_eps():
 
 def test_without_factors_it_is_cross_entropy(make_batch):
     logits, labels = make_batch()
-    losses = SeesawLoss(5, p=0.0, q=0.0)(logits, labels)
+    losses = SeesawLoss(5, p=0.0, q=0.0, background="last")(logits, labels)
     positive = labels < 5
     classes = F.cross_entropy(logits[positive, :5], labels[positive], reduction="sum")
     torch.testing.assert_close(losses["loss_cls_classes"], classes / len(labels))
@@ -42,9 +42,9 @@ def test_without_factors_it_is_cross_entropy(make_batch):
 
 
 def test_samples_are_counted_before_the_loss():
-    loss = SeesawLoss(3)
-    loss(torch.zeros(4, 5), torch.tensor([0, 0, 2, 3]))
-    loss(torch.zeros(1, 5), torch.tensor([0]))
+    loss = SeesawLoss(3, background="last")
+    loss(torch.zeros(4, 5, requires_grad=True), torch.tensor([0, 0, 2, 3]))
+    loss(torch.zeros(1, 5, requires_grad=True), torch.tensor([0]))
     assert loss.cum_samples.tolist() == [3, 0, 1, 1]
 
 
@@ -52,7 +52,7 @@ def test_value_follows_the_equation(make_batch):
     logits, labels = make_batch()
     weights = torch.rand(len(labels), dtype=torch.float64)
     balance = PairwiseClassBalance(5, alpha=0.3).double()
-    loss = SeesawLoss(5, balance).double()
+    loss = SeesawLoss(5, balance, background="last").double()
     losses = loss(logits, labels, weights, avg_factor=11.0)
     counts = torch.bincount(labels, minlength=6).double()
     soft = fightback_soft_labels(balance.confusion)
@@ -75,7 +75,7 @@ def test_value_follows_the_equation(make_batch):
 
 
 def test_scores_are_of_class_and_foreground():
-    scores = SeesawLoss(2).scores(torch.tensor([[0.0, math.log(3), 0.0, 0.0]]))
+    scores = SeesawLoss(2, background="last").scores(torch.tensor([[0.0, math.log(3), 0.0, 0.0]]))
     torch.testing.assert_close(scores, torch.tensor([[0.125, 0.375, 0.5]]))
 
 
