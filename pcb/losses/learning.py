@@ -7,6 +7,8 @@ checkpointing. Four cases:
 - **Validation**: one of the two is missing, as under ``torch.no_grad()``. State stays.
 - **Recomputation** in the backward pass of a loss that has learned (``torch.utils.checkpoint`` with
   ``use_reentrant=False``). State stays, and the gradient is that of the value returned at first.
+  (The recomputed value itself is of the present state. It matters only to a checkpointed function
+  that goes on to square the loss or the like.)
 - **First gradients** in a backward pass (``use_reentrant=True``): the loss was computed without
   gradients before, as in validation, and learned nothing. State changes at the end of the backward
   pass, so that every gradient of the pass belongs to the value that was returned.
@@ -24,8 +26,17 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class _Pass:
-    """A call in which a loss has learned; lives as long as the graph of what it returned."""
+    """A call in which a loss has learned; lives as long as the graph of what it returned.
 
+    Args:
+        task: the backward pass that it belongs to, see :func:`_backward_pass`.
+    """
+
+    def __init__(self, task: int) -> None:
+        self.task = task
+
+
+_NONE = -1  # no backward pass
 
 # Outside of the modules, which stay copyable and picklable.
 _PASSES: WeakKeyDictionary[nn.Module, WeakSet[_Pass]] = WeakKeyDictionary()
@@ -53,9 +64,9 @@ def learn(loss: nn.Module, change: Callable[..., None], *args: Any) -> None:
         change: changes the state of the loss.
         args: its arguments.
     """
-    if torch.compiler.is_compiling() or not _in_backward():
+    if torch.compiler.is_compiling() or (task := _backward_pass()) == _NONE:
         change(*args)
-    elif not _PASSES.get(loss):
+    elif all(earlier.task == task for earlier in _PASSES.get(loss, ())):
         Variable._execution_engine.queue_callback(partial(change, *args))
 
 
@@ -76,20 +87,19 @@ def learns_once(forward: Callable[..., Any]) -> Callable[..., Any]:
             return forward(self, logits, *args, **kwargs)
         with saved_tensors_hooks(_pack, _unpack):
             losses = forward(self, logits, *args, **kwargs)
-        if not _in_backward():
-            this = _Pass()
-            for value in losses.values() if isinstance(losses, dict) else (losses,):
-                if value.grad_fn is not None:
-                    value.grad_fn.metadata["pcb"] = this
-            _PASSES.setdefault(self, WeakSet()).add(this)
+        this = _Pass(_backward_pass())
+        for value in losses.values() if isinstance(losses, dict) else (losses,):
+            if value.grad_fn is not None:
+                value.grad_fn.metadata["pcb"] = this
+        _PASSES.setdefault(self, WeakSet()).add(this)
         return losses
 
     return wrapper
 
 
-def _in_backward() -> bool:
-    """Whether autograd is running a backward pass, as PyTorch's own wrappers ask it."""
-    return torch._C._current_graph_task_id() != -1
+def _backward_pass() -> int:
+    """Number of the backward pass that autograd is in, or _NONE; PyTorch's own wrappers ask so."""
+    return torch._C._current_graph_task_id()
 
 
 def _pack(tensor: Tensor) -> tuple[Tensor, int]:

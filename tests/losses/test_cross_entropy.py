@@ -17,7 +17,9 @@ def loss_type():
 def test_without_strength_it_is_cross_entropy(make_batch, background, balance):
     logits, labels = make_batch(background=background)
     weights = torch.rand(len(labels), dtype=torch.float64)
-    ours = CrossEntropyLoss(5, balance, "last" if background else None)(logits, labels, weights, 7.0)
+    ours = CrossEntropyLoss(5, balance, "last" if background else None)(
+        logits, labels, weights, 7.0
+    )
     plain = (weights * F.cross_entropy(logits, labels, reduction="none")).sum() / 7.0
     torch.testing.assert_close(ours, plain, rtol=0, atol=1e-15)
     gradients = [torch.autograd.grad(value, logits)[0] for value in (ours, plain)]

@@ -37,9 +37,7 @@ def test_the_first_of_several_iterations_is_the_plain_loss(
 def test_a_single_iteration_has_the_full_strength(make_loss, make_balance, make_batch, total):
     logits, labels = make_batch()
     values = [
-        total(
-            make_loss(make_balance(num_iterations=k)).double()(logits, labels, iteration=k - 1)
-        )
+        total(make_loss(make_balance(num_iterations=k)).double()(logits, labels, iteration=k - 1))
         for k in (1, 3)
     ]
     torch.testing.assert_close(*values)
