@@ -149,3 +149,62 @@ def test_group_is_left_at_the_end_but_not_after_an_error(monkeypatch):
     with pytest.raises(RuntimeError), process_group(torch.device("cpu")):
         raise RuntimeError
     assert calls == [(("nccl",), {"device_id": gpu}), "left", (("gloo",), {})]
+
+
+VALIDATING = """
+import sys
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from pcb import CrossEntropyLoss, EQLv2Loss, PairwiseClassBalance, SeesawLoss
+from pcb.distributed import process_group, rank
+
+folder, validates = sys.argv[1], sys.argv[2] == "True"
+
+def train(loss_type, activation):
+    torch.manual_seed(0)
+    balance = PairwiseClassBalance(3, alpha=0.4, start_epoch=2, activation=activation)
+    model, criterion = DistributedDataParallel(nn.Linear(2, 3)), loss_type(3, balance)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    labels = torch.arange(6) % 3
+
+    def step():
+        losses = criterion(model(torch.randn(6, 2)), labels)
+        return sum(losses.values()) if isinstance(losses, dict) else losses
+
+    for epoch in (1, 2, 3):
+        balance.set_epoch(epoch)
+        model.train()
+        torch.manual_seed(epoch + 10 * rank())
+        for _ in range(3):
+            optimizer.zero_grad()
+            step().backward()
+            optimizer.step()
+        if validates and rank() == 0:
+            model.eval()
+            model_of_one = model.module
+            with torch.no_grad():
+                for _ in range(5):
+                    criterion(model_of_one(torch.randn(6, 2)), labels)
+    return criterion.state_dict() | model.state_dict()
+
+with process_group(torch.device("cpu")):
+    losses = ((CrossEntropyLoss, "softmax"), (SeesawLoss, "softmax"), (EQLv2Loss, "sigmoid"))
+    torch.save([train(*loss) for loss in losses], f"{folder}/{validates}{rank()}.pt")
+"""
+
+
+def test_one_process_of_two_validates(tmp_path):
+    """It does not wait for the other one, and leaves no trace."""
+    (tmp_path / "worker.py").write_text(VALIDATING)
+    for validates in (False, True):
+        outcome = torchrun(tmp_path / "worker.py", tmp_path, validates)
+        assert outcome.returncode == 0, outcome.stderr.decode()
+    found = [
+        torch.load(tmp_path / f"{validates}{process}.pt")
+        for validates in (False, True)
+        for process in (0, 1)
+    ]
+    assert found[0][0]["balance.instance_count"].tolist() == [3 * 3 * 4] * 3
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=0, atol=0)

@@ -193,3 +193,59 @@ def test_class_without_instances_is_named_before_training():
     loss = official(2, alpha=0.4, start_epoch=1)
     with pytest.warns(UserWarning, match="1 of 2 classes do not occur in training .axolotl."):
         loss.describe_training_set(["cat", "axolotl"], [5, 0])
+
+
+@pytest.mark.parametrize("type", STATE)
+@pytest.mark.parametrize("validation", [torch.no_grad, torch.inference_mode])
+def test_validation_in_the_usual_loop_leaves_no_trace(type, validation, monkeypatch):
+    """The criterion stays in training mode; no process waits for the others."""
+
+    def no_sum(_tensor):
+        raise AssertionError("a process that validates alone would wait here for ever")
+
+    outcomes = []
+    for validates in (False, True):
+        torch.manual_seed(0)
+        loss = official(4, type=type, **({} if type == "EQLv2" else dict(start_epoch=2)))
+        model = torch.nn.Linear(3, loss.get_cls_channels(4))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+        def total(num, seed, model=model, loss=loss):
+            inputs = torch.randn(num, 3, generator=torch.Generator().manual_seed(seed))
+            value = loss(model(inputs), torch.arange(num) % 5)
+            return sum(value.values()) if isinstance(value, dict) else value
+
+        for epoch in (1, 2, 3):
+            if loss.balance is not None:
+                loss.balance.set_epoch(epoch)
+            model.train()
+            for step in range(3):
+                optimizer.zero_grad()
+                total(10, seed=10 * epoch + step).backward()
+                optimizer.step()
+            if validates:
+                model.eval()
+                with validation(), monkeypatch.context() as patched:
+                    for module in ("balance", "losses.eqlv2", "losses.seesaw"):
+                        patched.setattr(f"pcb.{module}.sum_over_processes", no_sum)
+                    total(7, seed=99)
+        outcomes.append((dict(loss.state_dict()), model.state_dict()))
+    torch.testing.assert_close(*outcomes, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("type", STATE)
+def test_a_half_precision_detector_counts_on(type):
+    loss = official(3, type=type).bfloat16()
+    for _ in range(300):  # in bfloat16, 256 + 1 is 256
+        logits = torch.zeros(4, loss.get_cls_channels(3), dtype=torch.bfloat16, requires_grad=True)
+        loss(logits, torch.arange(4))
+    state = loss.state_dict()
+    assert {value.dtype for value in state.values()} <= {torch.float32, torch.float64}
+    for name in {"num_inst_cnt", "update_count", "cum_samples"} & set(state):
+        assert (state[name] == 300).all()
+
+
+@pytest.mark.parametrize("type", STATE)
+def test_background_is_last_and_always_there(type):
+    with pytest.raises(ValueError, match="3 classes and background='last'"):
+        official(3, type=type)(torch.zeros(1, 3), torch.tensor([0]))
