@@ -1,12 +1,15 @@
 """PairwiseClassBalance: gate, strength, warning, state."""
 
+import copy
+import re
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
 from pcb import PairwiseClassBalance, scaled_momentum, strength
-from pcb.balance import PATIENCE
+from pcb.balance import PATIENCE, SMALLEST_EPOCH
 
 
 def see(balance, *classes):
@@ -135,3 +138,88 @@ def test_warning_comes_from_one_of_several_processes(monkeypatch):
     monkeypatch.setattr("pcb.balance.rank", lambda: 0)
     with pytest.warns(UserWarning, match="1 of 2 classes do not occur"):
         PairwiseClassBalance(2, alpha=0.4).warn_of_missing([1])
+
+
+def test_questions_change_nothing():
+    balance = PairwiseClassBalance(2, alpha=0.4, start_epoch=2)
+    see(balance, 0)
+    balance.set_epoch(1)
+    before = copy.deepcopy(vars(balance))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(PATIENCE + 1):
+            assert not balance.gate_is_open() and not balance.is_active()
+            assert balance.current_strength() == 0 and balance.unseen_classes() == [1]
+    buffers = before.pop("_buffers"), vars(balance)["_buffers"]
+    torch.testing.assert_close(*buffers, rtol=0, atol=0)
+    assert {key: vars(balance)[key] for key in before} == before
+
+
+@pytest.mark.parametrize("num_iterations", [1, 3])
+def test_epochs_that_nobody_tells_are_said_once(num_iterations):
+    balance = PairwiseClassBalance(2, 0.4, start_epoch=3, num_iterations=num_iterations)
+    with pytest.warns(
+        UserWarning, match=r"from epoch 3 on.*still epoch 1\. Call .*set_epoch"
+    ) as told:
+        for _ in range(3 * PATIENCE):
+            see(balance, 0, 1)
+    assert len(told) == 1 and balance.current_strength() == 0
+
+
+def test_epochs_that_nobody_tells_after_resuming_are_said():
+    saved, balance = (PairwiseClassBalance(2, 0.4, start_epoch=5) for _ in range(2))
+    saved.set_epoch(2)
+    balance.load_state_dict(saved.state_dict())
+    with pytest.warns(UserWarning, match="still epoch 2"):
+        for _ in range(SMALLEST_EPOCH):
+            see(balance, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "epochs"),
+    [
+        (dict(alpha=0.4, start_epoch=3), (1, 2, 3)),  # told, as it should be
+        (dict(alpha=0.4), ()),  # acts from the beginning
+        (dict(alpha=0.0, start_epoch=3), ()),  # only watches
+    ],
+)
+def test_nothing_to_say_of_epochs(settings, epochs):
+    balance = PairwiseClassBalance(2, **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for epoch in epochs or (None,):
+            if epoch:
+                balance.set_epoch(epoch)
+            for _ in range(3 * SMALLEST_EPOCH):
+                see(balance, 0, 1)
+    assert balance.current_strength() == balance.alpha
+
+
+def test_an_epoch_that_is_told_at_every_step_still_names_a_missing_class():
+    balance = PairwiseClassBalance(2, alpha=0.4)
+    with pytest.warns(UserWarning, match="1 of 2 classes do not occur"):
+        for _ in range(PATIENCE):
+            balance.set_epoch(1)
+            see(balance, 0)
+
+
+WRONG_EPOCHS = [0, -1, 1.0, True, "2", None, torch.tensor(2), float("nan")]
+
+
+@pytest.mark.parametrize("epoch", WRONG_EPOCHS, ids=repr)
+def test_wrong_epochs_are_refused(epoch):
+    balance = PairwiseClassBalance(2, alpha=0.4)
+    with pytest.raises(ValueError, match=re.escape(f"counted from 1, got {epoch!r}")):
+        balance.set_epoch(epoch)
+    assert balance.epoch == 1
+    with pytest.raises(
+        ValueError,
+        match=re.escape(f"start_epoch must be a whole number, at least 1, got {epoch!r}"),
+    ):
+        PairwiseClassBalance(2, alpha=0.4, start_epoch=epoch)
+
+
+def test_an_epoch_may_be_numpys():
+    balance = PairwiseClassBalance(2, alpha=0.4)
+    balance.set_epoch(np.int64(3))
+    assert balance.epoch == 3
