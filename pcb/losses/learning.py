@@ -82,7 +82,8 @@ def learns_once(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(forward)
     def wrapper(self: nn.Module, logits: Tensor, *args: Any, **kwargs: Any) -> Any:
-        learns = self.training and is_trained_on(logits)
+        has_memory = next(self.buffers(), None) is not None  # plain cross-entropy has none
+        learns = has_memory and self.training and is_trained_on(logits)
         if not learns or torch.compiler.is_compiling():
             return forward(self, logits, *args, **kwargs)
         with saved_tensors_hooks(_pack, _unpack):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
-from pcb import EQLv2Loss, PairwiseClassBalance, SeesawLoss
+from pcb import CrossEntropyLoss, EQLv2Loss, PairwiseClassBalance, SeesawLoss
 
 C, FEATURES, BATCH = 5, 4, 16
 
@@ -421,3 +421,12 @@ def test_compiled_step():
         outcomes.append((values, states(criterion), [p.grad for p in model.parameters()]))
     torch.testing.assert_close(*outcomes)
     assert (criterion.balance.update_count == 3).all()
+
+
+def test_a_loss_without_memory_is_a_function_as_any_other():
+    """torch.func refuses what is done for the losses that have one."""
+    (_, y), *_ = batches(1)
+    logits = torch.randn(BATCH, C)
+    gradient = torch.func.grad(CrossEntropyLoss(C))(logits, y)
+    expected = torch.func.grad(nn.CrossEntropyLoss())(logits, y)
+    torch.testing.assert_close(gradient, expected)
