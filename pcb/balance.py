@@ -103,7 +103,7 @@ class PairwiseClassBalance(Remembering):
             ``momentum ** (update_count - 1)`` is the weight its first update still has.
         epoch (1,): current epoch, counted from 1.
 
-    Counts are in float64: in float32, adding 1 to 2 ** 24 changes nothing.
+    Counts are float32 as officially, and exact up to 2 ** 24. ``double()`` takes them further.
 
     Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
     CVPR 2022.
@@ -155,8 +155,8 @@ class PairwiseClassBalance(Remembering):
         self._told_epoch: int | None = None
         self._calls = 0  # of observe, in the epoch that was told last
         self.register_buffer("confusion", torch.zeros(num_classes, num_classes))
-        self.register_buffer("instance_count", torch.zeros(num_classes, dtype=torch.float64))
-        self.register_buffer("update_count", torch.zeros(num_classes, dtype=torch.float64))
+        self.register_buffer("instance_count", torch.zeros(num_classes))
+        self.register_buffer("update_count", torch.zeros(num_classes))
         self.register_buffer("epoch", torch.ones(1))
         self.register_buffer("_required", torch.zeros(num_classes, dtype=bool), persistent=False)
         self.require_classes(range(num_classes) if required_classes is None else required_classes)

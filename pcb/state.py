@@ -66,10 +66,6 @@ def _is_wider(dtype: torch.dtype, other: torch.dtype) -> bool:
 
 def _without_narrowing(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
     """``fn(tensor)`` with its device, and with its dtype if that is wider."""
-    if tensor.dtype == torch.float64:
-        target = fn(tensor.new_empty(0, dtype=torch.float32)).device
-        if target.type == "mps":  # Apple's GPUs have no float64
-            tensor = tensor.float()
     moved = fn(tensor)
     if moved.dtype == tensor.dtype or _is_wider(moved.dtype, tensor.dtype):
         return moved

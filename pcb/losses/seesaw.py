@@ -81,7 +81,7 @@ class SeesawLoss(BalancedLoss):
         self.p = p
         self.q = q
         self.eps = eps
-        self.register_buffer("cum_samples", torch.zeros(num_classes + 1, dtype=torch.float64))
+        self.register_buffer("cum_samples", torch.zeros(num_classes + 1))
 
     @learns_once
     def forward(
@@ -142,7 +142,7 @@ class SeesawLoss(BalancedLoss):
     @torch.no_grad()
     def log_factors(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Logarithm of the factors ``S`` of positives (P, C), 0 for the true class."""
-        log_counts = self.cum_samples[:-1].clamp(min=1).to(logits.dtype).log()
+        log_counts = self.cum_samples[:-1].clamp(min=1).log().to(logits.dtype)
         mitigation = (log_counts - log_counts[labels, None]).clamp(max=0)
         log_scores = logits.log_softmax(dim=1)
         own = log_scores.gather(1, labels[:, None]).clamp(min=math.log(self.eps))
