@@ -11,6 +11,7 @@ This module needs the standard library alone.
 import csv
 import io
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 LONGEST = 60  # characters of a name; the longest of LVIS v1 has 44
@@ -62,9 +63,9 @@ def shortened(text: str, length: int = LONGEST) -> str:
 def display_names(names: Iterable[str]) -> list[str]:
     r"""Return the names of classes as they are shown: printable, short, and no two alike.
 
-    Of several classes whose names look the same, the later ones are numbered. Names look the same
-    also if they differ only in blanks, underscores or invisible characters, or only beyond the
-    place where they are cut. Shown once, names stay as they are: calling this twice does no harm.
+    Several classes whose names look the same are numbered. Names look the same also if they differ
+    only in blanks, underscores or invisible characters, or only beyond the place where they are
+    cut. Shown once, names stay as they are: calling this twice does no harm.
 
     Args:
         names: (C,) names by label, as they were read.
@@ -74,19 +75,20 @@ def display_names(names: Iterable[str]) -> list[str]:
 
     Example:
         >>> display_names(["fox", "hot_dog", "fox", "hot dog", "fox (2)"])
-        ['fox', 'hot_dog', 'fox (3)', 'hot dog (2)', 'fox (2)']
+        ['fox (1)', 'hot_dog (1)', 'fox (3)', 'hot dog (2)', 'fox (2)']
         >>> print(*display_names(["a\x1b[2J", " ", "y" * 5000]), sep=", ")
         a\x1b[2J, (no name), yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…
     """
     shown = [shortened(_one_name(name)) for name in names]
-    taken = {look(name) for name in shown}  # a number must give nobody the name of another
-    next_number: dict[str, int] = {}
+    looks = [look(name) for name in shown]
+    count = Counter(looks)
+    taken = set(looks)  # a number must give nobody the name of another
+    numbers = dict.fromkeys(count, 0)
     for label, name in enumerate(shown):
-        number = next_number.setdefault(look(name), 1)
-        while number > 1 and look(shown[label]) in taken:
-            shown[label] = _numbered(name, number)
-            number += 1
-        next_number[look(name)] = max(number, 2)
+        own = looks[label]
+        while count[own] > 1 and look(shown[label]) in taken:
+            numbers[own] += 1
+            shown[label] = _numbered(name, numbers[own])
         taken.add(look(shown[label]))
     return shown
 
