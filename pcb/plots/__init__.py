@@ -1,7 +1,8 @@
 """Figures: arrays in, (figure, axes) out; nothing here knows of models or run folders.
 
 Rare, common and frequent classes have the same three colours in every figure, undefined values
-are written n/a, and each figure can be saved as it is with :func:`save`.
+are written n/a, and each figure can be saved as it is with :func:`save`. :func:`use` lays figures
+out for a paper.
 """
 
 from pcb.plots.classes import ap_by_class, ap_by_image_count, gain_by_role
@@ -14,7 +15,7 @@ from pcb.plots.precision import ap_by_group
 from pcb.plots.seeds import ap_difference, ap_over_seeds
 from pcb.plots.soft_label_history import soft_label_history
 from pcb.plots.soft_labels import soft_label_bars, soft_label_entropy, soft_label_strength
-from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, save
+from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, save, use
 from pcb.plots.training import loss_curves, strength_curve
 
 __all__ = [
@@ -45,4 +46,5 @@ __all__ = [
     "soft_label_strength",
     "start_weights",
     "strength_curve",
+    "use",
 ]

@@ -1,5 +1,6 @@
 """A confusion matrix as a picture, from a handful of classes to LVIS's 1203; and what changed."""
 
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -9,7 +10,7 @@ from matplotlib.patches import Patch
 
 from pcb.metrics.matrix import column_shares, row_shares, share_difference
 from pcb.plots.raster import Frame
-from pcb.plots.style import MUTED, plain_numbers, styled, written
+from pcb.plots.style import MUTED, narrow, plain_numbers, styled, written
 
 ZERO_COLOR = "#FFFFFF"
 UNDEFINED_COLOR = "#D9D9D9"
@@ -33,8 +34,9 @@ def confusion_heatmap(
     """A confusion matrix as one raster in logarithmic colours, at any number of classes.
 
     Zeros are white and undefined rows (nan) grey, both apart from the smallest colour. Up to 60
-    classes carry their names; a very large matrix is drawn so that each pixel shows the largest
-    entry it covers, and the row and column of background so broad that they are seen.
+    classes carry their names, fewer in a narrow figure; a very large matrix is drawn so that each
+    pixel shows the largest entry it covers, and the row and column of background so broad that they
+    are seen.
 
     Args:
         matrix: (C, C), or (C + 1, C + 1) for detections, whose last row and column stand for
@@ -150,7 +152,7 @@ def confusion_difference(
 def _color_bar(axes, image, label: str, values: np.ndarray, legend: Sequence = (), **look):
     """The colour bar, with a legend of what is no colour on it; ``values`` are not pooled yet."""
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02, **look)
-    bar.set_label(label)
+    bar.set_label(textwrap.fill(label, 26) if narrow() else label)
     legend = list(legend)
     undefined = np.isnan(values)
     if undefined.any():

@@ -1,16 +1,21 @@
-"""What all figures share: colours, text sizes, group names, and how a figure is saved.
+"""What all figures share: colours, text sizes, widths, group names, and how a figure is saved.
 
-Colours are those of Okabe and Ito, which stay apart for colour-blind readers
-(https://jfly.uni-koeln.de/color/). A frequency group also has a marker of its own, so that
-figures survive a grey printer.
+The colours of the groups are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), all others
+those of Tol (https://personal.sron.nl/~pault/); both stay apart for colour-blind readers. A
+frequency group also has a marker of its own, so that figures survive a grey printer.
 """
 
 import functools
+import inspect
+import math
 import os
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,6 +28,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogFormatter
 
 from pcb.files import open_atomically
+from pcb.plots.fonts import font_families
+from pcb.text import display_names, printable, shortened
 
 GROUPS = ("r", "c", "f")
 GROUP_NAMES = {"r": "rare", "c": "common", "f": "frequent"}
@@ -34,7 +41,8 @@ MOST_NAMES = 60  # with more classes than this their names no longer fit on an a
 INK = "#222222"
 MUTED = "#8A8A8A"
 FAINT = "#E4E4E4"
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+# For whatever is no group, and so in no group's colour.
+PALETTE = ("#332288", "#999933", "#AA4499", "#DDCC77", "#882255", "#FFAABB", "#663300")
 
 HALO = [withStroke(linewidth=2.5, foreground="white")]  # keeps text readable over marks
 
@@ -67,6 +75,161 @@ STYLE = {
 }
 
 
+WIDTHS = {"column": 3.25, "page": 6.875}  # inches, in a paper of two columns, as of CVPR
+_NARROW = 5.0  # inches; below, panels stand one above the other, and legends below them
+_PRINTED = 8.0 / STYLE["font.size"]  # text of a paper's figure, 8 points, to that on a screen
+_SMALLEST = 7.0  # points, of text in print
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What :func:`use` sets.
+
+    Attributes:
+        width: of figures, in inches; None for as wide as each is best read on a screen.
+        titles: whether figures have their titles.
+    """
+
+    width: float | None = None
+    titles: bool = True
+
+
+_layout = Layout()
+
+
+def use(width: str | float | None = None, titles: bool = True) -> AbstractContextManager[Any]:
+    """Lay out the figures that are drawn from here on, or in a ``with`` block, for a paper.
+
+    Text has a size to be read in print, at most 8 points, whatever the width; so include a figure
+    as it is. Where it does not fit, panels stand one above the other and names are left out, as
+    for many classes.
+
+    Args:
+        width: ``"column"`` (3.25 inches) or ``"page"`` (6.875), as of CVPR, or inches; None or ""
+            for figures to be read on a screen.
+        titles: False leaves the titles out, which say the run, the data and the measure: that is
+            what a caption is for.
+
+    Returns:
+        A context manager, to restore what was set before; without ``with`` nothing is restored.
+
+    Raises:
+        ValueError: it is no such width.
+
+    >>> from pcb import plots
+    >>> with plots.use(width="column", titles=False):
+    ...     figure, axes = plots.ap_by_group({"softmax": {"AP": 0.3}})
+    >>> float(figure.get_figwidth()), axes.get_title(loc="left")
+    (3.25, '')
+    >>> plt.close(figure)
+    """
+    global _layout
+    if not isinstance(titles, bool):
+        raise ValueError(f"titles must be True or False, got {titles!r}")
+    before, _layout = _layout, Layout(_inches(width), titles)
+    restoring = ExitStack()
+    restoring.callback(_restore, before)
+    return restoring
+
+
+def _restore(layout: Layout) -> None:
+    global _layout
+    _layout = layout
+
+
+def _inches(width: str | float | None) -> float | None:
+    """A width in inches; the errors of :func:`use`.
+
+    >>> _inches("page"), _inches("5.5"), _inches("")
+    (6.875, 5.5, None)
+    """
+    if width is None or width == "":
+        return None
+    try:
+        inches = WIDTHS.get(width) or float(width)
+    except (TypeError, ValueError):
+        inches = math.nan
+    if isinstance(width, bool) or not 2 <= inches <= 40:
+        raise ValueError(f"width must be 'column', 'page' or inches from 2 to 40, got {width!r}")
+    return inches
+
+
+def narrow() -> bool:
+    """Whether figures are as narrow as a column."""
+    return _layout.width is not None and _layout.width < _NARROW
+
+
+def points(length: float) -> float:
+    """A length in points as it is on a screen, scaled like the text around it."""
+    return length if _layout.width is None else length * _PRINTED
+
+
+def text_size(size: float) -> float:
+    """A size of text on a screen, scaled for print, where it stays readable."""
+    return size if _layout.width is None else max(size * _PRINTED, _SMALLEST)
+
+
+def canvas(width: float, height: float, lines: bool = False) -> tuple[float, float]:
+    """Size of a figure in inches, of that which is best on a screen.
+
+    Args:
+        width: on a screen.
+        height: on a screen.
+        lines: whether the height is that of lines of text, and none may be lost.
+    """
+    if _layout.width is None:
+        return width, height
+    squeeze = _PRINTED if lines else math.sqrt(_PRINTED * _layout.width / width)
+    return _layout.width, height * squeeze
+
+
+def columns_of(width: float, most: int) -> int:
+    """How many panels, each so wide on a screen in inches, stand side by side."""
+    if _layout.width is None:
+        return most
+    return min(most, max(1, round(_layout.width / (width * _PRINTED))))
+
+
+def most_names(share: float = 0.85) -> int:
+    """How many classes can be named along an axis that is this share of the figure's width."""
+    if _layout.width is None:
+        return MOST_NAMES
+    return min(MOST_NAMES, int(share * _layout.width / (1.15 * _SMALLEST / 72)))
+
+
+def entitle(figure: Figure, title: str | None, axes: Any = None, pad: float | None = None) -> None:
+    """Write a title over the figure, or over its axes, in the lines it needs, if titles are wanted.
+
+    >>> figure, axes = plt.subplots()
+    >>> entitle(figure, "Mask AP", axes)
+    >>> axes.get_title()
+    'Mask AP'
+    >>> plt.close(figure)
+    """
+    if not (title and _layout.titles):
+        return
+    if axes is None:
+        figure.suptitle(wrapped(title, figure.get_figwidth()), x=0.01, ha="left")
+    else:
+        axes.set_title(wrapped(title, 0.85 * figure.get_figwidth()), pad=pad)
+
+
+def legend_outside(axes: Any, handles: Sequence[Any] | None = None) -> None:
+    """A legend right of the axes, or below everything where the figure is narrow."""
+    handles = axes.get_legend_handles_labels()[0] if handles is None else handles
+    if not narrow():
+        axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.02))
+        return
+    legend_below(axes.figure, handles)
+
+
+def legend_below(figure: Figure, handles: Sequence[Any], title: str | None = None) -> None:
+    """A legend below everything, in a line or, where the figure is narrow, in two columns."""
+    longest = max(len(handle.get_label()) for handle in handles)
+    ncols = len(handles) if not narrow() else 1 if longest > 24 else 2
+    figure.legend(handles=handles, loc="outside lower center", ncols=ncols, title=title)
+
+
 @contextmanager
 def settings(values: Mapping) -> Iterator[None]:
     """Matplotlib with these settings; the user's own are restored afterwards."""
@@ -81,21 +244,69 @@ def settings(values: Mapping) -> Iterator[None]:
 
 
 def styled(function):
-    """Draw a figure in the kit's style and leave the user's matplotlib settings as they were."""
+    """Draw a figure in the kit's style and leave the user's matplotlib settings as they were.
+
+    Whatever the figure is to say is made fit to be drawn first: class names by
+    :func:`pcb.text.display_names`, other text by :func:`pcb.text.printable`, both in fonts that
+    have its letters.
+    """
+    signature = inspect.signature(function)
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
-        with settings(STYLE):
-            return function(*args, **kwargs)
+        given = signature.bind(*args, **kwargs)
+        for key, value in given.arguments.items():
+            named = key == "names" and value is not None
+            given.arguments[key] = display_names(value) if named else _printable(value)
+        fonts = {"font.family": font_families(_texts(given.arguments))}
+        with settings(_scaled(STYLE) | fonts):
+            return function(*given.args, **given.kwargs)
 
     return wrapper
 
 
-def save(figure: Figure, folder: str | os.PathLike, name: str, dpi: int = 150) -> Path:
+def _scaled(style: Mapping[str, Any]) -> dict[str, Any]:
+    """The style with its sizes in points as the layout wants them."""
+    scaled = dict(style)
+    for key in style:
+        if key.endswith("size"):
+            scaled[key] = text_size(style[key])
+        elif key.endswith("pad"):
+            scaled[key] = points(style[key])
+    return scaled
+
+
+def _printable(value: Any) -> Any:
+    """The value with its texts printable, also those in lists and mappings; line breaks stay."""
+    if isinstance(value, str):
+        return printable(value, keep="\n")
+    if isinstance(value, Mapping):
+        return {_printable(key): _printable(own) for key, own in value.items()}
+    return [_printable(own) for own in value] if type(value) in (list, tuple) else value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in it."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts([*value.keys(), *value.values()])
+    elif isinstance(value, list):
+        for own in value:
+            yield from _texts(own)
+
+
+def save(figure: Figure, folder: str | os.PathLike, name: str, dpi: int | None = None) -> Path:
     """Write ``figure`` to ``folder/name.png`` and ``folder/name.pdf``; return the PNG's path.
 
     The folder is made if it is not there. Both files appear, whole, or neither. The same figure
     gives the same bytes: neither holds a date or a version. Text in the PDF stays text.
+
+    Args:
+        figure: what to save.
+        folder: where.
+        name: of both files, without their endings.
+        dpi: of the PNG; by default 150, and 300 for a paper, see :func:`use`.
 
     >>> import tempfile
     >>> figure, axes = plt.subplots()
@@ -104,6 +315,7 @@ def save(figure: Figure, folder: str | os.PathLike, name: str, dpi: int = 150) -
     ('empty.png', True)
     >>> plt.close(figure)
     """
+    dpi = dpi or (150 if _layout.width is None else 300)
     png, pdf = (Path(folder) / f"{name}.{ending}" for ending in ("png", "pdf"))
     undated = {"CreationDate": None, "Creator": None, "Producer": None}
     # Both take their names when both are drawn. Type 42 fonts are text that editors can change.
@@ -188,12 +400,23 @@ def place_icon(axes, icon: np.ndarray, xy, size: float = 22, offset=(0, 0)):
 
 
 def short(name: str, length: int = 22) -> str:
-    """``name``, cut to ``length`` characters.
+    """``name``, cut to ``length`` characters, to fewer where the figure is narrow; a number stays.
 
-    >>> short("slightly smiling face", 17)
-    'slightly smiling…'
+    >>> short("slightly smiling face", 17), short("slightly smiling face (2)", 17)
+    ('slightly smiling…', 'slightly smi… (2)')
     """
-    return name if len(name) <= length else name[: length - 1].rstrip() + "…"
+    length = min(length, 14) if narrow() else length
+    number = re.search(r" \(\d+\)$", name)  # it tells two classes of one name apart
+    if len(name) <= length or not number:
+        return shortened(name, length)
+    return shortened(name[: number.start()], length - len(number[0])) + number[0]
+
+
+def name_ticks(axes: Any, names: Sequence[str]) -> None:
+    """Write the names of classes under their places 0, 1, ... on the x axis, upright."""
+    texts = [short(name) for name in names]
+    axes.set_xticks(range(len(texts)), texts, rotation=90, fontsize=text_size(9.5))
+    axes.tick_params(axis="x", length=0)
 
 
 def plain_numbers(axis: Axis) -> None:
@@ -243,7 +466,11 @@ def dots(count: int) -> dict[str, float]:
     >>> dots(40)
     {'s': 48, 'alpha': 0.85}
     """
-    return {"s": 14, "alpha": 0.55} if count > 200 else {"s": 48, "alpha": 0.85}
+    many = count > 200
+    size = 14 if many else 48
+    if _layout.width is not None:
+        size *= _PRINTED**2
+    return {"s": size, "alpha": 0.55 if many else 0.85}
 
 
 def wrapped(title: str, inches: float) -> str:
@@ -252,7 +479,8 @@ def wrapped(title: str, inches: float) -> str:
     >>> wrapped("Detections: openmoji/softmax_pcb/seed0 minus openmoji/softmax/seed0", 5)
     'Detections: openmoji/softmax_pcb/seed0 minus\\nopenmoji/softmax/seed0'
     """
-    return textwrap.fill(title, max(20, int(9 * inches)), break_long_words=False)
+    letters = max(20, int(9 * inches / points(1)))
+    return textwrap.fill(title, letters, break_long_words=False)
 
 
 def interval_bar(axes, interval: Sequence[float], y: float, limits: Sequence[float], color) -> None:
@@ -278,6 +506,15 @@ def tint(color: str, share: float) -> tuple[float, float, float]:
     (0.75, 0.75, 0.75)
     """
     return tuple(1 - share * (1 - channel) for channel in to_rgb(color))
+
+
+def ink_on(color: Any) -> str:
+    """White, or dark where white would be unreadable on this colour.
+
+    >>> ink_on("#332288"), ink_on("#DDCC77")
+    ('white', '#222222')
+    """
+    return INK if np.dot(to_rgb(color), (0.3, 0.59, 0.11)) > 0.6 else "white"
 
 
 def tints(count: int) -> np.ndarray:

@@ -68,7 +68,7 @@ def every_figure(tail, log):
         ),
         "soft_label_strength": lambda: plots.soft_label_strength(tail.learned.T[0], 0, names),
     }
-    others = {"GROUP_COLORS", "GROUP_NAMES", "interactive_confusion", "save"}
+    others = {"GROUP_COLORS", "GROUP_NAMES", "interactive_confusion", "save", "use"}
     assert set(calls) == set(plots.__all__) - others
     for name, call in calls.items():
         yield name, call()[0]
