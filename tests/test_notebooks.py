@@ -188,7 +188,8 @@ def test_confusion_matrix(evaluated, folder):
     assert figures(evaluated) >= drawn
     assert all((evaluated.figures / f"{name}.pdf").is_file() for name in drawn)
     head, *lines = (evaluated.path / "confused_pairs.csv").read_text().splitlines()
-    assert head == "true,true_group,predicted,predicted_group,share,reverse_share,bias,count"
+    columns = "true,true_group,predicted,predicted_group,share,reverse_share,bias,count"
+    assert head == f"{columns},true_label,predicted_label"
     assert len(lines) > 1
 
 

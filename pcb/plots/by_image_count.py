@@ -16,6 +16,7 @@ from pcb.plots.style import (
     check_groups,
     dots,
     entitle,
+    fitted,
     legend_mark,
     legend_outside,
     narrow,
@@ -87,6 +88,6 @@ def scatter_by_image_count(
         named = {label.item(): names[label.item()] for label in extremes}
         radius = np.sqrt(dots(len(values))["s"]) / 2
         name_marks(axes, named, np.column_stack([counts, values]), radius, np.array(means))
-    axes.set_ylabel(label)
+    axes.set_ylabel(fitted(label, 20))
     entitle(figure, title, axes)
     return figure, axes

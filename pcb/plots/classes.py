@@ -1,6 +1,5 @@
 """Average precision class by class: against training images, run by run, by role."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -20,6 +19,7 @@ from pcb.plots.style import (
     check_groups,
     dots,
     entitle,
+    fitted,
     group_handles,
     interval_bar,
     legend_below,
@@ -27,7 +27,6 @@ from pcb.plots.style import (
     legend_outside,
     most_names,
     name_ticks,
-    narrow,
     points,
     styled,
     tint,
@@ -121,7 +120,8 @@ def ap_by_class(
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
     axes.set_ylabel("AP (%)")
     if len(order) < len(groups):
-        axes.set_xlabel(f"the {len(order)} of {len(groups)} classes that differ most between runs")
+        text = f"the {len(order)} of {len(groups)} classes that differ most between runs"
+        axes.set_xlabel(fitted(text, 40))
     axes.grid(axis="y")
     legend_outside(axes, handles)
     entitle(figure, title, axes)
@@ -191,7 +191,7 @@ def gain_by_role(
         extremes = chosen[[x.argmin(), x.argmax()]]
         named += [int(label) for label in extremes if abs(gains[label]) > stands_out]
     labels = [f"{name} ({list(role).count(name)})" for name in roles]
-    axes.set_yticks(range(len(roles)), [textwrap.fill(t, 16) if narrow() else t for t in labels])
+    axes.set_yticks(range(len(roles)), [fitted(text, 16) for text in labels])
     axes.set_ylim(len(roles) - 0.4, -0.6)
     axes.margins(x=0.08)
     axes.tick_params(axis="y", length=0)

@@ -5,7 +5,6 @@ detections has one row and one column more: its last row holds detections on bac
 last column ground truth that was missed.
 """
 
-import textwrap
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -24,6 +23,7 @@ from pcb.plots.style import (
     canvas,
     check_groups,
     entitle,
+    fitted,
     group_handles,
     legend_below,
     legend_outside,
@@ -141,7 +141,7 @@ def group_heatmap(
     largest = max(np.nanmax(np.abs(lopsided), initial=0), 1.0)
     panels = (
         (totals, "taken for (mean share of a class, %)", ".1f", "YlGnBu", 0, 100),
-        (lopsided, "bias: more than the other way (points)", "+.1f", "RdBu_r", -largest, largest),
+        (lopsided, "bias: more than vice versa (points)", "+.1f", "RdBu_r", -largest, largest),
     )
     for ax, (values, heading, form, colors, low, high) in zip(axes, panels, strict=True):
         look = {"cmap": colors, "vmin": low, "vmax": high, "cbar": False, "linewidths": 1.5}
@@ -158,7 +158,7 @@ def group_heatmap(
                 tick.set_color(GROUP_COLORS[group])
                 tick.set_rotation(0)
         ax.tick_params(length=0)
-        ax.set_title(textwrap.fill(heading, 30) if narrow() else heading, fontsize=text_size(11))
+        ax.set_title(fitted(heading, 30), fontsize=text_size(10.5))
         ax.set_ylabel("true group")
         ax.set_xlabel("predicted group")
     entitle(figure, title)
@@ -240,10 +240,9 @@ def start_weights(
     if not named and (unseen := int(np.isnan(weight).sum())):
         notes.append(f"n/a: {unseen} of {len(order)} classes, never seen in training.")
     place = {"transform": axes.transAxes, "color": MUTED}
-    notes = [textwrap.fill(note, 38) if narrow() else note for note in notes]
-    axes.text(0.02, 0.75, "\n".join(notes), **place)
+    axes.text(0.02, 0.75, "\n".join(fitted(note, 38) for note in notes), **place)
     axes.grid(axis="y")
-    axes.set_ylabel(f"weight of the {start}")
+    axes.set_ylabel(fitted(f"weight of the {start}", 16))
     default = f"How much of each row is still its {start}?"
     entitle(figure, default if title is None else title, axes)
     return figure, axes

@@ -1,6 +1,5 @@
 """A confusion matrix as a picture, from a handful of classes to LVIS's 1203; and what changed."""
 
-import textwrap
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -10,7 +9,7 @@ from matplotlib.patches import Patch
 
 from pcb.metrics.matrix import column_shares, row_shares, share_difference
 from pcb.plots.raster import Frame
-from pcb.plots.style import MUTED, narrow, plain_numbers, styled, written
+from pcb.plots.style import MUTED, fitted, plain_numbers, styled, written
 
 ZERO_COLOR = "#FFFFFF"
 UNDEFINED_COLOR = "#D9D9D9"
@@ -152,7 +151,7 @@ def confusion_difference(
 def _color_bar(axes, image, label: str, values: np.ndarray, legend: Sequence = (), **look):
     """The colour bar, with a legend of what is no colour on it; ``values`` are not pooled yet."""
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02, **look)
-    bar.set_label(textwrap.fill(label, 26) if narrow() else label)
+    bar.set_label(fitted(label, 26))
     legend = list(legend)
     undefined = np.isnan(values)
     if undefined.any():

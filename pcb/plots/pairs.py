@@ -23,6 +23,7 @@ from pcb.plots.style import (
     canvas,
     check_groups,
     entitle,
+    fitted,
     icon_of,
     legend_below,
     narrow,
@@ -96,7 +97,7 @@ def confused_pairs(
     axes.bar_label(bars, texts, padding=points(3))
     axes.set_xlim(0, 1.2 * max(*values, *back))
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
-    axes.set_xlabel(value_label)
+    axes.set_xlabel(fitted(value_label, 40), loc="right" if narrow() else "center")
     handles = [
         Patch(color=GROUP_COLORS[group], label=f"taken for a {GROUP_NAMES[group]} class")
         for group in reversed(GROUPS)
@@ -157,7 +158,7 @@ def changed_pairs(
     axes.set_xlim(0, 1.15 * max(*old, *new))
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
     axes.grid(axis="x")
-    axes.set_xlabel(value_label)
+    axes.set_xlabel(fitted(value_label, 40), loc="right" if narrow() else "center")
     return figure, axes
 
 

@@ -1,6 +1,5 @@
 """What pictures of a whole matrix share: order, groups, background, and cells that can be seen."""
 
-import textwrap
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -16,10 +15,10 @@ from pcb.plots.style import (
     canvas,
     check_groups,
     entitle,
+    fitted,
     group_handles,
     legend_below,
     most_names,
-    narrow,
     points,
     short,
     text_size,
@@ -135,8 +134,7 @@ class Frame:
         if self.groups is not None:
             self._mark_groups(axes)
         bare = self.names is None and self.groups is not None and not self.with_background
-        if narrow():
-            xlabel = "\n".join(textwrap.fill(line, 36) for line in xlabel.splitlines())
+        xlabel = "\n".join(fitted(line, 36) for line in xlabel.splitlines())
         pad = points(16 if bare else 4)  # no tick labels keep it off the strip
         axes.set_xlabel(xlabel, labelpad=pad)
         axes.set_ylabel(ylabel, labelpad=pad)

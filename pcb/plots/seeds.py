@@ -19,6 +19,7 @@ from pcb.plots.style import (
     legend_mark,
     narrow,
     points,
+    printed,
     styled,
     text_size,
     tint,
@@ -117,7 +118,7 @@ def _rows_of_metrics(estimates, groups, title, label, signed):
             panel.axhline((height[row] + height[row + 1]) / 2, color=FAINT, lw=1)
         panel.set_title(f"{metric}, {name}", fontsize=text_size(11.5), color=color)
         panel.grid(axis="x")
-        panel.locator_params(axis="x", nbins=3 if narrow() else 5)
+        panel.locator_params(axis="x", nbins=3 if printed() else 5)
         panel.tick_params(axis="y", length=0)
         panel.set_xlabel(label)
     axes[0].set_yticks(height, [_row_name(name) for name in names])

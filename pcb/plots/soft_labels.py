@@ -18,6 +18,7 @@ from pcb.plots.style import (
     check_groups,
     columns_of,
     entitle,
+    fitted,
     icon_of,
     ink_on,
     legend_below,
@@ -203,7 +204,8 @@ def soft_label_strength(
     if np.allclose(totals, 1, atol=1e-3):
         axes.set_xlabel("probability in the target")
     else:
-        axes.set_xlabel("target of each class, side by side; they need not sum to 100%")
+        text = "target of each class, side by side; they need not sum to 100%"
+        axes.set_xlabel(fitted(text, 40))
     legend_outside(axes)
     default = f"Target for {names[label]} as the strength grows"
     entitle(figure, default if title is None else title, axes)

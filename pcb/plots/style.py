@@ -154,19 +154,29 @@ def _inches(width: str | float | None) -> float | None:
     return inches
 
 
+def printed() -> bool:
+    """Whether figures are laid out for a paper."""
+    return _layout.width is not None
+
+
 def narrow() -> bool:
     """Whether figures are as narrow as a column."""
     return _layout.width is not None and _layout.width < _NARROW
 
 
+def fitted(text: str, letters: int) -> str:
+    """The text on lines of so many letters where the figure is narrow."""
+    return textwrap.fill(text, letters) if narrow() else text
+
+
 def points(length: float) -> float:
     """A length in points as it is on a screen, scaled like the text around it."""
-    return length if _layout.width is None else length * _PRINTED
+    return length * _PRINTED if printed() else length
 
 
 def text_size(size: float) -> float:
     """A size of text on a screen, scaled for print, where it stays readable."""
-    return size if _layout.width is None else max(size * _PRINTED, _SMALLEST)
+    return max(size * _PRINTED, _SMALLEST) if printed() else size
 
 
 def canvas(width: float, height: float, lines: bool = False) -> tuple[float, float]:
@@ -208,7 +218,7 @@ def entitle(figure: Figure, title: str | None, axes: Any = None, pad: float | No
     """
     if not (title and _layout.titles):
         return
-    if axes is None:
+    if axes is None or narrow():
         figure.suptitle(wrapped(title, figure.get_figwidth()), x=0.01, ha="left")
     else:
         axes.set_title(wrapped(title, 0.85 * figure.get_figwidth()), pad=pad)
@@ -315,7 +325,7 @@ def save(figure: Figure, folder: str | os.PathLike, name: str, dpi: int | None =
     ('empty.png', True)
     >>> plt.close(figure)
     """
-    dpi = dpi or (150 if _layout.width is None else 300)
+    dpi = dpi or (300 if printed() else 150)
     png, pdf = (Path(folder) / f"{name}.{ending}" for ending in ("png", "pdf"))
     undated = {"CreationDate": None, "Creator": None, "Producer": None}
     # Both take their names when both are drawn. Type 42 fonts are text that editors can change.
@@ -467,10 +477,7 @@ def dots(count: int) -> dict[str, float]:
     {'s': 48, 'alpha': 0.85}
     """
     many = count > 200
-    size = 14 if many else 48
-    if _layout.width is not None:
-        size *= _PRINTED**2
-    return {"s": size, "alpha": 0.55 if many else 0.85}
+    return {"s": (14 if many else 48) * points(1) ** 2, "alpha": 0.55 if many else 0.85}
 
 
 def wrapped(title: str, inches: float) -> str:
