@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from pcb.plots.placement import name_marks
 from pcb.plots.style import (
@@ -34,7 +36,7 @@ def scatter_by_image_count(
     label: str,
     number_format: str,
     title: str | None,
-):
+) -> tuple[Figure, Axes]:
     """A point per class and a line at the mean of each group; each group's extremes are named.
 
     Args:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from pcb.metrics.seeds import estimate
 from pcb.plots.by_image_count import scatter_by_image_count
@@ -41,7 +43,7 @@ def ap_by_image_count(
     frequency: Sequence[str],
     names: Sequence[str] | None = None,
     title: str = "AP of each class against its training images",
-):
+) -> tuple[Figure, Axes]:
     """A point per class: its AP against its training images, and the mean of each group.
 
     Args:
@@ -72,7 +74,7 @@ def ap_by_class(
     frequency: Sequence[str],
     names: Sequence[str],
     title: str = "AP of each class, most frequent first",
-):
+) -> tuple[Figure, Axes]:
     """A dot per class and run, joined by a line: who gains and who loses, class by class.
 
     Of more than 60 classes, fewer in a narrow figure, it shows those whose AP differs most between
@@ -136,7 +138,7 @@ def gain_by_role(
     names: Sequence[str] | None = None,
     order: Sequence[str] | None = None,
     title: str = "Gain in AP by the class's role",
-):
+) -> tuple[Figure, Axes]:
     """A point per class: its gain in AP, in a row per role, with each role's mean.
 
     Args:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from pcb.metrics.matrix import group_bias, group_totals
@@ -42,7 +44,7 @@ def group_confusion(
     shares: np.ndarray,
     columns: Sequence[str],
     title: str = "Where instances of each group end up",
-):
+) -> tuple[Figure, Axes]:
     """Stacked bars of :func:`pcb.metrics.group_shares`: its classes, others, missed.
 
     Args:
@@ -105,7 +107,7 @@ def group_confusion(
 @styled
 def group_heatmap(
     matrix: np.ndarray, frequency: Sequence[str], title: str = "Confusion between groups"
-):
+) -> tuple[Figure, np.ndarray]:
     """What each group is taken for, 3 by 3, and beside it how lopsided that is.
 
     Args:
@@ -174,7 +176,7 @@ def start_weights(
     names: Sequence[str],
     start: str = "first update",
     title: str | None = None,
-):
+) -> tuple[Figure, Axes]:
     """Bars per class: the weight that its start still has in its row of the running matrix.
 
     Args:

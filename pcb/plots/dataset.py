@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from pcb.plots.placement import free_place
@@ -39,7 +41,7 @@ def class_tail(
     frequency: Sequence[str],
     names: Sequence[str] | None = None,
     title: str = "Training images per class",
-):
+) -> tuple[Figure, Axes]:
     """Bars of training images per class, most frequent first, on a log scale.
 
     Args:
@@ -95,7 +97,7 @@ def image_grid(
     colors: Sequence[Sequence[str]] | None = None,
     columns: int = 4,
     size: float = 2.9,
-):
+) -> tuple[Figure, np.ndarray]:
     """Pictures in a grid, with the masks, boxes and captions of their instances drawn over them.
 
     Args:
@@ -216,7 +218,7 @@ def icon_pairs(
     image_count: Sequence[int],
     titles: Sequence[str] | None = None,
     columns: int = 4,
-):
+) -> tuple[Figure, np.ndarray]:
     """Icons of look-alike classes side by side, with their names and training images.
 
     Args:

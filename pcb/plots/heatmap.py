@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, SymLogNorm
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from pcb.metrics.matrix import column_shares, row_shares, share_difference
@@ -29,7 +31,7 @@ def confusion_heatmap(
     xlabel: str = "predicted class",
     ylabel: str = "true class",
     smallest: float | None = None,
-):
+) -> tuple[Figure, Axes]:
     """A confusion matrix as one raster in logarithmic colours, at any number of classes.
 
     Zeros are white and undefined rows (nan) grey, both apart from the smallest colour. Up to 60
@@ -107,7 +109,7 @@ def confusion_difference(
     order: str = "frequency",
     title: str = "What changed",
     value_label: str = "change of the share of the true class",
-):
+) -> tuple[Figure, Axes]:
     """The row shares of one run minus those of another, on a diverging scale.
 
     Red cells gained, blue ones lost; the scale is linear up to 1% and logarithmic beyond. A very

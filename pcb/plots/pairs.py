@@ -5,11 +5,14 @@ detections has one row and one column more. Rows are divided by their sums.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from pcb.metrics.matrix import row_shares
@@ -53,7 +56,7 @@ def confused_pairs(
     min_objects: float = 0,
     title: str = "The most frequent confusions",
     value_label: str = "share of the true class",
-):
+) -> tuple[Figure, Axes]:
     """The most confused pairs as bars: true class, then what it is taken for, and the way back.
 
     Args:
@@ -119,8 +122,10 @@ def changed_pairs(
     min_objects: float = 0,
     title: str = "The confusions that changed most",
     value_label: str = "share of the true class, from before (ring) to after (dot)",
-):
+) -> tuple[Figure, Axes]:
     """The pairs whose share changed most between two runs: a line from before to after.
+
+    Shares that grew are purple, those that shrank dark.
 
     Args:
         before, after: two matrices of one kind and of the same classes.
@@ -170,7 +175,7 @@ def confusion_zoom(
     frequency: Sequence[str],
     title: str = "Closer",
     value_label: str = "share of the true class (%)",
-):
+) -> tuple[Figure, Axes]:
     """A few classes of a confusion matrix, with the numbers.
 
     Args:
@@ -255,7 +260,14 @@ def _written(percent: float) -> str:
     return "<1" if 0 < percent < 0.5 else f"{percent:.0f}"
 
 
-def _pair_axes(pairs, names, groups, pictures: Pictures | None, title: str, nothing: str):
+def _pair_axes(
+    pairs: Sequence[tuple[int, int]],
+    names: Sequence[str],
+    groups: Sequence[str],
+    pictures: Pictures | None,
+    title: str,
+    nothing: str,
+) -> tuple[Figure, Axes]:
     """Figure and axes with a row for each pair, its classes named and drawn at the left."""
     size = canvas(10.5, 1.6 + 0.46 * max(len(pairs), 1), lines=True)
     figure, axes = plt.subplots(figsize=size)
@@ -283,7 +295,15 @@ def _pair_axes(pairs, names, groups, pictures: Pictures | None, title: str, noth
     return figure, axes
 
 
-def _beside(axes, text: str, xy, right: float, up: float = 0, xycoords=None, **look) -> None:
+def _beside(
+    axes: Axes,
+    text: str,
+    xy: tuple[float, float],
+    right: float,
+    up: float = 0,
+    xycoords: Any = None,
+    **look: Any,
+) -> None:
     """Write text ``right`` points right (or left) of a place on the axes."""
     xycoords = xycoords or axes.get_yaxis_transform()
     offset = {"xytext": (points(right), points(up)), "textcoords": "offset points"}

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from pcb.plots.style import (
@@ -39,7 +41,7 @@ def _points(value: float | None) -> float:
 @styled
 def ap_by_group(
     metrics: Mapping[str, Mapping[str, float]], title: str = "Average precision by frequency group"
-):
+) -> tuple[Figure, Axes]:
     """Bars of AP over all, frequent, common and rare classes, for one run or several.
 
     Args:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pcb.metrics.seeds import Estimate, estimate
@@ -36,7 +38,7 @@ def ap_over_seeds(
     estimates: Mapping[str, Mapping[str, Estimate]],
     groups: Sequence[str] | None = None,
     title: str = "Average precision over seeds",
-):
+) -> tuple[Figure, np.ndarray]:
     """AP over all, frequent, common and rare classes: a row per config, each seed a dot.
 
     Args:
@@ -63,7 +65,7 @@ def ap_over_seeds(
 def ap_difference(
     differences: Mapping[str, Mapping[str, Estimate]],
     title: str = "Difference in AP over seeds",
-):
+) -> tuple[Figure, np.ndarray]:
     """Paired differences in AP: a row per comparison, the difference of each seed a dot.
 
     Args:
@@ -83,7 +85,13 @@ def ap_difference(
     return _rows_of_metrics(differences, None, title, "difference (points)", signed=True)
 
 
-def _rows_of_metrics(estimates, groups, title, label, signed):
+def _rows_of_metrics(
+    estimates: Mapping[str, Mapping[str, Estimate]],
+    groups: Sequence[str] | None,
+    title: str | None,
+    label: str,
+    signed: bool,
+) -> tuple[Figure, np.ndarray]:
     if not estimates:
         raise ValueError("there is nothing to draw: pass at least one row")
     names, groups = list(estimates), list(groups or [""] * len(estimates))
@@ -140,7 +148,7 @@ def _row_name(name: str) -> str:
     return "\n".join(textwrap.wrap(name.replace("/", "/ "), 14, max_lines=2, placeholder="…"))
 
 
-def _draw(axes, row: float, one: Estimate, color) -> None:
+def _draw(axes: Axes, row: float, one: Estimate, color) -> None:
     """A row: the dots of seeds, and above them the mean with its interval if there are several."""
     values = 100 * np.array(one.values)
     if len(values) < 2:

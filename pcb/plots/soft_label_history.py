@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
@@ -37,7 +38,7 @@ def soft_label_history(
     top: int = 4,
     columns: int = 2,
     title: str = "Soft labels over training",
-):
+) -> tuple[Figure, np.ndarray]:
     """Lines of what the label of a class gives to itself and to its largest receivers.
 
     Shaded are the epochs in which PCB acts, that is, trains towards these labels. A value stands

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pcb.plots.by_image_count import scatter_by_image_count
@@ -44,7 +46,7 @@ def soft_label_bars(
     top: int = 6,
     columns: int = 3,
     title: str = "Soft labels",
-):
+) -> tuple[Figure, np.ndarray]:
     """Bars of the soft label of chosen classes: the classes that receive most probability.
 
     Args:
@@ -148,7 +150,7 @@ def soft_label_strength(
     strengths: Sequence[float] = (0.0, 0.1, 0.2, 0.4, 0.7, 1.0),
     top: int = 5,
     title: str | None = None,
-):
+) -> tuple[Figure, Axes]:
     """What a classifier is asked to learn as the strength grows: alpha * q + (1 - alpha) * onehot.
 
     Args:
@@ -219,7 +221,7 @@ def soft_label_entropy(
     frequency: Sequence[str],
     names: Sequence[str] | None = None,
     title: str = "How spread out is the soft label of each class?",
-):
+) -> tuple[Figure, Axes]:
     """A point per class: the entropy of its soft label against its training images.
 
     0 bits is a one-hot label; b bits are as spread as 2^b classes that share alike.

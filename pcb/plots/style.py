@@ -11,14 +11,15 @@ import math
 import os
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -30,6 +31,9 @@ from matplotlib.ticker import LogFormatter
 from pcb.files import open_atomically
 from pcb.plots.fonts import font_families
 from pcb.text import display_names, printable, shortened
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 GROUPS = ("r", "c", "f")
 GROUP_NAMES = {"r": "rare", "c": "common", "f": "frequent"}
@@ -207,7 +211,9 @@ def most_names(share: float = 0.85) -> int:
     return min(MOST_NAMES, int(share * _layout.width / (1.15 * _SMALLEST / 72)))
 
 
-def entitle(figure: Figure, title: str | None, axes: Any = None, pad: float | None = None) -> None:
+def entitle(
+    figure: Figure, title: str | None, axes: Axes | None = None, pad: float | None = None
+) -> None:
     """Write a title over the figure, or over its axes, in the lines it needs, if titles are wanted.
 
     >>> figure, axes = plt.subplots()
@@ -224,7 +230,7 @@ def entitle(figure: Figure, title: str | None, axes: Any = None, pad: float | No
         axes.set_title(wrapped(title, 0.85 * figure.get_figwidth()), pad=pad)
 
 
-def legend_outside(axes: Any, handles: Sequence[Any] | None = None) -> None:
+def legend_outside(axes: Axes, handles: Sequence[Any] | None = None) -> None:
     """A legend right of the axes, or below everything where the figure is narrow."""
     handles = axes.get_legend_handles_labels()[0] if handles is None else handles
     if not narrow():
@@ -253,7 +259,7 @@ def settings(values: Mapping) -> Iterator[None]:
         plt.rcParams.update(before)
 
 
-def styled(function):
+def styled(function: Callable[P, T]) -> Callable[P, T]:
     """Draw a figure in the kit's style and leave the user's matplotlib settings as they were.
 
     Whatever the figure is to say is made fit to be drawn first: class names by
@@ -263,7 +269,7 @@ def styled(function):
     signature = inspect.signature(function)
 
     @functools.wraps(function)
-    def wrapper(*args, **kwargs):
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         given = signature.bind(*args, **kwargs)
         for key, value in given.arguments.items():
             named = key == "names" and value is not None
@@ -394,7 +400,13 @@ def icon_of(
     return icons[label]
 
 
-def place_icon(axes, icon: np.ndarray, xy, size: float = 22, offset=(0, 0)):
+def place_icon(
+    axes: Axes,
+    icon: np.ndarray,
+    xy: tuple[float, float],
+    size: float = 22,
+    offset: tuple[float, float] = (0, 0),
+) -> AnnotationBbox:
     """Put a picture (h, w, 3 or 4), its longer side ``size`` points, ``offset`` from ``xy``."""
     box = AnnotationBbox(
         OffsetImage(icon, zoom=size / max(icon.shape[:2]), interpolation="antialiased"),
@@ -422,7 +434,7 @@ def short(name: str, length: int = 22) -> str:
     return shortened(name[: number.start()], length - len(number[0])) + number[0]
 
 
-def name_ticks(axes: Any, names: Sequence[str]) -> None:
+def name_ticks(axes: Axes, names: Sequence[str]) -> None:
     """Write the names of classes under their places 0, 1, ... on the x axis, upright."""
     texts = [short(name) for name in names]
     axes.set_xticks(range(len(texts)), texts, rotation=90, fontsize=text_size(9.5))
@@ -490,7 +502,9 @@ def wrapped(title: str, inches: float) -> str:
     return textwrap.fill(title, letters, break_long_words=False)
 
 
-def interval_bar(axes, interval: Sequence[float], y: float, limits: Sequence[float], color) -> None:
+def interval_bar(
+    axes: Axes, interval: Sequence[float], y: float, limits: Sequence[float], color: Any
+) -> None:
     """A level bar from end to end of an interval; an arrow where it goes on beyond the limits.
 
     >>> figure, axes = plt.subplots()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pcb.plots.style import (
@@ -75,7 +76,7 @@ def _mark_start(ax, text: str, start: float) -> None:
 
 
 @styled
-def loss_curves(records: Sequence[dict], title: str = "Training loss"):
+def loss_curves(records: Sequence[dict], title: str = "Training loss") -> tuple[Figure, np.ndarray]:
     """The total loss and each of its parts over training.
 
     A dotted line marks where pairwise class balance begins to act, if the log says so.
@@ -141,7 +142,7 @@ def strength_curve(
     records: Sequence[dict],
     num_classes: int | None = None,
     title: str = "When does Pairwise Class Balance act?",
-):
+) -> tuple[Figure, np.ndarray]:
     """Strength of the soft labels and classes seen over training; shaded while PCB may act.
 
     The gate opens when the start epoch is reached and every class has been seen. Strength is
