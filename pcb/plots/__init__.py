@@ -10,12 +10,13 @@ from pcb.plots.confusion import group_confusion, group_heatmap, start_weights
 from pcb.plots.dataset import class_tail, icon_pairs, image_grid
 from pcb.plots.heatmap import confusion_difference, confusion_heatmap
 from pcb.plots.interactive import interactive_confusion
+from pcb.plots.layout import use
 from pcb.plots.pairs import changed_pairs, confused_pairs, confusion_zoom
 from pcb.plots.precision import ap_by_group
 from pcb.plots.seeds import ap_difference, ap_over_seeds
 from pcb.plots.soft_label_history import soft_label_history
 from pcb.plots.soft_labels import soft_label_bars, soft_label_entropy, soft_label_strength
-from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, save, use
+from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, save
 from pcb.plots.training import loss_curves, strength_curve
 
 __all__ = [

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pcb.plots.layout import canvas, entitle, fitted, legend_outside, narrow, text_size
 from pcb.plots.placement import name_marks
 from pcb.plots.style import (
     GROUP_COLORS,
@@ -14,16 +15,10 @@ from pcb.plots.style import (
     GROUP_NAMES,
     GROUPS,
     MUTED,
-    canvas,
     check_groups,
     dots,
-    entitle,
-    fitted,
     legend_mark,
-    legend_outside,
-    narrow,
     plain_numbers,
-    text_size,
 )
 
 

@@ -9,6 +9,15 @@ from matplotlib.figure import Figure
 
 from pcb.metrics.seeds import estimate
 from pcb.plots.by_image_count import scatter_by_image_count
+from pcb.plots.layout import (
+    canvas,
+    entitle,
+    fitted,
+    legend_below,
+    legend_outside,
+    most_names,
+    points,
+)
 from pcb.plots.placement import name_marks
 from pcb.plots.style import (
     GROUP_COLORS,
@@ -17,19 +26,12 @@ from pcb.plots.style import (
     INK,
     MUTED,
     by_frequency,
-    canvas,
     check_groups,
     dots,
-    entitle,
-    fitted,
     group_handles,
     interval_bar,
-    legend_below,
     legend_mark,
-    legend_outside,
-    most_names,
     name_ticks,
-    points,
     styled,
     tint,
     written,

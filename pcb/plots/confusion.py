@@ -15,6 +15,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from pcb.metrics.matrix import group_bias, group_totals
+from pcb.plots.layout import (
+    canvas,
+    entitle,
+    fitted,
+    legend_below,
+    legend_outside,
+    most_names,
+    narrow,
+    points,
+    text_size,
+)
 from pcb.plots.style import (
     GROUP_COLORS,
     GROUP_NAMES,
@@ -22,20 +33,11 @@ from pcb.plots.style import (
     INK,
     MUTED,
     by_frequency,
-    canvas,
     check_groups,
-    entitle,
-    fitted,
     group_handles,
-    legend_below,
-    legend_outside,
-    most_names,
     name_ticks,
-    narrow,
     plain_numbers,
-    points,
     styled,
-    text_size,
 )
 
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from pcb.plots.layout import canvas, columns_of, entitle, most_names, points, text_size
 from pcb.plots.placement import free_place
 from pcb.plots.style import (
     FAINT,
@@ -19,19 +20,13 @@ from pcb.plots.style import (
     MUTED,
     PALETTE,
     by_frequency,
-    canvas,
     check_groups,
-    columns_of,
-    entitle,
     group_handles,
     ink_on,
-    most_names,
     name_ticks,
     plain_numbers,
-    points,
     short,
     styled,
-    text_size,
 )
 
 

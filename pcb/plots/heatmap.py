@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from pcb.metrics.matrix import column_shares, row_shares, share_difference
+from pcb.plots.layout import fitted
 from pcb.plots.raster import Frame
-from pcb.plots.style import MUTED, fitted, plain_numbers, styled, written
+from pcb.plots.style import MUTED, plain_numbers, styled, written
 
 ZERO_COLOR = "#FFFFFF"
 UNDEFINED_COLOR = "#D9D9D9"

@@ -17,25 +17,19 @@ from matplotlib.patches import Patch
 
 from pcb.metrics.matrix import row_shares
 from pcb.metrics.pairs import largest_pairs, pair_shares
+from pcb.plots.layout import canvas, entitle, fitted, legend_below, narrow, points, text_size
 from pcb.plots.style import (
     GROUP_COLORS,
     GROUP_NAMES,
     GROUPS,
     INK,
     MUTED,
-    canvas,
     check_groups,
-    entitle,
-    fitted,
     icon_of,
-    legend_below,
-    narrow,
     percent,
     place_icon,
-    points,
     short,
     styled,
-    text_size,
 )
 
 # Text columns left of the axis, in points from it: true class, arrow, predicted class; and how many

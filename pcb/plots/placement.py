@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pcb.plots.style import HALO, MUTED, short, text_size
+from pcb.plots.layout import text_size
+from pcb.plots.style import HALO, MUTED, short
 
 # Tried in this order: how far from its mark a name may stand, in points, and in which direction.
 _BESIDE = 5  # so near that no line need lead to the mark, if no other mark is as near

@@ -8,17 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from pcb.plots.style import (
-    GROUP_COLORS,
-    canvas,
-    entitle,
-    legend_outside,
-    styled,
-    text_size,
-    tint,
-    tints,
-    written,
-)
+from pcb.plots.layout import canvas, entitle, legend_outside, text_size
+from pcb.plots.style import GROUP_COLORS, styled, tint, tints, written
 
 # The metric of each bar, its name and its colour.
 GROUP_METRICS = (

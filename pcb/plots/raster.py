@@ -8,21 +8,8 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from pcb.metrics.matrix import class_order
-from pcb.plots.style import (
-    GROUP_COLORS,
-    GROUP_NAMES,
-    INK,
-    canvas,
-    check_groups,
-    entitle,
-    fitted,
-    group_handles,
-    legend_below,
-    most_names,
-    points,
-    short,
-    text_size,
-)
+from pcb.plots.layout import canvas, entitle, fitted, legend_below, most_names, points, text_size
+from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, INK, check_groups, group_handles, short
 
 MOST_CELLS = 500  # a raster of more cells a side than this is pooled: pixels would swallow cells
 

@@ -10,23 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pcb.metrics.seeds import Estimate, estimate
+from pcb.plots.layout import canvas, entitle, legend_below, narrow, points, printed, text_size
 from pcb.plots.precision import GROUP_METRICS
-from pcb.plots.style import (
-    FAINT,
-    INK,
-    canvas,
-    entitle,
-    interval_bar,
-    legend_below,
-    legend_mark,
-    narrow,
-    points,
-    printed,
-    styled,
-    text_size,
-    tint,
-    written,
-)
+from pcb.plots.style import FAINT, INK, interval_bar, legend_mark, styled, tint, written
 from pcb.text import shortened
 
 _LONGEST = 36  # characters of a row's name

@@ -9,23 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from pcb.plots.layout import canvas, columns_of, entitle, legend_below, points, text_size
 from pcb.plots.placement import spread
-from pcb.plots.style import (
-    FAINT,
-    GROUP_COLORS,
-    INK,
-    PALETTE,
-    canvas,
-    check_groups,
-    columns_of,
-    entitle,
-    legend_below,
-    percent,
-    points,
-    short,
-    styled,
-    text_size,
-)
+from pcb.plots.style import FAINT, GROUP_COLORS, INK, PALETTE, check_groups, percent, short, styled
 
 
 @styled

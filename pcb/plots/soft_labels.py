@@ -9,6 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pcb.plots.by_image_count import scatter_by_image_count
+from pcb.plots.layout import (
+    canvas,
+    columns_of,
+    entitle,
+    fitted,
+    legend_below,
+    legend_outside,
+    narrow,
+    points,
+    text_size,
+)
 from pcb.plots.style import (
     GROUP_COLORS,
     GROUP_NAMES,
@@ -16,23 +27,14 @@ from pcb.plots.style import (
     INK,
     MUTED,
     PALETTE,
-    canvas,
     check_groups,
-    columns_of,
-    entitle,
-    fitted,
     icon_of,
     ink_on,
-    legend_below,
     legend_mark,
-    legend_outside,
-    narrow,
     percent,
     place_icon,
-    points,
     short,
     styled,
-    text_size,
 )
 
 

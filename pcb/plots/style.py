@@ -1,19 +1,16 @@
-"""What all figures share: colours, text sizes, widths, group names, and how a figure is saved.
+"""What all figures share: colours, group names, how text is drawn, and how a figure is saved.
 
-The colours of the groups are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), all others
-those of Tol (https://personal.sron.nl/~pault/); both stay apart for colour-blind readers. A
+The groups' colours are from Okabe and Ito (https://jfly.uni-koeln.de/color/), the others mostly
+from Tol (https://personal.sron.nl/~pault/); all of them stay apart for colour-blind readers. A
 frequency group also has a marker of its own, so that figures survive a grey printer.
 """
 
 import functools
 import inspect
-import math
 import os
 import re
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -30,6 +27,7 @@ from matplotlib.ticker import LogFormatter
 
 from pcb.files import open_atomically
 from pcb.plots.fonts import font_families
+from pcb.plots.layout import TEXT, narrow, points, printed, text_size
 from pcb.text import display_names, printable, shortened
 
 P = ParamSpec("P")
@@ -40,8 +38,6 @@ GROUP_NAMES = {"r": "rare", "c": "common", "f": "frequent"}
 GROUP_COLORS = {"r": "#D55E00", "c": "#009E73", "f": "#0072B2"}
 GROUP_MARKERS = {"r": "^", "c": "s", "f": "o"}
 
-MOST_NAMES = 60  # with more classes than this their names no longer fit on an axis
-
 INK = "#222222"
 MUTED = "#8A8A8A"
 FAINT = "#E4E4E4"
@@ -51,7 +47,7 @@ PALETTE = ("#332288", "#999933", "#AA4499", "#DDCC77", "#882255", "#FFAABB", "#6
 HALO = [withStroke(linewidth=2.5, foreground="white")]  # keeps text readable over marks
 
 STYLE = {
-    "font.size": 11,
+    "font.size": TEXT,
     "axes.titlesize": 12.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -77,173 +73,6 @@ STYLE = {
     "figure.dpi": 110,
     "figure.constrained_layout.use": True,
 }
-
-
-WIDTHS = {"column": 3.25, "page": 6.875}  # inches, in a paper of two columns, as of CVPR
-_NARROW = 5.0  # inches; below, panels stand one above the other, and legends below them
-_PRINTED = 8.0 / STYLE["font.size"]  # text of a paper's figure, 8 points, to that on a screen
-_SMALLEST = 7.0  # points, of text in print
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What :func:`use` sets.
-
-    Attributes:
-        width: of figures, in inches; None for as wide as each is best read on a screen.
-        titles: whether figures have their titles.
-    """
-
-    width: float | None = None
-    titles: bool = True
-
-
-_layout = Layout()
-
-
-def use(width: str | float | None = None, titles: bool = True) -> AbstractContextManager[Any]:
-    """Lay out the figures that are drawn from here on, or in a ``with`` block, for a paper.
-
-    Text has a size to be read in print, at most 8 points, whatever the width; so include a figure
-    as it is. Where it does not fit, panels stand one above the other and names are left out, as
-    for many classes.
-
-    Args:
-        width: ``"column"`` (3.25 inches) or ``"page"`` (6.875), as of CVPR, or inches; None or ""
-            for figures to be read on a screen.
-        titles: False leaves the titles out, which say the run, the data and the measure: that is
-            what a caption is for.
-
-    Returns:
-        A context manager, to restore what was set before; without ``with`` nothing is restored.
-
-    Raises:
-        ValueError: it is no such width.
-
-    >>> from pcb import plots
-    >>> with plots.use(width="column", titles=False):
-    ...     figure, axes = plots.ap_by_group({"softmax": {"AP": 0.3}})
-    >>> float(figure.get_figwidth()), axes.get_title(loc="left")
-    (3.25, '')
-    >>> plt.close(figure)
-    """
-    global _layout
-    if not isinstance(titles, bool):
-        raise ValueError(f"titles must be True or False, got {titles!r}")
-    before, _layout = _layout, Layout(_inches(width), titles)
-    restoring = ExitStack()
-    restoring.callback(_restore, before)
-    return restoring
-
-
-def _restore(layout: Layout) -> None:
-    global _layout
-    _layout = layout
-
-
-def _inches(width: str | float | None) -> float | None:
-    """A width in inches; the errors of :func:`use`.
-
-    >>> _inches("page"), _inches("5.5"), _inches("")
-    (6.875, 5.5, None)
-    """
-    if width is None or width == "":
-        return None
-    try:
-        inches = WIDTHS.get(width) or float(width)
-    except (TypeError, ValueError):
-        inches = math.nan
-    if isinstance(width, bool) or not 2 <= inches <= 40:
-        raise ValueError(f"width must be 'column', 'page' or inches from 2 to 40, got {width!r}")
-    return inches
-
-
-def printed() -> bool:
-    """Whether figures are laid out for a paper."""
-    return _layout.width is not None
-
-
-def narrow() -> bool:
-    """Whether figures are as narrow as a column."""
-    return _layout.width is not None and _layout.width < _NARROW
-
-
-def fitted(text: str, letters: int) -> str:
-    """The text on lines of so many letters where the figure is narrow."""
-    return textwrap.fill(text, letters) if narrow() else text
-
-
-def points(length: float) -> float:
-    """A length in points as it is on a screen, scaled like the text around it."""
-    return length * _PRINTED if printed() else length
-
-
-def text_size(size: float) -> float:
-    """A size of text on a screen, scaled for print, where it stays readable."""
-    return max(size * _PRINTED, _SMALLEST) if printed() else size
-
-
-def canvas(width: float, height: float, lines: bool = False) -> tuple[float, float]:
-    """Size of a figure in inches, of that which is best on a screen.
-
-    Args:
-        width: on a screen.
-        height: on a screen.
-        lines: whether the height is that of lines of text, and none may be lost.
-    """
-    if _layout.width is None:
-        return width, height
-    squeeze = _PRINTED if lines else math.sqrt(_PRINTED * _layout.width / width)
-    return _layout.width, height * squeeze
-
-
-def columns_of(width: float, most: int) -> int:
-    """How many panels, each so wide on a screen in inches, stand side by side."""
-    if _layout.width is None:
-        return most
-    return min(most, max(1, round(_layout.width / (width * _PRINTED))))
-
-
-def most_names(share: float = 0.85) -> int:
-    """How many classes can be named along an axis that is this share of the figure's width."""
-    if _layout.width is None:
-        return MOST_NAMES
-    return min(MOST_NAMES, int(share * _layout.width / (1.15 * _SMALLEST / 72)))
-
-
-def entitle(
-    figure: Figure, title: str | None, axes: Axes | None = None, pad: float | None = None
-) -> None:
-    """Write a title over the figure, or over its axes, in the lines it needs, if titles are wanted.
-
-    >>> figure, axes = plt.subplots()
-    >>> entitle(figure, "Mask AP", axes)
-    >>> axes.get_title()
-    'Mask AP'
-    >>> plt.close(figure)
-    """
-    if not (title and _layout.titles):
-        return
-    if axes is None or narrow():
-        figure.suptitle(wrapped(title, figure.get_figwidth()), x=0.01, ha="left")
-    else:
-        axes.set_title(wrapped(title, 0.85 * figure.get_figwidth()), pad=pad)
-
-
-def legend_outside(axes: Axes, handles: Sequence[Any] | None = None) -> None:
-    """A legend right of the axes, or below everything where the figure is narrow."""
-    handles = axes.get_legend_handles_labels()[0] if handles is None else handles
-    if not narrow():
-        axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.02))
-        return
-    legend_below(axes.figure, handles)
-
-
-def legend_below(figure: Figure, handles: Sequence[Any], title: str | None = None) -> None:
-    """A legend below everything, in a line or, where the figure is narrow, in two columns."""
-    longest = max(len(handle.get_label()) for handle in handles)
-    ncols = len(handles) if not narrow() else 1 if longest > 24 else 2
-    figure.legend(handles=handles, loc="outside lower center", ncols=ncols, title=title)
 
 
 @contextmanager
@@ -490,16 +319,6 @@ def dots(count: int) -> dict[str, float]:
     """
     many = count > 200
     return {"s": (14 if many else 48) * points(1) ** 2, "alpha": 0.55 if many else 0.85}
-
-
-def wrapped(title: str, inches: float) -> str:
-    """A title broken into lines that fit ``inches``, at the size of titles.
-
-    >>> wrapped("Detections: openmoji/softmax_pcb/seed0 minus openmoji/softmax/seed0", 5)
-    'Detections: openmoji/softmax_pcb/seed0 minus\\nopenmoji/softmax/seed0'
-    """
-    letters = max(20, int(9 * inches / points(1)))
-    return textwrap.fill(title, letters, break_long_words=False)
 
 
 def interval_bar(

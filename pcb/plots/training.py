@@ -7,19 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pcb.plots.style import (
-    FAINT,
-    INK,
-    MUTED,
-    PALETTE,
-    canvas,
-    entitle,
-    legend_outside,
-    narrow,
-    points,
-    styled,
-    text_size,
-)
+from pcb.plots.layout import canvas, entitle, legend_outside, narrow, points, text_size
+from pcb.plots.style import FAINT, INK, MUTED, PALETTE, styled
 
 
 def training_records(records: Sequence[dict]) -> list[dict]:

@@ -86,7 +86,7 @@ def test_a_width_that_is_none_is_refused(width):
         plots.use(width)
     with pytest.raises(ValueError, match="titles must be True or False, got 'false'"):
         plots.use("page", titles="false")
-    assert plots.style._layout == plots.style.Layout()
+    assert plots.layout._layout == plots.layout.Layout()
 
 
 def test_many_classes_fit_a_column(overlapping):
