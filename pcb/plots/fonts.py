@@ -44,7 +44,7 @@ def font_families(texts: Iterable[str]) -> list[str]:
         warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from", UserWarning)
     if missing - _said:
         _said.update(missing)
-        warnings.warn(_sentence(missing), stacklevel=4)
+        warnings.warn(_sentence(missing), stacklevel=3)
     return families
 
 
