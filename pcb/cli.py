@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import csv
 import io
 import json
 import sys
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pcb import runs
 from pcb.files import write_atomically, writing_alone
+from pcb.text import csv_text, display_names, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keeps its traceback.
     """
     options = build_parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show ends no command
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return options.command(options) or 0
     except (ValueError, OSError) as error:
@@ -48,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("pcb: interrupted", file=sys.stderr)
         return INTERRUPTED
-    print(f"pcb: error: {message}", file=sys.stderr)
+    # A message may quote what a file says, which must show in a terminal and not act on it.
+    print(f"pcb: error: {printable(message)}", file=sys.stderr)
     return USER_ERROR
 
 
@@ -220,14 +224,15 @@ def _confusion(options: argparse.Namespace) -> None:
         iou_threshold=options.iou_threshold,
         score_threshold=options.score_threshold,
     )
-    print(_confusion_summary(matrix, annotations.class_names))
+    names = display_names(annotations.class_names)
+    print(_confusion_summary(matrix, names))
     if left_out.any():
         print(
             f"left out: {left_out.sum()} detections on background, of classes that their image"
             " does not judge"
         )
     if options.out:
-        _write_matrix(options.out, matrix, annotations.class_names)
+        _write_matrix(options.out, matrix, names)
         print(f"Written: {options.out}")
 
 
@@ -342,12 +347,9 @@ def _write_matrix(path: Path, matrix: np.ndarray, class_names: Sequence[str]) ->
         np.savez_compressed(buffer, detections=matrix, class_names=np.array(class_names))
         write_atomically(path, buffer.getvalue())
         return
-    text = io.StringIO(newline="")
-    rows = csv.writer(text)
-    rows.writerow(["true class", *class_names, "missed"])
-    for name, row in zip([*class_names, "background"], matrix.tolist(), strict=True):
-        rows.writerow([name, *row])
-    write_atomically(path, text.getvalue())
+    rows = zip([*class_names, "background"], matrix.tolist(), strict=True)
+    head = ["true class", *class_names, "missed"]
+    write_atomically(path, csv_text([head, *([name, *row] for name, row in rows)]))
 
 
 def _is_for_the_user(error: BaseException | None) -> bool:

@@ -23,7 +23,6 @@ run leaves the previous file, never half of a new one.
 from __future__ import annotations
 
 import ast
-import csv
 import io
 import json
 import math
@@ -33,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pcb.files import locked, write_atomically
+from pcb.text import csv_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -256,7 +256,9 @@ class RunFolder:
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
         """Write ``<name>.csv`` with a line per row and the keys of the first as its head.
 
-        Without rows there is no such file, nor one of an earlier look at the run.
+        A text that a spreadsheet would run as a formula gets an apostrophe in front, see
+        :func:`pcb.text.csv_text`. Without rows there is no such file, nor one of an earlier look at
+        the run.
 
         Example:
             >>> import tempfile
@@ -268,11 +270,8 @@ class RunFolder:
         if not rows:
             file.unlink(missing_ok=True)
             return file
-        text = io.StringIO(newline="")
-        table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-        write_atomically(file, text.getvalue())
+        head = list(rows[0])
+        write_atomically(file, csv_text([head, *([row[key] for key in head] for row in rows)]))
         return file
 
     @property

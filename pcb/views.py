@@ -31,6 +31,7 @@ from pcb.datasets.pictures import (
 )
 from pcb.nearest import suggestion
 from pcb.runs import RunFolder, plain_counterpart, repository_path, repository_root, run_name
+from pcb.text import display_names, look, shortened
 
 IOU_TYPES = ("bbox", "segm")
 SAMPLE = "sample"  # the committed runs, which are read only
@@ -65,8 +66,11 @@ class DataView:
 
     @cached_property
     def names(self) -> list[str]:
-        """Name of each class as a reader wants it: ``red apple``, not ``red_apple``."""
-        return [name.replace("_", " ") for name in self.annotations.class_names]
+        """Name of each class as a reader wants it: ``red apple``, not ``red_apple``.
+
+        No two are alike, see :func:`pcb.text.display_names`; look classes up by label all the same.
+        """
+        return [name.replace("_", " ") for name in display_names(self.annotations.class_names)]
 
     @cached_property
     def icons(self) -> list[np.ndarray] | None:
@@ -127,17 +131,31 @@ class DataView:
         """Role of each class in OpenMoji-LT, in label order; None for other datasets."""
         return class_roles(self.design) if self.design else None
 
-    def labels(self, names: Sequence[str]) -> list[int]:
-        """Labels of classes by name; blanks and underscores are one.
+    def labels(self, names: Sequence[str | int]) -> list[int]:
+        """Labels of classes by name, blanks and underscores are one, or by the label itself.
 
         Raises:
-            ValueError: there is no such class; names the nearest one, if any is like it.
+            ValueError: there is no such class, and the nearest name is given, if any is like it; or
+                several classes have this name.
         """
-        wanted = [name.replace("_", " ") for name in names]
-        for name in wanted:
-            if name not in self.names:
-                raise ValueError(f"no class {name!r}; {suggestion(name, self.names)}")
-        return [self.names.index(name) for name in wanted]
+        return [self._label(name) for name in names]
+
+    def _label(self, wanted: str | int) -> int:
+        """Label of the one class that is meant."""
+        name = str(wanted)
+        read = [category["name"] for category in self.annotations.categories]
+        for known in (read, self.names) if isinstance(wanted, str) else ():
+            found = [label for label, own in enumerate(known) if look(own) == look(name)]
+            if len(found) == 1:
+                return found[0]
+            if found:
+                choices = " or ".join(f"{self.names[label]!r} (label {label})" for label in found)
+                raise ValueError(
+                    f"{len(found)} classes are called {shortened(name)!r}: give {choices}"
+                )
+        if name.isdecimal() and int(name) < len(self.names):
+            return int(name)
+        raise ValueError(f"no class {shortened(name)!r}; {suggestion(name, self.names)}")
 
 
 @dataclass(frozen=True)

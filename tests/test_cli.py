@@ -84,6 +84,19 @@ def test_confusion_names_the_mistake(detections, tmp_path, capsys):
     assert [row.split(",")[0] for row in rows[1:]] == ["fox", "wolf", "background"]
 
 
+def test_two_classes_of_one_name_stay_two(detections, tmp_path, capsys):
+    gt, results = detections
+    ground_truth = json.loads((tmp_path / "gt.json").read_text())
+    for category, name in zip(ground_truth["categories"], ("red_fox", "red fox"), strict=True):
+        category["name"] = name
+    (tmp_path / "gt.json").write_text(json.dumps(ground_truth))
+    assert cli.main(["confusion", gt, results, "--out", str(tmp_path / "matrix.csv")]) == 0
+    assert "red fox (2) taken for red_fox (1)" in capsys.readouterr().out
+    rows = [row.split(",") for row in (tmp_path / "matrix.csv").read_text().splitlines()]
+    assert rows[0] == ["true class", "red_fox (1)", "red fox (2)", "missed"]
+    assert rows[2] == ["red fox (2)", "1", "0", "0"]
+
+
 def test_score_threshold_reaches_the_matrix(detections, capsys):
     assert cli.main(["confusion", *detections, "--score-threshold", "0.85"]) == 0
     assert "right class 1, other class 0, missed 1" in capsys.readouterr().out

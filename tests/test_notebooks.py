@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+from PIL import Image
 
 from pcb.detection import default_work_dir
 from pcb.detection.checkpoint import read_checkpoint, save_checkpoint
@@ -117,7 +118,8 @@ def test_common_parameters_are_there():
         assert set(known[name]) >= OF_A_RUN
     for name in NAMES[2:5]:
         assert "checkpoint" in known[name]
-    assert set(known["05_compare"]) == {"runs", "work_dir"}
+    assert set(known["05_compare"]) == {"runs", "work_dir", "width", "titles"}
+    assert all({"width", "titles"} <= set(parameters) for parameters in known.values())
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +190,8 @@ def test_confusion_matrix(evaluated, folder):
     assert figures(evaluated) >= drawn
     assert all((evaluated.figures / f"{name}.pdf").is_file() for name in drawn)
     head, *lines = (evaluated.path / "confused_pairs.csv").read_text().splitlines()
-    assert head == "true,true_group,predicted,predicted_group,share,reverse_share,bias,count"
+    columns = "true,true_group,predicted,predicted_group,share,reverse_share,bias,count"
+    assert head == f"{columns},true_label,predicted_label"
     assert len(lines) > 1
 
 
@@ -285,8 +288,12 @@ def test_published_row_stands_beside_the_runs_own(evaluated, folder):
     assert re.search(r"published +24\.1 +n/a", text)
     # In notebook 05 the run stands alone: there is nothing to compare it with, nor an error.
     compared = RunFolder(folder / "published")
-    text = text_of(execute("05_compare", folder, runs=[str(ours.path)] * 2, work_dir=compared.path))
+    given = {"runs": [str(ours.path)] * 2, "work_dir": compared.path}
+    text = text_of(execute("05_compare", folder, **given, width="column", titles=False))
     assert "there is nothing to compare" in text and figures(compared) == {"ap_by_group"}
+    with Image.open(compared.figures / "ap_by_group.png") as picture:
+        assert picture.width == 3.25 * 300
+    assert re.search(r"softmax_pcb +segm +1 +\d", text) and "±" not in text  # one seed has none
     assert re.search(r"softmax_pcb, published +segm +n/a +22\.6 +7\.7 ", text)
     assert not re.search(r"published +bbox", text)  # a second line of the same run has no name
 
@@ -306,6 +313,8 @@ def test_defaults_show_the_sample_on_a_small_page(shown_by_default):
     executed, page = shown_by_default
     assert shown_figures(executed) >= 3
     assert page.stat().st_size < MOST_BYTES
+    # Nothing in it has several seeds, and so neither a deviation nor an interval.
+    assert not re.search(r"±|\binterval +1\b", text_of(executed))
 
 
 @needs_browser

@@ -15,6 +15,7 @@ from pcb import cli
 from pcb.notebooks import run_notebook
 from pcb.report import write_page
 from pcb.runs import RunFolder, repository_root
+from pcb.text import display_names
 
 HOSTILE = [
     "<script>document.title = 'owned'</script>",
@@ -27,6 +28,10 @@ HOSTILE = [
     "\u202eright to left, \\ backslash \\n",
     "'''\nimport os",
 ]
+
+# Names of classes, which may also act on a terminal or in a spreadsheet, or be no text at all.
+NAMES = [*HOSTILE, "\x1b]0;owned\x07\x9b2J", "\ud83e", "=cmd|' /C calc'!A1", "@SUM(1)", "+1", "-1"]
+NAMES += ["twin", "twin", "hot_dog", "hot dog", "\x00", "y" * 5000, "y" * 5001]
 
 # What runs code, or may be made to, and why it is there. A line of this kind needs a reason here.
 ALLOWED = {
@@ -143,7 +148,7 @@ def hostile(tmp_path_factory) -> Path:
     from pcb.datasets import read_annotations
 
     content = read_annotations(sample / "annotations" / "val.json.gz").to_dict()
-    for category, name in zip(content["categories"], HOSTILE, strict=False):
+    for category, name in zip(content["categories"], NAMES, strict=False):
         category["name"] = name
     annotations.write_text(json.dumps(content))
     run = RunFolder(sample / "softmax_pcb" / "seed0")
@@ -158,7 +163,8 @@ def test_notebook_of_hostile_names(hostile):
     """They name no file and become no element of the page, which shows them."""
     run = RunFolder(hostile / "data" / "softmax_pcb" / "seed0")
     outside = set(hostile.parent.rglob("*"))
-    parameters = {"work_dir": str(run.path), "classes": HOSTILE}
+    more = list(range(len(HOSTILE), len(NAMES)))
+    parameters = {"work_dir": str(run.path), "classes": [*HOSTILE, *more]}
     page = run.path / "page.html"
     run_notebook(
         repository_root() / "notebooks/04_soft_labels.ipynb",
@@ -173,6 +179,7 @@ def test_notebook_of_hostile_names(hostile):
     assert not (repository_root() / "owned").exists()
     html = page.read_text()
     assert "<script>document" not in html and "&lt;script&gt;document" in html
+    assert not set(html) & set("\x1b\x07\x9b\x00")
 
 
 def test_matrix_of_hostile_names(hostile):
@@ -183,8 +190,39 @@ def test_matrix_of_hostile_names(hostile):
     assert cli.main([*words, "--out", str(out)]) == 0
     with open(out, newline="") as file:
         rows = list(csv.reader(file))
-    assert rows[0][1 : 1 + len(HOSTILE)] == HOSTILE
-    assert [row[0] for row in rows[1 : 1 + len(HOSTILE)]] == HOSTILE
+    shown = display_names(NAMES)
+    expected = [f"'{name}" if name[0] in "=+-@" else name for name in shown]
+    assert rows[0][1 : 1 + len(NAMES)] == expected
+    assert [row[0] for row in rows[1 : 1 + len(NAMES)]] == expected
+    assert len(set(rows[0])) == len(rows[0]) and max(map(len, rows[0])) < 100
+    assert all(cell.isdecimal() for row in rows[1:] for cell in row[1:])  # numbers stay numbers
+
+
+@pytest.mark.parametrize("spoilt", ["\x1b[2J\x07", "\ud83e", "\x9b31m\nTrained"])
+def test_errors_show_what_they_quote(spoilt, tmp_path, capsys):
+    """A value of a file, and a path, reach the terminal as text, on one line."""
+    bad = tmp_path / "gt.json"
+    bad.write_text(json.dumps({"images": [], "annotations": [], "categories": [{"id": spoilt}]}))
+    for path in (bad, tmp_path / f"a{spoilt.replace(chr(0xD83E), chr(0xDCFF))}.json"):
+        assert cli.main(["evaluate", str(path), str(bad)]) == cli.USER_ERROR
+        said = capsys.readouterr().err
+        assert said.startswith("pcb: error: ") and said.count("\n") == 1
+        assert said.strip().isprintable()
+        said.encode("utf-8")
+
+
+def test_a_table_of_a_run_holds_no_formula(tmp_path):
+    rows = [{"true": "=1+1", "change": -0.5}, {"true": "\ud83e\x1b", "change": 2}]
+    text = RunFolder(tmp_path).write_table("pairs", rows).read_text(encoding="utf-8")
+    assert text == "true,change\n'=1+1,-0.5\n\\ud83e\\x1b,2\n"
+
+
+def test_every_csv_is_written_by_one_function():
+    """Nothing else writes a table, so that none is written without its texts made harmless."""
+    for path, source in sources():
+        if path != "pcb/text.py":
+            assert "csv.writer" not in source and "DictWriter" not in source, path
+            assert ".to_csv(" not in source and ".to_excel(" not in source, path
 
 
 def test_index_of_hostile_names(tmp_path):

@@ -187,6 +187,25 @@ def test_mistakes_are_named(run, tmp_path):
         view.learned_confusion()
 
 
+def test_a_class_is_found_by_its_label_or_by_a_name_that_is_its_alone(run):
+    data = views.open_run(run.path).data
+    given = ["red_fox", "red fox", "3", "=x", "\x1b", "y" * 5000, "y" * 5001, "red fox (1)"]
+    categories = [c | {"name": n} for c, n in zip(data.annotations.categories, given, strict=True)]
+    data = dataclasses.replace(
+        data, annotations=dataclasses.replace(data.annotations, categories=categories)
+    )
+    assert data.names[:2] == ["red fox (2)", "red fox (3)"] and len(set(data.names)) == 8
+    assert data.labels(data.names) == list(range(8))
+    assert data.labels([0, 7, "1", "red_fox (1)", "y" * 5001]) == [0, 7, 1, 7, 6]
+    assert data.labels(["3", 3]) == [2, 3]  # the name of a class, and a label
+    twice = r"2 classes are called 'red fox': give 'red fox \(2\)' \(label 0\) or 'red fox \(3\)' "
+    with pytest.raises(ValueError, match=twice):
+        data.labels(["red fox"])
+    for unknown in ("8", 8, -1, "-1", "red fox (9)", True, "\ud83e"):
+        with pytest.raises(ValueError, match="no class "):
+            data.labels([unknown])
+
+
 @pytest.fixture
 def official(tmp_path):
     """Writes a checkpoint with these buffers of a classification loss, and other weights."""

@@ -74,12 +74,13 @@ def worst_pairs(
     Returns:
         A row per pair, the largest first, ready for ``pandas.DataFrame``: ``true`` and
         ``predicted`` (names), ``true_group`` and ``predicted_group``, ``share`` of the true class
-        that is taken for the predicted one, ``reverse_share``, ``bias`` (their difference), and
-        for detections ``count``, the objects.
+        that is taken for the predicted one, ``reverse_share``, ``bias`` (their difference), for
+        detections ``count``, the objects, and ``true_label`` and ``predicted_label``, which tell
+        classes apart where two have one name.
 
     >>> worst_pairs(np.array([[9, 1], [4, 6]]), ["cat", "yak"], ["f", "r"], count=1)
     [{'true': 'yak', 'true_group': 'rare', 'predicted': 'cat', 'predicted_group': 'frequent',
-      'share': 0.4, 'reverse_share': 0.1, 'bias': 0.3}]
+      'share': 0.4, 'reverse_share': 0.1, 'bias': 0.3, 'true_label': 1, 'predicted_label': 0}]
     """
     matrix = np.asarray(matrix)
     shares = pair_shares(matrix, len(names))
@@ -94,6 +95,7 @@ def worst_pairs(
         row |= {"share": share, "reverse_share": reverse, "bias": share - reverse}
         if len(matrix) > len(names):
             row["count"] = int(matrix[true, predicted])
+        row |= {"true_label": true, "predicted_label": predicted}
         rows.append({key: _plain(value) for key, value in row.items()})
     return rows
 
@@ -116,12 +118,12 @@ def changed_pairs(
         min_objects: leave out true classes of fewer objects, for counts.
 
     Returns:
-        A row per pair, the largest change first: names and groups as in :func:`worst_pairs`,
-        ``before`` and ``after`` (shares of the true class) and ``change``.
+        A row per pair, the largest change first: names, groups and labels as in
+        :func:`worst_pairs`, ``before`` and ``after`` (shares of the true class) and ``change``.
 
     >>> changed_pairs(np.array([[5, 5], [0, 4]]), np.array([[9, 1], [0, 4]]), "ab", "fr")
     [{'true': 'a', 'true_group': 'frequent', 'predicted': 'b', 'predicted_group': 'rare',
-      'before': 0.5, 'after': 0.1, 'change': -0.4}]
+      'before': 0.5, 'after': 0.1, 'change': -0.4, 'true_label': 0, 'predicted_label': 1}]
     """
     check_alike(before, after)
     old, new = (pair_shares(matrix, len(names), min_objects) for matrix in (before, after))
@@ -131,6 +133,7 @@ def changed_pairs(
         row = _pair(names, frequency, true, predicted)
         row |= {"before": old[true, predicted], "after": new[true, predicted]}
         row["change"] = difference[true, predicted]
+        row |= {"true_label": true, "predicted_label": predicted}
         rows.append({key: _plain(value) for key, value in row.items()})
     return rows
 

@@ -1,7 +1,8 @@
 """Figures: arrays in, (figure, axes) out; nothing here knows of models or run folders.
 
 Rare, common and frequent classes have the same three colours in every figure, undefined values
-are written n/a, and each figure can be saved as it is with :func:`save`.
+are written n/a, and each figure can be saved as it is with :func:`save`. :func:`use` lays figures
+out for a paper.
 """
 
 from pcb.plots.classes import ap_by_class, ap_by_image_count, gain_by_role
@@ -9,6 +10,7 @@ from pcb.plots.confusion import group_confusion, group_heatmap, start_weights
 from pcb.plots.dataset import class_tail, icon_pairs, image_grid
 from pcb.plots.heatmap import confusion_difference, confusion_heatmap
 from pcb.plots.interactive import interactive_confusion
+from pcb.plots.layout import use
 from pcb.plots.pairs import changed_pairs, confused_pairs, confusion_zoom
 from pcb.plots.precision import ap_by_group
 from pcb.plots.seeds import ap_difference, ap_over_seeds
@@ -45,4 +47,5 @@ __all__ = [
     "soft_label_strength",
     "start_weights",
     "strength_curve",
+    "use",
 ]

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from pcb.plots.layout import canvas, entitle, fitted, legend_outside, narrow, text_size
 from pcb.plots.placement import name_marks
 from pcb.plots.style import (
     GROUP_COLORS,
@@ -25,8 +28,10 @@ def scatter_by_image_count(
     frequency: Sequence[str],
     names: Sequence[str] | None,
     what: str,
+    label: str,
     number_format: str,
-):
+    title: str | None,
+) -> tuple[Figure, Axes]:
     """A point per class and a line at the mean of each group; each group's extremes are named.
 
     Args:
@@ -34,8 +39,10 @@ def scatter_by_image_count(
         image_count: (C,) training images per class.
         frequency: (C,) 'r', 'c' or 'f' per class.
         names: (C,) class names; None names none.
-        what: the value, such as "AP".
+        what: the value in a word, such as "AP".
+        label: what stands at the axis, such as "AP (%)".
         number_format: of the means.
+        title: the figure's title; none if empty.
 
     Returns:
         (figure, axes).
@@ -44,7 +51,7 @@ def scatter_by_image_count(
     values = np.asarray(values, dtype=float)
     # A class without training images stays visible on the log axis.
     counts = np.maximum(np.asarray(image_count, dtype=float), 0.5)
-    figure, axes = plt.subplots(figsize=(9.5, 5))
+    figure, axes = plt.subplots(figsize=canvas(9.5, 5))
     handles, means, extremes = [], [], []
     for group in reversed(GROUPS):
         chosen = np.flatnonzero((groups == group) & np.isfinite(values))
@@ -66,12 +73,18 @@ def scatter_by_image_count(
     axes.set_ylim(bottom=-0.08 * axes.get_ylim()[1])  # room for names below zero
     axes.set_xlabel("training images of the class (log scale)")
     axes.grid()
-    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     if undefined := int(np.isnan(values).sum()):
         text = f"{what} n/a: {undefined} of {len(values)} classes"
-        axes.text(1.02, 0.02, text, transform=axes.transAxes, color=MUTED, fontsize=9.5)
+        if narrow():  # there is no room beside the axes
+            handles.append(legend_mark(text, ""))
+        else:
+            look = {"color": MUTED, "fontsize": text_size(9.5)}
+            axes.text(1.02, 0.02, text, transform=axes.transAxes, **look)
+    legend_outside(axes, handles)
     if names is not None:
         named = {label.item(): names[label.item()] for label in extremes}
         radius = np.sqrt(dots(len(values))["s"]) / 2
         name_marks(axes, named, np.column_stack([counts, values]), radius, np.array(means))
+    axes.set_ylabel(fitted(label, 20))
+    entitle(figure, title, axes)
     return figure, axes

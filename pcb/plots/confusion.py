@@ -10,21 +10,33 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from pcb.metrics.matrix import group_bias, group_totals
+from pcb.plots.layout import (
+    canvas,
+    entitle,
+    fitted,
+    legend_below,
+    legend_outside,
+    most_names,
+    narrow,
+    points,
+    text_size,
+)
 from pcb.plots.style import (
     GROUP_COLORS,
     GROUP_NAMES,
     GROUPS,
     INK,
-    MOST_NAMES,
     MUTED,
     by_frequency,
     check_groups,
     group_handles,
+    name_ticks,
     plain_numbers,
-    short,
     styled,
 )
 
@@ -34,7 +46,7 @@ def group_confusion(
     shares: np.ndarray,
     columns: Sequence[str],
     title: str = "Where instances of each group end up",
-):
+) -> tuple[Figure, Axes]:
     """Stacked bars of :func:`pcb.metrics.group_shares`: its classes, others, missed.
 
     Args:
@@ -53,7 +65,8 @@ def group_confusion(
     """
     colors = {"itself": "#555555", "missed": "#FFFFFF"}
     colors.update({f"other {GROUP_NAMES[group]}": GROUP_COLORS[group] for group in GROUPS})
-    figure, axes = plt.subplots(figsize=(9.5, 3.2))
+    figure, axes = plt.subplots(figsize=canvas(9.5, 3.2, lines=True))
+    least = 0.1 if narrow() else 0.035  # of a bar in which a number has room
     left = np.zeros(len(shares))
     for column, name in enumerate(columns):
         values = np.nan_to_num(shares[:, column])
@@ -68,7 +81,7 @@ def group_confusion(
             hatch="///" if name == "missed" else None,
             label=name if name in ("itself", "missed") else name.replace("other", "another"),
         )
-        texts = [f"{100 * value:.0f}%" if value >= 0.035 else "" for value in values]
+        texts = [f"{100 * value:.0f}%" if value >= least else "" for value in values]
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1} if name == "missed" else None
         axes.bar_label(
             bars,
@@ -76,7 +89,7 @@ def group_confusion(
             label_type="center",
             color=INK if name == "missed" else "white",
             bbox=box,
-            fontsize=10,
+            fontsize=text_size(10),
         )
         left += values
     for row in np.flatnonzero(np.isnan(shares).all(axis=1)):
@@ -88,15 +101,15 @@ def group_confusion(
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
     axes.set_xlabel("mean share over the group's classes")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02))
-    axes.set_title(title)
+    legend_outside(axes)
+    entitle(figure, title, axes)
     return figure, axes
 
 
 @styled
 def group_heatmap(
     matrix: np.ndarray, frequency: Sequence[str], title: str = "Confusion between groups"
-):
+) -> tuple[Figure, np.ndarray]:
     """What each group is taken for, 3 by 3, and beside it how lopsided that is.
 
     Args:
@@ -123,13 +136,16 @@ def group_heatmap(
     lopsided = 100 * group_bias(matrix, frequency)
     np.fill_diagonal(lopsided, np.nan)
     names = [GROUP_NAMES[group] for group in reversed(GROUPS)]
-    figure, axes = plt.subplots(
-        1, 2, figsize=(11, 4.1), gridspec_kw={"width_ratios": [totals.shape[1], 3]}
-    )
+    size = canvas(11, 4.1, lines=True)
+    if narrow():
+        figure, axes = plt.subplots(2, 1, figsize=(size[0], 2 * size[1]))
+    else:
+        widths = {"width_ratios": [totals.shape[1], 3]}
+        figure, axes = plt.subplots(1, 2, figsize=size, gridspec_kw=widths)
     largest = max(np.nanmax(np.abs(lopsided), initial=0), 1.0)
     panels = (
         (totals, "taken for (mean share of a class, %)", ".1f", "YlGnBu", 0, 100),
-        (lopsided, "bias: more than the other way (points)", "+.1f", "RdBu_r", -largest, largest),
+        (lopsided, "bias: more than vice versa (points)", "+.1f", "RdBu_r", -largest, largest),
     )
     for ax, (values, heading, form, colors, low, high) in zip(axes, panels, strict=True):
         look = {"cmap": colors, "vmin": low, "vmax": high, "cbar": False, "linewidths": 1.5}
@@ -146,10 +162,10 @@ def group_heatmap(
                 tick.set_color(GROUP_COLORS[group])
                 tick.set_rotation(0)
         ax.tick_params(length=0)
-        ax.set_title(heading, fontsize=11)
+        ax.set_title(fitted(heading, 30), fontsize=text_size(10.5))
         ax.set_ylabel("true group")
         ax.set_xlabel("predicted group")
-    figure.suptitle(title, x=0.01, ha="left")
+    entitle(figure, title)
     return figure, axes
 
 
@@ -161,8 +177,8 @@ def start_weights(
     frequency: Sequence[str],
     names: Sequence[str],
     start: str = "first update",
-    title: str = "",
-):
+    title: str | None = None,
+) -> tuple[Figure, Axes]:
     """Bars per class: the weight that its start still has in its row of the running matrix.
 
     Args:
@@ -172,7 +188,7 @@ def start_weights(
         frequency: (C,) 'r', 'c' or 'f' per class.
         names: (C,) class names.
         start: what a row started with: its first update, or zero.
-        title: by default "How much of each row is still its <start>?"
+        title: by default "How much of each row is still its <start>?"; none if empty.
 
     Returns:
         (figure, axes).
@@ -185,23 +201,21 @@ def start_weights(
     groups = check_groups(frequency)
     order = by_frequency(image_count)
     weight = np.asarray(weight, dtype=float)[order]
-    named = len(order) <= MOST_NAMES
+    named = len(order) <= most_names()
     counts = np.asarray(update_count)[order]
     if named:
-        figure, axes = plt.subplots(figsize=(max(8.0, 0.27 * len(order)), 4.2))
+        figure, axes = plt.subplots(figsize=canvas(max(8.0, 0.27 * len(order)), 4.2, lines=True))
     else:
-        figure, (axes, below) = plt.subplots(2, 1, figsize=(10, 5.6), sharex=True)
+        figure, (axes, below) = plt.subplots(2, 1, figsize=canvas(10, 5.6), sharex=True)
     position = np.arange(len(order))
     heights, own = np.nan_to_num(weight), np.array(groups)[order]
     if named:
         colors = [GROUP_COLORS[group] for group in own]
         bars = axes.bar(position, heights, width=0.82, color=colors)
         texts = ["n/a" if np.isnan(w) else f"{int(n)}" for w, n in zip(weight, counts, strict=True)]
-        axes.bar_label(bars, texts, padding=3, rotation=90, fontsize=8.5, color=MUTED)
-        axes.set_xticks(
-            position, [short(names[label]) for label in order], rotation=90, fontsize=9.5
-        )
-        axes.tick_params(axis="x", length=0)
+        look = {"rotation": 90, "fontsize": text_size(8.5), "color": MUTED}
+        axes.bar_label(bars, texts, padding=points(3), **look)
+        name_ticks(axes, [names[label] for label in order])
     else:
         edges = np.arange(len(order) + 1) - 0.5
         for group in GROUPS:
@@ -214,7 +228,11 @@ def start_weights(
         below.set_ylabel("updates")
         below.set_xticks([])
         below.set_xlabel("classes, most frequent first")
-        axes.legend(handles=group_handles(groups, marker=False), ncols=3, loc="upper left")
+        handles = group_handles(groups, marker=False)
+        if narrow():
+            legend_below(figure, handles)
+        else:
+            axes.legend(handles=handles, ncols=3, loc="upper left")
     axes.set_xlim(-0.7, len(order) - 0.3)
     # Where all rows have forgotten their start, the axis shows how far, down to a thousandth.
     largest = float(np.nanmax(weight, initial=0))
@@ -226,8 +244,9 @@ def start_weights(
     if not named and (unseen := int(np.isnan(weight).sum())):
         notes.append(f"n/a: {unseen} of {len(order)} classes, never seen in training.")
     place = {"transform": axes.transAxes, "color": MUTED}
-    axes.text(0.02, 0.75, "\n".join(notes), **place)
+    axes.text(0.02, 0.75, "\n".join(fitted(note, 38) for note in notes), **place)
     axes.grid(axis="y")
-    axes.set_ylabel(f"weight of the {start}")
-    axes.set_title(title or f"How much of each row is still its {start}?")
+    axes.set_ylabel(fitted(f"weight of the {start}", 16))
+    default = f"How much of each row is still its {start}?"
+    entitle(figure, default if title is None else title, axes)
     return figure, axes

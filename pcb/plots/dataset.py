@@ -6,20 +6,24 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from pcb.plots.layout import canvas, columns_of, entitle, most_names, points, text_size
 from pcb.plots.placement import free_place
 from pcb.plots.style import (
     FAINT,
     GROUP_COLORS,
     GROUP_NAMES,
     INK,
-    MOST_NAMES,
     MUTED,
     PALETTE,
     by_frequency,
     check_groups,
     group_handles,
+    ink_on,
+    name_ticks,
     plain_numbers,
     short,
     styled,
@@ -32,13 +36,14 @@ def class_tail(
     frequency: Sequence[str],
     names: Sequence[str] | None = None,
     title: str = "Training images per class",
-):
+) -> tuple[Figure, Axes]:
     """Bars of training images per class, most frequent first, on a log scale.
 
     Args:
         image_count: (C,) training images that contain each class.
         frequency: (C,) 'r', 'c' or 'f' per class.
-        names: (C,) class names, written under the bars of up to 60 classes.
+        names: (C,) class names, written under the bars of up to 60 classes, fewer in a narrow
+            figure.
         title: the figure's title.
 
     Returns:
@@ -52,8 +57,9 @@ def class_tail(
     counts = np.asarray(image_count, dtype=float)
     groups = check_groups(frequency)
     order = by_frequency(counts)
-    named = names is not None and len(counts) <= MOST_NAMES
-    figure, axes = plt.subplots(figsize=(max(8.0, 0.27 * len(counts)) if named else 10, 4.4))
+    named = names is not None and len(counts) <= most_names()
+    width = max(8.0, 0.27 * len(counts)) if named else 10
+    figure, axes = plt.subplots(figsize=canvas(width, 4.4, lines=named))
     position = np.arange(len(counts))
     axes.bar(
         position,
@@ -68,14 +74,11 @@ def class_tail(
     axes.set_xlim(-0.7, len(counts) - 0.3)
     axes.set_ylabel("training images")
     if named:
-        axes.set_xticks(
-            position, [short(names[label]) for label in order], rotation=90, fontsize=9.5
-        )
-        axes.tick_params(axis="x", length=0)
+        name_ticks(axes, [names[label] for label in order])
     else:
         axes.set_xlabel("classes, most frequent first")
     axes.legend(handles=group_handles(groups, marker=False), loc="upper right")
-    axes.set_title(title)
+    entitle(figure, title, axes)
     return figure, axes
 
 
@@ -89,7 +92,7 @@ def image_grid(
     colors: Sequence[Sequence[str]] | None = None,
     columns: int = 4,
     size: float = 2.9,
-):
+) -> tuple[Figure, np.ndarray]:
     """Pictures in a grid, with the masks, boxes and captions of their instances drawn over them.
 
     Args:
@@ -114,17 +117,18 @@ def image_grid(
     """
     if not len(images):
         raise ValueError("images is empty: pass at least one picture")
-    columns = min(columns, len(images))
+    columns = columns_of(size, min(columns, len(images)))
     rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(size * columns, (size + 0.3) * rows), squeeze=False
-    )
+    shape = canvas(size * columns, size * rows)
+    shape = (shape[0], rows * (shape[0] / columns + 0.3 * points(1)))  # pictures are square, or so
+    figure, axes = plt.subplots(rows, columns, figsize=shape, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     for index, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
         ax.imshow(image)
         if titles is not None:
-            ax.set_title(titles[index], fontsize=10.5, fontweight="normal", pad=4)
+            look = {"fontsize": text_size(10.5), "fontweight": "normal", "pad": 4}
+            ax.set_title(titles[index], **look)
         own_masks = [] if masks is None else masks[index]
         own_boxes = [] if boxes is None else boxes[index]
         for number in range(max(len(own_masks), len(own_boxes))):
@@ -174,7 +178,8 @@ def _draw_captions(ax, shape, captions, boxes, colors) -> None:
     pad = 1.2 * ax.figure.dpi / 72 * scale
     taken, left_out = np.empty((0, 4)), 0
     for caption, (x, y, w, h), color in zip(captions, boxes, colors, strict=False):
-        text = ax.text(0, 0, short(caption), fontsize=8, color="white", va="top")
+        look = {"fontsize": text_size(8), "color": ink_on(color), "va": "top"}
+        text = ax.text(0, 0, short(caption), **look)
         text.set_in_layout(False)  # captions must not move the pictures that they were placed on
         # Text saved at another resolution is a little wider or narrower.
         size = 1.06 * scale * np.array(text.get_window_extent().size) + 2 * pad
@@ -195,7 +200,7 @@ def _draw_captions(ax, shape, captions, boxes, colors) -> None:
         taken = np.vstack([taken, [*corners[place], *corners[place] + size]])
     if left_out:
         note = f"no room for {left_out} more name{'s' * (left_out > 1)}"
-        look = {"ha": "right", "va": "top", "fontsize": 8, "color": MUTED}
+        look = {"ha": "right", "va": "top", "fontsize": text_size(8), "color": MUTED}
         ax.text(1, -0.01, note, transform=ax.transAxes, **look)
 
 
@@ -208,7 +213,7 @@ def icon_pairs(
     image_count: Sequence[int],
     titles: Sequence[str] | None = None,
     columns: int = 4,
-):
+) -> tuple[Figure, np.ndarray]:
     """Icons of look-alike classes side by side, with their names and training images.
 
     Args:
@@ -232,23 +237,24 @@ def icon_pairs(
     if not len(pairs):
         raise ValueError("pairs is empty: pass at least one pair of labels")
     groups = check_groups(frequency)
-    columns = min(columns, len(pairs))
+    columns = columns_of(3.3, min(columns, len(pairs)))
     rows = -(-len(pairs) // columns)
     lines = {label: _two_lines(names[label]) for pair in pairs for label in pair}
     deepest = 0.26 + 0.13 * max(text.count("\n") + 1 for text in lines.values())
-    size = (3.3 * columns, (1.7 + 1.3 * deepest) * rows)
+    size = canvas(3.3 * columns, (1.7 + 1.3 * deepest) * rows, lines=True)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     for index, (ax, pair) in enumerate(zip(axes.flat, pairs, strict=False)):
         if titles is not None:
-            ax.set_title(titles[index], fontsize=10.5, color=MUTED, fontweight="normal", pad=2)
+            look = {"fontsize": text_size(10.5), "color": MUTED, "fontweight": "normal", "pad": 2}
+            ax.set_title(titles[index], **look)
         for place, label in enumerate(pair):
             ax.add_patch(
                 Rectangle((place + 0.04, 0.04), 0.92, 0.92, facecolor="#F7F7F7", edgecolor=FAINT)
             )
             ax.imshow(icons[label], extent=(place + 0.1, place + 0.9, 0.1, 0.9), zorder=2)
-            text = {"ha": "center", "fontsize": 9.5}
+            text = {"ha": "center", "fontsize": text_size(9.5)}
             ax.text(place + 0.5, -0.04, lines[label], va="top", color=INK, **text)
             group = groups[label]
             below = max(lines[other].count("\n") + 1 for other in pair)

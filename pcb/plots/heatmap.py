@@ -4,10 +4,13 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, SymLogNorm
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from pcb.metrics.matrix import column_shares, row_shares, share_difference
+from pcb.plots.layout import fitted
 from pcb.plots.raster import Frame
 from pcb.plots.style import MUTED, plain_numbers, styled, written
 
@@ -29,12 +32,13 @@ def confusion_heatmap(
     xlabel: str = "predicted class",
     ylabel: str = "true class",
     smallest: float | None = None,
-):
+) -> tuple[Figure, Axes]:
     """A confusion matrix as one raster in logarithmic colours, at any number of classes.
 
     Zeros are white and undefined rows (nan) grey, both apart from the smallest colour. Up to 60
-    classes carry their names; a very large matrix is drawn so that each pixel shows the largest
-    entry it covers, and the row and column of background so broad that they are seen.
+    classes carry their names, fewer in a narrow figure; a very large matrix is drawn so that each
+    pixel shows the largest entry it covers, and the row and column of background so broad that they
+    are seen.
 
     Args:
         matrix: (C, C), or (C + 1, C + 1) for detections, whose last row and column stand for
@@ -106,7 +110,7 @@ def confusion_difference(
     order: str = "frequency",
     title: str = "What changed",
     value_label: str = "change of the share of the true class",
-):
+) -> tuple[Figure, Axes]:
     """The row shares of one run minus those of another, on a diverging scale.
 
     Red cells gained, blue ones lost; the scale is linear up to 1% and logarithmic beyond. A very
@@ -150,7 +154,7 @@ def confusion_difference(
 def _color_bar(axes, image, label: str, values: np.ndarray, legend: Sequence = (), **look):
     """The colour bar, with a legend of what is no colour on it; ``values`` are not pooled yet."""
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02, **look)
-    bar.set_label(label)
+    bar.set_label(fitted(label, 26))
     legend = list(legend)
     undefined = np.isnan(values)
     if undefined.any():

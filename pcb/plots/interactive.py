@@ -12,6 +12,7 @@ from pcb.metrics.matrix import row_shares
 from pcb.plots.heatmap import UNDEFINED_COLOR, ZERO_COLOR, light_to_dark
 from pcb.plots.raster import check_matrix
 from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, INK, check_groups, short
+from pcb.text import display_names, printable
 
 # Plotly reads a few tags and entities in names; quotes are none.
 escape = partial(escape_html, quote=False)
@@ -58,7 +59,7 @@ def interactive_confusion(
     >>> print(figure.data[0].text[0][0].replace("<br>", "; "))
     <b>dog</b> taken for <b>dog</b>; 100% of the true class; true: rare, 3 training images
     """
-    classes = [int(label) for label in classes]
+    classes, names = [int(label) for label in classes], display_names(names)
     groups, matrix = check_groups(frequency), np.asarray(matrix)
     check_matrix(matrix, names, image_count, frequency)
     if not classes:
@@ -92,7 +93,7 @@ def interactive_confusion(
         ygap=1,
         colorscale=_color_scale(),
         colorbar={
-            "title": {"text": escape(value_label), "side": "right"},
+            "title": {"text": escape(printable(value_label)), "side": "right"},
             "tickvals": [(ZERO + SMALLEST) / 2, -2, -1, 0],
             "ticktext": ["0", "1%", "10%", "100%"],
             "len": 0.8,
@@ -106,7 +107,7 @@ def interactive_confusion(
         heatmap,
         go.Layout(
             template="none",
-            title={"text": escape(title), "x": 0.01, "font": {"size": 15, "color": INK}},
+            title={"text": escape(printable(title)), "x": 0.01, "font": {"size": 15, "color": INK}},
             xaxis={
                 **axis,
                 "ticktext": columns,

@@ -5,19 +5,24 @@ detections has one row and one column more. Rows are divided by their sums.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from pcb.metrics.matrix import row_shares
 from pcb.metrics.pairs import largest_pairs, pair_shares
+from pcb.plots.layout import canvas, entitle, fitted, legend_below, narrow, points, text_size
 from pcb.plots.style import (
     GROUP_COLORS,
     GROUP_NAMES,
     GROUPS,
+    INK,
     MUTED,
     check_groups,
     icon_of,
@@ -25,12 +30,12 @@ from pcb.plots.style import (
     place_icon,
     short,
     styled,
-    wrapped,
 )
 
-# Text columns left of the axis, in points from it: true class, arrow, predicted class.
-TRUE, ARROW, PREDICTED = -322, -168, -150
-LOST, GAINED = "#2166AC", "#B2182B"  # the ends of the diverging scale
+# Text columns left of the axis, in points from it: true class, arrow, predicted class; and how many
+# letters of a name fit between them.
+COLUMNS = {"wide": (-322, -168, -150, 18), "narrow": (-226, -122, -108, 9)}
+LOST, GAINED = INK, "#AA3377"  # in no group's colour
 
 Pictures = Sequence[np.ndarray | None] | Mapping[int, np.ndarray | None]
 
@@ -45,7 +50,7 @@ def confused_pairs(
     min_objects: float = 0,
     title: str = "The most frequent confusions",
     value_label: str = "share of the true class",
-):
+) -> tuple[Figure, Axes]:
     """The most confused pairs as bars: true class, then what it is taken for, and the way back.
 
     Args:
@@ -86,17 +91,17 @@ def confused_pairs(
     if len(matrix) > len(names):
         texts = [f"{t} ({int(matrix[p])})" for t, p in zip(texts, pairs, strict=True)]
         value_label += " (objects)"
-    axes.bar_label(bars, texts, padding=3)
+    axes.bar_label(bars, texts, padding=points(3))
     axes.set_xlim(0, 1.2 * max(*values, *back))
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
-    axes.set_xlabel(value_label)
+    axes.set_xlabel(fitted(value_label, 40), loc="right" if narrow() else "center")
     handles = [
         Patch(color=GROUP_COLORS[group], label=f"taken for a {GROUP_NAMES[group]} class")
         for group in reversed(GROUPS)
         if GROUP_COLORS[group] in colors
     ]
     handles.append(Patch(color="#B5B5B5", label="the way back"))
-    figure.legend(handles=handles, loc="outside lower right", ncols=len(handles))
+    legend_below(figure, handles)
     return figure, axes
 
 
@@ -111,8 +116,10 @@ def changed_pairs(
     min_objects: float = 0,
     title: str = "The confusions that changed most",
     value_label: str = "share of the true class, from before (ring) to after (dot)",
-):
+) -> tuple[Figure, Axes]:
     """The pairs whose share changed most between two runs: a line from before to after.
+
+    Shares that grew are purple, those that shrank dark.
 
     Args:
         before, after: two matrices of one kind and of the same classes.
@@ -140,17 +147,17 @@ def changed_pairs(
     colors = [GAINED if change[pair] > 0 else LOST for pair in pairs]
     place = np.arange(len(pairs))
     axes.hlines(place, old, new, colors=colors, lw=2.6)
-    look = {"s": 46, "zorder": 3, "clip_on": False}
+    look = {"s": points(6.8) ** 2, "zorder": 3, "clip_on": False}
     axes.scatter(old, place, facecolors="white", edgecolors=colors, linewidths=1.5, **look)
     axes.scatter(new, place, c=colors, **look)
     for row, pair in enumerate(pairs):
         right = max(old[row], new[row])
-        look = {"xytext": (8, 0), "textcoords": "offset points", "va": "center"}
+        look = {"xytext": (points(8), 0), "textcoords": "offset points", "va": "center"}
         axes.annotate(f"{100 * change[pair]:+.0f}", (right, row), color=colors[row], **look)
     axes.set_xlim(0, 1.15 * max(*old, *new))
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
     axes.grid(axis="x")
-    axes.set_xlabel(value_label)
+    axes.set_xlabel(fitted(value_label, 40), loc="right" if narrow() else "center")
     return figure, axes
 
 
@@ -162,7 +169,7 @@ def confusion_zoom(
     frequency: Sequence[str],
     title: str = "Closer",
     value_label: str = "share of the true class (%)",
-):
+) -> tuple[Figure, Axes]:
     """A few classes of a confusion matrix, with the numbers.
 
     Args:
@@ -204,7 +211,8 @@ def confusion_zoom(
     values = np.concatenate(columns, axis=1)
     texts = np.vectorize(_written, otypes=[object])(values)
     size = (2.9 + 0.62 * values.shape[1], 3.2 + 0.42 * len(classes))
-    figure, axes = plt.subplots(figsize=(max(size[0], 7.5), max(size[1], 4.0)))
+    size = canvas(max(size[0], 7.5), max(size[1], 4.0), lines=True)
+    figure, axes = plt.subplots(figsize=size)
     seaborn.heatmap(
         np.maximum(np.nan_to_num(values), 0.1),
         annot=texts,
@@ -212,6 +220,8 @@ def confusion_zoom(
         mask=np.isnan(values),
         norm=LogNorm(0.1, 100),
         cmap="YlGnBu",
+        annot_kws={"fontsize": text_size(11)},
+        cbar=not narrow(),
         linewidths=1,
         ax=axes,
         xticklabels=labels + beside,
@@ -229,7 +239,7 @@ def confusion_zoom(
         axes.text(0.5, row + 0.5, "n/a", ha="center", va="center", color=MUTED)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    figure.suptitle(wrapped(title, figure.get_figwidth()), x=0.01, ha="left")
+    entitle(figure, title)
     return figure, axes
 
 
@@ -244,32 +254,52 @@ def _written(percent: float) -> str:
     return "<1" if 0 < percent < 0.5 else f"{percent:.0f}"
 
 
-def _pair_axes(pairs, names, groups, pictures: Pictures | None, title: str, nothing: str):
+def _pair_axes(
+    pairs: Sequence[tuple[int, int]],
+    names: Sequence[str],
+    groups: Sequence[str],
+    pictures: Pictures | None,
+    title: str,
+    nothing: str,
+) -> tuple[Figure, Axes]:
     """Figure and axes with a row for each pair, its classes named and drawn at the left."""
-    figure, axes = plt.subplots(figsize=(10.5, 1.6 + 0.46 * max(len(pairs), 1)))
-    figure.suptitle(wrapped(title, 10.5), x=0.01, ha="left")  # over the columns of text, too
+    size = canvas(10.5, 1.6 + 0.46 * max(len(pairs), 1), lines=True)
+    figure, axes = plt.subplots(figsize=size)
+    entitle(figure, title)  # over the columns of text, too
+    true_place, arrow_place, predicted_place, letters = COLUMNS["narrow" if narrow() else "wide"]
     if not pairs:
         axes.text(0.5, 0.5, nothing, ha="center", transform=axes.transAxes)
         axes.axis("off")
         return figure, axes
     for row, pair in enumerate(pairs):
-        for place, label in zip((TRUE, PREDICTED), pair, strict=True):
+        for place, label in zip((true_place, predicted_place), pair, strict=True):
             color = GROUP_COLORS[groups[label]]
-            _beside(axes, short(names[label], 18), (0, row), place + 26, color=color, va="center")
+            name = short(names[label], letters)
+            _beside(axes, name, (0, row), place + 26, color=color, va="center")
             picture = icon_of(pictures, label)
             if picture is not None:
-                place_icon(axes, picture, (0, row), size=20, offset=(place + 10, 0))
+                place_icon(axes, picture, (0, row), size=points(20), offset=(points(place + 10), 0))
     for row in range(len(pairs)):
-        _beside(axes, "→", (0, row), ARROW, color=MUTED, va="center")
-    for place, text in ((TRUE, "true class"), (PREDICTED, "predicted class")):
+        _beside(axes, "→", (0, row), arrow_place, color=MUTED, va="center")
+    heads = ((true_place, "true class"), (predicted_place, "predicted"))
+    for place, text in heads if narrow() else (heads[0], (predicted_place, "predicted class")):
         _beside(axes, text, (0, 1), place, 2, xycoords="axes fraction", color=MUTED)
     axes.set_yticks([])
     axes.set_ylim(len(pairs) - 0.4, -0.6)
     return figure, axes
 
 
-def _beside(axes, text: str, xy, points: float, up: float = 0, xycoords=None, **look) -> None:
-    """Write text ``points`` right (or left) of a place on the axes."""
+def _beside(
+    axes: Axes,
+    text: str,
+    xy: tuple[float, float],
+    right: float,
+    up: float = 0,
+    xycoords: Any = None,
+    **look: Any,
+) -> None:
+    """Write text ``right`` points right (or left) of a place on the axes."""
     xycoords = xycoords or axes.get_yaxis_transform()
-    place = {"xycoords": xycoords, "xytext": (points, up), "textcoords": "offset points"}
+    offset = {"xytext": (points(right), points(up)), "textcoords": "offset points"}
+    place = {"xycoords": xycoords, **offset}
     axes.annotate(text, xy, **place, **look)

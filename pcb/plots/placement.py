@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from pcb.plots.layout import text_size
 from pcb.plots.style import HALO, MUTED, short
 
 # Tried in this order: how far from its mark a name may stand, in points, and in which direction.
@@ -91,7 +92,7 @@ def name_marks(
     # Room that a candidate wants around it: no other mark may be as near as its own.
     margin = np.where(distances == _BESIDE, _BESIDE + 3, 1.5)
     for index, name in names.items():
-        look = {"fontsize": 8.5, "color": MUTED, "path_effects": HALO, "zorder": 2}
+        look = {"fontsize": text_size(8.5), "color": MUTED, "path_effects": HALO, "zorder": 2}
         look |= {"textcoords": "offset points", "va": "bottom"}
         text = axes.annotate(short(name), points[index], xytext=(0, 0), **look)
         size = np.array(text.get_window_extent().size) * to_points

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from pcb.plots.layout import canvas, entitle, legend_outside, text_size
 from pcb.plots.style import GROUP_COLORS, styled, tint, tints, written
 
 # The metric of each bar, its name and its colour.
@@ -29,7 +32,7 @@ def _points(value: float | None) -> float:
 @styled
 def ap_by_group(
     metrics: Mapping[str, Mapping[str, float]], title: str = "Average precision by frequency group"
-):
+) -> tuple[Figure, Axes]:
     """Bars of AP over all, frequent, common and rare classes, for one run or several.
 
     Args:
@@ -51,7 +54,7 @@ def ap_by_group(
         for run, own in metrics.items()
     }
     shares = tints(len(values))
-    figure, axes = plt.subplots(figsize=(max(7.5, 2.6 + 1.9 * len(values)), 4.4))
+    figure, axes = plt.subplots(figsize=canvas(max(7.5, 2.6 + 1.9 * len(values)), 4.4))
     width = 0.82 / len(values)
     for number, (own, share) in enumerate(zip(values.values(), shares, strict=True)):
         bars = axes.bar(
@@ -60,7 +63,7 @@ def ap_by_group(
             width=0.94 * width,
             color=[tint(color, share) for _, _, color in GROUP_METRICS],
         )
-        small = 10.5 if len(values) <= 4 else 8.5
+        small = text_size(10.5 if len(values) <= 4 else 8.5)
         axes.bar_label(bars, [written(value, ".1f") for value in own], padding=2, fontsize=small)
     axes.set_xticks(range(len(GROUP_METRICS)), [f"{name}\n({m})" for m, name, _ in GROUP_METRICS])
     axes.tick_params(axis="x", length=0)
@@ -70,8 +73,8 @@ def ap_by_group(
             Patch(color=tint("#555555", share), label=run)
             for run, share in zip(values, shares, strict=True)
         ]
-        axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        legend_outside(axes, handles)
     axes.set_ylabel("AP (%)")
     axes.set_ylim(0, max(1.18 * np.nanmax([*values.values(), np.zeros(4)]), 1))
-    axes.set_title(title)
+    entitle(figure, title, axes)
     return figure, axes

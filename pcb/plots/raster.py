@@ -8,16 +8,8 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from pcb.metrics.matrix import class_order
-from pcb.plots.style import (
-    GROUP_COLORS,
-    GROUP_NAMES,
-    INK,
-    MOST_NAMES,
-    check_groups,
-    group_handles,
-    short,
-    wrapped,
-)
+from pcb.plots.layout import canvas, entitle, fitted, legend_below, most_names, points, text_size
+from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, INK, check_groups, group_handles, short
 
 MOST_CELLS = 500  # a raster of more cells a side than this is pooled: pixels would swallow cells
 
@@ -41,7 +33,7 @@ class Frame:
             labels = np.arange(num_classes)
         else:
             labels = class_order(matrix, order, image_count, names, num_classes)
-        named = names is not None and num_classes <= MOST_NAMES
+        named = names is not None and num_classes <= most_names(0.6)
         return cls(
             labels,
             with_background=len(matrix) > num_classes,
@@ -110,7 +102,9 @@ class Frame:
     def draw(self, xlabel: str, ylabel: str, title: str, normalize: str):
         """Figure and axes with all but the cells."""
         side = 7.5 if self.names is None else float(np.clip(0.21 * self.end, 5.5, 10.5))
-        figure, axes = plt.subplots(figsize=(side + 1.6, side + 0.8), layout="compressed")
+        size = canvas(side + 1.6, side + 0.8)
+        size = (size[0], size[0] * (side + 0.8) / (side + 1.6))  # the matrix is square
+        figure, axes = plt.subplots(figsize=size, layout="compressed")
         for spine in axes.spines.values():
             spine.set_visible(True)
         self._name_ticks(axes)
@@ -127,9 +121,11 @@ class Frame:
         if self.groups is not None:
             self._mark_groups(axes)
         bare = self.names is None and self.groups is not None and not self.with_background
-        axes.set_xlabel(xlabel, labelpad=16 if bare else 4)  # no tick labels keep it off the strip
-        axes.set_ylabel(ylabel, labelpad=16 if bare else 4)
-        axes.set_title(wrapped(title, side), pad=24 if self.names_above else 9)
+        xlabel = "\n".join(fitted(line, 36) for line in xlabel.splitlines())
+        pad = points(16 if bare else 4)  # no tick labels keep it off the strip
+        axes.set_xlabel(xlabel, labelpad=pad)
+        axes.set_ylabel(ylabel, labelpad=pad)
+        entitle(figure, title, axes, pad=points(24 if self.names_above else 9))
         return figure, axes
 
     def _name_ticks(self, axes) -> None:
@@ -141,11 +137,11 @@ class Frame:
             places = [*places, (self.edge + self.end - 1) / 2]
         columns = [*names, "missed"][: len(places)]
         rows = [*names, "background"][: len(places)]
-        text = {"fontsize": 9.5 if self.names is None or self.end <= 45 else 8}
+        text = {"fontsize": text_size(9.5 if self.names is None or self.end <= 45 else 8)}
         axes.set_xticks(places, columns, rotation=90, **text)
         axes.set_yticks(places, rows, **text)
         below_strip = self.names is None and self.groups is not None
-        axes.tick_params(length=0, pad=16 if below_strip else 3.5)
+        axes.tick_params(length=0, pad=points(16 if below_strip else 3.5))
 
     def _mark_groups(self, axes) -> None:
         """Tick labels, or else a strip along the axes, in the colours of the groups."""
@@ -161,8 +157,7 @@ class Frame:
                 axes.axvline(start - 0.5, color=INK, lw=0.6)
                 axes.axhline(start - 0.5, color=INK, lw=0.6)
         if not self.names_above:
-            handles = group_handles(self.groups, marker=False)
-            axes.figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+            legend_below(axes.figure, group_handles(self.groups, marker=False))
             return
         for start, end, group in self.spans:
             axes.annotate(
@@ -175,7 +170,7 @@ class Frame:
                 va="bottom",
                 color=GROUP_COLORS[group],
                 fontweight="bold",
-                fontsize=10,
+                fontsize=text_size(10),
             )
 
 

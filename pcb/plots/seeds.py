@@ -1,14 +1,19 @@
 """Several runs over several seeds: each seed, their mean and its interval, a row per config."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pcb.metrics.seeds import Estimate, estimate
+from pcb.plots.layout import canvas, entitle, legend_below, narrow, points, printed, text_size
 from pcb.plots.precision import GROUP_METRICS
-from pcb.plots.style import FAINT, INK, interval_bar, legend_mark, short, styled, tint, written
+from pcb.plots.style import FAINT, INK, interval_bar, legend_mark, styled, tint, written
+from pcb.text import shortened
 
 _LONGEST = 36  # characters of a row's name
 _BETWEEN = 0.5  # rows left free between groups
@@ -19,7 +24,7 @@ def ap_over_seeds(
     estimates: Mapping[str, Mapping[str, Estimate]],
     groups: Sequence[str] | None = None,
     title: str = "Average precision over seeds",
-):
+) -> tuple[Figure, np.ndarray]:
     """AP over all, frequent, common and rare classes: a row per config, each seed a dot.
 
     Args:
@@ -46,7 +51,7 @@ def ap_over_seeds(
 def ap_difference(
     differences: Mapping[str, Mapping[str, Estimate]],
     title: str = "Difference in AP over seeds",
-):
+) -> tuple[Figure, np.ndarray]:
     """Paired differences in AP: a row per comparison, the difference of each seed a dot.
 
     Args:
@@ -66,16 +71,28 @@ def ap_difference(
     return _rows_of_metrics(differences, None, title, "difference (points)", signed=True)
 
 
-def _rows_of_metrics(estimates, groups, title, label, signed):
+def _rows_of_metrics(
+    estimates: Mapping[str, Mapping[str, Estimate]],
+    groups: Sequence[str] | None,
+    title: str | None,
+    label: str,
+    signed: bool,
+) -> tuple[Figure, np.ndarray]:
     if not estimates:
         raise ValueError("there is nothing to draw: pass at least one row")
     names, groups = list(estimates), list(groups or [""] * len(estimates))
     height = np.arange(len(names)) + _BETWEEN * np.cumsum(
         [0, *(one != other for one, other in zip(groups[1:], groups, strict=False))]
     )
+    rows = 2 if narrow() else 1
+    size = canvas(11, 1.9 + 0.42 * (height[-1] + 1), lines=True)
     figure, axes = plt.subplots(
-        1, 4, sharey=True, figsize=(11, 1.9 + 0.42 * (height[-1] + 1)), gridspec_kw={"wspace": 0}
+        *(rows, 4 // rows),
+        sharey=True,
+        figsize=(size[0], rows * size[1]),
+        gridspec_kw={"wspace": 0},
     )
+    axes = np.ravel(axes)
     shares = [1.0 if signed or groups[i + 1 : i + 2] != [g] else 0.5 for i, g in enumerate(groups)]
     undefined = estimate([])
     panels = [
@@ -93,35 +110,42 @@ def _rows_of_metrics(estimates, groups, title, label, signed):
             panel.axvline(0, color=INK, lw=1, zorder=1)
         for row in np.flatnonzero(np.diff(height) > 1):
             panel.axhline((height[row] + height[row + 1]) / 2, color=FAINT, lw=1)
-        panel.set_title(f"{metric}, {name}", fontsize=11.5, color=color)
+        panel.set_title(f"{metric}, {name}", fontsize=text_size(11.5), color=color)
         panel.grid(axis="x")
-        panel.locator_params(axis="x", nbins=5)
+        panel.locator_params(axis="x", nbins=3 if printed() else 5)
         panel.tick_params(axis="y", length=0)
         panel.set_xlabel(label)
-    axes[0].set_yticks(height, [short(name, _LONGEST) for name in names])
+    axes[0].set_yticks(height, [_row_name(name) for name in names])
     axes[0].set_ylim(height[-1] + 0.6, -0.6)
     if any(one.n > 1 for panel in panels for one in panel):
         what = "mean difference" if signed else "mean"
         bar = Line2D([], [], color=INK, lw=2.4, marker="D", markersize=5)
         bar.set_label(f"{what} over seeds, with its 95% interval")
         handles = [bar, legend_mark("one seed", "o", mfc="none", mec=INK)]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2)
-    figure.suptitle(title, x=0.01, ha="left")
+        legend_below(figure, handles)
+    entitle(figure, title)
     return figure, axes
 
 
-def _draw(axes, row: float, one: Estimate, color) -> None:
+def _row_name(name: str) -> str:
+    """The name of a row, on two lines where the figure is narrow."""
+    if not narrow():
+        return shortened(name, _LONGEST)
+    return "\n".join(textwrap.wrap(name.replace("/", "/ "), 14, max_lines=2, placeholder="…"))
+
+
+def _draw(axes: Axes, row: float, one: Estimate, color) -> None:
     """A row: the dots of seeds, and above them the mean with its interval if there are several."""
     values = 100 * np.array(one.values)
     if len(values) < 2:
-        axes.plot(values, [row] * len(values), "o", ms=7, color=color, zorder=3)
+        axes.plot(values, [row] * len(values), "o", ms=points(7), color=color, zorder=3)
         return
     left, right = axes.get_xlim()
     limits = left + 0.02 * (right - left), right - 0.02 * (right - left)  # room for an arrow
     interval_bar(axes, (100 * one.low, 100 * one.high), row - 0.1, limits, color)
-    axes.plot(100 * one.mean, row - 0.1, "D", ms=6, color=color, zorder=3)
+    axes.plot(100 * one.mean, row - 0.1, "D", ms=points(6), color=color, zorder=3)
     look = {"mfc": "none", "mec": color, "mew": 1.2}
-    axes.plot(values, [row + 0.22] * len(values), "o", ms=5, zorder=3, **look)
+    axes.plot(values, [row + 0.22] * len(values), "o", ms=points(5), zorder=3, **look)
 
 
 def _limits(estimates: Sequence[Estimate], signed: bool) -> tuple[float, float]:

@@ -4,20 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from pcb.plots.layout import canvas, columns_of, entitle, legend_below, points, text_size
 from pcb.plots.placement import spread
-from pcb.plots.style import (
-    FAINT,
-    GROUP_COLORS,
-    INK,
-    PALETTE,
-    check_groups,
-    percent,
-    short,
-    styled,
-)
+from pcb.plots.style import FAINT, GROUP_COLORS, INK, PALETTE, check_groups, percent, short, styled
 
 
 @styled
@@ -30,7 +24,7 @@ def soft_label_history(
     top: int = 4,
     columns: int = 2,
     title: str = "Soft labels over training",
-):
+) -> tuple[Figure, np.ndarray]:
     """Lines of what the label of a class gives to itself and to its largest receivers.
 
     Shaded are the epochs in which PCB acts, that is, trains towards these labels. A value stands
@@ -41,7 +35,8 @@ def soft_label_history(
             a dict of the rows (C,) of ``classes`` does, too, and takes little memory.
         classes: labels of the classes to show, a panel each.
         names: (C,) class names.
-        frequency: (C,) 'r', 'c' or 'f' per class; colours the panel's title.
+        frequency: (C,) 'r', 'c' or 'f' per class; colours the names. The colours of lines tell
+            classes apart and mean no group.
         start_epoch: first epoch in which PCB acts; None if it never does.
         top: other classes in a panel: those that receive most at any epoch.
         columns: panels in a row.
@@ -62,9 +57,9 @@ def soft_label_history(
         raise ValueError("classes is empty: name at least one class")
     groups = check_groups(frequency)
     epochs = sorted(history)
-    columns = min(columns, len(classes))
+    columns = columns_of(5.8, min(columns, len(classes)))
     rows = -(-len(classes) // columns)
-    size = (max(5.8 * columns, 7), 2.9 * rows + 0.6)
+    size = canvas(max(5.8 * columns, 7), 2.9 * rows + 0.6, lines=True)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat[len(classes) :]:
         ax.axis("off")
@@ -78,7 +73,7 @@ def soft_label_history(
             colors[int(other)] = PALETTE[(len(colors) - 1) % len(PALETTE)]
         for other in reversed(colors):  # the class itself last, over the others
             look = {"color": colors[other], "lw": 2.4 if other == label else 1.7}
-            ax.plot(epochs, values[:, other], marker="o", ms=3.5, **look)
+            ax.plot(epochs, values[:, other], marker="o", ms=points(3.5), **look)
         lines.append((ax, colors, values[-1]))
         ax.set_xlim(epochs[0] - 1, epochs[-1] + 0.02 * len(epochs))
         highest = np.nanmax(values[:, list(colors)], initial=0)
@@ -87,27 +82,33 @@ def soft_label_history(
         ax.yaxis.set_major_locator(MaxNLocator(4))
         ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
         ax.grid()
-        ax.set_title(
-            f"true: {short(names[label])}", color=GROUP_COLORS[groups[label]], fontsize=11.5
-        )
+        look = {"color": GROUP_COLORS[groups[label]], "fontsize": text_size(11.5)}
+        ax.set_title(f"true: {short(names[label])}", **look)
         if acts:
             shade = {"color": FAINT, "lw": 0, "zorder": 0}
             ax.axvspan(start_epoch - 1, ax.get_xlim()[1], **shade)
         ax.set_xlabel("end of epoch")
-    figure.suptitle(title, x=0.01, ha="left")
+    entitle(figure, title)
     if acts:
         handle = Patch(color=FAINT, label=f"PCB acts, from epoch {start_epoch} on")
-        figure.legend(handles=[handle], loc="outside lower center")
+        legend_below(figure, [handle])
     figure.draw_without_rendering()  # how high a panel is decides how far apart names must be
     for ax, colors, last in lines:
-        _name_ends(ax, {o: f"{short(names[o])}  {percent(last[o])}" for o in colors}, colors, last)
+        texts = {o: f"{short(names[o])}  {percent(last[o])}" for o in colors}
+        _name_ends(ax, texts, colors, groups, last)
     return figure, axes
 
 
-def _name_ends(ax, texts: Mapping[int, str], colors: Mapping[int, str], last: np.ndarray) -> None:
+def _name_ends(
+    ax: Axes,
+    texts: Mapping[int, str],
+    colors: Mapping[int, str],
+    groups: Sequence[str],
+    last: np.ndarray,
+) -> None:
     """Write each line's text right of the axes, as near to its end as the others let it."""
     ends = np.nan_to_num([last[label] for label in texts]) / ax.get_ylim()[1]
-    line_height = 12.5 * ax.figure.dpi / 72 / ax.bbox.height  # in fractions of the axes
+    line_height = text_size(12.5) * ax.figure.dpi / 72 / ax.bbox.height  # in fractions of the axes
     for (label, text), end, place in zip(
         texts.items(), ends, spread(ends, line_height), strict=True
     ):
@@ -118,7 +119,8 @@ def _name_ends(ax, texts: Mapping[int, str], colors: Mapping[int, str], last: np
             xytext=(1.07, place),
             textcoords="axes fraction",
             va="center",
-            fontsize=9.5,
+            fontsize=text_size(9.5),
+            color=GROUP_COLORS[groups[label]],
             fontweight="bold" if colors[label] == INK else "normal",
             arrowprops={
                 "arrowstyle": "-",

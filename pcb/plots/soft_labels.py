@@ -4,9 +4,22 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pcb.plots.by_image_count import scatter_by_image_count
+from pcb.plots.layout import (
+    canvas,
+    columns_of,
+    entitle,
+    fitted,
+    legend_below,
+    legend_outside,
+    narrow,
+    points,
+    text_size,
+)
 from pcb.plots.style import (
     GROUP_COLORS,
     GROUP_NAMES,
@@ -16,14 +29,13 @@ from pcb.plots.style import (
     PALETTE,
     check_groups,
     icon_of,
+    ink_on,
     legend_mark,
     percent,
     place_icon,
     short,
     styled,
 )
-
-LIGHT = ("#C8C8C8", "#E69F00", "#56B4E9", "#F0E442")  # colours under which white is unreadable
 
 
 @styled
@@ -36,7 +48,7 @@ def soft_label_bars(
     top: int = 6,
     columns: int = 3,
     title: str = "Soft labels",
-):
+) -> tuple[Figure, np.ndarray]:
     """Bars of the soft label of chosen classes: the classes that receive most probability.
 
     Args:
@@ -67,9 +79,9 @@ def soft_label_bars(
     totals = np.asarray(soft_labels)[classes].sum(axis=1)
     sums_to_one = np.allclose(totals[np.isfinite(totals)], 1, atol=1e-3)
     with_icons = icons is not None
-    columns = min(columns, len(classes))
+    columns = columns_of(4.6, min(columns, len(classes)))
     rows = -(-len(classes) // columns)
-    size = (max(4.6 * columns, 6.2), (1.2 + 0.34 * top) * rows + 0.9)
+    size = canvas(max(4.6 * columns, 6.2), (1.2 + 0.34 * top) * rows + 0.9, lines=True)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat[len(classes) :]:
         ax.axis("off")
@@ -87,28 +99,29 @@ def soft_label_bars(
             edgecolor=[INK if other == label else "none" for other in ranked],
             linewidth=1.6,
         )
-        ax.bar_label(bars, [percent(v) for v in values[ranked]], padding=3, fontsize=10)
+        ax.bar_label(
+            bars, [percent(v) for v in values[ranked]], padding=points(3), fontsize=text_size(10)
+        )
         ax.set_yticks(range(len(ranked)), [short(names[other], 20) for other in ranked])
-        ax.tick_params(axis="y", length=0, pad=28 if with_icons else 5)
+        ax.tick_params(axis="y", length=0, pad=points(28 if with_icons else 5))
         for tick, other in zip(ax.get_yticklabels(), ranked, strict=True):
             tick.set_fontweight("bold" if other == label else "normal")
         if with_icons:
             for row, other in enumerate(ranked):
                 if (icon := icon_of(icons, int(other))) is not None:
-                    place_icon(ax, icon, (0, row), size=20, offset=(-15, 0))
+                    place_icon(ax, icon, (0, row), size=points(20), offset=(points(-15), 0))
         ax.invert_yaxis()
         ax.set_xlim(0, 1.2 * highest)
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")
-        ax.set_title(
-            f"true: {short(names[label], 19)}", color=GROUP_COLORS[groups[label]], fontsize=11.5
-        )
+        look = {"color": GROUP_COLORS[groups[label]], "fontsize": text_size(11.5)}
+        ax.set_title(f"true: {short(names[label], 19)}", **look)
         rest = np.delete(values, ranked).sum()
         more = len(names) - top
         note = f"{_more_classes(more)}: {percent(rest)}" if more else ""
         if not sums_to_one:
             note = f"all {len(names)} classes: {percent(values.sum())}"
-        ax.set_xlabel(note, loc="right", fontsize=9.5, color=MUTED)
+        ax.set_xlabel(note, loc="right", fontsize=text_size(9.5), color=MUTED)
     handles = [
         legend_mark(GROUP_NAMES[group], color=GROUP_COLORS[group])
         for group in reversed(GROUPS)
@@ -116,8 +129,8 @@ def soft_label_bars(
     ]
     handles.append(legend_mark("the true class", mfc="none", mec=INK, mew=1.5))
     said = None if sums_to_one else "Values of a sigmoid loss need not sum to 100%."
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), title=said)
-    figure.suptitle(title, x=0.01, ha="left")
+    legend_below(figure, handles, said)
+    entitle(figure, title)
     figure.get_layout_engine().set(h_pad=0.08)
     return figure, axes
 
@@ -139,7 +152,7 @@ def soft_label_strength(
     strengths: Sequence[float] = (0.0, 0.1, 0.2, 0.4, 0.7, 1.0),
     top: int = 5,
     title: str | None = None,
-):
+) -> tuple[Figure, Axes]:
     """What a classifier is asked to learn as the strength grows: alpha * q + (1 - alpha) * onehot.
 
     Args:
@@ -148,7 +161,7 @@ def soft_label_strength(
         names: (C,) class names.
         strengths: values of alpha, a bar each.
         top: other classes shown on their own, if large enough to be seen; the rest is one segment.
-        title: by default "Target for <class> as the strength grows".
+        title: by default "Target for <class> as the strength grows"; none if empty.
 
     Returns:
         (figure, axes).
@@ -173,19 +186,18 @@ def soft_label_strength(
     if len(others) > top:
         rest = target[:, others[top:]].sum(axis=1)
         segments.append((_more_classes(len(others) - top), rest, "#C8C8C8"))
-    figure, axes = plt.subplots(figsize=(9.5, 1.5 + 0.42 * len(alpha)))
+    figure, axes = plt.subplots(figsize=canvas(9.5, 1.5 + 0.42 * len(alpha), lines=True))
     left = np.zeros(len(alpha))
     totals = target.sum(axis=1)
     width = max(1.0, totals.max())
+    least = width * (0.13 if narrow() else 0.045)  # of a segment in which a number has room
     for name, values, color in segments:
         bars = axes.barh(
             range(len(alpha)), values, left=left, height=0.72, color=color, ec="white", label=name
         )
-        texts = [f"{100 * value:.0f}%" if value > 0.045 * width else "" for value in values]
-        dark = color not in LIGHT
-        axes.bar_label(
-            bars, texts, label_type="center", color="white" if dark else INK, fontsize=9.5
-        )
+        texts = [f"{100 * value:.0f}%" if value > least else "" for value in values]
+        look = {"color": ink_on(color), "fontsize": text_size(9.5)}
+        axes.bar_label(bars, texts, label_type="center", **look)
         left += values
     axes.set_yticks(range(len(alpha)), [f"{value:g}" for value in alpha[:, 0]])
     axes.tick_params(axis="y", length=0)
@@ -196,9 +208,11 @@ def soft_label_strength(
     if np.allclose(totals, 1, atol=1e-3):
         axes.set_xlabel("probability in the target")
     else:
-        axes.set_xlabel("target of each class, side by side; they need not sum to 100%")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.03))
-    axes.set_title(title or f"Target for {names[label]} as the strength grows")
+        text = "target of each class, side by side; they need not sum to 100%"
+        axes.set_xlabel(fitted(text, 40))
+    legend_outside(axes)
+    default = f"Target for {names[label]} as the strength grows"
+    entitle(figure, default if title is None else title, axes)
     return figure, axes
 
 
@@ -209,7 +223,7 @@ def soft_label_entropy(
     frequency: Sequence[str],
     names: Sequence[str] | None = None,
     title: str = "How spread out is the soft label of each class?",
-):
+) -> tuple[Figure, Axes]:
     """A point per class: the entropy of its soft label against its training images.
 
     0 bits is a one-hot label; b bits are as spread as 2^b classes that share alike.
@@ -229,7 +243,5 @@ def soft_label_entropy(
     'log'
     >>> plt.close(figure)
     """
-    figure, axes = scatter_by_image_count(entropy, image_count, frequency, names, "entropy", ".2f")
-    axes.set_ylabel("entropy of the soft label (bits)")
-    axes.set_title(title)
-    return figure, axes
+    what = {"what": "entropy", "label": "entropy of the soft label (bits)", "number_format": ".2f"}
+    return scatter_by_image_count(entropy, image_count, frequency, names, **what, title=title)

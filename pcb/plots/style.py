@@ -1,19 +1,22 @@
-"""What all figures share: colours, text sizes, group names, and how a figure is saved.
+"""What all figures share: colours, group names, how text is drawn, and how a figure is saved.
 
-Colours are those of Okabe and Ito, which stay apart for colour-blind readers
-(https://jfly.uni-koeln.de/color/). A frequency group also has a marker of its own, so that
-figures survive a grey printer.
+The groups' colours are from Okabe and Ito (https://jfly.uni-koeln.de/color/), the others mostly
+from Tol (https://personal.sron.nl/~pault/); all of them stay apart for colour-blind readers. A
+frequency group also has a marker of its own, so that figures survive a grey printer.
 """
 
 import functools
+import inspect
 import os
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -23,23 +26,28 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogFormatter
 
 from pcb.files import open_atomically
+from pcb.plots.fonts import font_families
+from pcb.plots.layout import TEXT, narrow, points, printed, text_size
+from pcb.text import display_names, printable, shortened
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 GROUPS = ("r", "c", "f")
 GROUP_NAMES = {"r": "rare", "c": "common", "f": "frequent"}
 GROUP_COLORS = {"r": "#D55E00", "c": "#009E73", "f": "#0072B2"}
 GROUP_MARKERS = {"r": "^", "c": "s", "f": "o"}
 
-MOST_NAMES = 60  # with more classes than this their names no longer fit on an axis
-
 INK = "#222222"
 MUTED = "#8A8A8A"
 FAINT = "#E4E4E4"
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+# For whatever is no group, and so in no group's colour.
+PALETTE = ("#332288", "#999933", "#AA4499", "#DDCC77", "#882255", "#FFAABB", "#663300")
 
 HALO = [withStroke(linewidth=2.5, foreground="white")]  # keeps text readable over marks
 
 STYLE = {
-    "font.size": 11,
+    "font.size": TEXT,
     "axes.titlesize": 12.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -80,22 +88,70 @@ def settings(values: Mapping) -> Iterator[None]:
         plt.rcParams.update(before)
 
 
-def styled(function):
-    """Draw a figure in the kit's style and leave the user's matplotlib settings as they were."""
+def styled(function: Callable[P, T]) -> Callable[P, T]:
+    """Draw a figure in the kit's style and leave the user's matplotlib settings as they were.
+
+    Whatever the figure is to say is made fit to be drawn first: class names by
+    :func:`pcb.text.display_names`, other text by :func:`pcb.text.printable`, both in fonts that
+    have its letters.
+    """
+    signature = inspect.signature(function)
 
     @functools.wraps(function)
-    def wrapper(*args, **kwargs):
-        with settings(STYLE):
-            return function(*args, **kwargs)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        given = signature.bind(*args, **kwargs)
+        for key, value in given.arguments.items():
+            named = key == "names" and value is not None
+            given.arguments[key] = display_names(value) if named else _printable(value)
+        fonts = {"font.family": font_families(_texts(given.arguments))}
+        with settings(_scaled(STYLE) | fonts):
+            return function(*given.args, **given.kwargs)
 
     return wrapper
 
 
-def save(figure: Figure, folder: str | os.PathLike, name: str, dpi: int = 150) -> Path:
+def _scaled(style: Mapping[str, Any]) -> dict[str, Any]:
+    """The style with its sizes in points as the layout wants them."""
+    scaled = dict(style)
+    for key in style:
+        if key.endswith("size"):
+            scaled[key] = text_size(style[key])
+        elif key.endswith("pad"):
+            scaled[key] = points(style[key])
+    return scaled
+
+
+def _printable(value: Any) -> Any:
+    """The value with its texts printable, also those in lists and mappings; line breaks stay."""
+    if isinstance(value, str):
+        return printable(value, keep="\n")
+    if isinstance(value, Mapping):
+        return {_printable(key): _printable(own) for key, own in value.items()}
+    return [_printable(own) for own in value] if type(value) in (list, tuple) else value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in it."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts([*value.keys(), *value.values()])
+    elif isinstance(value, list):
+        for own in value:
+            yield from _texts(own)
+
+
+def save(figure: Figure, folder: str | os.PathLike, name: str, dpi: int | None = None) -> Path:
     """Write ``figure`` to ``folder/name.png`` and ``folder/name.pdf``; return the PNG's path.
 
     The folder is made if it is not there. Both files appear, whole, or neither. The same figure
     gives the same bytes: neither holds a date or a version. Text in the PDF stays text.
+
+    Args:
+        figure: what to save.
+        folder: where.
+        name: of both files, without their endings.
+        dpi: of the PNG; by default 150, and 300 for a paper, see :func:`use`.
 
     >>> import tempfile
     >>> figure, axes = plt.subplots()
@@ -104,6 +160,7 @@ def save(figure: Figure, folder: str | os.PathLike, name: str, dpi: int = 150) -
     ('empty.png', True)
     >>> plt.close(figure)
     """
+    dpi = dpi or (300 if printed() else 150)
     png, pdf = (Path(folder) / f"{name}.{ending}" for ending in ("png", "pdf"))
     undated = {"CreationDate": None, "Creator": None, "Producer": None}
     # Both take their names when both are drawn. Type 42 fonts are text that editors can change.
@@ -172,7 +229,13 @@ def icon_of(
     return icons[label]
 
 
-def place_icon(axes, icon: np.ndarray, xy, size: float = 22, offset=(0, 0)):
+def place_icon(
+    axes: Axes,
+    icon: np.ndarray,
+    xy: tuple[float, float],
+    size: float = 22,
+    offset: tuple[float, float] = (0, 0),
+) -> AnnotationBbox:
     """Put a picture (h, w, 3 or 4), its longer side ``size`` points, ``offset`` from ``xy``."""
     box = AnnotationBbox(
         OffsetImage(icon, zoom=size / max(icon.shape[:2]), interpolation="antialiased"),
@@ -188,12 +251,23 @@ def place_icon(axes, icon: np.ndarray, xy, size: float = 22, offset=(0, 0)):
 
 
 def short(name: str, length: int = 22) -> str:
-    """``name``, cut to ``length`` characters.
+    """``name``, cut to ``length`` characters, to fewer where the figure is narrow; a number stays.
 
-    >>> short("slightly smiling face", 17)
-    'slightly smiling…'
+    >>> short("slightly smiling face", 17), short("slightly smiling face (2)", 17)
+    ('slightly smiling…', 'slightly smi… (2)')
     """
-    return name if len(name) <= length else name[: length - 1].rstrip() + "…"
+    length = min(length, 14) if narrow() else length
+    number = re.search(r" \(\d+\)$", name)  # it tells two classes of one name apart
+    if len(name) <= length or not number:
+        return shortened(name, length)
+    return shortened(name[: number.start()], length - len(number[0])) + number[0]
+
+
+def name_ticks(axes: Axes, names: Sequence[str]) -> None:
+    """Write the names of classes under their places 0, 1, ... on the x axis, upright."""
+    texts = [short(name) for name in names]
+    axes.set_xticks(range(len(texts)), texts, rotation=90, fontsize=text_size(9.5))
+    axes.tick_params(axis="x", length=0)
 
 
 def plain_numbers(axis: Axis) -> None:
@@ -243,19 +317,13 @@ def dots(count: int) -> dict[str, float]:
     >>> dots(40)
     {'s': 48, 'alpha': 0.85}
     """
-    return {"s": 14, "alpha": 0.55} if count > 200 else {"s": 48, "alpha": 0.85}
+    many = count > 200
+    return {"s": (14 if many else 48) * points(1) ** 2, "alpha": 0.55 if many else 0.85}
 
 
-def wrapped(title: str, inches: float) -> str:
-    """A title broken into lines that fit ``inches``, at the size of titles.
-
-    >>> wrapped("Detections: openmoji/softmax_pcb/seed0 minus openmoji/softmax/seed0", 5)
-    'Detections: openmoji/softmax_pcb/seed0 minus\\nopenmoji/softmax/seed0'
-    """
-    return textwrap.fill(title, max(20, int(9 * inches)), break_long_words=False)
-
-
-def interval_bar(axes, interval: Sequence[float], y: float, limits: Sequence[float], color) -> None:
+def interval_bar(
+    axes: Axes, interval: Sequence[float], y: float, limits: Sequence[float], color: Any
+) -> None:
     """A level bar from end to end of an interval; an arrow where it goes on beyond the limits.
 
     >>> figure, axes = plt.subplots()
@@ -278,6 +346,15 @@ def tint(color: str, share: float) -> tuple[float, float, float]:
     (0.75, 0.75, 0.75)
     """
     return tuple(1 - share * (1 - channel) for channel in to_rgb(color))
+
+
+def ink_on(color: Any) -> str:
+    """White, or dark where white would be unreadable on this colour.
+
+    >>> ink_on("#332288"), ink_on("#DDCC77")
+    ('white', '#222222')
+    """
+    return INK if np.dot(to_rgb(color), (0.3, 0.59, 0.11)) > 0.6 else "white"
 
 
 def tints(count: int) -> np.ndarray:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pcb.plots.layout import canvas, entitle, legend_outside, narrow, points, text_size
 from pcb.plots.style import FAINT, INK, MUTED, PALETTE, styled
 
 
@@ -54,7 +56,7 @@ def _mark_start(ax, text: str, start: float) -> None:
         text,
         (start, 0.97),
         xycoords=("data", "axes fraction"),
-        xytext=(-5 if right_half else 5, 0),
+        xytext=(points(-5 if right_half else 5), 0),
         textcoords="offset points",
         ha="right" if right_half else "left",
         va="top",
@@ -63,7 +65,7 @@ def _mark_start(ax, text: str, start: float) -> None:
 
 
 @styled
-def loss_curves(records: Sequence[dict], title: str = "Training loss"):
+def loss_curves(records: Sequence[dict], title: str = "Training loss") -> tuple[Figure, np.ndarray]:
     """The total loss and each of its parts over training.
 
     A dotted line marks where pairwise class balance begins to act, if the log says so.
@@ -85,10 +87,13 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss"):
     """
     train = training_records(records)
     time = _values(train, "iter")
-    figure, axes = plt.subplots(1, 2, figsize=(11.5, 4.2))
+    stacked = narrow()
+    figure, axes = plt.subplots(*((2, 1) if stacked else (1, 2)), figsize=canvas(11.5, 4.2))
+    if stacked:
+        figure.set_figheight(5.0)
     axes[0].plot(time, _values(train, "loss"), color=INK, lw=1.8, marker=_marker(time))
     axes[0].set_ylabel("loss")
-    axes[0].set_title("total", fontsize=11.5)
+    axes[0].set_title("total", fontsize=text_size(11.5))
     keys = sorted({k for record in train for k in record if "loss" in k and k != "loss"})
     for number, key in enumerate(keys):
         axes[1].plot(
@@ -100,9 +105,9 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss"):
             marker=_marker(time),
             label=key,
         )
-    axes[1].set_title("parts", fontsize=11.5)
+    axes[1].set_title("parts", fontsize=text_size(11.5))
     if keys:
-        axes[1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.02))
+        legend_outside(axes[1])
     start = _first_open(train, time)
     for ax in axes:
         _time_axis(ax, time)
@@ -111,7 +116,7 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss"):
             ax.axvline(start, color=MUTED, linestyle=":", lw=1.4)
     if start is not None:
         _mark_start(axes[0], "PCB acts", start)
-    figure.suptitle(title, x=0.01, ha="left")
+    entitle(figure, title)
     return figure, axes
 
 
@@ -126,7 +131,7 @@ def strength_curve(
     records: Sequence[dict],
     num_classes: int | None = None,
     title: str = "When does Pairwise Class Balance act?",
-):
+) -> tuple[Figure, np.ndarray]:
     """Strength of the soft labels and classes seen over training; shaded while PCB may act.
 
     The gate opens when the start epoch is reached and every class has been seen. Strength is
@@ -156,13 +161,13 @@ def strength_curve(
     strength, gate = _values(train, "pcb_strength"), _values(train, "pcb_gate")
     seen = _values(train, "pcb_classes_seen")
     figure, axes = plt.subplots(
-        2, 1, figsize=(9, 4.8), sharex=True, gridspec_kw={"height_ratios": [1.2, 1]}
+        2, 1, figsize=canvas(9, 4.8), sharex=True, gridspec_kw={"height_ratios": [1.2, 1]}
     )
     look = {"lw": 2, "drawstyle": "steps-post", "marker": _marker(time)}
     axes[0].plot(time, strength, color=PALETTE[0], **look)
     axes[0].set_ylabel("strength")
     axes[0].set_ylim(-0.02, max(0.5, 1.25 * np.nanmax(strength, initial=0.0)))
-    axes[1].plot(time, seen, color=PALETTE[3], **look)
+    axes[1].plot(time, seen, color=PALETTE[2], **look)
     axes[1].set_ylabel("classes seen")
     top = max(np.nanmax(seen, initial=0.0), num_classes or 0, 1)
     axes[1].set_ylim(0, 1.25 * top)
@@ -191,7 +196,7 @@ def strength_curve(
     else:
         reason = _why_not(gate, seen, num_classes)
         axes[0].annotate(reason, (0.02, 0.9), xycoords="axes fraction", va="top", color=MUTED)
-    figure.suptitle(title, x=0.01, ha="left")
+    entitle(figure, title)
     return figure, axes
 
 

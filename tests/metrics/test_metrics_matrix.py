@@ -72,6 +72,7 @@ def test_worst_pairs_of_detections_and_of_a_running_matrix():
         **{"true": "ant", "true_group": "frequent", "predicted": "bee"},
         **{"predicted_group": "frequent", "share": 0.2, "reverse_share": 0.1, "bias": 0.1},
         "count": 2,
+        **{"true_label": 0, "predicted_label": 1},
     }
     enough = metrics.worst_pairs(DETECTIONS, NAMES, GROUPS, min_objects=4)
     assert [row["true"] for row in enough] == ["cat", "ant", "bee", "bee"]

@@ -8,6 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from pcb import metrics, plots
+
 matplotlib.use("agg")
 
 
@@ -55,6 +57,72 @@ def log():
         for epoch in (1, 2, 3)
         for step in (5, 10)
     ]
+
+
+METRICS = {"AP": 0.3, "APr": float("nan"), "APc": 0.28, "APf": 0.4}
+
+
+def draw_every_figure(tail, log):
+    """Call each function once; yield its name and figure."""
+    names, count, groups, icons = tail.names, tail.count, tail.frequency, tail.icons
+    shares = metrics.row_shares(tail.detections)
+    mask = np.zeros((1, 16, 16), dtype=bool)
+    mask[0, 4:9, 5:12] = True
+    runs = {"plain": METRICS, "pcb": METRICS}
+    aps = {"plain": tail.ap, "pcb": tail.ap + 0.01}
+    roles = ["tail", "singleton"] * 20
+    over_seeds = {"AP": metrics.estimate([0.01, 0.02, 0.05]), "APr": metrics.estimate([0.03])}
+    calls = {
+        "class_tail": lambda: plots.class_tail(count, groups, names),
+        "image_grid": lambda: plots.image_grid(
+            [np.zeros((16, 16, 3))], ["an image"], [mask], [[[5, 4, 7, 5]]], [["fox"]]
+        ),
+        "icon_pairs": lambda: plots.icon_pairs([(0, 1), (2,)], icons, names, groups, count),
+        "loss_curves": lambda: plots.loss_curves(log),
+        "strength_curve": lambda: plots.strength_curve(log, 40),
+        "ap_by_group": lambda: plots.ap_by_group(runs),
+        "ap_difference": lambda: plots.ap_difference({"pcb minus plain": over_seeds}),
+        "ap_over_seeds": lambda: plots.ap_over_seeds({"plain": over_seeds, "pcb": {}}),
+        "ap_by_image_count": lambda: plots.ap_by_image_count(tail.ap, count, groups, names),
+        "ap_by_class": lambda: plots.ap_by_class(aps, count, groups, names),
+        "gain_by_role": lambda: plots.gain_by_role(tail.ap - 0.3, roles, groups, names),
+        "confusion_heatmap": lambda: plots.confusion_heatmap(shares, names, count, groups),
+        "group_confusion": lambda: plots.group_confusion(
+            *metrics.group_shares(tail.detections, groups)
+        ),
+        "group_heatmap": lambda: plots.group_heatmap(tail.detections, groups),
+        "confusion_difference": lambda: plots.confusion_difference(
+            tail.detections, tail.detections[::-1, ::-1], names, count, groups
+        ),
+        "confused_pairs": lambda: plots.confused_pairs(tail.learned, names, groups, icons),
+        "changed_pairs": lambda: plots.changed_pairs(
+            tail.learned, tail.learned.T, names, groups, icons
+        ),
+        "confusion_zoom": lambda: plots.confusion_zoom(
+            tail.detections, [3, 1, 4, 15, 9, 2, 6], names, groups
+        ),
+        "start_weights": lambda: plots.start_weights(
+            0.95 ** (count - 1.0), count, count, groups, names
+        ),
+        "soft_label_bars": lambda: plots.soft_label_bars(
+            tail.learned.T, [0, 5], names, groups, icons
+        ),
+        "soft_label_entropy": lambda: plots.soft_label_entropy(10 * tail.ap, count, groups, names),
+        "soft_label_history": lambda: plots.soft_label_history(
+            {1: np.eye(40), 2: tail.learned.T}, [0, 5, 6], names, groups, start_epoch=2
+        ),
+        "soft_label_strength": lambda: plots.soft_label_strength(tail.learned.T[0], 0, names),
+    }
+    others = {"GROUP_COLORS", "GROUP_NAMES", "interactive_confusion", "save", "use"}
+    assert set(calls) == set(plots.__all__) - others
+    for name, call in calls.items():
+        yield name, call()[0]
+
+
+@pytest.fixture
+def every_figure():
+    """Draws each figure there is of a tail and a log."""
+    return draw_every_figure
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import plotly.io
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex, to_rgba_array
+from matplotlib.patches import Patch
 
 from pcb import metrics, plots
 from pcb.plots.heatmap import UNDEFINED_COLOR
@@ -17,64 +19,7 @@ NAN = float("nan")
 METRICS = {"AP": 0.3, "APr": NAN, "APc": 0.28, "APf": 0.4}
 
 
-def every_figure(tail, log):
-    """Call each function once; yield its name and figure."""
-    names, count, groups, icons = tail.names, tail.count, tail.frequency, tail.icons
-    shares = metrics.row_shares(tail.detections)
-    mask = np.zeros((1, 16, 16), dtype=bool)
-    mask[0, 4:9, 5:12] = True
-    runs = {"plain": METRICS, "pcb": METRICS}
-    aps = {"plain": tail.ap, "pcb": tail.ap + 0.01}
-    roles = ["tail", "singleton"] * 20
-    over_seeds = {"AP": metrics.estimate([0.01, 0.02, 0.05]), "APr": metrics.estimate([0.03])}
-    calls = {
-        "class_tail": lambda: plots.class_tail(count, groups, names),
-        "image_grid": lambda: plots.image_grid(
-            [np.zeros((16, 16, 3))], ["an image"], [mask], [[[5, 4, 7, 5]]], [["fox"]]
-        ),
-        "icon_pairs": lambda: plots.icon_pairs([(0, 1), (2,)], icons, names, groups, count),
-        "loss_curves": lambda: plots.loss_curves(log),
-        "strength_curve": lambda: plots.strength_curve(log, 40),
-        "ap_by_group": lambda: plots.ap_by_group(runs),
-        "ap_difference": lambda: plots.ap_difference({"pcb minus plain": over_seeds}),
-        "ap_over_seeds": lambda: plots.ap_over_seeds({"plain": over_seeds, "pcb": {}}),
-        "ap_by_image_count": lambda: plots.ap_by_image_count(tail.ap, count, groups, names),
-        "ap_by_class": lambda: plots.ap_by_class(aps, count, groups, names),
-        "gain_by_role": lambda: plots.gain_by_role(tail.ap - 0.3, roles, groups, names),
-        "confusion_heatmap": lambda: plots.confusion_heatmap(shares, names, count, groups),
-        "group_confusion": lambda: plots.group_confusion(
-            *metrics.group_shares(tail.detections, groups)
-        ),
-        "group_heatmap": lambda: plots.group_heatmap(tail.detections, groups),
-        "confusion_difference": lambda: plots.confusion_difference(
-            tail.detections, tail.detections[::-1, ::-1], names, count, groups
-        ),
-        "confused_pairs": lambda: plots.confused_pairs(tail.learned, names, groups, icons),
-        "changed_pairs": lambda: plots.changed_pairs(
-            tail.learned, tail.learned.T, names, groups, icons
-        ),
-        "confusion_zoom": lambda: plots.confusion_zoom(
-            tail.detections, [3, 1, 4, 15, 9, 2, 6], names, groups
-        ),
-        "start_weights": lambda: plots.start_weights(
-            0.95 ** (count - 1.0), count, count, groups, names
-        ),
-        "soft_label_bars": lambda: plots.soft_label_bars(
-            tail.learned.T, [0, 5], names, groups, icons
-        ),
-        "soft_label_entropy": lambda: plots.soft_label_entropy(10 * tail.ap, count, groups, names),
-        "soft_label_history": lambda: plots.soft_label_history(
-            {1: np.eye(40), 2: tail.learned.T}, [0, 5, 6], names, groups, start_epoch=2
-        ),
-        "soft_label_strength": lambda: plots.soft_label_strength(tail.learned.T[0], 0, names),
-    }
-    others = {"GROUP_COLORS", "GROUP_NAMES", "interactive_confusion", "save"}
-    assert set(calls) == set(plots.__all__) - others
-    for name, call in calls.items():
-        yield name, call()[0]
-
-
-def test_every_figure_is_saved_whole_and_leaves_settings_alone(tail, log, tmp_path):
+def test_every_figure_is_saved_whole_and_leaves_settings_alone(every_figure, tail, log, tmp_path):
     before = dict(plt.rcParams)
     for name, figure in every_figure(tail, log):
         path = plots.save(figure, tmp_path / "figures", name, dpi=60)
@@ -88,11 +33,12 @@ def test_every_figure_is_saved_whole_and_leaves_settings_alone(tail, log, tmp_pa
     assert len(list((tmp_path / "figures").iterdir())) == 2 * 23  # and no partial file
 
 
-def test_names_are_text_and_no_formula(tail, log):
-    """Dollars, backslashes and line breaks: matplotlib would stumble over the first of these."""
+def test_names_are_text_and_no_formula(every_figure, tail, log):
+    """Dollars, backslashes, control characters, halves of characters, a page of letters."""
     hostile = [r"$\frac$", "$x$ and $y_1$", r"a \$ b$", "<b>bold</b>", "two\nlines", "%s {0}"]
+    hostile += ["\x1b[2J\x07", "\ud83e", "\u202eflow", "\x00", "", "y" * 5000]
     tail.names[: len(hostile)] = hostile
-    runs, groups = {name: METRICS for name in hostile}, tail.frequency
+    runs, groups = {name: METRICS for name in hostile[:-1]}, tail.frequency
     more = {
         "runs": plots.ap_by_group(runs, title=hostile[0])[0],
         "title": plots.confusion_zoom(tail.learned, [0], tail.names, groups, title=hostile[0])[0],
@@ -102,6 +48,7 @@ def test_names_are_text_and_no_formula(tail, log):
         for text in figure.findobj(plt.Text):
             shown, is_formula = text._preprocess_math(text.get_text())
             assert not is_formula and shown == text.get_text(), (name, shown)
+            assert len(shown) < 200 and shown.replace("\n", "").isprintable(), (name, shown)
         plt.close(figure)
 
 
@@ -471,6 +418,45 @@ def test_grid_needs_images_and_takes_empty_masks():
 def test_groups_and_palette_are_told_apart_by_color_blind_readers():
     """Distances in a simulation of deuteranopia (Machado et al., 2009, severity 1)."""
     simulation = np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]])
-    for colors in (list(plots.GROUP_COLORS.values()), PALETTE):
-        seen = [simulation @ np.array(plt.matplotlib.colors.to_rgb(color)) for color in colors]
-        assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 0.15
+    colors = [*plots.GROUP_COLORS.values(), *PALETTE]
+    seen = [simulation @ np.array(plt.matplotlib.colors.to_rgb(color)) for color in colors]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 0.15
+
+
+def colors_of(figure) -> set[str]:
+    """Colours of all lines, bars and dots, as matplotlib writes them."""
+    shapes = figure.findobj(lambda one: isinstance(one, plt.Line2D | Patch | PathCollection))
+    found = set()
+    for shape in shapes:
+        if isinstance(shape, PathCollection) and not len(shape.get_offsets()):
+            continue  # of a group without classes
+        for get in ("get_color", "get_facecolor", "get_edgecolor", "get_markerfacecolor"):
+            colors = getattr(shape, get, lambda: "none")()
+            if not isinstance(colors, str) or colors not in ("none", "auto"):
+                found |= {to_hex(color).upper() for color in to_rgba_array(colors)}
+    return found
+
+
+def test_colours_of_groups_mean_groups_and_nothing_else(tail, log):
+    """A figure that is given no groups, or of rare classes alone, holds no other group's colour."""
+    names, rare = tail.names, ["r"] * 40
+    log = [record | {f"s{n}.loss_cls": 1.0 for n in range(8)} for record in log]
+    learned, pictures = tail.learned.T, [np.zeros((8, 8, 3))]
+    figures = {
+        "losses": plots.loss_curves(log),
+        "strength": plots.strength_curve(log, 40),
+        "history": plots.soft_label_history({1: learned, 2: learned}, [0, 5], names, rare),
+        "target": plots.soft_label_strength(learned[0], 0, names, top=7),
+        "bars": plots.soft_label_bars(learned, [0, 5], names, rare),
+        "images": plots.image_grid(pictures, boxes=[[[1, 1, 3, 3]] * 7], captions=[["fox"] * 7]),
+        "changed": plots.changed_pairs(tail.learned, tail.learned.T, names, rare),
+        "pairs": plots.confused_pairs(tail.learned, names, rare),
+        "by count": plots.ap_by_image_count(tail.ap, tail.count, rare, names),
+        "classes": plots.ap_by_class({"a": tail.ap, "b": tail.ap[::-1]}, tail.count, rare, names),
+        "gain": plots.gain_by_role(tail.ap - 0.3, ["tail", "head"] * 20, rare, names),
+    }
+    others = {plots.GROUP_COLORS["c"], plots.GROUP_COLORS["f"]}
+    for name, (figure, _) in figures.items():
+        assert not colors_of(figure) & others, name
+    without_groups = ("losses", "strength", "target", "images", "changed")
+    assert not any(colors_of(figures[n][0]) & {plots.GROUP_COLORS["r"]} for n in without_groups)
