@@ -7,7 +7,7 @@ import re
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -80,6 +80,76 @@ def naming_when_full(path: str | os.PathLike[str]) -> Iterator[None]:
             "written before is kept",
             os.fspath(path),
         ) from error
+
+
+def check_output(
+    path: str | os.PathLike[str],
+    inputs: Iterable[str | os.PathLike[str]],
+    is_own: Callable[[Path], bool],
+    force: bool = False,
+    name: str = "output",
+    hint: str = "give another name",
+) -> None:
+    """Refuse a file to be written that would cost another one, or cannot be written at all.
+
+    Call it before the work whose result goes there.
+
+    Args:
+        path: Where the result goes; an empty file may be there, or an earlier result.
+        inputs: Files that are read for it, whatever names and links lead to them.
+        is_own: Whether a file is such a result; an error means that it is not.
+        force: Let something else be written over, though never an input.
+        name: What the message calls it, such as the option.
+        hint: What to do about it.
+
+    Raises:
+        ValueError: It is an input, a folder, a device, lies below a file, cannot be written, or
+            is something else.
+
+    Example:
+        >>> check_output("/", [], bool, name="--out")
+        Traceback (most recent call last):
+        ...
+        ValueError: --out / is a folder; give another name
+    """
+    path = Path(path)
+    problem = _output_problem(path, inputs, is_own, force)
+    if problem:
+        raise ValueError(f"{name} {path} {problem}; {hint}")
+
+
+def _output_problem(
+    path: Path,
+    inputs: Iterable[str | os.PathLike[str]],
+    is_own: Callable[[Path], bool],
+    force: bool,
+) -> str | None:
+    if path.is_dir():
+        return "is a folder"
+    parent = next(p for p in path.absolute().parents if os.path.lexists(p))
+    if not parent.is_dir():
+        return f"lies below {parent}, which is no folder"
+    if not os.access(parent, os.W_OK | os.X_OK):
+        return f"lies in {parent}, where you may not write"
+    if path.suffix == ".gz":
+        return "would not be compressed, as its name says"
+    if not path.exists():
+        return None
+    for file in inputs:
+        if os.path.exists(file) and os.path.samefile(path, file):
+            return f"is {file}, which is read: it would be lost"
+    if not path.is_file():
+        return "is no regular file"
+    if not os.access(path, os.W_OK):
+        return "is write-protected"
+    if force or not path.stat().st_size:
+        return None
+    try:
+        if is_own(path):
+            return None
+    except Exception:  # whatever a reader of one format says of another
+        pass
+    return "is a file of another kind, which would be lost (--force writes over it)"
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:

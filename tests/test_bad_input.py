@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pcb import cli
-from pcb.runs import read_metrics
+from pcb.runs import read_metrics, write_metrics
 
 CONFIG = "tests/configs/tiny_pcb.py"
 IMAGE = {"id": 1, "width": 60, "height": 40}
@@ -58,6 +58,14 @@ def write(folder: Path, name: str, content) -> str:
     path = folder / name
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return str(path)
+
+
+def earlier_out(folder: Path, door: str) -> str:
+    """What the command wrote before, and may write over."""
+    if door == "evaluate":
+        write_metrics(folder / "out.json", {"bbox": {"AP": 0.25}})
+        return str(folder / "out.json")
+    return write(folder, "out.csv", "true class,fox,wolf,missed\n")
 
 
 def train_words(folder: Path, annotations: str, **options) -> list[str]:
@@ -145,7 +153,7 @@ def test_wrong_annotation(content, folder, capsys, door, item):
     wrong(content)
     path = write(folder, "wrong.json", content)
     results = write(folder, "results.json", [])
-    out = write(folder, "out.npz", "of an earlier run")
+    out = earlier_out(folder, door)
     words = {
         "train": train_words(folder, path),
         "evaluate": ["evaluate", path, results, "--out", out],
@@ -164,7 +172,7 @@ def test_damaged_json(content, folder, capsys, door, damage):
         "empty": "",
     }[damage]
     good, bad = write(folder, "good.json", content), write(folder, "bad.json", text)
-    out = write(folder, "out.csv", "of an earlier run")
+    out = earlier_out(folder, door)
     if door == "train":
         assert_refused(train_words(folder, bad), folder, capsys, f"{bad}: not valid JSON")
         return
@@ -198,7 +206,7 @@ def test_wrong_result(content, folder, capsys, door, item):
     mask = {"segmentation": {"size": [40, 60], "counts": "P[2"}}
     found = [detection(1, 0.9) | mask, detection(1, 0.8) | mask | wrong]
     truth, results = write(folder, "gt.json", content), write(folder, "results.json", found)
-    out = write(folder, "out.npz", "of an earlier run")
+    out = earlier_out(folder, door)
     words = [door, truth, results, "--iou-type", "segm", "--out", out]
     assert_refused(words, folder, capsys, f"{results}: result 1: ", *parts)
 

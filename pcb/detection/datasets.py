@@ -83,8 +83,9 @@ class LVISFormatDataset(CustomDataset):
         self.CLASSES = tuple(annotations.class_names)
         self.category_ids = annotations.category_ids
         self.annotations, mended = usable(annotations)
-        if mended and not self.test_mode and rank() == 0:  # evaluation counts all objects
-            logging.getLogger("pcb").warning("%s: %s", os.path.basename(ann_file), mended)
+        if not self.test_mode and rank() == 0:  # evaluation counts all objects, and warns itself
+            for text in filter(None, (*annotations.warnings, mended)):
+                logging.getLogger("pcb").warning("%s: %s", os.path.basename(ann_file), text)
         return ImageRecords(self.annotations, np.arange(len(annotations.image_ids)))
 
     def get_ann_info(self, idx: int) -> dict[str, Any]:
