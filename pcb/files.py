@@ -86,7 +86,7 @@ def check_output(
     path: str | os.PathLike[str],
     inputs: Iterable[str | os.PathLike[str]],
     is_own: Callable[[Path], bool],
-    force: bool = False,
+    force: bool | None = None,
     name: str = "output",
     hint: str = "give another name",
 ) -> None:
@@ -98,7 +98,8 @@ def check_output(
         path: Where the result goes; an empty file may be there, or an earlier result.
         inputs: Files that are read for it, whatever names and links lead to them.
         is_own: Whether a file is such a result; an error means that it is not.
-        force: Let something else be written over, though never an input.
+        force: Let something else be written over, though never an input; None where the user
+            cannot ask for it.
         name: What the message calls it, such as the option.
         hint: What to do about it.
 
@@ -118,19 +119,38 @@ def check_output(
         raise ValueError(f"{name} {path} {problem}; {hint}")
 
 
-def _output_problem(
-    path: Path,
-    inputs: Iterable[str | os.PathLike[str]],
-    is_own: Callable[[Path], bool],
-    force: bool,
-) -> str | None:
-    if path.is_dir():
-        return "is a folder"
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Refuse a folder to be written into that cannot be one, before the work.
+
+    Raises:
+        ValueError: It is a file, lies below one, or nothing can be written there.
+    """
+    path = Path(path)
+    is_file = os.path.lexists(path) and not path.is_dir()
+    inside = path / "file" if path.is_dir() else path
+    if problem := "is no folder" if is_file else _parent_problem(inside):
+        raise ValueError(f"{path} {problem}; give another folder")
+
+
+def _parent_problem(path: Path) -> str | None:
     parent = next(p for p in path.absolute().parents if os.path.lexists(p))
     if not parent.is_dir():
         return f"lies below {parent}, which is no folder"
     if not os.access(parent, os.W_OK | os.X_OK):
         return f"lies in {parent}, where you may not write"
+    return None
+
+
+def _output_problem(
+    path: Path,
+    inputs: Iterable[str | os.PathLike[str]],
+    is_own: Callable[[Path], bool],
+    force: bool | None,
+) -> str | None:
+    if path.is_dir():
+        return "is a folder"
+    if problem := _parent_problem(path):
+        return problem
     if path.suffix == ".gz":
         return "would not be compressed, as its name says"
     if not path.exists():
@@ -149,7 +169,8 @@ def _output_problem(
             return None
     except Exception:  # whatever a reader of one format says of another
         pass
-    return "is a file of another kind, which would be lost (--force writes over it)"
+    way = "" if force is None else " without --force"
+    return f"is a file of another kind, which is not written over{way}"
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:

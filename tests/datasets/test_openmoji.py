@@ -232,8 +232,8 @@ def test_foreign_files_are_left_alone(tmp_path, foreign):
 
 
 def test_failure_leaves_nothing(tmp_path, monkeypatch):
-    def fail(*_):
-        (next(tmp_path.iterdir()) / "half.png").write_text("half")
+    def fail(folder, *_):
+        (folder / "half.png").write_text("half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(make, "write_dataset", fail)

@@ -91,6 +91,25 @@ class Annotations(Classes):
             _require_federated_keys(self.path, stated)
         return dataclasses.replace(self, federated=federated)
 
+    def counted_in(self, training: "Annotations") -> "Annotations":
+        """The same annotations with the training counts of their classes, by category id.
+
+        Example:
+            >>> objects = [{"image_id": 7, "category_id": 3}] * 2
+            >>> truth = Annotations("", [], objects, [{"id": 3, "name": "cat"}])
+            >>> counted = truth.counted_in(truth)
+            >>> counted.image_count, counted.instance_count, counted.frequency
+            (array([1]), array([2]), ['r'])
+        """
+        objects = [(record["image_id"], record["category_id"]) for record in training.annotations]
+        images = Counter(category_id for _, category_id in set(objects))
+        instances = Counter(category_id for _, category_id in objects)
+        categories = [
+            {**c, "image_count": images[c["id"]], "instance_count": instances[c["id"]]}
+            for c in self.categories
+        ]
+        return dataclasses.replace(self, categories=categories)
+
 
 def read_annotations(
     path: str | os.PathLike,
