@@ -49,9 +49,13 @@ def turned(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def turned_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height of an opened image as training sees it; its pixels are not read."""
-    return image.size[::-1] if orientation(image) >= 5 else image.size
+def both_sizes(image: Image.Image) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Width and height of an opened image as stored, and as training sees it.
+
+    Its pixels are not read. Of TIFF files alone Pillow gives the size as turned.
+    """
+    swapped = image.size[::-1] if orientation(image) >= 5 else image.size
+    return (swapped, image.size) if image.format == "TIFF" else (image.size, swapped)
 
 
 def turn_warning(
@@ -79,7 +83,7 @@ def turn_warning(
             with Image.open(Path(folder, name)) as image:
                 if orientation(image) == 1:
                     continue
-                before, after = image.size, turned_size(image)
+                before, after = both_sizes(image)
         except (OSError, SyntaxError, ValueError):  # Pillow raises all of them
             continue
         number_turned += 1

@@ -39,7 +39,7 @@ write [x, y, width, height] in pixels of the image'
         return f"{count} by their own size, as corners x1, y1, x2, y2 would: write {_FORMAT}"
     if leaves.mean() > 0.5:
         return f"{count}; are they {_FORMAT} as annotated, not as resized?"
-    if (np.abs(boxes) <= 1).all() and extent.any() and sizes.min() > 4:
+    if (np.abs(boxes) <= 1 + 2 * _SLACK_SHARE).all() and extent.any() and sizes.min() > 4:
         return (
             f"all {len(boxes):,} boxes lie within the first pixel of their image, as shares of its"
             f" size from 0 to 1 would: write {_FORMAT}"

@@ -13,7 +13,7 @@ from pcb.datasets.lvis.reader import (
     image_path,
     missing_images,
 )
-from pcb.datasets.turned import turned_size
+from pcb.datasets.turned import both_sizes
 
 ANNOTATION_PAGE = "https://www.lvisdataset.org/dataset"
 IMAGE_PAGE = "https://cocodataset.org/#download"
@@ -93,7 +93,7 @@ def _image_problem(path: Path, size: tuple[int, int]) -> str | None:
     try:
         with Image.open(path) as image:
             image.load()
-            size_seen = turned_size(image)
+            _, size_seen = both_sizes(image)
     except UnidentifiedImageError:
         return "cannot be opened (not an image)"
     except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all of them
