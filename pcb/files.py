@@ -210,7 +210,7 @@ def writing_alone(folder: str | os.PathLike[str], purpose: str) -> Iterator[None
         purpose: one word that says what is written.
 
     Raises:
-        ValueError: another process does; names it.
+        ValueError: another process does; names it. Or this cannot be a folder.
 
     Example:
         >>> import tempfile
@@ -225,6 +225,7 @@ def writing_alone(folder: str | os.PathLike[str], purpose: str) -> Iterator[None
     if whole in _written_alone:
         yield
         return
+    check_folder(folder)
     with locked(_lock_file(folder)) as lock:
         if lock is None:
             found = writer(folder)

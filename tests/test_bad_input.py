@@ -378,3 +378,57 @@ def test_checkpoint_of_another_number_of_classes(tiny_options, folder, capsys):
         ["train", CONFIG, "--work-dir", str(folder / "run"), "--resume"],
     ):
         assert_refused([*words, *options], folder, capsys, *parts, "Use the config")
+
+
+def test_training_never_writes_over_somebodys_config(folder, capsys, tiny_options):
+    """Nor clears the folder that it lies in."""
+    mine = folder / "mine"
+    mine.mkdir()
+    own = write(mine, "config.py", f"_base_ = ['{Path(CONFIG).resolve()}']\n")
+    write(mine, "notes.csv", "mine")
+    options = [
+        "--device",
+        "cpu",
+        "--work-dir",
+        str(mine),
+        "--cfg-options",
+        json.dumps(tiny_options),
+    ]
+    assert_refused(["train", own, *options], folder, capsys, "would be written over", "work_dir")
+    assert_refused(["train", CONFIG, *options], folder, capsys, str(mine), "is not a run folder")
+
+
+@pytest.mark.parametrize("command", ["train", "test"])
+def test_run_folder_below_a_file(folder, capsys, tiny_options, command, checkpoint):
+    file = write(folder, "file", "mine")
+    words = [command, CONFIG] + ([checkpoint] if command == "test" else [])
+    options = ["--device", "cpu", "--cfg-options", json.dumps(tiny_options)]
+    for work_dir, part in ((file, "is no folder"), (f"{file}/run", f"lies below {file}")):
+        assert_refused([*words, "--work-dir", work_dir, *options], folder, capsys, part)
+
+
+@pytest.fixture
+def checkpoint(tiny_options, folder) -> str:
+    """Weights that fit the config, in a folder of their own."""
+    from pcb.detection import load_config
+    from pcb.detection.checkpoint import save_checkpoint
+    from pcb.detection.training import build_model
+
+    model = build_model(load_config(CONFIG, tiny_options))
+    (folder / "weights").mkdir()
+    path = folder / "weights" / "official.pth"
+    save_checkpoint(path, {"state_dict": model.state_dict(), "meta": {}})
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("metrics.json", "metrics"), ("confusion.npz", "matrices"), ("predictions/bbox.json", "pred")],
+)
+def test_prediction_writes_over_nothing_else(folder, capsys, tiny_options, checkpoint, name, what):
+    foreign = Path(checkpoint).parent / name
+    foreign.parent.mkdir(exist_ok=True)
+    foreign.write_text("mine")
+    words = ["test", CONFIG, checkpoint, "--device", "cpu", "--cfg-options"]
+    parts = [what, str(foreign), "another kind", "another work_dir"]
+    assert_refused([*words, json.dumps(tiny_options)], folder, capsys, *parts)

@@ -286,8 +286,10 @@ def _require_run_folder(folder: RunFolder, config: str | os.PathLike[str]) -> No
                 f"{folder.config_file} would be written over by the config that is made of it: "
                 "give another folder as work_dir"
             )
-        folder.read_config()  # a ValueError for the config of somebody's own
-        is_run = True
+        # Merged configs are whole; somebody's own is likely to inherit, or to hold more than
+        # literals, which is a ValueError.
+        keys = folder.read_config().keys()
+        is_run = "_base_" not in keys and {"model", "data"} <= keys
     if is_run or not folder.path.exists():
         return
     allowed = (".ipynb", ".html", NOTE)
@@ -299,7 +301,7 @@ def _require_run_folder(folder: RunFolder, config: str | os.PathLike[str]) -> No
     foreign -= logs_of_launch
     if foreign:
         raise ValueError(
-            f"{folder.path} is not a run folder (no config.py) and holds {min(foreign)!r}: "
+            f"{folder.path} is not a run folder (no config.py of one) and holds {min(foreign)!r}: "
             "give an empty or new folder as work_dir"
         )
 
