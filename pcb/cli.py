@@ -10,16 +10,18 @@ import argparse
 import ast
 import io
 import json
+import logging
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pcb import runs
-from pcb.files import write_atomically, writing_alone
-from pcb.text import csv_text, display_names, printable
+from pcb.files import check_output, write_atomically, writing_alone
+from pcb.numbers import IOU_THRESHOLD, SCORE_THRESHOLD, SEED, Range
+from pcb.text import csv_text, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     train = _add_command(commands, "train", _train, "train a detector")
     train.add_argument("config", metavar="CONFIG", help="configs/<dataset>/<baseline>[_pcb].py")
     _add_run_options(train)
-    train.add_argument("--seed", type=int, default=0, metavar="N")
+    _add_number(train, "--seed", SEED, 0, "every random source follows from it")
     begin = train.add_mutually_exclusive_group()
     begin.add_argument("--resume", action="store_true", help="continue from its latest.pth")
     begin.add_argument(
@@ -82,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run_options(test)
     _add_trust(test)
 
-    evaluate = _add_command(commands, "evaluate", _evaluate, "LVIS metrics of anyone's detections")
+    evaluate = _add_command(commands, "evaluate", _evaluate, "metrics of anyone's detections")
     _add_detections(evaluate)
     evaluate.add_argument(
         "--iou-type", nargs="+", choices=("bbox", "segm"), help="default: what the results hold"
@@ -91,22 +93,24 @@ def build_parser() -> argparse.ArgumentParser:
         "--backend", choices=("fast", "lvis"), default="fast", help="lvis: the reference, slow"
     )
     evaluate.add_argument("--out", type=Path, metavar="FILE", help="also write the metrics as JSON")
+    _add_force(evaluate)
 
     confusion = _add_command(
-        commands, "confusion", _confusion, "which classes anyone's detections take for which"
+        commands, "confusion", _confusion, "which classes anyone's detections mistake for which"
     )
     _add_detections(confusion)
     confusion.add_argument("--iou-type", choices=("bbox", "segm"), default="bbox")
-    confusion.add_argument("--iou-threshold", type=float, default=0.5, metavar="X")
-    confusion.add_argument("--score-threshold", type=float, default=0.3, metavar="X")
+    _add_number(confusion, "--iou-threshold", IOU_THRESHOLD, 0.5, "least overlap of a match")
+    _add_number(confusion, "--score-threshold", SCORE_THRESHOLD, 0.3, "least score that counts")
     confusion.add_argument(
         "--out", type=_matrix_file, metavar="FILE", help="write the matrix: .npz or .csv"
     )
+    _add_force(confusion)
 
     openmoji = _add_command(commands, "openmoji", _openmoji, "make the OpenMoji-LT dataset")
     openmoji.add_argument("out", type=Path, metavar="OUT", help="such as data/openmoji/mini")
     openmoji.add_argument("--size", choices=("tiny", "mini", "full"), default="mini")
-    openmoji.add_argument("--seed", type=int, default=0)
+    _add_number(openmoji, "--seed", SEED, 0, "the same one makes the same dataset")
 
     _add_command(commands, "doctor", _doctor, "what is set up, what is missing, what to do")
     return parser
@@ -162,6 +166,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _test(options: argparse.Namespace) -> None:
+    from pcb.datasets.lvis import read_annotations
     from pcb.detection import load_config
     from pcb.detection.data import pick_device
     from pcb.detection.inference import predict
@@ -185,27 +190,30 @@ def _test(options: argparse.Namespace) -> None:
             )
             if rank() > 0:
                 return
-        ground_truth = load_config(options.config, cfg_options).data.val.ann_file
         metrics: dict[str, dict[str, float]] = {}
-        for iou_type, file in files.items():
-            metrics |= evaluate(ground_truth, file, iou_types=(iou_type,))
+        with _notes_on_stderr():
+            data = load_config(options.config, cfg_options).data.val
+            ground_truth = read_annotations(data.ann_file, federated=data.get("federated"))
+            for iou_type, file in files.items():
+                metrics |= evaluate(ground_truth, file, iou_types=(iou_type,))
         run.write_metrics(metrics)
     print(_metrics_table(metrics))
     print(f"Written: {run.metrics_file}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from pcb.datasets.lvis import read_annotations, read_results
+    if options.out:
+        _check_out(options, runs.is_metrics_file)
     from pcb.metrics import evaluate
 
-    annotations = read_annotations(options.ground_truth)
-    results = read_results(options.results, annotations)
-    metrics = evaluate(
-        annotations,
-        results,
-        iou_types=tuple(options.iou_type or _iou_types_in(results)),
-        backend=options.backend,
-    )
+    with _notes_on_stderr():
+        metrics = evaluate(
+            options.ground_truth,
+            options.results,
+            iou_types=options.iou_type,
+            backend=options.backend,
+            federated=options.federated,
+        )
     print(_metrics_table(metrics))
     if options.out:
         runs.write_metrics(options.out, metrics)
@@ -213,27 +221,50 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _confusion(options: argparse.Namespace) -> None:
+    if options.out:
+        _check_out(options, _is_matrix_file)
     from pcb.datasets.lvis import read_annotations
     from pcb.metrics import count_detections
 
-    annotations = read_annotations(options.ground_truth)
-    matrix, left_out = count_detections(
-        annotations,
-        options.results,
-        iou_type=options.iou_type,
-        iou_threshold=options.iou_threshold,
-        score_threshold=options.score_threshold,
-    )
-    names = display_names(annotations.class_names)
-    print(_confusion_summary(matrix, names))
+    with _notes_on_stderr():
+        annotations = read_annotations(options.ground_truth, federated=options.federated)
+        matrix, left_out = count_detections(
+            annotations,
+            options.results,
+            iou_type=options.iou_type,
+            iou_threshold=options.iou_threshold,
+            score_threshold=options.score_threshold,
+        )
+    print(_confusion_summary(matrix, annotations.class_names))
     if left_out.any():
         print(
             f"left out: {left_out.sum()} detections on background, of classes that their image"
             " does not judge"
         )
     if options.out:
-        _write_matrix(options.out, matrix, names)
+        _write_matrix(options.out, matrix, annotations.class_names)
         print(f"Written: {options.out}")
+
+
+def _check_out(options: argparse.Namespace, is_own: Callable[[Path], bool]) -> None:
+    """Refuse what is at ``--out`` before anything is read, rather than after minutes."""
+    inputs = (options.ground_truth, options.results)
+    check_output(options.out, inputs, is_own, force=options.force, name="--out")
+
+
+@contextmanager
+def _notes_on_stderr() -> Iterator[None]:
+    """Show what is logged about data, also what is no warning, a line each."""
+    logger, handler = logging.getLogger("pcb"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("pcb: %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def _openmoji(options: argparse.Namespace) -> None:
@@ -279,14 +310,40 @@ def _add_trust(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_detections(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("ground_truth", metavar="GT.json", help="LVIS annotations (also .json.gz)")
+    parser.add_argument(
+        "ground_truth", metavar="GT.json", help="annotations in LVIS or COCO format, also .json.gz"
+    )
     parser.add_argument("results", metavar="RESULTS.json", help="detections as COCO results")
+    judged = parser.add_mutually_exclusive_group()
+    for name, value, meaning in (
+        ("exhaustive", False, "every class is judged in every image, as in COCO"),
+        ("federated", True, "an image judges the classes it is annotated for alone, as in LVIS"),
+    ):
+        judged.add_argument(
+            f"--{name}",
+            dest="federated",
+            action="store_const",
+            const=value,
+            help=f"{meaning} (default: as the file suggests)",
+        )
 
 
-def _iou_types_in(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The IoU types that detections can be evaluated by; both if there are no detections."""
-    keys = {"bbox": "bbox", "segm": "segmentation"}
-    return [kind for kind, key in keys.items() if not results or key in results[0]]
+def _add_force(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--force", action="store_true", help="write over a file at --out that is something else"
+    )
+
+
+def _add_number(
+    parser: argparse.ArgumentParser, flag: str, numbers: Range, default: float, meaning: str
+) -> None:
+    parser.add_argument(
+        flag,
+        type=numbers.argument,
+        default=default,
+        metavar="N" if numbers.whole else "X",
+        help=f"{meaning}: {numbers} (default {default})",
+    )
 
 
 def _matrix_file(text: str) -> Path:
@@ -294,6 +351,17 @@ def _matrix_file(text: str) -> Path:
     if path.suffix not in (".npz", ".csv"):
         raise argparse.ArgumentTypeError(f"must end in .npz or .csv, got {text!r}")
     return path
+
+
+def _is_matrix_file(path: Path) -> bool:
+    """Whether a file holds a matrix as ``pcb confusion`` writes it."""
+    if path.suffix == ".csv":
+        head = path.read_bytes().split(b"\n", 1)[0].strip()
+        return head.startswith(b"true class,") and head.endswith(b",missed")
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as archive:
+        return set(archive.files) == {"detections", "class_names"}
 
 
 def _literal(text: str) -> Any:
@@ -335,7 +403,7 @@ def _confusion_summary(matrix: np.ndarray, class_names: Sequence[str], shown: in
     order = np.argsort(-mistaken, axis=None, kind="stable")[:shown]
     for true, predicted in zip(*np.unravel_index(order, mistaken.shape), strict=True):
         if count := int(mistaken[true, predicted]):
-            lines.append(f"{count:6d}  {class_names[true]} taken for {class_names[predicted]}")
+            lines.append(f"{count:6d}  {class_names[true]} mistaken for {class_names[predicted]}")
     return "\n".join(lines)
 
 

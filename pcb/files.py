@@ -7,7 +7,7 @@ import re
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -82,6 +82,97 @@ def naming_when_full(path: str | os.PathLike[str]) -> Iterator[None]:
         ) from error
 
 
+def check_output(
+    path: str | os.PathLike[str],
+    inputs: Iterable[str | os.PathLike[str]],
+    is_own: Callable[[Path], bool],
+    force: bool | None = None,
+    name: str = "output",
+    hint: str = "give another name",
+) -> None:
+    """Refuse a file to be written that would cost another one, or cannot be written at all.
+
+    Call it before the work whose result goes there.
+
+    Args:
+        path: Where the result goes; an empty file may be there, or an earlier result.
+        inputs: Files that are read for it, whatever names and links lead to them.
+        is_own: Whether a file is such a result; an error means that it is not.
+        force: Let something else be written over, though never an input; None where the user
+            cannot ask for it.
+        name: What the message calls it, such as the option.
+        hint: What to do about it.
+
+    Raises:
+        ValueError: It is an input, a folder, a device, lies below a file, cannot be written, or
+            is something else.
+
+    Example:
+        >>> check_output("/", [], bool, name="--out")
+        Traceback (most recent call last):
+        ...
+        ValueError: --out / is a folder; give another name
+    """
+    path = Path(path)
+    problem = _output_problem(path, inputs, is_own, force)
+    if problem:
+        raise ValueError(f"{name} {path} {problem}; {hint}")
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Refuse a folder to be written into that cannot be one, before the work.
+
+    Raises:
+        ValueError: It is a file, lies below one, or nothing can be written there.
+    """
+    path = Path(path)
+    is_file = os.path.lexists(path) and not path.is_dir()
+    inside = path / "file" if path.is_dir() else path
+    if problem := "is no folder" if is_file else _parent_problem(inside):
+        raise ValueError(f"{path} {problem}; give another folder")
+
+
+def _parent_problem(path: Path) -> str | None:
+    parent = next(p for p in path.absolute().parents if os.path.lexists(p))
+    if not parent.is_dir():
+        return f"lies below {parent}, which is no folder"
+    if not os.access(parent, os.W_OK | os.X_OK):
+        return f"lies in {parent}, where you may not write"
+    return None
+
+
+def _output_problem(
+    path: Path,
+    inputs: Iterable[str | os.PathLike[str]],
+    is_own: Callable[[Path], bool],
+    force: bool | None,
+) -> str | None:
+    if path.is_dir():
+        return "is a folder"
+    if problem := _parent_problem(path):
+        return problem
+    if path.suffix == ".gz":
+        return "would not be compressed, as its name says"
+    if not path.exists():
+        return None
+    for file in inputs:
+        if os.path.exists(file) and os.path.samefile(path, file):
+            return f"is {file}, which is read: it would be lost"
+    if not path.is_file():
+        return "is no regular file"
+    if not os.access(path, os.W_OK):
+        return "is write-protected"
+    if force or not path.stat().st_size:
+        return None
+    try:
+        if is_own(path):
+            return None
+    except Exception:  # whatever a reader of one format says of another
+        pass
+    way = "" if force is None else " without --force"
+    return f"is a file of another kind, which is not written over{way}"
+
+
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
     """Remove what writers that were killed left beside their files, in a folder and below it."""
     for file in Path(folder).rglob(".*"):
@@ -119,7 +210,7 @@ def writing_alone(folder: str | os.PathLike[str], purpose: str) -> Iterator[None
         purpose: one word that says what is written.
 
     Raises:
-        ValueError: another process does; names it.
+        ValueError: another process does; names it. Or this cannot be a folder.
 
     Example:
         >>> import tempfile
@@ -134,6 +225,7 @@ def writing_alone(folder: str | os.PathLike[str], purpose: str) -> Iterator[None
     if whole in _written_alone:
         yield
         return
+    check_folder(folder)
     with locked(_lock_file(folder)) as lock:
         if lock is None:
             found = writer(folder)

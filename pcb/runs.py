@@ -344,6 +344,27 @@ def write_metrics(path: str | os.PathLike[str], metrics: Mapping[str, Mapping[st
     write_atomically(path, _to_json(rows))
 
 
+def is_metrics_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file holds metrics as :func:`write_metrics` writes them.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp(), "metrics.json")
+        >>> write_metrics(file, {"segm": {"AP": 0.25}})
+        >>> is_metrics_file(file)
+        True
+    """
+    try:
+        metrics = _read_json(Path(path))
+    except ValueError:
+        return False
+    return (
+        isinstance(metrics, dict)
+        and set(metrics) <= {"bbox", "segm"}
+        and all(isinstance(values, dict) and "AP" in values for values in metrics.values())
+    )
+
+
 def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
     """Return every run folder at or below ``root``, sorted by path.
 

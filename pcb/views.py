@@ -21,6 +21,7 @@ from pcb.datasets.lvis import (
     read_annotations,
     read_results,
 )
+from pcb.datasets.lvis.notes import say
 from pcb.datasets.pictures import (
     Picture,
     by_image,
@@ -29,9 +30,10 @@ from pcb.datasets.pictures import (
     load_picture,
     read_icons,
 )
+from pcb.datasets.turned import turn_warning
 from pcb.nearest import suggestion
 from pcb.runs import RunFolder, plain_counterpart, repository_path, repository_root, run_name
-from pcb.text import display_names, look, shortened
+from pcb.text import look, shortened
 
 IOU_TYPES = ("bbox", "segm")
 SAMPLE = "sample"  # the committed runs, which are read only
@@ -70,7 +72,7 @@ class DataView:
 
         No two are alike, see :func:`pcb.text.display_names`; look classes up by label all the same.
         """
-        return [name.replace("_", " ") for name in display_names(self.annotations.class_names)]
+        return [name.replace("_", " ") for name in self.annotations.class_names]
 
     @cached_property
     def icons(self) -> list[np.ndarray] | None:
@@ -326,7 +328,14 @@ def open_dataset(
         from pcb.datasets.openmoji import make_openmoji
 
         make_openmoji(file.parent.parent, size=size, seed=seed)
-    return DataView(read_annotations(file), image_dir)
+    annotations = read_annotations(file)
+    if not annotations.has_counts:
+        annotations = annotations.counted_in(annotations)
+    images = annotations.images
+    sizes = [(image["width"], image["height"]) for image in images]
+    if warning := turn_warning([image_path(image) for image in images], sizes, image_dir):
+        say(annotations.said, annotations.path, warning)
+    return DataView(annotations, image_dir)
 
 
 def open_run(
@@ -365,17 +374,15 @@ def open_run(
     if cfg_options or not of_run:
         from pcb.detection import load_config
 
-        data = load_config(source, cfg_options).data.val
+        data = load_config(source, cfg_options).data
     else:
-        data = run.read_config()["data"]["val"]
+        data = run.read_config()["data"]
     return RunView(
         run=run,
         output=RunFolder(_output_path(run.path)),
         config=source,
         cfg_options=dict(cfg_options or {}),
-        data=DataView(
-            _read_once(repository_path(data["ann_file"])), repository_path(data["img_prefix"])
-        ),
+        data=DataView(_validation(data), repository_path(data["val"]["img_prefix"])),
     )
 
 
@@ -491,18 +498,34 @@ def class_roles(design: Mapping[str, Any]) -> list[str]:
     return roles
 
 
-def _read_once(file: Path) -> Annotations:
+def _validation(data: Mapping[str, Any]) -> Annotations:
+    """The validation annotations of a config's ``data``, with training counts.
+
+    LVIS states them in every file. Where a file does not, as those in COCO format, they are counted
+    in the training annotations.
+    """
+    val = data["val"]
+    annotations = _read_once(repository_path(val["ann_file"]), val.get("federated"))
+    if annotations.has_counts:
+        return annotations
+    train = data["train"]
+    while "dataset" in train:  # wrapped, such as for repeat factor sampling
+        train = train["dataset"]
+    return annotations.counted_in(read_annotations(repository_path(train["ann_file"])))
+
+
+def _read_once(file: Path, federated: bool | None) -> Annotations:
     """Annotations as :func:`read_annotations` gives them; those read last are kept.
 
     Runs that are compared have the same, which at LVIS's size take seconds to read.
     """
     state = file.stat() if file.is_file() else None
-    return _read(file, state and (state.st_mtime_ns, state.st_size))
+    return _read(file, federated, state and (state.st_mtime_ns, state.st_size))
 
 
 @lru_cache(maxsize=1)
-def _read(file: Path, _state: tuple[int, int] | None) -> Annotations:
-    return read_annotations(file)
+def _read(file: Path, federated: bool | None, _state: tuple[int, int] | None) -> Annotations:
+    return read_annotations(file, federated=federated)
 
 
 def _same_data(view: RunView, other: RunView) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pcb import cli
-from pcb.runs import read_metrics
+from pcb.runs import read_metrics, write_metrics
 
 CONFIG = "tests/configs/tiny_pcb.py"
 IMAGE = {"id": 1, "width": 60, "height": 40}
@@ -58,6 +58,14 @@ def write(folder: Path, name: str, content) -> str:
     path = folder / name
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return str(path)
+
+
+def earlier_out(folder: Path, door: str) -> str:
+    """What the command wrote before, and may write over."""
+    if door == "evaluate":
+        write_metrics(folder / "out.json", {"bbox": {"AP": 0.25}})
+        return str(folder / "out.json")
+    return write(folder, "out.csv", "true class,fox,wolf,missed\n")
 
 
 def train_words(folder: Path, annotations: str, **options) -> list[str]:
@@ -145,7 +153,7 @@ def test_wrong_annotation(content, folder, capsys, door, item):
     wrong(content)
     path = write(folder, "wrong.json", content)
     results = write(folder, "results.json", [])
-    out = write(folder, "out.npz", "of an earlier run")
+    out = earlier_out(folder, door)
     words = {
         "train": train_words(folder, path),
         "evaluate": ["evaluate", path, results, "--out", out],
@@ -164,7 +172,7 @@ def test_damaged_json(content, folder, capsys, door, damage):
         "empty": "",
     }[damage]
     good, bad = write(folder, "good.json", content), write(folder, "bad.json", text)
-    out = write(folder, "out.csv", "of an earlier run")
+    out = earlier_out(folder, door)
     if door == "train":
         assert_refused(train_words(folder, bad), folder, capsys, f"{bad}: not valid JSON")
         return
@@ -198,7 +206,7 @@ def test_wrong_result(content, folder, capsys, door, item):
     mask = {"segmentation": {"size": [40, 60], "counts": "P[2"}}
     found = [detection(1, 0.9) | mask, detection(1, 0.8) | mask | wrong]
     truth, results = write(folder, "gt.json", content), write(folder, "results.json", found)
-    out = write(folder, "out.npz", "of an earlier run")
+    out = earlier_out(folder, door)
     words = [door, truth, results, "--iou-type", "segm", "--out", out]
     assert_refused(words, folder, capsys, f"{results}: result 1: ", *parts)
 
@@ -370,3 +378,57 @@ def test_checkpoint_of_another_number_of_classes(tiny_options, folder, capsys):
         ["train", CONFIG, "--work-dir", str(folder / "run"), "--resume"],
     ):
         assert_refused([*words, *options], folder, capsys, *parts, "Use the config")
+
+
+def test_training_never_writes_over_somebodys_config(folder, capsys, tiny_options):
+    """Nor clears the folder that it lies in."""
+    mine = folder / "mine"
+    mine.mkdir()
+    own = write(mine, "config.py", f"_base_ = ['{Path(CONFIG).resolve()}']\n")
+    write(mine, "notes.csv", "mine")
+    options = [
+        "--device",
+        "cpu",
+        "--work-dir",
+        str(mine),
+        "--cfg-options",
+        json.dumps(tiny_options),
+    ]
+    assert_refused(["train", own, *options], folder, capsys, "would be written over", "work_dir")
+    assert_refused(["train", CONFIG, *options], folder, capsys, str(mine), "is not a run folder")
+
+
+@pytest.mark.parametrize("command", ["train", "test"])
+def test_run_folder_below_a_file(folder, capsys, tiny_options, command, checkpoint):
+    file = write(folder, "file", "mine")
+    words = [command, CONFIG] + ([checkpoint] if command == "test" else [])
+    options = ["--device", "cpu", "--cfg-options", json.dumps(tiny_options)]
+    for work_dir, part in ((file, "is no folder"), (f"{file}/run", f"lies below {file}")):
+        assert_refused([*words, "--work-dir", work_dir, *options], folder, capsys, part)
+
+
+@pytest.fixture
+def checkpoint(tiny_options, folder) -> str:
+    """Weights that fit the config, in a folder of their own."""
+    from pcb.detection import load_config
+    from pcb.detection.checkpoint import save_checkpoint
+    from pcb.detection.training import build_model
+
+    model = build_model(load_config(CONFIG, tiny_options))
+    (folder / "weights").mkdir()
+    path = folder / "weights" / "official.pth"
+    save_checkpoint(path, {"state_dict": model.state_dict(), "meta": {}})
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("metrics.json", "metrics"), ("confusion.npz", "matrices"), ("predictions/bbox.json", "pred")],
+)
+def test_prediction_writes_over_nothing_else(folder, capsys, tiny_options, checkpoint, name, what):
+    foreign = Path(checkpoint).parent / name
+    foreign.parent.mkdir(exist_ok=True)
+    foreign.write_text("mine")
+    words = ["test", CONFIG, checkpoint, "--device", "cpu", "--cfg-options"]
+    parts = [what, str(foreign), "another kind", "another work_dir"]
+    assert_refused([*words, json.dumps(tiny_options)], folder, capsys, *parts)

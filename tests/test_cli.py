@@ -1,8 +1,10 @@
 """The command line: what a user types, and how a user's mistake ends."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,7 +78,7 @@ def test_confusion_names_the_mistake(detections, tmp_path, capsys):
         assert cli.main(["confusion", *detections, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "objects 2: right class 1, other class 1, missed 0" in printed
-    assert "wolf taken for fox" in printed
+    assert "wolf mistaken for fox" in printed
     matrix = np.load(tmp_path / "matrix.npz")
     np.testing.assert_array_equal(matrix["detections"], [[1, 0, 0], [1, 0, 0], [0, 0, 0]])
     rows = (tmp_path / "matrix.csv").read_text().splitlines()
@@ -91,7 +93,7 @@ def test_two_classes_of_one_name_stay_two(detections, tmp_path, capsys):
         category["name"] = name
     (tmp_path / "gt.json").write_text(json.dumps(ground_truth))
     assert cli.main(["confusion", gt, results, "--out", str(tmp_path / "matrix.csv")]) == 0
-    assert "red fox (2) taken for red_fox (1)" in capsys.readouterr().out
+    assert "red fox (2) mistaken for red_fox (1)" in capsys.readouterr().out
     rows = [row.split(",") for row in (tmp_path / "matrix.csv").read_text().splitlines()]
     assert rows[0] == ["true class", "red_fox (1)", "red fox (2)", "missed"]
     assert rows[2] == ["red fox (2)", "1", "0", "0"]
@@ -223,3 +225,133 @@ def test_help_imports_nothing_heavy():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"torch", "numpy", "mmcv", "matplotlib"} & set(modules)
+
+
+OUTPUTS = {"evaluate": "out.json", "confusion": "out.csv"}
+
+
+@pytest.fixture(params=["evaluate", "confusion"])
+def door(request) -> str:
+    return request.param
+
+
+def refused(capsys, words: list[str], *parts: str) -> None:
+    """One line that says all parts, without any work."""
+    assert cli.main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    for part in ("pcb: error: --out ", *parts):
+        assert part in said.err
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+@pytest.mark.parametrize("way", ["itself", "symlink", "hard link", "spelling", "folder link"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_no_input_is_written_over(tmp_path, capsys, detections, door, way, which, force):
+    # The matrix must have another suffix than the inputs: both get one that fits.
+    suffix = OUTPUTS[door][3:]
+    inputs = [str(tmp_path / f"in{i}{suffix}") for i in range(2)]
+    for file, name in zip(inputs, detections, strict=True):
+        os.rename(name, file)
+    out = tmp_path / OUTPUTS[door]
+    target = inputs[which]
+    if way == "symlink":
+        out.symlink_to(target)
+    elif way == "hard link":
+        out.hardlink_to(target)
+    elif way == "spelling":
+        (tmp_path / "sub").mkdir()
+        out = tmp_path / "sub" / ".." / Path(target).name
+    elif way == "folder link":
+        (tmp_path / "link").symlink_to(tmp_path)
+        out = tmp_path / "link" / Path(target).name
+    else:
+        out = Path(target)
+    before = [Path(file).read_bytes() for file in inputs]
+    refused(capsys, [door, *inputs, "--out", str(out), *force], "which is read")
+    assert [Path(file).read_bytes() for file in inputs] == before
+    assert out.samefile(target)
+
+
+def test_no_file_of_another_kind_is_written_over(tmp_path, capsys, detections, door):
+    out = tmp_path / OUTPUTS[door]
+    words = [door, *detections, "--out", str(out)]
+    for foreign in ('{"images": [], "bbox": 1}', '{"AP": 0.5}', "true class", "a,b\n1,2\n", "[1]"):
+        out.write_text(foreign)
+        refused(capsys, words, "another kind", "--force")
+        assert out.read_text() == foreign
+    assert cli.main([*words, "--force"]) == 0
+    first = out.read_bytes()
+    assert cli.main(words) == 0  # its own
+    out.write_bytes(b"")
+    assert cli.main(words) == 0  # nothing to lose
+    assert out.read_bytes() == first
+    capsys.readouterr()
+
+
+def test_no_other_archive_is_written_over(tmp_path, capsys, detections):
+    out = tmp_path / "confusion.npz"  # of a run
+    np.savez(out, learned=np.eye(2))
+    words = ["confusion", *detections, "--out", str(out)]
+    refused(capsys, words, "another kind")
+    assert list(np.load(out)) == ["learned"]
+    assert cli.main([*words, "--force"]) == 0 and cli.main(words) == 0
+    capsys.readouterr()
+
+
+def test_impossible_outputs_are_refused_before_the_work(tmp_path, capsys, door, monkeypatch):
+    import pcb.datasets.lvis
+    import pcb.metrics
+
+    for module, name in ((pcb.metrics, "evaluate"), (pcb.datasets.lvis, "read_annotations")):
+        monkeypatch.setattr(module, name, None)
+    (tmp_path / "file").write_text("of somebody")
+    folder = tmp_path / OUTPUTS[door]
+    folder.mkdir()
+    pipe = tmp_path / f"pipe{folder.suffix}"
+    os.mkfifo(pipe)
+    for out, part in (
+        (folder, "is a folder"),
+        (tmp_path / "file" / folder.name, f"lies below {tmp_path / 'file'}, which is no folder"),
+        (tmp_path / "file" / "deep" / folder.name, "which is no folder"),
+        (pipe, "is no regular file"),
+    ):
+        refused(capsys, [door, "gt.json", "results.json", "--out", str(out)], part)
+    if door == "evaluate":
+        refused(capsys, [door, "gt", "results", "--out", str(tmp_path / "a.json.gz")], "compressed")
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["confusion", "a", "b", "--score-threshold", "nan"], "must be a finite number, got 'nan'"),
+        (["confusion", "a", "b", "--score-threshold", "inf"], "must be a finite number, got 'inf'"),
+        (["confusion", "a", "b", "--score-threshold", "high"], "must be a finite number"),
+        (["confusion", "a", "b", "--iou-threshold", "0"], "must lie in (0, 1], got '0'"),
+        (["confusion", "a", "b", "--iou-threshold", "50"], "must lie in (0, 1], got '50'"),
+        (["confusion", "a", "b", "--iou-threshold", "nan"], "must lie in (0, 1], got 'nan'"),
+        (["train", "c", "--seed", "-1"], "must be a whole number in [0, 4294967295]"),
+        (["train", "c", "--seed", "4294967296"], "must be a whole number in [0, 4294967295]"),
+        (["train", "c", "--seed", "1.5"], "must be a whole number in [0, 4294967295]"),
+        (["openmoji", "out", "--seed", "-1"], "must be a whole number in [0, 4294967295]"),
+    ],
+)
+def test_numbers_at_their_edge_are_refused_where_they_are_typed(capsys, words, part):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(words)
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"argument {words[-2]}: {part}" in error
+
+
+def test_help_states_the_range_of_every_number(capsys):
+    for words, ranges in {
+        "confusion": ["in (0, 1] (default 0.5)", "a finite number (default 0.3)"],
+        "train": ["a whole number in [0, 4294967295] (default 0)"],
+        "openmoji": ["a whole number in [0, 4294967295] (default 0)"],
+    }.items():
+        with pytest.raises(SystemExit):
+            cli.main([words, "--help"])
+        text = " ".join(capsys.readouterr().out.split())
+        for numbers in ranges:
+            assert numbers in text

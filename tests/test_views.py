@@ -345,3 +345,32 @@ def test_changed_annotations_are_read_anew(run, tiny_openmoji, tmp_path):
     truth["annotations"].pop()
     file.write_text(json.dumps(truth))
     assert len(views.open_run(run.path).data.annotations.annotations) == count - 1
+
+
+def test_plain_coco_is_opened_with_counts_of_its_training_data(run, tiny_openmoji, tmp_path):
+    """And judged as the config says, in notebooks as by `pcb test`."""
+    data = {}
+    for split in ("train", "val"):
+        content = json.loads((tiny_openmoji / "annotations" / f"{split}.json").read_text())
+        for image in content["images"]:
+            del image["neg_category_ids"], image["not_exhaustive_category_ids"]
+        for category in content["categories"]:
+            for key in ("frequency", "image_count", "instance_count"):
+                del category[key]
+        file = tmp_path / "coco" / "annotations" / f"{split}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(content))
+        data[split] = {"ann_file": str(file), "img_prefix": str(tiny_openmoji / split)}
+    wrapped = {"val": data["val"], "train": {"times": 2, "dataset": data["train"]}}
+    run.config_file.write_text(f"data = {wrapped!r}\n")
+    stated = read_annotations(tiny_openmoji / "annotations" / "train.json")
+    for found in (
+        views.open_run(run.path).data.annotations,
+        views.open_dataset("", out=tmp_path / "coco").annotations,
+    ):
+        assert not found.federated
+        np.testing.assert_array_equal(found.image_count, stated.image_count)
+        np.testing.assert_array_equal(found.instance_count, stated.instance_count)
+    data["val"] |= {"federated": False, "ann_file": f"{tiny_openmoji}/annotations/val.json"}
+    run.config_file.write_text(f"data = {data!r}\n")
+    assert not views.open_run(run.path).data.annotations.federated

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from pycocotools import mask as run_length
 
 from pcb.datasets.lvis import Annotations, image_path
+from pcb.datasets.turned import turned
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def read_pixels(path: str | os.PathLike) -> np.ndarray:
     """
     try:
         with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
+            opened.load()  # PNG's EXIF data may come after the pixels
+            image = turned(opened)
             if image.mode.startswith("I"):  # 16 bits, of which Pillow would cut off the bright ones
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             return np.asarray(image.convert("RGB"))

@@ -11,7 +11,8 @@ from mmdet.datasets import DATASETS, CustomDataset
 from mmdet.datasets.pipelines import LoadImageFromFile
 
 from pcb.datasets.lvis import CompactAnnotations, read_compact_annotations
-from pcb.detection.images import LoadWholeImage
+from pcb.datasets.turned import turn_warning
+from pcb.detection.images import ImageError, LoadWholeImage
 from pcb.distributed import rank
 
 # Pixels. LVIS rounds place and size of a box to two decimals, so that it may stick out by as much.
@@ -53,7 +54,11 @@ class LVISFormatDataset(CustomDataset):
     A label is the index of a category in the file's categories sorted by id. Every image that
     the file names must exist, and be of the size that the file states when it is loaded: the
     pipeline's ``LoadImageFromFile`` stands for :class:`pcb.detection.images.LoadWholeImage`.
-    Arguments are those of mmdet's ``CustomDataset``.
+    Arguments are those of mmdet's ``CustomDataset``, and ``federated``, which is kept for the
+    evaluation: whether an image judges only the classes that it is annotated for, as in LVIS, or
+    all of them, as in COCO; by default the file tells, see :func:`pcb.datasets.read_annotations`.
+
+    Images whose EXIF data turns them are turned; the log says how many there are.
 
     What is wrong raises an error. What is merely of no use, as in LVIS and in many people's own
     data, is mended, and in training the log says how often:
@@ -69,8 +74,16 @@ class LVISFormatDataset(CustomDataset):
     """
 
     def __init__(
-        self, ann_file: str, pipeline: Sequence[Mapping[str, Any]], *args: Any, **kwargs: Any
+        self,
+        ann_file: str,
+        pipeline: Sequence[Mapping[str, Any]],
+        *args: Any,
+        federated: bool | None = None,
+        **kwargs: Any,
     ) -> None:
+        if federated not in (None, True, False):
+            raise ValueError(f"federated must be True, False or None, got {federated!r}")
+        self.federated = federated
         super().__init__(ann_file, [_checked(step) for step in pipeline], *args, **kwargs)
         if not self.test_mode:  # mmdet has made a list of records out of what is filtered
             self.data_infos = ImageRecords(self.annotations, np.array(self._filter_imgs()))
@@ -83,8 +96,13 @@ class LVISFormatDataset(CustomDataset):
         self.CLASSES = tuple(annotations.class_names)
         self.category_ids = annotations.category_ids
         self.annotations, mended = usable(annotations)
-        if mended and not self.test_mode and rank() == 0:  # evaluation counts all objects
-            logging.getLogger("pcb").warning("%s: %s", os.path.basename(ann_file), mended)
+        name = os.path.basename(ann_file)
+        said = [] if self.test_mode else [*annotations.warnings, mended]  # evaluation says its own
+        if self.img_prefix:
+            said.append(_turn_warning(name, annotations, self.img_prefix))
+        if rank() == 0:
+            for text in filter(None, said):
+                logging.getLogger("pcb").warning("%s: %s", name, text)
         return ImageRecords(self.annotations, np.arange(len(annotations.image_ids)))
 
     def get_ann_info(self, idx: int) -> dict[str, Any]:
@@ -148,6 +166,13 @@ def usable(annotations: CompactAnnotations) -> tuple[CompactAnnotations, str]:
         text.append(f"boxes cut at the border of their image: {cut:,}")
     boxes = np.where(is_cut[:, None], np.hstack([clipped_start, size]), annotations.boxes)
     return dataclasses.replace(annotations, boxes=boxes).select(keep), "; ".join(text)
+
+
+def _turn_warning(name: str, annotations: CompactAnnotations, folder: str) -> str | None:
+    try:
+        return turn_warning(annotations.image_names, annotations.image_sizes, folder)
+    except ValueError as error:
+        raise ImageError(f"{name}: {error}") from error
 
 
 def _checked(step: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -60,7 +60,7 @@ class LoadWholeImage(LoadImageFromFile):
             raise ImageError(
                 f"{path} is {found} pixels, but {stated} in the annotations, so that boxes and "
                 "masks would lie elsewhere: give the image that was annotated (turned as its EXIF "
-                "data says), or mend its width and height in the annotations"
+                "data says), or fix its width and height in the annotations"
             )
         if self.to_float32:
             image = image.astype(np.float32)

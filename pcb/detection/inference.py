@@ -5,7 +5,7 @@ They are many (of LVIS's validation set six million), so they go to disk image b
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -25,8 +25,15 @@ from pcb.detection.config import load_config, save_config
 from pcb.detection.data import pick_device, to_device, uses_half_precision
 from pcb.detection.ground_truth import GroundTruthConfusion
 from pcb.distributed import process_group, rank, wait_for_all, world_size
-from pcb.files import naming_when_full, open_atomically, remove_unfinished, writing_alone
-from pcb.runs import RunFolder
+from pcb.files import (
+    check_folder,
+    check_output,
+    naming_when_full,
+    open_atomically,
+    remove_unfinished,
+    writing_alone,
+)
+from pcb.runs import RunFolder, is_metrics_file
 
 
 def predict(
@@ -61,7 +68,7 @@ def predict(
     Raises:
         FileNotFoundError: config, checkpoint or data is missing.
         ValueError: the checkpoint does not fit the config, or is refused; or another process
-            writes into the folder.
+            writes into the folder, or it holds something else under the names that are written.
         OSError: there is no space left; earlier predictions are kept.
     """
     cfg = load_config(config, cfg_options)
@@ -80,6 +87,7 @@ def predict(
     loader_cfg = cfg.data.get(f"{split}_dataloader", {})
     folder = RunFolder(work_dir)
     files = {kind: folder.path / "predictions" / f"{kind}.json" for kind in ("bbox", "segm")}
+    _check_outputs(folder, files.values(), (config, checkpoint, cfg.data[split].ann_file))
     with process_group(picked), ExitStack() as stack:
         if rank() == 0:
             stack.enter_context(writing_alone(folder.path, "prediction"))
@@ -124,6 +132,29 @@ def predict(
                 save_config(merged, folder.config_file)
         wait_for_all()
     return files
+
+
+def _check_outputs(folder: RunFolder, files: Iterable[Path], inputs: Iterable[str | Path]) -> None:
+    """Refuse to write over what is read, or is no prediction or metrics of an earlier time."""
+    check_folder(folder.path)
+    inputs, hint = list(inputs), "give another work_dir"
+    for file in files:
+        check_output(file, inputs, _is_list, name="prediction", hint=hint)
+    metrics, matrices = folder.metrics_file, folder.confusion_file
+    check_output(metrics, inputs, is_metrics_file, name="metrics", hint=hint)
+    check_output(
+        matrices, inputs, lambda _: bool(folder.read_confusion()), name="matrices", hint=hint
+    )
+
+
+def _is_archive(file: Path) -> bool:
+    with np.load(file, allow_pickle=False) as archive:
+        return bool(archive.files)
+
+
+def _is_list(file: Path) -> bool:
+    with open(file, "rb") as opened:
+        return opened.read(64).lstrip().startswith(b"[")
 
 
 def _part_file(file: Path, of_rank: int) -> Path:

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import os
 import random
 import shutil
 import subprocess
@@ -31,7 +32,7 @@ from pcb.detection.operators import operators_in_use
 from pcb.detection.runner import Runner
 from pcb.distributed import process_group, rank, sum_over_processes, wait_for_all, world_size
 from pcb.failures import NOTE
-from pcb.files import is_unfinished, remove_unfinished, writing_alone
+from pcb.files import check_folder, is_unfinished, remove_unfinished, writing_alone
 from pcb.runs import RunFolder, repository_root
 
 
@@ -85,7 +86,7 @@ def train(
     picked = pick_device(device)
     with process_group(picked):
         if rank() == 0:
-            _require_run_folder(folder)
+            _require_run_folder(folder, config)
         # Bad data, and a model that does not fit it, are found before the folder is touched.
         dataset = build_dataset(cfg.data.train)
         if len(dataset) == 0:
@@ -274,10 +275,21 @@ def _warn_of_other_settings(folder: RunFolder, cfg: Config, seed: int) -> None:
         )
 
 
-def _require_run_folder(folder: RunFolder) -> None:
+def _require_run_folder(folder: RunFolder, config: str | os.PathLike[str]) -> None:
     """Refuse a folder of something else: a training clears what it finds."""
+    check_folder(folder.path)
     logs_of_launch = {"train.out", "train.lock", ".lock", folder.figures.name}
-    is_run = folder.config_file.exists() or folder.checkpoint.exists()
+    is_run = folder.environment_file.exists() or folder.checkpoint.exists()
+    if not is_run and folder.config_file.exists():
+        if Path(config).is_file() and folder.config_file.samefile(config):
+            raise ValueError(
+                f"{folder.config_file} would be written over by the config that is made of it: "
+                "give another folder as work_dir"
+            )
+        # Merged configs are whole; somebody's own is likely to inherit, or to hold more than
+        # literals, which is a ValueError.
+        keys = folder.read_config().keys()
+        is_run = "_base_" not in keys and {"model", "data"} <= keys
     if is_run or not folder.path.exists():
         return
     allowed = (".ipynb", ".html", NOTE)
@@ -289,7 +301,7 @@ def _require_run_folder(folder: RunFolder) -> None:
     foreign -= logs_of_launch
     if foreign:
         raise ValueError(
-            f"{folder.path} is not a run folder (no config.py) and holds {min(foreign)!r}: "
+            f"{folder.path} is not a run folder (no config.py of one) and holds {min(foreign)!r}: "
             "give an empty or new folder as work_dir"
         )
 

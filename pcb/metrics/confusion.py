@@ -7,8 +7,10 @@ import numpy as np
 from pycocotools import mask
 
 from pcb.datasets.lvis import Annotations, CompactResults, read_compact_results
+from pcb.datasets.lvis.notes import source_of
 from pcb.datasets.pictures import encode_mask
-from pcb.metrics.inputs import read_ground_truth
+from pcb.metrics.inputs import read_ground_truth, say_unjudged
+from pcb.numbers import IOU_THRESHOLD, SCORE_THRESHOLD
 
 
 class DetectionCounts(NamedTuple):
@@ -29,6 +31,7 @@ def detection_confusion(
     iou_type: str = "bbox",
     iou_threshold: float = 0.5,
     score_threshold: float = 0.3,
+    federated: bool | None = None,
 ) -> np.ndarray:
     """Count which class was detected where which class is.
 
@@ -38,11 +41,12 @@ def detection_confusion(
     one of its own class. So a true instance is matched at most once, and further detections of it
     count as detections on background.
 
-    LVIS is federated: an image *judges* only the classes that are annotated there or known to be
-    absent (`neg_category_ids`), without those that are annotated incompletely
-    (`not_exhaustive_category_ids`). An unmatched detection of another class may well be right, so
-    it is left out: the last row counts detections of judged classes alone. A matched one counts
-    whichever class it says: without that, few confusions would be seen at all. So where one thing
+    On exhaustive data every image *judges* every class. LVIS is federated: an image judges only
+    the classes that are annotated there or known to be absent (`neg_category_ids`), without those
+    that are annotated incompletely (`not_exhaustive_category_ids`). An unmatched detection of
+    another class may well be right, so it is left out: the last row counts detections of judged
+    classes alone. A matched one counts whichever class it says: without that, few confusions would
+    be seen at all. So where one thing
     may rightly have two names of which the image judges one (toy, deer), a right detection can
     count as a confusion.
 
@@ -51,7 +55,8 @@ def detection_confusion(
         results: COCO results, a file or a list; not changed. A file takes less memory.
         iou_type: Overlap of 'bbox' or of masks, 'segm'.
         iou_threshold: Least IoU of a match, in (0, 1].
-        score_threshold: Least score of a detection that counts.
+        score_threshold: Least score of a detection that counts, a finite number.
+        federated: Whether the data is federated; None for what `read_annotations` found.
 
     Returns:
         Counts, shape (C + 1, C + 1), int64. `[i, j]`: true class i detected as class j; the last
@@ -60,9 +65,9 @@ def detection_confusion(
 
     Raises:
         FileNotFoundError, AnnotationError, ResultsError: See `read_annotations`, `read_results`.
-        ValueError: Unknown IoU type, or an IoU threshold out of range.
+        ValueError: Unknown IoU type, or a threshold out of range.
 
-    Example: a cat taken for a dog, a second detection of it, and a dog where nobody looked for
+    Example: a cat mistaken for a dog, a second detection of it, and a dog where nobody looked for
     dogs, which is left out.
         >>> from pcb.datasets import Annotations
         >>> image = {"id": 1, "height": 50, "width": 50}
@@ -80,7 +85,7 @@ def detection_confusion(
                [1, 0, 0]])
     """
     return count_detections(
-        ground_truth, results, iou_type, iou_threshold, score_threshold
+        ground_truth, results, iou_type, iou_threshold, score_threshold, federated
     ).confusion
 
 
@@ -90,11 +95,13 @@ def count_detections(
     iou_type: str = "bbox",
     iou_threshold: float = 0.5,
     score_threshold: float = 0.3,
+    federated: bool | None = None,
 ) -> DetectionCounts:
     """Count as `detection_confusion` does, and also what it leaves out.
 
     Every detection that scores enough is in one of the two: `confusion[:, :-1].sum() +
-    left_out.sum()` is their number. Arguments and errors are those of `detection_confusion`.
+    left_out.sum()` is their number. The log warns if most are left out. Arguments and errors are
+    those of `detection_confusion`.
 
     Example: a dog where nobody looked for dogs.
         >>> from pcb.datasets import Annotations
@@ -107,9 +114,9 @@ def count_detections(
         >>> counts.left_out, int(counts.confusion.sum())
         (array([0, 1]), 0)
     """
-    if not 0 < iou_threshold <= 1:
-        raise ValueError(f"iou_threshold must lie in (0, 1], got {iou_threshold}")
-    annotations = read_ground_truth(ground_truth)
+    IOU_THRESHOLD.check("iou_threshold", iou_threshold)
+    SCORE_THRESHOLD.check("score_threshold", score_threshold)
+    annotations = read_ground_truth(ground_truth, federated)
     detections = read_compact_results(results, annotations, iou_type, score_threshold)
 
     images, labels = _images_and_labels(annotations)
@@ -124,6 +131,7 @@ def count_detections(
     np.add.at(confusion[:, -1], labels[missed], 1)
     np.add.at(confusion[-1], detections.labels[~matched & judged], 1)
     left_out = np.bincount(detections.labels[~matched & ~judged], minlength=num_classes)
+    say_unjudged(annotations, source_of(results), int(left_out.sum()), len(detections))
     return DetectionCounts(confusion, left_out)
 
 
@@ -137,15 +145,18 @@ def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray
 
 
 def _judged(annotations: Annotations, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Whether an image says of a class that it is nowhere else in it, (I, C) bool.
+    """Whether image i shows nothing of class c but what is annotated, (I, C) bool.
 
     `images` and `labels` are those of the annotated objects.
     """
+    if not annotations.federated:
+        return np.ones((len(annotations.images), len(annotations.categories)), bool)
     judged = np.zeros((len(annotations.images), len(annotations.categories)), bool)
     judged[images, labels] = True
     for row, image in zip(judged, annotations.images, strict=True):
         for key, value in (("neg_category_ids", True), ("not_exhaustive_category_ids", False)):
-            row[[annotations.label_of[c] for c in image[key] if c in annotations.label_of]] = value
+            listed = [c for c in image.get(key, ()) if c in annotations.label_of]
+            row[[annotations.label_of[c] for c in listed]] = value
     return judged
 
 

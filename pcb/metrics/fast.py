@@ -26,7 +26,7 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> hotcoco
         The evaluator after its run: `get_results()` has the metrics (-1 where undefined), `eval`
         the arrays behind them.
     """
-    dataset = annotations.to_dict()
+    dataset = annotations.for_lvis()
     dataset["annotations"] = [a for a in annotations.annotations if a["area"] > 0]
     ground_truth = hotcoco.LVIS(dataset)
     detections = hotcoco.LVISResults(ground_truth, results).filter(

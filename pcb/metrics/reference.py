@@ -28,7 +28,7 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LV
         the arrays behind them.
     """
     # The package writes into the records of both sides: it is given copies.
-    dataset = annotations.to_dict()
+    dataset = annotations.for_lvis()
     dataset["annotations"] = [dict(annotation) for annotation in annotations.annotations]
     detections = [dict(result) for result in results]
     with _mended_lvis():

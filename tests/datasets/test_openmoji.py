@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import subprocess
 import sys
 from collections import Counter, defaultdict
 from dataclasses import replace
@@ -232,14 +233,47 @@ def test_foreign_files_are_left_alone(tmp_path, foreign):
 
 
 def test_failure_leaves_nothing(tmp_path, monkeypatch):
-    def fail(*_):
-        (next(tmp_path.iterdir()) / "half.png").write_text("half")
+    def fail(folder, *_):
+        (folder / "half.png").write_text("half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(make, "write_dataset", fail)
     with pytest.raises(KeyboardInterrupt):
         make_openmoji(tmp_path / "data", size="tiny")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_once(tmp_path, caplog):
+    """Not what another one is still making, nor anything else beside it."""
+    out = tmp_path / "data"
+    at_work = (
+        "import sys; from pathlib import Path; from pcb.datasets.openmoji import make\n"
+        "make.write_dataset = lambda *_: (print('at work', flush=True), sys.stdin.read())\n"
+        "make.make_openmoji(sys.argv[1], size='tiny')"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    dead, living = (
+        subprocess.Popen([sys.executable, "-c", at_work, out], **pipes) for _ in range(2)
+    )
+    try:
+        for process in (dead, living):
+            assert process.stdout.readline() == "at work\n"
+        dead.kill()
+        dead.wait()
+        older = tmp_path / ".data.partial-2147483646"  # of a version that took no lock
+        mine = tmp_path / ".data.partial-mine"
+        for folder in (older, mine):
+            folder.mkdir()
+        for _ in range(2):
+            make_openmoji(out, size="tiny", progress=False)
+        left = {path.name for path in tmp_path.iterdir()}
+        assert left == {"data", mine.name, f".data.partial-{living.pid}"}
+        (line,) = (record.getMessage() for record in caplog.records)
+        assert older.name in line and f"partial-{dead.pid}" in line and "did not end" in line
+    finally:
+        for process in (dead, living):
+            process.kill()
+            process.communicate()
 
 
 def test_two_at_once_agree(tmp_path, tiny_openmoji, monkeypatch):

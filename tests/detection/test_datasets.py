@@ -224,3 +224,36 @@ def test_images_are_found_in_linked_coco_folders(write, tmp_path, key, names, pa
     (tmp_path / "coco" / prefix / paths[1]).unlink()
     with pytest.raises(AnnotationError, match=f"1 of 2 images are missing in .*: {paths[1]};"):
         LVISFormatDataset(ann_file=ann_file, pipeline=[], img_prefix=str(data / prefix))
+
+
+def test_plain_coco_trains_as_lvis_does(write, tmp_path, caplog):
+    """Training asks neither which classes an image judges nor for groups."""
+    data = content(["1.png", "2.png"], "file_name", [instance(10, 3), instance(20, 900)])
+    for name in ("1.png", "2.png"):
+        Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / name)
+    options = {"pipeline": PIPELINE, "img_prefix": str(tmp_path)}
+    lvis = LVISFormatDataset(write(data), **options)
+    for record in data["images"]:
+        del record["neg_category_ids"], record["not_exhaustive_category_ids"]
+    data["categories"] = [{"id": c["id"], "name": c["name"]} for c in data["categories"]]
+    coco = LVISFormatDataset(write(data), federated=False, **options)
+    assert coco.CLASSES == lvis.CLASSES and not caplog.records
+    for index in range(2):
+        ours, theirs = coco.get_ann_info(index), lvis.get_ann_info(index)
+        np.testing.assert_array_equal(ours["bboxes"], theirs["bboxes"])
+        np.testing.assert_array_equal(ours["labels"], theirs["labels"])
+    with pytest.raises(ValueError, match="federated must be True, False or None, got 'no'"):
+        LVISFormatDataset(write(data), federated="no", **options)
+
+
+def test_training_says_what_looks_wrong(write, tmp_path, caplog):
+    corners = instance(10, 3, bbox=[20, 5, 55, 35], segmentation=[[20, 5, 55, 5, 55, 35]])
+    data = content(["1.png"], "file_name", [corners])
+    data["categories"][0]["name"] = data["categories"][1]["name"]
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "1.png")
+    dataset = LVISFormatDataset(write(data), [], img_prefix=str(tmp_path))
+    assert dataset.CLASSES == ("class 3 (1)", "class 41", "class 3 (2)")
+    said = [record.getMessage() for record in caplog.records]
+    assert "annotations.json: several categories have the name 'class 3'" in said[0]
+    assert "1 of 1 boxes leave their images by their own size, as corners" in said[1]
+    assert "boxes cut at the border of their image: 1" in said[2] and len(said) == 3

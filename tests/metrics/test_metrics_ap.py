@@ -99,7 +99,7 @@ def test_federated_rules(make_lvis, write):
             image["neg_category_ids"], image["not_exhaustive_category_ids"] = [], []
         dataset["images"][1]["neg_category_ids"] = negative
         dataset["images"][0]["not_exhaustive_category_ids"] = unfinished
-        annotations = read_annotations(write(dataset))
+        annotations = read_annotations(write(dataset), federated=True)
         results = [*perfect(dataset), wrong]
         assert_backends_agree(annotations, results, ("bbox",))
         return per_class_ap(annotations, results, "bbox")[annotations.label_of[a]]

@@ -316,3 +316,6 @@ def test_bad_threshold(ground_truth):
     annotations = ground_truth((1, A, [0, 0, 40, 40]))
     with pytest.raises(ValueError, match=r"iou_threshold must lie in \(0, 1\], got 50"):
         detection_confusion(annotations, [], iou_threshold=50)
+    for threshold in (float("nan"), float("inf"), "0.3", True):
+        with pytest.raises(ValueError, match="score_threshold must be a finite number, got"):
+            detection_confusion(annotations, [], score_threshold=threshold)

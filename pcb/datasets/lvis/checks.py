@@ -94,6 +94,9 @@ def box_problem(bbox) -> str | None:
 def id_problem(record: dict, image_of: dict[int, dict], label_of: dict[int, int]) -> str | None:
     """What is wrong with the record's `image_id` or `category_id`."""
     image_id, category_id = record["image_id"], record["category_id"]
+    for key in ("image_id", "category_id"):
+        if isinstance(record[key], str):
+            return f"{key} is text, {shortened(record[key])}; write ids as numbers, without quotes"
     if not is_integer(image_id) or image_id not in image_of:
         return (
             f"image_id {shortened(image_id)} is not among the {len(image_of)} images of the"

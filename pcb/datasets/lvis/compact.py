@@ -14,6 +14,7 @@ from itertools import chain
 import msgspec
 import numpy as np
 
+from pcb.datasets.lvis.boxes import MASKS_COMPARED, box_warning, mask_warning
 from pcb.datasets.lvis.checks import has_short_polygon
 from pcb.datasets.lvis.classes import Classes
 from pcb.datasets.lvis.reader import AnnotationReader, image_path
@@ -61,6 +62,8 @@ class Segmentations:
         if start < stop:
             return msgspec.json.decode(self.encoded[start:stop])
         first, last = self.first_polygon[index], self.first_polygon[index + 1]
+        if first == last:
+            return []
         start, *ends = self.polygon_start[first : last + 1].tolist()
         # An integer number of hundredths, divided, is the very float that its decimals mean.
         coordinates = (self.coordinates[start : ends[-1]] / self.scale).tolist()
@@ -127,7 +130,7 @@ class SegmentationPacker:
 
 @dataclass(frozen=True, eq=False)
 class CompactAnnotations(Classes):
-    """A validated LVIS annotation file of I images and n instances as arrays; see `Annotations`.
+    """A validated annotation file of I images and n instances as arrays; see `Annotations`.
 
     The instances of image `i` are `first_instance[i]` to `first_instance[i + 1] - 1`, in the
     file's order.
@@ -144,6 +147,8 @@ class CompactAnnotations(Classes):
         areas: (n,) float64, in pixels.
         mask_rows: (n,) int64, place of each instance in `segmentations`.
         segmentations: The masks.
+        warnings: What `read_annotations` would say of names and boxes; several processes read
+            the same file, so that this is left to one of them.
     """
 
     path: str
@@ -157,6 +162,7 @@ class CompactAnnotations(Classes):
     areas: np.ndarray = field(repr=False)
     mask_rows: np.ndarray = field(repr=False)
     segmentations: Segmentations = field(repr=False)
+    warnings: tuple[str, ...] = ()
 
     def instances_of(self, image: int) -> slice:
         """Where the instances of the image at this index are."""
@@ -191,7 +197,9 @@ def read_compact_annotations(
     image_dir: str | os.PathLike | None = None,
     short_polygons: bool = False,
 ) -> CompactAnnotations:
-    """Read and check an LVIS annotation file (v0.5 and v1 alike) without keeping its records.
+    """Read and check annotations in LVIS or COCO format without keeping their records.
+
+    Which classes an image judges is not kept: only evaluation asks for it.
 
     Args:
         path, image_dir: As for `read_annotations`; so are the errors.
@@ -244,17 +252,26 @@ def read_compact_annotations(
         reader.check_images_exist(names, image_dir)
 
     image_index = np.frombuffer(image_of_instance, np.int64)
+    image_sizes = np.array([(image["width"], image["height"]) for image in images], np.int32)
+    segmentations, flat_boxes = packer.pack(), np.frombuffer(boxes, np.float64).reshape(-1, 4)
+    chosen = range(0, len(flat_boxes), max(1, len(flat_boxes) // MASKS_COMPARED))
+    warnings = [
+        reader.shared_names_warning(),
+        box_warning(flat_boxes, image_sizes[image_index])
+        or mask_warning((flat_boxes[row].tolist(), segmentations[row]) for row in chosen),
+    ]
     rows = np.argsort(image_index, kind="stable")
     return CompactAnnotations(
         path=reader.path,
         categories=reader.categories,
         image_ids=np.array([image["id"] for image in images], np.int64),
-        image_sizes=np.array([(image["width"], image["height"]) for image in images], np.int32),
+        image_sizes=image_sizes,
         image_names=np.array(names),
         first_instance=np.searchsorted(image_index[rows], np.arange(len(images) + 1)),
         labels=np.frombuffer(labels, np.int64)[rows],
-        boxes=np.frombuffer(boxes, np.float64).reshape(-1, 4)[rows],
+        boxes=flat_boxes[rows],
         areas=np.frombuffer(areas, np.float64)[rows],
         mask_rows=rows,
-        segmentations=packer.pack(),
+        segmentations=segmentations,
+        warnings=tuple(filter(None, warnings)),
     )

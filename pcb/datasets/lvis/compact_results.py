@@ -15,8 +15,11 @@ import msgspec
 import numpy as np
 
 from pcb.datasets.lvis.annotations import Annotations
+from pcb.datasets.lvis.boxes import box_warning
 from pcb.datasets.lvis.files import decoded
+from pcb.datasets.lvis.notes import say
 from pcb.datasets.lvis.results import (
+    NO_DETECTIONS,
     ResultsError,
     is_compressed_rle,
     load_results,
@@ -56,7 +59,7 @@ def read_compact_results(
 ) -> CompactResults:
     """Read and check detections in COCO results format without keeping their records.
 
-    Every detection is checked as by `read_results`, with the same errors; those below
+    Every detection is checked as by `read_results`, with the same errors and warnings; those below
     `score_threshold` are then dropped. The runs of masks are checked of what is kept, since that
     takes several times as long as all the rest.
 
@@ -79,14 +82,14 @@ def read_compact_results(
         (array([0]), array([0.9]), array([[ 0.,  0., 10., 10.]]))
     """
     required_keys([iou_type])
-    image_index = {image["id"]: index for index, image in enumerate(annotations.images)}
+    index_of = {image["id"]: index for index, image in enumerate(annotations.images)}
     images, labels, scores, boxes = array("q"), array("q"), array("d"), array("d")
     masks: list[dict] = []
-    source, found = _checked(results, annotations, iou_type)
+    source, found = load_results(results, list[msgspec.Raw])
     run_lengths = run_length_check(source)
-    for index, record in enumerate(found):
+    for index, record in enumerate(_records(source, found, annotations, iou_type)):
         if record.score >= score_threshold:
-            images.append(image_index[record.image_id])
+            images.append(index_of[record.image_id])
             labels.append(annotations.label_of[record.category_id])
             scores.append(record.score)
             if iou_type == "bbox":
@@ -95,13 +98,28 @@ def read_compact_results(
                 masks.append(record.segmentation)
                 run_lengths.add(index, record.segmentation)
     run_lengths.finish()
+    total = len(found)
+    del found  # millions of objects, before there are arrays beside them
+    image_index = np.array(images, np.int64)
+    if not total:
+        say(annotations.said, source, NO_DETECTIONS)
+    elif not images:
+        text = f"none of {total:,} detections scores at least {score_threshold:g}"
+        say(annotations.said, source, text)
+    if iou_type == "bbox" and (warning := _box_warning(annotations, image_index, boxes)):
+        say(annotations.said, source, warning)
     return CompactResults(
-        images=np.array(images, np.int64),
+        images=image_index,
         labels=np.array(labels, np.int64),
         scores=np.array(scores, np.float64),
         boxes=np.array(boxes, np.float64).reshape(-1, 4) if iou_type == "bbox" else None,
         masks=masks if iou_type == "segm" else None,
     )
+
+
+def _box_warning(annotations: Annotations, images: np.ndarray, boxes: array) -> str | None:
+    sizes = [(image["width"], image["height"]) for image in annotations.images]
+    return box_warning(np.array(boxes).reshape(-1, 4), np.array(sizes)[images])
 
 
 class _Record(msgspec.Struct, gc=False):
@@ -115,14 +133,6 @@ class _Record(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Record).decode
-
-
-def _checked(
-    results: str | os.PathLike | list[dict], annotations: Annotations, iou_type: str
-) -> tuple[str, Iterator[_Record]]:
-    """What messages call the detections, and these, each checked when it is asked for."""
-    source, results = load_results(results, list[msgspec.Raw])
-    return source, _records(source, results, annotations, iou_type)
 
 
 def _records(

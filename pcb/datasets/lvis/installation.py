@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from pcb.datasets.lvis.reader import (
     AnnotationError,
@@ -13,6 +13,7 @@ from pcb.datasets.lvis.reader import (
     image_path,
     missing_images,
 )
+from pcb.datasets.turned import both_sizes
 
 ANNOTATION_PAGE = "https://www.lvisdataset.org/dataset"
 IMAGE_PAGE = "https://cocodataset.org/#download"
@@ -91,7 +92,8 @@ def _absence(path: Path) -> str:
 def _image_problem(path: Path, size: tuple[int, int]) -> str | None:
     try:
         with Image.open(path) as image:
-            size_seen = ImageOps.exif_transpose(image).size  # as training sees it
+            image.load()
+            _, size_seen = both_sizes(image)
     except UnidentifiedImageError:
         return "cannot be opened (not an image)"
     except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all of them

@@ -1,7 +1,8 @@
-"""Reading LVIS annotation files, each record checked when it is decoded.
+"""Reading LVIS and COCO annotation files, each record checked when it is decoded.
 
-Format: https://www.lvisdataset.org/dataset. The file is mapped rather than loaded, and its images
-and annotations are decoded one by one, so that a reader needs the memory of what it keeps.
+Formats: https://www.lvisdataset.org/dataset, https://cocodataset.org/#format-data. The file is
+mapped rather than loaded, and its images and annotations are decoded one by one, so that a reader
+needs the memory of what it keeps.
 """
 
 import os
@@ -25,12 +26,17 @@ from pcb.datasets.lvis.checks import (
     quoted,
     shortened,
 )
+from pcb.datasets.lvis.classes import shared_names
 from pcb.datasets.lvis.files import decoded, load_json
 from pcb.datasets.lvis.run_lengths import RunLengthCheck
 
-_IMAGE_KEYS = ("id", "width", "height", "neg_category_ids", "not_exhaustive_category_ids")
+_IMAGE_KEYS = ("id", "width", "height")
 _ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox", "area", "segmentation")
-_CATEGORY_KEYS = ("id", "name", "frequency", "image_count", "instance_count")
+_CATEGORY_KEYS = ("id", "name")
+
+# What LVIS states beyond COCO: all images, or categories, state it, or none.
+FEDERATED_KEYS = ("neg_category_ids", "not_exhaustive_category_ids")
+_GROUP_KEYS = ("frequency", "image_count", "instance_count")
 
 
 class AnnotationError(ValueError):
@@ -48,13 +54,15 @@ class _File(msgspec.Struct):
 
 
 class AnnotationReader:
-    """An LVIS annotation file (v0.5 and v1 alike), opened; layout and categories are checked.
+    """An LVIS or COCO annotation file, opened; layout and categories are checked.
 
     Args:
         path: A `.json` or `.json.gz` file.
 
     Attributes:
         path: The same, as a string.
+        stated: Which of `FEDERATED_KEYS` the images have; known after `images` has ended.
+        lists_any: Whether some image lists a category under one of them; likewise.
         categories: One dict a class, sorted by id.
         label_of: Label of each category id, its place in `categories`.
         info: The file's `info`, empty if it has none.
@@ -62,7 +70,7 @@ class AnnotationReader:
 
     Raises:
         FileNotFoundError: There is no such file.
-        AnnotationError: It is not JSON, not LVIS or empty, or a category is wrong.
+        AnnotationError: It is not JSON, not LVIS or COCO, empty, or a category is wrong.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -72,7 +80,12 @@ class AnnotationReader:
             data = msgspec.structs.asdict(data)
         _check_layout(self.path, data)
         self._images, self._annotations = data["images"], data["annotations"]
-        categories = self._checked("category", data["categories"], _category_problem)
+        self.stated: set[str] = set()
+        self.lists_any = False
+        categories = list(self._checked("category", data["categories"], _category_problem))
+        stated = {key for category in categories for key in _GROUP_KEYS if key in category}
+        lacking = {k: c["id"] for c in reversed(categories) for k in _GROUP_KEYS if k not in c}
+        self._require_alike("category", lacking, stated)
         self.categories = sorted(categories, key=lambda category: category["id"])
         self.label_of = {category["id"]: label for label, category in enumerate(self.categories)}
         self.info = data.get("info", {})
@@ -90,7 +103,16 @@ class AnnotationReader:
 
     def images(self) -> Iterator[dict]:
         """The images in the file's order; a wrong one raises an AnnotationError."""
-        return self._checked("image", self._images, _image_problem)
+        lacking: dict[str, Any] = {}
+        for image in self._checked("image", self._images, _image_problem):
+            for key in FEDERATED_KEYS:
+                if key in image:
+                    self.stated.add(key)
+                    self.lists_any |= bool(image[key])
+                else:
+                    lacking.setdefault(key, image["id"])
+            yield image
+        self._require_alike("image", lacking, self.stated)
 
     def annotations(
         self, image_of: Mapping[int, dict], short_polygons: bool = False
@@ -114,6 +136,16 @@ class AnnotationReader:
             yield annotation
         run_lengths.finish()
 
+    def shared_names_warning(self) -> str:
+        """What to say of classes that share a name; "" if none do."""
+        shared = shared_names([category["name"] for category in self.categories])
+        if not shared:
+            return ""
+        return (
+            f"several categories have the name {first_of([repr(name) for name in shared])}"
+            " (blanks and _ are one); they stay classes of their own, numbered (1), (2), ..."
+        )
+
     def check_images_exist(self, names: Iterable[str], image_dir: str | os.PathLike) -> None:
         """Raise an AnnotationError if the folder lacks images; names are relative to it."""
         missing = missing_images(names, image_dir)
@@ -124,10 +156,21 @@ class AnnotationReader:
                 " download them, or give the folder that holds them"
             )
 
+    def _require_alike(self, kind: str, lacking: Mapping[str, Any], stated: set[str]) -> None:
+        """Raise if some records state what another one lacks; `lacking` has its id by key."""
+        for key in stated & lacking.keys():
+            raise AnnotationError(
+                f"{self.path}: {kind} {lacking[key]}: no {key!r}, which others of its kind state;"
+                " add it as in the LVIS format, or leave it out throughout, as a COCO file does"
+            )
+
     def _checked(
         self, kind: str, records: list, problem_of: Callable[[Any], str | None]
     ) -> Iterator[dict]:
-        """Yield the records, decoded; raise for one with a problem and for ids that recur."""
+        """Yield the records, decoded; raise for one with a problem and for ids that recur.
+
+        The ids of annotations may recur, since nothing refers to them.
+        """
         ids = []
         for index, record in enumerate(decoded(records, self.path, AnnotationError)):
             problem = problem_of(record)
@@ -135,7 +178,8 @@ class AnnotationReader:
                 has_id = isinstance(record, dict) and "id" in record
                 name = shortened(record["id"]) if has_id else f"at index {index}"
                 raise AnnotationError(f"{self.path}: {kind} {name}: {problem}")
-            ids.append(record["id"])
+            if kind != "annotation":
+                ids.append(record["id"])
             yield record
         if len(set(ids)) < len(ids):
             duplicate, count = Counter(ids).most_common(1)[0]
@@ -211,25 +255,19 @@ def _check_layout(path: str, data) -> None:
 
 def _category_problem(category) -> str | None:
     missing = missing_keys(category, _CATEGORY_KEYS)
-    if missing and "frequency" in missing:
-        return (
-            f"no {quoted(missing)}, so this looks like a COCO file; LVIS states for each category"
-            " its frequency group ('r', 'c' or 'f') and its training counts: use the LVIS"
-            " annotations, or add them"
-        )
     if missing:
-        return f"no {quoted(missing)}; add it as in the LVIS format"
+        return f"no {quoted(missing)}; add it as in the LVIS and COCO formats"
     if not is_id(category["id"]):
         return f"id must be an integer from 0, got {shortened(category['id'])}"
     if not (isinstance(category["name"], str) and category["name"]):
         return f"name must be a text, got {shortened(category['name'])}"
-    if category["frequency"] not in ("r", "c", "f"):
+    if category.get("frequency", "r") not in ("r", "c", "f"):
         return (
             f"frequency must be 'r' (rare), 'c' (common) or 'f' (frequent), got"
             f" {shortened(category['frequency'])}"
         )
     for key in ("image_count", "instance_count"):
-        if not is_id(category[key]):
+        if not is_id(category.get(key, 0)):
             return f"{key} must be a count of training data, got {shortened(category[key])}"
     return None
 
@@ -237,11 +275,7 @@ def _category_problem(category) -> str | None:
 def _image_problem(image) -> str | None:
     missing = missing_keys(image, _IMAGE_KEYS)
     if missing:
-        return (
-            f"no {quoted(missing)}; LVIS states size, neg_category_ids and"
-            " not_exhaustive_category_ids of each image (empty lists if every class is annotated"
-            " and nothing is known to be absent)"
-        )
+        return f"no {quoted(missing)}; LVIS and COCO state id and size of each image"
     if not is_id(image["id"]):
         return f"id must be an integer from 0, got {shortened(image['id'])}"
     if not (image.get("file_name") or image.get("coco_url")):
@@ -255,8 +289,9 @@ def _image_problem(image) -> str | None:
             f"width and height must be positive and at most {MOST_PIXELS} pixels, got"
             f" {' x '.join(map(shortened, sizes))}"
         )
-    for key in ("neg_category_ids", "not_exhaustive_category_ids"):
-        if not (isinstance(image[key], list) and all(map(is_integer, image[key]))):
+    for key in FEDERATED_KEYS:
+        listed = image.get(key, [])
+        if not (isinstance(listed, list) and all(map(is_integer, listed))):
             return f"{key} must be a list of category ids, got {shortened(image[key])}"
     return None
 
@@ -280,13 +315,12 @@ def _annotation_problem(
 ) -> str | None:
     missing = missing_keys(annotation, _ANNOTATION_KEYS)
     if missing:
-        return f"no {quoted(missing)}; add it as in the LVIS format"
+        return f"no {quoted(missing)}; add it as in the LVIS and COCO formats"
     problem = id_problem(annotation, image_of, label_of)
     if problem:
         return problem
-    if not (is_id(annotation["id"]) and annotation["id"] > 0):
-        # The lvis package takes a match with annotation 0 for no match.
-        return f"id must be a positive integer, got {shortened(annotation['id'])}"
+    if not is_id(annotation["id"]):
+        return f"id must be an integer from 0, got {shortened(annotation['id'])}"
     problem = box_problem(annotation["bbox"])
     if problem:
         return problem

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pcb.datasets.lvis.annotations import Annotations
+from pcb.datasets.lvis.boxes import record_warning
 from pcb.datasets.lvis.checks import (
     box_problem,
     id_problem,
@@ -15,9 +16,11 @@ from pcb.datasets.lvis.checks import (
     shortened,
 )
 from pcb.datasets.lvis.files import load_json
+from pcb.datasets.lvis.notes import say, source_of
 from pcb.datasets.lvis.run_lengths import RunLengthCheck
 
-_RESULT_KEYS = {"bbox": "bbox", "segm": "segmentation"}  # what each kind of evaluation reads
+NO_DETECTIONS = "no detections at all, so that every object is missed"
+RESULT_KEYS = {"bbox": "bbox", "segm": "segmentation"}  # what each kind of evaluation reads
 
 
 class ResultsError(ValueError):
@@ -30,6 +33,8 @@ def read_results(
     iou_type: str | Sequence[str] | None = None,
 ) -> list[dict]:
     """Read and check detections in COCO results format.
+
+    The log says if there are none, and if boxes look like corners or shares of the image.
 
     Args:
         results: A `.json` or `.json.gz` file, or its content: a list of
@@ -67,6 +72,9 @@ def read_results(
         check(index, result)
         run_lengths.add(index, result.get("segmentation"))
     run_lengths.finish()
+    warning = record_warning(results, annotations.image_of) if results else NO_DETECTIONS
+    if warning:
+        say(annotations.said, source, warning)
     return results
 
 
@@ -81,9 +89,8 @@ def load_results(results: str | os.PathLike | list, layout: Any = Any) -> tuple[
         FileNotFoundError: There is no such file.
         ResultsError: Not JSON, or not a list.
     """
-    source = "results"
+    source = source_of(results)
     if isinstance(results, (str, os.PathLike)):
-        source = os.fspath(results)
         results = load_json(source, ResultsError, layout)
     if not isinstance(results, list):
         hint = "an annotation file" if isinstance(results, dict) else type(results).__name__
@@ -98,9 +105,9 @@ def required_keys(iou_type: str | Sequence[str] | None) -> list[str]:
     """The keys that evaluations of this type, of several or of None read; or a ValueError."""
     iou_types = (iou_type,) if isinstance(iou_type, str) else tuple(iou_type or ())
     for name in iou_types:
-        if name not in _RESULT_KEYS:
-            raise ValueError(f"iou_type must be one of {', '.join(_RESULT_KEYS)}, got {name!r}")
-    return [_RESULT_KEYS[name] for name in iou_types]
+        if name not in RESULT_KEYS:
+            raise ValueError(f"iou_type must be one of {', '.join(RESULT_KEYS)}, got {name!r}")
+    return [RESULT_KEYS[name] for name in iou_types]
 
 
 def result_check(

@@ -1,7 +1,9 @@
 """Making OpenMoji-LT in a folder, once and whole."""
 
+import glob
 import importlib.metadata
 import json
+import logging
 import os
 import shutil
 from numbers import Integral
@@ -9,9 +11,11 @@ from pathlib import Path
 
 from pcb.datasets.openmoji.design import DESIGNS
 from pcb.datasets.openmoji.write import write_dataset
+from pcb.files import check_folder, is_locked, locked
 
 VERSION = 1  # of the contents; raised whenever the same seed gives other bytes
 DESIGN_FILE = "design.json"
+_LOCK = ".lock"  # of a folder that is being made
 
 
 class OutputFolderError(ValueError):
@@ -33,7 +37,8 @@ def make_openmoji(
     classes and ``out/design.json`` holds the look-alikes, see :func:`read_design`.
 
     The same size and seed give the same bytes, whatever the number of workers. The folder appears
-    when it is complete. Where the same dataset has already been made, nothing is done.
+    when it is complete, and what a killed process left beside it is removed by the next call.
+    Where the same dataset has already been made, nothing is done.
 
     Args:
         out: folder to make.
@@ -63,21 +68,25 @@ def make_openmoji(
         workers = os.cpu_count() or 1 if size == "full" else 1
     workers = _whole_number("workers", workers, least=1)
     out = Path(out)
+    _remove_left_overs(out)
     if _is_made(out, size, seed):
         return out
+    check_folder(out)
     # Beside the target, so that both lie on one file system and renaming is atomic.
-    partial = out.absolute().with_name(f".{out.absolute().name}.partial-{os.getpid()}")
+    partial = out.absolute().with_name(f"{_partial_prefix(out)}{os.getpid()}")
+    made = partial / out.absolute().name
     try:
-        partial.mkdir(parents=True)
-        design = write_dataset(partial, DESIGNS[size], seed, progress, workers)
-        text = json.dumps(_identity(size, seed) | design, indent=1, ensure_ascii=False)
-        (partial / DESIGN_FILE).write_text(text + "\n", encoding="utf-8")
-        try:
-            partial.rename(out)
-        except OSError:
-            # Another process may have made the same in the meantime.
-            if not _is_made(out, size, seed):
-                raise
+        made.mkdir(parents=True)
+        with locked(partial / _LOCK):  # tells other processes that this one is at work
+            design = write_dataset(made, DESIGNS[size], seed, progress, workers)
+            text = json.dumps(_identity(size, seed) | design, indent=1, ensure_ascii=False)
+            (made / DESIGN_FILE).write_text(text + "\n", encoding="utf-8")
+            try:
+                made.rename(out)
+            except OSError:
+                # Another process may have made the same in the meantime.
+                if not _is_made(out, size, seed):
+                    raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return out
@@ -102,6 +111,41 @@ def read_design(out: str | os.PathLike) -> dict:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; `pcb openmoji {out}` makes the dataset")
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _partial_prefix(out: Path) -> str:
+    return f".{out.absolute().name}.partial-"
+
+
+def _remove_left_overs(out: Path) -> None:
+    """Remove what killed processes have left beside ``out``; those at work keep theirs."""
+    prefix = _partial_prefix(out)
+    found = []
+    for folder in out.absolute().parent.glob(f"{glob.escape(prefix)}*"):
+        is_ours = folder.is_dir() and folder.name.removeprefix(prefix).isdecimal()
+        if is_ours and not _is_alive(folder):
+            found.append(folder)
+    for folder in found:
+        shutil.rmtree(folder, ignore_errors=True)
+    if found:
+        names = ", ".join(folder.name for folder in found)
+        text = "removed what was left of a run that did not end: %s"
+        logging.getLogger("pcb").warning(text, out.absolute().parent / names)
+
+
+def _is_alive(partial: Path) -> bool:
+    """Whether the process that makes this folder still runs, on whatever machine."""
+    lock = partial / _LOCK
+    if lock.exists():
+        return is_locked(lock)
+    # Its process has yet to take the lock, or was of a version without one.
+    try:
+        os.kill(int(partial.name.rpartition("-")[2]), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 def _is_made(out: Path, size: str, seed: int) -> bool:

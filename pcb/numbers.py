@@ -1,0 +1,79 @@
+"""Ranges of numbers that users give: stated in the help and checked where they are declared."""
+
+import argparse
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+
+@dataclass(frozen=True)
+class Range:
+    """Finite numbers from `low` to `high`, both included unless said otherwise.
+
+    Attributes:
+        low: The least number.
+        high: The largest number.
+        low_open: Leave out `low` itself.
+        whole: Whole numbers alone.
+
+    Example:
+        >>> share = Range(0, 1, low_open=True)
+        >>> str(share), str(Range(0, whole=True)), str(Range())
+        ('in (0, 1]', 'a whole number from 0', 'a finite number')
+        >>> share.check("iou_threshold", 50)
+        Traceback (most recent call last):
+        ...
+        ValueError: iou_threshold must lie in (0, 1], got 50
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    whole: bool = False
+
+    def __str__(self) -> str:
+        kind = "a whole number" if self.whole else "a finite number"
+        if math.isinf(self.high):
+            return kind if math.isinf(self.low) else f"{kind} from {self.low}"
+        interval = f"in {'(' if self.low_open else '['}{self.low}, {self.high}]"
+        return f"{kind} {interval}" if self.whole else interval
+
+    def __contains__(self, value: object) -> bool:
+        is_number = isinstance(value, Integral if self.whole else Real)
+        if not is_number or isinstance(value, bool) or not math.isfinite(value):
+            return False
+        return (self.low < value if self.low_open else self.low <= value) and value <= self.high
+
+    def check(self, name: str, value: object) -> None:
+        """Raise an error that names the parameter and the range, unless the value is in it.
+
+        Raises:
+            ValueError: It is not.
+        """
+        if value not in self:
+            raise ValueError(f"{name} {self._demand}, got {value!r}")
+
+    @property
+    def _demand(self) -> str:
+        return f"must {'lie' if str(self).startswith('in ') else 'be'} {self}"
+
+    @property
+    def argument(self) -> Callable[[str], float]:
+        """What argparse takes as the type of an option."""
+
+        def read(text: str) -> float:
+            try:
+                value = int(text) if self.whole else float(text)
+            except ValueError:
+                value = None
+            if value not in self:
+                raise argparse.ArgumentTypeError(f"{self._demand}, got {text!r}")
+            return value
+
+        return read
+
+
+IOU_THRESHOLD = Range(0, 1, low_open=True)
+SCORE_THRESHOLD = Range()  # scores need be no probabilities
+SEED = Range(0, 2**32 - 1, whole=True)  # what NumPy's generators take
