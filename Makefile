@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # one environment, one run at a time; Snakemake and PyTorch use the cores
 
-PYTHON ?= # the Python 3.11 to make .venv with; looked for if empty
+PYTHON ?= # the Python to make .venv with; looked for if empty, see workflow/scripts/make_venv.sh
 export GRID ?= demo
 export PROFILE ?= local
 OPS ?= 0
@@ -25,6 +25,7 @@ INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 # A few large packages take as long as all the others, so the two halves are installed at once.
 LARGE := ^(torch|torchvision|triton|nvidia-.*|cuda-.*)==
 MMCV = "$$(grep '^mmcv-full==' constraints.txt)"
+FIRST = "$$(grep '^setuptools==' constraints.txt)" # small, and builds need it
 
 .PHONY: help setup operators demo grid sample pages test reliability lint lab bench clean
 
@@ -79,8 +80,12 @@ clean: ## remove .venv; data/ and runs/ stay
 
 # mmcv-full comes apart from the others and never from pip's wheel cache, which does not tell a
 # wheel with compiled operators from one without, nor for which PyTorch they were compiled.
+$(READY): export PYTHON := $(PYTHON)
 $(READY): $(PINS)
-	@$(BIN)/python -m pip --version > /dev/null 2>&1 || { $(find_python); "$$python" -m venv .venv; }
+	@workflow/scripts/make_venv.sh "$$PYTHON"
+	@$(INSTALL) --retries 1 $(FIRST) 2> .venv/pip.log || { \
+		echo "pip cannot fetch packages: is there a network, and a proxy if it needs one?" \
+			"What pip says is in .venv/pip.log" >&2; exit 1; }
 	@echo "Installing the pinned packages into .venv: 5 GB, most of it PyTorch; a few minutes"
 	@grep -E '$(LARGE)' constraints.txt > .venv/large.txt
 	@grep -vE '$(LARGE)|^mmcv-full==' constraints.txt > .venv/small.txt
@@ -95,14 +100,3 @@ $(READY): $(PINS)
 operators: $(READY)
 	@echo "Compiling the operators of mmcv-full; 10 to 25 minutes on 2 cores"
 	@MMCV_WITH_OPS=1 $(INSTALL) --no-build-isolation --no-cache-dir --force-reinstall $(MMCV)
-
-define find_python
-for python in $(or $(PYTHON),python3.11 python3 python); do \
-	"$$python" -c 'import sys, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' \
-		2> /dev/null && break; \
-done || { \
-	echo "No Python 3.11 with venv found. Install one (apt install python3.11-venv, pyenv, uv," >&2; \
-	echo "conda) and name it if need be: make setup PYTHON=/path/to/python3.11" >&2; \
-	exit 1; \
-}
-endef

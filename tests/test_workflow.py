@@ -16,6 +16,8 @@ from pcb.grid import OF_RUN, config_sources, read_grid
 from pcb.grid import main as check_grid
 from pcb.notebooks import NotebookError, check_parameters, run_notebook
 
+from .stand_in import write_command
+
 ROOT = Path(__file__).resolve().parent.parent
 
 RUN_PARAMETERS = 'config: str = ""\nwork_dir: str = ""\nseed: int = 0\ncfg_options: dict = {}\n'
@@ -187,8 +189,7 @@ def test_slurm_is_asked_for_what_the_grid_says(stand_ins):
     commands.mkdir()
     source = (ROOT / "tests" / "slurm.py").read_text()
     for name in ("sbatch", "srun", "sacct", "sacctmgr", "sinfo", "scontrol"):
-        (commands / name).write_text(f"#!{sys.executable}\n{source}")
-        (commands / name).chmod(0o755)
+        write_command(commands / name, source)
     result = snakemake(
         stand_ins,
         grid,
@@ -389,8 +390,7 @@ with open("calls", "a") as file:
 print("." if sys.argv[2] == "pcb.grid" else "")
 sys.exit(3 if sys.argv[2] == "snakemake" else 0)
 """
-    (tmp_path / "python").write_text(f"#!{sys.executable}\n{stand_in}")
-    (tmp_path / "python").chmod(0o755)
+    write_command(tmp_path / "python", stand_in)
     name = "a b';touch harmed;`touch harmed`"
     command = ["make", "-f", ROOT / "Makefile", "-o", ".venv/.ready", f"BIN={tmp_path}", "grid"]
     made = subprocess.run(
