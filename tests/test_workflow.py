@@ -67,10 +67,14 @@ def stand_ins(tmp_path: Path) -> Path:
 
 
 def snakemake(
-    folder: Path, grid: str | Path, *arguments: str, **environment: str
+    folder: Path,
+    grid: str | Path,
+    *arguments: str,
+    python: str | Path = sys.executable,
+    **environment: str,
 ) -> subprocess.CompletedProcess:
     """Run the workflow on the stand-in notebooks, with everything it writes in ``folder``."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "workflow" / "Snakefile"]
+    command = [python, "-m", "snakemake", "--snakefile", ROOT / "workflow" / "Snakefile"]
     command += ["--directory", folder, "--cores", "2", "--keep-going", *arguments]
     command += ["--config", f"grid={grid}", f"notebooks={folder / 'notebooks'}"]
     command += [f"configs={folder / 'configs'}", f"runs={folder / 'runs'}"]
@@ -179,6 +183,14 @@ def test_change_reruns_exactly_what_it_touches(stand_ins):
     write_grid(grid, overrides=overrides, parameters={"04_soft_labels": {"classes": ["a"]}})
     touched = of(["softmax-lr2", "softmax_pcb-lr2"]) + of(["softmax", "softmax_pcb"], OF_RUN[3:])
     assert planned(stand_ins, grid) == sorted([*touched, "00_dataset", "05_compare"])
+
+
+def test_grid_runs_where_the_path_of_the_clone_has_blanks(stand_ins):
+    (stand_ins / "my clone").symlink_to(sys.prefix)
+    python = stand_ins / "my clone" / "bin" / Path(sys.executable).name
+    grid = write_grid(stand_ins / "one.yaml", pcb=[False])
+    result = snakemake(stand_ins, grid, "--until", "train", python=python)
+    assert executed(result) == ["01_train openmoji/softmax/seed0"], result.stderr
 
 
 def test_slurm_is_asked_for_what_the_grid_says(stand_ins):
