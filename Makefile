@@ -17,7 +17,7 @@ READY := .venv/.ready
 PINS := constraints.txt pyproject.toml
 
 # See the header of constraints.txt. Without bytecode the installation takes half the time; Python
-# compiles what is really imported, and has to keep it: else every process compiles anew, 10 s.
+# compiles what is really imported, and has to keep it: else every process compiles again, 10 s.
 unexport PYTHONDONTWRITEBYTECODE
 INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 	PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -32,12 +32,12 @@ FIRST = "$$(grep '^setuptools==' constraints.txt)" # small, and builds need it
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## set up or repair .venv; OPS=1 compiles mmcv's operators (10 to 25 minutes on 2 cores)
+setup: ## set up or repair .venv (PYTHON=... names the Python); OPS=1 compiles mmcv's operators
 	@rm -f $(READY)
 	@$(MAKE) --no-print-directory $(READY) $(if $(filter 1,$(OPS)),operators)
 	@$(BIN)/python -m pcb doctor
 
-demo: ## train softmax with and without PCB and compare them: runs/demo/index.html
+demo: ## train softmax with and without PCB, compare them in runs/demo/index.html; 8 minutes
 demo: override GRID := demo
 grid: ## run the notebooks over a grid: make grid GRID=NAME, or a file; PROFILE=slurm on a cluster
 # Names reach the shell as variables, which it does not parse. No two trainings share a GPU.
@@ -50,17 +50,17 @@ demo grid: $(READY)
 		[ ! -d "$$runs" ] || $(BIN)/python -m pcb.report "$$runs"; \
 		exit $$status
 
-sample: $(READY) ## make the committed sample run anew from a finished demo
+sample: $(READY) ## make the committed sample run again from a finished demo
 	@$(BIN)/python workflow/scripts/make_sample.py
 
 pages: $(READY) ## publish a finished demo in docs/demo, reduced to a size fit for git
 	@$(BIN)/python workflow/scripts/publish_pages.py
 
 # One thread: the tests are small, and OpenMP's threads slow each other down where cores are busy.
-test: $(READY) ## run the tests, the doctests and every notebook
+test: $(READY) ## run the tests, the doctests and every notebook; 18 minutes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-reliability: $(READY) ## kill a training at every write, resume it, compare: docs/reliability.md
+reliability: $(READY) ## kill a training at every write, resume and compare it; 15 minutes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability
 
 lint: $(READY) ## check style and format of code and notebooks
