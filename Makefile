@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # one environment, one run at a time; Snakemake and PyTorch use the cores
 
-PYTHON ?= # the Python 3.11 to make .venv with; looked for if empty
+PYTHON ?= # the Python to make .venv with; looked for if empty, see workflow/scripts/make_venv.sh
 export GRID ?= demo
 export PROFILE ?= local
 OPS ?= 0
@@ -17,7 +17,7 @@ READY := .venv/.ready
 PINS := constraints.txt pyproject.toml
 
 # See the header of constraints.txt. Without bytecode the installation takes half the time; Python
-# compiles what is really imported, and has to keep it: else every process compiles anew, 10 s.
+# compiles what is really imported, and has to keep it: else every process compiles again, 10 s.
 unexport PYTHONDONTWRITEBYTECODE
 INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 	PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -25,18 +25,19 @@ INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
 # A few large packages take as long as all the others, so the two halves are installed at once.
 LARGE := ^(torch|torchvision|triton|nvidia-.*|cuda-.*)==
 MMCV = "$$(grep '^mmcv-full==' constraints.txt)"
+FIRST = "$$(grep '^setuptools==' constraints.txt)" # small, and builds need it
 
 .PHONY: help setup operators demo grid sample pages test reliability lint lab bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## set up or repair .venv; OPS=1 compiles mmcv's operators (10 to 25 minutes on 2 cores)
+setup: ## set up or repair .venv (PYTHON=... names the Python); OPS=1 compiles mmcv's operators
 	@rm -f $(READY)
 	@$(MAKE) --no-print-directory $(READY) $(if $(filter 1,$(OPS)),operators)
 	@$(BIN)/python -m pcb doctor
 
-demo: ## train softmax with and without PCB and compare them: runs/demo/index.html
+demo: ## train softmax with and without PCB, compare them in runs/demo/index.html; 8 minutes
 demo: override GRID := demo
 grid: ## run the notebooks over a grid: make grid GRID=NAME, or a file; PROFILE=slurm on a cluster
 # Names reach the shell as variables, which it does not parse. No two trainings share a GPU.
@@ -49,17 +50,17 @@ demo grid: $(READY)
 		[ ! -d "$$runs" ] || $(BIN)/python -m pcb.report "$$runs"; \
 		exit $$status
 
-sample: $(READY) ## make the committed sample run anew from a finished demo
+sample: $(READY) ## make the committed sample run again from a finished demo
 	@$(BIN)/python workflow/scripts/make_sample.py
 
 pages: $(READY) ## publish a finished demo in docs/demo, reduced to a size fit for git
 	@$(BIN)/python workflow/scripts/publish_pages.py
 
 # One thread: the tests are small, and OpenMP's threads slow each other down where cores are busy.
-test: $(READY) ## run the tests, the doctests and every notebook
+test: $(READY) ## run the tests, the doctests and every notebook; 18 minutes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-reliability: $(READY) ## kill a training at every write, resume it, compare: docs/reliability.md
+reliability: $(READY) ## kill a training at every write, resume and compare it; 15 minutes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability
 
 lint: $(READY) ## check style and format of code and notebooks
@@ -79,8 +80,12 @@ clean: ## remove .venv; data/ and runs/ stay
 
 # mmcv-full comes apart from the others and never from pip's wheel cache, which does not tell a
 # wheel with compiled operators from one without, nor for which PyTorch they were compiled.
+$(READY): export PYTHON := $(PYTHON)
 $(READY): $(PINS)
-	@$(BIN)/python -m pip --version > /dev/null 2>&1 || { $(find_python); "$$python" -m venv .venv; }
+	@workflow/scripts/make_venv.sh "$$PYTHON"
+	@$(INSTALL) --retries 1 $(FIRST) 2> .venv/pip.log || { \
+		echo "pip cannot fetch packages: is there a network, and a proxy if it needs one?" \
+			"What pip says is in .venv/pip.log" >&2; exit 1; }
 	@echo "Installing the pinned packages into .venv: 5 GB, most of it PyTorch; a few minutes"
 	@grep -E '$(LARGE)' constraints.txt > .venv/large.txt
 	@grep -vE '$(LARGE)|^mmcv-full==' constraints.txt > .venv/small.txt
@@ -95,14 +100,3 @@ $(READY): $(PINS)
 operators: $(READY)
 	@echo "Compiling the operators of mmcv-full; 10 to 25 minutes on 2 cores"
 	@MMCV_WITH_OPS=1 $(INSTALL) --no-build-isolation --no-cache-dir --force-reinstall $(MMCV)
-
-define find_python
-for python in $(or $(PYTHON),python3.11 python3 python); do \
-	"$$python" -c 'import sys, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' \
-		2> /dev/null && break; \
-done || { \
-	echo "No Python 3.11 with venv found. Install one (apt install python3.11-venv, pyenv, uv," >&2; \
-	echo "conda) and name it if need be: make setup PYTHON=/path/to/python3.11" >&2; \
-	exit 1; \
-}
-endef

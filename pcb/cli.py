@@ -65,54 +65,98 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    train = _add_command(commands, "train", _train, "train a detector")
-    train.add_argument("config", metavar="CONFIG", help="configs/<dataset>/<baseline>[_pcb].py")
-    _add_run_options(train)
-    _add_number(train, "--seed", SEED, 0, "every random source follows from it")
+    train = _add_command(
+        commands, "train", _train, "train a detector and keep everything about it in a run folder"
+    )
+    train.add_argument(
+        "config",
+        metavar="CONFIG",
+        help="config file, such as configs/openmoji/softmax_pcb.py; executed as Python",
+    )
+    _add_run_options(train, "runs/<dataset>/<config>/seed<N>")
+    _add_number(train, "--seed", SEED, 0, "every random choice follows from it")
     begin = train.add_mutually_exclusive_group()
-    begin.add_argument("--resume", action="store_true", help="continue from its latest.pth")
     begin.add_argument(
-        "--replace", action="store_true", help="train anew where there is a training, and lose it"
+        "--resume", action="store_true", help="continue from the run folder's latest.pth"
+    )
+    begin.add_argument(
+        "--replace",
+        action="store_true",
+        help="train from scratch and delete the training in the run folder",
     )
     _add_trust(train)
 
-    test = _add_command(commands, "test", _test, "predict the validation images and evaluate")
-    test.add_argument(
-        "config", metavar="CONFIG", help="configs/<dataset>/<baseline>[_pcb].py, or a run folder"
+    test = _add_command(
+        commands, "test", _test, "predict the validation images and evaluate the predictions"
     )
-    test.add_argument("checkpoint", metavar="CHECKPOINT", help="such as the run's latest.pth")
-    _add_run_options(test)
+    test.add_argument(
+        "config", metavar="CONFIG", help="config file, or run folder whose config.py is read"
+    )
+    test.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="weights, such as a run's latest.pth"
+    )
+    _add_run_options(test, "the checkpoint's folder")
     _add_trust(test)
 
-    evaluate = _add_command(commands, "evaluate", _evaluate, "metrics of anyone's detections")
+    evaluate = _add_command(
+        commands, "evaluate", _evaluate, "compute the metrics of a results file, anyone's"
+    )
     _add_detections(evaluate)
     evaluate.add_argument(
-        "--iou-type", nargs="+", choices=("bbox", "segm"), help="default: what the results hold"
+        "--iou-type",
+        nargs="+",
+        choices=("bbox", "segm"),
+        help="overlap of boxes (bbox) or of masks (segm); default: each that the results hold",
     )
     evaluate.add_argument(
-        "--backend", choices=("fast", "lvis"), default="fast", help="lvis: the reference, slow"
+        "--backend",
+        choices=("fast", "lvis"),
+        default="fast",
+        help="lvis is the reference implementation, and slow (default: fast)",
     )
     evaluate.add_argument("--out", type=Path, metavar="FILE", help="also write the metrics as JSON")
     _add_force(evaluate)
 
     confusion = _add_command(
-        commands, "confusion", _confusion, "which classes anyone's detections mistake for which"
+        commands,
+        "confusion",
+        _confusion,
+        "count which class is mistaken for which in a results file, anyone's",
     )
     _add_detections(confusion)
-    confusion.add_argument("--iou-type", choices=("bbox", "segm"), default="bbox")
+    confusion.add_argument(
+        "--iou-type",
+        choices=("bbox", "segm"),
+        default="bbox",
+        help="overlap of boxes (bbox) or of masks (segm); default: bbox",
+    )
     _add_number(confusion, "--iou-threshold", IOU_THRESHOLD, 0.5, "least overlap of a match")
     _add_number(confusion, "--score-threshold", SCORE_THRESHOLD, 0.3, "least score that counts")
     confusion.add_argument(
-        "--out", type=_matrix_file, metavar="FILE", help="write the matrix: .npz or .csv"
+        "--out",
+        type=_matrix_file,
+        metavar="FILE",
+        help="write the matrix into this .npz or .csv file",
     )
     _add_force(confusion)
 
-    openmoji = _add_command(commands, "openmoji", _openmoji, "make the OpenMoji-LT dataset")
-    openmoji.add_argument("out", type=Path, metavar="OUT", help="such as data/openmoji/mini")
-    openmoji.add_argument("--size", choices=("tiny", "mini", "full"), default="mini")
+    openmoji = _add_command(
+        commands, "openmoji", _openmoji, "make the OpenMoji-LT dataset, without a network"
+    )
+    openmoji.add_argument(
+        "out", type=Path, metavar="OUT", help="new folder, such as data/openmoji/mini"
+    )
+    openmoji.add_argument(
+        "--size",
+        choices=("tiny", "mini", "full"),
+        default="mini",
+        help="tiny: 8 classes, for tests; mini: 40; full: 1203, as LVIS v1 (default: mini)",
+    )
     _add_number(openmoji, "--seed", SEED, 0, "the same one makes the same dataset")
 
-    _add_command(commands, "doctor", _doctor, "what is set up, what is missing, what to do")
+    _add_command(
+        commands, "doctor", _doctor, "report what is set up, what is missing and what to do"
+    )
     return parser
 
 
@@ -289,15 +333,20 @@ def _add_command(commands: Any, name: str, command: Any, description: str) -> An
     return parser
 
 
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--work-dir", type=Path, metavar="D", help="run folder")
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda if there is one")
+def _add_run_options(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--work-dir", type=Path, metavar="D", help=f"run folder; default: {default}"
+    )
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), help="default: cuda if there is a GPU, else cpu"
+    )
     parser.add_argument(
         "--cfg-options",
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help="overrides, also as one JSON object: '{\"runner.max_epochs\": 1}'",
+        help="override values of the config, such as runner.max_epochs=1; also as one JSON object, "
+        "'{\"runner.max_epochs\": 1}'",
     )
 
 
@@ -305,7 +354,7 @@ def _add_trust(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust-checkpoint",
         action="store_true",
-        help="read the checkpoint even if that may run code which its author put into it",
+        help="read the checkpoint even if that may run code that its author put into it",
     )
 
 
@@ -313,7 +362,9 @@ def _add_detections(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "ground_truth", metavar="GT.json", help="annotations in LVIS or COCO format, also .json.gz"
     )
-    parser.add_argument("results", metavar="RESULTS.json", help="detections as COCO results")
+    parser.add_argument(
+        "results", metavar="RESULTS.json", help="detections in COCO's results format"
+    )
     judged = parser.add_mutually_exclusive_group()
     for name, value, meaning in (
         ("exhaustive", False, "every class is judged in every image, as in COCO"),
@@ -342,7 +393,7 @@ def _add_number(
         type=numbers.argument,
         default=default,
         metavar="N" if numbers.whole else "X",
-        help=f"{meaning}: {numbers} (default {default})",
+        help=f"{meaning}: {numbers} (default: {default})",
     )
 
 

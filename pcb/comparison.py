@@ -20,6 +20,9 @@ _REFINEMENT = ("type", "n_iter", "mlp_layers", "iter_loss_weight", "reg_iter", "
 _REFINEMENT += ("use_layer_norm", "identity_init")
 _BALANCE = ("alpha", "alpha_pcb", "momentum", "start_epoch", "n_iter", "required_classes")
 _RECIPE = "pcb"
+# What numbers depend on besides the config and the seed; the last three on a CPU alone.
+_CONDITIONS = ("device", "processes", "operators", "torch", "torchvision", "mmcv-full", "mmdet")
+_CONDITIONS += ("numpy", "cpu", "cpu_capability", "threads")
 _MOST_SETTINGS = 6  # named in one sentence
 
 
@@ -142,6 +145,12 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
                 sentences.append(
                     f"{config.name} differs from {config.baseline.name} in more than PCB: {more}."
                 )
+            if elsewhere := _other_conditions(pairs):
+                sentences.append(
+                    f"{config.name} was not trained under the same conditions as "
+                    f"{config.baseline.name}: {elsewhere}. That alone can move AP by as much as "
+                    "another seed does."
+                )
         if any(map(_never_acts, config.runs.values())):
             sentences.append(
                 f"PCB never acted in {config.name}: its start epoch lies behind the last one."
@@ -242,6 +251,25 @@ def _differences(pairs: Iterable[tuple[RunFolder, RunFolder]], view) -> str:
     for ours, theirs in pairs:
         if ours.config_file.is_file() and theirs.config_file.is_file():
             found = differing_settings(view(ours.read_config()), view(theirs.read_config())) | found
+    return _in_words(found)
+
+
+def _other_conditions(pairs: Iterable[tuple[RunFolder, RunFolder]]) -> str:
+    """Machine and versions in which runs differ from others, as text; unrecorded ones do not."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for pair in pairs:
+        ours, theirs = (
+            run.read_environment() if run.environment_file.is_file() else {} for run in pair
+        )
+        names = [name for name in _CONDITIONS if name in ours and name in theirs]
+        if ours.get("device") == theirs.get("device") != "cpu":
+            names = [name for name in names if name not in _CONDITIONS[-3:]]
+        ours, theirs = ({name: one[name] for name in names} for one in (ours, theirs))
+        found = differing_settings(ours, theirs) | found
+    return _in_words(found)
+
+
+def _in_words(found: Mapping[str, tuple[Any, Any]]) -> str:
     texts = [
         f"{key} ({one!r}, not {other!r})" if _is_short(one) and _is_short(other) else key
         for key, (one, other) in found.items()

@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from pcb import runs
+from pcb.machine import cpu_model
 
 WAY_OUT = "run `make setup`"
 DATA_WAY_OUT = "complete the data as said above"
@@ -55,7 +57,7 @@ def examine(root: Path | None = None) -> list[Check]:
     """Return every check of this environment and of the data below ``root`` (the repository)."""
     root = root or Path(runs.__file__).resolve().parent.parent
     return [
-        Check("python", f"{platform.python_version()} ({sys.executable})"),
+        check_python(root),
         *check_distributions(requirements(root)),
         check_opencv(),
         check_torch(),
@@ -99,16 +101,25 @@ def requirements(root: Path) -> list[str]:
     The repository's ``pyproject.toml`` comes first: the metadata of an editable installation is as
     old as the installation.
     """
-    try:
-        with open(root / "pyproject.toml", "rb") as file:
-            project = tomllib.load(file)["project"]
-    except FileNotFoundError:
+    project = _project(root)
+    if project is None:
         found = metadata.requires("pcb-kit") or []
         lines = [line.split(";")[0].strip() for line in found]
     else:
         groups = project["optional-dependencies"].values()
         lines = [*project["dependencies"], *(line for group in groups for line in group)]
     return sorted(set(lines))
+
+
+def check_python(root: Path, version: str = platform.python_version()) -> Check:
+    """Say which Python this is, and whether it is one that the kit is tested with."""
+    text = f"{version} ({sys.executable})"
+    classifiers = (_project(root) or {}).get("classifiers", [])
+    tested = [line.split(" :: ")[-1] for line in classifiers if "Python :: 3." in line]
+    if tested and version.rsplit(".", 1)[0] not in tested:
+        text += f"; the kit is tested with {' and '.join(tested)}"
+        return Check("python", text, ok=False, required=False)
+    return Check("python", text)
 
 
 def check_distributions(
@@ -159,7 +170,9 @@ def check_torch() -> Check:
         if torch.cuda.is_available():
             index = torch.cuda.current_device()
             return f"cuda: {torch.cuda.get_device_name(index)} (CUDA {torch.version.cuda})"
-        return f"cpu, {torch.get_num_threads()} threads of {os.cpu_count()} cores"
+        capability = torch.backends.cpu.get_cpu_capability()
+        threads = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"
+        return f"cpu: {cpu_model()} with {capability}, {threads}"
 
     return _import_check("device", "torch", device)
 
@@ -216,6 +229,15 @@ def check_lvis(root: Path) -> list[Check]:
             checks.append(Check(name, f"{folder}: {found}", required=False))
         checks += [Check(name, text, ok=False, way_out=DATA_WAY_OUT) for text in troubles]
     return checks
+
+
+def _project(root: Path) -> dict[str, Any] | None:
+    """The project's table in ``pyproject.toml``; None where the kit is installed without it."""
+    try:
+        with open(root / "pyproject.toml", "rb") as file:
+            return tomllib.load(file)["project"]
+    except FileNotFoundError:
+        return None
 
 
 def _is_installed(name: str, installed: Callable[[str], str]) -> bool:

@@ -35,7 +35,7 @@ OF_RUN = {
     ),
     "04_soft_labels": ("soft_label_bars", "soft_label_history", "soft_label_entropy"),
 }
-ENVIRONMENT = ("device", "threads", "seed", "torch", "operators", "commit")
+ENVIRONMENT = ("device", "cpu", "cpu_capability", "threads", "seed", "torch", "operators", "commit")
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --link: #0b62c4; }

@@ -4,7 +4,7 @@ A run is one training and everything said about it, in one folder::
 
     runs/<dataset>/<baseline>[_pcb]/seed<N>/
         config.py                    the merged configuration
-        environment.json             versions, git commit, device, seed
+        environment.json             versions, git commit, machine, seed
         train.log.json               one JSON object a line
         latest.pth                   newest checkpoint
         predictions/{bbox,segm}.json results in COCO format (also .json.gz)
@@ -306,7 +306,7 @@ class RunFolder:
         return values
 
     def read_environment(self) -> dict[str, Any]:
-        """Return ``environment.json``: versions, git commit, device, seed.
+        """Return ``environment.json``: versions, git commit, machine, seed.
 
         Raises:
             FileNotFoundError: the run has none.

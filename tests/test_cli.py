@@ -346,9 +346,9 @@ def test_numbers_at_their_edge_are_refused_where_they_are_typed(capsys, words, p
 
 def test_help_states_the_range_of_every_number(capsys):
     for words, ranges in {
-        "confusion": ["in (0, 1] (default 0.5)", "a finite number (default 0.3)"],
-        "train": ["a whole number in [0, 4294967295] (default 0)"],
-        "openmoji": ["a whole number in [0, 4294967295] (default 0)"],
+        "confusion": ["in (0, 1] (default: 0.5)", "a finite number (default: 0.3)"],
+        "train": ["a whole number in [0, 4294967295] (default: 0)"],
+        "openmoji": ["a whole number in [0, 4294967295] (default: 0)"],
     }.items():
         with pytest.raises(SystemExit):
             cli.main([words, "--help"])

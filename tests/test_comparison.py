@@ -110,6 +110,34 @@ def test_more_than_pcb_is_named(tmp_path):
     )
 
 
+MACHINE = {"device": "cpu", "cpu": "Abacus 1", "cpu_capability": "AVX2", "threads": 1}
+
+
+@pytest.mark.parametrize(
+    "ours, theirs, named",
+    [
+        (
+            MACHINE,
+            MACHINE | {"cpu_capability": "AVX512"},
+            ["cpu_capability ('AVX512', not 'AVX2')"],
+        ),
+        (MACHINE, MACHINE | {"cpu": "Abacus 2", "threads": 4}, ["cpu ('Abacus 2'", "threads (4"]),
+        (MACHINE | {"torch": "2.11.0"}, MACHINE | {"torch": "2.12.0"}, ["torch ('2.12.0', not"]),
+        (MACHINE, MACHINE | {"device": "A GPU"}, ["device ('A GPU', not 'cpu')"]),
+        (MACHINE, MACHINE | {"seed": 7, "commit": "abc"}, []),
+        ({"device": "cpu"}, MACHINE, []),  # an earlier version did not record the processor
+        (MACHINE | {"device": "A GPU"}, MACHINE | {"device": "A GPU", "threads": 4}, []),
+    ],
+)
+def test_runs_of_unlike_machines_are_named(tmp_path, ours, theirs, named):
+    runs = [make(tmp_path, "o/softmax/seed0"), make(tmp_path, "o/softmax_pcb/seed0", loss=PCB)]
+    for run, environment in zip(runs, (ours, theirs), strict=True):
+        RunFolder(run).write_environment(environment)
+    said = [text for text in remarks(group_runs(runs)) if "same conditions" in text]
+    assert len(said) == bool(named)
+    assert all(part in said[0] for part in named)
+
+
 def test_seeds_that_are_not_alike_are_named(tmp_path):
     runs = [make(tmp_path, "o/rfs/seed0"), make(tmp_path, "o/rfs/seed1", lr=0.5)]
     unlike, alone = remarks(group_runs(runs))

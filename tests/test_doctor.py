@@ -74,6 +74,23 @@ def test_requirements_of_an_installation_without_its_repository(tmp_path, monkey
     assert doctor.requirements(tmp_path) == ["mmdet==2.28.2", "torch>=2.1"]
 
 
+def test_python_that_is_not_tested_is_information(tmp_path):
+    for version in ("3.11.0rc1", "3.11.2", "3.12.1"):
+        assert doctor.check_python(ROOT, version).ok
+    newer = doctor.check_python(ROOT, "3.14.0")
+    assert not newer.ok and not newer.required
+    assert "3.14.0" in newer.text and "tested with 3.11 and 3.12" in newer.text
+    assert doctor.check_python(tmp_path, "3.14.0").ok  # nothing is known without the repository
+
+
+def test_processor_and_its_capability_are_said(monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX9")
+    monkeypatch.setattr(doctor, "cpu_model", lambda: "Abacus 1")
+    assert doctor.check_torch().text.startswith("cpu: Abacus 1 with AVX9, ")
+
+
 def test_two_opencvs_are_a_problem():
     both = doctor.check_opencv(installed(opencv_python="5.0", opencv_python_headless="5.0"))
     assert not both.ok and "opencv-python-headless and opencv-python" in both.text

@@ -13,6 +13,8 @@ import pytest
 from pcb import launch
 from pcb.runs import RunFolder
 
+from .stand_in import write_command
+
 CONFIG = "tests/configs/tiny_pcb.py"
 
 
@@ -21,9 +23,7 @@ def stand_in(tmp_path, monkeypatch):
     """Let `python -m pcb train ...` be a script; call the fixture with its body."""
 
     def write(body: str) -> None:
-        script = tmp_path / "python"
-        script.write_text(f"#!{sys.executable}\nimport json, sys, time\n{body}\n")
-        script.chmod(0o755)
+        script = write_command(tmp_path / "python", f"import json, sys, time\n{body}\n")
         monkeypatch.setattr(launch.sys, "executable", str(script))
 
     return write

@@ -1,6 +1,7 @@
 """The set-up's files agree with each other and with what is installed."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,13 +20,26 @@ ROOT = Path(__file__).resolve().parent.parent
 SUBSTITUTES = {"opencv-python": "opencv-python-headless"}
 
 
-def pinned_versions() -> dict[str, str]:
-    pins = {}
-    for line in (ROOT / "constraints.txt").read_text().splitlines():
-        if line and not line.startswith("#"):
-            name, version = line.split("==")
-            pins[canonicalize_name(name)] = version
-    return pins
+# The Pythons that `make setup` takes, and the releases that no pin may exclude: the first of each,
+# and Debian 12's own.
+PYTHONS = ("3.11", "3.12")
+OLDEST = ("3.11.0", "3.11.2", "3.12.0")
+HERE = "{}.{}".format(*sys.version_info)
+
+
+def pins() -> list[Requirement]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def pinned_versions(python: str = HERE) -> dict[str, str]:
+    found = {}
+    for pin in pins():
+        [specifier] = pin.specifier
+        assert specifier.operator == "==", pin
+        if pin.marker is None or pin.marker.evaluate({"python_version": python}):
+            found[canonicalize_name(pin.name)] = specifier.version
+    return found
 
 
 def project() -> dict:
@@ -52,20 +67,45 @@ def test_pinned_versions_are_the_installed_ones():
     assert installed == pinned_versions()
 
 
-def test_requirements_of_every_pinned_distribution_are_met():
-    """What `pip check` would say, but for the headless OpenCV, and for the pins alone."""
-    pins = pinned_versions()
-    asked = {name: [Requirement(line) for line in metadata.requires(name) or []] for name in pins}
+@pytest.mark.parametrize("python", OLDEST)
+def test_no_pin_excludes_a_python_that_the_set_up_takes(python):
+    excluding = {}
+    for name in pinned_versions():
+        needed = metadata.metadata(name)["Requires-Python"] or ""
+        if not SpecifierSet(needed).contains(python):
+            excluding[name] = needed
+    assert excluding == {}
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_requirements_of_every_pinned_distribution_are_met(python):
+    """What `pip check` would say, but for the headless OpenCV, and for the pins alone.
+
+    Those that are pinned for another Python alone are not installed, so that theirs are unknown.
+    """
+    pins, known = pinned_versions(python), pinned_versions()
+    asked = {
+        name: [Requirement(line) for line in metadata.requires(name) or []]
+        for name in pins.keys() & known.keys()
+    }
+
+    def applies(requirement: Requirement, extra: str) -> bool:
+        environment = {
+            "extra": extra,
+            "python_version": python,
+            "python_full_version": f"{python}.2",
+        }
+        return requirement.marker is None or requirement.marker.evaluate(environment)
+
     extras = {name: {""} for name in pins}  # "" stands for no extra
     for requirement in [found for requirements in asked.values() for found in requirements]:
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+        if applies(requirement, ""):
             extras.setdefault(canonicalize_name(requirement.name), set()).update(requirement.extras)
 
     unmet = []
     for name, requirements in asked.items():
         for requirement in requirements:
-            marker = requirement.marker
-            if marker and not any(marker.evaluate({"extra": extra}) for extra in extras[name]):
+            if not any(applies(requirement, extra) for extra in extras[name]):
                 continue
             needed = canonicalize_name(requirement.name)
             version = pins.get(SUBSTITUTES.get(needed, needed))
@@ -83,7 +123,7 @@ def test_there_is_one_opencv_and_it_is_headless():
 def test_conda_installs_the_same_pins():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     *conda, pip = environment["dependencies"]
-    assert conda == ["python=3.11", "pip>=25.3"]
+    assert conda == [f"python={PYTHONS[0]}", "pip>=25.3"]
     assert pip == {"pip": ["-r constraints.txt", "-e ."]}
 
 
@@ -92,7 +132,9 @@ def test_make_installs_the_pins_and_nothing_else():
         line for line in (ROOT / "Makefile").read_text().splitlines() if "$(INSTALL)" in line
     ]
     assert "constraints.txt" in (ROOT / "Makefile").read_text()
-    named = re.compile(r"(-r \.venv/(large|small)\.txt( & .*| && .*)?|\$\(MMCV\)|--editable \.)$")
+    named = re.compile(
+        r"(-r \.venv/(large|small)\.txt( & .*| && .*)?|\$\((MMCV|FIRST)\)( 2> .*)?|--editable \.)$"
+    )
     assert install_lines and all(named.search(line) for line in install_lines)
 
 
@@ -114,18 +156,179 @@ def test_commands_of_the_documentation_are_targets():
             assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), f"{document}: {target}"
 
 
-def test_missing_python_is_one_clear_error(tmp_path):
-    for name in ("Makefile", "constraints.txt", "pyproject.toml"):
-        (tmp_path / name).write_text((ROOT / name).read_text())
-    made = subprocess.run(
-        ["make", "setup", "PYTHON=/nowhere/python3.11"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert made.returncode != 0
-    assert "No Python 3.11" in made.stderr and "PYTHON=/path/to/python3.11" in made.stderr
-    assert not (tmp_path / ".venv").exists()
+@pytest.fixture
+def clone(tmp_path):
+    """A folder to set up, with a blank in its path and only the files that this reads."""
+    root = tmp_path / "my clone"
+    script = root / "workflow" / "scripts" / "make_venv.sh"
+    script.parent.mkdir(parents=True)
+    for name in ("Makefile", "constraints.txt", "pyproject.toml", script.relative_to(root)):
+        shutil.copy(ROOT / name, root / name)
+    return root
+
+
+@pytest.fixture
+def commands(tmp_path, monkeypatch):
+    """Folder of the only commands that the shell finds: no Python, and disks with 100 GB free."""
+    folder = tmp_path / "commands"
+    folder.mkdir()
+    for name in ("awk", "bash", "env", "grep", "make", "rm", "sed", "tail", "touch", "uname"):
+        (folder / name).symlink_to(shutil.which(name))
+    stand_in_df(folder / "df", here=100, there=100)
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("TMPDIR", "/elsewhere")
+    return folder
+
+
+def stand_in_df(path: Path, here: int, there: int) -> None:
+    """Write a `df` of two disks, with so many GB free, that are mounted on / and /elsewhere."""
+    path.write_text(f"""#!/bin/sh
+case "$*" in
+    *avail*/elsewhere) echo Avail; echo " {there}GB" ;;
+    *avail*) echo Avail; echo " {here}GB" ;;
+    *target*/elsewhere) echo Mounted on; echo /elsewhere ;;
+    *target*) echo Mounted on; echo / ;;
+esac
+""")
+    path.chmod(0o755)
+
+
+def stand_in_python(path: Path, version: str, venv: bool = True) -> Path:
+    """Write a command that is asked for its version, for venv, and to make an environment."""
+    path.write_text(f"""#!/bin/sh
+case "$*" in
+    *python_version*) echo {version} ;;
+    *"import ensurepip"*) exit {int(not venv)} ;;
+    "-m venv --clear .venv") /bin/mkdir -p .venv/bin; echo made by "$0" > .venv/made ;;
+    *) exit 9 ;;
+esac
+""")
+    path.chmod(0o755)
+    return path
+
+
+def make_venv(root: Path, *python: str | Path) -> subprocess.CompletedProcess[str]:
+    script = ["workflow/scripts/make_venv.sh", *map(str, python)]
+    return subprocess.run(script, cwd=root, capture_output=True, text=True)
+
+
+def test_pythons_of_the_set_up_are_those_of_the_metadata():
+    classifiers = project()["project"]["classifiers"]
+    prefix = "Programming Language :: Python :: "
+    assert tuple(c.removeprefix(prefix) for c in classifiers if c.startswith(prefix)) == PYTHONS
+    assert "Python 3.11 or 3.12" in (ROOT / "README.md").read_text()
+
+
+def test_no_python_at_all_names_uv_first(clone, commands):
+    made = subprocess.run(["make", "setup"], cwd=clone, capture_output=True, text=True)
+    lines = made.stderr.splitlines()
+    assert made.returncode != 0 and made.stdout == ""
+    assert lines[0] == "PCB-kit takes Python 3.11 or 3.12, and finds none."
+    assert lines[1].startswith("uv ")
+    assert lines[2].strip() == "uv venv --seed --python 3.12 .venv && make setup"
+    assert "make setup PYTHON=/path/to/python3.12" in made.stderr
+    assert not (clone / ".venv").exists()
+
+
+def test_every_python_that_does_not_serve_is_named(clone, commands):
+    stand_in_python(commands / "python3.11", "3.11.2", venv=False)
+    stand_in_python(commands / "python3", "3.13.0")
+    stand_in_python(commands / "python", "2.7.18")
+    said = make_venv(clone).stderr
+    assert "  python3.11 is Python 3.11.2 without venv: apt install python3.11-venv\n" in said
+    assert "  python3 is Python 3.13.0\n" in said and "  python is Python 2.7.18\n" in said
+    assert not (clone / ".venv").exists()
+
+
+@pytest.mark.parametrize("name, version", [("python3.12", "3.12.3"), ("python3", "3.11.0rc1")])
+def test_python_that_serves_is_found_and_said(clone, commands, name, version):
+    (commands / "python3.11").write_text("#!/bin/sh\nexit 127\n")  # as pyenv's are
+    (commands / "python3.11").chmod(0o755)
+    stand_in_python(commands / name, version)
+    made = make_venv(clone)
+    assert made.returncode == 0, made.stderr
+    assert f"Making .venv with Python {version} ({commands / name})" in made.stdout
+    assert ("pre-release" in made.stdout) == ("rc" in version)
+    assert (clone / ".venv" / "made").read_text() == f"made by {commands / name}\n"
+
+
+def test_python_3_11_comes_before_3_12(clone, commands):
+    for version in ("3.12.3", "3.11.2"):
+        stand_in_python(commands / f"python{version[:4]}", version)
+    assert "Python 3.11.2" in make_venv(clone).stdout
+
+
+def test_named_python_is_taken_or_refused(clone, commands, tmp_path):
+    stand_in_python(commands / "python3.11", "3.11.2")
+    (tmp_path / "with blank").mkdir()
+    for version in ("3.13.0", "3.10.1"):
+        python = stand_in_python(tmp_path / "with blank" / "python", version)
+        made = make_venv(clone, python)
+        assert made.returncode == 1 and f"  {python} is Python {version}\n" in made.stderr
+    made = make_venv(clone, "/nowhere/python3.11")
+    assert made.returncode == 1 and "  /nowhere/python3.11 is not there\n" in made.stderr
+    assert not (clone / ".venv").exists()
+    python = stand_in_python(tmp_path / "with blank" / "python", "3.12.1")
+    assert str(python) in make_venv(clone, python).stdout
+
+
+def test_environment_of_another_python_is_not_replaced_nor_used(clone, commands, tmp_path):
+    (clone / ".venv" / "bin").mkdir(parents=True)
+    inside = stand_in_python(clone / ".venv" / "bin" / "python", "3.13.0")
+    made = make_venv(clone)
+    assert made.returncode == 1 and ".venv has 3.13.0: remove it with `make clean`" in made.stderr
+    stand_in_python(inside, "3.11.2")
+    named = stand_in_python(tmp_path / "python", "3.12.1")
+    made = make_venv(clone, named)
+    assert made.returncode == 1 and f".venv has Python 3.11.2, and {named} is 3.12.1" in made.stderr
+    assert not (clone / ".venv" / "made").exists()
+
+
+def test_environment_whose_python_is_gone_is_made_again(clone, commands):
+    (clone / ".venv" / "bin").mkdir(parents=True)
+    (clone / ".venv" / "bin" / "python").symlink_to("/nowhere/python3.11")
+    stand_in_python(commands / "python3.11", "3.11.2")
+    assert make_venv(clone).returncode == 0
+    assert (clone / ".venv" / "made").exists()
+
+
+@pytest.mark.parametrize(
+    "here, there, where, said",
+    [
+        (5, 100, "/elsewhere", "{root} has 5 GB free of the 6 GB"),
+        (100, 1, "/elsewhere", "/elsewhere has 1 GB free of the 2 GB"),
+        (7, 7, "/tmp", "{root} has 7 GB free of the 8 GB"),  # one disk for both
+    ],
+)
+def test_full_disk_is_said_before_the_download(
+    clone, commands, monkeypatch, here, there, where, said
+):
+    stand_in_python(commands / "python3.11", "3.11.2")
+    stand_in_df(commands / "df", here, there)
+    monkeypatch.setenv("TMPDIR", where)
+    made = make_venv(clone)
+    assert made.returncode == 1 and said.format(root=clone) in made.stderr
+    assert not (clone / ".venv").exists()
+
+
+def test_missing_network_is_said_before_the_large_packages(clone, commands, tmp_path):
+    """pip's own last word offline is that versions conflict."""
+    stand_in_python(commands / "python3.11", "3.11.2")
+    (clone / ".venv" / "bin").mkdir(parents=True)
+    pip = clone / ".venv" / "bin" / "python"
+    pip.write_text("""#!/bin/sh
+case "$*" in
+    *python_version*) echo 3.11.2 ;;
+    *--version*) ;;
+    *setuptools==*) echo "ERROR: ResolutionImpossible" >&2; exit 1 ;;
+    *) echo "went on" >&2; exit 1 ;;
+esac
+""")
+    pip.chmod(0o755)
+    made = subprocess.run(["make", "setup"], cwd=clone, capture_output=True, text=True)
+    assert made.returncode != 0 and "went on" not in made.stderr
+    assert made.stderr.startswith("pip cannot fetch packages: is there a network")
+    assert "ResolutionImpossible" in (clone / ".venv" / "pip.log").read_text()
 
 
 def test_core_imports_with_torch_alone():

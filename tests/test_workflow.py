@@ -16,6 +16,8 @@ from pcb.grid import OF_RUN, config_sources, read_grid
 from pcb.grid import main as check_grid
 from pcb.notebooks import NotebookError, check_parameters, run_notebook
 
+from .stand_in import write_command
+
 ROOT = Path(__file__).resolve().parent.parent
 
 RUN_PARAMETERS = 'config: str = ""\nwork_dir: str = ""\nseed: int = 0\ncfg_options: dict = {}\n'
@@ -65,10 +67,14 @@ def stand_ins(tmp_path: Path) -> Path:
 
 
 def snakemake(
-    folder: Path, grid: str | Path, *arguments: str, **environment: str
+    folder: Path,
+    grid: str | Path,
+    *arguments: str,
+    python: str | Path = sys.executable,
+    **environment: str,
 ) -> subprocess.CompletedProcess:
     """Run the workflow on the stand-in notebooks, with everything it writes in ``folder``."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "workflow" / "Snakefile"]
+    command = [python, "-m", "snakemake", "--snakefile", ROOT / "workflow" / "Snakefile"]
     command += ["--directory", folder, "--cores", "2", "--keep-going", *arguments]
     command += ["--config", f"grid={grid}", f"notebooks={folder / 'notebooks'}"]
     command += [f"configs={folder / 'configs'}", f"runs={folder / 'runs'}"]
@@ -179,6 +185,14 @@ def test_change_reruns_exactly_what_it_touches(stand_ins):
     assert planned(stand_ins, grid) == sorted([*touched, "00_dataset", "05_compare"])
 
 
+def test_grid_runs_where_the_path_of_the_clone_has_blanks(stand_ins):
+    (stand_ins / "my clone").symlink_to(sys.prefix)
+    python = stand_ins / "my clone" / "bin" / Path(sys.executable).name
+    grid = write_grid(stand_ins / "one.yaml", pcb=[False])
+    result = snakemake(stand_ins, grid, "--until", "train", python=python)
+    assert executed(result) == ["01_train openmoji/softmax/seed0"], result.stderr
+
+
 def test_slurm_is_asked_for_what_the_grid_says(stand_ins):
     grid = write_grid(
         stand_ins / "large.yaml", pcb=[False], gpus=2, threads=8, memory="64GB", time="36h"
@@ -187,8 +201,7 @@ def test_slurm_is_asked_for_what_the_grid_says(stand_ins):
     commands.mkdir()
     source = (ROOT / "tests" / "slurm.py").read_text()
     for name in ("sbatch", "srun", "sacct", "sacctmgr", "sinfo", "scontrol"):
-        (commands / name).write_text(f"#!{sys.executable}\n{source}")
-        (commands / name).chmod(0o755)
+        write_command(commands / name, source)
     result = snakemake(
         stand_ins,
         grid,
@@ -389,8 +402,7 @@ with open("calls", "a") as file:
 print("." if sys.argv[2] == "pcb.grid" else "")
 sys.exit(3 if sys.argv[2] == "snakemake" else 0)
 """
-    (tmp_path / "python").write_text(f"#!{sys.executable}\n{stand_in}")
-    (tmp_path / "python").chmod(0o755)
+    write_command(tmp_path / "python", stand_in)
     name = "a b';touch harmed;`touch harmed`"
     command = ["make", "-f", ROOT / "Makefile", "-o", ".venv/.ready", f"BIN={tmp_path}", "grid"]
     made = subprocess.run(

@@ -14,6 +14,9 @@ from pcb.detection import operators
 # mmcv 1.x announces its successor on every import.
 warnings.filterwarnings("ignore", message="On January 1, 2023, MMCV will release v2.0.0")
 
+# From Python 3.12 on, backslashes in some of mmdet's docstrings are warnings when it is compiled.
+warnings.filterwarnings("ignore", category=SyntaxWarning, module=r".*/mm(cv|det)/")
+
 # mmcv asks torch for a CUDA compiler on import, and torch complains where there is one but no GPU.
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 

@@ -5,7 +5,6 @@ import logging
 import os
 import random
 import shutil
-import subprocess
 import sys
 import warnings
 from collections.abc import Mapping
@@ -33,6 +32,7 @@ from pcb.detection.runner import Runner
 from pcb.distributed import process_group, rank, sum_over_processes, wait_for_all, world_size
 from pcb.failures import NOTE
 from pcb.files import check_folder, is_unfinished, remove_unfinished, writing_alone
+from pcb.machine import commit, cpu_model
 from pcb.runs import RunFolder, repository_root
 
 
@@ -222,17 +222,20 @@ def _build_loader(cfg: Config, dataset: Any, seed: int) -> DataLoader:
 
 
 def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
-    """What a run's numbers depend on besides its config: versions, commit, device, seed."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=repository_root(), capture_output=True, text=True
-    )
+    """Return what a run's numbers depend on besides its config: versions, commit, machine, seed.
+
+    On a CPU, the last bits of a sum depend on the instructions that PyTorch uses (its "capability",
+    such as AVX2) and on the model, by which its libraries choose theirs.
+    """
     packages = ("torch", "torchvision", "mmcv-full", "mmdet", "numpy", "lvis", "hotcoco")
     return {
         "python": sys.version.split()[0],
         **{package: version(package) for package in packages},
         "operators": operators_in_use(),
-        "commit": commit.stdout.strip() or None,
+        "commit": commit(repository_root()),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "cpu": cpu_model(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "processes": world_size(),
         "seed": seed,
@@ -261,10 +264,13 @@ def _warn_of_other_settings(folder: RunFolder, cfg: Config, seed: int) -> None:
         return
     before, environment = load_config(folder.path), folder.read_environment()
     differing = differing_settings(cfg._cfg_dict.to_dict(), before._cfg_dict.to_dict())
-    differing |= differing_settings(
-        {"seed": seed, "processes": world_size()},
-        {key: environment.get(key) for key in ("seed", "processes")},
-    )
+    here = {"seed": seed, "processes": world_size()}
+    if environment.get("device") == "cpu":  # where it would end with the same bits
+        here["threads"] = torch.get_num_threads()
+        here["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
+    # What an earlier version did not record is no difference.
+    before_here = {key: environment.get(key, value) for key, value in here.items()}
+    differing |= differing_settings(here, before_here)
     differing.pop("runner.max_epochs", None)
     if differing:
         warnings.warn(

@@ -17,6 +17,7 @@ from pcb.detection.hooks import LossScalingHook
 from pcb.detection.inference import predict
 from pcb.detection.runner import NonFiniteError, Runner
 from pcb.detection.training import train
+from pcb.machine import cpu_model
 from pcb.runs import RunFolder
 from pcb.views import open_run
 
@@ -40,6 +41,8 @@ def test_run_folder_is_complete(trained):
     assert [record["pcb_strength"] for record in log] == [0.0] * 3 + [0.4] * 3  # start_epoch=2
     environment = trained.read_environment()
     assert environment["seed"] == 0 and environment["device"] == "cpu"
+    assert environment["cpu"] == cpu_model()
+    assert environment["cpu_capability"] == torch.backends.cpu.get_cpu_capability()
     assert "CrossEntropyPCBLoss" in trained.config_file.read_text()
     confusion = trained.read_confusion()
     np.testing.assert_allclose(confusion["learned"].sum(1), 1, rtol=1e-5)
@@ -175,8 +178,9 @@ def test_what_cannot_be_trained_costs_no_earlier_run(
 
 def test_going_on_with_other_settings_is_said(trained, tmp_path, tiny_options):
     run = RunFolder(shutil.copytree(trained.path, tmp_path / "seed0"))
+    run.write_environment(run.read_environment() | {"cpu_capability": "another"})
     options = {**tiny_options, "optimizer.lr": 0.5, "runner.max_epochs": 3}
-    with pytest.warns(UserWarning, match=r"began with \(optimizer\.lr, seed\)"):
+    with pytest.warns(UserWarning, match=r"began with \(cpu_capability, optimizer\.lr, seed\)"):
         train(CONFIG, run.path, 9, options, resume=True, device="cpu")
 
 

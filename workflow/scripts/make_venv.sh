@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Make .venv, or check the one that is there: `make_venv.sh [PYTHON]`, in the repository's root.
+#
+# `make setup` runs this first. What would end the installation minutes later (a Python that the
+# pinned versions do not support, a full disk) ends it here, in one message that says what to do.
+set -euo pipefail
+
+named=${1:-}
+# Disk in GB: what the packages take in .venv, and meanwhile their archives as temporary files.
+needed=6
+needed_meanwhile=2
+
+# The classifiers in pyproject.toml are the one list of supported Pythons.
+supported=$(sed -nE 's/.*"Programming Language :: Python :: (3\.[0-9]+)".*/\1/p' pyproject.toml)
+supported=${supported//$'\n'/ }
+either=${supported// / or }
+
+fail() {
+    printf '%s\n' "$@" >&2
+    exit 1
+}
+
+version_of() { # nothing, and an error, if this does not run
+    "$1" -c 'import platform; print(platform.python_version())' 2> /dev/null
+}
+
+serves() { # 3.11.0rc1 is a 3.11
+    [[ " $supported " == *" ${1%.*} "* ]]
+}
+
+objection() { # what speaks against a Python; nothing if it serves
+    local version
+    if ! version=$(version_of "$1"); then
+        echo "does not run"
+    elif ! serves "$version"; then
+        echo "is Python $version"
+    elif ! "$1" -c 'import ensurepip, venv' 2> /dev/null; then
+        echo "is Python $version without venv: apt install python${version%.*}-venv"
+    fi
+}
+
+[[ $(uname) == Linux ]] || fail "PCB-kit is set up on Linux, and this is $(uname)."
+
+if version=$(version_of .venv/bin/python); then
+    serves "$version" ||
+        fail "PCB-kit takes Python $either, and .venv has $version: remove it with \`make clean\`."
+    if [[ -n $named ]]; then
+        asked=$(version_of "$named") || fail "PYTHON=$named does not run."
+        [[ $asked == "$version" ]] ||
+            fail ".venv has Python $version, and $named is $asked: \`make clean\` removes .venv."
+    fi
+    .venv/bin/python -m pip --version > /dev/null 2>&1 || .venv/bin/python -m ensurepip > /dev/null
+    exit
+fi
+
+if [[ -n $named ]]; then
+    candidates=("$named")
+else
+    read -ra candidates <<< "${supported//3./python3.} python3 python"
+fi
+objections=
+python=
+for candidate in "${candidates[@]}"; do
+    path=$(command -v "$candidate") || path=
+    against=${path:+$(objection "$path")}
+    if [[ -n $path && -z $against ]]; then
+        python=$path
+        break
+    fi
+    [[ -z $path && -z $named ]] || objections+="  $candidate ${against:-is not there}"$'\n'
+done
+[[ -n $python ]] || fail "PCB-kit takes Python $either, and finds none." \
+    ${objections:+"${objections%$'\n'}"} \
+    "uv (https://docs.astral.sh/uv) downloads one, without root:" \
+    "  uv venv --seed --python ${supported##* } .venv && make setup" \
+    "Or install one (apt install python${supported##* }-venv, conda, pyenv) and name it:" \
+    "  make setup PYTHON=/path/to/python${supported##* }"
+
+require_space() { # in a folder
+    local free
+    free=$(df -B GB --output=avail "$1" | tail -1)
+    free=${free//[^0-9]/}
+    ((free >= $2)) || fail "$1 has $free GB free of the $2 GB that the set-up takes there."
+}
+temporary=${TMPDIR:-/tmp}
+if [[ $(df --output=target . | tail -1) == "$(df --output=target "$temporary" | tail -1)" ]]; then
+    require_space "$PWD" $((needed + needed_meanwhile))
+else
+    require_space "$PWD" $needed
+    require_space "$temporary" $needed_meanwhile
+fi
+
+version=$(version_of "$python")
+echo "Making .venv with Python $version ($python)"
+[[ $version =~ ^[0-9.]+$ ]] || echo "This Python is a pre-release, with which PCB-kit was never tried"
+"$python" -m venv --clear .venv
