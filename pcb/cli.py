@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pcb import runs
 from pcb.files import write_atomically, writing_alone
+from pcb.one_line import one_line_warnings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keeps its traceback.
     """
     options = build_parser().parse_args(arguments)
+    one_line_warnings()
     try:
         return options.command(options) or 0
     except (ValueError, OSError) as error:
