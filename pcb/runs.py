@@ -13,7 +13,7 @@ A run is one training and everything said about it, in one folder::
         confused_pairs.csv           which classes are taken for which, by name
         confusion_history/           the learned matrix after every epoch, epoch_07.npz
         figures/*.{png,pdf}          what the notebooks drew
-        figures/*.json               with which settings, a file for each notebook
+        figures/*_settings.json      with which settings, a file for each notebook
 
 Only NumPy and the standard library are needed, so that a notebook, a report or a test can read a
 run without the detector that made it (and NumPy for the matrices alone, so that `pcb doctor` can
@@ -102,19 +102,19 @@ class RunFolder:
         settings, one line says that they are about to be replaced.
 
         Args:
-            notebook: its name; the settings are kept under it.
+            notebook: its name, without a number; the settings are kept under it.
             settings: what its figures depend on.
 
         Example:
             >>> import tempfile
             >>> run = RunFolder(tempfile.mkdtemp()).create()
-            >>> folder = run.figures_of("03_confusion_matrix", {"order": "name"})
+            >>> folder = run.figures_of("confusion_matrix", {"order": "name"})
             >>> run.figures.joinpath("learned_confusion.png").touch()
-            >>> _ = run.figures_of("03_confusion_matrix", {"order": "cluster"})
+            >>> _ = run.figures_of("confusion_matrix", {"order": "cluster"})
             ... # doctest: +ELLIPSIS
             Replacing the figures in ... that were drawn with order 'name'
         """
-        note = self.figures / f"{notebook}.json"
+        note = self.figures / f"{notebook}_settings.json"
         text = json.dumps(dict(settings), indent=2, default=str) + "\n"
         drawn = _read_json(note) if note.is_file() else {}
         asked = json.loads(text)

@@ -174,7 +174,7 @@ class RunView:
         """Return the folder for a notebook's figures, see :meth:`pcb.runs.RunFolder.figures_of`.
 
         Args:
-            notebook: its name.
+            notebook: its name, without a number.
             settings: all its parameters; those that only say which run it is are left out.
         """
         drawn_with = {key: value for key, value in settings.items() if key not in _OF_A_RUN}

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -210,3 +211,10 @@ def test_help_imports_nothing_heavy():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"torch", "numpy", "mmcv", "matplotlib"} & set(modules)
+
+
+def test_warnings_are_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # back afterwards
+    assert cli.main(["evaluate", "absent.json", "absent.json"]) == cli.USER_ERROR
+    shown = warnings.formatwarning("2 classes do not\noccur", UserWarning, "file.py", 7, "code()")
+    assert shown == "warning: 2 classes do not occur\n"

@@ -2,8 +2,10 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -210,6 +212,22 @@ def test_bare_papermill_converts(tmp_path):
     assert status == 0, last
     printed = nbformat.read(executed, 4).cells[-1].outputs[0].text
     assert printed == "(False, 12, 0.5, 'row', '', {'a': [True]}, [], ['b'])\n"
+
+
+def test_papermill_makes_the_folder_of_its_output(tmp_path):
+    # As it is installed: the environment may be older than pyproject.toml.
+    (tmp_path / "pcb_test-0.dist-info").mkdir()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ((address, module),) = project["entry-points"]["papermill.io"].items()
+    entry_points = f"[papermill.io]\n{address} = {module}\n"
+    (tmp_path / "pcb_test-0.dist-info" / "entry_points.txt").write_text(entry_points)
+    notebook = write_notebook(tmp_path / "n.ipynb")
+    command = [sys.executable, "-m", "papermill", notebook, "new/folder/n.ipynb"]
+    places = os.pathsep.join([str(tmp_path), str(ROOT)])
+    subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": places}, check=True)
+    assert (tmp_path / "new" / "folder" / "n.ipynb").is_file()
+    code = f"import {module}"  # also when it is imported before papermill
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
 def test_notebook_is_executed_without_papermill(tmp_path):

@@ -336,17 +336,19 @@ def test_openmoji_is_made_where_a_config_reads_that_size(tmp_path, monkeypatch):
 def test_other_settings_are_said_before_figures_are_replaced(run, capsys):
     settings = {"work_dir": "a", "config": "", "seed": 0, "order": "name", "pairs": 12}
     for _ in range(2):
-        assert views.open_run(run.path).figures_of("03", settings) == run.figures
+        assert views.open_run(run.path).figures_of("confusion_matrix", settings) == run.figures
         (run.figures / "learned_confusion.png").touch()
     same_run = settings | {"work_dir": "", "config": "a.py", "seed": 1}
-    views.open_run(run.path).figures_of("03", same_run)
-    run.figures_of("04", {"order": "cluster"})  # another notebook's figures have other names
+    views.open_run(run.path).figures_of("confusion_matrix", same_run)
+    run.figures_of(
+        "soft_labels", {"order": "cluster"}
+    )  # another notebook's figures have other names
     assert capsys.readouterr().out == ""
-    views.open_run(run.path).figures_of("03", settings | {"order": "cluster"})
+    views.open_run(run.path).figures_of("confusion_matrix", settings | {"order": "cluster"})
     said = f"Replacing the figures in {run.figures} that were drawn with order 'name'\n"
     assert capsys.readouterr().out == said
     (run.figures / "learned_confusion.png").unlink()
-    views.open_run(run.path).figures_of("03", settings)
+    views.open_run(run.path).figures_of("confusion_matrix", settings)
     assert capsys.readouterr().out == ""  # there is nothing to replace
 
 
