@@ -67,8 +67,8 @@ lint: $(READY) ## check style and format of code and notebooks
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
 
-lab: $(READY) ## open the notebooks in JupyterLab
-	@$(BIN)/python -m jupyterlab notebooks/00_dataset.ipynb
+lab: $(READY) ## open copies of the notebooks in JupyterLab; ARGS="--port 9999 --no-browser"
+	@$(BIN)/python -m pcb.lab $(ARGS)
 
 bench: $(READY) ## measure what LVIS v1's size takes, time and memory; 12 minutes
 	@$(BIN)/python benchmarks/lvis_reading.py

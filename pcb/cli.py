@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pcb import runs
 from pcb.files import check_output, write_atomically, writing_alone
 from pcb.numbers import IOU_THRESHOLD, SCORE_THRESHOLD, SEED, Range
+from pcb.one_line import one_line_warnings
 from pcb.text import csv_text, printable
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keeps its traceback.
     """
     options = build_parser().parse_args(arguments)
+    one_line_warnings()
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show ends no command
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

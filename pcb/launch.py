@@ -107,7 +107,8 @@ def start_training(
 def follow(run: RunFolder, every: float = 10.0) -> None:
     """Print what a training writes until it ends, a progress line every so many seconds.
 
-    One that was started in a terminal is waited for; it says there what it does.
+    One that was started in a terminal is waited for; it says there what it does. An interrupted
+    call says how to go on; the training itself goes on.
 
     Args:
         run: from :func:`start_training`.
@@ -116,6 +117,20 @@ def follow(run: RunFolder, every: float = 10.0) -> None:
     Raises:
         RuntimeError: training ended before its last epoch; has the last lines of its output.
     """
+    try:
+        _follow(run, every)
+    except KeyboardInterrupt:
+        # Printed, not raised: a notebook's cell then ends without a traceback.
+        if is_running(run):
+            print(
+                f"Training goes on in {run.path}: run this cell again to follow it, or call "
+                "launch.stop_training(run) to end it."
+            )
+        else:
+            print(f"No training runs in {run.path} any more: run this cell again to see why.")
+
+
+def _follow(run: RunFolder, every: float) -> None:
     if not is_running(run) and is_finished(run):
         print(f"{run.path} is trained: nothing to do.")
         return

@@ -13,6 +13,7 @@ A run is one training and everything said about it, in one folder::
         confused_pairs.csv           which classes are taken for which, by name
         confusion_history/           the learned matrix after every epoch, epoch_07.npz
         figures/*.{png,pdf}          what the notebooks drew
+        figures/*_settings.json      with which settings, a file for each notebook
 
 Only NumPy and the standard library are needed, so that a notebook, a report or a test can read a
 run without the detector that made it (and NumPy for the matrices alone, so that `pcb doctor` can
@@ -27,6 +28,7 @@ import io
 import json
 import math
 import os
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,6 +94,42 @@ class RunFolder:
         """Make the folder and its figures folder; return the run itself."""
         self.figures.mkdir(parents=True, exist_ok=True)
         return self
+
+    def figures_of(self, notebook: str, settings: Mapping[str, Any]) -> Path:
+        """Return the figures folder to a notebook that is about to draw with these settings.
+
+        Figures have the same names whatever the settings. If earlier ones were drawn with other
+        settings, one line says that they are about to be replaced.
+
+        Args:
+            notebook: its name, without a number; the settings are kept under it.
+            settings: what its figures depend on.
+
+        Example:
+            >>> import tempfile
+            >>> run = RunFolder(tempfile.mkdtemp()).create()
+            >>> folder = run.figures_of("confusion_matrix", {"order": "name"})
+            >>> run.figures.joinpath("learned_confusion.png").touch()
+            >>> _ = run.figures_of("confusion_matrix", {"order": "cluster"})
+            ... # doctest: +ELLIPSIS
+            Replacing the figures in ... that were drawn with order 'name'
+        """
+        note = self.figures / f"{notebook}_settings.json"
+        text = json.dumps(dict(settings), indent=2, default=str) + "\n"
+        drawn = _read_json(note) if note.is_file() else {}
+        asked = json.loads(text)
+        other = [
+            f"{name} {reprlib.repr(drawn[name])}"
+            for name in asked
+            if name in drawn and drawn[name] != asked[name]
+        ]
+        if other and any(self.figures.glob("*.png")):
+            print(
+                f"Replacing the figures in {self.figures} that were drawn with {', '.join(other)}"
+            )
+        if drawn != asked:
+            write_atomically(note, text)
+        return self.figures
 
     def predictions(self, iou_type: str) -> Path:
         """Return the results file of ``iou_type`` ("bbox" or "segm").

@@ -37,7 +37,11 @@ from pcb.text import look, shortened
 
 IOU_TYPES = ("bbox", "segm")
 SAMPLE = "sample"  # the committed runs, which are read only
+OPENMOJI = "data/openmoji"  # holds an OpenMoji-LT of each size, under the size's name
 SAMPLE_RUN = "sample/openmoji/softmax_pcb/seed0"
+
+# Parameters of notebooks that say which run is looked at, and not how.
+_OF_A_RUN = ("config", "work_dir", "seed", "trust_checkpoint")
 
 # Roles that a class of OpenMoji-LT can have; PCB promises most to the first.
 ROLES = (
@@ -186,6 +190,16 @@ class RunView:
         """Dataset, config and seed, such as ``openmoji/softmax_pcb/seed0``."""
         return run_name(self.run)
 
+    def figures_of(self, notebook: str, settings: Mapping[str, Any]) -> Path:
+        """Return the folder for a notebook's figures, see :meth:`pcb.runs.RunFolder.figures_of`.
+
+        Args:
+            notebook: its name, without a number.
+            settings: all its parameters; those that only say which run it is are left out.
+        """
+        drawn_with = {key: value for key, value in settings.items() if key not in _OF_A_RUN}
+        return self.output.figures_of(notebook, drawn_with)
+
     def learned_confusion(
         self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False
     ) -> dict[str, np.ndarray]:
@@ -305,6 +319,9 @@ def open_dataset(
 ) -> DataView:
     """Open the training data that a config names; OpenMoji-LT is made if it is not there.
 
+    It is made in ``out``, or in ``data/openmoji/<size>`` for a config that reads this folder. Data
+    of any other config has to be there.
+
     Args:
         config: config file, relative to the repository.
         out: folder of an OpenMoji-LT to open in its stead, relative to the repository.
@@ -314,7 +331,7 @@ def open_dataset(
 
     Raises:
         FileNotFoundError: no such config or data.
-        ValueError: the folder holds something else.
+        ValueError: the folder holds something else, or OpenMoji-LT in another size.
     """
     if out:
         file, image_dir = Path(out, "annotations", "train.json"), Path(out, "train")
@@ -324,10 +341,16 @@ def open_dataset(
         train = next(datasets(load_config(repository_path(config))))
         file, image_dir = Path(train.ann_file), Path(train.img_prefix)
     file, image_dir = repository_path(file), repository_path(image_dir)
-    if size:
+    root = file.parent.parent
+    if size and (out or root.parent == repository_path(OPENMOJI)):
+        if not out and root.name != size:
+            raise ValueError(
+                f"size is {size!r}, but {config} reads {root}: leave size empty to open that, or "
+                f"give `out`, a folder for OpenMoji-LT {size}"
+            )
         from pcb.datasets.openmoji import make_openmoji
 
-        make_openmoji(file.parent.parent, size=size, seed=seed)
+        make_openmoji(root, size=size, seed=seed)
     annotations = read_annotations(file)
     if not annotations.has_counts:
         annotations = annotations.counted_in(annotations)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -355,3 +356,10 @@ def test_help_states_the_range_of_every_number(capsys):
         text = " ".join(capsys.readouterr().out.split())
         for numbers in ranges:
             assert numbers in text
+
+
+def test_warnings_are_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # back afterwards
+    assert cli.main(["evaluate", "absent.json", "absent.json"]) == cli.USER_ERROR
+    shown = warnings.formatwarning("2 classes do not\noccur", UserWarning, "file.py", 7, "code()")
+    assert shown == "warning: 2 classes do not occur\n"

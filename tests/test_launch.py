@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from jupyter_client.manager import start_new_kernel
 
 from pcb import launch
 from pcb.runs import RunFolder
@@ -145,6 +146,41 @@ def test_failure_has_the_last_lines(stand_in, tmp_path):
         launch.follow(run)
     assert "line 0" in str(error.value) and "first" not in str(error.value)
     assert str(error.value).endswith("why")
+
+
+def test_interrupted_cell_says_in_one_sentence_what_goes_on(stand_in, tmp_path):
+    manager, client = start_new_kernel()
+    stand_in("print('epoch 1', flush=True); time.sleep(60)")
+    run = launch.start_training(CONFIG, tmp_path / "run")
+    shown = []
+
+    def see(message: dict) -> None:
+        shown.append(message)
+        if "epoch 1" in message["content"].get("text", ""):
+            manager.interrupt_kernel()  # as JupyterLab's button does
+
+    code = "from pcb import launch; from pcb.runs import RunFolder\n"
+    code += f"launch.follow(RunFolder({str(run.path)!r}))"
+    try:
+        answer = client.execute_interactive(code, output_hook=see, timeout=120)
+        assert launch.is_running(run)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+        launch.stop_training(run)
+    wait_until_ended(run)
+    assert answer["content"]["status"] == "ok"  # and no traceback
+    _, sentence = "".join(m["content"].get("text", "") for m in shown).splitlines()
+    assert sentence.startswith(f"Training goes on in {run.path}: run this cell again to follow it")
+
+
+def test_interrupted_cell_says_if_the_training_has_ended(tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launch, "_follow", interrupt)
+    launch.follow(RunFolder(tmp_path / "run"))
+    assert capsys.readouterr().out.startswith(f"No training runs in {tmp_path / 'run'} any more")
 
 
 def test_second_start_follows_the_first(stand_in, tmp_path):

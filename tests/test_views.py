@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -320,6 +321,54 @@ def test_dataset_is_made_where_it_is_missing(tmp_path):
     assert data.root == tmp_path / "tiny" and len(data.present_images) == 24
     with pytest.raises(FileNotFoundError):
         views.open_dataset(CONFIG, tmp_path / "absent")
+
+
+@pytest.mark.parametrize("size", ["mini", "tiny", ""])
+def test_no_openmoji_is_made_for_the_config_of_another_dataset(size, tmp_path):
+    """Neither beside its missing data, nor in a folder that its owner uses for something else."""
+    data = tmp_path / "lvis"
+    data.joinpath("train2017").mkdir(parents=True)
+    config = tmp_path / "own.py"
+    text = Path("configs/_base_/datasets/openmoji.py").read_text()
+    config.write_text(text.replace('"data/openmoji/mini/"', f'"{data}/"'))
+    with pytest.raises(FileNotFoundError, match=rf"{data}/annotations/train\.json: no such file"):
+        views.open_dataset(config, size=size)
+    assert [path.name for path in data.rglob("*")] == ["train2017"]
+
+
+def test_openmoji_is_made_where_a_config_reads_that_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(views, "OPENMOJI", tmp_path / "openmoji")
+    config = tmp_path / "own.py"
+    text = Path("configs/_base_/datasets/openmoji.py").read_text()
+    config.write_text(text.replace("data/openmoji/mini", f"{tmp_path}/openmoji/tiny"))
+    with pytest.raises(
+        ValueError, match=r"size is 'mini', but .*own\.py reads .*openmoji/tiny: leav"
+    ):
+        views.open_dataset(config, size="mini")
+    assert not (tmp_path / "openmoji").exists()
+    data = views.open_dataset(config, size="tiny")
+    assert data.root == tmp_path / "openmoji" / "tiny" and len(data.names) == 8
+    with pytest.raises(ValueError, match=r"another folder$"):  # no advice to remove anything
+        views.open_dataset(config, size="tiny", seed=1)
+
+
+def test_other_settings_are_said_before_figures_are_replaced(run, capsys):
+    settings = {"work_dir": "a", "config": "", "seed": 0, "order": "name", "pairs": 12}
+    for _ in range(2):
+        assert views.open_run(run.path).figures_of("confusion_matrix", settings) == run.figures
+        (run.figures / "learned_confusion.png").touch()
+    same_run = settings | {"work_dir": "", "config": "a.py", "seed": 1}
+    views.open_run(run.path).figures_of("confusion_matrix", same_run)
+    run.figures_of(
+        "soft_labels", {"order": "cluster"}
+    )  # another notebook's figures have other names
+    assert capsys.readouterr().out == ""
+    views.open_run(run.path).figures_of("confusion_matrix", settings | {"order": "cluster"})
+    said = f"Replacing the figures in {run.figures} that were drawn with order 'name'\n"
+    assert capsys.readouterr().out == said
+    (run.figures / "learned_confusion.png").unlink()
+    views.open_run(run.path).figures_of("confusion_matrix", settings)
+    assert capsys.readouterr().out == ""  # there is nothing to replace
 
 
 def test_runs_on_the_same_data_read_it_once(run, tiny_openmoji):

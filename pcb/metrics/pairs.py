@@ -15,11 +15,13 @@ def largest_pairs(values: np.ndarray, count: int) -> list[tuple[int, int]]:
 
     Args:
         values: (C, C); values of 0 and below, and nan, are no pairs. Ties keep their order.
-        count: at most so many.
+        count: at most so many, at least 0.
 
     >>> largest_pairs(np.array([[5, 2, 0], [4, 1, 0], [0, 1, 9]]), count=2)
     [(1, 0), (0, 1)]
     """
+    if count < 0:
+        raise ValueError(f"count must be at least 0, got {count}")
     values = np.nan_to_num(np.array(values, dtype=float))
     np.fill_diagonal(values, 0)
     count = min(count, np.count_nonzero(values > 0))

@@ -213,7 +213,7 @@ def test_made_once(tmp_path, monkeypatch):
     monkeypatch.setattr(make, "write_dataset", None)  # would fail if it were called
     assert make_openmoji(out, size="tiny", progress=False) == out
     assert digest(out) == before
-    with pytest.raises(OutputFolderError, match=r"'seed': 0.*'seed': 1.*remove it"):
+    with pytest.raises(OutputFolderError, match=r"'seed': 0.*'seed': 1.*another folder"):
         make_openmoji(out, size="tiny", seed=1)
     with pytest.raises(OutputFolderError, match=r"'size': 'tiny'.*'size': 'mini'"):
         make_openmoji(out, size="mini")

@@ -93,6 +93,9 @@ def test_pairs_by_bias():
 
 def test_all_pairs_are_found_when_more_are_asked_for():
     assert metrics.largest_pairs(np.eye(3), 5) == []
+    assert metrics.largest_pairs(np.ones((2, 2)), 0) == []
+    with pytest.raises(ValueError, match="count must be at least 0, got -1"):
+        metrics.largest_pairs(np.ones((2, 2)), -1)
     rng = np.random.default_rng(0)
     values = rng.integers(-3, 6, (30, 30))
     pairs = metrics.largest_pairs(values, 2000)

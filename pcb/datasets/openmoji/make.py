@@ -153,15 +153,12 @@ def _is_made(out: Path, size: str, seed: int) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     if not (out / DESIGN_FILE).is_file():
-        raise OutputFolderError(
-            f"{out} exists and is not an OpenMoji-LT; choose another folder or remove it"
-        )
+        raise OutputFolderError(f"{out} exists and is not an OpenMoji-LT; choose another folder")
     wanted, design = _identity(size, seed), read_design(out)
     found = {key: design.get(key) for key in wanted}
     if found != wanted:
         raise OutputFolderError(
-            f"{out} holds OpenMoji-LT as {found}, not as {wanted}; choose another folder or "
-            "remove it"
+            f"{out} holds OpenMoji-LT as {found}, not as {wanted}; choose another folder"
         )
     return True
 
