@@ -39,15 +39,9 @@ setup: ## set up or repair .venv; OPS=1 compiles mmcv's operators (10 to 25 minu
 demo: ## train softmax with and without PCB and compare them: runs/demo/index.html
 demo: override GRID := demo
 grid: ## run the notebooks over a grid: make grid GRID=NAME, or a file; PROFILE=slurm on a cluster
-# Names reach the shell as variables, which it does not parse. No two trainings share a GPU.
+# Names reach the shell as variables, which it does not parse.
 demo grid: $(READY)
-	@runs=$$($(BIN)/python -m pcb.grid "$$GRID"); status=0; limit=; \
-		gpus=$$(nvidia-smi --list-gpus 2> /dev/null | wc -l || true); \
-		[ "$$PROFILE" != local ] || [ "$$gpus" = 0 ] || limit="--resources gpu=$$gpus"; \
-		$(BIN)/python -m snakemake --profile "workflow/profiles/$$PROFILE" $$limit \
-			--config "grid=$$GRID" || status=$$?; \
-		[ ! -d "$$runs" ] || $(BIN)/python -m pcb.report "$$runs"; \
-		exit $$status
+	@$(BIN)/python -m pcb.workflow "$$GRID" --profile "$$PROFILE"
 
 sample: $(READY) ## make the committed sample run anew from a finished demo
 	@$(BIN)/python workflow/scripts/make_sample.py

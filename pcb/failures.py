@@ -12,10 +12,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pcb.files import write_atomically
+from pcb.files import Writer, holding, is_locked, write_atomically
+from pcb.running import described, notebook_lock
 
 NOTE, PAGE = ".failed.json", ".failed.html"
-KILLED = "it ended without a word: still running, killed, or out of memory or time"
+KILLED = "The process ended without an error message: it was killed, or ran out of memory or time"
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,25 @@ class Failure:
 def noted(executed: str | os.PathLike[str]) -> Iterator[None]:
     """Keep a note and a page of a notebook that is run in this context, until it succeeds.
 
-    The note is there from the start, so that a notebook whose process is killed has one, too.
+    The note is there from the start, so that a notebook whose process is killed has one, too. One
+    process at a time runs a notebook: if an earlier one still does, it is named and waited for.
 
     Args:
         executed: where the executed copy will lie; one of another attempt is removed.
     """
+    lock = notebook_lock(executed)
+
+    def wait_for(other: Writer) -> None:
+        who = described(lock, lock.parent, other).who
+        print(f"{executed} is being run by {who}: waiting for its end", flush=True)
+
+    with holding(lock, Path(executed).stem, wait_for):
+        yield from _noted(Failure(Path(executed), None, KILLED))
+
+
+def _noted(failure: Failure) -> Iterator[None]:
     from pcb.pages import export_page
 
-    failure = Failure(Path(executed), None, KILLED)
     failure.executed.unlink(missing_ok=True)
     failure.page.unlink(missing_ok=True)
     _write(failure)
@@ -80,6 +92,8 @@ def noted(executed: str | os.PathLike[str]) -> Iterator[None]:
 def failures(root: str | os.PathLike[str]) -> list[Failure]:
     """Return what did not finish below a folder, by path; the names of notebooks tell the order.
 
+    What is still running has not failed; :func:`pcb.running.running` lists it.
+
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
@@ -97,6 +111,8 @@ def failures(root: str | os.PathLike[str]) -> list[Failure]:
         except FileNotFoundError:  # it has succeeded meanwhile
             continue
         executed = note.with_name(note.name.removesuffix(NOTE) + ".ipynb")
+        if is_locked(notebook_lock(executed)):
+            continue
         found.append(Failure(executed, content["cell"], content["error"]))
     return found
 

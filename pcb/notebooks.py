@@ -1,8 +1,4 @@
-"""Running a notebook with parameters, and showing the executed one as a page.
-
-papermill only warns of a parameter that the notebook does not have, and then runs it with the
-default; here that is an error, before anything runs.
-"""
+"""Running a notebook with parameters, and showing the executed one as a page."""
 
 from __future__ import annotations
 
@@ -13,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from pcb.nearest import suggestion
 from pcb.pages import export_page
+from pcb.parameters import check_parameters
 from pcb.runs import repository_root
 
 PATIENCE = 300  # seconds for a kernel to start, and to hand over its output, on a busy machine
@@ -31,25 +27,6 @@ class NotebookError(RuntimeError):
     def __init__(self, message: str, error: str, cell: int | None = None) -> None:
         super().__init__(message)
         self.error, self.cell = error, cell
-
-
-def check_parameters(notebook: str | os.PathLike[str], parameters: Mapping[str, Any]) -> None:
-    """Check that a notebook has every one of ``parameters``.
-
-    Raises:
-        FileNotFoundError: there is no such notebook.
-        ValueError: an unknown parameter; names the nearest one that the notebook has.
-    """
-    import papermill
-
-    if not Path(notebook).is_file():
-        raise FileNotFoundError(f"no notebook {notebook}")
-    known = papermill.inspect_notebook(str(notebook))
-    for name in parameters:
-        if name not in known:
-            raise ValueError(
-                f"{Path(notebook).name} has no parameter {name!r}; {suggestion(name, known)}"
-            )
 
 
 def run_notebook(
@@ -72,7 +49,7 @@ def run_notebook(
         label: stands before each printed line; several notebooks may share a terminal.
 
     Raises:
-        ValueError: see :func:`check_parameters`.
+        ParameterError: see :func:`pcb.parameters.check_parameters`.
         NotebookError: a cell failed, or the kernel died. The executed copy shows where.
     """
     import papermill
@@ -80,14 +57,14 @@ def run_notebook(
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    check_parameters(notebook, parameters)
+    parameters = check_parameters(notebook, parameters)  # papermill only warns, and goes on
     logging.getLogger("papermill").setLevel(logging.WARNING)  # else a line for every cell
     Path(executed).parent.mkdir(parents=True, exist_ok=True)
     try:
         papermill.execute_notebook(
             str(notebook),
             str(executed),
-            parameters=dict(parameters),
+            parameters=parameters,
             cwd=str(repository_root()),
             progress_bar=False,
             stdout_file=_Labelled(sys.stdout, label),
