@@ -14,7 +14,9 @@ from pathlib import Path
 
 from pcb.files import Writer, holding, is_locked, write_atomically
 from pcb.running import described, notebook_lock
+from pcb.text import printable, shortened
 
+LONGEST = 1000  # characters of an error in one line
 NOTE, PAGE = ".failed.json", ".failed.html"
 KILLED = "The process ended without an error message: it was killed, or ran out of memory or time"
 
@@ -42,11 +44,14 @@ class Failure:
     def line(self) -> str:
         """The error in one line: of many, the first and the last, which mostly say it all.
 
+        Control characters, which a terminal would obey, are escaped.
+
         >>> Failure(Path(), 1, "RuntimeError: training ended:\\n  File\\nValueError: why\\n").line
         'RuntimeError: training ended: ... ValueError: why'
         """
         lines = [line.strip() for line in self.error.splitlines() if line.strip()]
-        return " ... ".join(lines[:1] + lines[1:][-1:])
+        shown = (shortened(printable(line), LONGEST) for line in lines[:1] + lines[1:][-1:])
+        return " ... ".join(shown)
 
 
 @contextmanager

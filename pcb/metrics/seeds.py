@@ -82,16 +82,18 @@ def paired_difference(
 def format_estimate(value: Estimate, seeds: int | None = None) -> str:
     """Mean ± standard deviation in percent; says n where it is not the number of seeds.
 
+    One seed has no deviation, and its value stands alone.
+
     Example:
         >>> format_estimate(estimate([0.25, 0.27])), format_estimate(estimate([0.25]))
-        ('26.0 ± 1.4', '25.0 ± n/a')
+        ('26.0 ± 1.4', '25.0')
         >>> format_estimate(estimate([0.25, 0.27, None]), seeds=3), format_estimate(estimate([]))
         ('26.0 ± 1.4 (n = 2)', 'n/a')
     """
     if not value.n:
         return "n/a"
-    std = "n/a" if math.isnan(value.std) else f"{100 * value.std:.1f}"
-    return f"{100 * value.mean:.1f} ± {std}{_of_fewer(value, seeds)}"
+    std = "" if math.isnan(value.std) else f" ± {100 * value.std:.1f}"
+    return f"{100 * value.mean:.1f}{std}{_of_fewer(value, seeds)}"
 
 
 def format_points(difference: float) -> str:
