@@ -58,12 +58,13 @@ def _sentence(
             parts.append(f"{verdict} {words} of {_listed(by_verdict[verdict])}")
     start = f"PCB {' and '.join(parts)}" if parts else ""
     if _OPEN in by_verdict:
-        start += f"; open is {_listed(by_verdict[_OPEN])}" if start else ""
+        word = "unchanged" if seeds == [1] else "open"
+        start += f"; {word}: {_listed(by_verdict[_OPEN])}" if start else ""
         start = start or f"Whether PCB changes {words} is open for {_listed(by_verdict[_OPEN])}"
     if seeds == [1]:
-        return f"{start}: points, one seed each, no interval{rest}."
+        return f"{start} (in points; one seed each, no interval){rest}."
     over = f"{seeds[0]} seeds" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
-    return f"{start}: points with their 95% intervals over {over}{rest}."
+    return f"{start} (in points, with 95% intervals over {over}){rest}."
 
 
 def _single(name: str, value: Estimate, words: str) -> str:

@@ -25,6 +25,7 @@ import psutil
 from pcb.files import Writer, writing_alone
 from pcb.grid import Grid, check_options, grid_file, read_grid
 from pcb.running import GRID, running
+from pcb.terminal import outliving_terminal
 
 SNAKEMAKE = "PCB_SNAKEMAKE"  # environment variable: the Snakemake process that started a job
 GRACE = 30  # seconds in which a job that is told to end hands back its kernel
@@ -34,6 +35,7 @@ _until_the_end = ExitStack()  # holds the grid's lock
 _gone = threading.Event()  # set in a job whose Snakemake has died
 
 
+@outliving_terminal()
 def main(arguments: list[str] | None = None) -> int:
     """Check a grid, run it, and print its table, where its page is and what failed."""
     parser = argparse.ArgumentParser(prog="python -m pcb.workflow", description=main.__doc__)
@@ -125,7 +127,7 @@ def stop_with_jobs() -> None:
     """Let a signal that asks this process to stop, also one to it alone, end its jobs first.
 
     Snakemake by itself lets running jobs go on: to their end when it is terminated, without it when
-    it is killed. A signal that is ignored, as under ``nohup``, stays so.
+    it is killed. A signal that is ignored stays so: `make grid` goes on when its terminal closes.
     """
 
     def stop(number: int, frame: object) -> NoReturn:

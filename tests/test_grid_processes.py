@@ -155,6 +155,27 @@ def test_call_during_another_one_waits_and_takes_over_what_was_killed(clone):
     assert "All notebooks and figures: runs/one/index.html" in out.read_text()
 
 
+def test_grid_whose_output_nobody_reads_goes_on(clone):
+    """As with `make grid | head`, or a terminal that is closed."""
+    folder = clone / "runs" / "one" / RUN
+    folder.mkdir(parents=True)
+    (folder / "trained").touch()
+    reader, writer = os.pipe()
+    grid = subprocess.Popen(
+        [sys.executable, "-m", "pcb.workflow", "one.yaml"],
+        cwd=clone,
+        env=os.environ | {"PYTHONPATH": str(clone)},
+        stdout=writer,
+        stderr=writer,
+    )
+    os.close(writer)
+    assert os.read(reader, 1)
+    os.close(reader)
+    grid.send_signal(signal.SIGHUP)
+    assert grid.wait(PATIENCE) == 0
+    assert failures(clone / "runs" / "one") == [] and (clone / "runs/one/index.html").is_file()
+
+
 def test_a_grid_on_another_machine_is_named_and_waited_for(tmp_path, capfd):
     """The lock is that of a shared file system; who holds it is read from its file."""
     hold = (

@@ -216,10 +216,10 @@ def test_finding_over_several_baselines_is_one_sentence(tmp_path):
     make_pair(tmp_path, "seesaw", [0.03], [0.02])
     assert finding_of(tmp_path) == (
         "PCB raised mask APr of rfs (+2.0) and softmax (+4.0) and lowered mask APr of seesaw "
-        "(-1.0): points, one seed each, no interval."
+        "(-1.0) (in points; one seed each, no interval)."
     )
     make_pair(tmp_path, "softmax", [0.03, 0.04, 0.05], [0.07, 0.08, 0.09])
-    assert finding_of(tmp_path).endswith("their 95% intervals over 1 to 3 seeds.")
+    assert finding_of(tmp_path).endswith("(in points, with 95% intervals over 1 to 3 seeds).")
 
 
 def test_finding_is_of_all_classes_where_none_is_rare(tmp_path):
