@@ -177,7 +177,7 @@ def read_grid(
     """
     file = grid_file(name)
     try:
-        values = yaml.load(file.read_text(encoding="utf-8"), _Loader)
+        values = _Loader(file.read_text(encoding="utf-8")).get_single_data()
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{file} is not YAML: {error}") from error
     try:
