@@ -18,9 +18,9 @@ from __future__ import annotations
 import ast
 import io
 import json
-import math
 import os
 import re
+import sys
 import tokenize
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
@@ -65,15 +65,15 @@ class Parameter:
     Attributes:
         name: its name.
         type: name of its type: bool, int, float, str, list or dict; another one is not checked.
-        least, most: of a number; infinite without a bound.
+        least, most: of a number.
         choices: of a text; empty if any text is allowed.
         entries: type of a list's entries; None if any is allowed.
     """
 
     name: str
     type: str
-    least: float = -math.inf
-    most: float = math.inf
+    least: float = -sys.float_info.max
+    most: float = sys.float_info.max
     choices: tuple[str, ...] = ()
     entries: type | None = None
 
@@ -96,17 +96,17 @@ class Parameter:
         if self.type not in _TYPES:
             return value
         kind, _, _ = _TYPES[self.type]
-        value = _converted(value, kind)
+        given, value = value, _converted(value, kind)
         if type(value) is not kind:
-            raise self._refusal(value, self._hint())
-        if kind in (int, float) and not (math.isfinite(value) and self.least <= value <= self.most):
-            raise self._refusal(value)
+            raise self._refusal(given, self._hint())
+        if kind in (int, float) and not self.least <= value <= self.most:
+            raise self._refusal(given)
         if self.choices and value not in self.choices:
             alike = nearest_names(value, self.choices)
-            raise self._refusal(value, f"did you mean {alike[0]!r}?" if alike else "")
+            raise self._refusal(given, f"did you mean {alike[0]!r}?" if alike else "")
         for entry in value if kind is list and self.entries else ():
             if type(entry) is not self.entries:
-                raise self._refusal(value, self._hint())
+                raise self._refusal(given, self._hint())
         return value
 
     def _refusal(self, value: Any, hint: str = "") -> ParameterError:
@@ -122,9 +122,11 @@ class Parameter:
         _, expected, _ = _TYPES[self.type]
         if self.entries is str:
             return f"{expected} of texts"
-        if math.isfinite(self.most):
+        if self.most < sys.float_info.max:
             return f"{expected} from {self.least:.12g} to {self.most:.12g}"
-        return expected if math.isinf(self.least) else f"{expected} of at least {self.least:.12g}"
+        if self.least > -sys.float_info.max:
+            return f"{expected} of at least {self.least:.12g}"
+        return expected
 
     def _hint(self) -> str:
         _, _, option = _TYPES[self.type]
@@ -260,7 +262,8 @@ def _parameter(
     if allowed and type_name in ("int", "float") and (limits := _RANGE.fullmatch(allowed[1])):
         lower, least, most = limits.groups()
         least = float(lower if least is None else least)
-        return Parameter(name, type_name, least, math.inf if most is None else float(most))
+        most = sys.float_info.max if most is None else float(most)
+        return Parameter(name, type_name, least, most)
     if allowed and type_name == "str" and len(words := re.split(r", | or ", allowed[1])) > 1:
         choices = tuple("" if word == "empty" else word for word in words)
         return Parameter(name, type_name, choices=choices)
@@ -285,7 +288,7 @@ def _converted(value: Any, kind: type) -> Any:
         return os.fspath(value)
     if isinstance(value, str) and kind is not str:
         return _from_text(value, kind)
-    if type(value) is int and kind is float:
+    if type(value) is int and kind is float and abs(value) < sys.float_info.max:
         return float(value)
     if type(value) is float and kind is int and value.is_integer():
         return int(value)
