@@ -40,15 +40,9 @@ setup: ## set up or repair .venv (PYTHON=... names the Python); OPS=1 compiles m
 demo: ## train softmax with and without PCB, compare them in runs/demo/index.html; 8 minutes
 demo: override GRID := demo
 grid: ## run the notebooks over a grid: make grid GRID=NAME, or a file; PROFILE=slurm on a cluster
-# Names reach the shell as variables, which it does not parse. No two trainings share a GPU.
+# Names reach the shell as variables, which it does not parse.
 demo grid: $(READY)
-	@runs=$$($(BIN)/python -m pcb.grid "$$GRID"); status=0; limit=; \
-		gpus=$$(nvidia-smi --list-gpus 2> /dev/null | wc -l || true); \
-		[ "$$PROFILE" != local ] || [ "$$gpus" = 0 ] || limit="--resources gpu=$$gpus"; \
-		$(BIN)/python -m snakemake --profile "workflow/profiles/$$PROFILE" $$limit \
-			--config "grid=$$GRID" || status=$$?; \
-		[ ! -d "$$runs" ] || $(BIN)/python -m pcb.report "$$runs"; \
-		exit $$status
+	@$(BIN)/python -m pcb.workflow "$$GRID" --profile "$$PROFILE"
 
 sample: $(READY) ## make the committed sample run again from a finished demo
 	@$(BIN)/python workflow/scripts/make_sample.py

@@ -166,6 +166,25 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
     return sentences
 
 
+def differs_by_pcb_alone(config: ConfigRuns) -> bool:
+    """Whether what a config and its baseline differ in, seed by seed, is PCB, which acts.
+
+    False also if the runs of one of them are not alike, or if what one was trained with cannot be
+    read. A run without a ``config.py`` counts as alike.
+    """
+    if not config.baseline:
+        return False
+    try:
+        for one in (config, config.baseline):
+            first, *others = one.runs.values()
+            if _differences([(other, first) for other in others], dict):
+                return False
+        more = _differences(config.pairs.values(), without_pcb)
+        return not more and not any(map(_never_acts, config.runs.values()))
+    except ValueError:  # no run's config
+        return False
+
+
 def without_pcb(config: Mapping[str, Any]) -> dict[str, Any]:
     """A merged config without what PCB sets: the balance, the refinement, the recipe of both.
 

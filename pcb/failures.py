@@ -12,10 +12,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pcb.files import write_atomically
+from pcb.files import Writer, holding, is_locked, write_atomically
+from pcb.running import described, notebook_lock
+from pcb.text import printable, shortened
 
+LONGEST = 1000  # characters of an error in one line
 NOTE, PAGE = ".failed.json", ".failed.html"
-KILLED = "it ended without a word: still running, killed, or out of memory or time"
+KILLED = "The process ended without an error message: it was killed, or ran out of memory or time"
 
 
 @dataclass(frozen=True)
@@ -41,25 +44,39 @@ class Failure:
     def line(self) -> str:
         """The error in one line: of many, the first and the last, which mostly say it all.
 
+        Control characters, which a terminal would obey, are escaped.
+
         >>> Failure(Path(), 1, "RuntimeError: training ended:\\n  File\\nValueError: why\\n").line
         'RuntimeError: training ended: ... ValueError: why'
         """
         lines = [line.strip() for line in self.error.splitlines() if line.strip()]
-        return " ... ".join(lines[:1] + lines[1:][-1:])
+        shown = (shortened(printable(line), LONGEST) for line in lines[:1] + lines[1:][-1:])
+        return " ... ".join(shown)
 
 
 @contextmanager
 def noted(executed: str | os.PathLike[str]) -> Iterator[None]:
     """Keep a note and a page of a notebook that is run in this context, until it succeeds.
 
-    The note is there from the start, so that a notebook whose process is killed has one, too.
+    The note is there from the start, so that a notebook whose process is killed has one, too. One
+    process at a time runs a notebook: if an earlier one still does, it is named and waited for.
 
     Args:
         executed: where the executed copy will lie; one of another attempt is removed.
     """
+    lock = notebook_lock(executed)
+
+    def wait_for(other: Writer) -> None:
+        who = described(lock, lock.parent, other).who
+        print(f"{executed} is being run by {who}: waiting for its end", flush=True)
+
+    with holding(lock, Path(executed).stem, wait_for):
+        yield from _noted(Failure(Path(executed), None, KILLED))
+
+
+def _noted(failure: Failure) -> Iterator[None]:
     from pcb.pages import export_page
 
-    failure = Failure(Path(executed), None, KILLED)
     failure.executed.unlink(missing_ok=True)
     failure.page.unlink(missing_ok=True)
     _write(failure)
@@ -80,6 +97,8 @@ def noted(executed: str | os.PathLike[str]) -> Iterator[None]:
 def failures(root: str | os.PathLike[str]) -> list[Failure]:
     """Return what did not finish below a folder, by path; the names of notebooks tell the order.
 
+    What is still running has not failed; :func:`pcb.running.running` lists it.
+
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
@@ -97,6 +116,8 @@ def failures(root: str | os.PathLike[str]) -> list[Failure]:
         except FileNotFoundError:  # it has succeeded meanwhile
             continue
         executed = note.with_name(note.name.removesuffix(NOTE) + ".ipynb")
+        if is_locked(notebook_lock(executed)):
+            continue
         found.append(Failure(executed, content["cell"], content["error"]))
     return found
 

@@ -8,7 +8,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -199,7 +199,11 @@ class Writer(NamedTuple):
 
 
 @contextmanager
-def writing_alone(folder: str | os.PathLike[str], purpose: str) -> Iterator[None]:
+def writing_alone(
+    folder: str | os.PathLike[str],
+    purpose: str,
+    waiting: Callable[[Writer], None] | None = None,
+) -> Iterator[None]:
     """Be the one process that writes into a folder, on whatever machine of a shared file system.
 
     The lock is the operating system's: it ends with the process, however that ends. A process that
@@ -208,6 +212,7 @@ def writing_alone(folder: str | os.PathLike[str], purpose: str) -> Iterator[None
     Args:
         folder: made if it is not there.
         purpose: one word that says what is written.
+        waiting: see :func:`holding`.
 
     Raises:
         ValueError: another process does; names it. Or this cannot be a folder.
@@ -226,8 +231,8 @@ def writing_alone(folder: str | os.PathLike[str], purpose: str) -> Iterator[None
         yield
         return
     check_folder(folder)
-    with locked(_lock_file(folder)) as lock:
-        if lock is None:
+    with holding(_lock_file(folder), purpose, waiting) as held:
+        if not held:
             found = writer(folder)
             who = "another process"
             if found:
@@ -236,10 +241,6 @@ def writing_alone(folder: str | os.PathLike[str], purpose: str) -> Iterator[None
                 f"{folder} is being written by {who}: wait until it ends, stop it, or give "
                 "another folder"
             )
-        # One write, and only then the rest of an earlier line off: a reader sees a whole line.
-        line = f"{socket.gethostname()} {os.getpid()} {purpose}\n".encode()
-        os.pwrite(lock, line, 0)
-        os.ftruncate(lock, len(line))
         _written_alone.add(whole)
         try:
             yield
@@ -249,10 +250,41 @@ def writing_alone(folder: str | os.PathLike[str], purpose: str) -> Iterator[None
 
 def writer(folder: str | os.PathLike[str]) -> Writer | None:
     """Who is writing into a folder now; None if nobody is."""
-    file = _lock_file(folder)
+    return holder(_lock_file(folder))
+
+
+@contextmanager
+def holding(
+    file: str | os.PathLike[str],
+    purpose: str,
+    waiting: Callable[[Writer], None] | None = None,
+) -> Iterator[bool]:
+    """Hold a file's lock and write into the file who does; gives False if somebody else holds it.
+
+    Args:
+        file: made if it is not there; its folder, too.
+        purpose: one word that says what for.
+        waiting: called with the other holder, if there is one, before its end is waited for.
+    """
+    with ExitStack() as stack:
+        lock = stack.enter_context(locked(file))
+        if lock is None and waiting:
+            if found := holder(file):
+                waiting(found)
+            lock = stack.enter_context(locked(file, wait=True))
+        if lock is not None:
+            # Write first, truncate after, so that a reader never sees a partial line.
+            line = f"{socket.gethostname()} {os.getpid()} {purpose}\n".encode()
+            os.pwrite(lock, line, 0)
+            os.ftruncate(lock, len(line))
+        yield lock is not None
+
+
+def holder(file: str | os.PathLike[str]) -> Writer | None:
+    """Who holds a file's lock now, as :func:`holding` wrote it down; None if nobody does."""
     deadline = time.monotonic() + _PATIENCE
     while is_locked(file):
-        words = file.read_text().split("\n")[0].split()
+        words = Path(file).read_text().split("\n")[0].split()
         if len(words) == 3:
             return Writer(words[0], int(words[1]), words[2])
         if time.monotonic() > deadline:  # else it has just begun, and has yet to say who it is

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from pcb.nearest import suggestion
+from pcb.parameters import check_parameters
 from pcb.runs import BALANCED, plain_names, repository_path
 
 OF_DATASET = ("00_dataset", "05_compare")  # the notebooks about a whole dataset
@@ -152,18 +153,23 @@ def grid_file(name: str | os.PathLike[str]) -> Path:
     return file
 
 
-def read_grid(name: str | os.PathLike[str], configs: str | os.PathLike[str] = "configs") -> Grid:
+def read_grid(
+    name: str | os.PathLike[str],
+    configs: str | os.PathLike[str] = "configs",
+    notebooks: str | os.PathLike[str] = "notebooks",
+) -> Grid:
     """Read a grid.
 
     Args:
         name: a file, or the name of one in ``workflow/grids/``.
         configs: the folder its configs must be in; a relative path starts at the repository root.
+        notebooks: the folder of the notebooks that it gives parameters to, likewise.
 
     Raises:
         FileNotFoundError: no such grid; names the grids there are.
-        ValueError: a key that no grid has, a missing key, a value of the wrong kind, a name that
-            is no plain one, a run that is there twice, or a config that does not exist. Names the
-            nearest valid one.
+        ValueError: a key that no grid has or that is there twice, a missing key, a value of the
+            wrong kind, a name that is no plain one, a run that is there twice, a config that does
+            not exist, or a parameter that its notebook does not take. Names the nearest valid one.
 
     Example:
         >>> [run.name for run in read_grid("demo").runs]
@@ -171,8 +177,8 @@ def read_grid(name: str | os.PathLike[str], configs: str | os.PathLike[str] = "c
     """
     file = grid_file(name)
     try:
-        values = yaml.safe_load(file.read_text())
-    except yaml.YAMLError as error:
+        values = _Loader(file.read_text(encoding="utf-8")).get_single_data()
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{file} is not YAML: {error}") from error
     try:
         _check_keys(values)
@@ -181,9 +187,31 @@ def read_grid(name: str | os.PathLike[str], configs: str | os.PathLike[str] = "c
         _check_values(grid)
         for run in grid.runs:
             config_file(run, configs)
+        for notebook, parameters in grid.parameters.items():
+            check_parameters(repository_path(notebooks) / f"{notebook}.ipynb", parameters)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
     return grid
+
+
+def check_options(grid: Grid, configs: str | os.PathLike[str] = "configs") -> None:
+    """Check that every config takes the options that a grid sets; takes seconds if it sets any.
+
+    Args:
+        grid: the grid.
+        configs: see :func:`read_grid`.
+
+    Raises:
+        ValueError: an option that a config does not take; names it and the nearest valid one.
+    """
+    points = {run.name.rpartition("/")[0]: run for run in grid.runs if grid.options(run)}
+    for name, run in points.items():
+        from pcb.detection import load_config
+
+        try:
+            load_config(config_file(run, configs), grid.options(run))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
 
 
 def config_file(run: Run, configs: str | os.PathLike[str] = "configs") -> Path:
@@ -216,20 +244,29 @@ def config_sources(path: Path) -> list[Path]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Check a grid, also the names of its parameters, and print the folder of its runs."""
+    """Check a grid, also the options of its configs, and print the folder of its runs."""
     parser = argparse.ArgumentParser(prog="python -m pcb.grid", description=main.__doc__)
     parser.add_argument("grid", help="a file, or the name of one in workflow/grids/")
     name = parser.parse_args(arguments).grid
     try:
-        grid = read_grid(name)
-        for notebook, parameters in grid.parameters.items():
-            from pcb.notebooks import check_parameters  # papermill takes a second to import
-
-            check_parameters(repository_path(f"notebooks/{notebook}.ipynb"), parameters)
+        check_options(read_grid(name))
     except (OSError, ValueError) as error:
         parser.exit(1, f"{error}\n")
     print(Path("runs", grid_file(name).stem))
     return 0
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that is there twice is an error; PyYAML keeps the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(
+                    f"{key!r} is there twice, in line {node.start_mark.line + 1} ff"
+                )
+        return super().construct_mapping(node, deep)
 
 
 def _check_keys(values: Any) -> None:
@@ -247,6 +284,10 @@ def _check_keys(values: Any) -> None:
         for entry in entries:
             if kind_of_entry is not object and type(entry) is not kind_of_entry:
                 raise ValueError(f"{key} must hold {kind_of_entry.__name__}s, got {entry!r}")
+        for names in [value, *value.values()] if kind is dict else ():
+            for name in names if isinstance(names, dict) and key != "make" else ():
+                if not isinstance(name, str):
+                    raise ValueError(f"{key}: {name!r} is no text: put it in quotes")
     for key in ("title", "datasets"):
         if not values.get(key):
             raise ValueError(f"{key} is missing or empty")

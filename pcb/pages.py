@@ -20,9 +20,12 @@ from traitlets import Int, Unicode
 
 from pcb.files import write_atomically
 from pcb.runs import repository_path
+from pcb.text import shortened
 
 TEMPLATE = "folded"  # code can be unfolded: a page is read for its text and figures first
 PLOTLY = "application/vnd.plotly.v1+json"
+LONGEST_OUTPUT = 100_000  # characters of one output in a page
+LONGEST_LABEL = 600  # characters of one text in an interactive figure
 
 # Unpacks plotly.js and runs it; figures wait for `plotlyReady`.
 _UNPACK = """\
@@ -65,6 +68,7 @@ def export_page(
         template_name=TEMPLATE,
         preprocessors=[
             CoalesceStreamsPreprocessor,  # a progress bar is one block, not hundreds
+            ShortOutputs,
             InteractiveFigures(plotly_address=plotly_address),
             StaticFigures(colors=colors),
         ],
@@ -72,7 +76,36 @@ def export_page(
         exclude_output_prompt=True,
     )
     html, _ = exporter.from_filename(str(executed))
-    write_atomically(page, html)
+    write_atomically(page, html.encode(errors="backslashreplace"))  # lone surrogates
+
+
+class ShortOutputs(Preprocessor):
+    """Cuts outputs that would make a page too large for a browser; says so, and how much it is.
+
+    Names of thousands of characters, or a loop that prints, make megabytes. The executed notebook
+    keeps all of it.
+    """
+
+    def preprocess_cell(self, cell: Any, resources: Any, index: int) -> tuple[Any, Any]:
+        """Change the outputs of a cell."""
+        if cell.cell_type == "code":
+            cell.source = _cut(cell.source)
+        for output in cell.get("outputs", []):
+            for key in ("text", "ename", "evalue"):
+                if key in output:
+                    output[key] = _cut(output[key])
+            if "traceback" in output:
+                output["traceback"] = _cut("\n".join(output["traceback"])).split("\n")
+            for kind, value in output.get("data", {}).items():
+                if kind == PLOTLY:
+                    output["data"][kind] = _with_short_labels(value)
+                elif isinstance(value, str) and not kind.startswith("image/"):
+                    cut = _cut(value)
+                    # Part of a table's markup would not be one.
+                    markup = kind in ("text/html", "text/markdown", "text/latex")
+                    shown = f"<p>{cut[LONGEST_OUTPUT:].strip()}</p>" if markup else cut
+                    output["data"][kind] = value if cut == value else shown
+        return cell, resources
 
 
 class InteractiveFigures(Preprocessor):
@@ -152,6 +185,25 @@ def plotly_script() -> str:
 
     packed = gzip.compress(get_plotlyjs().encode(), mtime=0)
     return _UNPACK % base64.b64encode(packed).decode()
+
+
+def _cut(text: str) -> str:
+    left = len(text) - LONGEST_OUTPUT
+    if left <= 0:
+        return text
+    return (
+        f"{text[:LONGEST_OUTPUT]}\n[{left:,} characters more: see the executed notebook (.ipynb)]"
+    )
+
+
+def _with_short_labels(value: Any) -> Any:
+    """A figure's data in which no text is longer than a label can be."""
+    if isinstance(value, str):
+        return shortened(value, LONGEST_LABEL)
+    if isinstance(value, dict):
+        # Arrays of numbers are base64 text in `bdata`.
+        return {k: v if k == "bdata" else _with_short_labels(v) for k, v in value.items()}
+    return [_with_short_labels(one) for one in value] if isinstance(value, list) else value
 
 
 def _in_script(value: Any) -> str:

@@ -17,8 +17,11 @@ from urllib.parse import quote
 
 from pcb.failures import Failure, failures
 from pcb.files import write_atomically
+from pcb.finding import finding
 from pcb.result_table import html_table, legend, metric_rows, text_table
+from pcb.running import running
 from pcb.runs import RunFolder, collect
+from pcb.text import printable, shortened
 
 # What the page shows of each notebook, in the order in which a reader asks: figures by file
 # name, patterns allowed. The others are in the notebook's own page.
@@ -35,15 +38,18 @@ OF_RUN = {
     ),
     "04_soft_labels": ("soft_label_bars", "soft_label_history", "soft_label_entropy"),
 }
+MOST_OF_A_PARAMETER = 300  # characters of its name and value that the page shows
 ENVIRONMENT = ("device", "cpu", "cpu_capability", "threads", "seed", "torch", "operators", "commit")
 
+# No colour of the frequency groups, which mean something in the figures.
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --link: #0b62c4; }
-@media (prefers-color-scheme: dark) { :root { --link: #7db8ff; } }
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --link: #332288; }
+@media (prefers-color-scheme: dark) { :root { --link: #c3b5f5; } }
 body { font: 16px/1.55 system-ui, sans-serif; max-width: 1180px; margin: 0 auto; padding: 2rem; }
 h1 { line-height: 1.2; margin-bottom: .3rem; }
 h2 { margin-top: 3rem; border-bottom: 2px solid var(--line); padding-bottom: .2rem; }
 a { color: var(--link); }
+.finding { font-size: 1.15rem; font-weight: 600; margin: .6rem 0 1rem; }
 .note { color: #888; font-size: .9rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -51,7 +57,7 @@ th, td { padding: .35rem .9rem; border-bottom: 1px solid var(--line); text-align
 th:first-child, td:first-child { text-align: left; }
 .text th, .text td { text-align: left; vertical-align: top; }
 tr.difference td { background: var(--soft); font-weight: 600; }
-.failed { border-left: 4px solid #c0392b; padding: .1rem 1rem; margin: 2rem 0; }
+.failed { border-left: 4px solid #882255; padding: .1rem 1rem; margin: 2rem 0; }
 .failed h2 { margin-top: .5rem; }
 .failed td:last-child { font-family: ui-monospace, monospace; font-size: .85rem; }
 .failed td:last-child { min-width: 24rem; overflow-wrap: anywhere; }
@@ -74,16 +80,19 @@ Segmentation via Pairwise Class Balance</a>, CVPR 2022.</p></footer>"""
 def write_page(root: str | os.PathLike[str], title: str) -> Path:
     """Write ``index.html`` over the runs below ``root`` and return its path.
 
-    It begins with the notebooks that failed, if there are any. It needs no network, and links only
-    what is there, relative to itself. A run lies in ``<root>/<dataset>/<config>/seed<N>``; pages
-    and figures of a whole dataset lie in ``<root>/<dataset>``.
+    It begins with what was found and with the notebooks that failed, if there are any. It needs no
+    network, and links only what is there, relative to itself. A run lies in
+    ``<root>/<dataset>/<config>/seed<N>``; pages and figures of a whole dataset lie in
+    ``<root>/<dataset>``.
 
     Raises:
         FileNotFoundError: ``root`` is not a folder.
     """
     root = Path(root)
+    found = finding(collect(root), root)
     parts = [
         f"<h1>{escape(title)}</h1>",
+        f'<p class="finding">{escape(found)}</p>' if found else "",
         "<p>A notebook asks one question of a dataset or of a run. Below are the results, then the "
         "questions with their key figures. A link opens the whole notebook, its code folded; a "
         "figure opens in full size.</p>",
@@ -101,7 +110,7 @@ def write_page(root: str | os.PathLike[str], title: str) -> Path:
         + f"\n{_FOOTER}\n</body>\n</html>\n"
     )
     page = root / "index.html"
-    write_atomically(page, html)
+    write_atomically(page, html.encode(errors="backslashreplace"))  # lone surrogates
     return page
 
 
@@ -122,8 +131,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pcb.report", description=main.__doc__)
     parser.add_argument("root", type=Path, metavar="RUNS", help="such as runs/demo")
     root = parser.parse_args(arguments).root
-    note = legend(metric_rows(collect(root), root))
-    print(f"\n{text_table(root)}\n\n{note}\nAll notebooks and figures: {root / 'index.html'}")
+    runs = collect(root)
+    notes = filter(None, [finding(runs, root), legend(metric_rows(runs, root))])
+    print("", text_table(root), "", *notes, sep="\n")
+    print(f"All notebooks and figures: {root / 'index.html'}")
+    if active := [str(one) for one in running(root)]:
+        print("\nStill running:", *active, sep="\n  ")
     if failed := failure_list(root):
         print(f"\n{failed}")
     return 0
@@ -144,7 +157,7 @@ def _failure_section(root: Path, found: list[Failure]) -> str:
     return (
         f'<div class="failed"><h2>{_count(found)} not finish</h2>\n'
         "<p>A link opens the notebook as far as it came. What depends on it was not run again and "
-        "is missing below or older. Mend the cause and call the same command: it runs these and "
+        "is missing below or older. Fix the cause and call the same command: it runs these and "
         "what depends on them.</p>\n"
         f'<div class="wide"><table class="text"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div></div>"
@@ -239,10 +252,14 @@ def _parameters(run: RunFolder) -> list[str]:
                 text = f"{key} = {json.dumps(value)}"
                 given.setdefault(key, {}).setdefault(text, []).append(name)
     return [
-        text if len(texts) == 1 else f"{text} ({', '.join(names)})"
+        _cut(text) if len(texts) == 1 else f"{_cut(text)} ({', '.join(names)})"
         for texts in given.values()
         for text, names in texts.items()
     ]
+
+
+def _cut(text: str) -> str:
+    return shortened(printable(text), MOST_OF_A_PARAMETER)
 
 
 def _figures(root: Path, files: list[Path]) -> str:

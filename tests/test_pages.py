@@ -90,6 +90,42 @@ def test_page_without_interactive_figures_has_no_plotly(tmp_path):
     assert not re.findall(r'(?:src|href)="https?://', html) and "import(" not in html
 
 
+def test_page_stays_small_whatever_names_are(tmp_path):
+    """1203 classes with names of 5000 characters, wherever a notebook may show them."""
+    names = [f"{label} {'<&>' * 1665}" for label in range(1203)]
+    figure = plots.interactive_confusion(
+        np.eye(1203), list(range(60)), names, "f" * 1203, [9] * 1203, names[0]
+    )
+    rows = "".join(f"<tr><td>{name}</td></tr>" for name in names)
+    outputs = [
+        output(figure._repr_mimebundle_()),
+        output({"text/html": f"<table>{rows}</table>", "text/plain": "\n".join(names)}),
+        output({"text/plain": repr(names)}),
+        nbformat.v4.new_output("stream", name="stdout", text="\n".join(names)),
+        nbformat.v4.new_output(
+            "error", ename="KeyError", evalue=repr(names), traceback=["Traceback", repr(names)]
+        ),
+    ]
+    cells = [nbformat.v4.new_code_cell(f"classes = {names!r}", outputs=outputs)]
+    path = tmp_path / "notebook.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    assert path.stat().st_size > 2 * MOST_BYTES
+    export_page(path, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert len(page.encode()) < MOST_BYTES
+    assert page.count("characters more: see the executed notebook (.ipynb)]") >= 4
+    assert "<td>1 " not in page  # half of a table is none
+
+
+def test_page_of_usual_outputs_is_whole(tmp_path):
+    cells = [nbformat.v4.new_code_cell("1", outputs=[output({"text/plain": "a" * 90_000})])]
+    path = tmp_path / "notebook.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    export_page(path, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "a" * 90_000 in page and "characters more" not in page
+
+
 def test_palette_keeps_the_picture_and_the_colours_of_the_groups(tmp_path):
     matrix = np.random.default_rng(0).random((40, 40))
     names, counts = [f"class {label}" for label in range(40)], [200] * 20 + [50] * 17 + [5] * 3

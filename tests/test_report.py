@@ -166,6 +166,118 @@ def test_one_seed_has_no_deviation_and_no_fold(grid):
     assert "±" not in html and "<details>" not in html and "chance of their seed" in html
 
 
+def finding_of(root: Path) -> str:
+    """The sentence below the title, which the terminal prints, too."""
+    html = report.write_page(root, "Demo").read_text()
+    found = re.search(r'</h1>\n<p class="finding">(.*?)</p>', html)
+    return found[1] if found else ""
+
+
+def make_pair(root: Path, config: str, plain: list[float], pcb: list[float], name="APr") -> None:
+    for suffix, values in (("", plain), ("_pcb", pcb)):
+        for seed, value in enumerate(values):
+            make_run(root, f"openmoji/{config}{suffix}/seed{seed}", **{name: value})
+
+
+@pytest.mark.parametrize(
+    "plain, pcb, sentence",
+    [
+        ([0.032], [0.075], "PCB raised mask APr of softmax by 4.3 points (one seed, no interval)."),
+        (
+            [0.075],
+            [0.032],
+            "PCB lowered mask APr of softmax by 4.3 points (one seed, no interval).",
+        ),
+        ([0.032], [0.0321], "PCB left mask APr of softmax as it was (one seed, no interval)."),
+        (
+            [0.30, 0.32, 0.31],
+            [0.34, 0.37, 0.355],  # 4, 5 and 4.5 points: 4.5 -+ 4.303 * 0.5 / sqrt(3)
+            "PCB raised mask APr of softmax by 4.5 points "
+            "(95% interval [+3.3, +5.7] over 3 seeds).",
+        ),
+        (
+            [0.30, 0.32, 0.31],
+            [0.31, 0.35, 0.33],
+            "Whether PCB changes mask APr of softmax is open: +2.0 points "
+            "(95% interval [-0.5, +4.5] over 3 seeds).",
+        ),
+    ],
+)
+def test_page_says_first_what_was_found(tmp_path, plain, pcb, sentence, capsys):
+    make_pair(tmp_path, "softmax", plain, pcb)
+    assert finding_of(tmp_path) == sentence
+    report.main([str(tmp_path)])
+    assert sentence in capsys.readouterr().out
+
+
+def test_finding_over_several_baselines_is_one_sentence(tmp_path):
+    make_pair(tmp_path, "softmax", [0.03], [0.07])
+    make_pair(tmp_path, "rfs", [0.03], [0.05])
+    make_pair(tmp_path, "seesaw", [0.03], [0.02])
+    assert finding_of(tmp_path) == (
+        "PCB raised mask APr of rfs (+2.0) and softmax (+4.0) and lowered mask APr of seesaw "
+        "(-1.0) (in points; one seed each, no interval)."
+    )
+    make_pair(tmp_path, "softmax", [0.03, 0.04, 0.05], [0.07, 0.08, 0.09])
+    assert finding_of(tmp_path).endswith("(in points, with 95% intervals over 1 to 3 seeds).")
+
+
+def test_finding_is_of_all_classes_where_none_is_rare(tmp_path):
+    make_pair(tmp_path, "softmax", [0.2], [0.21], name="AP")
+    assert finding_of(tmp_path).startswith("PCB raised mask AP of softmax by 1.0 points")
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["optimizer = dict(lr=0.5)", "model = dict(roi_head=dict(bbox_head=dict(num_classes=9)))"],
+)
+def test_nothing_is_found_where_more_than_pcb_differs(tmp_path, other):
+    make_pair(tmp_path, "softmax", [0.2], [0.21])
+    (tmp_path / "openmoji/softmax_pcb/seed0/config.py").write_text(f"{other}\n")
+    assert finding_of(tmp_path) == ""
+    make_pair(tmp_path, "rfs", [0.2], [0.25])
+    assert finding_of(tmp_path) == (
+        "PCB raised mask APr of rfs by 5.0 points (one seed, no interval) "
+        "(1 more cannot be compared)."
+    )
+
+
+def test_nothing_is_found_without_a_pair(tmp_path):
+    make_run(tmp_path, "openmoji/softmax/seed0", APr=0.1)
+    make_run(tmp_path, "openmoji/rfs_pcb/seed0", APr=0.2)
+    assert finding_of(tmp_path) == ""
+
+
+def test_table_of_one_seed_has_nothing_that_it_cannot_say(tmp_path):
+    make_pair(tmp_path, "softmax", [0.2], [0.21])
+    html = report.write_page(tmp_path, "Demo").read_text()
+    table = html.partition("<table>")[2].partition("</table>")[0]
+    assert "±" not in html and "95%" not in html
+    assert table.count("<tr") == 4  # head, two configs, the difference
+
+
+def test_page_and_terminal_take_hostile_words(grid, capsys):
+    run = grid / "openmoji" / "softmax" / "seed0"
+    error = "KeyError: '\x1b[2J\ud800" + "x" * 20_000_000 + "'"
+    (run / "02_evaluate.failed.json").write_text(json.dumps({"cell": 1, "error": error}))
+    metadata = {"papermill": {"parameters": {"classes": ["y" * 20_000_000]}}}
+    (run / "01_train.ipynb").write_text(json.dumps({"cells": [], "metadata": metadata}))
+    page = report.write_page(grid, "A \ud800 title")
+    assert page.stat().st_size < 100_000
+    assert report.main([str(grid)]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and "KeyError: '\\x1b[2J\\ud800xx" in out and len(out) < 10_000
+
+
+def test_page_has_no_colour_of_a_frequency_group(grid):
+    from pcb.plots import GROUP_COLORS
+
+    style = ROOT / "workflow" / "templates" / "folded" / "static" / "page.css"
+    for text in (report.write_page(grid, "Demo").read_text(), style.read_text()):
+        colors = [color.lower() for color in re.findall(r"#[0-9a-fA-F]{6}", text)]
+        assert colors and not {color.lower() for color in GROUP_COLORS.values()} & set(colors)
+
+
 def test_pcb_may_stand_in_the_middle_of_a_name(tmp_path):
     for config, ap in (("seesaw_pcb_r101", 0.287), ("seesaw_r101", 0.28)):
         make_run(tmp_path, f"lvis_v1/{config}/seed0", AP=ap)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import nbformat
 import papermill
 import pytest
 
+from pcb import workflow
 from pcb.failures import failures, noted
 from pcb.grid import OF_RUN, config_sources, read_grid
 from pcb.grid import main as check_grid
@@ -284,9 +286,9 @@ def test_dead_kernel_is_an_error_and_leaves_a_note(tmp_path):
 
 def test_note_is_there_before_a_process_is_killed(tmp_path):
     with noted(tmp_path / "01_train.ipynb"):
-        [failure] = failures(tmp_path)
-        assert "killed" in failure.line and not failure.page.exists()
-    assert failures(tmp_path) == [] and list(tmp_path.iterdir()) == []
+        assert "killed" in (tmp_path / "01_train.failed.json").read_text()
+    assert failures(tmp_path) == []
+    assert [file.name for file in tmp_path.iterdir()] == [".01_train.lock"]
 
 
 def test_interrupted_notebook_is_noted_as_such(tmp_path):
@@ -360,6 +362,19 @@ def test_grid_multiplies_out(tmp_path):
         ({"seeds": [2**32]}, "seeds must be below 4294967296, got 4294967296"),
         ({"make": {"openmoji": "huge"}}, "tiny, mini and full, not 'huge'"),
         ({"parameters": {"01_train": {"seed": 5}}}, "'seed' of 01_train is set by the workflow"),
+        (
+            {"parameters": {"03_confusion_matrix": {"pairs": "many"}}},
+            r"03_confusion_matrix\.ipynb: pairs must be a whole number",
+        ),
+        (
+            {"parameters": {"03_confusion_matrix": {"score_treshold": 0.5}}},
+            "did you mean 'score_threshold'",
+        ),
+        (
+            {"parameters": {"02_evaluate": {"score_threshold": [0.5]}}},
+            r"score_threshold must be a number",
+        ),
+        ({"threads": True}, "threads must be a int, got True"),
         ({"memory": "64; rm"}, "memory must be text such as 64GB, got '64; rm'"),
         ({"time": "2 days"}, "time must be text such as 36h or 2d, got '2 days'"),
     ],
@@ -367,6 +382,27 @@ def test_grid_multiplies_out(tmp_path):
 def test_wrong_grid_says_what_is_wrong(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         read_grid(write_grid(tmp_path / "g.yaml", **changes))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("seeds: [2]", "'seeds' is there twice"),
+        ("cfg_options: {1: 0.5}", "cfg_options: 1 is no text"),
+        ("parameters: {02_evaluate: {5: 0.5}}", "parameters: 5 is no text"),
+    ],
+)
+def test_keys_of_a_grid_are_texts_and_there_once(tmp_path, text, message):
+    file = write_grid(tmp_path / "g.yaml", seeds=[0, 1])
+    file.write_text(f"{file.read_text()}\n{text}\n")
+    with pytest.raises(ValueError, match=message):
+        read_grid(file)
+
+
+def test_grid_of_another_encoding_is_named(tmp_path):
+    (tmp_path / "g.yaml").write_bytes("title: Äpfel\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"g\.yaml is not YAML: .*utf-8"):
+        read_grid(tmp_path / "g.yaml")
 
 
 @pytest.mark.parametrize(
@@ -398,13 +434,12 @@ def test_checked_grid_says_where_its_runs_lie(tmp_path, capsys):
     assert "there are: baselines, demo, " in error and "Traceback" not in error
 
 
-def test_make_grid_reports_a_failed_workflow_and_fails(tmp_path):
+def test_make_grid_passes_names_on_as_they_are_and_fails_as_the_grid_does(tmp_path):
     """A name is data to its shell."""
     stand_in = """import json, sys
 with open("calls", "a") as file:
-    print(json.dumps(sys.argv[2:]), file=file)
-print("." if sys.argv[2] == "pcb.grid" else "")
-sys.exit(3 if sys.argv[2] == "snakemake" else 0)
+    print(json.dumps(sys.argv[1:]), file=file)
+sys.exit(3)
 """
     write_command(tmp_path / "python", stand_in)
     name = "a b';touch harmed;`touch harmed`"
@@ -414,9 +449,35 @@ sys.exit(3 if sys.argv[2] == "snakemake" else 0)
     )
     assert made.returncode != 0 and "Error 3" in made.stderr
     calls = [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
-    profile = ["--profile", "workflow/profiles/slurm", "--config", f"grid={name}"]
-    assert calls == [["pcb.grid", name], ["snakemake", *profile], ["pcb.report", "."]]
+    assert calls == [["-m", "pcb.workflow", name, "--profile", "slurm"]]
     assert not (tmp_path / "harmed").exists()
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"overrides": {"a": {"optimizer.lrr": 1}}}, r"openmoji/softmax-a: .*optimizer\.lr"),
+        ({"cfg_options": {"optimizer.lr": "fast"}}, r"openmoji/softmax: .*optimizer\.lr.*'fast'"),
+    ],
+)
+def test_options_of_configs_are_checked_before_anything_runs(
+    tmp_path, changes, message, capsys, monkeypatch
+):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(workflow, "_snakemake", lambda arguments: pytest.fail("it ran"))
+    with pytest.raises(SystemExit, match="1"):
+        workflow.main([str(write_grid(tmp_path / "g.yaml", **changes))])
+    assert re.search(message, capsys.readouterr().err)
+    assert not Path("runs", "g").exists()
+
+
+@pytest.mark.parametrize("arguments", [["dmo"], ["demo", "--profile", "slrm"]])
+def test_wrong_call_of_the_workflow_is_one_line(arguments, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(workflow, "_snakemake", lambda arguments: pytest.fail("it ran"))
+    with pytest.raises(SystemExit, match="1"):
+        workflow.main(arguments)
+    assert re.fullmatch(r"no .* there are: .*\n|no .* did you mean .*\n", capsys.readouterr().err)
 
 
 def test_config_sources_follow_inheritance(tmp_path):

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from pcb.failures import failures
 from pcb.files import write_atomically
 from pcb.pages import export_page, plotly_script, with_palette
+from pcb.running import running
 from pcb.runs import repository_path, repository_root
 
 PLOTLY = "plotly.js"
@@ -56,6 +57,8 @@ def publish(grid: Path, out: Path) -> None:
     index = grid / "index.html"
     if not index.is_file():
         raise FileNotFoundError(f"{grid} has no index.html; `make demo` makes runs/demo")
+    if active := running(grid):
+        raise ValueError(f"{grid} is not finished: {active[0]}")
     if failures(grid):
         raise ValueError(f"notebooks of {grid} failed; only a finished grid is published")
     if out.exists() and any(out.iterdir()) and not (out / "index.html").is_file():

@@ -1,7 +1,6 @@
 """Execute the rule's notebook with the rule's parameters, which so never pass through a shell."""
 
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -13,27 +12,42 @@ from pcb import launch
 from pcb.failures import noted
 from pcb.notebooks import NotebookError, run_notebook
 from pcb.runs import RunFolder, repository_path
+from pcb.terminal import outliving_terminal
+from pcb.workflow import end_with_snakemake, snakemake_is_gone
 
 job = snakemake
 parameters = job.params.parameters
 run = RunFolder(repository_path(parameters["work_dir"]))
 # Such as "01_train openmoji/softmax/seed0"; a dataset has one wildcard and one part, a run three.
 name = f"{Path(job.log.notebook).stem} {'/'.join(run.path.parts[-len(job.wildcards) :])}"
-signal.signal(signal.SIGTERM, signal.default_int_handler)
+end_with_snakemake()
 # The processes of a training share its threads; Snakemake has told each that it may use them all.
 own_threads = max(1, job.threads // parameters.get("gpus", 1))
 os.environ.update(OMP_NUM_THREADS=str(own_threads), MKL_NUM_THREADS=str(own_threads))
 
-print(f"{name}: started", flush=True)
-start = time.monotonic()
-try:
-    with noted(job.log.notebook):
-        run_notebook(job.input.notebook, parameters, job.log.notebook, job.output.page, f"{name}: ")
-except (NotebookError, ValueError) as error:
-    sys.exit(f"{name}: {error}")
-except KeyboardInterrupt:
-    # A training outlives its notebook; of a whole workflow, one expects that it ends.
-    if job.rule == "train" and launch.stop_training(run):
-        print(f"{name}: stopped; the next call goes on after its last checkpoint", file=sys.stderr)
-    sys.exit(130)
-print(f"{name}: done in {time.monotonic() - start:.0f} s", flush=True)
+
+@outliving_terminal()
+def main() -> None:
+    """Run it, and end as Snakemake expects."""
+    print(f"{name}: started", flush=True)
+    start = time.monotonic()
+    try:
+        with noted(job.log.notebook):
+            run_notebook(
+                job.input.notebook, parameters, job.log.notebook, job.output.page, f"{name}: "
+            )
+    except (NotebookError, ValueError) as error:
+        sys.exit(f"{name}: {error}")
+    except KeyboardInterrupt:
+        if snakemake_is_gone():
+            sys.exit(f"{name}: ended, because its Snakemake is gone; the next call goes on")
+        # A training outlives its notebook; of a whole workflow, one expects that it ends.
+        if job.rule == "train" and launch.stop_training(run):
+            print(
+                f"{name}: stopped; the next call goes on after its last checkpoint", file=sys.stderr
+            )
+        sys.exit(130)
+    print(f"{name}: done in {time.monotonic() - start:.0f} s", flush=True)
+
+
+main()
