@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pcb import runs
 from pcb.files import write_atomically, writing_alone
+from pcb.terminal import outliving_terminal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,13 +138,14 @@ def parse_cfg_options(words: Iterable[str]) -> dict[str, Any]:
     return options
 
 
+@outliving_terminal()
 def _train(options: argparse.Namespace) -> None:
     from pcb.detection.data import pick_device
     from pcb.detection.training import train
-    from pcb.distributed import process_group, rank
+    from pcb.distributed import process_group
 
     with process_group(pick_device(options.device)):
-        run = train(
+        train(
             options.config,
             work_dir=options.work_dir,
             seed=options.seed,
@@ -153,10 +155,9 @@ def _train(options: argparse.Namespace) -> None:
             trust_checkpoint=options.trust_checkpoint,
             device=options.device,
         )
-        if rank() == 0:
-            print(f"Trained: {run.path}")
 
 
+@outliving_terminal()
 def _test(options: argparse.Namespace) -> None:
     from pcb.detection import load_config
     from pcb.detection.data import pick_device
