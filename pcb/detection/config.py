@@ -7,7 +7,7 @@ import sys
 import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,10 @@ def _execute(path: Path) -> Config:
     try:
         return Config.fromfile(str(path))
     except (Exception, SystemExit) as error:  # a config is a program, which may do anything
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if copied := frame.f_locals.get("temp_config_file"):
+                with suppress(FileNotFoundError):  # or it complains later: its folder is gone
+                    copied.close()
         raise ValueError(_why_unreadable(path, error)) from error
     finally:
         sys.path[:] = search_path  # mmcv leaves its own folder there after an error

@@ -24,6 +24,7 @@ _TAKEN_BY_BUILDERS = {
     "dataset": {"separate_eval"},
     "norm layer": {"requires_grad"},
     "conv layer": {"fallback_on_stride"},
+    "initializer": {"override", "name"},
     "models": {"bg_cls_weight"},  # of a loss, which DETR's head takes out of it
 }
 # Of wrappers, mmdet's builder passes on these alone, whatever their signatures have.

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmcv.runner import HOOKS, EvalHook
+from mmcv.runner import HOOKS
 from mmcv.runner.hooks import (
     CheckpointHook,
     LrUpdaterHook,
@@ -162,10 +162,11 @@ def _hooks(cfg: Mapping[str, Any]) -> Iterator[str]:
         if not isinstance(name, str):
             yield f"{key} must be a dictionary with a type, got {_short(hook)}"
             continue
+        if name in ("EvalHook", "DistEvalHook"):  # which are in no registry
+            yield f"{key} is {name}, which is not honoured: {_VALIDATE.partition(', and ')[2]}"
         component = HOOKS.get(name)
         for kind, instead in (
             (CheckpointHook, "set checkpoint_config"),
-            (EvalHook, "evaluate with `pcb test` or notebook 02 after the training"),
             (OptimizerHook, "set optimizer_config"),
             (LrUpdaterHook, "set lr_config"),
             (MomentumUpdaterHook, "set momentum_config"),
@@ -213,7 +214,7 @@ def _values(cfg: Mapping[str, Any]) -> Iterator[str]:
             )
     stepping = str(_get(cfg, "optimizer_config.type") or "OptimizerHook")
     if "Fp16" in stepping:
-        yield f"optimizer_config.type is {stepping!r}: set fp16 = dict(loss_scale='dynamic') instead"
+        yield f"optimizer_config.type is {stepping!r}: set fp16=dict(loss_scale='dynamic') instead"
     elif cfg.get("fp16") and stepping != "OptimizerHook":
         yield f"optimizer_config.type is {stepping!r}, and fp16 is set: leave one of them out"
 
