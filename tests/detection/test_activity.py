@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_last_line_says_where_pcb_acted(options, message, tmp_path, tiny_options
 
 def without_classes(tiny_options, tmp_path, classes):
     """Overrides by which no object of these classes is trained on."""
-    content = json.loads(open(tiny_options["data.train.ann_file"]).read())
+    content = json.loads(Path(tiny_options["data.train.ann_file"]).read_text())
     left_out = {content["categories"][c]["id"] for c in classes}
     content["annotations"] = [a for a in content["annotations"] if a["category_id"] not in left_out]
     (tmp_path / "train.json").write_text(json.dumps(content))
@@ -182,10 +183,8 @@ def test_loss_that_nobody_tells_the_present_classes_says_so():
 
 
 AVERAGES = [
-    {"type": "EMAHook", "momentum": 0.1},
     {"type": "EMAHook", "momentum": 0.1, "interval": 2, "priority": "LOWEST"},
-    {"type": "ExpMomentumEMAHook", "momentum": 0.1, "total_iter": 5},
-    {"type": "LinearMomentumEMAHook", "momentum": 0.1, "skip_buffers": True, "priority": 49},
+    {"type": "ExpMomentumEMAHook", "momentum": 0.1, "total_iter": 5},  # of buffers, too
 ]
 
 
@@ -206,7 +205,7 @@ def test_running_averages_of_weights_are_tested_and_resumed_to_the_bit(
     assert differences_of_matrices(whole, plain) == []
 
     run_iter = Runner.run_iter
-    for iteration in (3, 4, 6):  # inside an epoch, at the end of one, inside again
+    for iteration in (3, 4):  # inside an epoch, at the end of one
 
         def stopping(runner, *args, stop=iteration, **kwargs):
             if runner.iter + 1 == stop:
@@ -314,17 +313,16 @@ def test_start_that_does_not_fit_is_refused(load_from, message, tmp_path, tiny_o
 
 
 HARMLESS = [
-    [{"type": "EmptyCacheHook"}],
-    [{"type": "TextLoggerHook", "interval": 1}],
-    [{"type": "CheckInvalidLossHook", "interval": 1}, {"type": "SetEpochInfoHook"}],
-    [{"type": "SyncBuffersHook"}, {"type": "DistSamplerSeedHook"}, {"type": "NumClassCheckHook"}],
+    *({"type": "EmptyCacheHook"}, {"type": "TextLoggerHook", "interval": 1}),
+    *({"type": "CheckInvalidLossHook", "interval": 1}, {"type": "SetEpochInfoHook"}),
+    *({"type": "SyncBuffersHook"}, {"type": "DistSamplerSeedHook"}, {"type": "NumClassCheckHook"}),
 ]
 
 
-@pytest.mark.parametrize("hooks", HARMLESS, ids=lambda hooks: hooks[0]["type"])
 def test_hooks_of_the_libraries_change_no_bit_and_leave_a_run_that_everything_reads(
-    hooks, tmp_path, tiny_options
+    tmp_path, tiny_options
 ):
+    hooks = HARMLESS
     plain = train(CONFIG, tmp_path / "plain", cfg_options=tiny_options, device="cpu")
     options = {**tiny_options, "custom_hooks": hooks}
     run = train(CONFIG, tmp_path / "run", cfg_options=options, device="cpu")
