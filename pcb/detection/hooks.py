@@ -37,7 +37,7 @@ class LossEpochUpdateHook(Hook):
 
     def before_train_iter(self, runner) -> None:
         """Likewise, for a runner by iterations, in which no epoch begins."""
-        if self._epoch != runner.epoch + 1 or self._data_loader is not runner.data_loader:
+        if self._epoch != _epoch_of(runner) or self._data_loader is not runner.data_loader:
             self._tell(runner)
 
     def _tell(self, runner) -> None:
@@ -45,9 +45,14 @@ class LossEpochUpdateHook(Hook):
             self._data_loader = runner.data_loader
             loader = getattr(runner.data_loader, "_dataloader", runner.data_loader)
             describe_training_set(runner.model, loader.dataset)
-        self._epoch = runner.epoch + 1
+        self._epoch = _epoch_of(runner)
         for balance in balances(runner.model).values():
             balance.set_epoch(self._epoch)
+
+
+def _epoch_of(runner) -> int:
+    """Counted from 1; where a runner goes by iterations, its loader knows of a new one first."""
+    return getattr(runner.data_loader, "epoch", runner.epoch) + 1
 
 
 class LossScalingHook(Fp16OptimizerHook):
