@@ -22,6 +22,7 @@ from pcb import runs
 from pcb.files import check_output, write_atomically, writing_alone
 from pcb.numbers import IOU_THRESHOLD, SCORE_THRESHOLD, SEED, Range
 from pcb.one_line import one_line_warnings
+from pcb.terminal import outliving_terminal
 from pcb.text import csv_text, printable
 
 if TYPE_CHECKING:
@@ -191,13 +192,14 @@ def parse_cfg_options(words: Iterable[str]) -> dict[str, Any]:
     return options
 
 
+@outliving_terminal()
 def _train(options: argparse.Namespace) -> None:
     from pcb.detection.data import pick_device
     from pcb.detection.training import train
-    from pcb.distributed import process_group, rank
+    from pcb.distributed import process_group
 
     with process_group(pick_device(options.device)):
-        run = train(
+        train(
             options.config,
             work_dir=options.work_dir,
             seed=options.seed,
@@ -207,10 +209,9 @@ def _train(options: argparse.Namespace) -> None:
             trust_checkpoint=options.trust_checkpoint,
             device=options.device,
         )
-        if rank() == 0:
-            print(f"Trained: {run.path}")
 
 
+@outliving_terminal()
 def _test(options: argparse.Namespace) -> None:
     from pcb.datasets.lvis import read_annotations
     from pcb.detection import load_config

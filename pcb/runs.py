@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pcb.files import locked, write_atomically
+from pcb.literals import read_literal
 from pcb.text import csv_text
 
 if TYPE_CHECKING:
@@ -334,9 +335,9 @@ class RunFolder:
         file = self._existing(self.config_file, "train it with `pcb train`")
         values = {}
         try:
-            for statement in ast.parse(file.read_text()).body:
+            for statement in ast.parse(file.read_text(encoding="utf-8")).body:
                 (target,) = statement.targets
-                values[target.id] = ast.literal_eval(statement.value)
+                values[target.id] = read_literal(statement.value)
         except (AttributeError, SyntaxError, TypeError, ValueError, *_TOO_DEEP) as error:
             raise ValueError(
                 f"{file} is not a run's merged config, which holds literals"
@@ -499,7 +500,8 @@ def _source(
         "modified_ns": state.st_mtime_ns,
         "cfg_options": dict(cfg_options or {}),
     }
-    return json.loads(_to_json(source))  # as it is read again: tuples are lists
+    # As it is read again: tuples are lists, and what JSON does not know is text.
+    return json.loads(json.dumps(source, default=str), parse_constant=str)
 
 
 def _write_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -1,5 +1,6 @@
 """Sums over processes: every one takes part, also one that has nothing to add."""
 
+import socket
 import subprocess
 import sys
 
@@ -138,9 +139,13 @@ def test_sum_does_not_touch_what_was_given(monkeypatch):
 def test_group_is_left_at_the_end_but_not_after_an_error(monkeypatch):
     """Leaving nccl's group waits for processes that may be waiting for this one."""
     calls = []
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in environment_of(rank="1").items():
+        monkeypatch.setenv(name, value)
+    met = sys.modules["torch.distributed.rendezvous"]
+    monkeypatch.setattr(met, "rendezvous", lambda *args, **kwargs: iter([("store", 1, 2)]))
     monkeypatch.setattr(
-        "torch.distributed.init_process_group", lambda *args, **kwargs: calls.append((args, kwargs))
+        "torch.distributed.init_process_group",
+        lambda backend, device_id, **_: calls.append((backend, device_id)),
     )
     monkeypatch.setattr("torch.distributed.destroy_process_group", lambda: calls.append("left"))
     gpu = torch.device("cuda", 1)
@@ -148,7 +153,7 @@ def test_group_is_left_at_the_end_but_not_after_an_error(monkeypatch):
         pass
     with pytest.raises(RuntimeError), process_group(torch.device("cpu")):
         raise RuntimeError
-    assert calls == [(("nccl",), {"device_id": gpu}), "left", (("gloo",), {})]
+    assert calls == [("nccl", gpu), "left", ("gloo", None)]
 
 
 VALIDATING = """
@@ -208,3 +213,70 @@ def test_one_process_of_two_validates(tmp_path):
     assert found[0][0]["balance.instance_count"].tolist() == [3 * 3 * 4] * 3
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], rtol=0, atol=0)
+
+
+def environment_of(rank: str = "0", world_size: str = "2", port: str = "29500") -> dict[str, str]:
+    """The environment that torchrun gives to a process."""
+    there = {"WORLD_SIZE": world_size, "RANK": rank, "MASTER_PORT": port}
+    return {**there, "MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "x"}
+
+
+@pytest.mark.parametrize(
+    "environment, message",
+    [
+        (
+            {"WORLD_SIZE": "2"},
+            "WORLD_SIZE is set, .* but not RANK, MASTER_ADDR, MASTER_PORT: unset",
+        ),
+        ({"RANK": "1"}, "RANK is set, .* but not WORLD_SIZE, MASTER_ADDR, MASTER_PORT"),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "WORLD_SIZE, RANK are set, .* MASTER_ADDR, MASTER_PORT"),
+        (
+            environment_of(rank="2"),
+            "RANK is 2, but of WORLD_SIZE=2 processes it must be .* below 2",
+        ),
+        (environment_of(rank="1", world_size="1"), "RANK is 1, but of WORLD_SIZE=1"),
+        (environment_of(world_size="0"), "RANK is 0, but of WORLD_SIZE=0"),
+        (
+            environment_of(world_size="two"),
+            "WORLD_SIZE must be a whole number, got 'two'; start the proc",
+        ),
+        (environment_of(rank="-1"), "RANK must be a whole number, got '-1'"),
+        (environment_of(port="99999"), "MASTER_PORT must lie in"),
+        (
+            {**environment_of(), "PCB_WAIT_MINUTES": "soon"},
+            "PCB_WAIT_MINUTES must be a number of minutes",
+        ),
+    ],
+)
+def test_half_an_environment_is_named(environment, message, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=message), process_group(torch.device("cpu")):
+        pass
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_waiting_for_others_has_an_end_and_says_so(rank, monkeypatch, capfd):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    for name, value in environment_of(rank=rank, port=port).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID")
+    monkeypatch.setenv("PCB_WAIT_MINUTES", "0.02")
+    message = f"process {rank} of 2 could not meet the others at 127.0.0.1:{port}; are all 2 st"
+    with pytest.raises(ValueError, match=message), process_group(torch.device("cpu")):
+        pass
+    said = capfd.readouterr().err
+    assert f"Process {rank} of 2: waiting up to 0.02 minutes for the others at" in said
+
+
+def test_taken_port_is_named(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        for name, value in environment_of(port=str(taken.getsockname()[1])).items():
+            monkeypatch.setenv(name, value)
+        cpu, message = torch.device("cpu"), "that port is taken: choose another MASTER_PORT"
+        with pytest.raises(ValueError, match=message), process_group(cpu):
+            pass

@@ -127,7 +127,8 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
     state = checkpoint.get("state_dict", checkpoint)
     expected = model.state_dict()
     missing = [k for k in expected if k not in state and not k.endswith(NEW_BUFFERS)]
-    unexpected = [k for k in state if k not in expected]
+    averages = averages_in(model, checkpoint)
+    unexpected = [k for k in state if k not in expected and k not in averages]
     reshaped = [
         f"{k} {_shape(state[k])} instead of {_shape(expected[k])}"
         for k in expected
@@ -148,6 +149,17 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
             "Use the config that it was trained with (config.py in its run folder)."
         )
     model.load_state_dict(state, strict=False)
+
+
+def averages_in(model: nn.Module, checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """What mmcv's EMAHook leaves among the weights: a buffer for each, which testing needs not.
+
+    After an epoch the averages have changed places with the weights, so that the buffers hold the
+    latter.
+    """
+    state = checkpoint.get("state_dict", checkpoint)
+    names = {f"ema_{name.replace('.', '_')}" for name in model.state_dict()}
+    return {name: value for name, value in state.items() if name in names}
 
 
 def _shape(value: Any) -> tuple[int, ...] | str:

@@ -1,41 +1,30 @@
-"""Configurations: reading one with overrides that must mean something, and writing it back."""
+"""Configurations: reading one whose every key must mean something, and writing it back."""
 
 import copy
-import inspect
-import pprint
+import keyword
 import re
-from collections.abc import Iterator, Mapping
+import sys
+import traceback
+import types
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mmcv.cnn import MODELS as MMCV_MODELS
-from mmcv.runner import HOOKS, OPTIMIZERS, RUNNERS
-from mmcv.utils import Config, ConfigDict, Registry
-from mmdet.core.anchor import ANCHOR_GENERATORS
-from mmdet.core.bbox.builder import BBOX_ASSIGNERS, BBOX_CODERS, BBOX_SAMPLERS
-from mmdet.core.bbox.iou_calculators.builder import IOU_CALCULATORS
-from mmdet.datasets import DATASETS, PIPELINES
-from mmdet.models.builder import MODELS
+from mmcv.utils import Config, ConfigDict
 
+from pcb.detection.schema import TOP_LEVEL, check_option
+from pcb.detection.settings import faults
 from pcb.files import write_atomically
-from pcb.nearest import nearest_names, suggestion
+from pcb.literals import format_literal, to_literal
+from pcb.nearest import suggestion
 from pcb.runs import RunFolder, repository_path, repository_root
 
-_REGISTRIES: tuple[Registry, ...] = (
-    MODELS,
-    MMCV_MODELS,
-    DATASETS,
-    PIPELINES,
-    HOOKS,
-    OPTIMIZERS,
-    RUNNERS,
-    ANCHOR_GENERATORS,
-    BBOX_ASSIGNERS,
-    BBOX_CODERS,
-    BBOX_SAMPLERS,
-    IOU_CALCULATORS,
-)
 _DATA_PATHS = ("ann_file", "img_prefix")
+_WRONG_ARGUMENTS = re.compile(
+    "unexpected keyword argument|missing [0-9]+ required|multiple values for|not in the .* registry"
+)
+_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
 
 
 def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
@@ -51,7 +40,10 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
     Raises:
         FileNotFoundError: no such file (names the nearest configs), or no config in a folder.
         ValueError: an override whose key is neither in the config nor an argument of the type
-            configured there (names the nearest valid key), or text where a number belongs.
+            configured there (names the nearest valid key), or text where a number belongs. The
+            file cannot be read. Or, all of them at once: keys that nothing reads, settings that
+            are not honoured, and values that a run folder cannot hold. A run folder's own config
+            was checked when it was trained.
 
     Example:
         >>> cfg = load_config("configs/openmoji/softmax.py", {"runner.max_epochs": 1})
@@ -59,15 +51,48 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
         1
     """
     cfg = _read(path)
+    checked = bool(cfg.filename) and not _is_of_a_run(Path(cfg.filename))
     for key, value in dict(cfg_options or {}).items():
         overridden = check_option(cfg._cfg_dict, key, value)
         # A copy: mmcv takes _delete_ out of what it merges.
         cfg.merge_from_dict({key: _over_none(overridden, copy.deepcopy(value))})
-    for dataset in datasets(cfg):
-        for name in _DATA_PATHS:
-            if dataset.get(name):
-                dataset[name] = str(repository_path(dataset[name]))
+    found: list[str] = []
+    values = to_literal(_without_helpers(cfg._cfg_dict), faults=found)
+    cfg = Config(values, cfg_text=cfg.text, filename=cfg.filename)
+    found += [
+        f"{key!r} is no name that a Python file can give to a setting"
+        for key in values
+        if not str(key).isidentifier() or keyword.iskeyword(key)
+    ]
+    if checked:
+        found += faults(values, cfg.text)
+    if found:
+        raise ValueError(f"{path}: {_listed(found)}")
+    _change_data_paths(cfg, lambda path: str(repository_path(path)))
     return cfg
+
+
+@contextmanager
+def naming_config(config: str | Path) -> Iterator[None]:
+    """Say in one line where arguments of a type are wrong that only building it could find.
+
+    Such are those that a type of the user's passes on, and those that are missing.
+
+    Raises:
+        ValueError: instead of Python's or mmcv's error; others are left as they are.
+
+    Example:
+        >>> with naming_config("mine.py"):
+        ...     (lambda alpha: alpha)(alpa=1)
+        Traceback (most recent call last):
+        ValueError: mine.py: <lambda>() got an unexpected keyword argument 'alpa'
+    """
+    try:
+        yield
+    except (TypeError, KeyError) as error:
+        if not _WRONG_ARGUMENTS.search(str(error)):
+            raise
+        raise ValueError(f"{config}: {error.args[0]}") from error
 
 
 def _read(named: str | Path) -> Config:
@@ -77,7 +102,7 @@ def _read(named: str | Path) -> Config:
     if (path / "config.py").is_file():
         return Config(RunFolder(path).read_config())
     if path.is_file():
-        return Config.fromfile(str(path))
+        return _execute(path)
     root = repository_root()
     known = sorted(
         str(p.relative_to(root))
@@ -89,14 +114,112 @@ def _read(named: str | Path) -> Config:
     )
 
 
+def _execute(path: Path) -> Config:
+    """Run a config file and those that it inherits from.
+
+    Raises:
+        ValueError: names the file among them that is at fault, and the line.
+    """
+    search_path = list(sys.path)
+    try:
+        return Config.fromfile(str(path))
+    except (Exception, SystemExit) as error:  # a config is a program, which may do anything
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if copied := frame.f_locals.get("temp_config_file"):
+                with suppress(FileNotFoundError):  # or it complains later: its folder is gone
+                    copied.close()
+        raise ValueError(_why_unreadable(path, error)) from error
+    finally:
+        sys.path[:] = search_path  # mmcv leaves its own folder there after an error
+
+
+def _why_unreadable(path: Path, error: BaseException) -> str:
+    """One line about an error in a config file, its bases or the modules that it imports."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    reading = [frame for frame, _ in frames if frame.f_code.co_name == "_file2dict"]
+    files = [str(frame.f_locals["filename"]) for frame in reading] or [str(path)]
+    file = files[-1]
+    if isinstance(error, FileNotFoundError) and len(files) > 1 and not Path(file).exists():
+        beside = Path(file).parent.glob("*.py")
+        return f"{files[-2]}: its _base_ {file} does not exist; " + suggestion(
+            file, map(str, beside)
+        )
+    duplicates = reading[-1].f_locals.get("duplicate_keys") if reading else None
+    if isinstance(error, KeyError) and duplicates:
+        keys = ", ".join(sorted(duplicates))
+        return f"{file}: more than one of its _base_ files sets {keys}; leave it to one of them"
+    content = Path(file).read_bytes() if Path(file).is_file() else b""
+    if isinstance(error, UnicodeDecodeError) or content.startswith(_BYTE_ORDER_MARKS):
+        return f"{file} is not plain UTF-8 text: save it as UTF-8 without a byte order mark"
+    if b"\0" in content:
+        line = content[: content.index(b"\0")].count(b"\n") + 1
+        return f"{file}, line {line}: a NUL byte, which no program text has: write the file again"
+    if isinstance(error, SyntaxError):
+        cause = error.__context__ if isinstance(error.__context__, SyntaxError) else error
+        return f"{file}, line {cause.lineno}: {cause.msg}"
+    if isinstance(error, KeyError) and "is reserved for config file" in str(error):
+        return f"{file}: {error.args[0]}: rename that variable"
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    if isinstance(error, ImportError) and not reading:
+        return f"{file}: custom_imports: {what}; is its folder in PYTHONPATH?"
+    if reading:  # mmcv runs a copy in another folder, of the same lines
+        copied = reading[-1].f_locals.get("temp_config_name", "")
+        lines = [n for f, n in frames if copied and f.f_code.co_filename.endswith(f"/{copied}")]
+        return f"{file}{f', line {lines[-1]}' if lines else ''}: {what}"
+    frame, line = frames[-1]
+    return f"{file}: {what} ({frame.f_code.co_filename}, line {line})"
+
+
+def _is_of_a_run(file: Path) -> bool:
+    run = RunFolder(file.parent)
+    return file == run.config_file and run.environment_file.is_file()
+
+
+def _without_helpers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A config without the functions, classes and modules that its program imports or defines.
+
+    mmcv leaves out modules and functions itself; none of them is a setting.
+    """
+    return {
+        key: value
+        for key, value in values.items()
+        if key in TOP_LEVEL or not (callable(value) or isinstance(value, types.ModuleType))
+    }
+
+
+def _listed(found: list[str]) -> str:
+    if len(found) == 1:
+        return found[0]
+    numbered = (f"({number}) {fault}" for number, fault in enumerate(found, start=1))
+    return f"{len(found)} faults: " + "; ".join(numbered)
+
+
 def datasets(cfg: Config) -> Iterator[ConfigDict]:
-    """The innermost dataset of every split, inside wrappers such as ClassBalancedDataset."""
+    """The innermost datasets of every split, inside wrappers such as ClassBalancedDataset."""
+    data = cfg.get("data") or {}
     for split in ("train", "val", "test"):
-        dataset = cfg.data.get(split)
-        while dataset is not None and "dataset" in dataset:
-            dataset = dataset["dataset"]
-        if dataset is not None:
-            yield dataset
+        yield from _innermost(data.get(split) or {})
+
+
+def _innermost(node: Any) -> Iterator[ConfigDict]:
+    if isinstance(node, list | tuple):  # mmdet joins them
+        for one in node:
+            yield from _innermost(one)
+    elif isinstance(node, Mapping):
+        wrapped = node.get("dataset", node.get("datasets"))
+        if wrapped is not None:
+            yield from _innermost(wrapped)
+        elif node:
+            yield node
+
+
+def _change_data_paths(cfg: Config, change: Callable[[str], str]) -> None:
+    for dataset in datasets(cfg):
+        for name in _DATA_PATHS:
+            if isinstance(paths := dataset.get(name), list | tuple):  # mmdet joins those, too
+                dataset[name] = [change(path) for path in paths]
+            elif paths:
+                dataset[name] = change(paths)
 
 
 def default_work_dir(path: str | Path, seed: int = 0) -> Path:
@@ -114,65 +237,19 @@ def save_config(cfg: Config, path: str | Path) -> None:
     """Write a merged config as Python literals; data paths inside the repository are relative.
 
     mmcv's own dump does not escape strings, so that a quote in a path would end up as code.
+
+    Raises:
+        ValueError: a value is no literal, as none is of what :func:`load_config` returns.
     """
     cfg = copy.deepcopy(cfg)
     root = repository_root()
-    for dataset in datasets(cfg):
-        for name in _DATA_PATHS:
-            if dataset.get(name) and Path(dataset[name]).is_relative_to(root):
-                dataset[name] = str(Path(dataset[name]).relative_to(root))
-    values = cfg._cfg_dict.to_dict()
-    lines = [f"{key} = {pprint.pformat(value, sort_dicts=False)}" for key, value in values.items()]
+    _change_data_paths(
+        cfg,
+        lambda path: str(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else path,
+    )
+    values = to_literal(cfg._cfg_dict)
+    lines = [f"{key} = {format_literal(value)}" for key, value in values.items()]
     write_atomically(path, "\n".join(lines) + "\n")
-
-
-def check_option(cfg: ConfigDict, key: str, value: Any = None) -> Any:
-    """Raise a ValueError unless an override's dotted key exists or is a known argument.
-
-    The keys of a value that is merged into a dictionary are checked likewise. Returns what the
-    override changes, an empty dictionary where the config says nothing.
-    """
-    node: Any = cfg
-    parts = key.split(".")
-    for depth, part in enumerate(parts):
-        here = ".".join(parts[:depth])
-        if isinstance(node, list | tuple):
-            if not part.isdigit() or int(part) >= len(node):
-                raise ValueError(
-                    f"cfg_options key {key!r}: {here!r} is a list of {len(node)} entries, "
-                    f"so {part!r} must be a number below {len(node)}"
-                )
-            node = node[int(part)]
-        elif isinstance(node, Mapping):
-            valid = set(node) | _arguments(_type_name(node))
-            if part not in valid and (valid or not here):
-                prefix, name = f"{here}." if here else "", ".".join(parts[: depth + 1])
-                deeper = [path for path in _paths(node) if path.endswith(f".{part}")]
-                near = deeper or nearest_names(part, valid)
-                hint = f"; did you mean {prefix}{min(near, key=len)}?" if near else ""
-                raise ValueError(
-                    f"cfg_options key {key!r} is unknown: the config has no {name}{hint}"
-                )
-            node = node.get(part, {})
-        else:
-            raise ValueError(f"cfg_options key {key!r}: {here!r} is {node!r} and has no parts")
-    if isinstance(node, int | float) and isinstance(value, str):
-        hint = ""
-        if re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-            hint = ", which is text in YAML: write it as 1.0e-3, with a dot and a sign"
-        raise ValueError(f"cfg_options key {key!r} must be a number, got {value!r}{hint}")
-    if isinstance(node, Mapping) and isinstance(value, Mapping) and "_delete_" not in value:
-        for inner in value:
-            check_option(cfg, f"{key}.{inner}", value[inner])
-    return node
-
-
-def _paths(node: Mapping, prefix: str = "") -> Iterator[str]:
-    """Dotted keys of everything inside nested dictionaries."""
-    for key, value in node.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from _paths(value, f"{prefix}{key}.")
 
 
 def _over_none(node: Any, value: Any) -> Any:
@@ -182,31 +259,3 @@ def _over_none(node: Any, value: Any) -> Any:
     if isinstance(value, Mapping) and isinstance(node, Mapping):
         return {key: _over_none(node.get(key, {}), inner) for key, inner in value.items()}
     return value
-
-
-def _type_name(node: Mapping) -> Any:
-    """Registered type that a dictionary configures; ``policy`` is short for a learning rate's."""
-    if "policy" in node:
-        policy = node["policy"]
-        return f"{policy.title() if policy.islower() else policy}LrUpdaterHook"
-    return node.get("type")
-
-
-def _arguments(type_name: Any) -> set[str]:
-    """Names of the arguments of a registered type, base classes included."""
-    if not isinstance(type_name, str):
-        return set()
-    found = (registry.get(type_name) for registry in _REGISTRIES)
-    component = next((c for c in found if c is not None), None)
-    if component is None:
-        return set()
-    names: set[str] = set()
-    for cls in inspect.getmro(component) if inspect.isclass(component) else [component]:
-        init = vars(cls).get("__init__") if inspect.isclass(cls) else cls
-        if init is None or init is object.__init__:
-            continue
-        parameters = inspect.signature(init).parameters.values()
-        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            break  # base classes get nothing that this one does not name
-    return names - {"self"}

@@ -35,6 +35,26 @@ def to_device(batch: Any, device: torch.device) -> Any:
     return batch
 
 
+def loader_settings(cfg: Config, split: str) -> dict[str, int]:
+    """Images of a batch and loading processes of a split, as mmdet reads them.
+
+    What ``data.<split>_dataloader`` has goes before ``data``; testing takes images one by one
+    unless it is told otherwise there.
+
+    Example:
+        >>> cfg = Config(dict(data=dict(samples_per_gpu=4, workers_per_gpu=2)))
+        >>> loader_settings(cfg, "train")
+        {'samples_per_gpu': 4, 'workers_per_gpu': 2}
+        >>> loader_settings(cfg, "val")
+        {'samples_per_gpu': 1, 'workers_per_gpu': 2}
+    """
+    own = cfg.data.get(f"{split}_dataloader") or {}
+    common = {"samples_per_gpu": 1} if split != "train" else {}
+    names = ("samples_per_gpu", "workers_per_gpu")
+    merged = {**cfg.data, **common, **own}
+    return {name: merged[name] for name in names if name in merged}
+
+
 def uses_half_precision(cfg: Config, device: torch.device) -> bool:
     """Whether a config runs in half precision: it is for GPUs, a CPU computes the same in float32.
 

@@ -2,6 +2,9 @@
 
 import datetime
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +12,7 @@ from mmcv.runner import HOOKS, Fp16OptimizerHook, Hook
 from mmcv.runner.hooks.logger import LoggerHook
 
 from pcb.detection.learned import learned_arrays
-from pcb.detection.losses import balances
+from pcb.detection.losses import balances, describe_training_set
 from pcb.detection.runner import NonFiniteError
 from pcb.files import naming_when_full, write_atomically
 from pcb.runs import RunFolder
@@ -17,15 +20,39 @@ from pcb.runs import RunFolder
 
 @HOOKS.register_module()
 class LossEpochUpdateHook(Hook):
-    """Tells every PairwiseClassBalance which epoch (counted from 1) is running.
+    """Tells the losses in mmdet's own training what this kit's training tells them by itself.
 
-    The epoch is set, never counted, so that resuming and validation cannot shift it.
+    That is the epoch (counted from 1), and which classes the training set has. The epoch is set,
+    never counted, so that resuming and validation cannot shift it. It serves mmcv's runners by
+    epochs and by iterations; in ``pcb train`` it changes nothing.
     """
 
+    def __init__(self) -> None:
+        self._epoch: int | None = None
+        self._data_loader: Any = None
+
     def before_train_epoch(self, runner) -> None:
-        """Pass on the epoch."""
+        """Pass on the epoch, and the training set where it is new."""
+        self._tell(runner)
+
+    def before_train_iter(self, runner) -> None:
+        """Likewise, for a runner by iterations, in which no epoch begins."""
+        if self._epoch != _epoch_of(runner) or self._data_loader is not runner.data_loader:
+            self._tell(runner)
+
+    def _tell(self, runner) -> None:
+        if self._data_loader is not runner.data_loader:
+            self._data_loader = runner.data_loader
+            loader = getattr(runner.data_loader, "_dataloader", runner.data_loader)
+            describe_training_set(runner.model, loader.dataset)
+        self._epoch = _epoch_of(runner)
         for balance in balances(runner.model).values():
-            balance.set_epoch(runner.epoch + 1)
+            balance.set_epoch(self._epoch)
+
+
+def _epoch_of(runner) -> int:
+    """Counted from 1; where a runner goes by iterations, its loader knows of a new one first."""
+    return getattr(runner.data_loader, "epoch", runner.epoch) + 1
 
 
 class LossScalingHook(Fp16OptimizerHook):
@@ -147,12 +174,14 @@ class SaveStateHook(Hook):
         """Save inside an epoch."""
         if runner.checkpoint_follows():
             self._write_matrices(runner)
-            runner.save_checkpoint(self.folder.path, inside_epoch=True)
+            with _averages_swapped(runner):
+                runner.save_checkpoint(self.folder.path, inside_epoch=True)
 
     def after_train_epoch(self, runner) -> None:
         """Save."""
-        for matrix in self._write_matrices(runner):
-            self.folder.write_confusion_history(runner.epoch + 1, matrix)
+        with _averages_swapped(runner):
+            for matrix in self._write_matrices(runner):
+                self.folder.write_confusion_history(runner.epoch + 1, matrix)
         runner.save_checkpoint(self.folder.path)
 
     def _write_matrices(self, runner) -> list[np.ndarray]:
@@ -163,3 +192,21 @@ class SaveStateHook(Hook):
             self.folder.write_confusion(**arrays)
             matrices.append(arrays["learned"])
         return matrices
+
+
+@contextmanager
+def _averages_swapped(runner) -> Iterator[None]:
+    """Let weights and their running averages change places for a while.
+
+    During an epoch the averages of mmcv's EMAHook and its like in mmdet are buffers. At its end
+    they take the place of the weights, until the next one begins: so they stand in checkpoints,
+    which are tested with them. Some average buffers, too, also those of PCB.
+    """
+    hooks = [hook for hook in runner.hooks if hasattr(hook, "_swap_ema_parameters")]
+    for hook in hooks:
+        hook._swap_ema_parameters()
+    try:
+        yield
+    finally:
+        for hook in reversed(hooks):
+            hook._swap_ema_parameters()

@@ -21,8 +21,8 @@ from torch.utils.data import Subset
 from tqdm import tqdm
 
 from pcb.detection.checkpoint import load_weights, read_checkpoint
-from pcb.detection.config import load_config, save_config
-from pcb.detection.data import pick_device, to_device, uses_half_precision
+from pcb.detection.config import load_config, naming_config, save_config
+from pcb.detection.data import loader_settings, pick_device, to_device, uses_half_precision
 from pcb.detection.ground_truth import GroundTruthConfusion
 from pcb.distributed import process_group, rank, wait_for_all, world_size
 from pcb.files import (
@@ -34,8 +34,10 @@ from pcb.files import (
     writing_alone,
 )
 from pcb.runs import RunFolder, is_metrics_file
+from pcb.terminal import outliving_terminal
 
 
+@outliving_terminal()
 def predict(
     config: str | Path,
     checkpoint: str | Path,
@@ -78,13 +80,14 @@ def predict(
     # The weights come from the checkpoint: none are initialised, none downloaded.
     cfg.model.backbone.init_cfg = None
     cfg.model.pop("pretrained", None)
-    model = build_detector(cfg.model)
+    with naming_config(config):
+        model = build_detector(cfg.model)
     load_weights(model, weights, checkpoint)
     if uses_half_precision(cfg, picked):
         wrap_fp16_model(model)
     model.to(picked, memory_format=torch.channels_last).eval()
-    dataset = build_dataset(cfg.data[split], {"test_mode": True})
-    loader_cfg = cfg.data.get(f"{split}_dataloader", {})
+    with naming_config(config):
+        dataset = build_dataset(cfg.data[split], {"test_mode": True})
     folder = RunFolder(work_dir)
     files = {kind: folder.path / "predictions" / f"{kind}.json" for kind in ("bbox", "segm")}
     _check_outputs(folder, files.values(), (config, checkpoint, cfg.data[split].ann_file))
@@ -96,8 +99,7 @@ def predict(
         share = range(rank(), len(dataset), world_size())
         loader = build_dataloader(
             Subset(dataset, share),
-            samples_per_gpu=loader_cfg.get("samples_per_gpu", 1),
-            workers_per_gpu=cfg.data.workers_per_gpu,
+            **loader_settings(cfg, split),
             dist=False,
             shuffle=False,
         )

@@ -1,8 +1,10 @@
 """The losses as mmdet builds them: official names and arguments, translated to the core."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from mmdet.models.builder import LOSSES
 from mmdet.models.losses import accuracy
 from torch import Tensor, nn
@@ -48,6 +50,7 @@ class _BoxHeadLoss:
         """Finish the construction."""
         self.loss_weight = loss_weight
         self.requires_present_classes = required_classes == "present"
+        self._knows_present_classes = False
         self.iteration: int | None = None
         self.register_state_dict_post_hook(_to_official_names)
         self.register_load_state_dict_pre_hook(_from_official_names)
@@ -66,6 +69,7 @@ class _BoxHeadLoss:
         if self.balance is None:
             return
         self.balance.class_names = list(class_names)
+        self._knows_present_classes = True
         if self.requires_present_classes:
             self.balance.require_classes([c for c, n in enumerate(instance_count) if n > 0])
         required = self.balance.required_classes()
@@ -104,6 +108,14 @@ class _BoxHeadLoss:
         """
         if reduction_override not in (None, "mean"):
             raise ValueError(f"reduction_override must be None or 'mean', got {reduction_override}")
+        if self.requires_present_classes and self.training and not self._knows_present_classes:
+            self._knows_present_classes = True  # once is enough
+            warnings.warn(
+                "required_classes is 'present', but nothing has told the loss which classes the "
+                "training set has, so that it requires all of them: add "
+                "dict(type='LossEpochUpdateHook') to custom_hooks, or call describe_training_set",
+                stacklevel=2,
+            )
         iteration = self.iteration if iter_id is None else iter_id
         losses = self._losses(cls_score, labels, label_weights, avg_factor, iteration)
         if isinstance(losses, dict):
@@ -373,3 +385,41 @@ def balances(model: nn.Module) -> Mapping[str, PairwiseClassBalance]:
         for name, module in model.named_modules()
         if isinstance(module, PairwiseClassBalance)
     }
+
+
+def describe_training_set(model: nn.Module, dataset: Any) -> None:
+    """Tell every loss of a model which classes have instances in a training set.
+
+    Args:
+        model: the detector.
+        dataset: of mmdet, in whatever wrappers. One without ``instance_count`` is gone through
+            where a loss has ``required_classes="present"``, and else left alone.
+
+    Raises:
+        ValueError: the training set has another number of classes than a loss.
+    """
+    losses = [module for module in model.modules() if isinstance(module, _BoxHeadLoss)]
+    by_hand = any(loss.requires_present_classes for loss in losses)
+    parts = list(_innermost(dataset))
+    if not losses or not (by_hand or all(hasattr(part, "instance_count") for part in parts)):
+        return
+    counts = sum(_instance_count(part) for part in parts)
+    for loss in losses:
+        loss.describe_training_set(parts[0].CLASSES, counts)
+
+
+def _innermost(dataset: Any) -> Iterator[Any]:
+    """The datasets inside wrappers that repeat or join them."""
+    inside = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
+    if inside == [None]:
+        yield dataset
+        return
+    for one in inside:
+        yield from _innermost(one)
+
+
+def _instance_count(dataset: Any) -> np.ndarray:
+    if hasattr(dataset, "instance_count"):
+        return np.asarray(dataset.instance_count())
+    labels = [dataset.get_ann_info(index)["labels"] for index in range(len(dataset))]
+    return np.bincount(np.concatenate(labels), minlength=len(dataset.CLASSES))

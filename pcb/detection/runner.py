@@ -2,19 +2,27 @@
 
 import math
 import random
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mmcv.runner import EpochBasedRunner
+from mmcv.runner import EpochBasedRunner, Hook
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pcb.detection.checkpoint import load_weights, read_checkpoint, save_checkpoint
+from pcb.detection.checkpoint import (
+    averages_in,
+    load_weights,
+    read_checkpoint,
+    save_checkpoint,
+)
 from pcb.detection.data import to_device
+from pcb.detection.losses import balances
 from pcb.distributed import rank, world_size
+from pcb.literals import to_literal
 from pcb.runs import RunFolder
 
 
@@ -47,11 +55,19 @@ class Runner(EpochBasedRunner):
         device: where batches go.
         seed: of the run.
         interval: iterations between two checkpoints inside an epoch; 0 for none.
+        find_unused_parameters: of several processes: whether a step may leave weights without a
+            gradient.
         kwargs: of mmcv's runner.
     """
 
     def __init__(
-        self, *args: Any, device: torch.device, seed: int = 0, interval: int = 0, **kwargs: Any
+        self,
+        *args: Any,
+        device: torch.device,
+        seed: int = 0,
+        interval: int = 0,
+        find_unused_parameters: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **{"meta": {}, **kwargs})  # hooks keep state in it
         self.device = device
@@ -59,12 +75,17 @@ class Runner(EpochBasedRunner):
         self.interval = interval
         self.image_names: list[str] = []
         self._done_in_epoch = 0  # iterations, when a checkpoint inside an epoch is resumed
+        self._said: set[str] = set()
+        self._begun: list[Hook] = []
+        self._names_of_model = set(self.model.state_dict())
+        self._state_of_hooks: dict[str, torch.Tensor] | None = None  # of a resumed checkpoint
         self.step = TrainStep(self.model)
         if world_size() > 1:
             self.step = DistributedDataParallel(
                 self.step,
                 device_ids=[device] if device.type == "cuda" else None,
                 broadcast_buffers=False,  # the balance keeps its own alike; so does mmdet
+                find_unused_parameters=find_unused_parameters,
             )
 
     def run_iter(self, data_batch: Any, train_mode: bool, **_kwargs: Any) -> None:
@@ -85,6 +106,8 @@ class Runner(EpochBasedRunner):
         self.data_loader = data_loader
         self.log_buffer.clear()  # only the writing process empties it in between
         self.call_hook("before_train_epoch")
+        for balance in balances(self.model).values():
+            balance.set_epoch(self.epoch + 1)  # set, not counted; after hooks that average buffers
         self._seed_sources()
         batches = iter(data_loader)
         for _ in range(self._done_in_epoch):
@@ -119,10 +142,22 @@ class Runner(EpochBasedRunner):
         np.random.seed(int(seeds[1]))
         torch.manual_seed(int(seeds[2]))
 
+    def prepare(self, data_loader: Any) -> None:
+        """Let the hooks begin that are registered by now; those that come later do so in `run`.
+
+        Raises:
+            ValueError: the hooks are others than those that wrote the resumed checkpoint.
+        """
+        self._max_iters = self._max_epochs * len(data_loader)
+        for hook in list(self.hooks):
+            if hook not in self._begun:
+                hook.before_run(self)
+                self._begun.append(hook)
+        self._restore_hooks()
+
     def run(self, data_loader: Any) -> None:
         """Train until the last epoch."""
-        self._max_iters = self._max_epochs * len(data_loader)
-        self.call_hook("before_run")
+        self.prepare(data_loader)
         while self.epoch < self._max_epochs:
             self.train(data_loader)
         self.call_hook("after_run")
@@ -146,15 +181,18 @@ class Runner(EpochBasedRunner):
                 f"{self.position()}: {len(wrong)} weights are not finite, among them {wrong[0]}"
             )
         # As in mmcv, both count what is done.
-        meta = {**self.meta, "epoch": self.epoch + 1, "iter": self.iter}
+        meta = {**self._readable_meta(), "epoch": self.epoch + 1, "iter": self.iter}
         if inside_epoch:
             meta |= {"epoch": self.epoch, "iter": self.iter + 1}
             meta |= {"iter_in_epoch": self.inner_iter + 1, **self._course(self.data_loader)}
         checkpoint = {
             "meta": meta,
-            "state_dict": state,
+            "state_dict": {k: v for k, v in state.items() if k in self._names_of_model},
             "optimizer": self.optimizer.state_dict(),
         }
+        # Such as running averages of weights: the model that tests does not have them.
+        if of_hooks := {k: v for k, v in state.items() if k not in self._names_of_model}:
+            checkpoint["state_of_hooks"] = of_hooks
         save_checkpoint(RunFolder(out_dir).checkpoint, checkpoint)
 
     def resume(
@@ -200,8 +238,44 @@ class Runner(EpochBasedRunner):
             ) from error
         self._epoch, self._iter = meta["epoch"], meta["iter"]
         self._done_in_epoch = meta["iter_in_epoch"]
-        if "fp16" in meta:  # the loss scale, which the optimizer's hook looks for here
-            self.meta["fp16"] = meta["fp16"]
+        # What hooks keep there, such as the loss scale; but for the position, which is set.
+        position = {"epoch", "iter", "iter_in_epoch", *course}
+        self.meta |= {key: value for key, value in meta.items() if key not in position}
+        self._state_of_hooks = dict(state.get("state_of_hooks") or averages_in(self.model, state))
+
+    def _restore_hooks(self) -> None:
+        """Give buffers that hooks have added to the model what the checkpoint has of them.
+
+        Raises:
+            ValueError: the hooks are others than those that the checkpoint was written with.
+        """
+        saved, self._state_of_hooks = self._state_of_hooks, None
+        if saved is None:
+            return  # nothing is resumed, or all is restored
+        state = self.model.state_dict()
+        own = {name: value for name, value in state.items() if name not in self._names_of_model}
+        differing = sorted(own.keys() ^ saved.keys())
+        if differing:
+            where = "the checkpoint" if differing[0] in saved else "the model"
+            raise ValueError(
+                f"the checkpoint cannot be resumed: {len(differing)} buffers that a hook adds, "
+                f"such as {differing[0]}, are in {where} alone: train with the custom_hooks that "
+                "it was written with, or from scratch, without --resume"
+            )
+        for name, value in saved.items():
+            own[name].copy_(value)
+
+    def _readable_meta(self) -> dict[str, Any]:
+        """What hooks keep in the meta, without what a checkpoint could not be read with."""
+        readable = {}
+        for key, value in self.meta.items():
+            left_out: list[str] = []
+            readable[key] = to_literal(value, f"meta.{key}", left_out, allow_nan=True)
+            for fault in left_out:
+                if fault not in self._said:
+                    warnings.warn(f"left out of checkpoints: {fault}", stacklevel=2)
+                    self._said.add(fault)
+        return readable
 
     def _course(self, data_loader: Any) -> dict[str, int]:
         """What the course of an epoch depends on, besides the data and the number of workers."""

@@ -1,6 +1,7 @@
 """Training with mmcv's runner, in one process or in several that ``torchrun`` starts."""
 
 import copy
+import hashlib
 import logging
 import os
 import random
@@ -13,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmcv.runner import Hook, build_optimizer, wrap_fp16_model
@@ -23,17 +25,21 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from pcb.comparison import differing_settings
-from pcb.detection.config import default_work_dir, load_config, save_config
-from pcb.detection.data import pick_device, uses_half_precision
+from pcb.detection.activity import ActivityHook, describe_activity
+from pcb.detection.checkpoint import load_weights, read_checkpoint
+from pcb.detection.config import default_work_dir, load_config, naming_config, save_config
+from pcb.detection.data import loader_settings, pick_device, uses_half_precision
 from pcb.detection.hooks import FiniteLossHook, LossScalingHook, RunLogHook, SaveStateHook
-from pcb.detection.losses import balances
+from pcb.detection.losses import balances, describe_training_set
 from pcb.detection.operators import operators_in_use
 from pcb.detection.runner import Runner
+from pcb.detection.settings import missing, unread_variables
 from pcb.distributed import process_group, rank, sum_over_processes, wait_for_all, world_size
 from pcb.failures import NOTE
 from pcb.files import check_folder, is_unfinished, remove_unfinished, writing_alone
 from pcb.machine import commit, cpu_model
-from pcb.runs import RunFolder, repository_root
+from pcb.runs import RunFolder, repository_path, repository_root
+from pcb.terminal import outliving_terminal
 
 
 def build_model(cfg: Config) -> nn.Module:
@@ -43,6 +49,7 @@ def build_model(cfg: Config) -> nn.Module:
     return model
 
 
+@outliving_terminal()
 def train(
     config: str | Path,
     work_dir: str | Path | None = None,
@@ -63,7 +70,8 @@ def train(
         work_dir: the run folder; default ``runs/<dataset>/<config>/seed<seed>``.
         seed: every random source follows from it.
         cfg_options: overrides by dotted key, see :func:`pcb.detection.load_config`.
-        resume: go on after the folder's ``latest.pth``, if there is one.
+        resume: go on after the folder's ``latest.pth``, if there is one; a config's ``load_from``
+            has then been loaded before.
         device: ``"cpu"`` or ``"cuda"``; default the GPU if there is one.
         trust_checkpoint: resume after a checkpoint even if unpickling it may run code.
         replace: train anew where the folder holds a training, and remove what came of it.
@@ -80,21 +88,31 @@ def train(
             :class:`pcb.detection.runner.NonFiniteError`, training came to such numbers.
         OSError: there is no space left; the last checkpoint is kept.
     """
+    if not (isinstance(seed, int) and 0 <= seed < 2**32):  # NumPy takes no other
+        raise ValueError(f"seed must be an integer from 0 to {2**32 - 1}, got {seed!r}")
     cfg = load_config(config, cfg_options)
-    _check_settings(cfg, seed)
+    if lacking := missing(cfg._cfg_dict):
+        raise ValueError(f"{config} cannot be trained: it does not set {', '.join(lacking)}")
     folder = RunFolder(work_dir or default_work_dir(config, seed))
     picked = pick_device(device)
     with process_group(picked):
         if rank() == 0:
             _require_run_folder(folder, config)
+            if cfg.filename and (unread := unread_variables(cfg._cfg_dict, cfg.text)):
+                warnings.warn(f"not read by the training: {', '.join(unread)}", stacklevel=2)
         # Bad data, and a model that does not fit it, are found before the folder is touched.
-        dataset = build_dataset(cfg.data.train)
+        with naming_config(config):
+            dataset = build_dataset(cfg.data.train)
         if len(dataset) == 0:
             raise ValueError("the training set has no image with an object that can be learned")
         loader = _build_loader(cfg, dataset, seed)
         _seed_model(seed)
-        model = build_model(cfg)
-        _describe_training_set(model, dataset)
+        with naming_config(config):
+            model = build_model(cfg)
+        if cfg.get("load_from") and not (resume and folder.checkpoint.exists()):
+            start = _found(cfg.load_from)
+            load_weights(model, read_checkpoint(start, trust_checkpoint), start)
+        describe_training_set(model, dataset)
         model.CLASSES = dataset.CLASSES
         with writing_alone(folder.path, "training") if rank() == 0 else nullcontext():
             if rank() == 0 and folder.checkpoint.exists() and not (resume or replace):
@@ -121,17 +139,24 @@ def _train(
         _warn_of_late_start(model, cfg.runner.max_epochs)
     if uses_half_precision(cfg, device):
         wrap_fp16_model(model)
+    if cfg.get("cudnn_benchmark") is not None:
+        torch.backends.cudnn.benchmark = cfg.cudnn_benchmark
+    if cfg.get("opencv_num_threads") is not None:
+        cv2.setNumThreads(cfg.opencv_num_threads)
     model.to(device, memory_format=torch.channels_last)  # faster convolutions, same results
 
+    with naming_config("the config's optimizer"):
+        optimizer = build_optimizer(model, cfg.optimizer)
     runner = Runner(
         model,
-        optimizer=build_optimizer(model, cfg.optimizer),
+        optimizer=optimizer,
         work_dir=str(folder.path),
         logger=_quiet_logger(),
         max_epochs=cfg.runner.max_epochs,
         device=device,
         seed=seed,
         interval=checkpoint_interval(cfg),
+        find_unused_parameters=bool(cfg.get("find_unused_parameters")),
     )
     found = torch.tensor(float(is_writer and resume and folder.checkpoint.exists()), device=device)
     resumed = bool(sum_over_processes(found))  # alike on all, also where the folder is not shared
@@ -139,29 +164,60 @@ def _train(
         runner.resume(folder.checkpoint, loader, trust_checkpoint)
         if is_writer:
             _warn_of_other_settings(folder, cfg, seed)
-    runner.register_lr_hook(dict(cfg.lr_config))
-    runner.register_optimizer_hook(optimizer_hook(cfg, device))
-    runner.register_timer_hook({"type": "IterTimerHook"})
-    if not uses_half_precision(cfg, device):
-        runner.register_hook(FiniteLossHook(), priority="HIGH")  # before the optimizer's
-    for hook in cfg.get("custom_hooks", []):
-        runner.register_hook_from_cfg(hook)
-    if is_writer:
-        # The log first: what is resumed after a checkpoint does not come to its iteration again.
-        runner.register_hook(RunLogHook(folder, cfg.log_config.interval), priority="LOW")
-        runner.register_hook(SaveStateHook(folder), priority="VERY_LOW")
+    with naming_config("the config's hooks"):
+        for register, key in (
+            (runner.register_lr_hook, "lr_config"),
+            (runner.register_momentum_hook, "momentum_config"),
+        ):
+            if cfg.get(key) is not None:
+                register(dict(cfg[key]))
+        runner.register_optimizer_hook(optimizer_hook(cfg, device))
+        runner.register_timer_hook({"type": "IterTimerHook"})
+        if not uses_half_precision(cfg, device):
+            runner.register_hook(FiniteLossHook(), priority="HIGH")  # before the optimizer's
+        runner.register_hook(ActivityHook(), priority="HIGH")
+        for hook in cfg.get("custom_hooks") or []:
+            runner.register_hook_from_cfg(hook)
+    runner.prepare(loader)
 
     # No file of an earlier run is touched before this point, so that a mistake costs none of it.
     wait_for_all()
     if is_writer:
+        start = _start_of(cfg, folder, resumed)
         remove_unfinished(folder.path)
         if not resumed:
             _clear(folder)
         folder.create()
         save_config(cfg, folder.config_file)
-        folder.write_environment(describe_environment(device, seed))
+        folder.write_environment({**describe_environment(device, seed), **start})
+        # The log first: what is resumed after a checkpoint does not come to its iteration again.
+        runner.register_hook(RunLogHook(folder, cfg.log_config.interval), priority="LOW")
+        runner.register_hook(SaveStateHook(folder), priority="LOWEST")
     runner.run(loader)
     wait_for_all()  # nobody leaves before the last checkpoint is written
+    if is_writer:
+        print(f"Trained: {folder.path}")
+        print(describe_activity(model, runner.meta, cfg.runner.max_epochs), flush=True)
+
+
+def _found(checkpoint: str) -> Path:
+    """A config's checkpoint, whose path starts where those of configs do."""
+    if "://" in checkpoint:
+        raise ValueError(f"load_from is {checkpoint!r}: download it, and give the file")
+    path = Path(checkpoint).expanduser()
+    return path if path.exists() else repository_path(path)
+
+
+def _start_of(cfg: Config, folder: RunFolder, resumed: bool) -> dict[str, Any]:
+    """The file that a training has started from, as ``environment.json`` has it."""
+    if not cfg.get("load_from"):
+        return {}
+    if resumed:
+        before = folder.read_environment() if folder.environment_file.is_file() else {}
+        return {"load_from": before["load_from"]} if "load_from" in before else {}
+    with open(_found(cfg.load_from), "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"load_from": {"file": cfg.load_from, "sha256": digest}}
 
 
 def optimizer_hook(cfg: Config, device: torch.device) -> Hook | dict[str, Any]:
@@ -174,7 +230,7 @@ def optimizer_hook(cfg: Config, device: torch.device) -> Hook | dict[str, Any]:
         >>> type(optimizer_hook(cfg, torch.device("cuda"))).__name__
         'LossScalingHook'
     """
-    settings = dict(cfg.optimizer_config)
+    settings = dict(cfg.get("optimizer_config") or {})
     if not uses_half_precision(cfg, device):
         return settings
     return LossScalingHook(**settings, **cfg.fp16)
@@ -182,9 +238,6 @@ def optimizer_hook(cfg: Config, device: torch.device) -> Hook | dict[str, Any]:
 
 def checkpoint_interval(cfg: Config) -> int:
     """Iterations between checkpoints inside an epoch; 0 where its end is enough.
-
-    Raises:
-        ValueError: the config's ``checkpoint_config`` asks for something else.
 
     Example:
         >>> cfg = load_config("configs/openmoji/softmax.py")
@@ -195,15 +248,7 @@ def checkpoint_interval(cfg: Config) -> int:
         500
     """
     settings = cfg.get("checkpoint_config") or {}
-    interval = _positive("checkpoint_config.interval", settings.get("interval", 1))
-    if not settings.get("by_epoch", True):
-        return interval
-    if interval != 1:
-        raise ValueError(
-            f"checkpoint_config.interval is {interval} epochs, but the end of every epoch has a "
-            "checkpoint; for more of them set by_epoch=False, and an interval in iterations"
-        )
-    return 0
+    return 0 if settings.get("by_epoch", True) else settings.get("interval", 1)
 
 
 def _build_loader(cfg: Config, dataset: Any, seed: int) -> DataLoader:
@@ -211,8 +256,7 @@ def _build_loader(cfg: Config, dataset: Any, seed: int) -> DataLoader:
     several = world_size() > 1
     loader = build_dataloader(
         dataset,
-        samples_per_gpu=cfg.data.samples_per_gpu,
-        workers_per_gpu=cfg.data.workers_per_gpu,
+        **loader_settings(cfg, "train"),
         dist=several,
     )
     if several:
@@ -240,22 +284,6 @@ def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
         "processes": world_size(),
         "seed": seed,
     }
-
-
-def _check_settings(cfg: Config, seed: int) -> None:
-    """What would else come to light when an earlier run in the folder is gone."""
-    if not (isinstance(seed, int) and 0 <= seed < 2**32):  # NumPy takes no other
-        raise ValueError(f"seed must be an integer from 0 to {2**32 - 1}, got {seed!r}")
-    _positive("runner.max_epochs", cfg.runner.max_epochs)
-    _positive("data.samples_per_gpu", cfg.data.samples_per_gpu)
-    _positive("log_config.interval", cfg.log_config.interval)
-    checkpoint_interval(cfg)
-
-
-def _positive(key: str, value: Any) -> int:
-    if type(value) is not int or value < 1:
-        raise ValueError(f"{key} must be a whole number, at least 1, got {value!r}")
-    return value
 
 
 def _warn_of_other_settings(folder: RunFolder, cfg: Config, seed: int) -> None:
@@ -327,15 +355,6 @@ def _seed_model(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-
-
-def _describe_training_set(model: nn.Module, dataset: Any) -> None:
-    """Tell the loss which classes have instances, whatever the dataset is wrapped in."""
-    loss = model.roi_head.bbox_head.loss_cls
-    while hasattr(dataset, "dataset"):
-        dataset = dataset.dataset
-    if hasattr(loss, "describe_training_set") and hasattr(dataset, "instance_count"):
-        loss.describe_training_set(dataset.CLASSES, dataset.instance_count())
 
 
 def _warn_of_late_start(model: nn.Module, max_epochs: int) -> None:
