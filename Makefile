@@ -19,9 +19,12 @@ PINS := constraints.txt pyproject.toml
 # See the header of constraints.txt. Without bytecode the installation takes half the time; Python
 # compiles what is really imported, and has to keep it: else every process compiles again, 10 s.
 unexport PYTHONDONTWRITEBYTECODE
-INSTALL := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt \
-	PIP_DISABLE_PIP_VERSION_CHECK=1 \
+PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --use-pep517
+INSTALL := PIP_BUILD_CONSTRAINT=constraints.txt $(PIP)
+# What builds in .venv itself has no build environment, whose versions pip refuses to constrain.
+# setuptools warns of every editable installation.
+INSTALL_HERE := PYTHONWARNINGS=ignore $(PIP) --no-build-isolation
 # A few large packages take as long as all the others, so the two halves are installed at once.
 LARGE := ^(torch|torchvision|triton|nvidia-.*|cuda-.*)==
 MMCV = "$$(grep '^mmcv-full==' constraints.txt)"
@@ -87,10 +90,10 @@ $(READY): $(PINS)
 		$(INSTALL) -r .venv/small.txt && failed=0 || failed=$$?; \
 		wait $$large && exit $$failed
 	@$(INSTALL) --no-cache-dir $(MMCV)
-	@$(INSTALL) --no-build-isolation --editable .
+	@$(INSTALL_HERE) --editable .
 	@touch $@
 
 # The build must see the installed PyTorch, so it runs in .venv itself.
 operators: $(READY)
 	@echo "Compiling the operators of mmcv-full; 10 to 25 minutes on 2 cores"
-	@MMCV_WITH_OPS=1 $(INSTALL) --no-build-isolation --no-cache-dir --force-reinstall $(MMCV)
+	@MMCV_WITH_OPS=1 $(INSTALL_HERE) --no-cache-dir --force-reinstall $(MMCV)
