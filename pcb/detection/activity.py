@@ -25,7 +25,7 @@ class ActivityHook(Hook):
     def before_run(self, runner) -> None:
         """Find what may act; note where a checkpoint says nothing of the iterations before it."""
         self._balances = [b for b in balances(runner.model).values() if b.alpha > 0]
-        if self._balances and RECORD not in runner.meta:
+        if self._balances and not isinstance(runner.meta.get(RECORD), dict):
             runner.meta[RECORD] = {"unknown_until": runner.iter} if runner.iter else {}
 
     def after_train_iter(self, runner) -> None:
