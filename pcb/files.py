@@ -190,6 +190,16 @@ def is_unfinished(name: str) -> bool:
     return _ASIDE.fullmatch(name) is not None
 
 
+def is_lock(name: str) -> bool:
+    """Whether a file of this name is a lock, of a folder or of one of its files.
+
+    Example:
+        >>> [is_lock(name) for name in (".lock", ".01_train.lock", "train.lock", "flock.csv")]
+        [True, True, True, False]
+    """
+    return name.endswith(".lock")
+
+
 class Writer(NamedTuple):
     """Who writes into a folder: machine, process, and what for."""
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from pcb.files import Writer, holder
+from pcb.files import Writer, holder, is_lock
 
 GRID = "grid"  # the purpose of a grid's own lock
 
@@ -73,7 +73,8 @@ def running(root: str | os.PathLike[str]) -> list[Running]:
         >>> running(root)
         []
     """
-    found = ((file, holder(file)) for file in sorted(Path(root).rglob(".*lock")))
+    locks = [file for file in sorted(Path(root).rglob(".*")) if is_lock(file.name)]
+    found = ((file, holder(file)) for file in locks)
     return [described(file, root, who) for file, who in found if who]
 
 

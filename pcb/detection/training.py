@@ -36,7 +36,7 @@ from pcb.detection.runner import Runner
 from pcb.detection.settings import missing, unread_variables
 from pcb.distributed import process_group, rank, sum_over_processes, wait_for_all, world_size
 from pcb.failures import NOTE
-from pcb.files import check_folder, is_unfinished, remove_unfinished, writing_alone
+from pcb.files import check_folder, is_lock, is_unfinished, remove_unfinished, writing_alone
 from pcb.machine import commit, cpu_model
 from pcb.runs import RunFolder, repository_path, repository_root
 from pcb.terminal import outliving_terminal
@@ -312,7 +312,6 @@ def _warn_of_other_settings(folder: RunFolder, cfg: Config, seed: int) -> None:
 def _require_run_folder(folder: RunFolder, config: str | os.PathLike[str]) -> None:
     """Refuse a folder of something else: a training clears what it finds."""
     check_folder(folder.path)
-    logs_of_launch = {"train.out", "train.lock", ".lock", folder.figures.name}
     is_run = folder.environment_file.exists() or folder.checkpoint.exists()
     if not is_run and folder.config_file.exists():
         if Path(config).is_file() and folder.config_file.samefile(config):
@@ -328,11 +327,11 @@ def _require_run_folder(folder: RunFolder, config: str | os.PathLike[str]) -> No
         return
     allowed = (".ipynb", ".html", NOTE)
     foreign = {
-        entry.name
-        for entry in folder.path.iterdir()
-        if not (entry.name.endswith(allowed) or is_unfinished(entry.name))
+        name
+        for name in os.listdir(folder.path)
+        if not (name.endswith(allowed) or is_unfinished(name) or is_lock(name))
     }
-    foreign -= logs_of_launch
+    foreign -= {"train.out", folder.figures.name}
     if foreign:
         raise ValueError(
             f"{folder.path} is not a run folder (no config.py of one) and holds {min(foreign)!r}: "

@@ -18,6 +18,7 @@ from pcb.detection.inference import predict
 from pcb.detection.runner import NonFiniteError, Runner
 from pcb.detection.training import train
 from pcb.machine import cpu_model
+from pcb.running import notebook_lock
 from pcb.runs import RunFolder
 from pcb.views import open_run
 
@@ -205,7 +206,8 @@ def test_folder_in_which_a_notebook_or_a_killed_training_began_is_trained_in(
     tmp_path, tiny_options
 ):
     foreign = "01_train.ipynb 01_train.failed.json 01_train.failed.html train.out train.lock .lock"
-    for name in (*foreign.split(), f".config.py.{32 * '0'}"):
+    lock_of_grid = notebook_lock(tmp_path / "01_train.ipynb").name
+    for name in (*foreign.split(), lock_of_grid, f".config.py.{32 * '0'}"):
         (tmp_path / name).touch()
     options = {**tiny_options, "runner.max_epochs": 1, f"{LOSS}.start_epoch": 1}
     assert train(CONFIG, tmp_path, cfg_options=options, device="cpu").checkpoint.is_file()
