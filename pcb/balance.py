@@ -274,10 +274,10 @@ class PairwiseClassBalance(Remembering):
         """Warn, in one process, that nobody tells the epoch. Silent if it only watches."""
         if self.alpha > 0 and rank() == 0:
             warnings.warn(
-                f"PCB should act from epoch {self.start_epoch} on, but stays off: set_epoch was "
-                f"not called in {SMALLEST_EPOCH} training steps, so that it is still epoch "
-                f"{epoch}. Call balance.set_epoch(epoch) at the start of every epoch, counted from "
-                "1, or use start_epoch=1.",
+                f"PCB should act from epoch {self.start_epoch} on, and stays off until set_epoch "
+                f"says so: it was not called in {SMALLEST_EPOCH} training steps, so that it is "
+                f"still epoch {epoch}. Call balance.set_epoch(epoch) at the start of every epoch, "
+                "counted from 1, or use start_epoch=1.",
                 stacklevel=3,
             )
 

@@ -53,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.name is None or error.name.split(".")[0] == "pcb":
             raise
         message = f"the package {error.name!r} is missing; run `make setup`, then `pcb doctor`"
+    except ImportError as error:
+        if error.name is not None:
+            raise
+        message = str(error)  # of a hook that says what to install
     except KeyboardInterrupt:
         print("pcb: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -223,6 +227,9 @@ def _test(options: argparse.Namespace) -> None:
     cfg_options = parse_cfg_options(options.cfg_options)
     # Without --work-dir the run is the one the checkpoint lies in.
     run = runs.RunFolder(options.work_dir or Path(options.checkpoint).parent)
+    data = load_config(options.config, cfg_options, for_training=False).data.val
+    if not Path(options.checkpoint).is_file():  # before a lock is left beside what is not there
+        raise FileNotFoundError(f"no checkpoint {options.checkpoint}: give another path")
     with ExitStack() as stack:
         with process_group(pick_device(options.device)):
             if rank() == 0:  # until the metrics are written, too
@@ -239,7 +246,6 @@ def _test(options: argparse.Namespace) -> None:
                 return
         metrics: dict[str, dict[str, float]] = {}
         with _notes_on_stderr():
-            data = load_config(options.config, cfg_options).data.val
             ground_truth = read_annotations(data.ann_file, federated=data.get("federated"))
             for iou_type, file in files.items():
                 metrics |= evaluate(ground_truth, file, iou_types=(iou_type,))

@@ -2,6 +2,7 @@
 
 import math
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,6 +98,13 @@ def _join(device: torch.device) -> None:
             file=sys.stderr,
             flush=True,
         )
+    try:
+        socket.getaddrinfo(os.environ["MASTER_ADDR"], None)
+    except OSError as error:
+        raise ValueError(
+            f"MASTER_ADDR is {os.environ['MASTER_ADDR']!r}, which is no machine that this one "
+            f"knows ({error.strerror}); {_TORCHRUN}"
+        ) from None
     try:
         # Met here, so that the limit is that of the meeting alone and not of every later sum.
         from torch.distributed.rendezvous import rendezvous  # which not every build has

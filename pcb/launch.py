@@ -225,7 +225,9 @@ def _settings(run: RunFolder) -> dict[str, Any] | None:
     if not (run.config_file.is_file() and (run.checkpoint.is_file() or is_running(run))):
         return None
     environment = run.read_environment() if run.environment_file.is_file() else {}
-    settings = {key: _plain(value) for key, value in load_config(run.path).items()}
+    settings = {
+        key: _plain(value) for key, value in load_config(run.path, for_training=False).items()
+    }
     return settings | {"seed": environment.get("seed"), "gpus": environment.get("processes", 1)}
 
 

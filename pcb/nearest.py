@@ -8,7 +8,9 @@ LEAST_LIKENESS = 0.65  # of difflib's ratio; below it, two names share letters b
 SHOWN = 10  # names that an error message lists
 
 
-def nearest_names(wanted: str, known: Iterable[str], count: int = 1) -> list[str]:
+def nearest_names(
+    wanted: str, known: Iterable[str], count: int = 1, least: float = LEAST_LIKENESS
+) -> list[str]:
     """Return the valid names that look like a wrong one, the most alike first; often none.
 
     Case does not matter. Paths and dotted keys are compared part by part from their end, so that a
@@ -18,6 +20,7 @@ def nearest_names(wanted: str, known: Iterable[str], count: int = 1) -> list[str
         wanted: the wrong name.
         known: the valid ones.
         count: how many to return at most.
+        least: the likeness, from 0 to 1, that a name must have.
 
     Example:
         >>> nearest_names("sede", ["config", "seed"]), nearest_names("foxx", ["sunflower"])
@@ -28,7 +31,7 @@ def nearest_names(wanted: str, known: Iterable[str], count: int = 1) -> list[str
         []
     """
     likeness = {name: _likeness(str(wanted), name) for name in map(str, known)}
-    alike = [name for name, value in likeness.items() if value >= LEAST_LIKENESS]
+    alike = [name for name, value in likeness.items() if value >= least]
     return sorted(alike, key=lambda name: (-likeness[name], name))[:count]
 
 

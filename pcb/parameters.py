@@ -98,7 +98,7 @@ class Parameter:
         kind, _, _ = _TYPES[self.type]
         given, value = value, _converted(value, kind)
         if type(value) is not kind:
-            raise self._refusal(given, self._hint())
+            raise self._refusal(given, self._hint(given))
         if kind in (int, float) and not self.least <= value <= self.most:
             raise self._refusal(given)
         if self.choices and value not in self.choices:
@@ -128,8 +128,10 @@ class Parameter:
             return f"{expected} of at least {self.least:.12g}"
         return expected
 
-    def _hint(self) -> str:
+    def _hint(self, given: Any = None) -> str:
         _, _, option = _TYPES[self.type]
+        if self.type == "str" and isinstance(given, int | float) and not isinstance(given, bool):
+            option = option.replace("TEXT", str(given))
         return f"papermill takes it as {option.format(name=self.name)}"
 
 

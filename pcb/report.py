@@ -135,7 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
     notes = filter(None, [finding(runs, root), legend(metric_rows(runs, root))])
     print("", text_table(root), "", *notes, sep="\n")
     print(f"All notebooks and figures: {root / 'index.html'}")
-    if active := [str(one) for one in running(root)]:
+    if active := [str(one) for one in running(root) if not one.is_this_process]:
         print("\nStill running:", *active, sep="\n  ")
     if failed := failure_list(root):
         print(f"\n{failed}")

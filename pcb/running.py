@@ -35,9 +35,9 @@ class Running(NamedTuple):
     since: datetime
 
     @property
-    def is_here(self) -> bool:
-        """Whether it runs on this machine."""
-        return self.host == socket.gethostname()
+    def is_this_process(self) -> bool:
+        """Whether it is the process that asks."""
+        return (self.host, self.process) == (socket.gethostname(), os.getpid())
 
     def __str__(self) -> str:
         """One line: what, where, and since when.

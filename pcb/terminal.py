@@ -1,5 +1,6 @@
 """Hours of work that do not end with the terminal they were started from."""
 
+import errno
 import os
 import signal
 import sys
@@ -7,6 +8,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
+
+# A closed pipe, a terminal that is gone, a closed descriptor.
+_NOBODY_READS = (errno.EPIPE, errno.EIO, errno.ENXIO, errno.EBADF)
 
 
 class _Lasting:
@@ -40,7 +44,11 @@ class _Lasting:
         except ValueError:
             if not self._stream.closed:
                 raise
-        except OSError:
+        except BlockingIOError:
+            pass  # a full pipe that nobody empties now; the next line may find room
+        except OSError as error:
+            if error.errno not in _NOBODY_READS:
+                raise  # a full disk, say
             # The descriptor itself: libraries write to it too, and Python flushes it at its end.
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stream.fileno())

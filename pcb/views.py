@@ -230,7 +230,9 @@ class RunView:
         from pcb.detection.checkpoint import read_checkpoint
         from pcb.detection.learned import learned_in_checkpoint
 
-        loss = load_config(self.config, self.cfg_options).model.roi_head.bbox_head.loss_cls
+        loss = load_config(
+            self.config, self.cfg_options, for_training=False
+        ).model.roi_head.bbox_head.loss_cls
         state = read_checkpoint(repository_path(checkpoint), trust_checkpoint)
         return learned_in_checkpoint(loss, state, checkpoint)
 
@@ -338,7 +340,7 @@ def open_dataset(
     else:
         from pcb.detection.config import datasets, load_config
 
-        train = next(datasets(load_config(repository_path(config))))
+        train = next(datasets(load_config(repository_path(config), for_training=False)))
         file, image_dir = Path(train.ann_file), Path(train.img_prefix)
     file, image_dir = repository_path(file), repository_path(image_dir)
     root = file.parent.parent
@@ -397,7 +399,7 @@ def open_run(
     if cfg_options or not of_run:
         from pcb.detection import load_config
 
-        data = load_config(source, cfg_options).data
+        data = load_config(source, cfg_options, for_training=False).data
     else:
         data = run.read_config()["data"]
     return RunView(

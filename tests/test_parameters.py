@@ -97,7 +97,7 @@ def test_what_can_mean_one_thing_is_converted(name, given, taken):
         ("threshold", [0.5], r"got \[0.5\]"),
         ("order", "colum", "order must be 'row', 'column' or '', got 'colum'; did you mean 'col"),
         ("order", "name", "'row', 'column' or '', got 'name'$"),
-        ("work_dir", 7, "work_dir must be text, got 7; .*-r work_dir TEXT"),
+        ("work_dir", 7, "work_dir must be text, got 7; .*-r work_dir 7"),
         ("work_dir", None, "must be text, got None"),
         ("options", "a=1", "options must be a dict, got 'a=1'; .*-y 'options: {key: value}'"),
         ("options", "[1]", r"got '\[1\]'"),

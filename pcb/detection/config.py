@@ -5,7 +5,6 @@ import keyword
 import re
 import sys
 import traceback
-import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 from mmcv.utils import Config, ConfigDict
 
 from pcb.detection.schema import TOP_LEVEL, check_option
-from pcb.detection.settings import faults
+from pcb.detection.settings import faults, unread_keys
 from pcb.files import write_atomically
 from pcb.literals import format_literal, to_literal
 from pcb.nearest import suggestion
@@ -27,7 +26,11 @@ _WRONG_ARGUMENTS = re.compile(
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
 
 
-def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) -> Config:
+def load_config(
+    path: str | Path,
+    cfg_options: Mapping[str, Any] | None = None,
+    for_training: bool = True,
+) -> Config:
     """Read a config file, which is a Python program; paths of data in it become absolute.
 
     Args:
@@ -36,14 +39,15 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
             executed; nor are the modules imported that it may name.
         cfg_options: overrides by dotted key, such as ``{"runner.max_epochs": 1}`` or
             ``{"data.train.pipeline.2.flip_ratio": 0.0}``.
+        for_training: False for who only reads it, to test or to look at data: settings that only a
+            training would ignore may stand in it, and a run's own config is not judged at all.
 
     Raises:
         FileNotFoundError: no such file (names the nearest configs), or no config in a folder.
         ValueError: an override whose key is neither in the config nor an argument of the type
             configured there (names the nearest valid key), or text where a number belongs. The
             file cannot be read. Or, all of them at once: keys that nothing reads, settings that
-            are not honoured, and values that a run folder cannot hold. A run folder's own config
-            was checked when it was trained.
+            are not honoured, and values that a run folder cannot hold.
 
     Example:
         >>> cfg = load_config("configs/openmoji/softmax.py", {"runner.max_epochs": 1})
@@ -51,21 +55,29 @@ def load_config(path: str | Path, cfg_options: Mapping[str, Any] | None = None) 
         1
     """
     cfg = _read(path)
-    checked = bool(cfg.filename) and not _is_of_a_run(Path(cfg.filename))
+    of_a_run = not cfg.filename or _is_of_a_run(Path(cfg.filename))
+    found: list[str] = []
     for key, value in dict(cfg_options or {}).items():
-        overridden = check_option(cfg._cfg_dict, key, value)
+        try:
+            overridden = check_option(cfg._cfg_dict, key, value)
+        except ValueError as error:
+            found.append(str(error))
+            continue
         # A copy: mmcv takes _delete_ out of what it merges.
         cfg.merge_from_dict({key: _over_none(overridden, copy.deepcopy(value))})
-    found: list[str] = []
-    values = to_literal(_without_helpers(cfg._cfg_dict), faults=found)
+    if found:
+        raise ValueError(_listed(found))
+    values = to_literal(_settings(cfg._cfg_dict), faults=found)
     cfg = Config(values, cfg_text=cfg.text, filename=cfg.filename)
     found += [
         f"{key!r} is no name that a Python file can give to a setting"
         for key in values
         if not str(key).isidentifier() or keyword.iskeyword(key)
     ]
-    if checked:
+    if for_training:
         found += faults(values, cfg.text)
+    elif not of_a_run:
+        found += unread_keys(values, cfg.text)
     if found:
         raise ValueError(f"{path}: {_listed(found)}")
     _change_data_paths(cfg, lambda path: str(repository_path(path)))
@@ -175,16 +187,23 @@ def _is_of_a_run(file: Path) -> bool:
     return file == run.config_file and run.environment_file.is_file()
 
 
-def _without_helpers(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A config without the functions, classes and modules that its program imports or defines.
+def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A config without the helpers of its program, which no run folder could hold.
 
-    mmcv leaves out modules and functions itself; none of them is a setting.
+    A helper is a top-level variable that is no setting and has no literal form: a function, a
+    module, a compiled pattern.
     """
     return {
-        key: value
-        for key, value in values.items()
-        if key in TOP_LEVEL or not (callable(value) or isinstance(value, types.ModuleType))
+        key: value for key, value in values.items() if key in TOP_LEVEL or _has_literal_form(value)
     }
+
+
+def _has_literal_form(value: Any) -> bool:
+    try:
+        to_literal(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _listed(found: list[str]) -> str:

@@ -73,7 +73,7 @@ def predict(
             writes into the folder, or it holds something else under the names that are written.
         OSError: there is no space left; earlier predictions are kept.
     """
-    cfg = load_config(config, cfg_options)
+    cfg = load_config(config, cfg_options, for_training=False)
     picked = pick_device(device)
     weights = read_checkpoint(checkpoint, trust_checkpoint)
     merged = copy.deepcopy(cfg)

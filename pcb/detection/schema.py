@@ -9,6 +9,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import mmcv.ops
@@ -172,6 +173,11 @@ def check_option(cfg: Mapping[str, Any], key: str, value: Any = None) -> Any:
     check = _Check(cfg)
     node: Any = cfg
     parts = key.split(".")
+    if parts[0] in cfg and parts[0] not in TOP_LEVEL:
+        raise ValueError(
+            f"cfg_options key {key!r}: {parts[0]} is a variable that the config files have used "
+            "already: set what is built of it"
+        )
     for depth, part in enumerate(parts):
         here = ".".join(parts[:depth])
         if isinstance(node, list | tuple):
@@ -240,22 +246,73 @@ def names_read(text: str) -> set[str]:
         >>> sorted(names_read("rate = 0.1\\noptimizer = dict(lr=rate, momentum={{_base_.m}})"))
         ['dict', 'm', 'rate']
     """
+    return {name for _, tree in _files(text) for name in _read_in(tree)}
+
+
+def set_in_vain(text: str) -> Iterator[tuple[str, str, str]]:
+    """Variables that a file sets to something new after a base has already been built of them.
+
+    mmcv runs every file by itself, the bases first, so that the new value reaches nothing but what
+    the file, or one that inherits from it, builds of it.
+
+    Args:
+        text: see :func:`names_read`.
+
+    Yields:
+        Name, the file that sets it again, and the base.
+
+    Example:
+        >>> text = "/a.py\\nn = 1\\nrunner = dict(max_epochs=n)\\n/b.py\\nn = 2\\n"
+        >>> list(set_in_vain(text))
+        [('n', '/b.py', '/a.py')]
+    """
+    files = list(_files(text))
+    for number, (file, tree) in enumerate(files):
+        for name, value in _assigned_in(tree).items():
+            if any(name in _read_in(later) for _, later in files[number:]):
+                continue
+            for base, earlier in files[:number]:
+                old = _assigned_in(earlier).get(name)
+                if old not in (None, value) and name in _read_in(earlier):
+                    yield name, file, base
+                    break
+
+
+def _files(text: str) -> Iterator[tuple[str, ast.Module]]:
+    """Path and program of every config file in mmcv's joined text, the bases first."""
+    parts = ["", *re.split(r"^(/.*)$", text, flags=re.MULTILINE)]
+    for path, source in zip(parts[::2], parts[1::2], strict=True):
+        with suppress(SyntaxError, ValueError):  # YAML or JSON, which have no variables
+            yield path, ast.parse(source)
+
+
+def _read_in(tree: ast.Module) -> set[str]:
     found: set[str] = set()
-    for source in re.split(r"^/.*$", text, flags=re.MULTILINE):
-        try:
-            tree = ast.parse(source)
-        except (SyntaxError, ValueError):  # YAML or JSON, which have no variables
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+    changed = set()  # `x["key"] = 1` and `x.key = 1` read `x` only to change it
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            changed.add(id(node.value))
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            if id(node) not in changed:  # a parent is walked before its parts
                 found.add(node.id)
-            elif isinstance(node, ast.Attribute):  # {{_base_.name}}
-                inner = node
-                while isinstance(inner.value, ast.Attribute):
-                    inner = inner.value
-                if isinstance(inner.value, ast.Name) and inner.value.id == "_base_":
-                    found.add(inner.attr)
+        elif isinstance(node, ast.Attribute):  # {{_base_.name}}
+            inner = node
+            while isinstance(inner.value, ast.Attribute):
+                inner = inner.value
+            if isinstance(inner.value, ast.Name) and inner.value.id == "_base_":
+                found.add(inner.attr)
     return found - {"_base_"}
+
+
+def _assigned_in(tree: ast.Module) -> dict[str, str]:
+    """The variables that a program sets at its top, with the last value of each as text."""
+    return {
+        target.id: ast.dump(statement.value)
+        for statement in tree.body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
 
 
 def _components() -> dict[str, dict[Any, str]]:

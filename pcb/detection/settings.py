@@ -15,7 +15,7 @@ from mmcv.runner.hooks import (
 )
 from mmcv.runner.hooks.momentum_updater import MomentumUpdaterHook
 
-from pcb.detection.schema import TOP_LEVEL, names_read, unknown_keys
+from pcb.detection.schema import TOP_LEVEL, names_read, set_in_vain, unknown_keys
 from pcb.nearest import nearest_names
 
 _RESUME = "`pcb train --resume` goes on after the run folder's latest.pth"
@@ -91,6 +91,8 @@ _USUAL_VARIABLES |= {
     "default_scope",
 }
 
+_SLIP = 0.78  # least likeness of a name to the setting that it misspells: `modle`, not `my_hooks`
+
 # Of what other kind than a dictionary a top-level setting is.
 _KINDS = {"custom_hooks": list, "workflow": list, "gpu_ids": list}
 _KINDS |= dict.fromkeys(("load_from", "resume_from", "log_level", "work_dir", "device"), str)
@@ -112,12 +114,23 @@ def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
         ["runner.type is 'IterBasedRunner', which is not honoured: trainings run by epochs:
           EpochBasedRunner", 'runner.max_epochs must be a whole number, at least 1, got 0']
     """
+    return [*unread_keys(cfg, text), *_not_honoured(cfg), *_hooks(cfg), *_values(cfg)]
+
+
+def unread_keys(cfg: Mapping[str, Any], text: str = "") -> list[str]:
+    """The part of :func:`faults` that no reader of a config can mean: keys that nothing reads."""
     misspelt = [
         f"{key} is read by nothing: did you mean {near!r}?"
         for key in _unread(cfg, text)
         if (near := _misspelt(key, cfg[key]))
     ]
-    return [*misspelt, *unknown_keys(cfg), *_not_honoured(cfg), *_hooks(cfg), *_values(cfg)]
+    in_vain = [
+        f"{key} is set again by {file}, but {reader} was read before it and has used the old "
+        "value: set what is built of it instead"
+        for key, file, reader in set_in_vain(text)
+        if key not in TOP_LEVEL
+    ]
+    return [*misspelt, *in_vain, *unknown_keys(cfg)]
 
 
 def unread_variables(cfg: Mapping[str, Any], text: str) -> list[str]:
@@ -131,10 +144,12 @@ def _unread(cfg: Mapping[str, Any], text: str) -> list[str]:
 
 
 def _misspelt(key: str, value: Any) -> str | None:
-    """The setting that a top-level name was to be: one of its kind that it looks like."""
+    """The setting that a top-level name was to be: one of its kind that it hardly differs from."""
     kinds = {name: _KINDS.get(name, dict) for name in TOP_LEVEL}
     of_kind = [name for name, kind in kinds.items() if isinstance(value, kind)]
-    return next(iter(nearest_names(key, of_kind)), None)
+    if not isinstance(value, Mapping | list):  # a number or text is more likely a variable
+        of_kind = [name for name in of_kind if name not in NOT_HONOURED]
+    return next(iter(nearest_names(key, of_kind, least=_SLIP)), None)
 
 
 def _not_honoured(cfg: Mapping[str, Any]) -> Iterator[str]:

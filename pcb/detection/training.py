@@ -290,7 +290,7 @@ def _warn_of_other_settings(folder: RunFolder, cfg: Config, seed: int) -> None:
     """Say so where a training goes on otherwise than it began; longer is no such difference."""
     if not (folder.config_file.is_file() and folder.environment_file.is_file()):
         return
-    before, environment = load_config(folder.path), folder.read_environment()
+    before, environment = load_config(folder.path, for_training=False), folder.read_environment()
     differing = differing_settings(cfg._cfg_dict.to_dict(), before._cfg_dict.to_dict())
     here = {"seed": seed, "processes": world_size()}
     if environment.get("device") == "cpu":  # where it would end with the same bits

@@ -84,7 +84,7 @@ def write_run(run: RunFolder, sample: RunFolder, annotations: Path, image_dir: P
         sample.write_confusion_history(epoch, matrix)
     copy(run.environment_file, sample.environment_file)
     copy(run.log_file, sample.log_file)
-    cfg = load_config(run.path)
+    cfg = load_config(run.path, for_training=False)
     cfg.data.val.ann_file = str(annotations)
     cfg.data.val.img_prefix = str(annotations.parent.parent / "val")
     save_config(cfg, sample.config_file)
