@@ -11,6 +11,7 @@ import ast
 import io
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -269,7 +270,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         )
     print(_metrics_table(metrics))
     if options.out:
-        runs.write_metrics(options.out, metrics)
+        runs.write_metrics(os.path.realpath(options.out), metrics)  # a link stays one
         print(f"Written: {options.out}")
 
 
@@ -470,14 +471,15 @@ def _confusion_summary(matrix: np.ndarray, class_names: Sequence[str], shown: in
 def _write_matrix(path: Path, matrix: np.ndarray, class_names: Sequence[str]) -> None:
     import numpy as np
 
+    file = os.path.realpath(path)  # a link stays one
     if path.suffix == ".npz":
         buffer = io.BytesIO()
         np.savez_compressed(buffer, detections=matrix, class_names=np.array(class_names))
-        write_atomically(path, buffer.getvalue())
+        write_atomically(file, buffer.getvalue())
         return
     rows = zip([*class_names, "background"], matrix.tolist(), strict=True)
     head = ["true class", *class_names, "missed"]
-    write_atomically(path, csv_text([head, *([name, *row] for name, row in rows)]))
+    write_atomically(file, csv_text([head, *([name, *row] for name, row in rows)]))
 
 
 def _is_for_the_user(error: BaseException | None) -> bool:

@@ -48,7 +48,8 @@ def open_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not `tempfile`: its files are readable by their owner alone, also after the rename.
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    # Of a long name a part, since file systems allow 255 bytes.
+    aside = path.with_name(f".{path.name[:50]}.{uuid.uuid4().hex}")
     try:
         with naming_when_full(path):
             with open(aside, "xb") as file:
@@ -149,12 +150,18 @@ def _output_problem(
 ) -> str | None:
     if path.is_dir():
         return "is a folder"
-    if problem := _parent_problem(path):
+    written = Path(os.path.realpath(path))  # what a link leads to, which may not be there yet
+    if written.is_symlink():
+        return "is a link that leads back to itself"
+    if problem := _parent_problem(written):
         return problem
     if path.suffix == ".gz":
         return "would not be compressed, as its name says"
     if not path.exists():
         return None
+    for stream in (1, 2):
+        if _is_stream(path, stream):
+            return "is where this command prints: one of both would be lost"
     for file in inputs:
         if os.path.exists(file) and os.path.samefile(path, file):
             return f"is {file}, which is read: it would be lost"
@@ -171,6 +178,13 @@ def _output_problem(
         pass
     way = "" if force is None else " without --force"
     return f"is a file of another kind, which is not written over{way}"
+
+
+def _is_stream(path: Path, descriptor: int) -> bool:
+    try:
+        return path.is_file() and os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:  # closed
+        return False
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:

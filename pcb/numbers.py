@@ -41,8 +41,8 @@ class Range:
 
     def __contains__(self, value: object) -> bool:
         is_number = isinstance(value, Integral if self.whole else Real)
-        if not is_number or isinstance(value, bool) or not math.isfinite(value):
-            return False
+        if not is_number or isinstance(value, bool) or not -math.inf < value < math.inf:
+            return False  # nor is nan between them
         return (self.low < value if self.low_open else self.low <= value) and value <= self.high
 
     def check(self, name: str, value: object) -> None:

@@ -399,8 +399,14 @@ def is_metrics_file(path: str | os.PathLike[str]) -> bool:
         return False
     return (
         isinstance(metrics, dict)
+        and bool(metrics)
         and set(metrics) <= {"bbox", "segm"}
         and all(isinstance(values, dict) and "AP" in values for values in metrics.values())
+        and all(
+            value is None or isinstance(value, int | float)
+            for values in metrics.values()
+            for value in values.values()
+        )
     )
 
 

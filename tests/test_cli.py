@@ -290,6 +290,47 @@ def test_no_file_of_another_kind_is_written_over(tmp_path, capsys, detections, d
     capsys.readouterr()
 
 
+def test_metrics_of_somebody_are_of_another_kind(tmp_path, capsys, detections):
+    out = tmp_path / "metrics.json"
+    for foreign in ("{}", '{"bbox": {"AP": 0.5, "remark": "mine"}}'):
+        out.write_text(foreign)
+        refused(capsys, ["evaluate", *detections, "--out", str(out)], "another kind")
+        assert out.read_text() == foreign
+
+
+def test_a_link_at_out_stays_one(tmp_path, capsys, detections, door):
+    file, link = tmp_path / f"kept{Path(OUTPUTS[door]).suffix}", tmp_path / OUTPUTS[door]
+    link.symlink_to(file.name)
+    for _ in range(2):  # to nothing, then to the first output
+        assert cli.main([door, *detections, "--out", str(link)]) == 0
+        assert link.is_symlink() and file.is_file()
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    below = tmp_path / "below.csv"
+    below.symlink_to(file / "deep.csv")
+    capsys.readouterr()
+    for out, part in ((tmp_path / "loop.csv", "leads back to itself"), (below, "no folder")):
+        refused(capsys, [door, *detections, "--out", str(out)], part)
+        assert out.is_symlink()
+
+
+def test_out_is_not_where_the_command_prints(tmp_path, detections, door):
+    """As `/dev/stdout` is, which a superuser's own write would replace."""
+    file = tmp_path / OUTPUTS[door]
+    words = [sys.executable, "-m", "pcb", door, *detections, "--out", str(file)]
+    with file.open("w") as stream:
+        ended = subprocess.run(words, stdout=stream, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == 2 and file.read_text() == ""
+    assert "is where this command prints" in ended.stderr
+
+
+def test_long_names_of_outputs(tmp_path, capsys, detections, door):
+    suffix = Path(OUTPUTS[door]).suffix
+    out = tmp_path / ("\N{DUCK}" * 60 + suffix)  # of 255 bytes at most
+    assert cli.main([door, *detections, "--out", str(out)]) == 0
+    assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
+    capsys.readouterr()
+
+
 def test_no_other_archive_is_written_over(tmp_path, capsys, detections):
     out = tmp_path / "confusion.npz"  # of a run
     np.savez(out, learned=np.eye(2))
@@ -334,6 +375,7 @@ def test_impossible_outputs_are_refused_before_the_work(tmp_path, capsys, door, 
         (["train", "c", "--seed", "-1"], "must be a whole number in [0, 4294967295]"),
         (["train", "c", "--seed", "4294967296"], "must be a whole number in [0, 4294967295]"),
         (["train", "c", "--seed", "1.5"], "must be a whole number in [0, 4294967295]"),
+        (["openmoji", "out", "--seed", "9" * 400], "must be a whole number in [0, 4294967295]"),
         (["openmoji", "out", "--seed", "-1"], "must be a whole number in [0, 4294967295]"),
     ],
 )

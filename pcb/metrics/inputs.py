@@ -12,6 +12,7 @@ from pcb.datasets.lvis.results import RESULT_KEYS
 
 IOU_TYPES = tuple(RESULT_KEYS)
 MOST_DETECTIONS = 300  # of an image that count, LVIS's limit
+COCOS_MOST = 100  # of a class in an image that count in COCO's own evaluation
 
 
 def read_ground_truth(
@@ -65,7 +66,15 @@ def read_inputs(
     if dropped := sum(max(0, count - MOST_DETECTIONS) for count in counts.values()):
         text = f"{dropped:,} detections do not count, beyond the {MOST_DETECTIONS} best of an image"
         say(annotations.said, source, text, logging.INFO)
-    if annotations.federated:
+    if not annotations.federated:
+        of_class = Counter((record["image_id"], record["category_id"]) for record in checked)
+        if more := sum(max(0, count - COCOS_MOST) for count in of_class.values()):
+            text = (
+                f"{more:,} detections may count that COCO's own evaluation leaves out, beyond the"
+                f" {COCOS_MOST} best of a class in an image"
+            )
+            say(annotations.said, source, text, logging.INFO)
+    else:
         say_unjudged(annotations, source, _unjudged(annotations, checked), len(checked))
     return annotations, checked, iou_types
 

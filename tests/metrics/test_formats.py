@@ -89,6 +89,25 @@ def test_ap_of_exhaustive_data_is_cocos(make_lvis, write, backend, iou_type, see
     np.testing.assert_allclose(per_class_ap(annotations, results, iou_type), by_class, atol=1e-9)
 
 
+def test_it_is_said_where_cocos_evaluation_counts_fewer(write, caplog):
+    caplog.set_level(logging.INFO, logger="pcb")
+    path, results = write(plain_coco()), detections() + detections()[:1] * 102
+    evaluate(path, results, "bbox")
+    assert lines(caplog, "3 detections may count", "100 best of a class in an image")
+    caplog.clear()
+    evaluate(path, results[:-3], "bbox")
+    assert not lines(caplog, "100 best of a class in an image")
+
+
+def test_boxes_too_large_to_add_up_are_refused_by_every_metric(write):
+    results = detections()
+    results[0]["bbox"] = [1e308, 1e308, 1e308, 4]
+    for given in (results, write(results, "results.json")):
+        for metric in (evaluate, count_detections):
+            with pytest.raises(ValueError, match="with finite numbers"):
+                metric(write(truth()), given, "bbox")
+
+
 def test_lvis_stays_federated_and_says_what_is_not_judged(write, caplog):
     caplog.set_level(logging.INFO, logger="pcb")
     content = truth()

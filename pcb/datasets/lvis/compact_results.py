@@ -170,7 +170,7 @@ def _fits(record: _Record, annotations: Annotations, iou_type: str, has_bbox: bo
         record.image_id in annotations.image_of
         and record.category_id in annotations.label_of
         and (box is not msgspec.UNSET) == has_bbox
-        and (box[2] >= 0 <= box[3] if has_bbox else iou_type == "segm")
+        and (box[2] >= 0 <= box[3] and math.isfinite(sum(box)) if has_bbox else iou_type == "segm")
         and (
             iou_type == "bbox"
             if mask is msgspec.UNSET
