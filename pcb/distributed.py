@@ -4,8 +4,9 @@ import math
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import torch
@@ -98,13 +99,7 @@ def _join(device: torch.device) -> None:
             file=sys.stderr,
             flush=True,
         )
-    try:
-        socket.getaddrinfo(os.environ["MASTER_ADDR"], None)
-    except OSError as error:
-        raise ValueError(
-            f"MASTER_ADDR is {os.environ['MASTER_ADDR']!r}, which is no machine that this one "
-            f"knows ({error.strerror}); {_TORCHRUN}"
-        ) from None
+        _find(own, minutes)
     try:
         # Met here, so that the limit is that of the meeting alone and not of every later sum.
         from torch.distributed.rendezvous import rendezvous  # which not every build has
@@ -124,6 +119,33 @@ def _join(device: torch.device) -> None:
             f"process {own} of {processes} could not meet the others at {address}; {hint} "
             f"({first_line[:200]})"
         ) from error
+
+
+def _find(own: int, minutes: float) -> None:
+    """Wait until the first process can be reached; torch itself would print a page of its stack.
+
+    Raises:
+        ValueError: its machine is unknown, or nobody answers in time.
+    """
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    try:
+        socket.getaddrinfo(host, port)
+    except OSError as error:
+        raise ValueError(
+            f"MASTER_ADDR is {host!r}, which is no machine that this one knows "
+            f"({error.strerror}); {_TORCHRUN}"
+        ) from None
+    deadline = time.monotonic() + 60 * minutes
+    while own > 0:  # the first one is who answers
+        with suppress(OSError), socket.create_connection((host, port), timeout=5):
+            return
+        if time.monotonic() > deadline:
+            processes = os.environ["WORLD_SIZE"]
+            raise ValueError(
+                f"process {own} of {processes} could not meet the others at {host}:{port}; are all "
+                f"{processes} started, within {minutes:g} minutes?"
+            )
+        time.sleep(0.1)
 
 
 def _minutes_to_wait() -> float:

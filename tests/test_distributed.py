@@ -269,6 +269,7 @@ def test_waiting_for_others_has_an_end_and_says_so(rank, monkeypatch, capfd):
         pass
     said = capfd.readouterr().err
     assert f"Process {rank} of 2: waiting up to 0.02 minutes for the others at" in said
+    assert "frame #" not in said  # of torch's own stack
 
 
 def test_taken_port_is_named(monkeypatch):
