@@ -11,7 +11,9 @@ checkpointing. Four cases:
   that goes on to square the loss or the like.)
 - **First gradients** in a backward pass (``use_reentrant=True``): the loss was computed without
   gradients before, as in validation, and learned nothing. State changes at the end of the backward
-  pass, so that every gradient of the pass belongs to the value that was returned.
+  pass, so that every gradient of the pass belongs to the value that was returned. (Where the same
+  loss was also called outside of such a checkpoint, and that graph still lives, it has learned
+  from that call alone.)
 """
 
 from collections.abc import Callable
