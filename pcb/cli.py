@@ -218,17 +218,17 @@ def _train(options: argparse.Namespace) -> None:
 
 @outliving_terminal()
 def _test(options: argparse.Namespace) -> None:
-    from pcb.datasets.lvis import read_annotations
     from pcb.detection import load_config
     from pcb.detection.data import pick_device
     from pcb.detection.inference import predict
     from pcb.distributed import process_group, rank
     from pcb.metrics import evaluate
+    from pcb.views import read_validation
 
     cfg_options = parse_cfg_options(options.cfg_options)
     # Without --work-dir the run is the one the checkpoint lies in.
     run = runs.RunFolder(options.work_dir or Path(options.checkpoint).parent)
-    data = load_config(options.config, cfg_options, for_training=False).data.val
+    data = load_config(options.config, cfg_options, for_training=False).data
     if not Path(options.checkpoint).is_file():  # before a lock is left beside what is not there
         raise FileNotFoundError(f"no checkpoint {options.checkpoint}: give another path")
     with ExitStack() as stack:
@@ -247,7 +247,7 @@ def _test(options: argparse.Namespace) -> None:
                 return
         metrics: dict[str, dict[str, float]] = {}
         with _notes_on_stderr():
-            ground_truth = read_annotations(data.ann_file, federated=data.get("federated"))
+            ground_truth = read_validation(data)
             for iou_type, file in files.items():
                 metrics |= evaluate(ground_truth, file, iou_types=(iou_type,))
         run.write_metrics(metrics)

@@ -309,7 +309,7 @@ def holder(file: str | os.PathLike[str]) -> Writer | None:
     deadline = time.monotonic() + _PATIENCE
     while is_locked(file):
         words = Path(file).read_text().split("\n")[0].split()
-        if len(words) == 3:
+        if len(words) == 3 and words[1].isdecimal():
             return Writer(words[0], int(words[1]), words[2])
         if time.monotonic() > deadline:  # else it has just begun, and has yet to say who it is
             return Writer("unknown", 0, "unknown")

@@ -153,6 +153,17 @@ def grid_file(name: str | os.PathLike[str]) -> Path:
     return file
 
 
+def grid_root(name: str | os.PathLike[str], runs: str | os.PathLike[str] = "runs") -> Path:
+    """Return the folder of a grid's runs.
+
+    Example:
+        >>> grid_root("demo").as_posix(), grid_root("my/lvis.v1.yaml").name
+        ('runs/demo', 'lvis.v1')
+    """
+    file = Path(name)
+    return Path(runs, file.stem if file.suffix in (".yaml", ".yml") else file.name)
+
+
 def read_grid(
     name: str | os.PathLike[str],
     configs: str | os.PathLike[str] = "configs",
@@ -252,7 +263,7 @@ def main(arguments: list[str] | None = None) -> int:
         check_options(read_grid(name))
     except (OSError, ValueError) as error:
         parser.exit(1, f"{error}\n")
-    print(Path("runs", grid_file(name).stem))
+    print(grid_root(name))
     return 0
 
 

@@ -12,6 +12,7 @@ import io
 import json
 import os
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 from nbconvert import HTMLExporter
@@ -25,6 +26,7 @@ from pcb.text import shortened
 TEMPLATE = "folded"  # code can be unfolded: a page is read for its text and figures first
 PLOTLY = "application/vnd.plotly.v1+json"
 LONGEST_OUTPUT = 100_000  # characters of one output in a page
+MOST_TEXT = 4_000_000  # characters of all of them, figures left aside
 LONGEST_LABEL = 600  # characters of one text in an interactive figure
 
 # Unpacks plotly.js and runs it; figures wait for `plotlyReady`.
@@ -82,30 +84,47 @@ def export_page(
 class ShortOutputs(Preprocessor):
     """Cuts outputs that would make a page too large for a browser; says so, and how much it is.
 
+    Counted are the characters of HTML, in which ``<`` has four.
+
     Names of thousands of characters, or a loop that prints, make megabytes. The executed notebook
     keeps all of it.
     """
 
+    def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
+        """Change the outputs of a notebook."""
+        self._left = MOST_TEXT
+        return super().preprocess(nb, resources)
+
     def preprocess_cell(self, cell: Any, resources: Any, index: int) -> tuple[Any, Any]:
         """Change the outputs of a cell."""
         if cell.cell_type == "code":
-            cell.source = _cut(cell.source)
+            cell.source = self._cut(cell.source)
         for output in cell.get("outputs", []):
             for key in ("text", "ename", "evalue"):
                 if key in output:
-                    output[key] = _cut(output[key])
+                    output[key] = self._cut(output[key])
             if "traceback" in output:
-                output["traceback"] = _cut("\n".join(output["traceback"])).split("\n")
+                output["traceback"] = self._cut("\n".join(output["traceback"])).split("\n")
             for kind, value in output.get("data", {}).items():
                 if kind == PLOTLY:
                     output["data"][kind] = _with_short_labels(value)
                 elif isinstance(value, str) and not kind.startswith("image/"):
-                    cut = _cut(value)
-                    # Part of a table's markup would not be one.
-                    markup = kind in ("text/html", "text/markdown", "text/latex")
-                    shown = f"<p>{cut[LONGEST_OUTPUT:].strip()}</p>" if markup else cut
-                    output["data"][kind] = value if cut == value else shown
+                    output["data"][kind] = self._cut(value, kind)
         return cell, resources
+
+    def _cut(self, text: str, kind: str = "text/plain") -> str:
+        """Text to its limit, or to what the page has left; markup as a whole or not at all."""
+        most = min(LONGEST_OUTPUT, self._left)
+        is_markup = kind in ("text/html", "text/markdown", "text/latex")
+        size = len(text) if is_markup else len(escape(text))
+        if size <= most:
+            self._left -= size
+            return text
+        # Part of a table's markup would not be one.
+        shown = "" if is_markup else text[: most * len(text) // size]
+        self._left -= 0 if is_markup else most
+        note = f"[{len(text) - len(shown):,} characters more: see the executed notebook (.ipynb)]"
+        return f"<p>{note}</p>" if is_markup else f"{shown}\n{note}"
 
 
 class InteractiveFigures(Preprocessor):
@@ -185,15 +204,6 @@ def plotly_script() -> str:
 
     packed = gzip.compress(get_plotlyjs().encode(), mtime=0)
     return _UNPACK % base64.b64encode(packed).decode()
-
-
-def _cut(text: str) -> str:
-    left = len(text) - LONGEST_OUTPUT
-    if left <= 0:
-        return text
-    return (
-        f"{text[:LONGEST_OUTPUT]}\n[{left:,} characters more: see the executed notebook (.ipynb)]"
-    )
 
 
 def _with_short_labels(value: Any) -> Any:

@@ -407,7 +407,7 @@ def open_run(
         output=RunFolder(_output_path(run.path)),
         config=source,
         cfg_options=dict(cfg_options or {}),
-        data=DataView(_validation(data), repository_path(data["val"]["img_prefix"])),
+        data=DataView(read_validation(data), repository_path(data["val"]["img_prefix"])),
     )
 
 
@@ -523,20 +523,26 @@ def class_roles(design: Mapping[str, Any]) -> list[str]:
     return roles
 
 
-def _validation(data: Mapping[str, Any]) -> Annotations:
+def read_validation(data: Mapping[str, Any]) -> Annotations:
     """The validation annotations of a config's ``data``, with training counts.
 
     LVIS states them in every file. Where a file does not, as those in COCO format, they are counted
-    in the training annotations.
+    in the training annotations. If these are absent or several files, a line says that there are no
+    frequency groups.
     """
     val = data["val"]
     annotations = _read_once(repository_path(val["ann_file"]), val.get("federated"))
     if annotations.has_counts:
         return annotations
-    train = data["train"]
-    while "dataset" in train:  # wrapped, such as for repeat factor sampling
+    train = data.get("train") or {}
+    while isinstance(train, Mapping) and "dataset" in train:  # as for repeat factor sampling
         train = train["dataset"]
-    return annotations.counted_in(read_annotations(repository_path(train["ann_file"])))
+    file = train.get("ann_file") if isinstance(train, Mapping) else None
+    if not isinstance(file, str) or not repository_path(file).is_file():
+        text = "it states no training counts, and no training file does: no frequency groups"
+        say(annotations.said, annotations.path, text)
+        return annotations
+    return annotations.counted_in(_read_once(repository_path(file), None))
 
 
 def _read_once(file: Path, federated: bool | None) -> Annotations:
@@ -548,7 +554,7 @@ def _read_once(file: Path, federated: bool | None) -> Annotations:
     return _read(file, federated, state and (state.st_mtime_ns, state.st_size))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # validation and training
 def _read(file: Path, federated: bool | None, _state: tuple[int, int] | None) -> Annotations:
     return read_annotations(file, federated=federated)
 

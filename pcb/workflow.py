@@ -23,7 +23,7 @@ from typing import NoReturn
 import psutil
 
 from pcb.files import Writer, writing_alone
-from pcb.grid import Grid, check_options, grid_file, read_grid
+from pcb.grid import Grid, check_options, grid_root, read_grid
 from pcb.running import GRID, running
 from pcb.terminal import outliving_terminal
 
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     # No two trainings share a GPU; a cluster sees to that by itself.
     limit = ["--resources", f"gpu={gpus}"] if gpus else []
     status = _snakemake(["--profile", str(profile), *limit, "--config", f"grid={given.grid}"])
-    root = Path("runs", grid_file(given.grid).stem)
+    root = grid_root(given.grid)
     if root.is_dir():
         from pcb import report
 

@@ -117,6 +117,19 @@ def test_page_stays_small_whatever_names_are(tmp_path):
     assert "<td>1 " not in page  # half of a table is none
 
 
+def test_page_of_many_outputs_stays_small(tmp_path):
+    """Of characters, too, that take several in HTML."""
+    outputs = [output({"text/plain": "<&>" * 33_000}) for _ in range(150)]
+    path = tmp_path / "notebook.ipynb"
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=outputs)]), path
+    )
+    export_page(path, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert len(page.encode()) < MOST_BYTES
+    assert "[99,000 characters more: see the executed notebook (.ipynb)]" in page
+
+
 def test_page_of_usual_outputs_is_whole(tmp_path):
     cells = [nbformat.v4.new_code_cell("1", outputs=[output({"text/plain": "a" * 90_000})])]
     path = tmp_path / "notebook.ipynb"

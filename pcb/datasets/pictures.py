@@ -97,7 +97,7 @@ def read_pixels(path: str | os.PathLike) -> np.ndarray:
     """
     try:
         with Image.open(path) as opened:
-            opened.load()  # PNG's EXIF data may come after the pixels
+            opened.load()  # Pillow turns TIFF files itself, when it loads them
             image = turned(opened)
             if image.mode.startswith("I"):  # 16 bits, of which Pillow would cut off the bright ones
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

@@ -34,6 +34,8 @@ def orientation(image: Image.Image) -> int:
         >>> orientation(Image.new("RGB", (60, 40)))
         1
     """
+    if image.format == "PNG":
+        image.load()  # its EXIF data may come after the pixels
     if image.format == "TIFF":
         exif = image.getexif()
     else:
@@ -52,7 +54,7 @@ def turned(image: Image.Image) -> Image.Image:
 def both_sizes(image: Image.Image) -> tuple[tuple[int, int], tuple[int, int]]:
     """Width and height of an opened image as stored, and as training sees it.
 
-    Its pixels are not read. Of TIFF files alone Pillow gives the size as turned.
+    Of TIFF files alone Pillow gives the size as turned.
     """
     swapped = image.size[::-1] if orientation(image) >= 5 else image.size
     return (swapped, image.size) if image.format == "TIFF" else (image.size, swapped)

@@ -62,6 +62,10 @@ def read_inputs(
         total = len(annotations.annotations)
         text = f"{flat:,} of {total:,} annotations have area 0 and are left out of AP"
         say(annotations.said, annotations.path, text)
+    flat = sum("bbox" in record and not min(record["bbox"][2:]) for record in checked)
+    if flat and "bbox" in iou_types:
+        text = f"{flat:,} of {len(checked):,} boxes have area 0 and are left out of the AP of boxes"
+        say(annotations.said, source, text)
     counts = Counter(record["image_id"] for record in checked)
     if dropped := sum(max(0, count - MOST_DETECTIONS) for count in counts.values()):
         text = f"{dropped:,} detections do not count, beyond the {MOST_DETECTIONS} best of an image"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -264,10 +265,14 @@ def test_what_a_killed_process_left_is_removed_once(tmp_path, caplog):
         mine = tmp_path / ".data.partial-mine"
         for folder in (older, mine):
             folder.mkdir()
+            os.utime(folder, (0, 0))
+        young = tmp_path / f".data.partial-1-{32 * '0'}"  # whose process has yet to take its lock
+        young.mkdir()
         for _ in range(2):
             make_openmoji(out, size="tiny", progress=False)
         left = {path.name for path in tmp_path.iterdir()}
-        assert left == {"data", mine.name, f".data.partial-{living.pid}"}
+        (at_work,) = (name for name in left if name.startswith(f".data.partial-{living.pid}-"))
+        assert left == {"data", mine.name, young.name, at_work}
         (line,) = (record.getMessage() for record in caplog.records)
         assert older.name in line and f"partial-{dead.pid}" in line and "did not end" in line
     finally:

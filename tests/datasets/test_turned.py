@@ -109,3 +109,17 @@ def test_of_many_images_some_are_looked_at(folder):
     assert "of 1,667 images looked at are turned" in warning
     assert turn_warning([], [], folder) is None
     assert turn_warning(["missing.png"], [(60, 40)], folder) is None
+
+
+def test_exif_data_behind_the_pixels_of_a_png_counts(tmp_path):
+    """OpenCV turns by it, wherever it lies in the file."""
+    content = encoded("PNG", 3)
+    begin = content.index(b"eXIf") - 4
+    end = begin + 12 + int.from_bytes(content[begin : begin + 4], "big")
+    close = content.index(b"IEND") - 4
+    moved = content[:begin] + content[end:close] + content[begin:end] + content[close:]
+    (tmp_path / "late.png").write_bytes(moved)
+    seen = mmcv.imread(str(tmp_path / "late.png"), channel_order="rgb")
+    np.testing.assert_array_equal(read_pixels(tmp_path / "late.png"), seen)
+    size = seen.shape[1::-1]
+    assert "1 of 1 images are turned" in turn_warning(["late.png"], [size], tmp_path)

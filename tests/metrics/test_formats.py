@@ -176,7 +176,47 @@ def test_groups_follow_from_training_counts_where_given(write):
     bare = read_annotations(write(plain_coco()))
     with pytest.raises(ValueError, match="state no 'image_count'"):
         _ = bare.frequency
-    assert bare.counted_in(read_annotations(truth_file)).image_count.tolist() == [2, 1, 1]
+    training = read_annotations(truth_file)
+    assert bare.counted_in(training).image_count.tolist() == [2, 1, 1]
+    for category, number in zip(training.categories, (1, 2, 7), strict=True):
+        category["id"] = number
+    with pytest.raises(AnnotationError, match=r"1 of the 3 categories .*the first has id 3"):
+        bare.counted_in(
+            read_annotations(
+                write(
+                    {
+                        **training.to_dict(),
+                        "annotations": [
+                            record for record in training.annotations if record["category_id"] != 3
+                        ],
+                    },
+                    "other.json",
+                )
+            )
+        )
+
+
+@pytest.mark.parametrize("train", [None, ["a", "b"], {"ann_file": "absent.json"}, {"ann_file": []}])
+def test_without_training_counts_there_are_no_groups(write, caplog, train):
+    from pcb.views import read_validation
+
+    path = write(plain_coco())
+    annotations = read_validation({"val": {"ann_file": path}, "train": train})
+    assert not annotations.has_counts and lines(caplog, path, "no frequency groups")
+
+
+def test_boxes_of_area_0_are_said(write, caplog):
+    flat = [{**record, "bbox": [5, 5, 0, 10]} for record in detections()[:2]]
+    evaluate(write(truth()), [*flat, *detections()[2:]], "bbox")
+    assert lines(caplog, "2 of 12 boxes have area 0 and are left out of the AP of boxes")
+
+
+def test_images_that_state_incomplete_classes_alone_are_federated(write):
+    content = truth(not_exhaustive_category_ids=[1])
+    for image in content["images"]:
+        del image["neg_category_ids"]
+    path = write(content)
+    assert read_annotations(path).federated and read_annotations(path, federated=True).federated
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,12 @@ class Annotations(Classes):
             >>> counted.image_count, counted.instance_count, counted.frequency
             (array([1]), array([2]), ['r'])
         """
+        if unknown := [id_ for id_ in self.category_ids if id_ not in training.label_of]:
+            raise AnnotationError(
+                f"{training.path}: {len(unknown)} of the {len(self.category_ids)} categories of "
+                f"{self.path} are not in it (the first has id {unknown[0]}), so that it has no "
+                "training counts for them: give both files the same categories"
+            )
         objects = [(record["image_id"], record["category_id"]) for record in training.annotations]
         images = Counter(category_id for _, category_id in set(objects))
         instances = Counter(category_id for _, category_id in objects)
@@ -188,7 +194,7 @@ def _say_exhaustive(annotations: Annotations, empty_lists: bool) -> None:
 
 
 def _require_federated_keys(path: str, stated: set[str]) -> None:
-    if "neg_category_ids" not in stated:
+    if not stated:
         raise AnnotationError(
             f"{path}: the images state no 'neg_category_ids', the classes known to be absent, so"
             " this is no federated data; evaluate it as exhaustive (the default)"

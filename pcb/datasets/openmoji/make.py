@@ -5,7 +5,10 @@ import importlib.metadata
 import json
 import logging
 import os
+import re
 import shutil
+import time
+import uuid
 from numbers import Integral
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from pcb.files import check_folder, is_locked, locked
 
 VERSION = 1  # of the contents; raised whenever the same seed gives other bytes
 DESIGN_FILE = "design.json"
+_PATIENCE = 60  # seconds until a folder without a lock counts as left behind
 _LOCK = ".lock"  # of a folder that is being made
 
 
@@ -73,11 +77,14 @@ def make_openmoji(
         return out
     check_folder(out)
     # Beside the target, so that both lie on one file system and renaming is atomic.
-    partial = out.absolute().with_name(f"{_partial_prefix(out)}{os.getpid()}")
+    # A process number alone may be another machine's, too.
+    name = f"{_partial_prefix(out)}{os.getpid()}-{uuid.uuid4().hex}"
+    partial = out.absolute().with_name(name)
     made = partial / out.absolute().name
+    made.parent.mkdir(parents=True)
     try:
-        made.mkdir(parents=True)
         with locked(partial / _LOCK):  # tells other processes that this one is at work
+            made.mkdir()
             design = write_dataset(made, DESIGNS[size], seed, progress, workers)
             text = json.dumps(_identity(size, seed) | design, indent=1, ensure_ascii=False)
             (made / DESIGN_FILE).write_text(text + "\n", encoding="utf-8")
@@ -122,7 +129,8 @@ def _remove_left_overs(out: Path) -> None:
     prefix = _partial_prefix(out)
     found = []
     for folder in out.absolute().parent.glob(f"{glob.escape(prefix)}*"):
-        is_ours = folder.is_dir() and folder.name.removeprefix(prefix).isdecimal()
+        rest = folder.name.removeprefix(prefix)
+        is_ours = folder.is_dir() and re.fullmatch(r"\d+(-[0-9a-f]{32})?", rest)
         if is_ours and not _is_alive(folder):
             found.append(folder)
     for folder in found:
@@ -139,13 +147,7 @@ def _is_alive(partial: Path) -> bool:
     if lock.exists():
         return is_locked(lock)
     # Its process has yet to take the lock, or was of a version without one.
-    try:
-        os.kill(int(partial.name.rpartition("-")[2]), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # somebody else's
-        pass
-    return True
+    return time.time() - partial.stat().st_mtime < _PATIENCE
 
 
 def _is_made(out: Path, size: str, seed: int) -> bool:
