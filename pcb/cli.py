@@ -216,12 +216,15 @@ def _train(options: argparse.Namespace) -> None:
 def _test(options: argparse.Namespace) -> None:
     from pcb.datasets.lvis import read_annotations
     from pcb.detection import load_config
+    from pcb.detection.checkpoint import check_exists
     from pcb.detection.data import pick_device
     from pcb.detection.inference import predict
     from pcb.distributed import process_group, rank
     from pcb.metrics import evaluate
 
     cfg_options = parse_cfg_options(options.cfg_options)
+    check_exists(options.checkpoint)  # the lock below makes a folder
+    data = load_config(options.config, cfg_options).data.val
     # Without --work-dir the run is the one the checkpoint lies in.
     run = runs.RunFolder(options.work_dir or Path(options.checkpoint).parent)
     with ExitStack() as stack:
@@ -240,7 +243,6 @@ def _test(options: argparse.Namespace) -> None:
                 return
         metrics: dict[str, dict[str, float]] = {}
         with _notes_on_stderr():
-            data = load_config(options.config, cfg_options).data.val
             ground_truth = read_annotations(data.ann_file, federated=data.get("federated"))
             for iou_type, file in files.items():
                 metrics |= evaluate(ground_truth, file, iou_types=(iou_type,))
