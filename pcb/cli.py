@@ -219,6 +219,7 @@ def _train(options: argparse.Namespace) -> None:
 @outliving_terminal()
 def _test(options: argparse.Namespace) -> None:
     from pcb.detection import load_config
+    from pcb.detection.checkpoint import check_exists
     from pcb.detection.data import pick_device
     from pcb.detection.inference import predict
     from pcb.distributed import process_group, rank
@@ -226,11 +227,10 @@ def _test(options: argparse.Namespace) -> None:
     from pcb.views import read_validation
 
     cfg_options = parse_cfg_options(options.cfg_options)
+    check_exists(options.checkpoint)  # the lock below makes a folder
+    data = load_config(options.config, cfg_options, for_training=False).data
     # Without --work-dir the run is the one the checkpoint lies in.
     run = runs.RunFolder(options.work_dir or Path(options.checkpoint).parent)
-    data = load_config(options.config, cfg_options, for_training=False).data
-    if not Path(options.checkpoint).is_file():  # before a lock is left beside what is not there
-        raise FileNotFoundError(f"no checkpoint {options.checkpoint}: give another path")
     with ExitStack() as stack:
         with process_group(pick_device(options.device)):
             if rank() == 0:  # until the metrics are written, too

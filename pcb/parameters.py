@@ -6,9 +6,10 @@ A notebook declares its parameters in the cell that is tagged ``parameters``, on
     order: str = "frequency"  # of the classes [frequency, cluster or name]
 
 Name, type and default are Python's. A comment may end with the values that are allowed, in square
-brackets: ``[at least 1]``, ``[0 to 1]``, or words, where ``empty`` stands for ``""``. People read
-them there, also with ``papermill --help-notebook``, and this module holds values to them: in the
-notebook itself (:func:`check`), and before a notebook is run (:func:`check_parameters`).
+brackets: ``[at least 1]``, ``[0 to 1]``, ``[above 0 to 1]``, or words, where ``empty`` stands for
+``""`` and a range for numbers: ``[page, 2 to 40 or empty]``. People read them there, also with
+``papermill --help-notebook``, and this module holds values to them: in the notebook itself
+(:func:`check`), and before a notebook is run (:func:`check_parameters`).
 
 Only the standard library is needed, so that a wrong value is refused before any slow import.
 """
@@ -41,7 +42,7 @@ _TYPES = {
 }
 _ALLOWED = re.compile(r"\[([^\[\]]+)\]$")  # at the end of a comment
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
-_RANGE = re.compile(rf"at least {_NUMBER}|{_NUMBER} to {_NUMBER}")
+_RANGE = re.compile(rf"at least {_NUMBER}|(above )?{_NUMBER} to {_NUMBER}")
 _INJECTED = "# Parameters\n"  # the first line of the cell that papermill adds
 _BY_PAPERMILL = "PAPERMILL_"  # parameters that `papermill --inject-paths` adds
 _SHOWN = 100  # characters of a wrong value
@@ -65,8 +66,10 @@ class Parameter:
     Attributes:
         name: its name.
         type: name of its type: bool, int, float, str, list or dict; another one is not checked.
-        least, most: of a number.
+        least, most: of a number; of a text without choices they mean nothing.
+        above: whether a number must be larger than ``least``.
         choices: of a text; empty if any text is allowed.
+        numeric: whether a text may also be a number from ``least`` to ``most``.
         entries: type of a list's entries; None if any is allowed.
     """
 
@@ -74,7 +77,9 @@ class Parameter:
     type: str
     least: float = -sys.float_info.max
     most: float = sys.float_info.max
+    above: bool = False
     choices: tuple[str, ...] = ()
+    numeric: bool = False
     entries: type | None = None
 
     def accept(self, value: Any) -> Any:
@@ -97,17 +102,28 @@ class Parameter:
             return value
         kind, _, _ = _TYPES[self.type]
         given, value = value, _converted(value, kind)
+        if self.numeric and type(value) in (int, float):
+            value = repr(value)
         if type(value) is not kind:
             raise self._refusal(given, self._hint(given))
-        if kind in (int, float) and not self.least <= value <= self.most:
+        if kind in (int, float) and not self._in_range(value):
             raise self._refusal(given)
-        if self.choices and value not in self.choices:
+        if self.choices and value not in self.choices and not self._is_number_in_range(value):
             alike = nearest_names(value, self.choices)
             raise self._refusal(given, f"did you mean {alike[0]!r}?" if alike else "")
         for entry in value if kind is list and self.entries else ():
             if type(entry) is not self.entries:
                 raise self._refusal(given, self._hint())
         return value
+
+    def _in_range(self, value: float) -> bool:
+        return self.least <= value <= self.most and not (self.above and value == self.least)
+
+    def _is_number_in_range(self, text: str) -> bool:
+        try:
+            return self.numeric and self._in_range(float(text))
+        except ValueError:
+            return False
 
     def _refusal(self, value: Any, hint: str = "") -> ParameterError:
         shown = repr(value)
@@ -117,16 +133,22 @@ class Parameter:
 
     def _expected(self) -> str:
         if self.choices:
-            *others, last = map(repr, self.choices)
+            number = [f"a number {self._range()}"] if self.numeric else []
+            *others, last = [*map(repr, self.choices), *number]
             return f"{', '.join(others)} or {last}" if others else last
         _, expected, _ = _TYPES[self.type]
         if self.entries is str:
             return f"{expected} of texts"
+        return f"{expected} {self._range()}".rstrip()
+
+    def _range(self) -> str:
+        if self.above:
+            return f"above {self.least:.12g}, up to {self.most:.12g}"
         if self.most < sys.float_info.max:
-            return f"{expected} from {self.least:.12g} to {self.most:.12g}"
+            return f"from {self.least:.12g} to {self.most:.12g}"
         if self.least > -sys.float_info.max:
-            return f"{expected} of at least {self.least:.12g}"
-        return expected
+            return f"of at least {self.least:.12g}"
+        return ""
 
     def _hint(self, given: Any = None) -> str:
         _, _, option = _TYPES[self.type]
@@ -262,15 +284,22 @@ def _parameter(
     type_name = type(default).__name__ if annotation is None else ast.unparse(base)
     allowed = _ALLOWED.search(comment.rstrip())
     if allowed and type_name in ("int", "float") and (limits := _RANGE.fullmatch(allowed[1])):
-        lower, least, most = limits.groups()
-        least = float(lower if least is None else least)
-        most = sys.float_info.max if most is None else float(most)
-        return Parameter(name, type_name, least, most)
+        return Parameter(name, type_name, **_limits(limits))
     if allowed and type_name == "str" and len(words := re.split(r", | or ", allowed[1])) > 1:
-        choices = tuple("" if word == "empty" else word for word in words)
-        return Parameter(name, type_name, choices=choices)
+        numeric = next(filter(None, map(_RANGE.fullmatch, words)), None)
+        choices = ("" if word == "empty" else word for word in words)
+        choices = tuple(word for word in choices if not numeric or word != numeric[0])
+        limits = _limits(numeric) if numeric else {}
+        return Parameter(name, type_name, choices=choices, numeric=bool(numeric), **limits)
     of_texts = type_name == "list" and default and all(isinstance(entry, str) for entry in default)
     return Parameter(name, type_name, entries=str if of_texts else None)
+
+
+def _limits(found: re.Match[str]) -> dict[str, Any]:
+    lower, above, least, most = found.groups()
+    if most is None:
+        return {"least": float(lower)}
+    return {"least": float(least), "most": float(most), "above": bool(above)}
 
 
 def _assigned(source: str) -> list[str]:

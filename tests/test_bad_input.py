@@ -398,6 +398,16 @@ def test_training_never_writes_over_somebodys_config(folder, capsys, tiny_option
     assert_refused(["train", CONFIG, *options], folder, capsys, str(mine), "is not a run folder")
 
 
+def test_refused_prediction_makes_no_folder(folder, capsys):
+    for config, name in ((CONFIG, "none/latest.pth"), ("none.py", "none/latest.pth")):
+        assert_refused(["test", config, str(folder / name)], folder, capsys, "no c")
+        assert not (folder / "none").exists()
+    (folder / "latest.pth").write_bytes(b"")
+    words = ["test", "none.py", str(folder / "latest.pth"), "--work-dir", str(folder / "none")]
+    assert_refused(words, folder, capsys, "no config none.py")
+    assert not (folder / "none").exists()
+
+
 @pytest.mark.parametrize("command", ["train", "test"])
 def test_run_folder_below_a_file(folder, capsys, tiny_options, command, checkpoint):
     file = write(folder, "file", "mine")

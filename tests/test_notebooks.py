@@ -122,6 +122,18 @@ def test_common_parameters_are_there():
     assert all({"width", "titles"} <= set(parameters) for parameters in known.values())
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_figures_are_not_replaced_without_a_word(name):
+    """Every figure goes where `figures_of` looks, which is told how figures are laid out."""
+    code = "\n".join(c.source for c in read(name).cells if c.cell_type == "code")
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    folders = [ast.unparse(c.args[1]) for c in calls if ast.unparse(c.func) == "plots.save"]
+    assert folders and set(folders) == {"figures"}
+    (settings,) = (c.args[1] for c in calls if ast.unparse(c.func).endswith(".figures_of"))
+    told = ast.unparse(settings)
+    assert told == "settings" or ("'width': width" in told and "'titles': titles" in told)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("notebooks")

@@ -29,6 +29,8 @@ classes: list = []  # names
 runs: list = ["a"]  # folders
 free: float = 1.0  # without bounds
 gpus: int = 1  # of them [at least 1]
+share: float = 0.5  # a part [above 0 to 1]
+width: str = ""  # in inches [page, 2 to 40 or empty]
 """
 NAMES = "replace, pairs, threshold, order, work_dir, options, classes, runs"
 
@@ -62,6 +64,11 @@ def write_notebook(path: Path, parameters: str = CELL, code: str = "") -> Path:
         ("classes", ("wolf",), ["wolf"]),
         ("classes", "", []),
         ("runs", "runs/a b", ["runs/a b"]),
+        ("share", 1, 1.0),
+        ("width", "page", "page"),
+        ("width", "3.5", "3.5"),
+        ("width", 3.5, "3.5"),  # what `papermill -p width 3.5` gives
+        ("width", "", ""),
     ],
 )
 def test_what_can_mean_one_thing_is_converted(name, given, taken):
@@ -77,6 +84,13 @@ def test_what_can_mean_one_thing_is_converted(name, given, taken):
         ("replace", 0, "got 0"),
         ("replace", 1.0, "got 1.0"),
         ("replace", None, "got None"),
+        ("share", 0, "share must be a number above 0, up to 1, got 0"),
+        ("share", 1.5, "got 1.5"),
+        ("width", "pag", "width must be 'page', '' or a number from 2 to 40, got 'pag'"),
+        ("width", 1, "got 1"),
+        ("width", "nan", "got 'nan'"),
+        ("width", True, "got True"),
+        ("width", None, "got None"),
         ("pairs", True, "pairs must be a whole number from 1 to 100, got True"),
         ("pairs", "true", "got 'true'"),
         ("pairs", 2.5, "got 2.5"),
@@ -259,3 +273,21 @@ def test_finished_training_is_not_replaced_by_the_text_false(tmp_path):
     nbformat.write(notebook, path)
     with pytest.raises(PapermillExecutionError, match="keeps"):
         papermill.execute_notebook(str(path), None, {"replace": "false"}, progress_bar=False)
+
+
+@pytest.mark.parametrize("width", ["", "column", "page", "2", "40", "1.9", "41", "nan", "wide"])
+def test_notebooks_know_the_widths_of_figures(width):
+    from pcb import plots
+
+    known = True
+    try:
+        with plots.use(width):
+            pass
+    except ValueError:
+        known = False
+    for notebook in NOTEBOOKS:
+        if known:
+            assert check_parameters(notebook, {"width": width}) == {"width": width}
+        else:
+            with pytest.raises(ParameterError, match="width must be"):
+                check_parameters(notebook, {"width": width})

@@ -61,6 +61,16 @@ def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
+def check_exists(path: str | Path) -> None:
+    """Refuse a checkpoint that is not there, before anything is made for it.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"no checkpoint {path}: train first, or give another path")
+
+
 def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[str, Any]:
     """Read a checkpoint onto the CPU; code that a pickle might hold is refused, not executed.
 
@@ -79,8 +89,7 @@ def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[st
         ValueError: not a checkpoint, a web page, damaged, or holding more than tensors and plain
             values: names what it holds.
     """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"no checkpoint {path}: train first, or give another path")
+    check_exists(path)
     with open(path, "rb") as file:
         if file.read(64).lstrip().startswith(b"<"):
             raise ValueError(

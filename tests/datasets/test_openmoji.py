@@ -221,6 +221,15 @@ def test_made_once(tmp_path, monkeypatch):
     assert digest(out) == before
 
 
+def test_a_link_to_an_empty_folder_stays_one(tmp_path):
+    (tmp_path / "large disk").mkdir()
+    out = tmp_path / "data"
+    out.symlink_to("large disk")
+    assert make_openmoji(out, size="tiny", progress=False) == out
+    assert out.is_symlink() and read_design(tmp_path / "large disk")["size"] == "tiny"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "large disk"]
+
+
 @pytest.mark.parametrize("foreign", ["folder", "file"])
 def test_foreign_files_are_left_alone(tmp_path, foreign):
     out = tmp_path / "mine"

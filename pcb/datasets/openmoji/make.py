@@ -71,16 +71,15 @@ def make_openmoji(
     if workers is None:
         workers = os.cpu_count() or 1 if size == "full" else 1
     workers = _whole_number("workers", workers, least=1)
-    out = Path(out)
+    given, out = Path(out), Path(os.path.realpath(out))  # a link to an empty folder stays one
     _remove_left_overs(out)
-    if _is_made(out, size, seed):
-        return out
-    check_folder(out)
+    if _is_made(given, size, seed):
+        return given
+    check_folder(given)
     # Beside the target, so that both lie on one file system and renaming is atomic.
     # A process number alone may be another machine's, too.
-    name = f"{_partial_prefix(out)}{os.getpid()}-{uuid.uuid4().hex}"
-    partial = out.absolute().with_name(name)
-    made = partial / out.absolute().name
+    partial = out.with_name(f"{_partial_prefix(out)}{os.getpid()}-{uuid.uuid4().hex}")
+    made = partial / out.name
     made.parent.mkdir(parents=True)
     try:
         with locked(partial / _LOCK):  # tells other processes that this one is at work
@@ -96,7 +95,7 @@ def make_openmoji(
                     raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return out
+    return given
 
 
 def read_design(out: str | os.PathLike) -> dict:
@@ -121,14 +120,14 @@ def read_design(out: str | os.PathLike) -> dict:
 
 
 def _partial_prefix(out: Path) -> str:
-    return f".{out.absolute().name}.partial-"
+    return f".{out.name}.partial-"
 
 
 def _remove_left_overs(out: Path) -> None:
     """Remove what killed processes have left beside ``out``; those at work keep theirs."""
     prefix = _partial_prefix(out)
     found = []
-    for folder in out.absolute().parent.glob(f"{glob.escape(prefix)}*"):
+    for folder in out.parent.glob(f"{glob.escape(prefix)}*"):
         rest = folder.name.removeprefix(prefix)
         is_ours = folder.is_dir() and re.fullmatch(r"\d+(-[0-9a-f]{32})?", rest)
         if is_ours and not _is_alive(folder):
@@ -138,7 +137,7 @@ def _remove_left_overs(out: Path) -> None:
     if found:
         names = ", ".join(folder.name for folder in found)
         text = "removed what was left of a run that did not end: %s"
-        logging.getLogger("pcb").warning(text, out.absolute().parent / names)
+        logging.getLogger("pcb").warning(text, out.parent / names)
 
 
 def _is_alive(partial: Path) -> bool:
