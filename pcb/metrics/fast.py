@@ -7,6 +7,8 @@ import hotcoco
 import numpy as np
 
 from pcb.datasets.lvis import Annotations
+from pcb.datasets.lvis.annotations import only
+from pcb.datasets.lvis.results import DETECTION_KEYS
 
 _ABOVE_ZERO = float(np.nextafter(0.0, 1.0))
 
@@ -27,8 +29,9 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> hotcoco
         the arrays behind them.
     """
     dataset = annotations.for_lvis()
-    dataset["annotations"] = [a for a in annotations.annotations if a["area"] > 0]
+    dataset["annotations"] = [a for a in dataset["annotations"] if a["area"] > 0]
     ground_truth = hotcoco.LVIS(dataset)
+    results = [only(result, DETECTION_KEYS) for result in results]
     detections = hotcoco.LVISResults(ground_truth, results).filter(
         area_rng=[_ABOVE_ZERO, np.inf], drop_empty_images=False
     )

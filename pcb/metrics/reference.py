@@ -13,6 +13,8 @@ import lvis.eval
 import numpy as np
 
 from pcb.datasets.lvis import Annotations
+from pcb.datasets.lvis.annotations import only
+from pcb.datasets.lvis.results import DETECTION_KEYS
 
 
 def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LVISEval:
@@ -29,8 +31,8 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LV
     """
     # The package writes into the records of both sides: it is given copies.
     dataset = annotations.for_lvis()
-    dataset["annotations"] = [dict(annotation) for annotation in annotations.annotations]
-    detections = [dict(result) for result in results]
+    dataset["annotations"] = [dict(annotation) for annotation in dataset["annotations"]]
+    detections = [dict(only(result, DETECTION_KEYS)) for result in results]
     with _mended_lvis():
         ground_truth = _GroundTruth(dataset)
         evaluation = lvis.LVISEval(ground_truth, _Detections(ground_truth, detections), iou_type)

@@ -99,6 +99,22 @@ def test_it_is_said_where_cocos_evaluation_counts_fewer(write, caplog):
     assert not lines(caplog, "100 best of a class in an image")
 
 
+@BACKENDS
+def test_what_no_metric_needs_ends_none(write, backend):
+    """Half a character in a name, text where COCO has numbers, members of one's own."""
+    content, results, half = truth(), detections(), "\ud800"
+    content["categories"][0] |= {"name": half, "synonyms": [half], "supercategory": 5}
+    content["images"][0] |= {"file_name": f"{half}.png", "license": "CC", "flickr_url": half}
+    content["annotations"][0] |= {"attributes": {half: half}, "score": "high", "iscrowd": False}
+    content |= {"info": {"description": half}, "licenses": [{"id": "x", "name": half}]}
+    results[0] |= {"id": "first", "area": "large", "note": half}
+    path = write(content)
+    for given in (results, write(results, "results.json")):
+        ap = evaluate(path, given, "bbox", backend)["bbox"]["AP"]
+        assert ap == pytest.approx(RIGHT)
+        assert per_class_ap(path, given, "bbox").mean() == pytest.approx(RIGHT)
+
+
 def test_boxes_too_large_to_add_up_are_refused_by_every_metric(write):
     results = detections()
     results[0]["bbox"] = [1e308, 1e308, 1e308, 4]

@@ -4,13 +4,21 @@ import dataclasses
 import logging
 import os
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from pcb.datasets.lvis.boxes import record_warning
 from pcb.datasets.lvis.classes import Classes
 from pcb.datasets.lvis.notes import say
-from pcb.datasets.lvis.reader import FEDERATED_KEYS, AnnotationError, AnnotationReader, image_path
+from pcb.datasets.lvis.reader import (
+    ANNOTATION_KEYS,
+    FEDERATED_KEYS,
+    IMAGE_KEYS,
+    AnnotationError,
+    AnnotationReader,
+    image_path,
+)
 
 EXHAUSTIVE_HINT = "--exhaustive (federated=False in Python and configs)"
 FEDERATED_HINT = "--federated (federated=True in Python and configs)"
@@ -59,22 +67,28 @@ class Annotations(Classes):
         }
 
     def for_lvis(self) -> dict:
-        """The same in LVIS format, as evaluators of that format need it.
+        """What evaluators of LVIS's format need of it, and nothing else.
 
-        Of exhaustive data every image lists every class as known, and where groups are unknown all
-        classes are in one; metrics of groups mean nothing then.
+        They stumble over whatever a file may hold beside, such as half a character or a licence
+        that is text. Of exhaustive data every image lists every class as known, and where groups
+        are unknown all classes are in one; metrics of groups mean nothing then.
         """
         everything = {"neg_category_ids": self.category_ids, "not_exhaustive_category_ids": []}
         defaults = {key: [] for key in FEDERATED_KEYS}
         groups = self.frequency if self.has_groups else ["f"] * len(self.categories)
-        return self.to_dict() | {
+        return {
             "images": [
-                {**defaults, **image} if self.federated else {**image, **everything}
+                defaults | only(image, (*IMAGE_KEYS, *FEDERATED_KEYS))
+                if self.federated
+                else only(image, IMAGE_KEYS) | everything
                 for image in self.images
             ],
+            "annotations": [only(record, ANNOTATION_KEYS) for record in self.annotations],
             "categories": [
-                {**category, "frequency": group}
-                for category, group in zip(self.categories, groups, strict=True)
+                {"id": category_id, "name": name, "frequency": group}
+                for category_id, name, group in zip(
+                    self.category_ids, self.class_names, groups, strict=True
+                )
             ],
         }
 
@@ -115,6 +129,18 @@ class Annotations(Classes):
             for c in self.categories
         ]
         return dataclasses.replace(self, categories=categories)
+
+
+def only(record: dict, keys: Collection[str]) -> dict:
+    """The record without other keys; the record itself if it has none.
+
+    Example:
+        >>> only({"id": 1, "note": "mine"}, ("id", "area"))
+        {'id': 1}
+    """
+    if record.keys() <= set(keys):
+        return record
+    return {key: record[key] for key in keys if key in record}
 
 
 def read_annotations(

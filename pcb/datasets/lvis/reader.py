@@ -30,8 +30,8 @@ from pcb.datasets.lvis.classes import shared_names
 from pcb.datasets.lvis.files import decoded, load_json
 from pcb.datasets.lvis.run_lengths import RunLengthCheck
 
-_IMAGE_KEYS = ("id", "width", "height")
-_ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox", "area", "segmentation")
+IMAGE_KEYS = ("id", "width", "height")
+ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox", "area", "segmentation")
 _CATEGORY_KEYS = ("id", "name")
 
 # What LVIS states beyond COCO: all images, or categories, state it, or none.
@@ -273,7 +273,7 @@ def _category_problem(category) -> str | None:
 
 
 def _image_problem(image) -> str | None:
-    missing = missing_keys(image, _IMAGE_KEYS)
+    missing = missing_keys(image, IMAGE_KEYS)
     if missing:
         return f"no {quoted(missing)}; LVIS and COCO state id and size of each image"
     if not is_id(image["id"]):
@@ -313,7 +313,7 @@ def _name_problem(image: dict) -> str | None:
 def _annotation_problem(
     annotation, image_of: dict, label_of: dict, short_polygons: bool
 ) -> str | None:
-    missing = missing_keys(annotation, _ANNOTATION_KEYS)
+    missing = missing_keys(annotation, ANNOTATION_KEYS)
     if missing:
         return f"no {quoted(missing)}; add it as in the LVIS and COCO formats"
     problem = id_problem(annotation, image_of, label_of)

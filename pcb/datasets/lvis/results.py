@@ -20,6 +20,7 @@ from pcb.datasets.lvis.notes import say, source_of
 from pcb.datasets.lvis.run_lengths import RunLengthCheck
 
 NO_DETECTIONS = "no detections at all, so that every object is missed"
+DETECTION_KEYS = ("image_id", "category_id", "score", "bbox", "segmentation")
 RESULT_KEYS = {"bbox": "bbox", "segm": "segmentation"}  # what each kind of evaluation reads
 
 
