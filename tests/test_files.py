@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pcb.files import remove_unfinished, write_atomically, writer, writing_alone
+from pcb.files import holder, locked, remove_unfinished, write_atomically, writer, writing_alone
 from pcb.runs import RunFolder
 
 HOLD = """
@@ -93,3 +93,10 @@ def test_what_two_processes_add_to_the_matrices_stays(tmp_path):
     writers = [subprocess.Popen([sys.executable, "-c", code, tmp_path, name]) for name in "ab"]
     assert [process.wait() for process in writers] == [0, 0]
     assert len(RunFolder(tmp_path).read_confusion()) == 40
+
+
+def test_the_holder_of_a_foreign_lock_is_unknown(tmp_path):
+    lock = tmp_path / ".other.lock"
+    lock.write_text("held by somebody\n")
+    with locked(lock):
+        assert holder(lock).host == "unknown"

@@ -17,6 +17,7 @@ from pycocotools import mask as run_length
 from pcb.datasets.openmoji import OutputFolderError, icons, make, make_openmoji, read_design
 from pcb.datasets.openmoji.design import DESIGNS
 from pcb.datasets.openmoji.write import SPLITS, write_dataset
+from pcb.files import locked
 
 TINY = DESIGNS["tiny"]
 
@@ -288,6 +289,14 @@ def test_what_a_killed_process_left_is_removed_once(tmp_path, caplog):
         for process in (dead, living):
             process.kill()
             process.communicate()
+
+
+def test_another_machine_with_the_same_process_number_keeps_its_folder(tmp_path):
+    theirs = tmp_path / f".data.partial-{os.getpid()}"
+    (theirs / "data").mkdir(parents=True)
+    with locked(theirs / ".lock"):
+        make_openmoji(tmp_path / "data", size="tiny", progress=False)
+        assert (theirs / "data").is_dir()
 
 
 def test_two_at_once_agree(tmp_path, tiny_openmoji, monkeypatch):
