@@ -353,8 +353,8 @@ def _check_values(grid: Grid) -> None:
                     "other keys"
                 )
     for key, example, pattern, value in (
-        ("memory", "64GB", r"\d+ ?[MGT]i?B", grid.memory),
-        ("time", "36h or 2d", r"\d+[dhm]", grid.time),
+        ("memory", "64GB", r"0*[1-9]\d* ?[MGT]i?B", grid.memory),
+        ("time", "36h or 2d", r"0*[1-9]\d*[dhm]", grid.time),
     ):
         if value and not re.fullmatch(pattern, value):
             raise ValueError(f"{key} must be text such as {example}, got {value!r}")

@@ -38,7 +38,7 @@ def copy_notebooks(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / _RECORD
-    copied: dict[str, str] = json.loads(record.read_text()) if record.is_file() else {}
+    copied = _read_record(record)
     newest = {}
     for notebook in sorted(Path(notebooks).glob("*.ipynb")):
         content = notebook.read_bytes()
@@ -84,6 +84,15 @@ def _copies(folder: Path, name: str) -> dict[int, Path]:
     pattern = re.compile(rf"{re.escape(name)}(?:-(\d+))?\.ipynb")
     matches = ((pattern.fullmatch(path.name), path) for path in folder.iterdir())
     return {int(match[1] or 1): path for match, path in matches if match}
+
+
+def _read_record(file: Path) -> dict[str, str]:
+    """Digests by copy; none if the record is lost or damaged: copies count as changed then."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _digest(content: bytes) -> str:

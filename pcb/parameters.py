@@ -258,7 +258,9 @@ def check(variables: MutableMapping[str, Any]) -> dict[str, Any]:
     known: dict[str, Parameter] = {}
     injected: list[str] = []
     for source in variables.get("In", ()):
-        known |= (of_cell := declared(source))
+        of_cell = declared(source)
+        if not known or known.keys() & of_cell.keys():  # else they are variables of one's own
+            known |= of_cell
         if source.startswith(_INJECTED) and not of_cell:
             injected = _assigned(source)  # by the last such cell: an earlier one was corrected
     for name in injected if known else ():

@@ -56,10 +56,13 @@ def test_changed_copy_stays_beside_the_newer_notebook(notebooks, tmp_path, capsy
     }
 
 
-def test_copies_whose_record_is_lost_are_kept(notebooks, tmp_path):
+@pytest.mark.parametrize("record", [None, "", "{", "[]", "null"])
+def test_copies_whose_record_is_lost_are_kept(notebooks, tmp_path, record):
     copies = tmp_path / "lab"
     lab.copy_notebooks(notebooks, copies)
     (copies / ".copies.json").unlink()
+    if record is not None:
+        (copies / ".copies.json").write_text(record)
     (copies / "00_dataset.ipynb").write_text("my work")
     newest = lab.copy_notebooks(notebooks, copies)
     assert newest["00_dataset"].name == "00_dataset-2.ipynb"

@@ -291,3 +291,13 @@ def test_notebooks_know_the_widths_of_figures(width):
         else:
             with pytest.raises(ParameterError, match="width must be"):
                 check_parameters(notebook, {"width": width})
+
+
+def test_annotated_variables_of_ones_own_are_no_parameters():
+    """Somebody adds a cell, runs it, and runs the first cells again, one of them edited."""
+    cells = [CELL, "check(globals())", "top: int = 3", "top = 'text'"]
+    variables = {"In": cells, "top": "text", "pairs": "7"}
+    assert check(variables) == {"pairs": 7} and variables["top"] == "text"
+    edited = CELL.replace("[1 to 100]", "[1 to 5]")
+    with pytest.raises(ParameterError, match="pairs must be a whole number from 1 to 5, got 7"):
+        check({"In": [*cells, edited], "pairs": 7})

@@ -377,6 +377,8 @@ def test_grid_multiplies_out(tmp_path):
         ({"threads": True}, "threads must be a int, got True"),
         ({"memory": "64; rm"}, "memory must be text such as 64GB, got '64; rm'"),
         ({"time": "2 days"}, "time must be text such as 36h or 2d, got '2 days'"),
+        ({"memory": "0GB"}, "memory must be text such as 64GB, got '0GB'"),
+        ({"time": "00h"}, "time must be text such as 36h or 2d, got '00h'"),
     ],
 )
 def test_wrong_grid_says_what_is_wrong(tmp_path, changes, message):
