@@ -84,6 +84,8 @@ def call(clone: Path) -> subprocess.Popen:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # A shell that runs the tests in its background has Ctrl-C ignored, and so a grid would.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 
