@@ -4,6 +4,7 @@ import copy
 import keyword
 import re
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ from pcb.runs import RunFolder, repository_path, repository_root
 _DATA_PATHS = ("ann_file", "img_prefix")
 _WRONG_ARGUMENTS = re.compile(
     "unexpected keyword argument|missing [0-9]+ required|multiple values for|not in the .* registry"
+    '|must contain the key "type"|cfg must be a dict'
 )
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
 
@@ -101,10 +103,25 @@ def naming_config(config: str | Path) -> Iterator[None]:
     """
     try:
         yield
-    except (TypeError, KeyError) as error:
-        if not _WRONG_ARGUMENTS.search(str(error)):
+    except (AssertionError, KeyError, TypeError) as error:
+        line = (str(error.args[0]) if error.args else "").split("\n")[0]
+        named = re.match(r"(?:\w+: )+", line)  # mmcv puts the names of the types there
+        if _WRONG_ARGUMENTS.search(line):
+            message = textwrap.shorten(line, 200)  # mmcv appends whole dictionaries
+        elif named and not isinstance(error, KeyError):
+            innermost = _innermost_frame(error)
+            refused = line[named.end() :] or innermost.line
+            message = f"{named[0]}{refused} ({innermost.filename}, line {innermost.lineno})"
+        else:
             raise
-        raise ValueError(f"{config}: {error.args[0]}") from error
+        raise ValueError(f"{config}: {message}") from error
+
+
+def _innermost_frame(error: BaseException) -> traceback.FrameSummary:
+    """Where an error began that mmcv has raised again, perhaps several times."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return traceback.extract_tb(error.__traceback__)[-1]
 
 
 def _read(named: str | Path) -> Config:
@@ -171,6 +188,8 @@ def _why_unreadable(path: Path, error: BaseException) -> str:
         return f"{file}, line {cause.lineno}: {cause.msg}"
     if isinstance(error, KeyError) and "is reserved for config file" in str(error):
         return f"{file}: {error.args[0]}: rename that variable"
+    if isinstance(error, ImportError) and not str(error):  # mmcv's, without the module's name
+        error = error.__context__ or error
     what = f"{type(error).__name__}: {error}".splitlines()[0]
     if isinstance(error, ImportError) and not reading:
         return f"{file}: custom_imports: {what}; is its folder in PYTHONPATH?"

@@ -54,11 +54,17 @@ _PLAIN: dict[str, set[str]] = {
     "runner": {"type", "max_epochs", "max_iters"},
     "log_config": {"interval", "hooks"},
     "fp16": {"loss_scale", "patience"},
+    "optimizer.paramwise_cfg": {"custom_keys", "bypass_duplicate", "bias_lr_mult"}
+    | {"bias_decay_mult", "norm_decay_mult", "dwconv_decay_mult", "dcn_offset_lr_mult"},
     "optimizer_config.grad_clip": {"max_norm", "norm_type", "error_if_nonfinite", "foreach"},
     "custom_imports": {"imports", "allow_failed_imports"},
     "dist_params": {"backend", "port"},
     "auto_scale_lr": {"enable", "base_batch_size"},
 }
+# Of mmdet's constructors by layers; a constructor of the user's may read anything.
+_BY_LAYERS = {"num_layers", "decay_rate", "decay_type"}
+_OF_LAYERS = ("LearningRateDecayOptimizerConstructor", "LayerDecayOptimizerConstructor")
+_CUSTOM_KEYS = "optimizer.paramwise_cfg.custom_keys."  # one dictionary for each part of the model
 # Of dictionaries whose type is not written down, by dotted key.
 _IMPLIED = {"checkpoint_config": "CheckpointHook", "optimizer_config": "OptimizerHook"}
 # Of two-stage detectors: what mmdet 2.28 reads, which are plain dictionaries.
@@ -101,6 +107,13 @@ class _Check:
         self.cfg = cfg
         self.known = _components()
         self.plain = _PLAIN | (_TWO_STAGE if self._is_two_stage_of_mmdet() else {})
+        optimizer = cfg.get("optimizer")
+        constructor = optimizer.get("constructor") if isinstance(optimizer, Mapping) else None
+        self.by_parts = constructor in (None, "DefaultOptimizerConstructor")
+        if constructor in _OF_LAYERS:
+            self.plain["optimizer.paramwise_cfg"] = _BY_LAYERS
+        elif not self.by_parts:
+            del self.plain["optimizer.paramwise_cfg"]
 
     def faults(self) -> Iterator[str]:
         for key, value in self.cfg.items():
@@ -136,6 +149,8 @@ class _Check:
         pattern = re.sub(r"(\.rcnn)\.\d+", r"\1", path)  # a list of stages, in cascades
         if pattern in self.plain:
             return self.plain[pattern]
+        if self.by_parts and path.startswith(_CUSTOM_KEYS):
+            return {"lr_mult", "decay_mult"}
         name, last = type_name(node, path), path.rpartition(".")[2]
         if not isinstance(name, str) or name not in self.known or last in _FREE_KEYS:
             return None
@@ -156,7 +171,7 @@ class _Check:
         model = self.cfg.get("model")
         if not isinstance(model, Mapping):
             return False
-        of_model = self.known.get(model.get("type"), {})
+        of_model = self.known.get(str(model.get("type")), {})
         types = {value for key, value in _leaves(model) if key == "type"}
         own = any(_is_own(c) for name in types for c in self.known.get(name, {}))
         return not own and any(
@@ -170,9 +185,16 @@ def check_option(cfg: Mapping[str, Any], key: str, value: Any = None) -> Any:
     The keys of a value that is merged into a dictionary are checked likewise. Returns what the
     override changes, an empty dictionary where the config says nothing.
     """
+    if not isinstance(key, str):
+        raise ValueError(f"cfg_options key {key!r} must be text, such as 'runner.max_epochs'")
     check = _Check(cfg)
     node: Any = cfg
     parts = key.split(".")
+    if parts[0] == "custom_imports":
+        raise ValueError(
+            f"cfg_options key {key!r}: modules are imported when the config file is read, which is "
+            "before: set custom_imports in the file"
+        )
     if parts[0] in cfg and parts[0] not in TOP_LEVEL:
         raise ValueError(
             f"cfg_options key {key!r}: {parts[0]} is a variable that the config files have used "
@@ -210,6 +232,13 @@ def check_option(cfg: Mapping[str, Any], key: str, value: Any = None) -> Any:
             f"cfg_options key {key!r} has parts ({', '.join(map(str, node))}): give one of them, "
             f"as {key}.{next(iter(node))}, or a dictionary; got {value!r}"
         )
+    if isinstance(node, list | tuple) and isinstance(value, Mapping):
+        for number in value:  # as mmcv merges them, entry by entry
+            if not str(number).isdecimal() or int(number) >= len(node):
+                raise ValueError(
+                    f"cfg_options key {key!r} is a list of {len(node)} entries: give a list, or "
+                    f"dictionaries by their numbers; got {value!r}"
+                )
     if isinstance(node, Mapping) and isinstance(value, Mapping) and "_delete_" not in value:
         for inner in value:
             check_option(cfg, f"{key}.{inner}", value[inner])

@@ -14,6 +14,7 @@ from mmcv.runner.hooks import (
     OptimizerHook,
 )
 from mmcv.runner.hooks.momentum_updater import MomentumUpdaterHook
+from mmcv.runner.priority import Priority
 
 from pcb.detection.schema import TOP_LEVEL, names_read, set_in_vain, unknown_keys
 from pcb.nearest import nearest_names
@@ -99,6 +100,10 @@ _KINDS |= dict.fromkeys(("load_from", "resume_from", "log_level", "work_dir", "d
 _KINDS |= dict.fromkeys(("opencv_num_threads", "gpus", "seed", "total_epochs"), int)
 _KINDS |= dict.fromkeys(("cudnn_benchmark", "find_unused_parameters", "auto_resume"), bool)
 _KINDS |= {"deterministic": bool, "mp_start_method": str}
+# Settings that are dictionaries, by dotted key; mmcv and mmdet take them apart without a look.
+_DICTIONARIES = ("model", "data", "optimizer", "runner", "log_config", "checkpoint_config", "fp16")
+_DICTIONARIES += ("lr_config", "momentum_config", "optimizer_config", "optimizer_config.grad_clip")
+_DICTIONARIES += ("optimizer.paramwise_cfg", "custom_imports")
 
 
 def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
@@ -130,7 +135,7 @@ def unread_keys(cfg: Mapping[str, Any], text: str = "") -> list[str]:
         for key, file, reader in set_in_vain(text)
         if key not in TOP_LEVEL
     ]
-    return [*misspelt, *in_vain, *unknown_keys(cfg)]
+    return [*misspelt, *in_vain, *_no_dictionaries(cfg), *unknown_keys(cfg)]
 
 
 def unread_variables(cfg: Mapping[str, Any], text: str) -> list[str]:
@@ -152,6 +157,12 @@ def _misspelt(key: str, value: Any) -> str | None:
     return next(iter(nearest_names(key, of_kind, least=_SLIP)), None)
 
 
+def _no_dictionaries(cfg: Mapping[str, Any]) -> Iterator[str]:
+    for key in _DICTIONARIES:
+        if not isinstance(value := _get(cfg, key), Mapping | None):
+            yield f"{key} must be a dictionary, got {_short(value)}"
+
+
 def _not_honoured(cfg: Mapping[str, Any]) -> Iterator[str]:
     for key, (harmless, instead) in NOT_HONOURED.items():
         value = _get(cfg, key)
@@ -160,8 +171,10 @@ def _not_honoured(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _hooks(cfg: Mapping[str, Any]) -> Iterator[str]:
-    log_config = cfg.get("log_config") or {}
-    for number, hook in enumerate(_list(log_config.get("hooks"))):
+    loggers = _get(cfg, "log_config.hooks")
+    if not isinstance(loggers, list | tuple | None):
+        yield f"log_config.hooks must be a list of dictionaries, got {_short(loggers)}"
+    for number, hook in enumerate(_list(loggers)):
         name = hook.get("type") if isinstance(hook, Mapping) else hook
         if name != "TextLoggerHook":  # train.log.json takes its place
             yield (
@@ -188,8 +201,19 @@ def _hooks(cfg: Mapping[str, Any]) -> Iterator[str]:
         ):
             if isinstance(component, type) and issubclass(component, kind):
                 yield f"{key} is {name}, which the training does itself: {instead}"
+        if "priority" in hook and not _is_priority(hook["priority"]):
+            yield (
+                f"{key}.priority is {_short(hook['priority'])}: give a whole number in [0, 100], "
+                f"or one of {', '.join(Priority.__members__)}"
+            )
         if hook.get("resume_from") is not None:
             yield f"{key}.resume_from is not honoured: {_RESUME}"
+
+
+def _is_priority(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.upper() in Priority.__members__
+    return type(value) is int and 0 <= value <= 100
 
 
 def _values(cfg: Mapping[str, Any]) -> Iterator[str]:
@@ -202,17 +226,18 @@ def _values(cfg: Mapping[str, Any]) -> Iterator[str]:
         yield from _whole_number(cfg, f"data.{split}_dataloader.samples_per_gpu", 1)
         yield from _whole_number(cfg, f"data.{split}_dataloader.workers_per_gpu", 0)
     for key in ("optimizer.lr", "optimizer.weight_decay"):
-        value = _get(cfg, key)
-        if value is not None and not (
-            isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-        ):
+        name, value = key.partition(".")[2], _get(cfg, key)
+        if name in (_get(cfg, "optimizer") or ()) and not (value == 0 or _is_positive(value)):
             yield f"{key} must be a number, at least 0, got {_short(value)}"
     for key in ("cudnn_benchmark", "find_unused_parameters"):
         if not isinstance(cfg.get(key), bool | None):
             yield f"{key} must be True or False, got {_short(cfg[key])}"
-    for key in ("fp16", "lr_config", "momentum_config", "optimizer_config", "checkpoint_config"):
-        if not isinstance(cfg.get(key), Mapping | None):
-            yield f"{key} must be a dictionary, got {_short(cfg[key])}"
+    clipping = _get(cfg, "optimizer_config.grad_clip")
+    if isinstance(clipping, Mapping) and not _is_positive(norm := clipping.get("max_norm")):
+        yield f"optimizer_config.grad_clip.max_norm must be a positive number, got {_short(norm)}"
+    scale = _get(cfg, "fp16.loss_scale")
+    if not (scale in (None, "dynamic") or isinstance(scale, Mapping) or _is_positive(scale)):
+        yield f"fp16.loss_scale must be a positive number or 'dynamic', got {_short(scale)}"
     for key in ("lr_config", "momentum_config"):
         if isinstance(cfg.get(key), Mapping) and "policy" not in cfg[key]:
             yield f"{key} has no policy, such as 'step'"
@@ -232,6 +257,10 @@ def _values(cfg: Mapping[str, Any]) -> Iterator[str]:
         yield f"optimizer_config.type is {stepping!r}: set fp16=dict(loss_scale='dynamic') instead"
     elif cfg.get("fp16") and stepping != "OptimizerHook":
         yield f"optimizer_config.type is {stepping!r}, and fp16 is set: leave one of them out"
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def _whole_number(cfg: Mapping[str, Any], key: str, least: int) -> Iterator[str]:

@@ -68,6 +68,16 @@ def config(tmp_path):
             "model = dict(roi_head=dict(bbox_head=dict(loss_cls=dict(alpa=1))))",
             r"alpa is .*'alpha'",
         ),
+        ("optimizer = dict(paramwise_cfg=dict(bias_lr_mul=2.0))", r"bias_lr_mul is .*_lr_mult'"),
+        (
+            "optimizer = dict(paramwise_cfg=dict(custom_keys={'backbone.layer1': dict(lr=0.1)}))",
+            r"custom_keys\.backbone\.layer1\.lr is read by nothing",
+        ),
+        (
+            "optimizer = dict(constructor='LearningRateDecayOptimizerConstructor',"
+            " paramwise_cfg=dict(num_layers=6, decay_rat=0.9))",
+            r"paramwise_cfg\.decay_rat is .*'decay_rate'",
+        ),
         ("data = dict(train=dict(ann_fil='x'))", r"data\.train\.ann_fil .*'ann_file'"),
         ("data = dict(train=dict(pipeline=[dict(type='RandomFlipp')]))", r"pipeline\.0: .*Flip'"),
     ],
@@ -111,11 +121,24 @@ def test_key_that_nothing_reads_is_named_with_the_nearest(text, message, config)
         ("custom_hooks = [dict(type='EMAHook', resume_from='x')]", "custom_hooks.0.resume_from is"),
         ("optimizer_config = dict(type='Fp16OptimizerHook')", "set fp16"),
         ("optimizer = dict(lr=-1)", "optimizer.lr must be a number, at least 0, got -1"),
+        ("optimizer = dict(lr=None)", "optimizer.lr must be a number, at least 0, got None"),
+        ("optimizer = dict(lr=True)", "optimizer.lr must be a number, at least 0, got True"),
         ("optimizer = dict(lr=[0.1])", "optimizer.lr must be a number"),
         ("runner = dict(max_epochs=-1)", "runner.max_epochs must be a whole number, at least 1"),
         ("data = dict(workers_per_gpu=-1)", "data.workers_per_gpu must be .*at least 0"),
         ("lr_config = dict(_delete_=True, step=[1])", "lr_config has no policy"),
         ("fp16 = True", "fp16 must be a dictionary"),
+        ("fp16 = dict(loss_scale='dynamc')", "fp16.loss_scale must be .*, got 'dynamc'"),
+        ("model = 'MaskRCNN'", "model must be a dictionary, got 'MaskRCNN'"),
+        ("data = [1]", r"data must be a dictionary, got \[1\]"),
+        ("optimizer = [dict(type='SGD', lr=0.1)]", "optimizer must be a dictionary"),
+        ("runner = 'EpochBasedRunner'", "runner must be a dictionary"),
+        ("log_config = 10", "log_config must be a dictionary, got 10"),
+        ("log_config = dict(hooks=dict(type='WandbLoggerHook'))", "hooks must be a list"),
+        ("optimizer_config = dict(grad_clip=5)", "grad_clip must be a dictionary, got 5"),
+        ("optimizer_config = dict(grad_clip=dict(max_norm=None))", "max_norm must be .*, got None"),
+        ("custom_hooks = [dict(type='EMAHook', priority='HIHG')]", "hooks.0.priority is 'HIHG'"),
+        ("custom_hooks = [dict(type='EMAHook', priority=101)]", "priority is 101: .* 100"),
     ],
 )
 def test_setting_that_is_not_honoured_says_what_to_do_instead(text, message, config):
@@ -254,6 +277,31 @@ def test_argument_that_only_building_finds_is_one_line(config, tmp_path, tiny_op
 
 
 @pytest.mark.parametrize(
+    "text, message",
+    [
+        ("custom_hooks = [dict(type='EMAHook', momentum=2)]", "EMAHook: assert momentum > 0"),
+        ("lr_config = dict(warmup='linear', warmup_ratio=2, warmup_iters=1)", "StepLr.* range"),
+        (
+            "model = dict(roi_head=dict(bbox_head=dict(loss_cls=dict(alpha=[0.4]))))",
+            r"CrossEntropyPCBLoss: '<=' not supported .*balance\.py, line",
+        ),
+        ("optimizer = dict(_delete_=True, lr=0.1)", 'must contain the key "type"'),
+        ("model = dict(neck=dict(_delete_=True))", 'must contain the key "type"'),
+        ("model = dict(neck='FPN')", "cfg must be a dict"),
+    ],
+)
+def test_value_that_only_building_refuses_is_one_line(
+    text, message, config, tmp_path, tiny_options, capsys
+):
+    path = config(text, repository_root() / "tests/configs/tiny_pcb.py")
+    options = [f"{key}={value}" for key, value in tiny_options.items()]
+    command = ["train", str(path), "--work-dir", str(tmp_path / "run"), "--cfg-options", *options]
+    assert main([*command]) == 2
+    assert re.search(message, capsys.readouterr().err.strip().splitlines()[-1])
+    assert not (tmp_path / "run/config.py").exists()
+
+
+@pytest.mark.parametrize(
     "content, message",
     [
         (b"x = '\xe9'\n", r"is not plain UTF-8 text"),
@@ -270,7 +318,7 @@ def test_argument_that_only_building_finds_is_one_line(config, tmp_path, tiny_op
         (b"_base_ = ['one.py', 'two.py']\n", r"more than one of its _base_ files sets shared"),
         (b"_base_ = 'one.py'\nx = {{_base_.nothing}}\n", r"KeyError: 'nothing'"),
         (b"_base_ = 'one.py'\nshared = dict(a=1)\n", r"TypeError: shared=.*cannot inherit"),
-        (b"custom_imports = dict(imports=['no_such'])\n", r"custom_imports: ImportError: .*PYTHON"),
+        (b"custom_imports = dict(imports=['no_such'])\n", r"custom_imports: Mod.*no_such.*PYTHON"),
     ],
 )
 @pytest.mark.parametrize("as_base", [False, True])
@@ -446,6 +494,26 @@ def test_dictionary_is_not_replaced_by_something_else(value):
         return
     with pytest.raises(ValueError, match=r"'runner' has parts .*as runner\.type.*got"):
         load_config(BASE, {"runner": value})
+
+
+@pytest.mark.parametrize(
+    "key, value, message",
+    [
+        ("custom_imports", {"imports": ["json"]}, "set custom_imports in the file"),
+        ("custom_imports.imports", ["json"], "set custom_imports in the file"),
+        ("data.train.pipeline", {"type": "Resize"}, "is a list of [0-9]+ entries: give a list"),
+        ("data.train.pipeline", {"99": {}}, "is a list of [0-9]+ entries: give a list"),
+        (None, 1, "key None must be text"),
+    ],
+)
+def test_override_that_would_be_lost_or_crash_is_refused(key, value, message):
+    with pytest.raises(ValueError, match=message):
+        load_config(BASE, {key: value})
+
+
+def test_override_of_one_entry_of_a_list():
+    cfg = load_config(BASE, {"data.train.pipeline": {"0": {"to_float32": True}}})
+    assert cfg.data.train.pipeline[0].to_float32
 
 
 def test_names_read_of_several_files():
