@@ -228,7 +228,7 @@ def _test(options: argparse.Namespace) -> None:
 
     cfg_options = parse_cfg_options(options.cfg_options)
     check_exists(options.checkpoint)  # the lock below makes a folder
-    data = load_config(options.config, cfg_options, for_training=False).data
+    data = load_config(options.config, cfg_options, for_training=False).get("data")
     # Without --work-dir the run is the one the checkpoint lies in.
     run = runs.RunFolder(options.work_dir or Path(options.checkpoint).parent)
     with ExitStack() as stack:

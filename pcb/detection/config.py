@@ -103,7 +103,7 @@ def naming_config(config: str | Path) -> Iterator[None]:
     """
     try:
         yield
-    except (AssertionError, KeyError, TypeError) as error:
+    except (AssertionError, AttributeError, KeyError, TypeError) as error:
         line = (str(error.args[0]) if error.args else "").split("\n")[0]
         named = re.match(r"(?:\w+: )+", line)  # mmcv puts the names of the types there
         if _WRONG_ARGUMENTS.search(line):

@@ -24,6 +24,7 @@ from pcb.detection.checkpoint import load_weights, read_checkpoint
 from pcb.detection.config import load_config, naming_config, save_config
 from pcb.detection.data import loader_settings, pick_device, to_device, uses_half_precision
 from pcb.detection.ground_truth import GroundTruthConfusion
+from pcb.detection.settings import missing_to_test
 from pcb.distributed import process_group, rank, wait_for_all, world_size
 from pcb.files import (
     check_folder,
@@ -74,6 +75,8 @@ def predict(
         OSError: there is no space left; earlier predictions are kept.
     """
     cfg = load_config(config, cfg_options, for_training=False)
+    if lacking := missing_to_test(cfg._cfg_dict, split):
+        raise ValueError(f"{config} cannot be tested: it does not set {', '.join(lacking)}")
     picked = pick_device(device)
     weights = read_checkpoint(checkpoint, trust_checkpoint)
     merged = copy.deepcopy(cfg)

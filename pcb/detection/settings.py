@@ -103,7 +103,7 @@ _KINDS |= {"deterministic": bool, "mp_start_method": str}
 # Settings that are dictionaries, by dotted key; mmcv and mmdet take them apart without a look.
 _DICTIONARIES = ("model", "data", "optimizer", "runner", "log_config", "checkpoint_config", "fp16")
 _DICTIONARIES += ("lr_config", "momentum_config", "optimizer_config", "optimizer_config.grad_clip")
-_DICTIONARIES += ("optimizer.paramwise_cfg", "custom_imports")
+_DICTIONARIES += ("optimizer.paramwise_cfg", "custom_imports", "model.backbone")
 
 
 def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
@@ -281,6 +281,17 @@ def missing(cfg: Mapping[str, Any]) -> list[str]:
         if _get(cfg, f"data.train_dataloader.{key}") is None:
             needed.append(f"data.{key}")
     return sorted(key for key in needed if _get(cfg, key) is None)
+
+
+def missing_to_test(cfg: Mapping[str, Any], split: str) -> list[str]:
+    """Dictionaries without which nothing can be tested, and which a config has not.
+
+    Example:
+        >>> missing_to_test({"model": {"backbone": {}}, "data": {"val": None}}, "val")
+        ['data.val']
+    """
+    needed = ("model.backbone", f"data.{split}")
+    return [key for key in needed if not isinstance(_get(cfg, key), Mapping)]
 
 
 def _get(cfg: Mapping[str, Any], key: str) -> Any:

@@ -288,6 +288,7 @@ def test_argument_that_only_building_finds_is_one_line(config, tmp_path, tiny_op
         ("optimizer = dict(_delete_=True, lr=0.1)", 'must contain the key "type"'),
         ("model = dict(neck=dict(_delete_=True))", 'must contain the key "type"'),
         ("model = dict(neck='FPN')", "cfg must be a dict"),
+        ("model = dict(test_cfg=None)", "MaskRCNN: 'NoneType' object has no attribute 'rpn'"),
     ],
 )
 def test_value_that_only_building_refuses_is_one_line(
@@ -299,6 +300,24 @@ def test_value_that_only_building_refuses_is_one_line(
     assert main([*command]) == 2
     assert re.search(message, capsys.readouterr().err.strip().splitlines()[-1])
     assert not (tmp_path / "run/config.py").exists()
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("model = None", "cannot be tested: it does not set model.backbone"),
+        ("model = dict(backbone=None)", "cannot be tested: it does not set model.backbone"),
+        ("model = dict(backbone='ResNet')", "model.backbone must be a dictionary"),
+        ("data = None", "cannot be tested: it does not set data.val"),
+        ("data = dict(val=None)", "cannot be tested: it does not set data.val"),
+        ("data = dict(val=[])", "cannot be tested: it does not set data.val|cannot inherit"),
+    ],
+)
+def test_config_that_cannot_be_tested_says_what_is_missing(text, message, config, tmp_path, capsys):
+    path = str(config(text))
+    assert main(["test", path, path, "--work-dir", str(tmp_path / "run")]) == 2  # no checkpoint
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert re.search(message, line) and "Traceback" not in line
 
 
 @pytest.mark.parametrize(
