@@ -7,6 +7,11 @@ import pytest
 
 from . import tiny
 
+# A `make` that a test starts is nobody's sub-make, also under `make test`: a sub-make says which
+# folders it enters and leaves, and takes over the flags of the outer one.
+for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"):
+    os.environ.pop(name, None)
+
 
 class Trap:
     """Unpickling this creates a file; ``sprung`` says whether somebody did."""
