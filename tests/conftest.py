@@ -13,6 +13,39 @@ for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"):
     os.environ.pop(name, None)
 
 
+ROOT = Path(__file__).resolve().parent.parent
+_before = pytest.StashKey[set[Path]]()
+
+
+def _users_folders() -> set[Path]:
+    """What lies in the repository's own runs/ and data/, to the depth of a run's files."""
+    patterns = [f"{folder}/{depth}" for folder in ("runs", "data") for depth in ("*", "*/*/*")]
+    patterns += ["runs/*/*", "runs/*/*/*/*", "data/*/*"]
+    return {path for pattern in patterns for path in ROOT.glob(pattern)}
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.stash[_before] = _users_folders()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail if the tests wrote into folders that belong to the user."""
+    if hasattr(session.config, "workerinput"):
+        return
+    changed = sorted(_users_folders() ^ session.config.stash[_before])
+    if changed:
+        shown = "".join(f"\n  {path.relative_to(ROOT)}" for path in changed[:20])
+        print(f"\nThese appeared or vanished while the tests ran, which must not touch them:{shown}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start slow tests first where several processes share the tests, so that all end together."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 class Trap:
     """Unpickling this creates a file; ``sprung`` says whether somebody did."""
 
