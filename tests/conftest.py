@@ -4,8 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from . import tiny
+
+# No example is late and no draw slow because the machine is busy.
+settings.register_profile(
+    "busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("busy machine")
 
 # A `make` that a test starts is nobody's sub-make, also under `make test`: a sub-make says which
 # folders it enters and leaves, and takes over the flags of the outer one.
@@ -35,7 +42,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     changed = sorted(_users_folders() ^ session.config.stash[_before])
     if changed:
         shown = "".join(f"\n  {path.relative_to(ROOT)}" for path in changed[:20])
-        print(f"\nThese appeared or vanished while the tests ran, which must not touch them:{shown}")
+        print(
+            f"\nThese appeared or vanished while the tests ran, which must not touch them:{shown}"
+        )
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pcb.distributed import process_group, rank, sum_over_processes, world_size
+from tests.support.patience import PATIENCE
 
 # What each process does with its part of every batch, and this one with the whole.
 STEPS = """
@@ -51,7 +52,7 @@ WITHOUT_POSITIVES = {(1, 0), (2, 0), (4, 1)}  # in this step, on this process
 def torchrun(*arguments):
     """Run a worker in two processes."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
-    return subprocess.run([*command, *map(str, arguments)], capture_output=True, timeout=120)
+    return subprocess.run([*command, *map(str, arguments)], capture_output=True, timeout=PATIENCE)
 
 
 def test_two_processes_see_and_learn_what_one_does_of_the_joined_batch(tmp_path):
@@ -112,7 +113,7 @@ with process_group(torch.device("cpu")):
         sum_over_processes(torch.ones(1))
         print("summed")
     except RuntimeError:  # gloo knows that the other is gone; nccl would go on waiting
-        time.sleep(600)
+        time.sleep(3600)
     print("reached")
 """
     )

@@ -19,6 +19,7 @@ from pcb.detection.losses import NEW_BUFFERS
 from pcb.pages import PLOTLY, export_page
 from pcb.runs import RunFolder
 from pcb.views import open_run
+from tests.support.patience import PATIENCE
 
 from .browser import needs_browser, open_page
 
@@ -58,6 +59,8 @@ def execute(name: str, folder: Path, **parameters) -> nbformat.NotebookNode:
         parameters={key: str(v) if isinstance(v, Path) else v for key, v in parameters.items()},
         cwd=str(folder),
         progress_bar=False,
+        start_timeout=PATIENCE,
+        iopub_timeout=PATIENCE,
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 from pcb.detection.checkpoint import read_checkpoint
 from pcb.runs import RunFolder, repository_root
 from pcb.terminal import outliving_terminal
+from tests.support.patience import PATIENCE
 
 from .tiny import CONFIG
 
@@ -46,7 +47,7 @@ def test_output_that_nobody_reads_any_more(tmp_path):
     assert process.stdout.readline() == "begun\n"
     process.stdout.close()
     process.stderr.close()
-    process.communicate("go on\n", timeout=60)
+    process.communicate("go on\n", timeout=PATIENCE)
     assert process.returncode == 0 and (tmp_path / "done").read_text() == "whole"
 
 
@@ -58,7 +59,7 @@ def test_terminal_that_goes_away(tmp_path):
     assert b"begun" in os.read(own, 100)
     process.send_signal(signal.SIGHUP)
     os.close(own)
-    process.communicate("go on\n", timeout=60)
+    process.communicate("go on\n", timeout=PATIENCE)
     assert process.returncode == 0 and (tmp_path / "done").read_text() == "whole"
 
 
@@ -66,7 +67,11 @@ def test_streams_that_are_closed_from_the_start(tmp_path):
     """Their numbers must not go to the next files, which would get what is printed."""
     command = f'exec {sys.executable} -c "$0" {tmp_path} >&- 2>&-'
     subprocess.run(
-        ["bash", "-c", command, WORK], cwd=repository_root(), input=b"\n", timeout=60, check=True
+        ["bash", "-c", command, WORK],
+        cwd=repository_root(),
+        input=b"\n",
+        timeout=PATIENCE,
+        check=True,
     )
     assert (tmp_path / "done").read_text() == "whole"
 
@@ -109,9 +114,9 @@ def test_training_and_test_go_on_to_their_end(tmp_path, tiny_options):
         process.stdout.close()  # before anything is printed
         process.stderr.close()
         if command is not test:
-            while not run.path.exists():
+            while not run.path.exists() and process.poll() is None:
                 time.sleep(0.1)
             process.send_signal(signal.SIGHUP)
-        assert process.wait(timeout=200) == 0
+        assert process.wait(PATIENCE) == 0
     assert read_checkpoint(run.checkpoint)["meta"]["epoch"] == 2
     assert len(run.read_log()) == 6 and run.read_metrics()

@@ -16,6 +16,7 @@ import torch
 
 from pcb.files import write_atomically, writing_alone
 from pcb.runs import RunFolder, repository_root
+from tests.support.patience import PATIENCE
 
 CONFIG = "tests/configs/tiny_pcb.py"
 WORKER = Path(__file__).with_name("process_worker.py")
@@ -43,7 +44,7 @@ def run_nodes(*arguments):
     ]
     try:
         with ThreadPoolExecutor() as readers:  # of both at once, or a full pipe would stall one
-            outputs = list(readers.map(lambda node: node.communicate(timeout=120), nodes))
+            outputs = list(readers.map(lambda node: node.communicate(timeout=PATIENCE), nodes))
     finally:
         for node in nodes:
             node.terminate()  # of no effect after its end; else it ends its process
@@ -206,7 +207,7 @@ def assert_second_prediction_is_refused(test, run):
             cwd=repository_root(),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
         )
     assert second.returncode != 0
     assert f"is being written by process {os.getpid()} on " in second.stderr
@@ -217,6 +218,6 @@ def run_alone(*arguments):
     """Run one process, as without torchrun."""
     command = [sys.executable, *map(str, arguments)]
     outcome = subprocess.run(
-        command, cwd=repository_root(), capture_output=True, text=True, timeout=120
+        command, cwd=repository_root(), capture_output=True, text=True, timeout=PATIENCE
     )
     assert outcome.returncode == 0, outcome.stderr
