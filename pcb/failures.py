@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pcb.files import Writer, holding, is_locked, write_atomically
+from pcb.messages.lines import say
 from pcb.running import described, notebook_lock
 from pcb.text import printable, shortened
 
@@ -68,7 +69,7 @@ def noted(executed: str | os.PathLike[str]) -> Iterator[None]:
 
     def wait_for(other: Writer) -> None:
         who = described(lock, lock.parent, other).who
-        print(f"{executed} is being run by {who}: waiting for its end", flush=True)
+        say(f"{executed} is being run by {who}: waiting for its end")
 
     with holding(lock, Path(executed).stem, wait_for):
         yield from _noted(Failure(Path(executed), None, KILLED))

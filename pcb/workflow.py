@@ -24,6 +24,7 @@ import psutil
 
 from pcb.files import Writer, writing_alone
 from pcb.grid import Grid, check_options, grid_root, read_grid
+from pcb.messages.lines import say
 from pcb.running import GRID, running
 from pcb.terminal import outliving_terminal
 
@@ -226,7 +227,7 @@ def _listed(lines: Iterable[str]) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    say(text, sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pcb.failures import noted
+from pcb.messages.lines import say
 from pcb.terminal import outliving_terminal
 from pcb.views import open_dataset
 from pcb.workflow import end_with_snakemake
@@ -11,4 +12,4 @@ job = snakemake
 end_with_snakemake()
 with outliving_terminal(), noted(Path(job.output[0]).with_name("data.ipynb")):
     data = open_dataset(job.params.config, size=job.params.size)
-    print(f"data {job.wildcards.dataset}: {data.root}", flush=True)
+    say(f"data {job.wildcards.dataset}: {data.root}")
