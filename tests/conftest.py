@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from . import tiny
+from tests.support import tiny
 
 # No example is late and no draw slow because the machine is busy.
 settings.register_profile(

