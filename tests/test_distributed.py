@@ -75,7 +75,7 @@ def test_two_processes_see_and_learn_what_one_does_of_the_joined_batch(tmp_path)
     assert outcome.returncode == 0, outcome.stderr.decode()
 
     namespace = {}
-    exec(STEPS, namespace)
+    exec(STEPS, namespace)  # noqa: S102
     joined = [tuple(torch.cat(tensors) for tensors in zip(*batch, strict=True)) for batch in parts]
     found = [torch.load(tmp_path / f"{process}.pt") for process in range(2)]
     for loss, *of_processes in zip(namespace["losses"](), *found, strict=True):

@@ -234,9 +234,7 @@ def test_images_that_state_incomplete_classes_alone_are_federated(write):
     assert read_annotations(path).federated and read_annotations(path, federated=True).federated
 
 
-@pytest.mark.parametrize(
-    "part, key", [("images", "neg_category_ids"), ("categories", "frequency")]
-)
+@pytest.mark.parametrize("part, key", [("images", "neg_category_ids"), ("categories", "frequency")])
 @pytest.mark.parametrize("read", [read_annotations, read_compact_annotations])
 def test_what_some_records_state_all_must(write, part, key, read):
     content = truth()

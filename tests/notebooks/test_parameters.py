@@ -1,5 +1,6 @@
 """Parameters of notebooks: what is declared, what is converted, and what is refused."""
 
+import ast
 import json
 import math
 import os
@@ -177,7 +178,9 @@ def test_notebooks_check_first_and_state_every_range(notebook):
             assert parameter.type == "int" or abs(parameter.most) < 2**32, parameter
     # What a notebook has by default is right.
     defaults = papermill.inspect_notebook(str(notebook))
-    assert check_parameters(notebook, {name: eval(p["default"]) for name, p in defaults.items()})
+    assert check_parameters(
+        notebook, {name: ast.literal_eval(p["default"]) for name, p in defaults.items()}
+    )
 
 
 def test_check_is_imported_in_a_blink():

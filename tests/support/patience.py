@@ -1,4 +1,4 @@
 """How long a test waits for another process before it calls that a failure."""
 
-# Seconds. Nothing takes as long unless it hangs, not even on a machine that is busy with other work.
+# Seconds. Nothing takes this long unless it hangs, not even on a busy machine.
 PATIENCE = 600
