@@ -48,11 +48,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Start slow tests first where several processes share the tests, so that all end together."""
+    """Let several processes begin with what takes longest, so that all end at about the same time."""
+
+    def position(item: pytest.Item) -> int:
+        marks = ("xdist_group", "slow")
+        return next((n for n, mark in enumerate(marks) if item.get_closest_marker(mark)), 2)
+
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+        items.sort(key=position)
 
 
 class Trap:

@@ -55,6 +55,7 @@ def torchrun(*arguments):
     return subprocess.run([*command, *map(str, arguments)], capture_output=True, timeout=PATIENCE)
 
 
+@pytest.mark.slow
 def test_two_processes_see_and_learn_what_one_does_of_the_joined_batch(tmp_path):
     generator = torch.Generator().manual_seed(0)
     parts = [
@@ -97,6 +98,7 @@ def test_two_processes_see_and_learn_what_one_does_of_the_joined_batch(tmp_path)
             torch.testing.assert_close(gradients, share * gradient, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_ends_the_others_and_says_why(tmp_path):
     """The others are already waiting for it."""
     (tmp_path / "worker.py").write_text(

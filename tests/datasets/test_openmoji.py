@@ -162,6 +162,7 @@ def test_mmdet_decodes_the_same_masks(tiny_openmoji):
         assert (load._poly2mask(annotation["segmentation"], *mask.shape) == mask).all()
 
 
+@pytest.mark.slow
 def test_same_bytes_from_other_processes(tiny_openmoji, tmp_path):
     # Workers are fresh interpreters, each with a hash seed of its own.
     again = make_openmoji(tmp_path / "again", size="tiny", progress=False, workers=2)
@@ -179,6 +180,7 @@ def test_another_seed_gives_other_data(tiny_openmoji, tmp_path):
     assert (tiny_openmoji / name).read_bytes() != (other / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_full_names_look_alikes_as_negatives(tmp_path):
     design = replace(
         TINY,
@@ -254,6 +256,7 @@ def test_failure_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_is_removed_once(tmp_path, caplog):
     """Not what another one is still making, nor anything else beside it."""
     out = tmp_path / "data"

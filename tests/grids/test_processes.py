@@ -26,6 +26,8 @@ from pcb.storage.locks import holding
 from tests.grids.test_grid import ROOT, STAND_INS, write_grid, write_notebook
 from tests.support.patience import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 RUN = "openmoji/softmax/seed0"
 
 TRAINING = """

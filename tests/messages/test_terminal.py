@@ -102,6 +102,7 @@ def test_other_errors_of_printing_are_none_of_its_business():
         sys.stdout = before
 
 
+@pytest.mark.slow
 def test_training_and_test_go_on_to_their_end(tmp_path, tiny_options):
     run = RunFolder(tmp_path / "run")
     options = [f"{key}={value}" for key, value in tiny_options.items()]

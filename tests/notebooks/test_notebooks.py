@@ -165,6 +165,8 @@ def figures(run: RunFolder) -> set[str]:
     return {path.stem for path in run.figures.glob("*.png")}
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_dataset(folder, tiny_openmoji):
     work_dir = RunFolder(folder / "dataset")
     executed = execute("00_dataset", folder, out=tiny_openmoji, size="tiny", work_dir=work_dir.path)
@@ -174,11 +176,15 @@ def test_dataset(folder, tiny_openmoji):
     assert "24 training images, 8 classes" in text and "CC BY-SA 4.0" in text
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_train(run):
     assert run.checkpoint.is_file() and run.confusion_file.is_file()
     assert figures(run) >= {"loss", "strength"}
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_train_again_does_nothing(run, folder, tiny_options):
     written = run.checkpoint.stat().st_mtime_ns
     executed = execute(
@@ -188,12 +194,16 @@ def test_train_again_does_nothing(run, folder, tiny_options):
     assert run.checkpoint.stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_evaluate(evaluated):
     metrics = evaluated.read_metrics()
     assert set(metrics) == {"bbox", "segm"} and len(metrics["segm"]) == 13
     assert figures(evaluated) >= {"ap_by_group", "ap_by_image_count", "detections"}
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_confusion_matrix(evaluated, folder):
     executed = execute("03_confusion_matrix", folder, work_dir=evaluated.path, score_threshold=0.01)
     assert shown_figures(executed) == 8  # and nothing to compare with
@@ -210,6 +220,8 @@ def test_confusion_matrix(evaluated, folder):
     assert len(lines) > 1
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_confusion_matrix_before_and_after(evaluated, folder):
     executed = execute(
         "03_confusion_matrix",
@@ -226,6 +238,8 @@ def test_confusion_matrix_before_and_after(evaluated, folder):
     assert not (evaluated.path / "changed_pairs.csv").exists()  # from the same run nothing has
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_soft_labels(evaluated, folder):
     name = open_run(evaluated.path).data.names[3]
     executed = execute("04_soft_labels", folder, work_dir=evaluated.path, classes=[name])
@@ -234,6 +248,8 @@ def test_soft_labels(evaluated, folder):
     assert figures(evaluated) >= drawn
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_compare(evaluated, folder):
     # Copies under other names are as good as further trainings here.
     copies = [folder / "seeds" / "tiny" / name for name in COMPARED]
@@ -280,6 +296,8 @@ def clone(tmp_path_factory) -> Iterator[Path]:
         yield clone
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_config_and_checkpoint_are_enough(clone, official, evaluated, folder, tiny_options):
     default_run = RunFolder(clone / default_work_dir(CONFIG, SEED).relative_to(ROOT))
     given = {"config": CONFIG, "seed": SEED, "checkpoint": official, "cfg_options": tiny_options}
@@ -296,6 +314,8 @@ def test_config_and_checkpoint_are_enough(clone, official, evaluated, folder, ti
     assert open_run(default_run.path).predictions("segm")
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_published_row_stands_beside_the_runs_own(evaluated, folder):
     ours = RunFolder(folder / "runs" / "lvis_v1" / "softmax_pcb" / "seed0")
     shutil.copytree(evaluated.path, ours.path)
@@ -326,6 +346,8 @@ def shown_by_default(request, clone, folder) -> tuple[nbformat.NotebookNode, Pat
     return executed, page
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("defaults")
 def test_defaults_show_the_sample_on_a_small_page(shown_by_default):
     executed, page = shown_by_default
     assert shown_figures(executed) >= 3
@@ -334,6 +356,8 @@ def test_defaults_show_the_sample_on_a_small_page(shown_by_default):
     assert not re.search(r"±|\binterval +1\b", text_of(executed))
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("defaults")
 @needs_browser
 def test_page_needs_no_network_and_shows_every_figure(shown_by_default):
     executed, page = shown_by_default

@@ -77,6 +77,7 @@ def unsaid(monkeypatch):
     monkeypatch.setattr(fonts, "_said", set())
 
 
+@pytest.mark.slow
 def test_one_line_says_which_font_is_missing(unsaid, monkeypatch, tmp_path):
     usual = [font for font in fonts._fonts() if font.name == "DejaVu Sans"]
     monkeypatch.setattr(fonts, "_fonts", lambda: usual)

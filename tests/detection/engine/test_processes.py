@@ -20,6 +20,8 @@ from pcb.storage.locks import writing_alone
 from pcb.storage.repository import repository_root
 from tests.support.patience import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 CONFIG = "tests/configs/tiny_pcb.py"
 WORKER = Path(__file__).parents[2] / "support" / "process_worker.py"
 
