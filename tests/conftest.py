@@ -50,7 +50,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let several processes begin with what takes longest, so that all end at about the same time."""
+    """Start what takes longest first, so that several processes end at about the same time."""
 
     def position(item: pytest.Item) -> int:
         marks = ("xdist_group", "slow")

@@ -202,6 +202,7 @@ with process_group(torch.device("cpu")):
 """
 
 
+@pytest.mark.slow
 def test_one_process_of_two_validates(tmp_path):
     """It does not wait for the other one, and leaves no trace."""
     (tmp_path / "worker.py").write_text(VALIDATING)

@@ -344,6 +344,7 @@ esac
     assert "ResolutionImpossible" in (clone / ".venv" / "pip.log").read_text()
 
 
+@pytest.mark.slow
 def test_core_imports_with_torch_alone():
     """`import pcb` and the core must not reach for anything but PyTorch."""
     program = """

@@ -19,6 +19,7 @@ def texts(figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(plt.Text) if text.get_text()]
 
 
+@pytest.mark.slow
 def test_two_classes_of_one_name_stay_two_in_every_figure():
     count = [300, 5, 40]
     figures = [

@@ -441,6 +441,7 @@ def colors_of(figure) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_colours_of_groups_mean_groups_and_nothing_else(tail, log):
     """A figure that is given no groups, or of rare classes alone, holds no other group's colour."""
     names, rare = tail.names, ["r"] * 40

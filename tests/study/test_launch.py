@@ -175,7 +175,7 @@ def test_interrupted_cell_says_in_one_sentence_what_goes_on(stand_in, tmp_path):
         if "epoch 1" in message["content"].get("text", ""):
             manager.interrupt_kernel()  # as JupyterLab's button does
 
-    code = "from pcb.study import launch; from pcb.runs.folder import RunFolder\n"
+    code = "from pcb.study import launch; from pcb.runs import RunFolder\n"
     code += f"launch.follow(RunFolder({str(run.path)!r}))"
     try:
         answer = client.execute_interactive(code, output_hook=see, timeout=PATIENCE)
