@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Callable
-from textwrap import indent
+from textwrap import dedent, indent
 
 import griffe
 
 _ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod|obj):`~?([^`]+)`")
-_MATH = re.compile(r"^( *)\.\. math::[ ]*\n((?:\1[ ]+.*\n?|[ ]*\n)+)", re.MULTILINE)
-_DOCTEST = re.compile(r"^>>> .*(?:\n.+)*(?:\n\n>>> .*(?:\n.+)*)*", re.MULTILINE)  # outside a section
-_CODE = re.compile(r"(``.+?``|`[^`]+`)", re.DOTALL)
+_EQUATION = re.compile(r"^( *)\.\. math::[ ]*\n((?:\1[ ]+.*\n?|[ ]*\n)+)", re.MULTILINE)
+_LITERAL = re.compile(r"^( *)(.*):(:\n\n)((?:\1    .*(?:\n|\Z)|[ ]*\n)+)", re.MULTILINE)
+# Outside of a section; blocks that a blank line parts belong together.
+_DOCTEST = re.compile(r"^>>> .*(?:\n.+)*(?:\n\n>>> .*(?:\n.+)*)*", re.MULTILINE)
+_CODE = re.compile(r"(^ *```.*?^ *```$|``.+?``|`[^`]+`)", re.DOTALL | re.MULTILINE)
 
 
 class Docstrings(griffe.Extension):
@@ -49,12 +51,18 @@ def as_markdown(text: str, path: Callable[[str], str | None]) -> str:
         lines = [line.strip() for line in found[2].strip().splitlines()]
         return "\n".join(found[1] + line for line in ["$$", *lines, "$$", "", ""])
 
+    def literal(found: re.Match) -> str:
+        lines = ["```text", *dedent(found[4]).strip().splitlines(), "```"]
+        return f"{found[1]}{found[2]}:\n\n" + indent("\n".join(lines), found[1]) + "\n\n"
+
+    text = _EQUATION.sub(equation, _LITERAL.sub(literal, text))
+    text = _ROLE.sub(link, text)
     text = _DOCTEST.sub(lambda found: "Examples:\n" + indent(found[0], "    "), text)
     text = re.sub(r"^( *)Example:$", r"\1Examples:", text, flags=re.MULTILINE)
-    text = _ROLE.sub(link, _MATH.sub(equation, text))
-    parts = _CODE.split(text)  # every second one is code
-    parts[::2] = [re.sub(r"^(?! *>>>)(.*?)<(?=[a-z])", r"\1&lt;", part, flags=re.M) for part in parts[::2]]
-    return "".join(parts)
+    prose, heading, examples = re.split(r"(^ *Examples:$|\Z)", text, maxsplit=1, flags=re.MULTILINE)
+    parts = _CODE.split(prose)  # every second one is code
+    parts[::2] = [re.sub(r"<(?=\w)", "&lt;", part) for part in parts[::2]]
+    return "".join([*parts, heading, examples])
 
 
 def _objects(module: griffe.Object) -> list[griffe.Object]:
