@@ -6,6 +6,7 @@
 - Equations become MathML, which browsers draw without a script.
 """
 
+import ast
 import posixpath
 import re
 from html import unescape
@@ -58,6 +59,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Point the links to files of the repository at their pages and copies."""
+    if page.parent is None:
+        page.meta["hide"] = ["navigation"]  # which would list this page alone
     if page.file.src_uri.startswith("api/"):
         return markdown
     home = _home(page.file.src_uri)
@@ -79,14 +82,31 @@ def packages(folder: Path) -> list[str]:
 
 
 def api_page(package: str) -> str:
-    """Markdown of a package's page: its docstring, then each of its modules."""
+    """Markdown of a package's page: its docstring, what it exports, then each of its modules."""
     folder = ROOT / package.replace(".", "/")
-    names = {path.stem for path in folder.glob("*.py")} - {"__init__", "__main__"}
+    names = {path.stem for path in folder.glob("*.py")}
+    names = {name for name in names if not name.startswith("_")}
     first = [name for name in METHOD if name in names and package == "pcb"]
-    names = [*first, *sorted(names.difference(first))]
     lines = [f"::: {package}", "    options: { heading_level: 1, members: [] }", ""]
-    lines += [f"::: {package}.{name}\n" for name in names if not name.startswith("_")]
+    if exported := exports((folder / "__init__.py").read_text()):
+        # Optional links: constants have no entry.
+        link = "<autoref identifier='{0}.{1}' optional><code>{1}</code></autoref>"
+        lines += [f"Import from `{package}`:", ""]
+        lines += [", ".join(link.format(package, name) for name in exported), ""]
+    lines += [f"::: {package}.{name}\n" for name in [*first, *sorted(names.difference(first))]]
     return "\n".join(lines)
+
+
+def exports(source: str) -> list[str]:
+    """Names in a module's ``__all__``; none if it has no such list.
+
+    >>> exports("__all__ = ['a', 'b']"), exports("")
+    (['a', 'b'], [])
+    """
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
+            return ast.literal_eval(statement.value)
+    return []
 
 
 def linked_files(markdown: str, home: str) -> set[str]:
