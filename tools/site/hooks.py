@@ -30,7 +30,7 @@ COPIES = "repository"  # folder of the site for files that pages link
 METHOD = ("confusion", "soft_labels", "balance", "refinement", "distributed", "state")
 
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)\s#]+)(?=[)#\s])")
-_MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+_MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>([,.:;)]?)', re.DOTALL)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -152,7 +152,11 @@ def with_mathml(html: str) -> str:
 
     def mathml(found: re.Match) -> str:
         display = "block" if found[1] == "div" else "inline"
-        return convert(unescape(found[2]).strip(), display=display)
+        equation = convert(unescape(found[2]).strip(), display=display)
+        if not found[3]:
+            return equation
+        # Or the punctuation mark could begin a line.
+        return f'<span style="white-space: nowrap">{equation}{found[3]}</span>'
 
     return _MATH.sub(mathml, html)
 
