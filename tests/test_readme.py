@@ -1,5 +1,6 @@
 """The README and the pages in docs/ refer to what exists, and stay small."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = ["README.md", "CONTRIBUTING.md"] + sorted(
     path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")
 )
+README = (ROOT / "README.md").read_text()
 MEGABYTE = 1_000_000
 
 
@@ -27,8 +29,17 @@ def test_targets_of_make_exist():
     assert set(re.findall(r"(?:`|^ *)make ([a-z]+)", text, re.MULTILINE)) <= known
 
 
+def test_readme_lists_the_questions_of_all_notebooks():
+    listed = re.findall(r"^\| \[\w+\]\(notebooks/(\w+)\.ipynb\) \| (.+) \|$", README, re.MULTILINE)
+    questions = {}
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        first = json.loads(path.read_text())["cells"][0]["source"]
+        questions[path.stem] = "".join(first).splitlines()[0].removeprefix("# ")
+    assert dict(listed) == questions and len(listed) == len(questions)
+
+
 def test_readme_is_short():
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 160
+    assert len(README.splitlines()) <= 160
 
 
 def test_every_page_is_in_the_navigation():
