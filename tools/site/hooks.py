@@ -42,10 +42,10 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made from other files, and the files that pages link."""
-    for source, page in PAGES.items():
-        files.append(File.generated(config, page, content=(ROOT / source).read_text()))
-    for package in packages(ROOT / "pcb"):
-        files.append(File.generated(config, _api_page(package), content=api_page(package)))
+    made = {page: (ROOT / source).read_text() for source, page in PAGES.items()}
+    made |= {_api_page(package): api_page(package) for package in packages(ROOT / "pcb")}
+    for page, content in made.items():
+        files.append(File.generated(config, page, content=content))
     for page in list(files.documentation_pages()):
         if page.src_uri.startswith("api/"):
             continue
