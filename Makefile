@@ -51,7 +51,7 @@ sample: $(READY) ## make the committed sample run again from a finished demo
 	@$(BIN)/python workflow/scripts/make_sample.py
 
 docs: $(READY) ## build the documentation in site/, every link checked
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --clean
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "Open site/index.html in a browser; no network needed"
 
 # One thread: the tests are small, and OpenMP's threads slow each other down where cores are busy.

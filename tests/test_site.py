@@ -16,12 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 def site(tmp_path_factory):
     """The site, built with every link checked."""
     folder = tmp_path_factory.mktemp("site")
-    command = ["-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(folder)]
+    command = ["-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     built = subprocess.run(
         [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True
     )
-    assert built.returncode == 0 and built.stderr == "", built.stderr
+    assert built.returncode == 0, built.stderr
     return folder
 
 
