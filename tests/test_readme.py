@@ -3,11 +3,12 @@
 import json
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from pcb.storage.repository import repository_root
+
+ROOT = repository_root()
 IN_DOCS = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
 PAGES = ["README.md", "CONTRIBUTING.md", *IN_DOCS]
 README = (ROOT / "README.md").read_text()

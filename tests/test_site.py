@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from .browser import needs_browser, open_page
+from pcb.storage.repository import repository_root
+from tests.support.browser import needs_browser, open_page
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = repository_root()
 
 
 @pytest.fixture(scope="module")
