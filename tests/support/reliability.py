@@ -33,7 +33,6 @@ WITHIN = "within a write"
 HEADING = "## Killed at every write\n"  # begins the last section of the page, which is replaced
 
 SECTION = """
-
 Result of `make reliability` on {day} (PyTorch {torch}, CPU, one thread): **{alike} of {count}
 trainings that were killed and resumed ended like the undisturbed one**, to the last bit of
 weights, buffers, optimizer state, learned matrices and log, and with the same files in the run
