@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from pcb.grids.grid import read_grid
 from pcb.storage.repository import repository_root
 
 ROOT = repository_root()
@@ -36,6 +37,13 @@ def test_readme_lists_the_questions_of_all_notebooks():
         first = json.loads(path.read_text())["cells"][0]["source"]
         questions[path.stem] = "".join(first).splitlines()[0].removeprefix("# ")
     assert dict(listed) == questions and len(listed) == len(questions)
+
+
+def test_example_of_a_grid_is_one(tmp_path):
+    [example] = re.findall(r"```yaml\n(.+?)```", (ROOT / "docs/grids.md").read_text(), re.DOTALL)
+    (tmp_path / "mine.yaml").write_text(example)
+    grid = read_grid(tmp_path / "mine.yaml")
+    assert "openmoji/softmax_pcb-half_lr/seed2" in {run.name for run in grid.runs}
 
 
 def test_readme_is_short():
