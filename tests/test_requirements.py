@@ -35,7 +35,7 @@ GROUPS = {
     "workflow": {"notebooks"},
     "tools": {"detection", "notebooks", "openmoji"},
     "benchmarks": {"detection", "notebooks"},
-    "docs": {"docs"},
+    "tools/site": {"docs"},
     "tests": {"detection", "dev", "notebooks", "openmoji"},
 }
 
@@ -48,6 +48,10 @@ NOT_IMPORTED = {
     "pytest-xdist": "make test",
     "ruff": "make lint",
     "snakemake-executor-plugin-slurm": "grids on a cluster",
+    **dict.fromkeys(
+        ("griffelib", "markdown", "mkdocs", "mkdocs-material", "mkdocstrings"), "make docs"
+    ),
+    **dict.fromkeys(("mkdocstrings-python", "pymdown-extensions"), "make docs"),
     "types-psutil": "mypy",
     "types-pyyaml": "mypy",
 }
