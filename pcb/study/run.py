@@ -103,7 +103,7 @@ class RunView:
             self.config, self.cfg_options, for_training=False
         ).model.roi_head.bbox_head.loss_cls
         state = read_checkpoint(repository_path(checkpoint), trust_checkpoint)
-        return learned_in_checkpoint(loss, state, checkpoint)
+        return learned_in_checkpoint(loss, state, os.fspath(checkpoint))
 
     def ground_truth_confusion(self) -> np.ndarray | None:
         """What the detector takes the validation's ground-truth boxes for.
@@ -268,7 +268,7 @@ def open_before(
     plain = plain_counterpart(view.run)
     if not before and (plain is None or not plain.predictions(iou_type).is_file()):
         return None
-    earlier = open_run(before or plain.path)
+    earlier = open_run(before or plain.path)  # type: ignore[union-attr]
     earlier.predictions_file(iou_type)
     if _same_data(view, earlier):
         return earlier
