@@ -30,6 +30,7 @@ NAMES = (
     "03_confusion_matrix",
     "04_soft_labels",
     "05_compare",
+    "method",
 )
 CONFIG = "tests/configs/tiny_pcb.py"
 MOST_BYTES = 10_000_000  # of a page
@@ -252,6 +253,24 @@ def test_compare(evaluated, folder):
     assert re.search(r"interval +2 +\[-19\.4, \+31\.4\]", text)
 
 
+def test_method_helps_the_rare_class(folder):
+    """With the defaults of its toy classifiers, and with the equal losses that its text claims."""
+    run = RunFolder(folder / "method")
+    executed = execute("method", folder, work_dir=run.path)
+    assert shown_figures(executed) == len(figures(run)) == 9
+    text = text_of(executed)
+    for loss, by_hand in re.findall(r"PCB: (\S+), by hand (\S+)\n", text):
+        assert loss == by_hand
+    assert "largest difference of the two matrices: 0\n" in text
+    plain, balanced = re.search(r"for foxes: (\S+)%, with PCB (\S+)%", text).groups()
+    assert float(balanced) < 0.8 * float(plain)
+    assert "fewer with PCB in 5 of 5 repetitions" in text
+    html = folder / "method.html"
+    export_page(folder / "method.ipynb", html)
+    equations = re.findall(r'<math [^>]*display="block"', html.read_text())
+    assert len(equations) == sum(cell.source.count("$$") // 2 for cell in read("method").cells)
+
+
 @pytest.fixture(scope="module")
 def official(run, folder) -> Path:
     """The run's weights under the names of official checkpoints, and nothing beside them."""
@@ -310,7 +329,7 @@ def test_published_row_stands_beside_the_runs_own(evaluated, folder):
     assert not re.search(r"published +bbox", text)  # a second line of the same run has no name
 
 
-@pytest.fixture(scope="module", params=NAMES[2:])
+@pytest.fixture(scope="module", params=NAMES[2:6])
 def shown_by_default(request, folder) -> tuple[nbformat.NotebookNode, Path]:
     """A notebook that was run with its defaults, and its page."""
     before = digest(ROOT / "sample")
