@@ -30,6 +30,7 @@ NAMES = (
     "03_confusion_matrix",
     "04_soft_labels",
     "05_compare",
+    "06_changes",
     "method",
 )
 CONFIG = "tests/configs/tiny_pcb.py"
@@ -115,7 +116,7 @@ def test_parameters_are_typed_commented_literals(name):
 
 def test_common_parameters_are_there():
     known = {name: papermill.inspect_notebook(f"{ROOT}/notebooks/{name}.ipynb") for name in NAMES}
-    for name in NAMES[1:5]:
+    for name in (*NAMES[1:5], "06_changes"):
         assert set(known[name]) >= OF_A_RUN
     for name in NAMES[2:5]:
         assert "checkpoint" in known[name]
@@ -194,7 +195,7 @@ def test_evaluate(evaluated):
 
 def test_confusion_matrix(evaluated, folder):
     executed = execute("03_confusion_matrix", folder, work_dir=evaluated.path, score_threshold=0.01)
-    assert shown_figures(executed) == 8  # and nothing to compare with
+    assert shown_figures(executed) == 8
     assert interactive_figures(executed) == 1
     matrices = evaluated.read_confusion()
     assert matrices["learned"].shape == (8, 8) and matrices["detections"].shape == (9, 9)
@@ -208,18 +209,17 @@ def test_confusion_matrix(evaluated, folder):
     assert len(lines) > 1
 
 
-def test_confusion_matrix_before_and_after(evaluated, folder):
-    executed = execute(
-        "03_confusion_matrix",
-        folder,
-        work_dir=evaluated.path,
-        before=str(evaluated.path),
-        score_threshold=0.01,
-        order="cluster",
-        normalize="column",
-        zoom=open_run(evaluated.path).data.names[2],
-    )
-    assert shown_figures(executed) == 10
+def test_confusion_matrix_as_it_is_asked_for(evaluated, folder):
+    name = open_run(evaluated.path).data.names[2]
+    asked = {"order": "cluster", "normalize": "column", "zoom": name, "score_threshold": 0.01}
+    executed = execute("03_confusion_matrix", folder, work_dir=evaluated.path, **asked)
+    assert shown_figures(executed) == 8
+
+
+def test_changes(evaluated, folder):
+    asked = {"before": evaluated.path, "order": "cluster", "score_threshold": 0.01}
+    executed = execute("06_changes", folder, work_dir=evaluated.path, **asked)
+    assert shown_figures(executed) == 2
     assert figures(evaluated) >= {"confusion_difference", "changed_pairs"}
     assert not (evaluated.path / "changed_pairs.csv").exists()  # from the same run nothing has
 
@@ -329,7 +329,7 @@ def test_published_row_stands_beside_the_runs_own(evaluated, folder):
     assert not re.search(r"published +bbox", text)  # a second line of the same run has no name
 
 
-@pytest.fixture(scope="module", params=NAMES[2:6])
+@pytest.fixture(scope="module", params=NAMES[2:7])
 def shown_by_default(request, folder) -> tuple[nbformat.NotebookNode, Path]:
     """A notebook that was run with its defaults, and its page."""
     before = digest(ROOT / "sample")
@@ -342,7 +342,7 @@ def shown_by_default(request, folder) -> tuple[nbformat.NotebookNode, Path]:
 
 def test_defaults_show_the_sample_on_a_small_page(shown_by_default):
     executed, page = shown_by_default
-    assert shown_figures(executed) >= 3
+    assert shown_figures(executed) >= 2
     assert page.stat().st_size < MOST_BYTES
     # Nothing in it has several seeds, and so neither a deviation nor an interval.
     assert not re.search(r"±|\binterval +1\b", text_of(executed))
