@@ -45,7 +45,7 @@ demo: override GRID := demo
 grid: ## run the notebooks over a grid: make grid GRID=NAME, or a file; PROFILE=slurm on a cluster
 # Names reach the shell as variables, which it does not parse.
 demo grid: $(READY)
-	@$(BIN)/python -m pcb.workflow "$$GRID" --profile "$$PROFILE"
+	@$(BIN)/python -m pcb.grids.processes "$$GRID" --profile "$$PROFILE"
 
 sample: $(READY) ## make the committed sample run again from a finished demo
 	@$(BIN)/python workflow/scripts/make_sample.py
@@ -58,14 +58,14 @@ test: $(READY) ## run the tests, the doctests and every notebook; 18 minutes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 reliability: $(READY) ## kill a training at every write, resume and compare it; 15 minutes
-	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.support.reliability
 
 lint: $(READY) ## check style and format of code and notebooks
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
 
 lab: $(READY) ## open copies of the notebooks in JupyterLab; ARGS="--port 9999 --no-browser"
-	@$(BIN)/python -m pcb.lab $(ARGS)
+	@$(BIN)/python -m pcb.notebooks.lab $(ARGS)
 
 bench: $(READY) ## measure what LVIS v1's size takes, time and memory; 12 minutes
 	@$(BIN)/python benchmarks/lvis_reading.py

@@ -83,7 +83,7 @@ def measure(annotations_file: str, results_file: str) -> dict:
     """
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     from pcb.datasets import read_annotations
-    from pcb.metrics import detection_confusion
+    from pcb.evaluation import detection_confusion
 
     start = time.perf_counter()
     annotations = read_annotations(annotations_file)

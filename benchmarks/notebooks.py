@@ -16,8 +16,9 @@ from common import write_annotations, write_predictions
 from detection_confusion import IMAGES, INSTANCES
 
 from pcb.datasets import read_compact_annotations
-from pcb.notebooks import run_notebook
-from pcb.runs import RunFolder, repository_path
+from pcb.notebooks.execute import run_notebook
+from pcb.runs.folder import RunFolder
+from pcb.storage.repository import repository_path
 
 EPOCHS = 24
 NOTEBOOKS = ("03_confusion_matrix", "04_soft_labels")

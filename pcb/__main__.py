@@ -2,7 +2,7 @@
 
 import sys
 
-from pcb.cli import main
+from pcb.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

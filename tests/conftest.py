@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from . import tiny
+from tests.support import tiny
 
 # A `make` that a test starts is nobody's sub-make, also under `make test`: a sub-make says which
 # folders it enters and leaves, and takes over the flags of the outer one.

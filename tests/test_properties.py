@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pcb import batch_confusion, fightback_soft_labels, update_confusion
 from pcb.datasets import Annotations
-from pcb.metrics import count_detections
+from pcb.evaluation import count_detections
 
 QUICK = settings(deadline=None, derandomize=True, max_examples=40)
 ACTIVATIONS = st.sampled_from(["softmax", "sigmoid"])

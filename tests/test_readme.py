@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pcb.runs import repository_root
+from pcb.storage.repository import repository_root
 
 ROOT = repository_root()
 

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcb import cli
-from pcb.notebooks import run_notebook
-from pcb.report import write_page
-from pcb.runs import RunFolder, repository_root
-from pcb.text import display_names
+from pcb.cli import main as cli
+from pcb.grids.report import write_page
+from pcb.messages.printable import display_names
+from pcb.notebooks.execute import run_notebook
+from pcb.runs.folder import RunFolder
+from pcb.storage.repository import repository_root
 
 HOSTILE = [
     "<script>document.title = 'owned'</script>",
@@ -35,10 +36,13 @@ NAMES += ["twin", "twin", "hot_dog", "hot dog", "\x00", "y" * 5000, "y" * 5001]
 
 # What runs code, or may be made to, and why it is there. A line of this kind needs a reason here.
 ALLOWED = {
-    ("pcb/detection/config.py", "Config.fromfile"): "a config that the user names is a program",
+    (
+        "pcb/detection/config/loading.py",
+        "Config.fromfile",
+    ): "a config is a program",
     ("pcb/detection/checkpoint.py", "torch.load"): "weights_only, unless the user trusts the file",
     ("pcb/__init__.py", "import_module"): "of names in a table beside it",
-    ("pcb/doctor.py", "import_module"): "of names in a table beside it",
+    ("pcb/cli/doctor.py", "import_module"): "of names in a table beside it",
 }
 BUILTINS = {"eval", "exec", "compile", "__import__"}  # a model's eval() is another thing
 FORBIDDEN = {
@@ -128,7 +132,7 @@ def test_dumped_config_is_data(tmp_path_factory, value, path):
     """Whatever stands in a config or a path comes back as it was, as literals."""
     from mmcv.utils import Config
 
-    from pcb.detection.config import save_config
+    from pcb.detection.config.loading import save_config
 
     run = RunFolder(tmp_path_factory.getbasetemp() / "dumped")
     train = {"type": "LVISFormatDataset", "ann_file": path, "note": value}
@@ -220,7 +224,7 @@ def test_a_table_of_a_run_holds_no_formula(tmp_path):
 def test_every_csv_is_written_by_one_function():
     """Nothing else writes a table, so that none is written without its texts made harmless."""
     for path, source in sources():
-        if path != "pcb/text.py":
+        if path != "pcb/messages/printable.py":
             assert "csv.writer" not in source and "DictWriter" not in source, path
             assert ".to_csv(" not in source and ".to_excel(" not in source, path
 

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from pcb import launch, views
-from pcb.cli import main
-from pcb.notebooks import NotebookError, run_notebook
-from pcb.runs import RunFolder, repository_path
+from pcb import study
+from pcb.cli.main import main
+from pcb.notebooks.execute import NotebookError, run_notebook
+from pcb.runs.folder import RunFolder
+from pcb.storage.repository import repository_path
+from pcb.study import launch
 
 CONFIG = "tests/configs/tiny_pcb.py"
 NOTEBOOKS = ("02_evaluate", "03_confusion_matrix", "04_soft_labels")
@@ -16,7 +18,7 @@ NOTEBOOKS = ("02_evaluate", "03_confusion_matrix", "04_soft_labels")
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, tiny_options) -> RunFolder:
-    from pcb.detection.training import train
+    from pcb.detection.engine.training import train
 
     options = {**tiny_options, "runner.max_epochs": 1}
     return train(CONFIG, tmp_path_factory.mktemp("run"), cfg_options=options, device="cpu")
@@ -71,7 +73,7 @@ def test_commands_unpickle_what_they_are_told_to_trust(name, poisoned, trap, opt
 
 
 def test_views_unpickle_what_they_are_told_to_trust(trained, poisoned, trap):
-    view = views.open_run(trained.path)
+    view = study.open_run(trained.path)
     view.learned_confusion(poisoned(hook_msgs=trap), trust_checkpoint=True)
     assert trap.sprung
 
@@ -101,15 +103,15 @@ def test_notebooks_leave_python_text_alone(name, tiny_options, poisoned, trap, t
 
 def test_a_run_folder_brings_no_program(trained, poisoned, trap, tiny_options):
     """Its config.py is data for whoever opens, tests or resumes the run."""
-    from pcb.detection.inference import predict
+    from pcb.detection.engine.inference import predict
 
     folder = RunFolder(poisoned().parent)
     folder.write_environment(trained.read_environment())
     merged = trained.config_file.read_text()
     folder.config_file.write_text(f"{merged}\nx = {trap.text}\n")
     for read in (
-        lambda: views.open_run(folder.path),
-        lambda: views.open_run(folder.path, cfg_options={"data.workers_per_gpu": 0}),
+        lambda: study.open_run(folder.path),
+        lambda: study.open_run(folder.path, cfg_options={"data.workers_per_gpu": 0}),
         lambda: launch.is_finished(folder),
         lambda: launch.start_training(CONFIG, folder.path, cfg_options=tiny_options),
         lambda: predict(folder.path, folder.checkpoint, folder.path, device="cpu"),

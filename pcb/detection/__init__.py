@@ -5,14 +5,15 @@ This is the only part that imports mmcv and mmdet. Configs load it with
 """
 
 # Before anything of mmdet: see the module.
-from pcb.detection import compat  # noqa: F401  isort: skip
+from pcb.detection.legacy import compat  # noqa: F401  isort: skip
 
-from pcb.detection import backbones  # noqa: F401  # registers where ImageNet weights come from
-from pcb.detection.config import default_work_dir, load_config
-from pcb.detection.datasets import LVISFormatDataset
-from pcb.detection.hooks import LossEpochUpdateHook
+from pcb.detection.config import load_config
+from pcb.detection.dataset import LVISFormatDataset
+from pcb.detection.epoch import LossEpochUpdateHook
+from pcb.detection.legacy import backbones  # noqa: F401  # registers where ImageNet weights come from
 from pcb.detection.losses import CrossEntropyPCBLoss, EQLv2, EQLv2PCBLoss, SeesawPCBLoss
 from pcb.detection.roi_head import IterativeRoIHead
+from pcb.runs.names import default_work_dir
 
 __all__ = [
     "CrossEntropyPCBLoss",

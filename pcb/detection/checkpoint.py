@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from pcb.detection.losses import NEW_BUFFERS
-from pcb.files import write_atomically
+from pcb.storage.files import write_atomically
 
 _WRAPPER = "module."
 

@@ -1,13 +1,6 @@
-"""Evaluation: LVIS average precision, confusion matrices and what they say."""
+"""What arrays say: confusion matrices, pairs of classes, seeds, learned matrices."""
 
-from pcb.metrics.average_precision import (
-    METRICS,
-    evaluate,
-    format_metric,
-    group_means,
-    per_class_ap,
-)
-from pcb.metrics.confusion import DetectionCounts, count_detections, detection_confusion
+from pcb.metrics.learned import soft_labels, start_weights
 from pcb.metrics.matrix import (
     bias,
     class_order,
@@ -20,6 +13,14 @@ from pcb.metrics.matrix import (
     row_shares,
     share_difference,
 )
+from pcb.metrics.numbers import (
+    METRICS,
+    format_difference,
+    format_estimate,
+    format_interval,
+    format_metric,
+    format_points,
+)
 from pcb.metrics.pairs import (
     changed_pairs,
     largest_pairs,
@@ -27,36 +28,23 @@ from pcb.metrics.pairs import (
     pair_shares,
     worst_pairs,
 )
-from pcb.metrics.seeds import (
-    Estimate,
-    estimate,
-    format_difference,
-    format_estimate,
-    format_interval,
-    format_points,
-    paired_difference,
-)
+from pcb.metrics.seeds import Estimate, estimate, paired_difference
 
 __all__ = [
     "METRICS",
-    "DetectionCounts",
     "Estimate",
     "bias",
     "changed_pairs",
     "class_order",
     "column_shares",
-    "count_detections",
-    "detection_confusion",
     "detection_totals",
     "estimate",
-    "evaluate",
     "format_difference",
     "format_estimate",
     "format_interval",
     "format_metric",
     "format_points",
     "group_bias",
-    "group_means",
     "group_shares",
     "group_totals",
     "label_entropy",
@@ -64,8 +52,9 @@ __all__ = [
     "nearest_classes",
     "pair_shares",
     "paired_difference",
-    "per_class_ap",
     "row_shares",
     "share_difference",
+    "soft_labels",
+    "start_weights",
     "worst_pairs",
 ]

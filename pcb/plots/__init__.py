@@ -6,8 +6,8 @@ out for a paper.
 """
 
 from pcb.plots.classes import ap_by_class, ap_by_image_count, gain_by_role
-from pcb.plots.confusion import group_confusion, group_heatmap, start_weights
 from pcb.plots.dataset import class_tail, icon_pairs, image_grid
+from pcb.plots.groups import group_confusion, group_heatmap, start_weights
 from pcb.plots.heatmap import confusion_difference, confusion_heatmap
 from pcb.plots.interactive import interactive_confusion
 from pcb.plots.layout import use

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import matplotlib as mpl
 from matplotlib import font_manager
 
-from pcb.text import JOINERS, VARIANTS
+from pcb.messages.printable import JOINERS, VARIANTS
 
 _PLACEHOLDERS = "Last Resort"  # matplotlib's own font of boxes, which has every character
 _said: set[str] = set()  # characters of which the line has been said

@@ -8,11 +8,11 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.io.base_renderers import PlotlyRenderer
 
+from pcb.messages.printable import display_names, printable
 from pcb.metrics.matrix import row_shares
 from pcb.plots.heatmap import UNDEFINED_COLOR, ZERO_COLOR, light_to_dark
 from pcb.plots.raster import check_matrix
 from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, INK, check_groups, short
-from pcb.text import display_names, printable
 
 # Plotly reads a few tags and entities in names; quotes are none.
 escape = partial(escape_html, quote=False)

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pcb.messages.printable import shortened
 from pcb.metrics.seeds import Estimate, estimate
 from pcb.plots.layout import canvas, entitle, legend_below, narrow, points, printed, text_size
 from pcb.plots.precision import GROUP_METRICS
 from pcb.plots.style import FAINT, INK, interval_bar, legend_mark, styled, tint, written
-from pcb.text import shortened
 
 _LONGEST = 36  # characters of a row's name
 _BETWEEN = 0.5  # rows left free between groups

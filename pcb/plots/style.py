@@ -25,10 +25,10 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogFormatter
 
-from pcb.files import open_atomically
+from pcb.messages.printable import display_names, printable, shortened
 from pcb.plots.fonts import font_families
 from pcb.plots.layout import TEXT, narrow, points, printed, text_size
-from pcb.text import display_names, printable, shortened
+from pcb.storage.files import open_atomically
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -92,8 +92,8 @@ def styled(function: Callable[P, T]) -> Callable[P, T]:
     """Draw a figure in the kit's style and leave the user's matplotlib settings as they were.
 
     Whatever the figure is to say is made fit to be drawn first: class names by
-    :func:`pcb.text.display_names`, other text by :func:`pcb.text.printable`, both in fonts that
-    have its letters.
+    :func:`pcb.messages.printable.display_names`, other text by
+    :func:`pcb.messages.printable.printable`, both in fonts that have its letters.
     """
     signature = inspect.signature(function)
 

@@ -17,7 +17,7 @@ from pycocotools import mask as run_length
 from pcb.datasets.openmoji import OutputFolderError, icons, make, make_openmoji, read_design
 from pcb.datasets.openmoji.design import DESIGNS
 from pcb.datasets.openmoji.write import SPLITS, write_dataset
-from pcb.files import locked
+from pcb.storage.locks import locked
 
 TINY = DESIGNS["tiny"]
 

@@ -17,9 +17,9 @@ from pcb.datasets.openmoji.icons import (
     draw,
 )
 from pcb.datasets.openmoji.layout import spread, spread_evenly
-from pcb.datasets.openmoji.report import pair_report
 from pcb.datasets.openmoji.scene import LEAST_VISIBLE, compose
-from pcb.datasets.openmoji.similarity import congruence, similarities, similarity
+from tools.openmoji.report import pair_report
+from tools.openmoji.similarity import congruence, similarities, similarity
 
 MINI, FULL = DESIGNS["mini"], DESIGNS["full"]
 HAND, APPLE = Icon("1F44D", "thumbs_up"), Icon("1F34E", "red_apple")

@@ -6,7 +6,8 @@ from PIL import Image
 from pycocotools import mask as run_length
 
 from pcb.datasets import read_annotations
-from pcb.datasets.pictures import by_image, decode_mask, load_picture, read_icons, read_pixels
+from pcb.datasets.masks import decode_mask
+from pcb.datasets.pictures import by_image, load_picture, read_icons, read_pixels
 
 
 def test_every_form_of_a_segmentation_gives_the_same_mask():

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pcb.failures import noted
-from pcb.terminal import outliving_terminal
-from pcb.views import open_dataset
-from pcb.workflow import end_with_snakemake
+from pcb.grids.failures import noted
+from pcb.grids.processes import end_with_snakemake
+from pcb.messages.terminal import outliving_terminal
+from pcb.study.data import open_dataset
 
 job = snakemake
 end_with_snakemake()

@@ -13,11 +13,11 @@ from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
-from pcb.failures import failures
-from pcb.files import write_atomically
-from pcb.pages import export_page, plotly_script, with_palette
-from pcb.running import running
-from pcb.runs import repository_path, repository_root
+from pcb.grids.failures import failures
+from pcb.notebooks.pages import export_page, plotly_script, with_palette
+from pcb.runs.running import running
+from pcb.storage.files import write_atomically
+from pcb.storage.repository import repository_path, repository_root
 
 PLOTLY = "plotly.js"
 COLORS = 128  # of a figure

@@ -8,12 +8,13 @@ from pathlib import Path
 # jsonschema imports it for a format that no notebook has, and building its grammar takes seconds.
 sys.modules["rfc3987_syntax"] = None
 
-from pcb import launch
-from pcb.failures import noted
-from pcb.notebooks import NotebookError, run_notebook
-from pcb.runs import RunFolder, repository_path
-from pcb.terminal import outliving_terminal
-from pcb.workflow import end_with_snakemake, snakemake_is_gone
+from pcb.grids.failures import noted
+from pcb.grids.processes import end_with_snakemake, snakemake_is_gone
+from pcb.messages.terminal import outliving_terminal
+from pcb.notebooks.execute import NotebookError, run_notebook
+from pcb.runs.folder import RunFolder
+from pcb.storage.repository import repository_path
+from pcb.study import launch
 
 job = snakemake
 parameters = job.params.parameters

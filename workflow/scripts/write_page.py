@@ -1,7 +1,7 @@
 """Write the page over all runs of the grid, all of which have succeeded."""
 
-from pcb.failures import forget
-from pcb.report import write_page
+from pcb.grids.failures import forget
+from pcb.grids.report import write_page
 
 forget(snakemake.params.root)  # of runs that the grid no longer has
 write_page(snakemake.params.root, title=snakemake.params.title)

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from pcb.text import display_names, look, printable
+from pcb.messages.printable import display_names, look, printable
 
 # LVIS's groups by training images: rare up to 10, common up to 100, frequent above.
 MOST_IMAGES_IF_RARE, MOST_IMAGES_IF_COMMON = 10, 100
@@ -24,7 +24,9 @@ class Classes:
 
     @cached_property
     def class_names(self) -> list[str]:
-        """A name for each class, in label order, as it is shown; see `pcb.text.display_names`."""
+        """A name to show for each class, in label order; see
+        :func:`pcb.messages.printable.display_names`.
+        """
         return display_names(category["name"] for category in self.categories)
 
     @cached_property

@@ -13,7 +13,7 @@ from pcb.datasets.lvis.reader import (
     image_path,
     missing_images,
 )
-from pcb.datasets.turned import both_sizes
+from pcb.datasets.orientation import both_sizes
 
 ANNOTATION_PAGE = "https://www.lvisdataset.org/dataset"
 IMAGE_PAGE = "https://cocodataset.org/#download"

@@ -4,7 +4,7 @@ import logging
 import os
 from typing import Any
 
-from pcb.text import printable
+from pcb.messages.printable import printable
 
 _IN_MEMORY = "results"
 _log = logging.getLogger("pcb")

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pcb.datasets.openmoji.design import DESIGNS
 from pcb.datasets.openmoji.write import write_dataset
-from pcb.files import check_folder, is_locked, locked
+from pcb.storage.files import check_folder
+from pcb.storage.locks import is_locked, locked
 
 VERSION = 1  # of the contents; raised whenever the same seed gives other bytes
 DESIGN_FILE = "design.json"

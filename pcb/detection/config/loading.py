@@ -1,0 +1,289 @@
+"""Configurations: reading one whose every key must mean something, and writing it back."""
+
+import copy
+import keyword
+import re
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from mmcv.utils import Config, ConfigDict
+
+from pcb.detection.config.faults import faults, unread_keys
+from pcb.detection.config.schema import TOP_LEVEL, check_option
+from pcb.messages.nearest import suggestion
+from pcb.runs.folder import RunFolder
+from pcb.storage.files import write_atomically
+from pcb.storage.literals import format_literal, to_literal
+from pcb.storage.repository import repository_path, repository_root
+
+_DATA_PATHS = ("ann_file", "img_prefix")
+_WRONG_ARGUMENTS = re.compile(
+    "unexpected keyword argument|missing [0-9]+ required|multiple values for|not in the .* registry"
+    '|must contain the key "type"|cfg must be a dict'
+)
+_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
+
+
+def load_config(
+    path: str | Path,
+    cfg_options: Mapping[str, Any] | None = None,
+    for_training: bool = True,
+) -> Config:
+    """Read a config file, which is a Python program; paths of data in it become absolute.
+
+    Args:
+        path: the file; a relative path starts at the current directory if it exists there, else
+            at the repository root. A run folder stands for its merged config, in which nothing is
+            executed; nor are the modules imported that it may name.
+        cfg_options: overrides by dotted key, such as ``{"runner.max_epochs": 1}`` or
+            ``{"data.train.pipeline.2.flip_ratio": 0.0}``.
+        for_training: False for who only reads it, to test or to look at data: settings that only a
+            training would ignore may stand in it, and a run's own config is not judged at all.
+
+    Raises:
+        FileNotFoundError: no such file (names the nearest configs), or no config in a folder.
+        ValueError: an override whose key is neither in the config nor an argument of the type
+            configured there (names the nearest valid key), or text where a number belongs. The
+            file cannot be read. Or, all of them at once: keys that nothing reads, settings that
+            are not honoured, and values that a run folder cannot hold.
+
+    Example:
+        >>> cfg = load_config("configs/openmoji/softmax.py", {"runner.max_epochs": 1})
+        >>> cfg.runner.max_epochs
+        1
+    """
+    cfg = _read(path)
+    of_a_run = not cfg.filename or _is_of_a_run(Path(cfg.filename))
+    found: list[str] = []
+    for key, value in dict(cfg_options or {}).items():
+        try:
+            overridden = check_option(cfg._cfg_dict, key, value)
+        except ValueError as error:
+            found.append(str(error))
+            continue
+        # A copy: mmcv takes _delete_ out of what it merges.
+        cfg.merge_from_dict({key: _over_none(overridden, copy.deepcopy(value))})
+    if found:
+        raise ValueError(_listed(found))
+    values = to_literal(_settings(cfg._cfg_dict), faults=found)
+    cfg = Config(values, cfg_text=cfg.text, filename=cfg.filename)
+    found += [
+        f"{key!r} is no name that a Python file can give to a setting"
+        for key in values
+        if not str(key).isidentifier() or keyword.iskeyword(key)
+    ]
+    if for_training:
+        found += faults(values, cfg.text)
+    elif not of_a_run:
+        found += unread_keys(values, cfg.text)
+    if found:
+        raise ValueError(f"{path}: {_listed(found)}")
+    _change_data_paths(cfg, lambda path: str(repository_path(path)))
+    return cfg
+
+
+@contextmanager
+def naming_config(config: str | Path) -> Iterator[None]:
+    """Say in one line where arguments of a type are wrong that only building it could find.
+
+    Such are those that a type of the user's passes on, and those that are missing.
+
+    Raises:
+        ValueError: instead of Python's or mmcv's error; others are left as they are.
+
+    Example:
+        >>> with naming_config("mine.py"):
+        ...     (lambda alpha: alpha)(alpa=1)
+        Traceback (most recent call last):
+        ValueError: mine.py: <lambda>() got an unexpected keyword argument 'alpa'
+    """
+    try:
+        yield
+    except (AssertionError, AttributeError, KeyError, TypeError) as error:
+        line = (str(error.args[0]) if error.args else "").split("\n")[0]
+        named = re.match(r"(?:\w+: )+", line)  # mmcv puts the names of the types there
+        if _WRONG_ARGUMENTS.search(line):
+            message = textwrap.shorten(line, 200)  # mmcv appends whole dictionaries
+        elif named and not isinstance(error, KeyError):
+            innermost = _innermost_frame(error)
+            refused = line[named.end() :] or innermost.line
+            message = f"{named[0]}{refused} ({innermost.filename}, line {innermost.lineno})"
+        else:
+            raise
+        raise ValueError(f"{config}: {message}") from error
+
+
+def _innermost_frame(error: BaseException) -> traceback.FrameSummary:
+    """Where an error began that mmcv has raised again, perhaps several times."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return traceback.extract_tb(error.__traceback__)[-1]
+
+
+def _read(named: str | Path) -> Config:
+    path = Path(named)
+    if not path.exists():
+        path = repository_path(path)
+    if (path / "config.py").is_file():
+        return Config(RunFolder(path).read_config())
+    if path.is_file():
+        return _execute(path)
+    root = repository_root()
+    known = sorted(
+        str(p.relative_to(root))
+        for p in (root / "configs").glob("*/*.py")
+        if p.parent.name != "_base_"
+    )
+    raise FileNotFoundError(
+        f"no config {named}, neither here nor in {root}; {suggestion(str(named), known)}"
+    )
+
+
+def _execute(path: Path) -> Config:
+    """Run a config file and those that it inherits from.
+
+    Raises:
+        ValueError: names the file among them that is at fault, and the line.
+    """
+    search_path = list(sys.path)
+    try:
+        return Config.fromfile(str(path))
+    except (Exception, SystemExit) as error:  # a config is a program, which may do anything
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if copied := frame.f_locals.get("temp_config_file"):
+                with suppress(FileNotFoundError):  # or it complains later: its folder is gone
+                    copied.close()
+        raise ValueError(_why_unreadable(path, error)) from error
+    finally:
+        sys.path[:] = search_path  # mmcv leaves its own folder there after an error
+
+
+def _why_unreadable(path: Path, error: BaseException) -> str:
+    """One line about an error in a config file, its bases or the modules that it imports."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    reading = [frame for frame, _ in frames if frame.f_code.co_name == "_file2dict"]
+    files = [str(frame.f_locals["filename"]) for frame in reading] or [str(path)]
+    file = files[-1]
+    if isinstance(error, FileNotFoundError) and len(files) > 1 and not Path(file).exists():
+        beside = Path(file).parent.glob("*.py")
+        return f"{files[-2]}: its _base_ {file} does not exist; " + suggestion(
+            file, map(str, beside)
+        )
+    duplicates = reading[-1].f_locals.get("duplicate_keys") if reading else None
+    if isinstance(error, KeyError) and duplicates:
+        keys = ", ".join(sorted(duplicates))
+        return f"{file}: more than one of its _base_ files sets {keys}; leave it to one of them"
+    content = Path(file).read_bytes() if Path(file).is_file() else b""
+    if isinstance(error, UnicodeDecodeError) or content.startswith(_BYTE_ORDER_MARKS):
+        return f"{file} is not plain UTF-8 text: save it as UTF-8 without a byte order mark"
+    if b"\0" in content:
+        line = content[: content.index(b"\0")].count(b"\n") + 1
+        return f"{file}, line {line}: a NUL byte, which no program text has: write the file again"
+    if isinstance(error, SyntaxError):
+        cause = error.__context__ if isinstance(error.__context__, SyntaxError) else error
+        return f"{file}, line {cause.lineno}: {cause.msg}"
+    if isinstance(error, KeyError) and "is reserved for config file" in str(error):
+        return f"{file}: {error.args[0]}: rename that variable"
+    if isinstance(error, ImportError) and not str(error):  # mmcv's, without the module's name
+        error = error.__context__ or error
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    if isinstance(error, ImportError) and not reading:
+        return f"{file}: custom_imports: {what}; is its folder in PYTHONPATH?"
+    if reading:  # mmcv runs a copy in another folder, of the same lines
+        copied = reading[-1].f_locals.get("temp_config_name", "")
+        lines = [n for f, n in frames if copied and f.f_code.co_filename.endswith(f"/{copied}")]
+        return f"{file}{f', line {lines[-1]}' if lines else ''}: {what}"
+    frame, line = frames[-1]
+    return f"{file}: {what} ({frame.f_code.co_filename}, line {line})"
+
+
+def _is_of_a_run(file: Path) -> bool:
+    run = RunFolder(file.parent)
+    return file == run.config_file and run.environment_file.is_file()
+
+
+def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A config without the helpers of its program, which no run folder could hold.
+
+    A helper is a top-level variable that is no setting and has no literal form: a function, a
+    module, a compiled pattern.
+    """
+    return {
+        key: value for key, value in values.items() if key in TOP_LEVEL or _has_literal_form(value)
+    }
+
+
+def _has_literal_form(value: Any) -> bool:
+    try:
+        to_literal(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _listed(found: list[str]) -> str:
+    if len(found) == 1:
+        return found[0]
+    numbered = (f"({number}) {fault}" for number, fault in enumerate(found, start=1))
+    return f"{len(found)} faults: " + "; ".join(numbered)
+
+
+def datasets(cfg: Config) -> Iterator[ConfigDict]:
+    """The innermost datasets of every split, inside wrappers such as ClassBalancedDataset."""
+    data = cfg.get("data") or {}
+    for split in ("train", "val", "test"):
+        yield from _innermost(data.get(split) or {})
+
+
+def _innermost(node: Any) -> Iterator[ConfigDict]:
+    if isinstance(node, list | tuple):  # mmdet joins them
+        for one in node:
+            yield from _innermost(one)
+    elif isinstance(node, Mapping):
+        wrapped = node.get("dataset", node.get("datasets"))
+        if wrapped is not None:
+            yield from _innermost(wrapped)
+        elif node:
+            yield node
+
+
+def _change_data_paths(cfg: Config, change: Callable[[str], str]) -> None:
+    for dataset in datasets(cfg):
+        for name in _DATA_PATHS:
+            if isinstance(paths := dataset.get(name), list | tuple):  # mmdet joins those, too
+                dataset[name] = [change(path) for path in paths]
+            elif paths:
+                dataset[name] = change(paths)
+
+
+def save_config(cfg: Config, path: str | Path) -> None:
+    """Write a merged config as Python literals; data paths inside the repository are relative.
+
+    mmcv's own dump does not escape strings, so that a quote in a path would end up as code.
+
+    Raises:
+        ValueError: a value is no literal, as none is of what :func:`load_config` returns.
+    """
+    cfg = copy.deepcopy(cfg)
+    root = repository_root()
+    _change_data_paths(
+        cfg,
+        lambda path: str(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else path,
+    )
+    values = to_literal(cfg._cfg_dict)
+    lines = [f"{key} = {format_literal(value)}" for key, value in values.items()]
+    write_atomically(path, "\n".join(lines) + "\n")
+
+
+def _over_none(node: Any, value: Any) -> Any:
+    """An override in the form in which mmcv lets a dictionary take the place of None."""
+    if isinstance(value, Mapping) and node is None:
+        return {**value, "_delete_": True}
+    if isinstance(value, Mapping) and isinstance(node, Mapping):
+        return {key: _over_none(node.get(key, {}), inner) for key, inner in value.items()}
+    return value

@@ -1,0 +1,1 @@
+"""Training and inference with mmcv's runner."""

@@ -1,0 +1,33 @@
+"""What a run's numbers depend on besides its config."""
+
+import sys
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from pcb.detection.legacy.operators import operators_in_use
+from pcb.distributed import world_size
+from pcb.runs.environment import cpu_model
+from pcb.storage.repository import commit, repository_root
+
+
+def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
+    """Return what a run's numbers depend on besides its config: versions, commit, machine, seed.
+
+    On a CPU, the last bits of a sum depend on the instructions that PyTorch uses (its "capability",
+    such as AVX2) and on the model, by which its libraries choose theirs.
+    """
+    packages = ("torch", "torchvision", "mmcv-full", "mmdet", "numpy", "lvis", "hotcoco")
+    return {
+        "python": sys.version.split()[0],
+        **{package: version(package) for package in packages},
+        "operators": operators_in_use(),
+        "commit": commit(repository_root()),
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "cpu": cpu_model(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "processes": world_size(),
+        "seed": seed,
+    }

@@ -1,0 +1,223 @@
+"""Predictions of a trained detector, written in COCO's results format.
+
+They are many (of LVIS's validation set six million), so they go to disk image by image.
+"""
+
+import copy
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from itertools import islice, zip_longest
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import torch
+from mmcv.runner import wrap_fp16_model
+from mmdet.core import encode_mask_results
+from mmdet.datasets import build_dataloader, build_dataset
+from mmdet.models import build_detector
+from torch.utils.data import Subset
+from tqdm import tqdm
+
+from pcb.detection.checkpoint import load_weights, read_checkpoint
+from pcb.detection.config import load_config
+from pcb.detection.config.faults import missing_to_test
+from pcb.detection.config.loading import naming_config, save_config
+from pcb.detection.engine.device import loader_settings, pick_device, to_device, uses_half_precision
+from pcb.detection.engine.ground_truth import GroundTruthConfusion
+from pcb.distributed import process_group, rank, wait_for_all, world_size
+from pcb.messages.terminal import outliving_terminal
+from pcb.runs.folder import RunFolder, is_metrics_file
+from pcb.storage.files import (
+    check_folder,
+    check_output,
+    naming_when_full,
+    open_atomically,
+    remove_unfinished,
+)
+from pcb.storage.locks import writing_alone
+
+
+@outliving_terminal()
+def predict(
+    config: str | Path,
+    checkpoint: str | Path,
+    work_dir: str | Path,
+    cfg_options: Mapping[str, Any] | None = None,
+    device: str | None = None,
+    split: str = "val",
+    trust_checkpoint: bool = False,
+) -> dict[str, Path]:
+    """Run a detector over a split and write ``predictions/{bbox,segm}.json``.
+
+    What the detector takes the ground-truth boxes for goes to ``confusion.npz``, as
+    ``ground_truth_boxes`` and ``ground_truth_box_count``; see
+    :class:`pcb.detection.engine.ground_truth.GroundTruthConfusion`.
+
+    Under ``torchrun`` the processes share out the images; the files are the same.
+
+    Args:
+        config: config file, or a run folder for its merged config.
+        checkpoint: weights, as training wrote them, or official ones.
+        work_dir: run folder that the predictions go to.
+        cfg_options: overrides by dotted key, see :func:`pcb.detection.load_config`.
+        device: ``"cpu"`` or ``"cuda"``; default the GPU if there is one.
+        split: key in the config's ``data``: ``"val"`` or ``"test"``.
+        trust_checkpoint: read the checkpoint even if unpickling it may run code.
+
+    Returns:
+        The two files by IoU type.
+
+    Raises:
+        FileNotFoundError: config, checkpoint or data is missing.
+        ValueError: the checkpoint does not fit the config, or is refused; or another process
+            writes into the folder, or it holds something else under the names that are written.
+        OSError: there is no space left; earlier predictions are kept.
+    """
+    cfg = load_config(config, cfg_options, for_training=False)
+    if lacking := missing_to_test(cfg._cfg_dict, split):
+        raise ValueError(f"{config} cannot be tested: it does not set {', '.join(lacking)}")
+    picked = pick_device(device)
+    weights = read_checkpoint(checkpoint, trust_checkpoint)
+    merged = copy.deepcopy(cfg)
+    # The weights come from the checkpoint: none are initialised, none downloaded.
+    cfg.model.backbone.init_cfg = None
+    cfg.model.pop("pretrained", None)
+    with naming_config(config):
+        model = build_detector(cfg.model)
+    load_weights(model, weights, checkpoint)
+    if uses_half_precision(cfg, picked):
+        wrap_fp16_model(model)
+    model.to(picked, memory_format=torch.channels_last).eval()
+    with naming_config(config):
+        dataset = build_dataset(cfg.data[split], {"test_mode": True})
+    folder = RunFolder(work_dir)
+    files = {kind: folder.path / "predictions" / f"{kind}.json" for kind in ("bbox", "segm")}
+    _check_outputs(folder, files.values(), (config, checkpoint, cfg.data[split].ann_file))
+    with process_group(picked), ExitStack() as stack:
+        if rank() == 0:
+            stack.enter_context(writing_alone(folder.path, "prediction"))
+            _remove_unfinished_parts(list(files.values()))
+        wait_for_all()  # nobody touches parts of a prediction that is going on there
+        share = range(rank(), len(dataset), world_size())
+        loader = build_dataloader(
+            Subset(dataset, share),
+            **loader_settings(cfg, split),
+            dist=False,
+            shuffle=False,
+        )
+        remaining = iter(share)
+        truth = stack.enter_context(GroundTruthConfusion(model, dataset))
+        parts = {kind: stack.enter_context(_part(file, rank())) for kind, file in files.items()}
+        for batch in tqdm(
+            loader, desc="predict", unit="batch", mininterval=5.0, disable=rank() > 0
+        ):
+            inputs = to_device(batch, picked)
+            with torch.no_grad():
+                outputs = model(return_loss=False, rescale=True, **inputs)
+            indices = list(islice(remaining, len(outputs)))
+            truth.add(inputs["img_metas"][0], indices)
+            for index, (boxes, masks) in zip(indices, outputs, strict=True):
+                image_id = dataset.data_infos[index]["id"]
+                found = _detections(boxes, masks, dataset.category_ids, image_id)
+                for part, detections in zip(parts.values(), found, strict=True):
+                    text = ",".join(json.dumps(d, separators=(",", ":")) for d in detections)
+                    part.write(text + "\n")
+        for part in parts.values():
+            part.flush()
+        matrices = truth.arrays()  # every process takes part in the sum
+        wait_for_all()
+        if rank() == 0:
+            for file in files.values():
+                _join([_part_file(file, r) for r in range(world_size())], file)
+            if matrices:
+                folder.write_confusion(**matrices)
+            folder.write_prediction_source(checkpoint, cfg_options, matrices)
+            if not folder.config_file.is_file():  # what was no run folder yet becomes one
+                save_config(merged, folder.config_file)
+        wait_for_all()
+    return files
+
+
+def _check_outputs(folder: RunFolder, files: Iterable[Path], inputs: Iterable[str | Path]) -> None:
+    """Refuse to write over what is read, or is no prediction or metrics of an earlier time."""
+    check_folder(folder.path)
+    inputs, hint = list(inputs), "give another work_dir"
+    for file in files:
+        check_output(file, inputs, _is_list, name="prediction", hint=hint)
+    metrics, matrices = folder.metrics_file, folder.confusion_file
+    check_output(metrics, inputs, is_metrics_file, name="metrics", hint=hint)
+    check_output(
+        matrices, inputs, lambda _: bool(folder.read_confusion()), name="matrices", hint=hint
+    )
+
+
+def _is_archive(file: Path) -> bool:
+    with np.load(file, allow_pickle=False) as archive:
+        return bool(archive.files)
+
+
+def _is_list(file: Path) -> bool:
+    with open(file, "rb") as opened:
+        return opened.read(64).lstrip().startswith(b"[")
+
+
+def _part_file(file: Path, of_rank: int) -> Path:
+    """What one process has predicted, a line an image, until all of it is joined."""
+    return file.with_name(f".{file.stem}.{of_rank}.part")
+
+
+def _remove_unfinished_parts(files: list[Path]) -> None:
+    """Remove what processes that were killed have left; those of now begin theirs anew."""
+    for file in files:
+        remove_unfinished(file.parent)
+        current = {_part_file(file, r) for r in range(world_size())}
+        for part in file.parent.glob(_part_file(file, 0).name.replace("0", "*")):
+            if part not in current:
+                part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _part(file: Path, of_rank: int) -> Iterator[TextIO]:
+    path = _part_file(file, of_rank)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with naming_when_full(path), open(path, "w") as part:
+            yield part
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _join(parts: list[Path], file: Path) -> None:
+    """Write one JSON list from the parts, in the order of the images that they share out."""
+    with open_atomically(file) as joined, ExitStack() as stack:
+        opened = [stack.enter_context(open(part, "rb")) for part in parts]
+        joined.write(b"[")
+        separator = b""
+        for lines in zip_longest(*opened, fillvalue=b""):
+            for line in filter(None, map(bytes.strip, lines)):
+                joined.write(separator + line)
+                separator = b","
+        joined.write(b"]")
+
+
+def _detections(
+    boxes: list[np.ndarray],
+    masks: list[list[Any]],
+    category_ids: list[int],
+    image_id: int,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """COCO results of one image, boxes and masks, from mmdet's lists by class."""
+    results: tuple[list, list] = ([], [])
+    for category_id, class_boxes, class_masks in zip(
+        category_ids, boxes, encode_mask_results(masks), strict=True
+    ):
+        for (x1, y1, x2, y2, score), mask in zip(class_boxes.tolist(), class_masks, strict=True):
+            detection = {"image_id": image_id, "category_id": category_id, "score": score}
+            counts = mask["counts"].decode("ascii")
+            segmentation = {"size": list(mask["size"]), "counts": counts}
+            bbox = [round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)]
+            results[0].append({**detection, "bbox": bbox})
+            results[1].append({**detection, "segmentation": segmentation})
+    return results

@@ -1,0 +1,1 @@
+"""Grids of runs: their files, their execution, their failures and their page."""

@@ -1,0 +1,1 @@
+"""What people read: text fit to be shown, nearest names, ranges, warnings, terminals."""

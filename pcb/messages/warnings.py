@@ -1,0 +1,26 @@
+"""Python's warnings as one line of text each, for people who did not write the code.
+
+Commands and notebooks call this; somebody's own program that uses the losses keeps its warnings as
+Python shows them.
+"""
+
+import warnings
+
+from pcb.messages.printable import printable
+
+
+def one_line_warnings() -> None:
+    """Show every later warning of this process as one line, without file, line and code.
+
+    Example:
+        >>> shown = warnings.formatwarning
+        >>> one_line_warnings()
+        >>> warnings.formatwarning("2 classes do not\\noccur", UserWarning, "balance.py", 218)
+        'warning: 2 classes do not occur\\n'
+        >>> warnings.formatwarning = shown
+    """
+    warnings.formatwarning = _one_line
+
+
+def _one_line(message: object, *_place: object, **_line: object) -> str:
+    return f"warning: {printable(' '.join(str(message).split()))}\n"

@@ -1,0 +1,85 @@
+"""Metrics by name, and how their numbers are printed."""
+
+import math
+
+from pcb.metrics.seeds import Estimate
+
+METRICS = (
+    *("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf"),
+    *("AR@300", "ARs@300", "ARm@300", "ARl@300"),
+)
+"""The official LVIS metrics, in the order in which they are reported.
+
+AP is the mean over classes, the IoU thresholds 0.50, 0.55, ..., 0.95 and 101 recall levels; `s`,
+`m`, `l` restrict it to small, medium and large objects (up to 32^2, 96^2 pixels and above), `r`,
+`c`, `f` to rare, common and frequent classes. AR@300 is the mean recall with 300 detections.
+"""
+
+
+def format_metric(value: float | None) -> str:
+    """A metric as papers print it: in percent with one decimal, or n/a if undefined.
+
+    Example:
+        >>> format_metric(0.3014), format_metric(float("nan")), format_metric(None)
+        ('30.1', 'n/a', 'n/a')
+    """
+    return "n/a" if value is None or math.isnan(value) else f"{100 * value:.1f}"
+
+
+def format_estimate(value: Estimate, seeds: int | None = None) -> str:
+    """Mean ± standard deviation in percent; says n where it is not the number of seeds.
+
+    One seed has no deviation, and its value stands alone.
+
+    Example:
+        >>> from pcb.metrics import estimate
+        >>> format_estimate(estimate([0.25, 0.27])), format_estimate(estimate([0.25]))
+        ('26.0 ± 1.4', '25.0')
+        >>> format_estimate(estimate([0.25, 0.27, None]), seeds=3), format_estimate(estimate([]))
+        ('26.0 ± 1.4 (n = 2)', 'n/a')
+    """
+    if not value.n:
+        return "n/a"
+    std = "" if math.isnan(value.std) else f" ± {100 * value.std:.1f}"
+    return f"{100 * value.mean:.1f}{std}{_of_fewer(value, seeds)}"
+
+
+def format_points(difference: float) -> str:
+    """A difference of fractions in points (hundredths), with its sign; n/a if undefined.
+
+    Example:
+        >>> format_points(0.0125), format_points(-0.0001), format_points(float("nan"))
+        ('+1.2', '+0.0', 'n/a')
+    """
+    # Adding 0.0 makes a rounded -0.0 positive.
+    return "n/a" if math.isnan(difference) else f"{round(100 * difference, 1) + 0.0:+.1f}"
+
+
+def format_difference(value: Estimate, seeds: int | None = None) -> str:
+    """A mean difference in points; says n where it is not the number of seeds.
+
+    Example:
+        >>> from pcb.metrics import estimate
+        >>> format_difference(estimate([0.01, 0.02])), format_difference(estimate([]))
+        ('+1.5', 'n/a')
+        >>> format_difference(estimate([0.01, None]), seeds=2)
+        '+1.0 (n = 1)'
+    """
+    return f"{format_points(value.mean)}{_of_fewer(value, seeds)}" if value.n else "n/a"
+
+
+def format_interval(value: Estimate) -> str:
+    """The interval of a difference in points; n/a with fewer than two seeds.
+
+    Example:
+        >>> from pcb.metrics import estimate
+        >>> format_interval(estimate([0.01, 0.02, 0.03])), format_interval(estimate([0.01]))
+        ('[-0.5, +4.5]', 'n/a')
+    """
+    if math.isnan(value.low):
+        return "n/a"
+    return f"[{format_points(value.low)}, {format_points(value.high)}]"
+
+
+def _of_fewer(value: Estimate, seeds: int | None) -> str:
+    return f" (n = {value.n})" if seeds not in (None, value.n) else ""

@@ -1,0 +1,1 @@
+"""A notebook: its parameters, its execution, its page, and copies to work in."""

@@ -1,0 +1,109 @@
+"""Running a notebook with parameters, and showing the executed one as a page."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from pcb.notebooks.pages import export_page
+from pcb.notebooks.parameters import check_parameters
+from pcb.storage.repository import repository_root
+
+PATIENCE = 300  # seconds for a kernel to start, and to hand over its output, on a busy machine
+
+
+class NotebookError(RuntimeError):
+    """A notebook stopped.
+
+    Attributes:
+        cell: number of the cell that failed, as in ``In [3]``; None if the kernel died.
+        error: what the cell said, such as ``KeyError: 'x'``.
+    """
+
+    def __init__(self, message: str, error: str, cell: int | None = None) -> None:
+        super().__init__(message)
+        self.error, self.cell = error, cell
+
+
+def run_notebook(
+    notebook: str | os.PathLike[str],
+    parameters: Mapping[str, Any],
+    executed: str | os.PathLike[str],
+    page: str | os.PathLike[str],
+    label: str = "",
+) -> None:
+    """Run a notebook from the repository root and export it.
+
+    What it prints appears on standard output while it runs, and standard error likewise.
+
+    Args:
+        notebook: the ``.ipynb`` file; it is not changed.
+        parameters: values of its parameters; the others keep their defaults.
+        executed: the executed copy, written after every cell, so that a failed run can be looked
+            at.
+        page: the executed copy as HTML with its code folded, written when all cells have run.
+        label: stands before each printed line; several notebooks may share a terminal.
+
+    Raises:
+        ParameterError: see :func:`pcb.notebooks.parameters.check_parameters`.
+        NotebookError: a cell failed, or the kernel died. The executed copy shows where.
+    """
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+
+    parameters = check_parameters(notebook, parameters)  # papermill only warns, and goes on
+    logging.getLogger("papermill").setLevel(logging.WARNING)  # else a line for every cell
+    Path(executed).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(executed),
+            parameters=parameters,
+            cwd=str(repository_root()),
+            progress_bar=False,
+            stdout_file=_Labelled(sys.stdout, label),
+            stderr_file=_Labelled(sys.stderr, label),
+            start_timeout=PATIENCE,
+            iopub_timeout=PATIENCE,  # else 4 seconds, which a busy machine may take
+            # Other users of a shared machine can read a kernel's plain TCP traffic.
+            config=Config({"KernelManager": {"transport_encryption": "auto"}}),
+            # Else a kernel calls it an error that it is shut down.
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        )
+    except PapermillExecutionError as error:
+        text = f"{error.ename}: {error.evalue}"
+        raise NotebookError(
+            f"{Path(notebook).name} failed in cell {error.exec_count}: {text}\n"
+            f"The executed notebook: {executed}",
+            text,
+            error.exec_count,
+        ) from None
+    except DeadKernelError:
+        text = "the kernel died; a system ends what takes more memory than there is"
+        raise NotebookError(f"{Path(notebook).name}: {text}", text) from None
+    export_page(executed, page)
+
+
+class _Labelled:
+    """A text stream that begins every line with a label."""
+
+    def __init__(self, stream: TextIO, label: str) -> None:
+        self.stream, self.label = stream, label
+        self.line_begins = True
+
+    def write(self, text: str) -> None:
+        # A progress bar goes back to the begin of its line, which may be another notebook's here.
+        text = text.replace("\n\r", "\n")
+        text = (text.lstrip("\r") if self.line_begins else text).replace("\r", "\n")
+        for line in text.splitlines(keepends=True):
+            self.stream.write(self.label + line if self.line_begins else line)
+            self.line_begins = line.endswith("\n")
+
+    def flush(self) -> None:
+        self.stream.flush()

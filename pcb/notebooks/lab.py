@@ -1,0 +1,103 @@
+"""JupyterLab on copies of the notebooks: ``python -m pcb.notebooks.lab``, or ``make lab``.
+
+JupyterLab saves what it has open, and grids run the notebooks in ``notebooks/``. So people work on
+copies in ``runs/lab/``, which git ignores. A copy that somebody changed is never written over.
+"""
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pcb.storage.files import write_atomically
+from pcb.storage.repository import repository_path, repository_root
+
+FOLDER = "runs/lab"
+FIRST = "00_dataset"  # the notebook that is opened
+_RECORD = ".copies.json"  # for each copy the digest of the notebook as it was copied
+
+
+def copy_notebooks(
+    notebooks: str | os.PathLike[str], folder: str | os.PathLike[str]
+) -> dict[str, Path]:
+    """Copy notebooks for somebody to work on, and say what became of copies that are there.
+
+    An unchanged copy follows its notebook. If both have changed, the copy stays and the notebook is
+    copied again under another name, such as ``01_train-2.ipynb``.
+
+    Args:
+        notebooks: folder of the notebooks.
+        folder: of the copies; made if it is not there.
+
+    Returns:
+        For each notebook's name the newest copy.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    record = folder / _RECORD
+    copied = _read_record(record)
+    newest = {}
+    for notebook in sorted(Path(notebooks).glob("*.ipynb")):
+        content = notebook.read_bytes()
+        digest = _digest(content)
+        copies = _copies(folder, notebook.stem)
+        number = max(copies, default=1)
+        copy = copies.get(number, folder / notebook.name)
+        found = _digest(copy.read_bytes()) if copies else None
+        original = copied.get(copy.name) if copies else None
+        if digest not in (found, original):
+            if found != original:
+                edited, copy = copy, folder / f"{notebook.stem}-{number + 1}.ipynb"
+                print(f"{notebook.name} has changed: {edited} stays, {copy} is the new one")
+            write_atomically(copy, content)
+            copied[copy.name] = digest
+        newest[notebook.stem] = copy
+    write_atomically(record, json.dumps(copied, indent=2) + "\n")
+    return newest
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Copy the notebooks and become JupyterLab, whose root is the repository.
+
+    Args:
+        arguments: of JupyterLab; by default those of this process.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    copies = copy_notebooks(repository_path("notebooks"), repository_path(FOLDER))
+    first = copies[FIRST].relative_to(repository_root()).as_posix()
+    command = [sys.executable, "-m", "jupyterlab"]
+    command += [
+        f"--ServerApp.root_dir={repository_root()}",
+        f"--LabApp.default_url=/lab/tree/{first}",
+    ]
+    if os.geteuid() == 0:
+        command.append("--allow-root")  # else JupyterLab refuses to start, as in most containers
+    sys.stdout.flush()
+    os.execv(sys.executable, [*command, *arguments])
+
+
+def _copies(folder: Path, name: str) -> dict[int, Path]:
+    """The copies of a notebook by number; the one without a number is the first."""
+    pattern = re.compile(rf"{re.escape(name)}(?:-(\d+))?\.ipynb")
+    matches = ((pattern.fullmatch(path.name), path) for path in folder.iterdir())
+    return {int(match[1] or 1): path for match, path in matches if match}
+
+
+def _read_record(file: Path) -> dict[str, str]:
+    """Digests by copy; none if the record is lost or damaged: copies count as changed then."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+if __name__ == "__main__":
+    main()

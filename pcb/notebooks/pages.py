@@ -1,0 +1,273 @@
+"""An executed notebook as one HTML file that needs nothing else: no network, no other file.
+
+Code is folded, static figures are in the page, and interactive ones are drawn by plotly.js, which
+a page holds once, and only if it has such a figure. Equations are MathML, which browsers draw
+without a script.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import os
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from jinja2 import pass_context
+from latex2mathml.converter import convert
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor, Preprocessor
+from traitlets import Int, Unicode
+
+from pcb.messages.printable import shortened
+from pcb.storage.files import write_atomically
+
+TEMPLATE = "folded"  # code can be unfolded: a page is read for its text and figures first
+PLOTLY = "application/vnd.plotly.v1+json"
+LONGEST_OUTPUT = 100_000  # characters of one output in a page
+MOST_TEXT = 4_000_000  # characters of all of them, figures left aside
+LONGEST_LABEL = 600  # characters of one text in an interactive figure
+
+# Unpacks plotly.js and runs it; figures wait for `plotlyReady`.
+_UNPACK = """\
+window.plotlyReady = (async () => {
+  const packed = Uint8Array.from(atob("%s"), c => c.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const script = document.createElement("script");
+  script.text = await new Response(stream).text();
+  document.head.append(script);
+})();
+"""
+_FIGURE = """\
+<div id="{name}">An interactive figure: it needs JavaScript and a browser of 2023 or later.</div>
+<script>
+plotlyReady.then(() => {{
+  document.getElementById("{name}").textContent = "";
+  Plotly.newPlot("{name}", {data}, {layout}, {config});
+}});
+</script>
+"""
+
+
+def export_page(
+    executed: str | os.PathLike[str],
+    page: str | os.PathLike[str],
+    plotly_address: str = "",
+    colors: int = 0,
+) -> None:
+    """Write an executed notebook as one HTML file with its code folded.
+
+    Args:
+        executed: the notebook.
+        page: the HTML file.
+        plotly_address: where :func:`plotly_script` lies, relative to the page, so that pages can
+            share it; empty to have it in the page (2 MB).
+        colors: reduce figures to so many colours, a third of the size; 0 leaves them as they are.
+    """
+    exporter = PageExporter(
+        extra_template_basedirs=[str(Path(__file__).with_name("templates"))],
+        template_name=TEMPLATE,
+        preprocessors=[
+            CoalesceStreamsPreprocessor,  # a progress bar is one block, not hundreds
+            ShortOutputs,
+            InteractiveFigures(plotly_address=plotly_address),
+            StaticFigures(colors=colors),
+        ],
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+    )
+    html, _ = exporter.from_filename(str(executed))
+    write_atomically(page, html.encode(errors="backslashreplace"))  # lone surrogates
+
+
+class PageExporter(HTMLExporter):
+    """nbconvert's exporter of HTML, with equations in MathML."""
+
+    @pass_context
+    def markdown2html(self, context: Any, source: str) -> str:
+        """Markdown as HTML; overrides the filter that templates call."""
+        return MarkdownWithMath(renderer=EquationRenderer(escape=False)).render(source)
+
+
+class EquationRenderer(IPythonRenderer):
+    r"""HTML of Markdown in which equations are MathML.
+
+    A dollar sign beside a blank is a price, as in "from $5 to $10".
+
+    >>> render = MarkdownWithMath(renderer=EquationRenderer(escape=False)).render
+    >>> print(render("$x$"))  # doctest: +ELLIPSIS
+    <p><math ... display="inline"><mrow><mi>x</mi></mrow></math></p>
+    >>> print(render("from $5 to $10"))
+    <p>from $5 to $10</p>
+    """
+
+    def inline_math(self, body: str) -> str:
+        """An equation in a line of text."""
+        if body != body.strip():
+            return super().inline_math(body)
+        return convert(body)
+
+    def block_math(self, body: str) -> str:
+        """An equation on a line of its own."""
+        return convert(body.strip(), display="block")
+
+
+class ShortOutputs(Preprocessor):
+    """Cuts outputs that would make a page too large for a browser; says so, and how much it is.
+
+    Counted are the characters of HTML, in which ``<`` has four.
+
+    Names of thousands of characters, or a loop that prints, make megabytes. The executed notebook
+    keeps all of it.
+    """
+
+    def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
+        """Change the outputs of a notebook."""
+        self._left = MOST_TEXT
+        return super().preprocess(nb, resources)
+
+    def preprocess_cell(self, cell: Any, resources: Any, index: int) -> tuple[Any, Any]:
+        """Change the outputs of a cell."""
+        if cell.cell_type == "code":
+            cell.source = self._cut(cell.source)
+        for output in cell.get("outputs", []):
+            for key in ("text", "ename", "evalue"):
+                if key in output:
+                    output[key] = self._cut(output[key])
+            if "traceback" in output:
+                output["traceback"] = self._cut("\n".join(output["traceback"])).split("\n")
+            for kind, value in output.get("data", {}).items():
+                if kind == PLOTLY:
+                    output["data"][kind] = _with_short_labels(value)
+                elif isinstance(value, str) and not kind.startswith("image/"):
+                    output["data"][kind] = self._cut(value, kind)
+        return cell, resources
+
+    def _cut(self, text: str, kind: str = "text/plain") -> str:
+        """Text to its limit, or to what the page has left; markup as a whole or not at all."""
+        most = min(LONGEST_OUTPUT, self._left)
+        is_markup = kind in ("text/html", "text/markdown", "text/latex")
+        size = len(text) if is_markup else len(escape(text))
+        if size <= most:
+            self._left -= size
+            return text
+        # Part of a table's markup would not be one.
+        shown = "" if is_markup else text[: most * len(text) // size]
+        self._left -= 0 if is_markup else most
+        note = f"[{len(text) - len(shown):,} characters more: see the executed notebook (.ipynb)]"
+        return f"<p>{note}</p>" if is_markup else f"{shown}\n{note}"
+
+
+class InteractiveFigures(Preprocessor):
+    """Replaces the data of each plotly figure by HTML that draws it."""
+
+    plotly_address = Unicode(help="of plotly.js; empty for a copy in the page")
+
+    def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
+        """Change the outputs of a notebook."""
+        from pcb.plots.interactive import CONFIG
+
+        found = [output for _, output in _outputs(nb) if PLOTLY in output["data"]]
+        for number, output in enumerate(found):
+            figure = output["data"][PLOTLY]
+            html = _FIGURE.format(
+                name=f"interactive-{number}",
+                data=_in_script(figure["data"]),
+                layout=_in_script(figure["layout"]),
+                config=_in_script(CONFIG),
+            )
+            if number == 0:
+                html = self._library() + html
+            output["data"] = {"text/html": html}
+        return nb, resources
+
+    def _library(self) -> str:
+        if self.plotly_address:
+            return f'<script src="{self.plotly_address}"></script>\n'
+        return f"<script>{plotly_script()}</script>\n"
+
+
+class StaticFigures(Preprocessor):
+    """Describes each static figure by the heading it stands under, and may reduce its colours."""
+
+    colors = Int(help="of each figure; 0 leaves them as they are")
+
+    def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
+        """Change the outputs of a notebook."""
+        for heading, output in _outputs(nb):
+            if png := output["data"].get("image/png"):
+                output["metadata"]["alt"] = f"Figure: {heading}"
+                if self.colors:
+                    reduced = with_palette(base64.b64decode(png), self.colors)
+                    output["data"]["image/png"] = base64.b64encode(reduced).decode()
+        return nb, resources
+
+
+def with_palette(png: bytes, colors: int) -> bytes:
+    """A PNG in so many colours, those of the groups among them; as it was, if that is no smaller.
+
+    A palette made from the picture alone has no room for the colour of a few small letters.
+    """
+    import numpy as np
+    from PIL import Image, ImageColor
+
+    from pcb.plots.style import GROUP_COLORS
+
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    kept = [ImageColor.getrgb(color) for color in GROUP_COLORS.values()]
+    free = colors - len(kept)
+    quantized = image.quantize(free, dither=Image.Dither.NONE)
+    palette = (quantized.getpalette() + [0] * 3 * free)[: 3 * free]
+    indices = np.array(quantized)
+    for index, color in enumerate(kept, start=free):
+        indices[(np.asarray(image) == color).all(axis=-1)] = index
+        palette += color
+    picture = Image.fromarray(indices)
+    picture.putpalette(palette)
+    reduced = io.BytesIO()
+    picture.save(reduced, "PNG", optimize=True)
+    return min(png, reduced.getvalue(), key=len)
+
+
+def plotly_script() -> str:
+    """Return JavaScript that brings the installed plotly.js, packed to 2 of its 5 MB."""
+    from plotly.offline import get_plotlyjs
+
+    packed = gzip.compress(get_plotlyjs().encode(), mtime=0)
+    return _UNPACK % base64.b64encode(packed).decode()
+
+
+def _with_short_labels(value: Any) -> Any:
+    """A figure's data in which no text is longer than a label can be."""
+    if isinstance(value, str):
+        return shortened(value, LONGEST_LABEL)
+    if isinstance(value, dict):
+        # Arrays of numbers are base64 text in `bdata`.
+        return {k: v if k == "bdata" else _with_short_labels(v) for k, v in value.items()}
+    return [_with_short_labels(one) for one in value] if isinstance(value, list) else value
+
+
+def _in_script(value: Any) -> str:
+    r"""JSON that cannot end the script element it stands in.
+
+    >>> print(_in_script("<b>cat</b><!--</script>"))
+    "<b>cat<\/b>\u003c!--<\/script>"
+    """
+    return json.dumps(value).replace("</", r"<\/").replace("<!--", r"\u003c!--")
+
+
+def _outputs(nb: Any) -> Iterator[tuple[str, Any]]:
+    """Each output with data, and the heading that it stands under."""
+    heading = ""
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            for line in cell.source.splitlines():
+                heading = line.lstrip("#").strip() if line.startswith("#") else heading
+        for output in cell.get("outputs", []):
+            if "data" in output:
+                yield heading, output

@@ -1,0 +1,278 @@
+"""Which runs belong together: the seeds of a config, and the config it is compared with."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pcb.metrics.seeds import Estimate, estimate, paired_difference
+from pcb.runs.folder import RunFolder
+from pcb.runs.names import plain_names
+from pcb.runs.settings import differing_settings, without_pcb
+from pcb.storage.repository import repository_path
+
+# What numbers depend on besides the config and the seed; the last three on a CPU alone.
+_CONDITIONS = ("device", "processes", "operators", "torch", "torchvision", "mmcv-full", "mmdet")
+_CONDITIONS += ("numpy", "cpu", "cpu_capability", "threads")
+_MOST_SETTINGS = 6  # named in one sentence
+
+
+@dataclass(eq=False)
+class ConfigRuns:
+    """The runs of one config, a run per seed.
+
+    Attributes:
+        folder: that holds them, ``.../<dataset>/<config>``; a run's own if it is not called
+            ``seed<N>``.
+        runs: by seed; None is an unknown seed.
+        name: short, and of no other config in the comparison.
+        baseline: what it is compared with; None if with nothing.
+    """
+
+    folder: Path
+    runs: dict[int | None, RunFolder] = field(default_factory=dict)
+    name: str = ""
+    baseline: ConfigRuns | None = None
+
+    @cached_property
+    def _metrics(self) -> dict[int | None, dict[str, dict[str, float]]]:
+        return {seed: run.read_metrics() for seed, run in self.runs.items()}
+
+    def values(self, iou_type: str, metric: str) -> dict[int | None, float]:
+        """A metric by seed, as a fraction; nan where it is undefined or missing.
+
+        Raises:
+            FileNotFoundError: a run has no ``metrics.json``.
+        """
+        return {
+            seed: metrics.get(iou_type, {}).get(metric, math.nan)
+            for seed, metrics in self._metrics.items()
+        }
+
+    def estimate(self, iou_type: str, metric: str) -> Estimate:
+        """A metric's mean over seeds; errors as :meth:`values`."""
+        return estimate(self.values(iou_type, metric).values())
+
+    def difference(self, iou_type: str, metric: str) -> Estimate:
+        """A metric's paired difference from the baseline; without values if there is none."""
+        theirs = self.baseline.values(iou_type, metric) if self.baseline else {}
+        return paired_difference(self.values(iou_type, metric), theirs)
+
+    @property
+    def pairs(self) -> dict[int | None, tuple[RunFolder, RunFolder]]:
+        """Own run and the baseline's, by the seeds that both have."""
+        theirs = self.baseline.runs if self.baseline else {}
+        return {seed: (run, theirs[seed]) for seed, run in self.runs.items() if seed in theirs}
+
+    @property
+    def has_counterpart(self) -> bool:
+        """Whether the baseline is the same config without PCB, by its name."""
+        return self.baseline is not None and self.baseline.folder in _plain_folders(self.folder)
+
+    def only(self, seed: int | None) -> ConfigRuns:
+        """This seed alone, of the config and of its baseline."""
+        baseline = self.baseline.only(seed) if self.baseline and seed in self.pairs else None
+        return ConfigRuns(self.folder, {seed: self.runs[seed]}, self.name, baseline)
+
+
+def group_runs(
+    runs: Iterable[str | os.PathLike[str] | RunFolder], or_first: bool = True
+) -> list[ConfigRuns]:
+    """Group runs by config, and say which config each is compared with.
+
+    A config with PCB is compared with the one of the same name and folder without it (see
+    :func:`pcb.runs.names.plain_names`). Where that is not given it is compared with the first
+    config without PCB, or where all have it with the first. So is a config without PCB that is no
+    baseline of another.
+
+    Args:
+        runs: run folders, ``.../<dataset>/<config>/seed<N>``; a relative path starts at the
+            repository root. A folder of another name is a config of its own; its seed is the one in
+            its ``environment.json``. One that is given twice counts once.
+        or_first: False compares with counterparts alone.
+
+    Returns:
+        A config per group; each config that is a baseline is followed by those compared with it.
+
+    Example:
+        >>> runs = [f"o/{config}/seed{n}" for config in ("rfs", "rfs_pcb") for n in (0, 1)]
+        >>> for config in group_runs(runs):
+        ...     print(config.name, list(config.runs), config.baseline and config.baseline.name)
+        rfs [0, 1] None
+        rfs_pcb [0, 1] rfs
+    """
+    groups: dict[Path, ConfigRuns] = {}
+    for given in runs:
+        run = given if isinstance(given, RunFolder) else RunFolder(repository_path(given))
+        folder, seed = _config_and_seed(run)
+        groups.setdefault(folder, ConfigRuns(folder)).runs.setdefault(seed, run)
+    configs = list(groups.values())
+    for config, name in zip(configs, _names([c.folder for c in configs]), strict=True):
+        config.name = name
+        counterparts = (groups.get(folder) for folder in _plain_folders(config.folder))
+        config.baseline = next(filter(None, counterparts), None)
+    plain = (config for config in configs if not plain_names(config.folder.name))
+    first = next(plain, configs[0] if configs else None)
+    serving = [config.baseline for config in configs]
+    for config in configs if or_first else []:
+        if config.baseline is None and config is not first and config not in serving:
+            config.baseline = first
+    heads = [config for config in configs if config.baseline is None]
+    return [one for head in heads for one in (head, *(c for c in configs if c.baseline is head))]
+
+
+def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
+    """What a reader has to know of a comparison, in sentences.
+
+    Who is compared with whom, over which seeds; where that is more than PCB; and runs of a config
+    that are not alike.
+    """
+    sentences = []
+    for config in configs:
+        if config.baseline:
+            sentences.append(_compared(config))
+            pairs = [(ours, theirs) for ours, theirs in config.pairs.values()]
+            if more := _differences(pairs, without_pcb):
+                sentences.append(
+                    f"{config.name} differs from {config.baseline.name} in more than PCB: {more}."
+                )
+            if elsewhere := _other_conditions(pairs):
+                sentences.append(
+                    f"{config.name} was not trained under the same conditions as "
+                    f"{config.baseline.name}: {elsewhere}. That alone can move AP by as much as "
+                    "another seed does."
+                )
+        if any(map(_never_acts, config.runs.values())):
+            sentences.append(
+                f"PCB never acted in {config.name}: its start epoch lies behind the last one."
+            )
+        first, *others = config.runs.values()
+        if unlike := _differences([(other, first) for other in others], dict):
+            sentences.append(
+                f"The runs of {config.name} are not alike, so that their mean mixes settings: "
+                f"{unlike}."
+            )
+    if not any(config.baseline for config in configs):
+        sentences.append("Only one config is given: there is nothing to compare.")
+    return sentences
+
+
+def differs_by_pcb_alone(config: ConfigRuns) -> bool:
+    """Whether what a config and its baseline differ in, seed by seed, is PCB, which acts.
+
+    False also if the runs of one of them are not alike, or if what one was trained with cannot be
+    read. A run without a ``config.py`` counts as alike.
+    """
+    if not config.baseline:
+        return False
+    try:
+        for one in (config, config.baseline):
+            first, *others = one.runs.values()
+            if _differences([(other, first) for other in others], dict):
+                return False
+        more = _differences(config.pairs.values(), without_pcb)
+        return not more and not any(map(_never_acts, config.runs.values()))
+    except ValueError:  # no run's config
+        return False
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """Run names without the parts that all of them share.
+
+    >>> distinct_names(["openmoji/softmax/seed0", "openmoji/softmax_pcb/seed0"])
+    ['softmax', 'softmax_pcb']
+    """
+    parts = [name.split("/") for name in names]
+    if len(set(names)) < len(names) or len({len(own) for own in parts}) > 1 or len(names) == 1:
+        return list(names)
+    differs = [len(set(column)) > 1 for column in zip(*parts, strict=True)]
+    return ["/".join(p for p, keep in zip(own, differs, strict=True) if keep) for own in parts]
+
+
+def _never_acts(run: RunFolder) -> bool:
+    """Whether a run is to have PCB, but ends before it starts."""
+    if not run.config_file.is_file():
+        return False
+    config = run.read_config()
+    loss = config.get("model", {}).get("roi_head", {}).get("bbox_head", {}).get("loss_cls", {})
+    strength = "alpha_pcb" if str(loss.get("type")).startswith("EQLv2") else "alpha"
+    last = config.get("runner", {}).get("max_epochs", math.inf)
+    return loss.get(strength, 0) > 0 and loss.get("start_epoch", 0) > last
+
+
+def _compared(config: ConfigRuns) -> str:
+    seeds = ", ".join("unknown" if seed is None else str(seed) for seed in config.pairs)
+    why = "" if config.has_counterpart else ", the first one given,"
+    start = f"{config.name} is compared with {config.baseline.name}{why}"
+    if not config.pairs:
+        return f"{start} but they have no seed in common: no difference is given."
+    if len(config.pairs) == 1:
+        return (
+            f"{start} over one seed ({seeds}), which says nothing of chance: there is no interval."
+        )
+    return f"{start} over {len(config.pairs)} seeds ({seeds})."
+
+
+def _differences(pairs: Iterable[tuple[RunFolder, RunFolder]], view) -> str:
+    """Settings in which runs differ from others, each of them once, as text."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for ours, theirs in pairs:
+        if ours.config_file.is_file() and theirs.config_file.is_file():
+            found = differing_settings(view(ours.read_config()), view(theirs.read_config())) | found
+    return _in_words(found)
+
+
+def _other_conditions(pairs: Iterable[tuple[RunFolder, RunFolder]]) -> str:
+    """Machine and versions in which runs differ from others, as text; unrecorded ones do not."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for pair in pairs:
+        ours, theirs = (
+            run.read_environment() if run.environment_file.is_file() else {} for run in pair
+        )
+        names = [name for name in _CONDITIONS if name in ours and name in theirs]
+        if ours.get("device") == theirs.get("device") != "cpu":
+            names = [name for name in names if name not in _CONDITIONS[-3:]]
+        ours, theirs = ({name: one[name] for name in names} for one in (ours, theirs))
+        found = differing_settings(ours, theirs) | found
+    return _in_words(found)
+
+
+def _in_words(found: Mapping[str, tuple[Any, Any]]) -> str:
+    texts = [
+        f"{key} ({one!r}, not {other!r})" if _is_short(one) and _is_short(other) else key
+        for key, (one, other) in found.items()
+    ]
+    more = len(texts) - _MOST_SETTINGS
+    return ", ".join(texts[:_MOST_SETTINGS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, str | int | float | None) and len(repr(value)) <= 40
+
+
+def _config_and_seed(run: RunFolder) -> tuple[Path, int | None]:
+    """The folder that stands for a run's config, and its seed."""
+    path = run.path.absolute()
+    if found := re.fullmatch(r"seed(0|[1-9]\d*)", path.name):
+        return path.parent, int(found[1])
+    environment = run.read_environment() if run.environment_file.is_file() else {}
+    seed = environment.get("seed")
+    return path, seed if isinstance(seed, int) else None
+
+
+def _plain_folders(folder: Path) -> list[Path]:
+    return [folder.with_name(name) for name in plain_names(folder.name)]
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Dataset and config of each folder and as much of its path as sets it apart, no more."""
+    depth = 2
+    while len({folder.parts[-depth:] for folder in folders}) < len(folders):
+        depth += 1
+    return distinct_names(["/".join(folder.parts[-depth:]) for folder in folders])

@@ -1,0 +1,48 @@
+"""Finding runs below a folder, and the plain run that one with PCB is compared with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pcb.runs.folder import RunFolder
+from pcb.runs.names import plain_names
+
+
+def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
+    """Return every run folder at or below ``root``, sorted by path.
+
+    A run folder is one that holds ``config.py`` or ``metrics.json``: the latter alone lets the
+    evaluation of somebody else's detector stand in a comparison. Hidden folders and the folders
+    inside a run are not searched.
+
+    Raises:
+        FileNotFoundError: ``root`` is not a folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root} is not a folder; `make demo` makes runs/demo")
+    return sorted(_run_folders(root), key=lambda run: run.path)
+
+
+def plain_counterpart(run: RunFolder) -> RunFolder | None:
+    """The run of the same config, dataset and seed without PCB; None if there is none.
+
+    Example:
+        >>> plain_counterpart(RunFolder("runs/demo/openmoji/softmax/seed0")) is None
+        True
+    """
+    config, seed = run.path.absolute().parts[-2:]
+    folders = (run.path.absolute().parents[1] / name / seed for name in plain_names(config))
+    return next((RunFolder(folder) for folder in folders if folder.is_dir()), None)
+
+
+def _run_folders(folder: Path) -> Iterator[RunFolder]:
+    run = RunFolder(folder)
+    if run.config_file.is_file() or run.metrics_file.is_file():
+        yield run
+        return
+    for child in folder.iterdir():
+        if child.is_dir() and not child.name.startswith("."):
+            yield from _run_folders(child)

@@ -1,0 +1,375 @@
+"""LVIS or COCO, odd ids, names and boxes: the right numbers, and a line where one is due."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from pcb.cli import main as cli
+from pcb.datasets import (
+    AnnotationError,
+    read_annotations,
+    read_compact_annotations,
+    read_compact_results,
+    read_results,
+)
+from pcb.datasets.lvis.boxes import box_warning
+from pcb.evaluation import count_detections, evaluate, per_class_ap
+from tests.support.inputs import POLYGON, RIGHT, as_corners, detections, plain_coco, truth
+
+JUDGED = [[2, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [2, 3, 3, 0]]  # score 0.3, IoU 0.5
+BACKENDS = pytest.mark.parametrize("backend", ["fast", "lvis"])
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Function that writes JSON and returns its path as text."""
+
+    def write(content, name="gt.json") -> str:
+        (tmp_path / name).write_text(json.dumps(content))
+        return str(tmp_path / name)
+
+    return write
+
+
+def lines(caplog, *words: str) -> list[str]:
+    """The lines said that hold all words."""
+    return [r.getMessage() for r in caplog.records if all(w in r.getMessage() for w in words)]
+
+
+def coco_ap(content: dict, results: list[dict], iou_type: str) -> tuple[float, np.ndarray]:
+    """AP of COCO's own evaluation, and of each class."""
+    ground_truth = COCO()
+    ground_truth.dataset = content
+    ground_truth.createIndex()
+    evaluation = COCOeval(ground_truth, ground_truth.loadRes(results), iou_type)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    precision = evaluation.eval["precision"][:, :, :, 0, -1].mean(axis=(0, 1))
+    return evaluation.stats[0], np.where(precision < 0, np.nan, precision)
+
+
+@BACKENDS
+@pytest.mark.parametrize("empty", [True, False])
+def test_exhaustive_data_is_judged_as_coco_does(write, caplog, backend, empty):
+    content = truth(neg_category_ids=[]) if empty else plain_coco()
+    caplog.set_level(logging.INFO, logger="pcb")
+    annotations = read_annotations(write(content))
+    assert not annotations.federated
+    assert len(lines(caplog, "every class", "judged in every image")) == 1
+    metrics = evaluate(annotations, detections(), "bbox", backend)["bbox"]
+    assert metrics["AP"] == pytest.approx(RIGHT)
+    assert np.isnan(metrics["APr"]) != empty
+    assert len(lines(caplog, "APr, APc and APf are n/a")) == (not empty)
+    counts = count_detections(annotations, detections())
+    np.testing.assert_array_equal(counts.confusion, JUDGED)
+    assert not counts.left_out.any() and not lines(caplog, "not judged")
+
+
+@BACKENDS
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+@pytest.mark.parametrize("seed", range(3))
+def test_ap_of_exhaustive_data_is_cocos(make_lvis, write, backend, iou_type, seed):
+    content, results = make_lvis(seed)
+    for image in content["images"]:
+        image |= {"neg_category_ids": [], "not_exhaustive_category_ids": []}
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = 0
+    annotations = read_annotations(write(content))
+    ap, by_class = coco_ap(content, [dict(result) for result in results], iou_type)
+    ours = evaluate(annotations, results, iou_type, backend)[iou_type]["AP"]
+    assert 0 < ours == pytest.approx(ap, abs=1e-9)
+    federated = evaluate(annotations, results, iou_type, backend, federated=True)[iou_type]["AP"]
+    assert federated > ap + 0.01
+    np.testing.assert_allclose(per_class_ap(annotations, results, iou_type), by_class, atol=1e-9)
+
+
+def test_it_is_said_where_cocos_evaluation_counts_fewer(write, caplog):
+    caplog.set_level(logging.INFO, logger="pcb")
+    path, results = write(plain_coco()), detections() + detections()[:1] * 102
+    evaluate(path, results, "bbox")
+    assert lines(caplog, "3 detections may count", "100 best of a class in an image")
+    caplog.clear()
+    evaluate(path, results[:-3], "bbox")
+    assert not lines(caplog, "100 best of a class in an image")
+
+
+@BACKENDS
+def test_what_no_metric_needs_ends_none(write, backend):
+    """Half a character in a name, text where COCO has numbers, members of one's own."""
+    content, results, half = truth(), detections(), "\ud800"
+    content["categories"][0] |= {"name": half, "synonyms": [half], "supercategory": 5}
+    content["images"][0] |= {"file_name": f"{half}.png", "license": "CC", "flickr_url": half}
+    content["annotations"][0] |= {"attributes": {half: half}, "score": "high", "iscrowd": False}
+    content |= {"info": {"description": half}, "licenses": [{"id": "x", "name": half}]}
+    results[0] |= {"id": "first", "area": "large", "note": half}
+    path = write(content)
+    for given in (results, write(results, "results.json")):
+        ap = evaluate(path, given, "bbox", backend)["bbox"]["AP"]
+        assert ap == pytest.approx(RIGHT)
+        assert per_class_ap(path, given, "bbox").mean() == pytest.approx(RIGHT)
+
+
+def test_boxes_too_large_to_add_up_are_refused_by_every_metric(write):
+    results = detections()
+    results[0]["bbox"] = [1e308, 1e308, 1e308, 4]
+    for given in (results, write(results, "results.json")):
+        for metric in (evaluate, count_detections):
+            with pytest.raises(ValueError, match="with finite numbers"):
+                metric(write(truth()), given, "bbox")
+
+
+def test_lvis_stays_federated_and_says_what_is_not_judged(write, caplog):
+    caplog.set_level(logging.INFO, logger="pcb")
+    content = truth()
+    content["images"][0]["neg_category_ids"] = [2]
+    annotations = read_annotations(write(content))
+    assert annotations.federated and not caplog.records
+    assert evaluate(annotations, detections(), "bbox")["bbox"]["AP"] > RIGHT
+    (line,) = caplog.records
+    assert line.levelno == logging.INFO
+    assert "1 of 12 detections (8%) are not judged" in line.getMessage()
+
+
+@BACKENDS
+def test_a_warning_where_most_is_not_judged(write, caplog, backend):
+    path = write(truth(neg_category_ids=[]))
+    metrics = evaluate(path, detections(), "bbox", backend, federated=True)["bbox"]
+    assert metrics["AP"] == pytest.approx(1)
+    assert lines(caplog, "8 of 12 detections (67%) are not judged", "--exhaustive")
+    caplog.clear()
+    annotations = read_annotations(path, federated=True)
+    assert count_detections(annotations, detections()).left_out.tolist() == [2, 3, 3]
+    assert len(lines(caplog, "8 of 12 detections", "--exhaustive")) == 1
+    evaluate(annotations, detections(), "bbox", backend)  # the same list: said before
+    assert len(lines(caplog, "8 of 12 detections", "--exhaustive")) == 1
+
+
+def test_both_commands_take_the_users_word(write, capsys):
+    path, results = write(truth(neg_category_ids=[])), write(detections(), "results.json")
+    for command in ("evaluate", "confusion"):
+        assert cli.main([command, path, results]) == 0
+        said = capsys.readouterr()
+        assert "read as exhaustive" in said.err and "not judged" not in said.err
+        assert ("33.3" in said.out) == (command == "evaluate")
+        assert cli.main([command, path, results, "--exhaustive"]) == 0
+        assert capsys.readouterr() == (said.out, "")
+        assert cli.main([command, path, results, "--federated"]) == 0
+        assert "8 of 12 detections (67%) are not judged" in capsys.readouterr().err
+    coco = write(plain_coco(), "coco.json")
+    for command in ("evaluate", "confusion"):
+        assert cli.main([command, coco, results]) == 0
+        assert "in COCO format" in capsys.readouterr().err
+        assert cli.main([command, coco, results, "--federated"]) == 2
+        assert "state no 'neg_category_ids'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", path, results, "--federated", "--exhaustive"])
+    capsys.readouterr()
+
+
+def test_judged_the_other_way_after_reading(write):
+    lvis, coco = read_annotations(write(truth())), read_annotations(write(plain_coco(), "c.json"))
+    assert lvis.judged_as(None) is lvis and not lvis.judged_as(False).federated
+    assert evaluate(lvis, detections(), "bbox", federated=False)["bbox"]["AP"] == RIGHT
+    with pytest.raises(AnnotationError, match="state no 'neg_category_ids'"):
+        evaluate(coco, detections(), "bbox", federated=True)
+
+
+def test_groups_follow_from_training_counts_where_given(write):
+    content = plain_coco()
+    for category, count in zip(content["categories"], (101, 10, 100), strict=True):
+        category["image_count"] = count
+    annotations = read_annotations(write(content))
+    assert annotations.frequency == ["f", "r", "c"]
+    stated = evaluate(truth_file := write(truth(), "lvis.json"), detections(), "bbox")["bbox"]
+    metrics = evaluate(annotations, detections(), "bbox")["bbox"]
+    assert metrics["APr"] == stated["APr"] and metrics["APf"] == stated["APf"]
+    bare = read_annotations(write(plain_coco()))
+    with pytest.raises(ValueError, match="state no 'image_count'"):
+        _ = bare.frequency
+    training = read_annotations(truth_file)
+    assert bare.counted_in(training).image_count.tolist() == [2, 1, 1]
+    for category, number in zip(training.categories, (1, 2, 7), strict=True):
+        category["id"] = number
+    with pytest.raises(AnnotationError, match=r"1 of the 3 categories .*the first has id 3"):
+        bare.counted_in(
+            read_annotations(
+                write(
+                    {
+                        **training.to_dict(),
+                        "annotations": [
+                            record for record in training.annotations if record["category_id"] != 3
+                        ],
+                    },
+                    "other.json",
+                )
+            )
+        )
+
+
+@pytest.mark.parametrize("train", [None, ["a", "b"], {"ann_file": "absent.json"}, {"ann_file": []}])
+def test_without_training_counts_there_are_no_groups(write, caplog, train):
+    from pcb.study.run import read_validation
+
+    path = write(plain_coco())
+    annotations = read_validation({"val": {"ann_file": path}, "train": train})
+    assert not annotations.has_counts and lines(caplog, path, "no frequency groups")
+
+
+def test_boxes_of_area_0_are_said(write, caplog):
+    flat = [{**record, "bbox": [5, 5, 0, 10]} for record in detections()[:2]]
+    evaluate(write(truth()), [*flat, *detections()[2:]], "bbox")
+    assert lines(caplog, "2 of 12 boxes have area 0 and are left out of the AP of boxes")
+
+
+def test_images_that_state_incomplete_classes_alone_are_federated(write):
+    content = truth(not_exhaustive_category_ids=[1])
+    for image in content["images"]:
+        del image["neg_category_ids"]
+    path = write(content)
+    assert read_annotations(path).federated and read_annotations(path, federated=True).federated
+
+
+@pytest.mark.parametrize(
+    ("part", "key"), [("images", "neg_category_ids"), ("categories", "frequency")]
+)
+@pytest.mark.parametrize("read", [read_annotations, read_compact_annotations])
+def test_what_some_records_state_all_must(write, part, key, read):
+    content = truth()
+    del content[part][1][key]
+    with pytest.raises(AnnotationError, match=f"2: no '{key}', which others of its kind state"):
+        read(write(content))
+
+
+@BACKENDS
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [([0, 1, 2, 3], "one is 0"), ([1, 1, 1, 1], "4 of 4 share"), ([0, 7, 0, 8], "2 of 4 share")],
+)
+def test_annotation_ids_lose_no_match(write, caplog, backend, ids, said):
+    content = truth()
+    for annotation, number in zip(content["annotations"], ids, strict=True):
+        annotation["id"] = number
+    path = write(content)
+    metrics = evaluate(path, detections(), "bbox", backend)["bbox"]
+    assert metrics["AP"] == pytest.approx(RIGHT) and metrics["AR@300"] == 1
+    assert len(lines(caplog, path, "annotation ids are numbered again", said)) == 1
+    np.testing.assert_array_equal(count_detections(path, detections()).confusion, JUDGED)
+    assert len(read_compact_annotations(path).labels) == 4
+
+
+def test_area_of_0_is_said(write, caplog):
+    content = truth()
+    content["annotations"][0]["area"] = 0
+    evaluate(write(content), detections(), "bbox")
+    assert len(lines(caplog, "1 of 4 annotations have area 0 and are left out of AP")) == 1
+
+
+def test_detections_beyond_the_limit_are_counted(write, caplog):
+    caplog.set_level(logging.INFO, logger="pcb")
+    evaluate(write(truth()), detections() * 101, "bbox")
+    assert lines(caplog, "12 detections do not count, beyond the 300 best of an image")
+
+
+def test_no_detections_are_said(write, caplog):
+    annotations = read_annotations(write(truth()))
+    assert evaluate(annotations, [], "bbox")["bbox"]["AP"] == 0
+    assert len(lines(caplog, "no detections at all")) == 1
+    count_detections(annotations, detections(), score_threshold=2)
+    assert lines(caplog, "none of 12 detections scores at least 2")
+
+
+@pytest.mark.parametrize("second", ["fish", "fi_sh"])
+def test_two_classes_of_one_name_stay_two(write, caplog, capsys, tmp_path, second):
+    content = truth()
+    first = second.replace("_", " ")
+    content["categories"][0]["name"], content["categories"][1]["name"] = first, second
+    path, results = write(content), write(detections(), "results.json")
+    annotations = read_annotations(path)
+    names = [f"{first} (1)", f"{second} (2)", "dog"]
+    assert annotations.class_names == names
+    assert len(lines(caplog, path, f"have the name '{first}'", "numbered")) == 1
+    compact = read_compact_annotations(path)
+    assert compact.class_names == names and len(compact.warnings) == 1
+    assert cli.main(["confusion", path, results, "--out", str(tmp_path / "matrix.csv")]) == 0
+    rows = (tmp_path / "matrix.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == [*names, "background"]
+
+    from pcb.study.data import DataView
+
+    data = DataView(annotations, tmp_path)
+    assert len(set(data.names)) == 3
+    assert data.labels(data.names) == [0, 1, 2]
+    with pytest.raises(ValueError, match=f"2 classes are called '{first}': give"):
+        data.labels([first])
+
+
+@pytest.mark.parametrize("door", ["evaluate", "confusion"])
+def test_results_as_corners_are_noticed(write, capsys, door):
+    path, results = write(truth()), write(as_corners(detections()), "results.json")
+    assert cli.main([door, path, results]) == 0
+    error = capsys.readouterr().err
+    assert error.count("8 of 12 boxes leave their images by their own size, as corners") == 1
+    assert cli.main([door, path, write(detections(), "good.json")]) == 0
+    assert "boxes" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("door", ["evaluate", "confusion"])
+def test_results_as_shares_are_noticed(write, capsys, door):
+    shares = [
+        {**d, "bbox": (np.divide(d["bbox"], [60, 40, 60, 40])).tolist()} for d in detections()
+    ]
+    assert cli.main([door, write(truth()), write(shares, "results.json")]) == 0
+    assert "all 12 boxes lie within the first pixel" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_true_boxes_as_corners_are_noticed(write, caplog, masks):
+    content = truth()
+    # Those inside of their image also as corners, which only their masks betray.
+    where = 0 if masks else 20
+    for annotation in content["annotations"]:
+        annotation["bbox"] = [10 + where, 10, 20, 20]
+        annotation["segmentation"] = [[v + where * (i % 2 == 0) for i, v in enumerate(POLYGON)]]
+    assert not read_compact_annotations(write(content)).warnings
+    content["annotations"] = as_corners(content["annotations"])
+    path = write(content)
+    read_annotations(path)
+    (line,) = lines(caplog, path, "as corners x1, y1, x2, y2")
+    assert ("compared with their masks" in line) == masks
+    (warning,) = read_compact_annotations(path).warnings
+    assert warning in line
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_boxes_that_overhang_a_little_are_left_in_peace(seed):
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(100, 700, (400, 2)).astype(float)
+    start, end = np.sort(rng.uniform(-0.04, 1.04, (2, 400, 2)), axis=0) * sizes
+    boxes = np.hstack([start, end - start])
+    assert box_warning(boxes, sizes) is None
+    assert "as corners" in box_warning(np.hstack([start.clip(0), end]), sizes)
+    assert "as shares" in box_warning(boxes.clip(0) / np.hstack([sizes, sizes]), sizes)
+    assert "as resized" in box_warning(boxes * 3, sizes)
+    assert box_warning(boxes[:0], sizes[:0]) is None
+
+
+def test_real_boxes_of_the_demo_say_nothing(tiny_openmoji, caplog):
+    path = tiny_openmoji / "annotations" / "train.json"
+    annotations = read_annotations(path)
+    results = [{**r, "score": 0.5} for r in annotations.annotations]
+    read_results(results, annotations)
+    read_compact_results(results, annotations, "bbox")
+    assert annotations.federated and not caplog.records
+    assert not read_compact_annotations(path).warnings
+
+
+def test_ids_as_text_are_named(write):
+    annotations = read_annotations(write(truth()))
+    results = [{**result, "image_id": str(result["image_id"])} for result in detections()]
+    with pytest.raises(ValueError, match="image_id is text, '1'; write ids as numbers"):
+        read_results(results, annotations)

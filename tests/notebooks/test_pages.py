@@ -1,0 +1,225 @@
+"""Pages as a browser shows them: no error, no network, every image and interactive figure drawn."""
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from pcb import plots
+from pcb.grids.report import write_page
+from pcb.notebooks.pages import PLOTLY, export_page, with_palette
+from pcb.runs.folder import RunFolder
+from tests.support.browser import needs_browser, open_page
+
+MOST_BYTES = 10_000_000
+HOSTILE = ["<script>console.error(1)</script>", "a 'b' \"c\"", "${x} & `y`"]
+
+
+def output(data: dict) -> nbformat.NotebookNode:
+    return nbformat.v4.new_output("display_data", data=data)
+
+
+@pytest.fixture
+def executed(tmp_path: Path) -> Path:
+    """A notebook with a static figure, two interactive ones and hostile names."""
+    figure, _ = plt.subplots()
+    png = plots.save(figure, tmp_path, "static").read_bytes()
+    plt.close(figure)
+    encoded = base64.b64encode(png).decode()
+    interactive = [
+        plots.interactive_confusion(np.eye(3), [0, 1, 2], HOSTILE, "fcr", [9, 5, 1], HOSTILE[0])
+        for _ in range(2)
+    ]
+    outputs = [output({"image/png": encoded})]
+    outputs += [output(figure._repr_mimebundle_()) for figure in interactive]
+    cells = [
+        nbformat.v4.new_markdown_cell("# What costs $5 and $x^2$?"),
+        nbformat.v4.new_code_cell("print('<script>')", outputs=outputs),
+    ]
+    path = tmp_path / "notebook.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+def assert_sound(page: Path, images: int, interactive: int) -> str:
+    opened = open_page(page)
+    assert opened.errors == [] and opened.remote == []
+    assert opened.images == images and opened.broken == []
+    assert opened.interactive == [1] * interactive
+    assert opened.buttons.count("Zoom in") == interactive
+    assert "share" not in " ".join(opened.buttons).lower()  # which uploads the figure
+    return opened.text
+
+
+@needs_browser
+def test_page_in_a_browser(executed, tmp_path):
+    page = tmp_path / "page.html"
+    export_page(executed, page)
+    text = assert_sound(page, images=1, interactive=2)
+    assert "<script>console.error(1)</script>" in text  # shown, not run
+    assert "What costs $5" in text
+    assert 'alt="Figure: What costs $5 and $x^2$?"' in page.read_text()
+
+
+def test_plotly_is_in_a_page_once_or_beside_it(executed, tmp_path):
+    marks = []
+    for name, library in (("alone", ""), ("shared", "../plotly.js")):
+        page = tmp_path / f"{name}.html"
+        export_page(executed, page, library)
+        html = page.read_text()
+        marks.append((html.count("DecompressionStream"), html.count('src="../plotly.js"')))
+        assert html.count("Plotly.newPlot") == 2
+    assert marks == [(1, 0), (0, 1)]
+    assert (tmp_path / "alone.html").stat().st_size < MOST_BYTES
+    assert PLOTLY in executed.read_text()  # the notebook itself is left as it was
+
+
+def test_page_without_interactive_figures_has_no_plotly(tmp_path):
+    path = tmp_path / "plain.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A?")]), path)
+    export_page(path, tmp_path / "plain.html")
+    html = (tmp_path / "plain.html").read_text()
+    assert "plotly" not in html.lower() and len(html) < 20_000
+    assert not re.findall(r'(?:src|href)="https?://', html) and "import(" not in html
+
+
+def test_page_stays_small_whatever_names_are(tmp_path):
+    """1203 classes with names of 5000 characters, wherever a notebook may show them."""
+    names = [f"{label} {'<&>' * 1665}" for label in range(1203)]
+    figure = plots.interactive_confusion(
+        np.eye(1203), list(range(60)), names, "f" * 1203, [9] * 1203, names[0]
+    )
+    rows = "".join(f"<tr><td>{name}</td></tr>" for name in names)
+    outputs = [
+        output(figure._repr_mimebundle_()),
+        output({"text/html": f"<table>{rows}</table>", "text/plain": "\n".join(names)}),
+        output({"text/plain": repr(names)}),
+        nbformat.v4.new_output("stream", name="stdout", text="\n".join(names)),
+        nbformat.v4.new_output(
+            "error", ename="KeyError", evalue=repr(names), traceback=["Traceback", repr(names)]
+        ),
+    ]
+    cells = [nbformat.v4.new_code_cell(f"classes = {names!r}", outputs=outputs)]
+    path = tmp_path / "notebook.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    assert path.stat().st_size > 2 * MOST_BYTES
+    export_page(path, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert len(page.encode()) < MOST_BYTES
+    assert page.count("characters more: see the executed notebook (.ipynb)]") >= 4
+    assert "<td>1 " not in page  # half of a table is none
+
+
+def test_page_of_many_outputs_stays_small(tmp_path):
+    """Of characters, too, that take several in HTML."""
+    outputs = [output({"text/plain": "<&>" * 33_000}) for _ in range(150)]
+    path = tmp_path / "notebook.ipynb"
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=outputs)]), path
+    )
+    export_page(path, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert len(page.encode()) < MOST_BYTES
+    assert "[99,000 characters more: see the executed notebook (.ipynb)]" in page
+
+
+def test_page_of_usual_outputs_is_whole(tmp_path):
+    cells = [nbformat.v4.new_code_cell("1", outputs=[output({"text/plain": "a" * 90_000})])]
+    path = tmp_path / "notebook.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    export_page(path, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "a" * 90_000 in page and "characters more" not in page
+
+
+def test_palette_keeps_the_picture_and_the_colours_of_the_groups(tmp_path):
+    matrix = np.random.default_rng(0).random((40, 40))
+    names, counts = [f"class {label}" for label in range(40)], [200] * 20 + [50] * 17 + [5] * 3
+    figure, _ = plots.confusion_heatmap(matrix, names, counts, "f" * 20 + "c" * 17 + "r" * 3)
+    png = plots.save(figure, tmp_path, "heatmap").read_bytes()
+    plt.close(figure)
+    reduced = with_palette(png, 128)
+    assert len(reduced) < 0.6 * len(png)
+    (tmp_path / "reduced.png").write_bytes(reduced)
+    before, after = (plt.imread(tmp_path / f"{n}.png")[..., :3] for n in ("heatmap", "reduced"))
+    assert np.abs(before - after).mean() < 0.02
+    for color in map(to_rgb, plots.GROUP_COLORS.values()):  # of names: few of the pixels
+        pixels = np.abs(before - color).max(axis=-1) < 0.002
+        assert pixels.sum() > 30 and np.abs(after[pixels] - color).max() < 0.02
+
+
+@pytest.fixture
+def published(tmp_path, executed, monkeypatch):
+    """A small grid with a page, and the function that publishes it."""
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "workflow" / "scripts")
+    monkeypatch.setattr("tempfile.tempdir", "/var/tmp")  # or all paths here would be refused
+    from publish_pages import publish
+
+    run = RunFolder(tmp_path / "grid" / "my data" / "softmax" / "seed0").create()
+    run.write_metrics({"segm": {"AP": 0.25}})
+    run.write_table("confused_pairs", [{"true": "cat"}])
+    executed.rename(run.path / "01_train.ipynb")
+    export_page(run.path / "01_train.ipynb", run.path / "01_train.html")
+    plots.save(plots.group_heatmap(np.eye(2), "fr")[0], run.figures, "loss")
+    write_page(tmp_path / "grid", "Published")
+    return tmp_path / "grid", tmp_path / "docs" / "demo", publish
+
+
+@needs_browser
+def test_published_pages_share_plotly_and_leave_pdfs_behind(published):
+    grid, out, publish = published
+    for _ in range(2):  # the second time it replaces the first
+        publish(grid, out)
+    files = {file.relative_to(out).as_posix() for file in out.rglob("*") if file.is_file()}
+    run = "my data/softmax/seed0"
+    assert files == {
+        *("index.html", "NOTICE", "plotly.js", f"{run}/01_train.html"),
+        *(f"{run}/confused_pairs.csv", f"{run}/figures/loss.png"),
+    }
+    assert (out / run / "01_train.html").stat().st_size < 100_000
+    assert_sound(out / run / "01_train.html", images=1, interactive=2)
+    assert_sound(out / "index.html", images=1, interactive=0)
+    assert [path.name for path in out.parent.iterdir()] == ["demo"]
+
+
+def test_grid_with_failures_is_not_published(published):
+    grid, out, publish = published
+    (grid / "01_train.failed.json").write_text('{"cell": 1, "error": "no"}')
+    with pytest.raises(ValueError, match="failed"):
+        publish(grid, out)
+    assert not out.exists()
+
+
+def test_publishing_harms_no_other_folder_and_tells_no_paths(published):
+    grid, out, publish = published
+    out.mkdir(parents=True)
+    (out / "precious.txt").touch()
+    with pytest.raises(ValueError, match="holds something else than a page"):
+        publish(grid, out)
+    (out / "precious.txt").rename(out / "index.html")
+    table = grid / "my data/softmax/seed0/confused_pairs.csv"
+    table.write_text(f"true\n{Path.home()}/secret\n")
+    with pytest.raises(ValueError, match="print paths relative to the repository"):
+        publish(grid, out)
+    assert [path.name for path in out.iterdir()] == ["index.html"]
+
+
+@needs_browser
+def test_index_in_a_browser(tmp_path):
+    for name in ("softmax", "softmax_pcb"):
+        run = RunFolder(tmp_path / "my <data>" / name / "seed0").create()
+        run.write_metrics({"segm": {"AP": 0.25}})
+        (run.path / "01_train.html").touch()
+        parameters = {"papermill": {"parameters": {"cfg_options": {"a": "<b>'"}}}}
+        (run.path / "01_train.ipynb").write_text(json.dumps({"cells": [], "metadata": parameters}))
+        figure, _ = plt.subplots()
+        plots.save(figure, run.figures, "loss")
+        plt.close(figure)
+    text = assert_sound(write_page(tmp_path, "Many <runs>"), images=2, interactive=0)
+    assert "Many <runs>" in text and 'cfg_options = {"a": "<b>\'"}' in text

@@ -1,0 +1,261 @@
+"""Training as a process of its own; stand-in processes, so that nothing is really trained."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+from pcb.runs.folder import RunFolder
+from pcb.study import launch
+from tests.support.stand_in import write_command
+
+CONFIG = "tests/configs/tiny_pcb.py"
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Let `python -m pcb train ...` be a script; call the fixture with its body."""
+
+    def write(body: str) -> None:
+        script = write_command(tmp_path / "python", f"import json, sys, time\n{body}\n")
+        monkeypatch.setattr(launch.sys, "executable", str(script))
+
+    return write
+
+
+@pytest.fixture
+def finished(monkeypatch):
+    """Say that a run is finished once its folder holds a file `finished`."""
+    monkeypatch.setattr(launch, "is_finished", lambda run: (run.path / "finished").exists())
+
+
+def wait_until_ended(run: RunFolder) -> None:
+    deadline = time.monotonic() + 60
+    while launch.is_running(run):
+        assert time.monotonic() < deadline, "the process did not end"
+        time.sleep(0.02)
+
+
+def test_command_says_what_was_asked(stand_in, tmp_path):
+    stand_in("print(json.dumps(sys.argv[1:]))")
+    options = {"runner.max_epochs": 1, "data.train.ann_file": 'a\'b "c".json'}
+    run = launch.start_training(CONFIG, tmp_path / "run", seed=3, cfg_options=options)
+    wait_until_ended(run)
+    module, name, command, config, *rest = json.loads((run.path / "train.out").read_text())
+    assert [module, name, command] == ["-m", "pcb", "train"]
+    assert Path(config).samefile(CONFIG)
+    given = ["--work-dir", str(run.path), "--seed", "3", "--resume", "--cfg-options"]
+    assert rest[:-1] == given and json.loads(rest[-1]) == options
+
+
+def test_several_processes_are_started_by_torchrun(stand_in, tmp_path, monkeypatch):
+    stand_in("print(json.dumps(sys.argv[1:]))")
+    run = launch.start_training(CONFIG, tmp_path / "run", gpus=8)
+    wait_until_ended(run)
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=8", "-m", "pcb"]
+    assert json.loads((run.path / "train.out").read_text())[:7] == [*start, "train"]
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    for gpus, message in ((8, "gpus is 8, but PyTorch sees 2"), (0, "at least 1, got 0")):
+        with pytest.raises(ValueError, match=message):
+            launch.start_training(CONFIG, tmp_path / "other", gpus=gpus)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.fixture
+def write_in_terminal(tmp_path):
+    """Let a process write into the folder as one that was started in a terminal; returns it."""
+
+    def start(purpose: str) -> subprocess.Popen:
+        code = (
+            "import sys, time; from pcb.storage.files import writing_alone\n"
+            "with writing_alone(*sys.argv[1:]): print('writes', flush=True); time.sleep(60)"
+        )
+        command = [sys.executable, "-c", code, str(tmp_path / "run"), purpose]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        process.stdout.readline()
+        return process
+
+    return start
+
+
+def test_training_of_a_terminal_is_followed_and_can_be_stopped(tmp_path, write_in_terminal):
+    run = RunFolder(tmp_path / "run")
+    training = write_in_terminal("training")
+    assert launch.is_running(run)
+    assert launch.start_training(CONFIG, run.path).path == run.path
+    assert not (run.path / "train.out").exists()
+    threading.Timer(1.0, launch.stop_training, args=(run,)).start()
+    with pytest.raises(RuntimeError, match=rf"before its last epoch; process {training.pid} on"):
+        launch.follow(run)
+    assert training.wait(timeout=30) < 0 and not launch.is_running(run)
+
+
+def test_prediction_is_no_training(tmp_path, write_in_terminal, stand_in):
+    prediction = write_in_terminal("prediction")
+    run = RunFolder(tmp_path / "run")
+    assert not launch.is_running(run) and not launch.stop_training(run)
+    stand_in("print('is refused by the lock')")
+    wait_until_ended(launch.start_training(CONFIG, run.path))
+    assert (run.path / "train.out").exists()
+    prediction.kill()
+
+
+def test_running_training_with_other_settings_is_refused_or_replaced(stand_in, tmp_path):
+    stand_in("print(sys.argv, flush=True); time.sleep(60)")
+    run = launch.start_training(CONFIG, tmp_path / "run")
+    try:
+        first = (run.path / "train.lock").read_text().split()[0]
+        options = {"optimizer.lr": 0.5}
+        with pytest.raises(ValueError, match=r"other settings \(gpus, optimizer, seed\)"):
+            launch.start_training(CONFIG, run.path, 1, options, gpus=2)
+        launch.start_training(CONFIG, run.path, 1, options, replace=True)
+        assert launch.is_running(run)
+        assert (run.path / "train.lock").read_text().split()[0] != first
+    finally:
+        launch.stop_training(run)
+    wait_until_ended(run)
+
+
+def test_follow_prints_all_but_thins_progress(stand_in, finished, tmp_path, capsys):
+    stand_in(
+        "for i in range(100): print(f'epoch {i}')\n"
+        "print('a warning', file=sys.stderr, flush=True)\n"
+        f"open({str(tmp_path / 'run' / 'finished')!r}, 'w')\n"
+        "print('no newline', end='')"
+    )
+    run = launch.start_training(CONFIG, tmp_path / "run")
+    launch.follow(run, every=1000)
+    assert sorted(capsys.readouterr().out.split("\n")) == ["", "a warning", "epoch 0", "no newline"]
+
+
+def test_failure_has_the_last_lines(stand_in, tmp_path):
+    stand_in(
+        "print('first'); [print('line', i) for i in range(59)]\n"
+        "print('pcb: error: why'); print('torchrun says it at length')"
+    )
+    run = launch.start_training(CONFIG, tmp_path / "run")
+    with pytest.raises(RuntimeError, match=r"before its last epoch(?s:.*)pcb: error: why") as error:
+        launch.follow(run)
+    assert "line 0" in str(error.value) and "first" not in str(error.value)
+    assert str(error.value).endswith("why")
+
+
+def test_interrupted_cell_says_in_one_sentence_what_goes_on(stand_in, tmp_path):
+    manager, client = start_new_kernel()
+    stand_in("print('epoch 1', flush=True); time.sleep(60)")
+    run = launch.start_training(CONFIG, tmp_path / "run")
+    shown = []
+
+    def see(message: dict) -> None:
+        shown.append(message)
+        if "epoch 1" in message["content"].get("text", ""):
+            manager.interrupt_kernel()  # as JupyterLab's button does
+
+    code = "from pcb import launch; from pcb.runs.folder import RunFolder\n"
+    code += f"launch.follow(RunFolder({str(run.path)!r}))"
+    try:
+        answer = client.execute_interactive(code, output_hook=see, timeout=120)
+        assert launch.is_running(run)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+        launch.stop_training(run)
+    wait_until_ended(run)
+    assert answer["content"]["status"] == "ok"  # and no traceback
+    _, sentence = "".join(m["content"].get("text", "") for m in shown).splitlines()
+    assert sentence.startswith(f"Training goes on in {run.path}: run this cell again to follow it")
+
+
+def test_interrupted_cell_says_if_the_training_has_ended(tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launch, "_follow", interrupt)
+    launch.follow(RunFolder(tmp_path / "run"))
+    assert capsys.readouterr().out.startswith(f"No training runs in {tmp_path / 'run'} any more")
+
+
+def test_second_start_follows_the_first(stand_in, tmp_path):
+    stand_in("print('training', flush=True); time.sleep(60)")
+    run = launch.start_training(CONFIG, tmp_path / "run")
+    try:
+        assert launch.is_running(run)
+        before = (run.path / "train.lock").read_text()
+        launch.start_training(CONFIG, tmp_path / "run")
+        assert (run.path / "train.lock").read_text() == before
+    finally:
+        assert launch.stop_training(run)
+    wait_until_ended(run)
+    assert not launch.stop_training(run)
+
+
+def test_training_outlives_its_starter(tmp_path):
+    run = RunFolder(tmp_path / "run").create()
+    code = (
+        "import sys; from pcb import launch; sys.executable = sys.argv[1];"
+        f"launch.start_training({CONFIG!r}, {str(run.path)!r})"
+    )
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\nsleep 60\n")
+    script.chmod(0o755)
+    subprocess.run([sys.executable, "-c", code, str(script)], check=True, start_new_session=True)
+    assert launch.is_running(run)
+    process = int((run.path / "train.lock").read_text().split()[0])
+    assert os.getsid(process) == process
+    assert launch.stop_training(run)
+    wait_until_ended(run)
+
+
+def test_unknown_option_starts_nothing(tmp_path):
+    with pytest.raises(ValueError, match=r"did you mean runner\.max_epochs"):
+        launch.start_training(CONFIG, tmp_path / "run", cfg_options={"runner.max_epoch": 1})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A folder as a finished training of CONFIG leaves it, as far as this module looks."""
+    from pcb.detection import load_config
+    from pcb.detection.checkpoint import save_checkpoint
+    from pcb.detection.config.loading import save_config
+
+    run = RunFolder(tmp_path / "run").create()
+    save_config(load_config(CONFIG), run.config_file)
+    run.write_environment({"seed": 0})
+    save_checkpoint(run.checkpoint, {"meta": {"epoch": 2, "iter": 6}})
+    return run
+
+
+def test_finished_training_is_not_started_again(trained, stand_in, capsys):
+    stand_in("print('started')")
+    run = launch.start_training(CONFIG, trained.path)
+    launch.follow(run)
+    assert "is trained: nothing to do" in capsys.readouterr().out
+    assert not (run.path / "train.out").exists()
+
+
+def test_interrupted_training_is_resumed(trained, stand_in):
+    from pcb.detection.checkpoint import save_checkpoint
+
+    save_checkpoint(trained.checkpoint, {"meta": {"epoch": 1, "iter": 3}})
+    stand_in("print(*sys.argv)")
+    wait_until_ended(launch.start_training(CONFIG, trained.path))
+    assert "--resume" in (trained.path / "train.out").read_text()
+
+
+def test_other_settings_are_refused_or_replaced(trained, stand_in):
+    stand_in("print(*sys.argv)")
+    options = {"optimizer.lr": 0.5}
+    with pytest.raises(ValueError, match=r"other settings \(optimizer, seed\)"):
+        launch.start_training(CONFIG, trained.path, seed=1, cfg_options=options)
+    assert not (trained.path / "train.out").exists()
+    wait_until_ended(launch.start_training(CONFIG, trained.path, 1, options, replace=True))
+    words = (trained.path / "train.out").read_text()
+    assert "--resume" not in words and "--replace" in words

@@ -1,0 +1,1 @@
+"""What maintains the repository; using it needs none of this."""
