@@ -124,15 +124,16 @@ def test_common_parameters_are_there():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_figures_are_not_replaced_without_a_word(name):
-    """Every figure goes where `figures_of` looks, which is told how figures are laid out."""
+def test_every_figure_is_drawn_and_saved_in_one_call(name):
+    """Through `Figures`, which knows all parameters, so that no figure is replaced silently."""
     code = "\n".join(c.source for c in read(name).cells if c.cell_type == "code")
     calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
-    folders = [ast.unparse(c.args[1]) for c in calls if ast.unparse(c.func) == "plots.save"]
-    assert folders and set(folders) == {"figures"}
-    (settings,) = (c.args[1] for c in calls if ast.unparse(c.func).endswith(".figures_of"))
-    told = ast.unparse(settings)
-    assert told == "settings" or ("'width': width" in told and "'titles': titles" in told)
+    drawn = [c.args[1].func for c in calls if ast.unparse(c.func) == "figures.save"]
+    static = {c.func for c in calls if ast.unparse(c.func).startswith("plots.")}
+    static = {func for func in static if func.attr != "interactive_confusion"}
+    assert drawn and set(drawn) == static
+    (settings,) = (ast.unparse(c.args[2]) for c in calls if ast.unparse(c.func) == "Figures")
+    assert settings.split(" | ")[0] == "settings" and "settings = check(globals())" in code
 
 
 @pytest.fixture(scope="module")
