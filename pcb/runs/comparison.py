@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +12,7 @@ from typing import Any
 
 from pcb.metrics.seeds import Estimate, estimate, paired_difference
 from pcb.runs.folder import RunFolder
-from pcb.runs.names import plain_names
+from pcb.runs.names import parse_seed, plain_names
 from pcb.runs.settings import differing_settings, without_pcb
 from pcb.storage.repository import repository_path
 
@@ -259,8 +258,9 @@ def _is_short(value: Any) -> bool:
 def _config_and_seed(run: RunFolder) -> tuple[Path, int | None]:
     """The folder that stands for a run's config, and its seed."""
     path = run.path.absolute()
-    if found := re.fullmatch(r"seed(0|[1-9]\d*)", path.name):
-        return path.parent, int(found[1])
+    seed = parse_seed(path.name)
+    if seed is not None:
+        return path.parent, seed
     environment = run.read_environment() if run.environment_file.is_file() else {}
     seed = environment.get("seed")
     return path, seed if isinstance(seed, int) else None
