@@ -68,6 +68,7 @@ class RunFolder:
         self.config_file = self.path / "config.py"
         self.environment_file = self.path / "environment.json"
         self.log_file = self.path / "train.log.json"
+        self.output_file = self.path / "train.out"
         self.checkpoint = self.path / "latest.pth"
         self.metrics_file = self.path / "metrics.json"
         self.confusion_file = self.path / "confusion.npz"

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from pcb.storage.locks import Writer, holder, is_lock
 
-GRID = "grid"  # the purpose of a grid's own lock
+# Purposes of locks.
+GRID, TRAINING, PREDICTION = "grid", "training", "prediction"
 
 
 class Running(NamedTuple):

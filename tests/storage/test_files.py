@@ -56,7 +56,7 @@ def test_second_writer_is_refused_until_the_first_has_died(tmp_path):
     )
     try:
         assert first.stdout.readline() == "holds\n"
-        assert writer(tmp_path) == (socket.gethostname(), first.pid, "training")
+        assert writer(tmp_path) == (socket.gethostname(), first.pid, "training", "")
         message = f"{tmp_path} is being written by process {first.pid}"
         with pytest.raises(ValueError, match=message), writing_alone(tmp_path, "prediction"):
             pass
@@ -65,7 +65,7 @@ def test_second_writer_is_refused_until_the_first_has_died(tmp_path):
         with writing_alone(tmp_path, "prediction"):  # though its child lives
             with writing_alone(tmp_path, "prediction"):
                 pass
-            assert writer(tmp_path) == (socket.gethostname(), os.getpid(), "prediction")
+            assert writer(tmp_path) == (socket.gethostname(), os.getpid(), "prediction", "")
     finally:
         os.killpg(first.pid, signal.SIGKILL)
     assert writer(tmp_path) is None
@@ -83,7 +83,7 @@ def test_asking_refuses_nobody_and_gets_an_answer(tmp_path):
     while taking.poll() is None:
         answers.add(writer(tmp_path))
     assert taking.returncode == 0
-    assert answers <= {None, (socket.gethostname(), taking.pid, "training")}
+    assert answers <= {None, (socket.gethostname(), taking.pid, "training", "")}
 
 
 def test_what_two_processes_add_to_the_matrices_stays(tmp_path):

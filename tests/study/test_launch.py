@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,8 +12,11 @@ from pathlib import Path
 import pytest
 from jupyter_client.manager import start_new_kernel
 
+from pcb.detection import load_config
 from pcb.runs.folder import RunFolder
-from pcb.study import launch
+from pcb.storage.locks import handing_over
+from pcb.study import launch, state
+from pcb.study.state import trainer, training_settings
 from tests.support.stand_in import write_command
 
 CONFIG = "tests/configs/tiny_pcb.py"
@@ -32,12 +36,12 @@ def stand_in(tmp_path, monkeypatch):
 @pytest.fixture
 def finished(monkeypatch):
     """Say that a run is finished once its folder holds a file `finished`."""
-    monkeypatch.setattr(launch, "is_finished", lambda run: (run.path / "finished").exists())
+    monkeypatch.setattr(state, "_has_last_checkpoint", lambda run: (run.path / "finished").exists())
 
 
 def wait_until_ended(run: RunFolder) -> None:
     deadline = time.monotonic() + 60
-    while launch.is_running(run):
+    while trainer(run):
         assert time.monotonic() < deadline, "the process did not end"
         time.sleep(0.02)
 
@@ -62,7 +66,7 @@ def test_several_processes_are_started_by_torchrun(stand_in, tmp_path, monkeypat
     assert json.loads((run.path / "train.out").read_text())[:7] == [*start, "train"]
 
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    for gpus, message in ((8, "gpus is 8, but PyTorch sees 2"), (0, "at least 1, got 0")):
+    for gpus, message in ((8, "gpus is 8, but PyTorch finds 2"), (0, "at least 1, got 0")):
         with pytest.raises(ValueError, match=message):
             launch.start_training(CONFIG, tmp_path / "other", gpus=gpus)
     assert not (tmp_path / "other").exists()
@@ -74,7 +78,7 @@ def write_in_terminal(tmp_path):
 
     def start(purpose: str) -> subprocess.Popen:
         code = (
-            "import sys, time; from pcb.storage.files import writing_alone\n"
+            "import sys, time; from pcb.storage.locks import writing_alone\n"
             "with writing_alone(*sys.argv[1:]): print('writes', flush=True); time.sleep(60)"
         )
         command = [sys.executable, "-c", code, str(tmp_path / "run"), purpose]
@@ -88,36 +92,40 @@ def write_in_terminal(tmp_path):
 def test_training_of_a_terminal_is_followed_and_can_be_stopped(tmp_path, write_in_terminal):
     run = RunFolder(tmp_path / "run")
     training = write_in_terminal("training")
-    assert launch.is_running(run)
+    assert trainer(run)
     assert launch.start_training(CONFIG, run.path).path == run.path
     assert not (run.path / "train.out").exists()
     threading.Timer(1.0, launch.stop_training, args=(run,)).start()
-    with pytest.raises(RuntimeError, match=rf"before its last epoch; process {training.pid} on"):
+    with pytest.raises(RuntimeError, match=rf"before its last epoch; .* process {training.pid} on"):
         launch.follow(run)
-    assert training.wait(timeout=30) < 0 and not launch.is_running(run)
+    assert training.wait(timeout=30) < 0 and not trainer(run)
 
 
 def test_prediction_is_no_training(tmp_path, write_in_terminal, stand_in):
     prediction = write_in_terminal("prediction")
     run = RunFolder(tmp_path / "run")
-    assert not launch.is_running(run) and not launch.stop_training(run)
-    stand_in("print('is refused by the lock')")
-    wait_until_ended(launch.start_training(CONFIG, run.path))
-    assert (run.path / "train.out").exists()
-    prediction.kill()
+    assert not trainer(run) and not launch.stop_training(run)
+    try:
+        stand_in("print('started')")
+        message = rf"is being written by process {prediction.pid} on .* \(prediction\)"
+        with pytest.raises(ValueError, match=message):
+            launch.start_training(CONFIG, run.path)
+        assert not run.output_file.exists()
+    finally:
+        prediction.kill()
 
 
 def test_running_training_with_other_settings_is_refused_or_replaced(stand_in, tmp_path):
     stand_in("print(sys.argv, flush=True); time.sleep(60)")
     run = launch.start_training(CONFIG, tmp_path / "run")
     try:
-        first = (run.path / "train.lock").read_text().split()[0]
+        first = trainer(run).process
         options = {"optimizer.lr": 0.5}
         with pytest.raises(ValueError, match=r"other settings \(gpus, optimizer, seed\)"):
             launch.start_training(CONFIG, run.path, 1, options, gpus=2)
         launch.start_training(CONFIG, run.path, 1, options, replace=True)
-        assert launch.is_running(run)
-        assert (run.path / "train.lock").read_text().split()[0] != first
+        assert trainer(run)
+        assert trainer(run).process != first
     finally:
         launch.stop_training(run)
     wait_until_ended(run)
@@ -158,11 +166,11 @@ def test_interrupted_cell_says_in_one_sentence_what_goes_on(stand_in, tmp_path):
         if "epoch 1" in message["content"].get("text", ""):
             manager.interrupt_kernel()  # as JupyterLab's button does
 
-    code = "from pcb import launch; from pcb.runs.folder import RunFolder\n"
+    code = "from pcb.study import launch; from pcb.runs.folder import RunFolder\n"
     code += f"launch.follow(RunFolder({str(run.path)!r}))"
     try:
         answer = client.execute_interactive(code, output_hook=see, timeout=120)
-        assert launch.is_running(run)
+        assert trainer(run)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
@@ -179,35 +187,111 @@ def test_interrupted_cell_says_if_the_training_has_ended(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(launch, "_follow", interrupt)
     launch.follow(RunFolder(tmp_path / "run"))
-    assert capsys.readouterr().out.startswith(f"No training runs in {tmp_path / 'run'} any more")
+    assert capsys.readouterr().out.startswith(f"Training in {tmp_path / 'run'} has ended")
 
 
 def test_second_start_follows_the_first(stand_in, tmp_path):
     stand_in("print('training', flush=True); time.sleep(60)")
     run = launch.start_training(CONFIG, tmp_path / "run")
     try:
-        assert launch.is_running(run)
-        before = (run.path / "train.lock").read_text()
+        assert trainer(run)
+        before = trainer(run)
         launch.start_training(CONFIG, tmp_path / "run")
-        assert (run.path / "train.lock").read_text() == before
+        assert trainer(run) == before
     finally:
         assert launch.stop_training(run)
     wait_until_ended(run)
     assert not launch.stop_training(run)
 
 
+def test_start_during_another_start_leaves_the_training_to_it(stand_in, tmp_path):
+    stand_in("print('started')")
+    run = RunFolder(tmp_path / "run").create()
+    wanted = training_settings(dict(load_config(CONFIG).items()), 0, 1)
+    with handing_over(run.path, "training", json.dumps(wanted)):  # before there is a process
+        assert launch.start_training(CONFIG, run.path).path == run.path
+        with pytest.raises(ValueError, match=r"other settings \(seed\)"):
+            launch.start_training(CONFIG, run.path, seed=1)
+    assert not run.output_file.exists()
+
+
+def test_lock_file_of_an_earlier_version_is_no_training(stand_in, tmp_path):
+    run = RunFolder(tmp_path / "run").create()
+    (run.path / "train.lock").write_text('123\n{"seed": 5}\n')
+    stand_in("print('started')")
+    wait_until_ended(launch.start_training(CONFIG, run.path))
+    assert run.output_file.read_text() == "started\n"
+
+
+WRITE = """
+import os, sys, time
+from pcb.storage.locks import writing_alone
+with writing_alone(sys.argv[sys.argv.index("--work-dir") + 1], "training"):
+    if os.fork() == 0:  # as a data-loading worker, which outlives its process for a while
+        time.sleep(60)
+    print("epoch 1", flush=True)
+    time.sleep({seconds})
+print("the reason", flush=True)
+"""
+
+
+def wait_for_output(run: RunFolder) -> None:
+    deadline = time.monotonic() + 60
+    while "epoch 1" not in run.output_file.read_text():
+        assert time.monotonic() < deadline, "the process did not take the lock over"
+        time.sleep(0.02)
+
+
+def test_training_takes_the_lock_over_until_it_ends(stand_in, tmp_path):
+    stand_in(WRITE.format(seconds=60))
+    run = launch.start_training(CONFIG, tmp_path / "run")
+    process = trainer(run).process
+    try:
+        wait_for_output(run)
+        assert trainer(run).process == process and state.state_of(run).is_launched
+        os.kill(process, signal.SIGKILL)
+        wait_until_ended(run)  # though its child lives
+    finally:
+        os.killpg(process, signal.SIGKILL)
+
+
+def test_what_a_training_says_after_its_last_write_is_shown(stand_in, tmp_path):
+    stand_in(WRITE.format(seconds=0).replace("time.sleep(60)", "os._exit(0)"))
+    run = launch.start_training(CONFIG, tmp_path / "run")
+    with pytest.raises(RuntimeError, match="the reason"):
+        launch.follow(run)
+
+
+def test_process_of_a_dead_launcher_keeps_the_lock_and_can_be_stopped(stand_in, tmp_path):
+    """As with torchrun, whose processes have sessions of their own."""
+    stand_in(
+        "import subprocess\n"
+        f"command = [{sys.executable!r}, '-c', {WRITE.format(seconds=60)!r}, *sys.argv]\n"
+        "subprocess.Popen(command, start_new_session=True).wait()"
+    )
+    run = launch.start_training(CONFIG, tmp_path / "run", gpus=2)
+    wait_for_output(run)
+    launcher = launch._children[-1]
+    assert trainer(run).process != launcher.pid
+    launcher.kill()
+    launcher.wait()
+    assert trainer(run) and launch.start_training(CONFIG, run.path, gpus=2).path == run.path
+    assert launch.stop_training(run)
+    wait_until_ended(run)
+
+
 def test_training_outlives_its_starter(tmp_path):
     run = RunFolder(tmp_path / "run").create()
     code = (
-        "import sys; from pcb import launch; sys.executable = sys.argv[1];"
+        "import sys; from pcb.study import launch; sys.executable = sys.argv[1];"
         f"launch.start_training({CONFIG!r}, {str(run.path)!r})"
     )
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\nsleep 60\n")
     script.chmod(0o755)
     subprocess.run([sys.executable, "-c", code, str(script)], check=True, start_new_session=True)
-    assert launch.is_running(run)
-    process = int((run.path / "train.lock").read_text().split()[0])
+    assert trainer(run)
+    process = trainer(run).process
     assert os.getsid(process) == process
     assert launch.stop_training(run)
     wait_until_ended(run)
@@ -222,7 +306,6 @@ def test_unknown_option_starts_nothing(tmp_path):
 @pytest.fixture
 def trained(tmp_path):
     """A folder as a finished training of CONFIG leaves it, as far as this module looks."""
-    from pcb.detection import load_config
     from pcb.detection.checkpoint import save_checkpoint
     from pcb.detection.config.loading import save_config
 
