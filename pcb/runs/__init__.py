@@ -1,7 +1,8 @@
 """Runs: their folders and names, which of them to compare, and which are running."""
 
 from pcb.runs.find import collect, plain_counterpart
-from pcb.runs.folder import RunFolder, is_metrics_file, read_metrics, write_metrics
+from pcb.runs.folder import RunFolder
+from pcb.runs.metrics import is_metrics_file, read_metrics, write_metrics
 from pcb.runs.names import BALANCED, RunName, default_work_dir, plain_names, run_name
 
 __all__ = [

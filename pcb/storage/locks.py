@@ -288,7 +288,7 @@ def _takes_over(folder: Path, purpose: str) -> bool:
 
 
 def _close_held() -> None:
-    """Close locks in a forked child, such as a data-loading worker, which may outlive its parent."""
+    """Close locks in a forked child: a data-loading worker may outlive its parent."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()

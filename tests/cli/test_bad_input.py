@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pcb.cli import main as cli
-from pcb.runs.folder import read_metrics, write_metrics
+from pcb.runs.metrics import read_metrics, write_metrics
 
 CONFIG = "tests/configs/tiny_pcb.py"
 IMAGE = {"id": 1, "width": 60, "height": 40}
@@ -414,7 +414,7 @@ def test_run_folder_below_a_file(folder, capsys, tiny_options, command, checkpoi
     file = write(folder, "file", "mine")
     words = [command, CONFIG] + ([checkpoint] if command == "test" else [])
     options = ["--device", "cpu", "--cfg-options", json.dumps(tiny_options)]
-    for work_dir, part in ((file, "is no folder"), (f"{file}/run", f"lies below {file}")):
+    for work_dir, part in ((file, "is not a folder"), (f"{file}/run", f"lies below {file}")):
         assert_refused([*words, "--work-dir", work_dir, *options], folder, capsys, part)
 
 

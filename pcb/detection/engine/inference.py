@@ -28,7 +28,8 @@ from pcb.detection.engine.device import loader_settings, pick_device, to_device,
 from pcb.detection.engine.ground_truth import GroundTruthConfusion
 from pcb.distributed import process_group, rank, wait_for_all, world_size
 from pcb.messages.terminal import outliving_terminal
-from pcb.runs.folder import RunFolder, is_metrics_file
+from pcb.runs.folder import RunFolder
+from pcb.runs.metrics import is_metrics_file
 from pcb.storage.files import (
     check_folder,
     check_output,
