@@ -29,18 +29,26 @@ import json
 import math
 import os
 import reprlib
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pcb.messages.printable import csv_text
-from pcb.storage.files import write_atomically
+from pcb.storage.files import is_unfinished, write_atomically
 from pcb.storage.literals import read_literal
-from pcb.storage.locks import locked
+from pcb.storage.locks import is_lock, locked
 
 if TYPE_CHECKING:
     import numpy as np
 
+
+FAILURE_NOTE = ".failed.json"  # ending of the note beside a notebook that did not finish
+
+# What may lie in a run folder before a training begins: the notebook that starts the training, its
+# page, its note, and the output of the training's process.
+_OF_NOTEBOOKS = (".ipynb", ".html", FAILURE_NOTE)
+_TRAINING_OUTPUT = "train.out"
 
 _TOO_DEEP = (MemoryError, RecursionError)  # what Python's parser raises for deep nesting
 
@@ -81,6 +89,49 @@ class RunFolder:
         """Make the folder and its figures folder; return the run itself."""
         self.figures.mkdir(parents=True, exist_ok=True)
         return self
+
+    @property
+    def holds_a_run(self) -> bool:
+        """Whether the folder holds a run: its environment, a checkpoint or a merged config.
+
+        Raises:
+            ValueError: ``config.py`` holds more than literals, so it is no merged config.
+        """
+        if self.environment_file.exists() or self.checkpoint.exists():
+            return True
+        if not self.config_file.exists():
+            return False
+        keys = self.read_config().keys()  # a config that somebody wrote usually inherits
+        return "_base_" not in keys and {"model", "data"} <= keys
+
+    def foreign_files(self) -> list[str]:
+        """Names in the folder that belong neither to a run nor to a notebook that starts one.
+
+        Example:
+            >>> import tempfile
+            >>> run = RunFolder(tempfile.mkdtemp())
+            >>> for name in ("thesis.tex", "01_train.ipynb", ".lock"):
+            ...     (run.path / name).touch()
+            >>> run.foreign_files()
+            ['thesis.tex']
+        """
+        own = {_TRAINING_OUTPUT, self.figures.name}
+        names = os.listdir(self.path) if self.path.exists() else []
+        return sorted(
+            name
+            for name in names
+            if name not in own
+            and not (name.endswith(_OF_NOTEBOOKS) or is_unfinished(name) or is_lock(name))
+        )
+
+    def remove_results(self) -> None:
+        """Remove what an earlier training left and everything that was computed from it."""
+        for file in (self.checkpoint, self.log_file, self.confusion_file, self.metrics_file):
+            file.unlink(missing_ok=True)
+        for table in self.tables:
+            table.unlink()
+        for subfolder in (self.figures, self.predictions("bbox").parent):
+            shutil.rmtree(subfolder, ignore_errors=True)
 
     def figures_of(self, notebook: str, settings: Mapping[str, Any]) -> Path:
         """Return the figures folder to a notebook that is about to draw with these settings.

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pcb.runs.folder import RunFolder
+from pcb.runs.settings import other_settings, plain
 from pcb.storage.locks import is_locked, locked, writer
 from pcb.storage.repository import repository_path, repository_root
 
@@ -58,13 +59,15 @@ def start_training(
             training with other settings, and is not to be replaced.
     """
     from pcb.detection import load_config
+    from pcb.detection.engine.settings import comparable
     from pcb.runs import default_work_dir
 
     _check_gpus(gpus)
     cfg = load_config(repository_path(config), cfg_options)
     run = RunFolder(repository_path(work_dir) if work_dir else default_work_dir(config, seed))
-    asked = {key: _plain(value) for key, value in cfg.items()} | {"seed": seed, "gpus": gpus}
-    differing = _differing(asked, _settings(run))
+    asked = comparable(cfg, seed, processes=gpus)
+    found = _settings(run)
+    differing = other_settings(asked, found) if found is not None else []
     if differing and not replace:
         raise ValueError(
             f"{run.path} holds a training with other settings ({', '.join(differing)}): choose "
@@ -101,7 +104,7 @@ def start_training(
                 start_new_session=True,
                 pass_fds=[lock],  # the process is then the last to hold the lock, until it ends
             )
-        os.pwrite(lock, f"{process.pid}\n{json.dumps(asked)}\n".encode(), 0)
+        os.pwrite(lock, f"{process.pid}\n{json.dumps(plain(asked))}\n".encode(), 0)
         _children.append(process)
     return run
 
@@ -214,11 +217,8 @@ def _check_gpus(gpus: int) -> None:
 
 
 def _settings(run: RunFolder) -> dict[str, Any] | None:
-    """Merged config, seed and gpus of the training that the folder holds or that is running there.
-
-    None if there is neither.
-    """
-    from pcb.detection import load_config
+    """Settings of the training that the folder holds or that is running there; None without one."""
+    from pcb.detection.engine.settings import recorded_settings
 
     if _was_launched_and_lives(run):
         _, _, settings = _lock_file(run).read_text().partition("\n")
@@ -226,23 +226,7 @@ def _settings(run: RunFolder) -> dict[str, Any] | None:
             return json.loads(settings)
     if not (run.config_file.is_file() and (run.checkpoint.is_file() or is_running(run))):
         return None
-    environment = run.read_environment() if run.environment_file.is_file() else {}
-    settings = {
-        key: _plain(value) for key, value in load_config(run.path, for_training=False).items()
-    }
-    return settings | {"seed": environment.get("seed"), "gpus": environment.get("processes", 1)}
-
-
-def _differing(asked: Mapping[str, Any], there: Mapping[str, Any] | None) -> list[str]:
-    """Names of the settings that are not as asked."""
-    if there is None:
-        return []
-    return [key for key in sorted({*asked, *there}) if asked.get(key) != there.get(key)]
-
-
-def _plain(value: Any) -> Any:
-    """A config value as JSON sees it: tuples and lists are one."""
-    return json.loads(json.dumps(value, default=str))
+    return recorded_settings(run)
 
 
 def _output(run: RunFolder) -> Path:
