@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pcb.detection.losses import NEW_BUFFERS
+from pcb.detection.box_head_loss import NEW_BUFFERS
 from pcb.storage.files import write_atomically
 
 _WRAPPER = "module."

@@ -4,7 +4,7 @@ from typing import Any
 
 from mmcv.runner import HOOKS, Hook
 
-from pcb.detection.losses import balances, describe_training_set
+from pcb.detection.balances import balances, describe_training_set
 
 
 @HOOKS.register_module()

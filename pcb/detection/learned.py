@@ -9,8 +9,8 @@ import numpy as np
 from mmdet.models.builder import build_loss
 
 from pcb.balance import PairwiseClassBalance
+from pcb.detection.box_head_loss import OFFICIAL_BUFFERS
 from pcb.detection.checkpoint import load_weights
-from pcb.detection.losses import OFFICIAL_BUFFERS
 
 LOSS_PREFIX = "roi_head.bbox_head.loss_cls."
 

@@ -1,4 +1,4 @@
-"""In which settings two runs differ, and which of these are PCB's own."""
+"""The settings in which two runs differ, and which of them are PCB's own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ _REFINEMENT = ("type", "n_iter", "mlp_layers", "iter_loss_weight", "reg_iter", "
 _REFINEMENT += ("use_layer_norm", "identity_init")
 _BALANCE = ("alpha", "alpha_pcb", "momentum", "start_epoch", "n_iter", "required_classes")
 _RECIPE = "pcb"
+
+# Besides the config, these decide how a training ends. Earlier versions did not record all of them.
+_CONDITIONS = ("seed", "processes", "threads", "cpu_capability")
 
 
 def without_pcb(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,3 +56,40 @@ def differing_settings(ours: Any, theirs: Any, prefix: str = "") -> dict[str, tu
         dotted = f"{prefix}.{key}" if prefix else str(key)
         found |= differing_settings(ours.get(key), theirs.get(key), dotted)
     return found
+
+
+def other_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """Dotted names of the settings in which two trainings differ; empty if they are the same.
+
+    A training is described by its merged config, whose data paths are absolute, and by ``seed``,
+    ``processes``, ``threads`` and ``cpu_capability`` beside it. If one of the two does not record
+    one of these four, it counts as equal. Tuples equal lists, because JSON cannot tell them apart.
+
+    Example:
+        >>> ours = {"runner": {"max_epochs": 5}, "seed": 0, "processes": 2}
+        >>> other_settings(ours, {"runner": {"max_epochs": 9}, "seed": 1, "processes": None})
+        ['runner.max_epochs', 'seed']
+    """
+    found = differing_settings(plain(ours), plain(theirs))
+    unknown = {name for name in _CONDITIONS if None in found.get(name, ())}
+    return sorted(found.keys() - unknown)
+
+
+def plain(value: Any) -> Any:
+    """A setting as JSON can hold it, such that equal settings stay equal.
+
+    Example:
+        >>> plain({"steps": (16, 19), "names": {"b", "a"}})
+        {'steps': [16, 19], 'names': ['a', 'b']}
+    """
+    match value:
+        case Mapping():
+            return {str(key): plain(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [plain(inner) for inner in value]
+        case set():
+            return sorted(map(plain, value), key=repr)
+        case None | bool() | int() | float() | str():
+            return value
+        case _:
+            return str(value)

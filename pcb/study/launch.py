@@ -18,9 +18,10 @@ from typing import Any
 
 from pcb.runs.folder import RunFolder
 from pcb.runs.running import TRAINING
+from pcb.runs.settings import other_settings, plain
 from pcb.storage.locks import Writer, already_written, handing_over
 from pcb.storage.repository import repository_path, repository_root
-from pcb.study.state import state_of, trainer, training_settings
+from pcb.study.state import state_of, trainer
 
 LAST_LINES = 60  # of the output, shown when a training fails: a traceback and torchrun's report
 _PATIENCE = 30.0  # seconds for a training that is being started to get its process number
@@ -60,14 +61,15 @@ def start_training(
             folder; or the folder holds a training with other settings, and ``replace`` is False.
     """
     from pcb.detection import load_config
+    from pcb.detection.engine.settings import comparable
     from pcb.runs import default_work_dir
 
     _check_gpus(gpus)
     cfg = load_config(repository_path(config), cfg_options)
     run = RunFolder(repository_path(work_dir) if work_dir else default_work_dir(config, seed))
-    wanted = training_settings(dict(cfg.items()), seed, gpus)
+    wanted = comparable(cfg, seed, processes=gpus)
     state = state_of(run)
-    differing = _differing(wanted, state.settings)
+    differing = [] if state.settings is None else other_settings(wanted, state.settings)
     if differing and not replace:
         raise ValueError(
             f"{run.path} holds a training with other settings ({', '.join(differing)}): give "
@@ -147,7 +149,7 @@ def stop_training(run: RunFolder) -> bool:
 
 def _launch(run: RunFolder, command: list[str], settings: Mapping[str, Any]) -> None:
     """Start the process of a training, unless another training was started a moment ago."""
-    with handing_over(run.path, TRAINING, json.dumps(settings)) as lock:
+    with handing_over(run.path, TRAINING, json.dumps(plain(settings))) as lock:
         if lock is None:
             if trainer(run):
                 return
@@ -237,10 +239,3 @@ def _check_gpus(gpus: int) -> None:
     available = torch.cuda.device_count()
     if available and gpus > available:
         raise ValueError(f"gpus is {gpus}, but PyTorch finds {available}: give at most {available}")
-
-
-def _differing(wanted: Mapping[str, Any], present: Mapping[str, Any] | None) -> list[str]:
-    """Return the names of the settings that differ; none if the folder holds no training."""
-    if present is None:
-        return []
-    return [key for key in sorted({*wanted, *present}) if wanted.get(key) != present.get(key)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -39,7 +38,7 @@ class RunState:
 
     @cached_property
     def settings(self) -> dict[str, Any] | None:
-        """Merged config, ``seed`` and ``gpus`` of the training, as JSON holds them.
+        """Merged config, seed and other settings, for :func:`pcb.runs.settings.other_settings`.
 
         None if the folder holds no training: no checkpoint, and nothing is running.
 
@@ -51,11 +50,9 @@ class RunState:
         run = self.run
         if not run.config_file.is_file() or (not self.trainer and not run.checkpoint.is_file()):
             return None
-        from pcb.detection import load_config
+        from pcb.detection.engine.settings import recorded_settings
 
-        environment = run.read_environment() if run.environment_file.is_file() else {}
-        config = load_config(run.path, for_training=False)
-        return training_settings(config, environment.get("seed"), environment.get("processes", 1))
+        return recorded_settings(run)
 
 
 def state_of(run: RunFolder) -> RunState:
@@ -80,12 +77,6 @@ def trainer(run: RunFolder) -> Writer | None:
     """Return the process that trains in a folder; None if there is none."""
     found = writer(run.path)
     return found if found and found.purpose == TRAINING else None
-
-
-def training_settings(config: Mapping[str, Any], seed: int | None, gpus: int) -> dict[str, Any]:
-    """Return what makes two trainings the same, as JSON holds it: tuples become lists."""
-    settings = {**config, "seed": seed, "gpus": gpus}
-    return json.loads(json.dumps(settings, default=str))
 
 
 def _has_last_checkpoint(run: RunFolder) -> bool:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from mmdet.models import build_head, build_loss
 
-from pcb.detection.losses import NEW_BUFFERS
+from pcb.detection.box_head_loss import NEW_BUFFERS
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 

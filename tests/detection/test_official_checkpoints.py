@@ -10,8 +10,8 @@ from mmdet.models import build_detector
 from torch import nn
 
 from pcb.detection import load_config
+from pcb.detection.box_head_loss import NEW_BUFFERS
 from pcb.detection.checkpoint import load_weights, read_checkpoint
-from pcb.detection.losses import NEW_BUFFERS
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "state_dict_keys.json"
 PREFIX = "roi_head.bbox_head.loss_cls."

@@ -13,10 +13,12 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from pcb.detection import load_config
+from pcb.detection.engine.settings import comparable
 from pcb.runs.folder import RunFolder
+from pcb.runs.settings import plain
 from pcb.storage.locks import handing_over
 from pcb.study import launch, state
-from pcb.study.state import trainer, training_settings
+from pcb.study.state import trainer
 from tests.support.stand_in import write_command
 
 CONFIG = "tests/configs/tiny_pcb.py"
@@ -121,7 +123,7 @@ def test_running_training_with_other_settings_is_refused_or_replaced(stand_in, t
     try:
         first = trainer(run).process
         options = {"optimizer.lr": 0.5}
-        with pytest.raises(ValueError, match=r"other settings \(gpus, optimizer, seed\)"):
+        with pytest.raises(ValueError, match=r"other settings \(optimizer\.lr, processes, seed\)"):
             launch.start_training(CONFIG, run.path, 1, options, gpus=2)
         launch.start_training(CONFIG, run.path, 1, options, replace=True)
         assert trainer(run)
@@ -207,7 +209,7 @@ def test_second_start_follows_the_first(stand_in, tmp_path):
 def test_start_during_another_start_leaves_the_training_to_it(stand_in, tmp_path):
     stand_in("print('started')")
     run = RunFolder(tmp_path / "run").create()
-    wanted = training_settings(dict(load_config(CONFIG).items()), 0, 1)
+    wanted = plain(comparable(load_config(CONFIG), 0, 1))
     with handing_over(run.path, "training", json.dumps(wanted)):  # before there is a process
         assert launch.start_training(CONFIG, run.path).path == run.path
         with pytest.raises(ValueError, match=r"other settings \(seed\)"):
@@ -336,7 +338,7 @@ def test_interrupted_training_is_resumed(trained, stand_in):
 def test_other_settings_are_refused_or_replaced(trained, stand_in):
     stand_in("print(*sys.argv)")
     options = {"optimizer.lr": 0.5}
-    with pytest.raises(ValueError, match=r"other settings \(optimizer, seed\)"):
+    with pytest.raises(ValueError, match=r"other settings \(optimizer\.lr, seed\)"):
         launch.start_training(CONFIG, trained.path, seed=1, cfg_options=options)
     assert not (trained.path / "train.out").exists()
     wait_until_ended(launch.start_training(CONFIG, trained.path, 1, options, replace=True))

@@ -6,7 +6,7 @@ from typing import Any
 from mmcv.runner import Hook
 from torch import nn
 
-from pcb.detection.losses import balances
+from pcb.detection.balances import balances
 
 RECORD = "pcb_acted"  # in a runner's meta, and so in its checkpoints
 _MOST_NAMES = 20

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from mmcv.parallel import DataContainer
-from mmcv.utils import Config
 from torch import Tensor
 
 
@@ -33,37 +32,6 @@ def to_device(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, list | tuple):
         return type(batch)(to_device(value, device) for value in batch)
     return batch
-
-
-def loader_settings(cfg: Config, split: str) -> dict[str, int]:
-    """Images of a batch and loading processes of a split, as mmdet reads them.
-
-    What ``data.<split>_dataloader`` has goes before ``data``; testing takes images one by one
-    unless it is told otherwise there.
-
-    Example:
-        >>> cfg = Config(dict(data=dict(samples_per_gpu=4, workers_per_gpu=2)))
-        >>> loader_settings(cfg, "train")
-        {'samples_per_gpu': 4, 'workers_per_gpu': 2}
-        >>> loader_settings(cfg, "val")
-        {'samples_per_gpu': 1, 'workers_per_gpu': 2}
-    """
-    own = cfg.data.get(f"{split}_dataloader") or {}
-    common = {"samples_per_gpu": 1} if split != "train" else {}
-    names = ("samples_per_gpu", "workers_per_gpu")
-    merged = {**cfg.data, **common, **own}
-    return {name: merged[name] for name in names if name in merged}
-
-
-def uses_half_precision(cfg: Config, device: torch.device) -> bool:
-    """Whether a config runs in half precision: it is for GPUs, a CPU computes the same in float32.
-
-    Example:
-        >>> cfg = Config(dict(fp16=dict(loss_scale="dynamic")))
-        >>> [uses_half_precision(cfg, torch.device(name)) for name in ("cpu", "cuda")]
-        [False, True]
-    """
-    return bool(cfg.get("fp16")) and device.type == "cuda"
 
 
 def pick_device(device: str | None) -> torch.device:

@@ -10,9 +10,9 @@ import torch
 from mmcv.runner import Fp16OptimizerHook, Hook
 from mmcv.runner.hooks.logger import LoggerHook
 
+from pcb.detection.balances import balances
 from pcb.detection.engine.runner import NonFiniteError
 from pcb.detection.learned import learned_arrays
-from pcb.detection.losses import balances
 from pcb.runs.folder import RunFolder
 from pcb.storage.files import naming_when_full, write_atomically
 

@@ -24,8 +24,9 @@ from pcb.detection.checkpoint import load_weights, read_checkpoint
 from pcb.detection.config import load_config
 from pcb.detection.config.faults import missing_to_test
 from pcb.detection.config.loading import naming_config, save_config
-from pcb.detection.engine.device import loader_settings, pick_device, to_device, uses_half_precision
+from pcb.detection.engine.device import pick_device, to_device
 from pcb.detection.engine.ground_truth import GroundTruthConfusion
+from pcb.detection.engine.settings import loader_settings, uses_half_precision
 from pcb.distributed import process_group, rank, wait_for_all, world_size
 from pcb.messages.terminal import outliving_terminal
 from pcb.runs.folder import RunFolder

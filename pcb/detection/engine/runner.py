@@ -13,9 +13,9 @@ from mmcv.runner import EpochBasedRunner, Hook
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from pcb.detection.balances import balances
 from pcb.detection.checkpoint import averages_in, load_weights, read_checkpoint, save_checkpoint
 from pcb.detection.engine.device import to_device
-from pcb.detection.losses import balances
 from pcb.distributed import rank, world_size
 from pcb.runs.folder import RunFolder
 from pcb.storage.literals import to_literal

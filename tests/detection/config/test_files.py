@@ -18,12 +18,12 @@ from pcb import scaled_momentum
 from pcb.datasets.lvis import read_annotations
 from pcb.datasets.openmoji.design import DESIGNS, image_counts
 from pcb.detection import load_config
+from pcb.detection.box_head_loss import NEW_BUFFERS
 from pcb.detection.checkpoint import read_checkpoint
 from pcb.detection.config.loading import datasets
 from pcb.detection.engine.device import to_device
 from pcb.detection.engine.inference import predict
 from pcb.detection.engine.training import build_model, train
-from pcb.detection.losses import NEW_BUFFERS
 from pcb.evaluation import evaluate
 from pcb.grids.grid import read_grid
 from pcb.metrics import METRICS

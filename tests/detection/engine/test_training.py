@@ -230,7 +230,7 @@ class Regression(nn.Linear):
 
 def test_start_after_the_last_epoch_is_said(tmp_path, tiny_options):
     options = {**tiny_options, "runner.max_epochs": 1}  # the config's start_epoch is 2
-    with pytest.warns(UserWarning, match="acts from epoch 2 on, and this training ends with epoch"):
+    with pytest.warns(UserWarning, match="starts in epoch 2, but this training ends with epoch"):
         train(CONFIG, tmp_path / "seed0", cfg_options=options, device="cpu")
 
 
