@@ -39,8 +39,8 @@ def test_seeds_of_a_config_are_one_row_and_pairs_are_of_one_seed(tmp_path):
     assert pcb.difference("segm", "AP").values == pytest.approx((0.05,))
     assert pcb.difference("segm", "APr").n == pcb.difference("bbox", "AP").n == 0
     assert remarks([plain, pcb]) == [
-        "softmax_pcb is compared with softmax over one seed (1), which says nothing of chance: "
-        "there is no interval."
+        "softmax_pcb is compared with softmax over one seed (1), which cannot show what is "
+        "due to chance: there is no interval."
     ]
 
 
@@ -141,7 +141,8 @@ def test_runs_of_unlike_machines_are_named(tmp_path, ours, theirs, named):
 def test_seeds_that_are_not_alike_are_named(tmp_path):
     runs = [make(tmp_path, "o/rfs/seed0"), make(tmp_path, "o/rfs/seed1", lr=0.5)]
     unlike, alone = remarks(group_runs(runs))
-    assert unlike.startswith("The runs of o/rfs are not alike") and "(0.5, not 0.001)" in unlike
+    assert unlike.startswith("The runs of o/rfs differ, so their mean mixes settings: ")
+    assert "(0.5, not 0.001)" in unlike
     assert alone == "Only one config is given: there is nothing to compare."
 
 

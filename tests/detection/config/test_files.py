@@ -28,6 +28,7 @@ from pcb.evaluation import evaluate
 from pcb.grids.grid import read_grid
 from pcb.metrics import METRICS
 from pcb.runs import default_work_dir
+from pcb.runs.settings import BALANCE, REFINEMENT, strength_argument
 from pcb.storage.repository import repository_root
 
 REFERENCE = Path(__file__).parents[2] / "reference"
@@ -101,10 +102,9 @@ def test_pair_differs_by_pcb_alone(plain, balanced):
     before, after = (flat(load(name)._cfg_dict.to_dict()) for name in (plain, balanced))
     differs = {key for key in before | after if before.get(key) != after.get(key)}
     roi_head, loss = "model.roi_head.", "model.roi_head.bbox_head.loss_cls."
-    refinement = ("type", "n_iter", "mlp_layers", "iter_loss_weight", "reg_iter", "use_layer_norm")
-    allowed = {roi_head + key for key in (*refinement, "identity_init")}
-    strength = "alpha_pcb" if "eqlv2" in plain else "alpha"
-    allowed |= {loss + key for key in (strength, "start_epoch", "momentum")}
+    allowed = {roi_head + key for key in ("type", *REFINEMENT)}
+    strength = strength_argument({"type": after[loss + "type"]})
+    allowed |= {loss + key for key in (strength, *BALANCE)}
     assert {key for key in differs if not key.startswith("pcb.")} <= allowed
     assert {roi_head + "type", loss + strength} <= differs
 
