@@ -29,9 +29,6 @@ IOU_TYPES = ("bbox", "segm")
 SAMPLE = "sample"  # the committed runs, which are read only
 SAMPLE_RUN = "sample/openmoji/softmax_pcb/seed0"
 
-# Parameters of notebooks that say which run is looked at, and not how.
-_OF_A_RUN = ("config", "work_dir", "seed", "trust_checkpoint")
-
 
 @dataclass(frozen=True)
 class RunView:
@@ -58,16 +55,6 @@ class RunView:
     def name(self) -> str:
         """Dataset, config and seed, such as ``openmoji/softmax_pcb/seed0``."""
         return run_name(self.run.path)
-
-    def figures_of(self, notebook: str, settings: Mapping[str, Any]) -> Path:
-        """Return the folder for a notebook's figures, see :meth:`pcb.runs.RunFolder.figures_of`.
-
-        Args:
-            notebook: its name, without a number.
-            settings: all its parameters; those that only say which run it is are left out.
-        """
-        drawn_with = {key: value for key, value in settings.items() if key not in _OF_A_RUN}
-        return self.output.figures_of(notebook, drawn_with)
 
     def learned_confusion(
         self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False
@@ -246,35 +233,30 @@ def open_runs(work_dirs: Iterable[str | os.PathLike]) -> list[RunView]:
     return opened
 
 
-def open_before(
-    view: RunView, before: str | os.PathLike = "", iou_type: str = "bbox"
-) -> RunView | None:
+def open_before(view: RunView, before: str | os.PathLike = "", iou_type: str = "bbox") -> RunView:
     """Open the run that another one is compared with.
 
     Args:
         view: the later run.
-        before: the earlier one's folder, relative to the repository; empty for the same config,
-            dataset and seed without PCB.
-        iou_type: the predictions that are compared, 'bbox' or 'segm'.
-
-    Returns:
-        The run. None if none is named and there is none without PCB whose predictions are of the
-        same images.
+        before: folder of the earlier run, relative to the repository; empty for the run of the same
+            config, dataset and seed without PCB.
+        iou_type: the predictions to compare, 'bbox' or 'segm'.
 
     Raises:
-        FileNotFoundError: the run that is named is none, or has no predictions.
-        ValueError: it was judged on other images or classes.
+        FileNotFoundError: there is no such run, or it has no predictions.
+        ValueError: it was evaluated on other images or classes.
     """
     plain = plain_counterpart(view.run)
-    if not before and (plain is None or not plain.predictions(iou_type).is_file()):
-        return None
+    if not before and plain is None:
+        raise FileNotFoundError(
+            f"{view.run.path} has no run of the same config and seed without PCB beside it: name "
+            "the run to compare with as `before`"
+        )
     earlier = open_run(before or plain.path)
     earlier.predictions_file(iou_type)
-    if _same_data(view, earlier):
-        return earlier
-    if not before:
-        return None
-    raise ValueError(_not_alike(view, earlier))
+    if not _same_data(view, earlier):
+        raise ValueError(_not_alike(view, earlier))
+    return earlier
 
 
 def read_validation(data: Mapping[str, Any]) -> Annotations:

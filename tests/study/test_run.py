@@ -75,17 +75,18 @@ def test_run_before_is_the_one_without_pcb_on_the_same_images(run, tiny_openmoji
     shutil.copytree(run.path, pcb.path)
     view = study.open_run(pcb.path)
     assert study.open_before(view).run.path == run.path
-    assert study.open_before(study.open_run(run.path)) is None
+    with pytest.raises(FileNotFoundError, match=r"without PCB beside it: name .* as `before`"):
+        study.open_before(study.open_run(run.path))
     assert study.open_before(view, before=pcb.path).run.path == pcb.path
     run.predictions("segm").unlink()
-    assert study.open_before(view, iou_type="segm") is None
-    with pytest.raises(FileNotFoundError, match="has no predictions"):
-        study.open_before(view, before=run.path, iou_type="segm")
+    for before in ("", run.path):
+        with pytest.raises(FileNotFoundError, match="has no predictions"):
+            study.open_before(view, before=before, iou_type="segm")
     other = tiny_openmoji / "annotations" / "train.json"
     elsewhere = study.open_run(pcb.path, cfg_options={"data.val.ann_file": str(other)})
-    assert study.open_before(elsewhere) is None
-    with pytest.raises(ValueError, match="compare runs on the same images and classes"):
-        study.open_before(elsewhere, before=run.path)
+    for before in ("", run.path):
+        with pytest.raises(ValueError, match="compare runs on the same images and classes"):
+            study.open_before(elsewhere, before=before)
 
 
 def test_overrides_reach_the_data(run, tiny_openmoji):
@@ -353,25 +354,6 @@ def test_openmoji_is_made_where_a_config_reads_that_size(tmp_path, monkeypatch):
     assert data.root == tmp_path / "openmoji" / "tiny" and len(data.names) == 8
     with pytest.raises(ValueError, match=r"another folder$"):  # no advice to remove anything
         study.open_dataset(config, size="tiny", seed=1)
-
-
-def test_other_settings_are_said_before_figures_are_replaced(run, capsys):
-    settings = {"work_dir": "a", "config": "", "seed": 0, "order": "name", "pairs": 12}
-    for _ in range(2):
-        assert study.open_run(run.path).figures_of("confusion_matrix", settings) == run.figures
-        (run.figures / "learned_confusion.png").touch()
-    same_run = settings | {"work_dir": "", "config": "a.py", "seed": 1}
-    study.open_run(run.path).figures_of("confusion_matrix", same_run)
-    run.figures_of(
-        "soft_labels", {"order": "cluster"}
-    )  # another notebook's figures have other names
-    assert capsys.readouterr().out == ""
-    study.open_run(run.path).figures_of("confusion_matrix", settings | {"order": "cluster"})
-    said = f"Replacing the figures in {run.figures} that were drawn with order 'name'\n"
-    assert capsys.readouterr().out == said
-    (run.figures / "learned_confusion.png").unlink()
-    study.open_run(run.path).figures_of("confusion_matrix", settings)
-    assert capsys.readouterr().out == ""  # there is nothing to replace
 
 
 def test_runs_on_the_same_data_read_it_once(run, tiny_openmoji):
