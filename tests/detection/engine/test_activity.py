@@ -42,7 +42,7 @@ def last_line(capsys) -> str:
         ),
     ],
 )
-@pytest.mark.filterwarnings("ignore:PCB acts from epoch")
+@pytest.mark.filterwarnings("ignore:PCB starts in epoch")
 def test_last_line_says_where_pcb_acted(options, message, tmp_path, tiny_options, capsys):
     train(CONFIG, tmp_path / "run", cfg_options=tiny_options | options, device="cpu")
     assert last_line(capsys).startswith(message)
