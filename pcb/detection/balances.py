@@ -1,4 +1,4 @@
-"""The balances and losses inside a model, and what they learn about the training set."""
+"""The balances and losses inside a model, and what they must know about the training set."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -26,20 +26,20 @@ def balances(model: nn.Module) -> Mapping[str, PairwiseClassBalance]:
 
 
 def describe_training_set(model: nn.Module, dataset: Any) -> None:
-    """Tell every loss of a model which classes have instances in a training set.
+    """Tell every loss in a model which classes have instances in the training set.
 
     Args:
         model: the detector.
-        dataset: of mmdet, in whatever wrappers. One without ``instance_count`` is gone through
-            where a loss has ``required_classes="present"``, and else left alone.
+        dataset: a dataset of mmdet, with or without wrappers. If it lacks ``instance_count``, its
+            annotations are counted, but only if a loss has ``required_classes="present"``.
 
     Raises:
         ValueError: the training set has another number of classes than a loss.
     """
     losses = [module for module in model.modules() if isinstance(module, BoxHeadLoss)]
-    by_hand = any(loss.requires_present_classes for loss in losses)
+    needs_counts = any(loss.requires_present_classes for loss in losses)
     parts = list(_innermost(dataset))
-    if not losses or not (by_hand or all(hasattr(part, "instance_count") for part in parts)):
+    if not losses or not (needs_counts or all(hasattr(part, "instance_count") for part in parts)):
         return
     counts = sum(_instance_count(part) for part in parts)
     for loss in losses:
@@ -47,7 +47,7 @@ def describe_training_set(model: nn.Module, dataset: Any) -> None:
 
 
 def _innermost(dataset: Any) -> Iterator[Any]:
-    """The datasets inside wrappers that repeat or join them."""
+    """The datasets inside wrappers that repeat or concatenate them."""
     inside = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
     if inside == [None]:
         yield dataset

@@ -1,4 +1,4 @@
-"""What mmdet asks of a classification loss, and the official names of its buffers."""
+"""The interface between mmdet and a loss with PCB, and the official names of its buffers."""
 
 import warnings
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ OFFICIAL_BUFFERS = {
     "balance.update_count": "update_count",
 }
 
-# State that official checkpoints do not hold; without it one still loads, see the README.
+# Buffers that official checkpoints lack. Checkpoints load without them; see the README.
 NEW_BUFFERS = ("update_count", "positive_gradient", "negative_gradient", "has_gradients")
 
 
@@ -32,17 +32,17 @@ def _from_official_names(_module, state: dict[str, Tensor], prefix: str, *_args:
 
 
 class BoxHeadLoss:
-    """What mmdet's box head, the RoI head and the training loop ask of a classification loss.
+    """The interface of a loss for mmdet's box head, the RoI head and the training loop.
 
-    Stands before a core loss in the bases of each registered class.
+    Each registered class inherits from this class first and from a core loss second.
     """
 
-    # What the box head asks: whether to call get_cls_channels, get_activation and get_accuracy.
+    # These tell the box head whether to call get_cls_channels, get_activation and get_accuracy.
     custom_cls_channels = False
     custom_activation = False
 
     def _register(self, loss_weight: float, required_classes: str | Sequence[int] = "all") -> None:
-        """Finish the construction."""
+        """Finish the construction, after the core loss has been built."""
         self.loss_weight = loss_weight
         self.requires_present_classes = required_classes == "present"
         self._knows_present_classes = False
@@ -51,10 +51,14 @@ class BoxHeadLoss:
         self.register_load_state_dict_pre_hook(_from_official_names)
 
     def describe_training_set(self, class_names: Sequence[str], instance_count: Sequence[int]):
-        """Names for warnings, and which classes exist, as the training set tells them.
+        """Receive from the training set the names of the classes and which of them have instances.
+
+        Args:
+            class_names: names of the C classes, for warnings.
+            instance_count: (C,), instances of each class.
 
         Raises:
-            ValueError: the training set has another number of classes.
+            ValueError: the training set has another number of classes than the loss.
         """
         if len(class_names) != self.num_classes:
             raise ValueError(
@@ -69,11 +73,11 @@ class BoxHeadLoss:
             self.balance.require_classes([c for c, n in enumerate(instance_count) if n > 0])
         required = self.balance.required_classes()
         missing = [c for c in required if instance_count[c] == 0]
-        if missing:  # known before the first epoch, so said before it
+        if missing:  # warn before the first epoch
             self.balance.warn_of_missing(missing)
 
     def set_iteration(self, iteration: int, num_iterations: int) -> None:
-        """Which of how many iterations of refinement the next calls belong to."""
+        """Set the iteration of refinement that the next calls belong to, and how many there are."""
         self.iteration = iteration
         if self.balance is not None:
             self.balance.num_iterations = num_iterations
@@ -87,27 +91,28 @@ class BoxHeadLoss:
         iter_id: int | None = None,
         reduction_override: str | None = None,
     ) -> Tensor | dict[str, Tensor]:
-        """Loss of a batch, one value or several by name.
+        """Loss of a batch: one value, or several by name.
 
         Args:
-            cls_score: (N, width) logits, as many columns as :meth:`get_cls_channels` says.
+            cls_score: (N, width) logits, with the width that :meth:`get_cls_channels` returns.
             labels: (N,) in [0, C]; C is background.
-            label_weights: (N,), default 1. EQL v2 ignores them, as officially.
-            avg_factor: default the number of RoIs with positive weight, at least 1. EQL v2 ignores
-                it, too.
-            iter_id: iteration of refinement; default what the RoI head has set, else the last.
-            reduction_override: None or ``"mean"``; the terms have their own averages.
+            label_weights: (N,); by default 1. EQL v2 ignores them, as the official code does.
+            avg_factor: by default the number of RoIs with positive weight, at least 1. EQL v2
+                ignores it, too.
+            iter_id: iteration of refinement; by default the one that the RoI head has set, or the
+                last.
+            reduction_override: None or ``"mean"``; every term defines its own average.
 
         Raises:
-            ValueError: for logits of another width, or a label out of range.
+            ValueError: the logits have another width, or a label is out of range.
         """
         if reduction_override not in (None, "mean"):
             raise ValueError(f"reduction_override must be None or 'mean', got {reduction_override}")
         if self.requires_present_classes and self.training and not self._knows_present_classes:
-            self._knows_present_classes = True  # once is enough
+            self._knows_present_classes = True  # warn only once
             warnings.warn(
-                "required_classes is 'present', but nothing has told the loss which classes the "
-                "training set has, so that it requires all of them: add "
+                "required_classes is 'present', but the loss does not know which classes the "
+                "training set has, so it requires all of them: add "
                 "dict(type='LossEpochUpdateHook') to custom_hooks, or call describe_training_set",
                 stacklevel=2,
             )
@@ -121,11 +126,11 @@ class BoxHeadLoss:
         return super().forward(logits, labels, weights, avg_factor, iteration)
 
     def get_cls_channels(self, num_classes: int) -> int:
-        """Columns of the logits for this many classes, background included."""
+        """Number of logits for this many classes, including background."""
         return num_classes + 1
 
     def get_activation(self, cls_score: Tensor) -> Tensor:
-        """Test-time scores (N, C + 1), background last."""
+        """Scores (N, C + 1) at test time, background last."""
         return self.scores(cls_score)
 
     def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -134,5 +139,8 @@ class BoxHeadLoss:
 
 
 def accuracy_percent(logits: Tensor, labels: Tensor) -> Tensor:
-    """Accuracy in percent, 0 for no samples, in float32 either way: processes take its mean."""
+    """Accuracy in percent, 0 without samples.
+
+    It is always float32, because processes average it and must agree on its dtype.
+    """
     return accuracy(logits.float(), labels)

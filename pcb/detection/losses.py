@@ -1,4 +1,4 @@
-"""The losses as mmdet builds them: official names and arguments, translated to the core."""
+"""The losses that mmdet builds from configs, with the official names and arguments."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def _balance(
     required_classes: str | Sequence[int],
     activation: str = "softmax",
 ) -> PairwiseClassBalance:
-    """Balance from the arguments of an official loss."""
+    """Build the balance from the arguments of an official loss."""
     if isinstance(required_classes, str) and required_classes not in ("all", "present"):
         raise ValueError(
             "required_classes must be 'all', 'present' or a list of labels, "
@@ -42,15 +42,15 @@ class CrossEntropyPCBLoss(BoxHeadLoss, CrossEntropyLoss):
 
     Args:
         num_classes: C, the foreground classes.
-        alpha: full strength of PCB; with 0 the loss is cross-entropy and the matrix is only
+        alpha: full strength of PCB; with 0 the loss is cross-entropy, and the matrix is only
             observed.
         start_epoch: first epoch (counted from 1) in which PCB acts.
         momentum: weight of the past in the running confusion matrix.
-        n_iter: K, iterations of refinement; set by the RoI head it is used in.
-        required_classes: classes that must have been seen before PCB acts: ``"all"``,
+        n_iter: K, iterations of refinement; the RoI head sets it.
+        required_classes: classes that training must have seen before PCB acts: ``"all"``,
             ``"present"`` for those with an instance in the training set, or a list of labels.
         loss_weight: factor of the returned loss.
-        use_sigmoid: False; accepted because official configs state it.
+        use_sigmoid: must be False; official configs set it.
 
     Example:
         >>> import torch
@@ -87,15 +87,15 @@ class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
         num_classes: C, the foreground classes.
         p: exponent of Seesaw's mitigation factor.
         q: exponent of Seesaw's compensation factor.
-        eps: least probability that the compensation factor divides by.
+        eps: smallest probability that the compensation factor divides by.
         alpha: full strength of PCB; with 0 the matrix is only observed.
         start_epoch: first epoch (counted from 1) in which PCB acts.
         momentum: weight of the past in the running confusion matrix.
-        n_iter: K, iterations of refinement; set by the RoI head it is used in.
+        n_iter: K, iterations of refinement; the RoI head sets it.
         required_classes: see :class:`CrossEntropyPCBLoss`.
         loss_weight: factor of the returned losses.
-        return_dict: True; accepted because mmdet's Seesaw has it.
-        use_sigmoid: False; accepted because mmdet's Seesaw has it.
+        return_dict: must be True; mmdet's Seesaw loss has it.
+        use_sigmoid: must be False; mmdet's Seesaw loss has it.
 
     Example:
         >>> import torch
@@ -128,13 +128,13 @@ class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
     ) -> None:
         _require_softmax(type(self).__name__, use_sigmoid)
         if not return_dict:
-            raise ValueError("return_dict must be True: the box head adds the losses up")
+            raise ValueError("return_dict must be True: the box head sums the losses")
         balance = _balance(num_classes, alpha, start_epoch, momentum, n_iter, required_classes)
         super().__init__(num_classes, balance, p, q, eps, background="last")
         self._register(loss_weight, required_classes)
 
     def get_cls_channels(self, num_classes: int) -> int:
-        """The classes, foreground and background."""
+        """Number of logits: the classes, and two for foreground and background."""
         return num_classes + 2
 
     def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -148,7 +148,7 @@ class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
 
 
 class _EQLv2BoxHeadLoss(BoxHeadLoss):
-    """EQL v2 has scores of its own and neither weights nor an averaging factor."""
+    """EQL v2 has its own scores and takes neither weights nor an averaging factor."""
 
     custom_cls_channels = True
     custom_activation = True
@@ -164,10 +164,10 @@ class EQLv2(_EQLv2BoxHeadLoss, EQLv2Loss):
     Args:
         num_classes: C, the foreground classes.
         gamma: steepness of the weight of negatives.
-        mu: ratio of gradients at which negatives weigh one half.
-        alpha: how much positives gain where negatives lose; not a strength of PCB.
+        mu: ratio of gradients at which negatives have weight one half.
+        alpha: how much weight positives gain where negatives lose it; not PCB's strength.
         loss_weight: factor of the returned loss.
-        use_sigmoid: of no effect, EQL v2 is a sigmoid loss; official configs state it either way.
+        use_sigmoid: has no effect, EQL v2 is a sigmoid loss; official configs set either value.
 
     Example:
         >>> import torch
@@ -195,15 +195,15 @@ class EQLv2PCBLoss(_EQLv2BoxHeadLoss, EQLv2Loss):
     Args:
         num_classes: C, the foreground classes.
         gamma: steepness of EQL v2's weight of negatives.
-        mu: ratio of gradients at which negatives weigh one half.
-        alpha: EQL v2's own: how much positives gain where negatives lose.
+        mu: ratio of gradients at which negatives have weight one half.
+        alpha: EQL v2's own: how much weight positives gain where negatives lose it.
         alpha_pcb: full strength of PCB; with 0 the matrix is only observed.
         start_epoch: first epoch (counted from 1) in which PCB acts.
         momentum: weight of the past in the running confusion matrix.
-        n_iter: K, iterations of refinement; set by the RoI head it is used in.
+        n_iter: K, iterations of refinement; the RoI head sets it.
         required_classes: see :class:`CrossEntropyPCBLoss`.
         loss_weight: factor of the returned loss.
-        use_sigmoid: of no effect, EQL v2 is a sigmoid loss; official configs state it either way.
+        use_sigmoid: has no effect, EQL v2 is a sigmoid loss; official configs set either value.
 
     Example:
         >>> import torch

@@ -19,6 +19,7 @@ from pcb.datasets.lvis import (
     read_results,
 )
 from pcb.datasets.lvis.notes import say
+from pcb.metrics.learned import LearnedConfusion
 from pcb.runs.find import plain_counterpart
 from pcb.runs.folder import RunFolder
 from pcb.runs.names import run_name
@@ -58,17 +59,13 @@ class RunView:
 
     def learned_confusion(
         self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False
-    ) -> dict[str, np.ndarray]:
+    ) -> LearnedConfusion:
         """The matrix that was learned in training and how it came about.
 
         Args:
             checkpoint: weights to read it from, such as a downloaded one; empty for the run's
                 ``confusion.npz``.
             trust_checkpoint: unpickle whatever it holds, which may run any code.
-
-        Returns:
-            The arrays of :func:`pcb.detection.learned.learned_arrays`; those of the run folder
-            together with the rest of :meth:`pcb.runs.RunFolder.read_confusion`.
 
         Raises:
             FileNotFoundError: there is none.
@@ -81,7 +78,7 @@ class RunView:
                     f"{self.run.path} has no learned matrix: train it with notebook 01 or "
                     "`pcb train`, or name a checkpoint that holds one"
                 )
-            return found
+            return LearnedConfusion.from_arrays(found)
         from pcb.detection import load_config
         from pcb.detection.checkpoint import read_checkpoint
         from pcb.detection.learned import learned_in_checkpoint

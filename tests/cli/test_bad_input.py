@@ -255,8 +255,8 @@ SHORT = [
     instance(2, polygons=([10, 10, 30, 30], SQUARE)),  # one of them has an area
 ]
 LEFT_OUT = (
-    "train.json: 8 of 13 annotations left out: 2 outside of the image, 2 boxes of less than a"
-    " pixel, 1 of no area, 3 polygons of fewer than three points; boxes cut at the border of"
+    "train.json: 8 of 13 annotations skipped: 2 outside the image, 2 boxes smaller than a pixel,"
+    " 1 without area, 3 polygons with fewer than three points; boxes clipped to"
     " their image: 2"
 )
 

@@ -130,7 +130,7 @@ def test_missing_damaged_and_foreign_files_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"numbers\.pth is not a checkpoint"):
         read_checkpoint(tmp_path / "numbers.pth")
     (tmp_path / "page.pth").write_text("\n<!DOCTYPE html><title>Virus scan warning</title>")
-    with pytest.raises(ValueError, match=r"page\.pth is a web page, no checkpoint: download it"):
+    with pytest.raises(ValueError, match=r"page\.pth is a web page, not a checkpoint: download"):
         read_checkpoint(tmp_path / "page.pth")
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(ValueError, match=r"holds a list, not a checkpoint"):

@@ -269,12 +269,12 @@ def test_matrix_and_soft_labels_from_an_official_checkpoint(
     view = open_with_loss(**loss)
     learned = view.learned_confusion(official(**buffers, **extra))
     matrix = buffers["fg_confusion_matrix"].numpy()
-    np.testing.assert_array_equal(learned["learned"], matrix)
-    np.testing.assert_array_equal(learned["instance_count"], np.arange(8))
-    assert "update_count" not in learned and learned["epoch"] == 24
-    assert learned["alpha"] == loss.get("alpha_pcb", loss["alpha"])
+    np.testing.assert_array_equal(learned.matrix, matrix)
+    np.testing.assert_array_equal(learned.instance_count, np.arange(8))
+    assert learned.update_count is None and learned.epoch == 24
+    assert learned.alpha == loss.get("alpha_pcb", loss["alpha"])
     expected = matrix.T / matrix.sum(0)[:, None] if normalized else matrix.T
-    np.testing.assert_allclose(metrics.soft_labels(learned), expected, rtol=1e-6)
+    np.testing.assert_allclose(learned.soft_labels(), expected, rtol=1e-6)
     assert not view.run.path.exists()  # looking makes no folder
 
 
@@ -285,7 +285,7 @@ def test_matrix_that_is_not_there_or_does_not_fit_is_refused(open_with_loss, off
     checkpoint = official(**buffers_of(7))
     with pytest.raises(ValueError, match=r"not fit the config: .*\(7, 7\) instead of \(8, 8\)"):
         view.learned_confusion(checkpoint)
-    with pytest.warns(UserWarning, match="rows of its confusion matrix sum to 1 to 1, and those"):
+    with pytest.warns(UserWarning, match="rows of its confusion matrix sum to 1 to 1, but those"):
         open_with_loss(type="EQLv2PCBLoss").learned_confusion(official(**buffers_of(8)))
     with pytest.raises(ValueError, match="but the config's loss EQLv2 has none"):
         open_with_loss(type="EQLv2").learned_confusion(checkpoint)
@@ -294,9 +294,11 @@ def test_matrix_that_is_not_there_or_does_not_fit_is_refused(open_with_loss, off
 def test_matrix_of_a_run_says_how_it_is_read(run):
     matrix = np.array([[0.2, 0.1], [0.3, 0.1]])
     run.write_confusion(learned=matrix, normalize_columns=False)
-    assert not metrics.soft_labels(study.open_run(run.path).learned_confusion()).sum(1).max() > 0.51
-    older = {"learned": matrix}  # from before runs said so: with softmax
-    np.testing.assert_allclose(metrics.soft_labels(older), [[0.4, 0.6], [0.5, 0.5]])
+    assert not study.open_run(run.path).learned_confusion().soft_labels().sum(1).max() > 0.51
+    older = metrics.LearnedConfusion.from_arrays(
+        {"learned": matrix}
+    )  # from before runs said so: with softmax
+    np.testing.assert_allclose(older.soft_labels(), [[0.4, 0.6], [0.5, 0.5]])
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
@@ -305,18 +307,18 @@ def test_start_of_a_row_keeps_this_weight(activation):
 
     from pcb import PairwiseClassBalance
     from pcb.confusion import ACTIVATIONS
-    from pcb.detection.learned import learned_arrays
+    from pcb.detection.learned import learned_by
 
     first, later = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     balance = PairwiseClassBalance(2, alpha=0.4, momentum=0.8, activation=activation)
     for logits in (first, later, later, later) if activation == "softmax" else (later,) * 4:
         balance.observe(logits, torch.tensor([0]))
-    learned = learned_arrays(balance)
-    weights = metrics.start_weights(learned)
+    learned = learned_by(balance)
+    weights = learned.start_weights()
     probabilities = [ACTIVATIONS[activation](logits)[0].numpy() for logits in (first, later)]
     start = probabilities[0] if activation == "softmax" else 0  # a sigmoid's row starts as zero
     mixed = weights[0] * start + (1 - weights[0]) * probabilities[1]
-    np.testing.assert_allclose(learned["learned"][0], mixed, rtol=1e-5)
+    np.testing.assert_allclose(learned.matrix[0], mixed, rtol=1e-5)
     assert np.isnan(weights[1])  # never seen
 
 

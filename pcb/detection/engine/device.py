@@ -1,4 +1,4 @@
-"""The device, and batches on their way to it."""
+"""The device that a model runs on, and moving batches to it."""
 
 import os
 from typing import Any
@@ -9,11 +9,11 @@ from torch import Tensor
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """Unwrap mmcv's DataContainers of one collated batch and move its tensors.
+    """Remove mmcv's DataContainers from a collated batch and move its tensors to a device.
 
     Args:
-        batch: what a data loader of one process gives; containers hold one chunk.
-        device: where tensors go, except those marked ``cpu_only``.
+        batch: a batch from the data loader of one process, whose containers hold one chunk each.
+        device: the device; tensors marked ``cpu_only`` stay on the CPU.
 
     Returns:
         The same structure with plain tensors.
@@ -35,10 +35,13 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 
 def pick_device(device: str | None) -> torch.device:
-    """The device asked for; by default a GPU if there is one, of several processes to each its own.
+    """The device to use; by default a GPU if there is one. Under torchrun each process has its own.
+
+    Args:
+        device: a name such as ``"cpu"`` or ``"cuda"``, or None for the default.
 
     Raises:
-        ValueError: a GPU is asked for and there is none, or the name is unknown.
+        ValueError: there is no GPU although one is asked for, or the name is unknown.
 
     Example:
         >>> pick_device("cpu")
@@ -51,7 +54,7 @@ def pick_device(device: str | None) -> torch.device:
     except RuntimeError as error:
         raise ValueError(f"unknown device {device!r}; use 'cpu' or 'cuda'") from error
     if picked.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r} was asked for, but PyTorch sees no GPU; use 'cpu'")
+        raise ValueError(f"device is {device!r}, but PyTorch sees no GPU; use 'cpu'")
     if picked.type == "cuda" and picked.index is None and "LOCAL_RANK" in os.environ:
         picked = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(picked)

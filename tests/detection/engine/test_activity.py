@@ -34,7 +34,7 @@ def last_line(capsys) -> str:
             {"custom_hooks": [{"type": "NumClassCheckHook"}, {"type": "LossEpochUpdateHook"}]},
             "PCB acted from epoch 2 (iteration 4) to 2, strength 0.4",
         ),
-        ({f"{LOSS}.alpha": 0.0}, "PCB never acted: its strength is 0 (alpha), so that the plain"),
+        ({f"{LOSS}.alpha": 0.0}, "PCB never acted: its strength is 0 (alpha), so the plain"),
         ({f"{LOSS}.start_epoch": 3}, "PCB never acted: it starts in epoch 3 (start_epoch), and"),
         (
             {LOSS: {"_delete_": True, "type": "CrossEntropyLoss"}},
@@ -42,7 +42,7 @@ def last_line(capsys) -> str:
         ),
     ],
 )
-@pytest.mark.filterwarnings("ignore:PCB acts from epoch")
+@pytest.mark.filterwarnings("ignore:PCB starts in epoch")
 def test_last_line_says_where_pcb_acted(options, message, tmp_path, tiny_options, capsys):
     train(CONFIG, tmp_path / "run", cfg_options=tiny_options | options, device="cpu")
     assert last_line(capsys).startswith(message)
@@ -84,8 +84,8 @@ def test_resumed_training_says_what_happened_before_it(tmp_path, tiny_options, c
     save_checkpoint(run.checkpoint, state)
     train(CONFIG, run.path, cfg_options=longer, device="cpu", resume=True)
     assert last_line(capsys) == (
-        "PCB never acted: no iteration was trained since it could; of iterations up to 9 the "
-        "checkpoint it went on from does not say"
+        "PCB never acted: no iteration followed the moment from which it could act; the checkpoint "
+        "that it resumed from has no record of iterations up to 9"
     )
 
 
@@ -269,7 +269,7 @@ class KeepingHook(Hook):
 def test_what_hooks_keep_comes_back_or_is_said_to_be_left_out(tmp_path, tiny_options):
     options = {**tiny_options, "custom_hooks": [{"type": "KeepingHook"}]}
     one_epoch = {**options, "runner.max_epochs": 1, f"{LOSS}.start_epoch": 1}
-    with pytest.warns(UserWarning, match=r"left out of checkpoints: meta\.kept\.odd is of type"):
+    with pytest.warns(UserWarning, match=r"not saved in checkpoints: meta\.kept\.odd is of type"):
         run = train(CONFIG, tmp_path / "run", 0, one_epoch, device="cpu")
     assert read_checkpoint(run.checkpoint)["meta"]["kept"]["count"] == 3
     train(CONFIG, run.path, 0, options, resume=True, device="cpu")

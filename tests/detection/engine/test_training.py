@@ -216,7 +216,7 @@ def test_folder_in_which_a_notebook_or_a_killed_training_began_is_trained_in(
 def test_folder_of_something_else_is_refused_and_left_alone(tmp_path, tiny_options):
     (tmp_path / "figures").mkdir()
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(ValueError, match=r"not a run folder .*'thesis.tex'"):
+    with pytest.raises(ValueError, match=r"not a run folder: .*'thesis.tex'"):
         train(CONFIG, tmp_path, cfg_options=tiny_options, device="cpu")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["figures", "thesis.tex"]
 
@@ -237,7 +237,7 @@ def test_start_after_the_last_epoch_is_said(tmp_path, tiny_options):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (dict(meta=[]), "its meta has no number 'epoch'; train anew, without --resume"),
+        (dict(meta=[]), "its meta has no number 'epoch'; train from scratch, without --resume"),
         (dict(meta={"epoch": "1", "iter": 3}), "its meta has no number 'epoch'"),
         (dict(optimizer={}), "its optimizer state is missing or does not fit"),
         (dict(optimizer={"state": {}, "param_groups": []}), "different number of parameter groups"),

@@ -15,7 +15,7 @@ from pcb.cli import main as cli
 from pcb.detection import LVISFormatDataset, load_config
 from pcb.detection.checkpoint import save_checkpoint
 from pcb.detection.engine.training import build_model
-from pcb.detection.legacy.images import ImageError, unfinished
+from pcb.detection.legacy.images import ImageError, truncation
 from pcb.runs.folder import RunFolder
 
 WIDTH, HEIGHT = 60, 40
@@ -32,10 +32,10 @@ def encoded(kind: str, pixels: np.ndarray = PIXELS, **options) -> bytes:
 
 JPEG, PNG = encoded("JPEG", quality=95), encoded("PNG")
 DAMAGE = {
-    "half of a JPEG": (JPEG[: len(JPEG) // 2], "ends too early"),
-    "JPEG without its end": (JPEG[:-60], "ends too early"),
-    "half of a PNG": (PNG[: len(PNG) // 2], "ends too early"),
-    "PNG without its end": (PNG[:-30], "ends too early"),
+    "half of a JPEG": (JPEG[: len(JPEG) // 2], "is truncated"),
+    "JPEG without its end": (JPEG[:-60], "is truncated"),
+    "half of a PNG": (PNG[: len(PNG) // 2], "is truncated"),
+    "PNG without its end": (PNG[:-30], "is truncated"),
     "nothing": (b"", "is empty"),
     "a web page": (b"<!DOCTYPE html><p>Not found", r"cannot be opened .*begins with b'<!DOCTYPE"),
     "half of a bitmap": (encoded("BMP")[:3000], "cannot be opened"),
@@ -85,10 +85,10 @@ def test_whole_images_pass(dataset):
     """Whatever other programs write behind the end, and whatever the kind of file."""
     for kind in ("JPEG", "PNG", "BMP", "WEBP", "TIFF"):
         content = encoded(kind)
-        assert unfinished(content) is None
+        assert truncation(content) is None
         assert dataset(content)[0]["img"].shape == (HEIGHT, WIDTH, 3)
     for content in (JPEG + b"\0\0", PNG + b"more"):
-        assert unfinished(content) is None
+        assert truncation(content) is None
         assert dataset(content)[0]["img"].shape == (HEIGHT, WIDTH, 3)
 
 
@@ -150,7 +150,7 @@ def test_commands_end_with_a_line_that_names_the_corrupt_image(
         assert cli.main([*command, *words]) == 2
         last = capsys.readouterr().err.splitlines()[-1]
         assert last.startswith(f"pcb: error: {tmp_path / split}/") and victim.suffix in last
-        assert "ends too early" in last and "copy or download it again" in last
+        assert "is truncated" in last and "copy or download it again" in last
         if split == "val":
             assert [file.name for file in earlier.parent.iterdir()] == ["segm.json"]
             assert earlier.read_text() == "[]"
