@@ -33,8 +33,9 @@ def plain_counterpart(run: RunFolder) -> RunFolder | None:
         >>> plain_counterpart(RunFolder("runs/demo/openmoji/softmax/seed0")) is None
         True
     """
-    config, seed = run.path.absolute().parts[-2:]
-    folders = (run.path.absolute().parents[1] / name / seed for name in plain_names(config))
+    config = run.path.absolute().parent
+    names = plain_names(config.name)
+    folders = (config.with_name(name) / run.path.absolute().name for name in names)
     return next((RunFolder(folder) for folder in folders if folder.is_dir()), None)
 
 

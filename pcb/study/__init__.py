@@ -1,8 +1,8 @@
 """What notebooks start from: a dataset, a run with its data, a training in its own process."""
 
-from pcb.study.data import DataView, open_dataset
+from pcb.study.data import DataView, open_dataset, read_validation
 from pcb.study.launch import follow, start_training, stop_training
-from pcb.study.run import RunView, open_before, open_run, open_runs, read_validation
+from pcb.study.run import RunView, open_before, open_run, open_runs
 from pcb.study.state import RunState, state_of
 
 __all__ = [

@@ -213,7 +213,7 @@ def test_groups_follow_from_training_counts_where_given(write):
 
 @pytest.mark.parametrize("train", [None, ["a", "b"], {"ann_file": "absent.json"}, {"ann_file": []}])
 def test_without_training_counts_there_are_no_groups(write, caplog, train):
-    from pcb.study.run import read_validation
+    from pcb.study.data import read_validation
 
     path = write(plain_coco())
     annotations = read_validation({"val": {"ann_file": path}, "train": train})

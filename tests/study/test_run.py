@@ -163,7 +163,9 @@ def test_a_class_is_shown_by_its_icon_or_by_its_largest_instance(run, tmp_path):
 
 
 def test_mistakes_are_named(run, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"absent is no run folder: it has no config\.py"):
+    with pytest.raises(
+        FileNotFoundError, match=r"absent is not a run folder: it has no config\.py"
+    ):
         study.open_run(tmp_path / "absent")
     view = study.open_run(run.path)
     name = view.data.annotations.class_names[2]
