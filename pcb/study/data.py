@@ -16,9 +16,8 @@ from pcb.datasets.lvis import (
     missing_images,
     read_annotations,
 )
-from pcb.datasets.lvis.notes import say
 from pcb.datasets.openmoji.roles import class_roles
-from pcb.datasets.orientation import turn_warning
+from pcb.datasets.orientation import orientation_warning
 from pcb.datasets.pictures import (
     Picture,
     by_image,
@@ -189,9 +188,9 @@ def open_dataset(
         make_openmoji(root, size=size, seed=seed)
     annotations = read_annotations(file)
     if not annotations.has_counts:
-        annotations = annotations.counted_in(annotations)
+        annotations = annotations.with_counts_of(annotations)
     images = annotations.images
     sizes = [(image["width"], image["height"]) for image in images]
-    if warning := turn_warning([image_path(image) for image in images], sizes, image_dir):
-        say(annotations.said, annotations.path, warning)
+    if warning := orientation_warning([image_path(image) for image in images], sizes, image_dir):
+        annotations.log(warning)
     return DataView(annotations, image_dir)

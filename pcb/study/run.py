@@ -14,18 +14,17 @@ from typing import Any
 import numpy as np
 
 from pcb.datasets.lvis import (
+    IOU_TYPES,
     Annotations,
     read_annotations,
     read_results,
 )
-from pcb.datasets.lvis.notes import say
 from pcb.runs.find import plain_counterpart
 from pcb.runs.folder import RunFolder
 from pcb.runs.names import run_name
 from pcb.storage.repository import repository_path, repository_root
 from pcb.study.data import DataView
 
-IOU_TYPES = ("bbox", "segm")
 SAMPLE = "sample"  # the committed runs, which are read only
 SAMPLE_RUN = "sample/openmoji/softmax_pcb/seed0"
 
@@ -294,9 +293,9 @@ def read_validation(data: Mapping[str, Any]) -> Annotations:
     file = train.get("ann_file") if isinstance(train, Mapping) else None
     if not isinstance(file, str) or not repository_path(file).is_file():
         text = "it states no training counts, and no training file does: no frequency groups"
-        say(annotations.said, annotations.path, text)
+        annotations.log(text)
         return annotations
-    return annotations.counted_in(_read_once(repository_path(file), None))
+    return annotations.with_counts_of(_read_once(repository_path(file), None))
 
 
 def _read_once(file: Path, federated: bool | None) -> Annotations:
