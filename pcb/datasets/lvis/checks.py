@@ -36,6 +36,8 @@ def is_id(value: Any) -> bool:
 
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number of Python or NumPy, but not a bool."""
+    if type(value) is float:
+        return isfinite(value)
     try:
         is_one = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         return is_one and isfinite(value)
@@ -54,6 +56,9 @@ def reference_problem(
     image_id: Any, category_id: Any, image_of: Mapping[int, dict], label_of: Mapping[int, int]
 ) -> str | None:
     """Return what is wrong with the image and the category that a record refers to."""
+    is_plain = type(image_id) is type(category_id) is int  # skips the slower checks for most records
+    if is_plain and image_id in image_of and category_id in label_of:
+        return None
     for key, value in (("image_id", image_id), ("category_id", category_id)):
         if isinstance(value, str):
             return f"{key} is text, {shortened(value)}; write ids as numbers, without quotes"

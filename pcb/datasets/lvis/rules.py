@@ -147,6 +147,7 @@ class DetectionRules:
     ) -> None:
         self._image_of, self._label_of = image_of, label_of
         self._required, self._has_bbox = required, has_bbox
+        self._needs_bbox, self._needs_mask = "bbox" in required, "segmentation" in required
 
     def problem(self, result: Any) -> str | None:
         """Return what is wrong with a detection as a file or a program gives it."""
@@ -161,11 +162,10 @@ class DetectionRules:
     ) -> str | None:
         """Return what is wrong with the values of a detection; UNSET stands for a missing one."""
         has_bbox, has_mask = bbox is not msgspec.UNSET, segmentation is not msgspec.UNSET
-        if not (has_bbox and has_mask):
+        if (self._needs_bbox and not has_bbox) or (self._needs_mask and not has_mask):
             absent = {"bbox": not has_bbox, "segmentation": not has_mask}
             missing = ", ".join(repr(key) for key in self._required if absent[key])
-            if missing:
-                return f"no {missing}; add it, or evaluate only what the results hold"
+            return f"no {missing}; add it, or evaluate only what the results hold"
         problem = reference_problem(image_id, category_id, self._image_of, self._label_of)
         if problem:
             return problem
