@@ -1,4 +1,4 @@
-"""What a learned matrix says: soft labels, and how much of its start is left."""
+"""Soft labels of a learned matrix, and how much of its initial rows is left."""
 
 from collections.abc import Mapping
 
@@ -6,20 +6,23 @@ import numpy as np
 
 
 def soft_labels(learned: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The soft label of every class, as the loss that learned the matrix makes them.
+    """Return the soft label of every class, as the loss that learned the matrix computes it.
 
-    Columns of the matrix, for softmax losses divided by their sum; EQL v2 takes them as they are.
+    Soft labels are the columns of the matrix. Softmax losses divide them by their sum; EQL v2 does
+    not.
 
     Args:
-        learned: from :meth:`RunView.learned_confusion`; a run saved before it said whether columns
-            are normalised is one with softmax.
+        learned: The result of :meth:`RunView.learned_confusion`. Without ``normalize_columns``, as
+            saved by older versions, the loss is a softmax loss.
 
     Returns:
-        (C, C), row y is the soft label of class y.
+        (C, C); row y is the soft label of class y.
 
-    >>> soft_labels({"learned": np.array([[0.25, 0.25], [0.0, 0.5]]), "normalize_columns": False})
-    array([[0.25, 0.  ],
-           [0.25, 0.5 ]])
+    Example:
+        >>> matrix = np.array([[0.25, 0.25], [0.0, 0.5]])
+        >>> soft_labels({"learned": matrix, "normalize_columns": False})
+        array([[0.25, 0.  ],
+               [0.25, 0.5 ]])
     """
     import torch
 
@@ -30,21 +33,22 @@ def soft_labels(learned: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def start_weights(learned: Mapping[str, np.ndarray]) -> np.ndarray:
-    """How much of each row of a learned matrix is still what it started with.
+    """Return the weight of each row's initial value in a learned matrix, with momentum m.
 
-    Where rows are normalised that is the class's first update, which became the whole row; its
-    weight is ``m ** (n - 1)`` after n updates. Else (EQL v2) it is the zeros before any update,
-    with ``m ** n``: the row is smaller by that share than what it averages.
+    If rows are normalised, the first update of a class becomes its whole row. Its weight is
+    ``m ** (n - 1)`` after n updates. Otherwise (EQL v2) a row starts as zeros, whose weight is
+    ``m ** n``: the row is smaller than the average of its updates by that fraction.
 
     Args:
-        learned: from :meth:`RunView.learned_confusion`, with ``update_count``.
+        learned: The result of :meth:`RunView.learned_confusion`, with ``update_count``.
 
     Returns:
-        (C,) in [0, 1]; nan for classes that were never seen.
+        (C,) in [0, 1]; NaN for classes that were never seen.
 
-    >>> learned = {"update_count": np.array([3, 0]), "momentum": np.array(0.5)}
-    >>> start_weights(learned), start_weights({**learned, "normalize_rows": False})
-    (array([0.25,  nan]), array([0.125,   nan]))
+    Example:
+        >>> learned = {"update_count": np.array([3, 0]), "momentum": np.array(0.5)}
+        >>> start_weights(learned), start_weights({**learned, "normalize_rows": False})
+        (array([0.25,  nan]), array([0.125,   nan]))
     """
     count = learned["update_count"]
     powers = count - 1 if learned.get("normalize_rows", True) else count

@@ -56,7 +56,7 @@ def reference_problem(
     image_id: Any, category_id: Any, image_of: Mapping[int, dict], label_of: Mapping[int, int]
 ) -> str | None:
     """Return what is wrong with the image and the category that a record refers to."""
-    is_plain = type(image_id) is type(category_id) is int  # skips the slower checks for most records
+    is_plain = type(image_id) is type(category_id) is int  # most are; skips the slower checks
     if is_plain and image_id in image_of and category_id in label_of:
         return None
     for key, value in (("image_id", image_id), ("category_id", category_id)):
