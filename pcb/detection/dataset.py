@@ -11,7 +11,7 @@ from mmdet.datasets import DATASETS, CustomDataset
 from mmdet.datasets.pipelines import LoadImageFromFile
 
 from pcb.datasets.lvis import CompactAnnotations, read_compact_annotations
-from pcb.datasets.orientation import turn_warning
+from pcb.datasets.orientation import orientation_warning
 from pcb.detection.legacy.images import ImageError, LoadWholeImage
 from pcb.distributed import rank
 
@@ -91,7 +91,7 @@ class LVISFormatDataset(CustomDataset):
     def load_annotations(self, ann_file: str) -> ImageRecords:
         """Image records in mmdet's terms; sets ``CLASSES``."""
         annotations = read_compact_annotations(
-            ann_file, image_dir=self.img_prefix, short_polygons=not self.test_mode
+            ann_file, image_dir=self.img_prefix, allow_short_polygons=not self.test_mode
         )
         self.CLASSES = tuple(annotations.class_names)
         self.category_ids = annotations.category_ids
@@ -170,7 +170,7 @@ def fix_instances(annotations: CompactAnnotations) -> tuple[CompactAnnotations, 
 
 def _turn_warning(name: str, annotations: CompactAnnotations, folder: str) -> str | None:
     try:
-        return turn_warning(annotations.image_names, annotations.image_sizes, folder)
+        return orientation_warning(annotations.image_names, annotations.image_sizes, folder)
     except ValueError as error:
         raise ImageError(f"{name}: {error}") from error
 

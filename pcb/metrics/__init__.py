@@ -1,4 +1,4 @@
-"""What arrays say: confusion matrices, pairs of classes, seeds, learned matrices."""
+"""Numbers from arrays: confusion matrices, pairs of classes, seeds, learned matrices."""
 
 from pcb.metrics.learned import LearnedConfusion
 from pcb.metrics.matrix import (

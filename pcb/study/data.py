@@ -15,10 +15,9 @@ from pcb.datasets.lvis import (
     missing_images,
     read_annotations,
 )
-from pcb.datasets.lvis.notes import say
 from pcb.datasets.openmoji.make import DESIGN_FILE, read_design
 from pcb.datasets.openmoji.roles import class_roles
-from pcb.datasets.orientation import turn_warning
+from pcb.datasets.orientation import orientation_warning
 from pcb.datasets.pictures import (
     Picture,
     by_image,
@@ -191,11 +190,11 @@ def open_dataset(
         make_openmoji(root, size=size, seed=seed)
     annotations = read_annotations(file)
     if not annotations.has_counts:
-        annotations = annotations.counted_in(annotations)
+        annotations = annotations.with_counts_of(annotations)
     images = annotations.images
     sizes = [(image["width"], image["height"]) for image in images]
-    if warning := turn_warning([image_path(image) for image in images], sizes, image_dir):
-        say(annotations.said, annotations.path, warning)
+    if warning := orientation_warning([image_path(image) for image in images], sizes, image_dir):
+        annotations.log(warning)
     return DataView(annotations, image_dir)
 
 
@@ -216,9 +215,9 @@ def read_validation(data: Mapping[str, Any]) -> Annotations:
     file = train.get("ann_file") if isinstance(train, Mapping) else None
     if not isinstance(file, str) or not repository_path(file).is_file():
         text = "it states no training counts, and no training file does: no frequency groups"
-        say(annotations.said, annotations.path, text)
+        annotations.log(text)
         return annotations
-    return annotations.counted_in(_read_once(repository_path(file), None))
+    return annotations.with_counts_of(_read_once(repository_path(file), None))
 
 
 def _read_once(file: Path, federated: bool | None) -> Annotations:

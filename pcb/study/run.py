@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pcb.datasets.lvis import read_results
+from pcb.datasets.lvis import IOU_TYPES, read_results
 from pcb.metrics.learned import LearnedConfusion
-from pcb.runs.files import IOU_TYPES
 from pcb.runs.find import plain_counterpart
 from pcb.runs.folder import RunFolder
 from pcb.runs.names import run_name
