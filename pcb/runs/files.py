@@ -85,8 +85,12 @@ class RunFiles:
         return packed if packed.exists() and not plain.exists() else plain
 
     def prediction_part(self, iou_type: str, rank: int) -> Path:
-        """Return the file of one process's detections, until those of all are joined."""
+        """Return the file of one process's detections, a line per image, until all are joined."""
         return self.predictions_folder / f".{iou_type}.{rank}.part"
+
+    def prediction_parts(self, iou_type: str) -> list[Path]:
+        """Return the existing files of :meth:`prediction_part`, of all processes."""
+        return sorted(self.predictions_folder.glob(f".{iou_type}.*.part"))
 
     def notebook_file(self, notebook: str, ending: str = EXECUTED) -> Path:
         """Return a file of a notebook, such as its page.

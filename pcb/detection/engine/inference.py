@@ -29,8 +29,10 @@ from pcb.detection.engine.ground_truth import GroundTruthConfusion
 from pcb.detection.engine.settings import loader_settings, uses_half_precision
 from pcb.distributed import process_group, rank, wait_for_all, world_size
 from pcb.messages.terminal import outliving_terminal
+from pcb.runs.files import IOU_TYPES
 from pcb.runs.folder import RunFolder
 from pcb.runs.metrics import is_metrics_file
+from pcb.runs.running import PREDICTION
 from pcb.storage.files import (
     check_folder,
     check_output,
@@ -95,12 +97,12 @@ def predict(
     with naming_config(config):
         dataset = build_dataset(cfg.data[split], {"test_mode": True})
     folder = RunFolder(work_dir)
-    files = {kind: folder.path / "predictions" / f"{kind}.json" for kind in ("bbox", "segm")}
+    files = {iou_type: folder.results_file(iou_type) for iou_type in IOU_TYPES}
     _check_outputs(folder, files.values(), (config, checkpoint, cfg.data[split].ann_file))
     with process_group(picked), ExitStack() as stack:
         if rank() == 0:
-            stack.enter_context(writing_alone(folder.path, "prediction"))
-            _remove_unfinished_parts(list(files.values()))
+            stack.enter_context(writing_alone(folder.path, PREDICTION))
+            _remove_unfinished_parts(folder)
         wait_for_all()  # no process may write before the lock is held
         share = range(rank(), len(dataset), world_size())
         loader = build_dataloader(
@@ -111,7 +113,7 @@ def predict(
         )
         remaining = iter(share)
         truth = stack.enter_context(GroundTruthConfusion(model, dataset))
-        parts = {kind: stack.enter_context(_part(file, rank())) for kind, file in files.items()}
+        parts = [stack.enter_context(_part(folder.prediction_part(t, rank()))) for t in files]
         for batch in tqdm(
             loader, desc="predict", unit="batch", mininterval=5.0, disable=rank() > 0
         ):
@@ -123,16 +125,16 @@ def predict(
             for index, (boxes, masks) in zip(indices, outputs, strict=True):
                 image_id = dataset.data_infos[index]["id"]
                 found = _detections(boxes, masks, dataset.category_ids, image_id)
-                for part, detections in zip(parts.values(), found, strict=True):
+                for part, detections in zip(parts, found, strict=True):
                     text = ",".join(json.dumps(d, separators=(",", ":")) for d in detections)
                     part.write(text + "\n")
-        for part in parts.values():
+        for part in parts:
             part.flush()
         matrices = truth.arrays()  # every process must take part in the sum
         wait_for_all()
         if rank() == 0:
-            for file in files.values():
-                _join([_part_file(file, r) for r in range(world_size())], file)
+            for iou_type, file in files.items():
+                _join([folder.prediction_part(iou_type, r) for r in range(world_size())], file)
             if matrices:
                 folder.write_confusion(**matrices)
             folder.write_prediction_source(checkpoint, cfg_options, matrices)
@@ -160,24 +162,17 @@ def _is_list(file: Path) -> bool:
         return opened.read(64).lstrip().startswith(b"[")
 
 
-def _part_file(file: Path, of_rank: int) -> Path:
-    """The file that holds one process's predictions, a line per image, until they are joined."""
-    return file.with_name(f".{file.stem}.{of_rank}.part")
-
-
-def _remove_unfinished_parts(files: list[Path]) -> None:
+def _remove_unfinished_parts(folder: RunFolder) -> None:
     """Remove what killed processes left; the current processes rewrite their own parts."""
-    for file in files:
-        remove_unfinished(file.parent)
-        current = {_part_file(file, r) for r in range(world_size())}
-        for part in file.parent.glob(_part_file(file, 0).name.replace("0", "*")):
-            if part not in current:
-                part.unlink(missing_ok=True)
+    remove_unfinished(folder.predictions_folder)
+    for iou_type in IOU_TYPES:
+        current = {folder.prediction_part(iou_type, r) for r in range(world_size())}
+        for part in set(folder.prediction_parts(iou_type)) - current:
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
-def _part(file: Path, of_rank: int) -> Iterator[TextIO]:
-    path = _part_file(file, of_rank)
+def _part(path: Path) -> Iterator[TextIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with naming_when_full(path), open(path, "w") as part:

@@ -33,6 +33,7 @@ from pcb.distributed import process_group, rank, sum_over_processes, wait_for_al
 from pcb.messages.terminal import outliving_terminal
 from pcb.runs.folder import RunFolder
 from pcb.runs.names import default_work_dir
+from pcb.runs.running import TRAINING
 from pcb.runs.settings import other_settings
 from pcb.storage.files import check_folder, remove_unfinished
 from pcb.storage.locks import writing_alone
@@ -106,7 +107,7 @@ def train(
             load_weights(model, read_checkpoint(start, trust_checkpoint), start)
         describe_training_set(model, dataset)
         model.CLASSES = dataset.CLASSES
-        with writing_alone(folder.path, "training") if rank() == 0 else nullcontext():
+        with writing_alone(folder.path, TRAINING) if rank() == 0 else nullcontext():
             if rank() == 0 and folder.checkpoint.exists() and not (resume or replace):
                 raise ValueError(
                     f"{folder.path} holds a training: continue it (--resume), delete it and train "
