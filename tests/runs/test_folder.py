@@ -2,13 +2,14 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pcb import runs
-from pcb.runs import RunFolder, RunName
+from pcb.runs import RunFolder
 from pcb.runs.files import EXECUTED, FAILURE_NOTE, FAILURE_PAGE, PAGE
 from pcb.runs.running import notebook_lock
 from pcb.storage.files import write_atomically
@@ -80,6 +81,16 @@ def test_history_is_read_in_order_and_as_exact_as_documented(run):
     np.testing.assert_allclose(kept[normal], values[normal], rtol=5e-4)
     np.testing.assert_allclose(kept[~normal], values[~normal], rtol=0, atol=3e-8)
     assert (kept[values < 2.9e-8] == 0).all() and (kept[values > 3e-8] > 0).all()
+
+
+def test_matrices_that_two_processes_add_are_all_kept(tmp_path):
+    code = (
+        "import sys; from pcb.runs.folder import RunFolder\n"
+        "for n in range(20): RunFolder(sys.argv[1]).write_confusion(**{f'{sys.argv[2]}{n}': [n]})"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, tmp_path, name]) for name in "ab"]
+    assert [process.wait() for process in writers] == [0, 0]
+    assert len(RunFolder(tmp_path).read_confusion()) == 40
 
 
 def test_later_epochs_are_dropped_from_the_history(run):
@@ -200,28 +211,6 @@ def test_config_that_is_not_merged_is_refused_and_not_executed(tmp_path):
     assert not executed.exists()
 
 
-def test_collect_finds_runs_in_order_but_not_inside_runs(tmp_path):
-    for name in ("softmax_pcb", "softmax"):
-        run = RunFolder(tmp_path / "openmoji" / name / "seed0").create()
-        run.config_file.write_text("")
-    foreign = RunFolder(tmp_path / "mine" / "detector" / "seed0")
-    foreign.write_metrics({"bbox": {"AP": 0.2}})
-    (tmp_path / ".snakemake").mkdir()
-    (tmp_path / ".snakemake" / "config.py").touch()
-    (run.figures / "config.py").touch()
-    assert [runs.run_name(found.path) for found in runs.collect(tmp_path)] == [
-        "mine/detector/seed0",
-        "openmoji/softmax/seed0",
-        "openmoji/softmax_pcb/seed0",
-    ]
-    assert [found.path for found in runs.collect(run.path)] == [run.path]
-
-
-def test_collect_names_a_missing_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere is not a folder"):
-        runs.collect(tmp_path / "nowhere")
-
-
 @pytest.mark.parametrize("config", ["softmax", "softmax_pcb"])
 def test_committed_sample_run_opens(config):
     run = RunFolder(repository_path(f"sample/openmoji/{config}/seed0"))
@@ -259,22 +248,3 @@ def test_every_file_that_a_run_folder_may_hold_is_known(run):
     run.remove_results()
     assert run.foreign_files() == [] and not run.holds_a_run
     assert all(file.is_file() for file in (*notebook, *locks, run.output_file))
-
-
-@pytest.mark.parametrize(
-    "text, name",
-    [
-        ("openmoji/softmax/seed0", RunName("openmoji", "softmax", 0)),
-        ("lvis_v1/seesaw_pcb_r101-lr2/seed12", RunName("lvis_v1", "seesaw_pcb_r101", 12, "lr2")),
-        ("o/softmax-half-lr/seed3", RunName("o", "softmax", 3, "half-lr")),
-    ],
-)
-def test_name_of_a_run_is_composed_and_parsed(text, name):
-    assert str(name) == text
-    assert RunName.parse(f"runs/demo/{text}") == name == RunName.parse(f"/runs/{text}")
-
-
-@pytest.mark.parametrize("path", ["/", "/seed0", "runs/openmoji/softmax", "o/softmax/seed01"])
-def test_path_of_something_else_has_no_name(path):
-    with pytest.raises(ValueError, match="is not the path of a run"):
-        RunName.parse(path)
