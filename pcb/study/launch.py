@@ -128,7 +128,7 @@ def stop_training(run: RunFolder) -> bool:
         False if no training is running.
 
     Raises:
-        ValueError: The training runs on another machine.
+        ValueError: The training runs on another machine, or is still being started.
     """
     state = state_of(run)
     deadline = time.monotonic() + _PATIENCE
@@ -137,9 +137,14 @@ def stop_training(run: RunFolder) -> bool:
         state = state_of(run)
     if not state.trainer:
         return False
-    host, process = state.trainer.host, state.trainer.process
-    if not state.trainer.is_here or not process:
-        raise ValueError(f"the training in {run.path} runs on {host}, as process {process}")
+    process = state.trainer.process
+    if not state.trainer.is_here:
+        raise ValueError(
+            f"the training in {run.path} runs on {state.trainer.host}, as process {process}: stop "
+            "it there"
+        )
+    if not process:
+        raise ValueError(f"the training in {run.path} is still being started: try again later")
     if state.is_launched:
         os.killpg(os.getpgid(process), signal.SIGTERM)  # includes workers that load the data
     else:

@@ -1,4 +1,4 @@
-"""Training as a process of its own; stand-in processes, so that nothing is really trained."""
+"""Training in its own process. Stand-ins replace the process, so that nothing is trained."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from pcb.detection import load_config
 from pcb.detection.engine.settings import comparable
 from pcb.runs.folder import RunFolder
 from pcb.runs.settings import plain
-from pcb.storage.locks import handing_over
+from pcb.storage.locks import handing_over, writing_alone
 from pcb.study import launch, state
 from pcb.study.state import trainer
 from tests.support.stand_in import write_command
@@ -26,7 +26,7 @@ CONFIG = "tests/configs/tiny_pcb.py"
 
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
-    """Let `python -m pcb train ...` be a script; call the fixture with its body."""
+    """Replace `python -m pcb train ...` by a script; call the fixture with its body."""
 
     def write(body: str) -> None:
         script = write_command(tmp_path / "python", f"import json, sys, time\n{body}\n")
@@ -37,7 +37,7 @@ def stand_in(tmp_path, monkeypatch):
 
 @pytest.fixture
 def finished(monkeypatch):
-    """Say that a run is finished once its folder holds a file `finished`."""
+    """Count a run as finished once its folder contains a file `finished`."""
     monkeypatch.setattr(state, "_has_last_checkpoint", lambda run: (run.path / "finished").exists())
 
 
@@ -48,7 +48,7 @@ def wait_until_ended(run: RunFolder) -> None:
         time.sleep(0.02)
 
 
-def test_command_says_what_was_asked(stand_in, tmp_path):
+def test_command_has_all_settings(stand_in, tmp_path):
     stand_in("print(json.dumps(sys.argv[1:]))")
     options = {"runner.max_epochs": 1, "data.train.ann_file": 'a\'b "c".json'}
     run = launch.start_training(CONFIG, tmp_path / "run", seed=3, cfg_options=options)
@@ -76,7 +76,7 @@ def test_several_processes_are_started_by_torchrun(stand_in, tmp_path, monkeypat
 
 @pytest.fixture
 def write_in_terminal(tmp_path):
-    """Let a process write into the folder as one that was started in a terminal; returns it."""
+    """Start a process that writes to the folder as if it was started in a terminal."""
 
     def start(purpose: str) -> subprocess.Popen:
         code = (
@@ -91,7 +91,7 @@ def write_in_terminal(tmp_path):
     return start
 
 
-def test_training_of_a_terminal_is_followed_and_can_be_stopped(tmp_path, write_in_terminal):
+def test_training_in_a_terminal_can_be_followed_and_stopped(tmp_path, write_in_terminal):
     run = RunFolder(tmp_path / "run")
     training = write_in_terminal("training")
     assert trainer(run)
@@ -103,7 +103,7 @@ def test_training_of_a_terminal_is_followed_and_can_be_stopped(tmp_path, write_i
     assert training.wait(timeout=30) < 0 and not trainer(run)
 
 
-def test_prediction_is_no_training(tmp_path, write_in_terminal, stand_in):
+def test_prediction_is_no_training_and_excludes_one(tmp_path, write_in_terminal, stand_in):
     prediction = write_in_terminal("prediction")
     run = RunFolder(tmp_path / "run")
     assert not trainer(run) and not launch.stop_training(run)
@@ -133,7 +133,7 @@ def test_running_training_with_other_settings_is_refused_or_replaced(stand_in, t
     wait_until_ended(run)
 
 
-def test_follow_prints_all_but_thins_progress(stand_in, finished, tmp_path, capsys):
+def test_follow_prints_every_line_but_few_progress_lines(stand_in, finished, tmp_path, capsys):
     stand_in(
         "for i in range(100): print(f'epoch {i}')\n"
         "print('a warning', file=sys.stderr, flush=True)\n"
@@ -145,7 +145,7 @@ def test_follow_prints_all_but_thins_progress(stand_in, finished, tmp_path, caps
     assert sorted(capsys.readouterr().out.split("\n")) == ["", "a warning", "epoch 0", "no newline"]
 
 
-def test_failure_has_the_last_lines(stand_in, tmp_path):
+def test_error_has_the_last_lines_of_the_output(stand_in, tmp_path):
     stand_in(
         "print('first'); [print('line', i) for i in range(59)]\n"
         "print('pcb: error: why'); print('torchrun says it at length')"
@@ -157,7 +157,7 @@ def test_failure_has_the_last_lines(stand_in, tmp_path):
     assert str(error.value).endswith("why")
 
 
-def test_interrupted_cell_says_in_one_sentence_what_goes_on(stand_in, tmp_path):
+def test_interrupted_cell_prints_that_training_goes_on(stand_in, tmp_path):
     manager, client = start_new_kernel()
     stand_in("print('epoch 1', flush=True); time.sleep(60)")
     run = launch.start_training(CONFIG, tmp_path / "run")
@@ -183,7 +183,7 @@ def test_interrupted_cell_says_in_one_sentence_what_goes_on(stand_in, tmp_path):
     assert sentence.startswith(f"Training goes on in {run.path}: run this cell again to follow it")
 
 
-def test_interrupted_cell_says_if_the_training_has_ended(tmp_path, monkeypatch, capsys):
+def test_interrupted_cell_prints_that_training_has_ended(tmp_path, monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
@@ -206,7 +206,7 @@ def test_second_start_follows_the_first(stand_in, tmp_path):
     assert not launch.stop_training(run)
 
 
-def test_start_during_another_start_leaves_the_training_to_it(stand_in, tmp_path):
+def test_start_during_another_start_follows_that_one(stand_in, tmp_path, monkeypatch):
     stand_in("print('started')")
     run = RunFolder(tmp_path / "run").create()
     wanted = plain(comparable(load_config(CONFIG), 0, 1))
@@ -214,10 +214,29 @@ def test_start_during_another_start_leaves_the_training_to_it(stand_in, tmp_path
         assert launch.start_training(CONFIG, run.path).path == run.path
         with pytest.raises(ValueError, match=r"other settings \(seed\)"):
             launch.start_training(CONFIG, run.path, seed=1)
+        monkeypatch.setattr(launch, "state_of", lambda run: state.RunState(run, "stopped"))
+        assert launch.start_training(CONFIG, run.path).path == run.path  # both saw nothing running
     assert not run.output_file.exists()
 
 
-def test_lock_file_of_an_earlier_version_is_no_training(stand_in, tmp_path):
+def test_training_that_is_being_started_is_stopped_once_it_has_a_process(tmp_path):
+    run = RunFolder(tmp_path / "run").create()
+    with handing_over(run.path, "training", "{}") as lock:
+        process = subprocess.Popen(["sleep", "60"], stdin=lock.descriptor, start_new_session=True)
+        threading.Timer(0.5, lock.taken_by, args=(process.pid,)).start()
+        assert launch.stop_training(run)
+        assert process.wait(timeout=30) == -signal.SIGTERM
+
+
+def test_training_on_another_machine_is_not_stopped(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "run")
+    with writing_alone(run.path, "training"):
+        monkeypatch.setattr("socket.gethostname", lambda: "login2")
+        with pytest.raises(ValueError, match=f"as process {os.getpid()}: stop it there"):
+            launch.stop_training(run)
+
+
+def test_lock_file_of_an_earlier_version_is_ignored(stand_in, tmp_path):
     run = RunFolder(tmp_path / "run").create()
     (run.path / "train.lock").write_text('123\n{"seed": 5}\n')
     stand_in("print('started')")
@@ -229,7 +248,7 @@ WRITE = """
 import os, sys, time
 from pcb.storage.locks import writing_alone
 with writing_alone(sys.argv[sys.argv.index("--work-dir") + 1], "training"):
-    if os.fork() == 0:  # as a data-loading worker, which outlives its process for a while
+    if os.fork() == 0:  # like a data-loading worker, which may outlive its process
         time.sleep(60)
     print("epoch 1", flush=True)
     time.sleep({seconds})
@@ -244,7 +263,7 @@ def wait_for_output(run: RunFolder) -> None:
         time.sleep(0.02)
 
 
-def test_training_takes_the_lock_over_until_it_ends(stand_in, tmp_path):
+def test_training_holds_the_lock_until_it_ends(stand_in, tmp_path):
     stand_in(WRITE.format(seconds=60))
     run = launch.start_training(CONFIG, tmp_path / "run")
     process = trainer(run).process
@@ -257,15 +276,15 @@ def test_training_takes_the_lock_over_until_it_ends(stand_in, tmp_path):
         os.killpg(process, signal.SIGKILL)
 
 
-def test_what_a_training_says_after_its_last_write_is_shown(stand_in, tmp_path):
+def test_output_after_the_last_write_is_printed(stand_in, tmp_path):
     stand_in(WRITE.format(seconds=0).replace("time.sleep(60)", "os._exit(0)"))
     run = launch.start_training(CONFIG, tmp_path / "run")
     with pytest.raises(RuntimeError, match="the reason"):
         launch.follow(run)
 
 
-def test_process_of_a_dead_launcher_keeps_the_lock_and_can_be_stopped(stand_in, tmp_path):
-    """As with torchrun, whose processes have sessions of their own."""
+def test_training_whose_launcher_died_keeps_the_lock_and_can_be_stopped(stand_in, tmp_path):
+    """torchrun is such a launcher: its processes have their own sessions."""
     stand_in(
         "import subprocess\n"
         f"command = [{sys.executable!r}, '-c', {WRITE.format(seconds=60)!r}, *sys.argv]\n"
@@ -307,7 +326,7 @@ def test_unknown_option_starts_nothing(tmp_path):
 
 @pytest.fixture
 def trained(tmp_path):
-    """A folder as a finished training of CONFIG leaves it, as far as this module looks."""
+    """A folder as a finished training of CONFIG leaves it, as far as `launch` reads it."""
     from pcb.detection.checkpoint import save_checkpoint
     from pcb.detection.config.loading import save_config
 
