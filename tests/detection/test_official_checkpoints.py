@@ -1,4 +1,4 @@
-"""Checkpoints as the official code writes them, at full size, filled with random numbers."""
+"""Checkpoints in the official form and full size, filled with random numbers."""
 
 import json
 from collections import OrderedDict
@@ -26,7 +26,7 @@ CONFIGS = {
 
 
 def build(config: str) -> nn.Module:
-    """The detector with its memory as it comes: everything is to be loaded."""
+    """The detector with uninitialised memory, because everything will be loaded."""
     return build_detector(load_config(f"configs/{config}.py").model).eval()
 
 
