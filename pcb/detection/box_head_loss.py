@@ -15,7 +15,7 @@ OFFICIAL_BUFFERS = {
     "balance.update_count": "update_count",
 }
 
-# Buffers that official checkpoints lack. Checkpoints load without them; see the README.
+# Buffers that official checkpoints lack. A checkpoint loads without them.
 NEW_BUFFERS = ("update_count", "positive_gradient", "negative_gradient", "has_gradients")
 
 

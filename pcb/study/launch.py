@@ -59,13 +59,13 @@ def start_training(
             training with other settings, and is not to be replaced.
     """
     from pcb.detection import load_config
-    from pcb.detection.engine.settings import comparable
+    from pcb.detection.engine.settings import comparable_settings
     from pcb.runs import default_work_dir
 
     _check_gpus(gpus)
     cfg = load_config(repository_path(config), cfg_options)
     run = RunFolder(repository_path(work_dir) if work_dir else default_work_dir(config, seed))
-    asked = comparable(cfg, seed, processes=gpus)
+    asked = comparable_settings(cfg, seed, processes=gpus)
     found = _settings(run)
     differing = other_settings(asked, found) if found is not None else []
     if differing and not replace:

@@ -50,8 +50,8 @@ class Runner(EpochBasedRunner):
         device: the device that batches are moved to.
         seed: the run's seed.
         interval: iterations between two checkpoints inside an epoch; 0 for none.
-        find_unused_parameters: whether a step may leave weights without a gradient, where several
-            processes train together.
+        find_unused_parameters: with several processes, whether a step may leave weights without a
+            gradient.
         kwargs: keyword arguments of mmcv's runner.
     """
 
