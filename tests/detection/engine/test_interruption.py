@@ -18,6 +18,8 @@ from tests.support import crashes
 from tests.support.crashes import CHECKPOINTS, differences
 from tests.support.tiny import CONFIG
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("interruption")]
+
 # What an epoch depends on; checkpoints inside an epoch record it.
 COURSE = {"seed": 0, "processes": 1, "iterations": 3, "interval": 2}
 
