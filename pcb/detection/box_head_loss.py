@@ -31,7 +31,7 @@ def _from_official_names(_module, state: dict[str, Tensor], prefix: str, *_args:
             state[prefix + ours] = state.pop(prefix + official)
 
 
-class BoxHeadLoss:
+class BoxHeadLoss(nn.Module):
     """The interface of a loss for mmdet's box head, the RoI head and the training loop.
 
     Each registered class inherits from this class first and from a core loss second.

@@ -23,7 +23,7 @@ _USUAL_VARIABLES = {
 _MISSPELLING = 0.78
 
 # Types of top-level settings that are not dictionaries.
-_TYPES = {"custom_hooks": list, "workflow": list, "gpu_ids": list}
+_TYPES: dict[str, type] = {"custom_hooks": list, "workflow": list, "gpu_ids": list}
 _TYPES |= dict.fromkeys(("load_from", "resume_from", "log_level", "work_dir", "device"), str)
 _TYPES |= dict.fromkeys(("opencv_num_threads", "gpus", "seed", "total_epochs"), int)
 _TYPES |= dict.fromkeys(("cudnn_benchmark", "find_unused_parameters", "auto_resume"), bool)

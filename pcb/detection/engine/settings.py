@@ -36,7 +36,8 @@ class TrainingSettings:
         schedules: mmcv's ``lr_config`` and ``momentum_config``; None for a constant value.
         custom_hooks: descriptions of the hooks that the config adds.
         first_weights: the config's ``load_from``, a checkpoint that a new training starts from;
-            None for none. See :attr:`first_weights_file`.
+            None for none.
+        first_weights_file: the path of that checkpoint.
         find_unused_parameters: with several processes, whether a step may leave weights without a
             gradient.
         cudnn_benchmark: whether cuDNN searches for its fastest algorithms; None for PyTorch's
@@ -58,21 +59,10 @@ class TrainingSettings:
     schedules: Mapping[str, Mapping[str, Any] | None]
     custom_hooks: tuple[Mapping[str, Any], ...]
     first_weights: str | None
+    first_weights_file: Path | None
     find_unused_parameters: bool
     cudnn_benchmark: bool | None
     opencv_threads: int | None
-
-    @property
-    def first_weights_file(self) -> Path:
-        """The file of :attr:`first_weights`; a relative path may start at the repository.
-
-        Raises:
-            ValueError: the config names an address instead of a file.
-        """
-        if "://" in self.first_weights:
-            raise ValueError(f"load_from is {self.first_weights!r}: download it, and give the file")
-        path = Path(self.first_weights).expanduser()
-        return path if path.exists() else repository_path(path)
 
     def comparable(self) -> dict[str, Any]:
         """Everything that decides the result, for :func:`pcb.runs.settings.other_settings`.
@@ -134,6 +124,7 @@ def read_settings(
         schedules={key: cfg.get(key) for key in ("lr_config", "momentum_config")},
         custom_hooks=tuple(cfg.get("custom_hooks") or ()),
         first_weights=cfg.get("load_from") or None,
+        first_weights_file=_first_weights_file(cfg.get("load_from")),
         find_unused_parameters=bool(cfg.get("find_unused_parameters")),
         cudnn_benchmark=cfg.get("cudnn_benchmark"),
         opencv_threads=cfg.get("opencv_num_threads"),
@@ -142,6 +133,16 @@ def read_settings(
 
 def _checkpoint_interval(config: Mapping[str, Any]) -> int:
     return 0 if config.get("by_epoch", True) else config.get("interval", 1)
+
+
+def _first_weights_file(load_from: str | None) -> Path | None:
+    """The path of a config's checkpoint; relative paths start as those of configs do."""
+    if not load_from:
+        return None
+    if "://" in load_from:
+        raise ValueError(f"load_from is {load_from!r}: download it, and give the file")
+    path = Path(load_from).expanduser()
+    return path if path.exists() else repository_path(path)
 
 
 def loader_settings(cfg: Config, split: str) -> dict[str, int]:
