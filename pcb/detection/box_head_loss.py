@@ -15,7 +15,7 @@ OFFICIAL_BUFFERS = {
     "balance.update_count": "update_count",
 }
 
-# Buffers that official checkpoints lack. Checkpoints load without them; see the README.
+# Buffers that official checkpoints lack. A checkpoint loads without them.
 NEW_BUFFERS = ("update_count", "positive_gradient", "negative_gradient", "has_gradients")
 
 
@@ -31,7 +31,7 @@ def _from_official_names(_module, state: dict[str, Tensor], prefix: str, *_args:
             state[prefix + ours] = state.pop(prefix + official)
 
 
-class BoxHeadLoss:
+class BoxHeadLoss(nn.Module):
     """The interface of a loss for mmdet's box head, the RoI head and the training loop.
 
     Each registered class inherits from this class first and from a core loss second.

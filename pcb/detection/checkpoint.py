@@ -214,12 +214,12 @@ def _names_in_pickle(file: BinaryIO) -> Iterator[str]:
         for operation, argument, _position in pickletools.genops(file):
             match operation.name:
                 case "GLOBAL" | "INST":
-                    yield argument.replace(" ", ".")
+                    yield str(argument).replace(" ", ".")
                 case "STACK_GLOBAL":
                     yield ".".join(map(str, pushed[-2:]))
                 case "MEMOIZE":
                     memo.append(pushed[-1])
-                case "BINGET" | "LONG_BINGET":
+                case "BINGET" | "LONG_BINGET" if isinstance(argument, int):
                     pushed.append(memo[argument] if argument < len(memo) else None)
                 case _:
                     pushed.append(argument)

@@ -97,7 +97,8 @@ class LVISFormatDataset(CustomDataset):
         self.category_ids = annotations.category_ids
         self.annotations, fixes = fix_instances(annotations)
         name = os.path.basename(ann_file)
-        notes = [] if self.test_mode else [*annotations.warnings, fixes]  # evaluation has others
+        # Evaluation has its own notes.
+        notes: list[str | None] = [] if self.test_mode else [*annotations.warnings, fixes]
         if self.img_prefix:
             notes.append(_turn_warning(name, annotations, self.img_prefix))
         if rank() == 0:

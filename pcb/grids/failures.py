@@ -12,13 +12,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pcb.messages.lines import say
 from pcb.messages.printable import printable, shortened
+from pcb.runs.folder import FAILURE_NOTE
 from pcb.runs.running import described, notebook_lock
 from pcb.storage.files import write_atomically
 from pcb.storage.locks import Writer, holding, is_locked
 
 LONGEST = 1000  # characters of an error in one line
-NOTE, PAGE = ".failed.json", ".failed.html"
+NOTE, PAGE = FAILURE_NOTE, ".failed.html"
 KILLED = "The process ended without an error message: it was killed, or ran out of memory or time"
 
 
@@ -69,7 +71,7 @@ def noted(executed: str | os.PathLike[str]) -> Iterator[None]:
 
     def wait_for(other: Writer) -> None:
         who = described(lock, lock.parent, other).who
-        print(f"{executed} is being run by {who}: waiting for its end", flush=True)
+        say(f"{executed} is being run by {who}: waiting for its end")
 
     with holding(lock, Path(executed).stem, wait_for):
         yield from _noted(Failure(Path(executed), None, KILLED))

@@ -8,8 +8,10 @@ from typing import Any
 
 # The arguments that PCB adds: to the RoI head, to the loss besides its strength, and the top-level
 # key from which configs take both. A test compares them with the signatures in `pcb.detection`.
-REFINEMENT = ("n_iter", "mlp_layers", "iter_loss_weight", "reg_iter", "box_reg_iter")
-REFINEMENT += ("use_layer_norm", "identity_init")
+REFINEMENT = (
+    *("n_iter", "mlp_layers", "iter_loss_weight", "reg_iter", "box_reg_iter"),
+    *("use_layer_norm", "identity_init"),
+)
 BALANCE = ("momentum", "start_epoch", "n_iter", "required_classes")
 RECIPE = "pcb"
 

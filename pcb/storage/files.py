@@ -9,7 +9,7 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -237,11 +237,9 @@ def _output_problem(
         return "is write-protected"
     if force or not path.stat().st_size:
         return None
-    try:
+    with suppress(Exception):  # readers of one format raise all kinds of errors for another
         if is_own(path):
             return None
-    except Exception:  # readers of one format raise all kinds of errors for another
-        pass
     option = "" if force is None else " without --force"
     return f"is a file of another kind, which is not overwritten{option}"
 

@@ -61,13 +61,13 @@ def start_training(
             folder; or the folder holds a training with other settings, and ``replace`` is False.
     """
     from pcb.detection import load_config
-    from pcb.detection.engine.settings import comparable
+    from pcb.detection.engine.settings import comparable_settings
     from pcb.runs import default_work_dir
 
     _check_gpus(gpus)
     cfg = load_config(repository_path(config), cfg_options)
     run = RunFolder(repository_path(work_dir) if work_dir else default_work_dir(config, seed))
-    wanted = comparable(cfg, seed, processes=gpus)
+    wanted = comparable_settings(cfg, seed, processes=gpus)
     state = state_of(run)
     differing = [] if state.settings is None else other_settings(wanted, state.settings)
     if differing and not replace:

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all, safe to read, fitting or refused."""
+"""Checkpoints: written whole or not at all, safe to read, and refused if they do not fit."""
 
 import os
 import pickle
@@ -57,7 +57,7 @@ def test_a_trusted_checkpoint_is_unpickled_whole(zipped, trap, tmp_path):
 @FORMATS
 @pytest.mark.parametrize("module", ["numpy._core.multiarray", "numpy.core.multiarray"])
 def test_checkpoints_of_mmcv_load(zipped, module, tmp_path):
-    """With everything that mmcv's runner and mmdet write into one, by either NumPy."""
+    """With everything that mmcv's runner and mmdet write, for both versions of NumPy."""
     meta = {
         "env_info": "sys.platform: linux\nPyTorch: 1.7.0",
         "config": "model = dict(type='MaskRCNN')\n",
@@ -93,7 +93,7 @@ def test_checkpoints_of_mmcv_load(zipped, module, tmp_path):
 
 @contextmanager
 def rename_in_pickles(path: Path, old: str, new: str):
-    """Change a module's name in the checkpoint that is written meanwhile."""
+    """Rename a module in the checkpoint that the context writes."""
     yield
     old, new = f"c{old}\n".encode(), f"c{new}\n".encode()
     if not zipfile.is_zipfile(path):
@@ -151,7 +151,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    "change, message",
     [
         (lambda state: state.pop("bias"), r"1 missing \(bias\)"),
         (lambda state: state.update(extra=torch.ones(1)), r"1 unexpected \(extra\)"),

@@ -1,5 +1,7 @@
 """Training in its own process. Stand-ins replace the process, so that nothing is trained."""
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -13,13 +15,16 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from pcb.detection import load_config
-from pcb.detection.engine.settings import comparable
+from pcb.detection.engine.settings import comparable_settings
 from pcb.runs.folder import RunFolder
 from pcb.runs.settings import plain
 from pcb.storage.locks import handing_over, writing_alone
 from pcb.study import launch, state
 from pcb.study.state import trainer
+from tests.support.patience import PATIENCE
 from tests.support.stand_in import write_command
+
+pytestmark = pytest.mark.slow
 
 CONFIG = "tests/configs/tiny_pcb.py"
 
@@ -42,7 +47,7 @@ def finished(monkeypatch):
 
 
 def wait_until_ended(run: RunFolder) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while trainer(run):
         assert time.monotonic() < deadline, "the process did not end"
         time.sleep(0.02)
@@ -78,17 +83,23 @@ def test_several_processes_are_started_by_torchrun(stand_in, tmp_path, monkeypat
 def write_in_terminal(tmp_path):
     """Start a process that writes to the folder as if it was started in a terminal."""
 
+    started = []
+
     def start(purpose: str) -> subprocess.Popen:
         code = (
-            "import sys, time; from pcb.storage.locks import writing_alone\n"
-            "with writing_alone(*sys.argv[1:]): print('writes', flush=True); time.sleep(60)"
+            "import sys; from pcb.storage.locks import writing_alone\n"
+            "with writing_alone(*sys.argv[1:]): print('writes', flush=True); sys.stdin.read()"
         )
         command = [sys.executable, "-c", code, str(tmp_path / "run"), purpose]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        started.append(process)
         process.stdout.readline()
         return process
 
-    return start
+    yield start
+    for process in started:
+        process.kill()
 
 
 def test_training_in_a_terminal_can_be_followed_and_stopped(tmp_path, write_in_terminal):
@@ -97,28 +108,34 @@ def test_training_in_a_terminal_can_be_followed_and_stopped(tmp_path, write_in_t
     assert trainer(run)
     assert launch.start_training(CONFIG, run.path).path == run.path
     assert not (run.path / "train.out").exists()
-    threading.Timer(1.0, launch.stop_training, args=(run,)).start()
-    with pytest.raises(RuntimeError, match=rf"before its last epoch; .* process {training.pid} on"):
+
+    class Output(io.StringIO):
+        """Stops the training as soon as the output says that it is followed."""
+
+        def write(self, text: str) -> int:
+            if "is training there" in text:
+                launch.stop_training(run)
+            return super().write(text)
+
+    error = rf"before its last epoch; .* process {training.pid} on"
+    with pytest.raises(RuntimeError, match=error), contextlib.redirect_stdout(Output()):
         launch.follow(run)
-    assert training.wait(timeout=30) < 0 and not trainer(run)
+    assert training.wait(PATIENCE) < 0 and not trainer(run)
 
 
 def test_prediction_is_no_training_and_excludes_one(tmp_path, write_in_terminal, stand_in):
     prediction = write_in_terminal("prediction")
     run = RunFolder(tmp_path / "run")
     assert not trainer(run) and not launch.stop_training(run)
-    try:
-        stand_in("print('started')")
-        message = rf"is being written by process {prediction.pid} on .* \(prediction\)"
-        with pytest.raises(ValueError, match=message):
-            launch.start_training(CONFIG, run.path)
-        assert not run.output_file.exists()
-    finally:
-        prediction.kill()
+    stand_in("print('started')")
+    message = rf"is being written by process {prediction.pid} on .* \(prediction\)"
+    with pytest.raises(ValueError, match=message):
+        launch.start_training(CONFIG, run.path)
+    assert not run.output_file.exists()
 
 
 def test_running_training_with_other_settings_is_refused_or_replaced(stand_in, tmp_path):
-    stand_in("print(sys.argv, flush=True); time.sleep(60)")
+    stand_in("print(sys.argv, flush=True); time.sleep(3600)")
     run = launch.start_training(CONFIG, tmp_path / "run")
     try:
         first = trainer(run).process
@@ -158,8 +175,8 @@ def test_error_has_the_last_lines_of_the_output(stand_in, tmp_path):
 
 
 def test_interrupted_cell_prints_that_training_goes_on(stand_in, tmp_path):
-    manager, client = start_new_kernel()
-    stand_in("print('epoch 1', flush=True); time.sleep(60)")
+    manager, client = start_new_kernel(startup_timeout=PATIENCE)
+    stand_in("print('epoch 1', flush=True); time.sleep(3600)")
     run = launch.start_training(CONFIG, tmp_path / "run")
     shown = []
 
@@ -171,7 +188,7 @@ def test_interrupted_cell_prints_that_training_goes_on(stand_in, tmp_path):
     code = "from pcb.study import launch; from pcb.runs.folder import RunFolder\n"
     code += f"launch.follow(RunFolder({str(run.path)!r}))"
     try:
-        answer = client.execute_interactive(code, output_hook=see, timeout=120)
+        answer = client.execute_interactive(code, output_hook=see, timeout=PATIENCE)
         assert trainer(run)
     finally:
         client.stop_channels()
@@ -193,7 +210,7 @@ def test_interrupted_cell_prints_that_training_has_ended(tmp_path, monkeypatch, 
 
 
 def test_second_start_follows_the_first(stand_in, tmp_path):
-    stand_in("print('training', flush=True); time.sleep(60)")
+    stand_in("print('training', flush=True); time.sleep(3600)")
     run = launch.start_training(CONFIG, tmp_path / "run")
     try:
         assert trainer(run)
@@ -209,7 +226,7 @@ def test_second_start_follows_the_first(stand_in, tmp_path):
 def test_start_during_another_start_follows_that_one(stand_in, tmp_path, monkeypatch):
     stand_in("print('started')")
     run = RunFolder(tmp_path / "run").create()
-    wanted = plain(comparable(load_config(CONFIG), 0, 1))
+    wanted = plain(comparable_settings(load_config(CONFIG), 0, 1))
     with handing_over(run.path, "training", json.dumps(wanted)):  # before there is a process
         assert launch.start_training(CONFIG, run.path).path == run.path
         with pytest.raises(ValueError, match=r"other settings \(seed\)"):
@@ -222,10 +239,10 @@ def test_start_during_another_start_follows_that_one(stand_in, tmp_path, monkeyp
 def test_training_that_is_being_started_is_stopped_once_it_has_a_process(tmp_path):
     run = RunFolder(tmp_path / "run").create()
     with handing_over(run.path, "training", "{}") as lock:
-        process = subprocess.Popen(["sleep", "60"], stdin=lock.descriptor, start_new_session=True)
+        process = subprocess.Popen(["sleep", "3600"], stdin=lock.descriptor, start_new_session=True)
         threading.Timer(0.5, lock.taken_by, args=(process.pid,)).start()
         assert launch.stop_training(run)
-        assert process.wait(timeout=30) == -signal.SIGTERM
+        assert process.wait(PATIENCE) == -signal.SIGTERM
 
 
 def test_training_on_another_machine_is_not_stopped(tmp_path, monkeypatch):
@@ -249,7 +266,7 @@ import os, sys, time
 from pcb.storage.locks import writing_alone
 with writing_alone(sys.argv[sys.argv.index("--work-dir") + 1], "training"):
     if os.fork() == 0:  # like a data-loading worker, which may outlive its process
-        time.sleep(60)
+        time.sleep(3600)
     print("epoch 1", flush=True)
     time.sleep({seconds})
 print("the reason", flush=True)
@@ -257,14 +274,14 @@ print("the reason", flush=True)
 
 
 def wait_for_output(run: RunFolder) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while "epoch 1" not in run.output_file.read_text():
         assert time.monotonic() < deadline, "the process did not take the lock over"
         time.sleep(0.02)
 
 
 def test_training_holds_the_lock_until_it_ends(stand_in, tmp_path):
-    stand_in(WRITE.format(seconds=60))
+    stand_in(WRITE.format(seconds=3600))
     run = launch.start_training(CONFIG, tmp_path / "run")
     process = trainer(run).process
     try:
@@ -277,7 +294,7 @@ def test_training_holds_the_lock_until_it_ends(stand_in, tmp_path):
 
 
 def test_output_after_the_last_write_is_printed(stand_in, tmp_path):
-    stand_in(WRITE.format(seconds=0).replace("time.sleep(60)", "os._exit(0)"))
+    stand_in(WRITE.format(seconds=0).replace("time.sleep(3600)", "os._exit(0)"))
     run = launch.start_training(CONFIG, tmp_path / "run")
     with pytest.raises(RuntimeError, match="the reason"):
         launch.follow(run)
@@ -287,7 +304,7 @@ def test_training_whose_launcher_died_keeps_the_lock_and_can_be_stopped(stand_in
     """torchrun is such a launcher: its processes have their own sessions."""
     stand_in(
         "import subprocess\n"
-        f"command = [{sys.executable!r}, '-c', {WRITE.format(seconds=60)!r}, *sys.argv]\n"
+        f"command = [{sys.executable!r}, '-c', {WRITE.format(seconds=3600)!r}, *sys.argv]\n"
         "subprocess.Popen(command, start_new_session=True).wait()"
     )
     run = launch.start_training(CONFIG, tmp_path / "run", gpus=2)
@@ -308,7 +325,7 @@ def test_training_outlives_its_starter(tmp_path):
         f"launch.start_training({CONFIG!r}, {str(run.path)!r})"
     )
     script = tmp_path / "python"
-    script.write_text("#!/bin/sh\nsleep 60\n")
+    script.write_text("#!/bin/sh\nsleep 3600\n")
     script.chmod(0o755)
     subprocess.run([sys.executable, "-c", code, str(script)], check=True, start_new_session=True)
     assert trainer(run)

@@ -23,7 +23,7 @@ _USUAL_VARIABLES = {
 _MISSPELLING = 0.78
 
 # Types of top-level settings that are not dictionaries.
-_TYPES = {"custom_hooks": list, "workflow": list, "gpu_ids": list}
+_TYPES: dict[str, type] = {"custom_hooks": list, "workflow": list, "gpu_ids": list}
 _TYPES |= dict.fromkeys(("load_from", "resume_from", "log_level", "work_dir", "device"), str)
 _TYPES |= dict.fromkeys(("opencv_num_threads", "gpus", "seed", "total_epochs"), int)
 _TYPES |= dict.fromkeys(("cudnn_benchmark", "find_unused_parameters", "auto_resume"), bool)
@@ -94,9 +94,11 @@ def missing(cfg: Mapping[str, Any]) -> list[str]:
         ['data.samples_per_gpu', 'data.workers_per_gpu', 'log_config.interval', 'runner.max_epochs']
     """
     needed = ["model", "data.train", "optimizer", "log_config.interval", "runner.max_epochs"]
-    for key in ("samples_per_gpu", "workers_per_gpu"):
-        if get_dotted(cfg, f"data.train_dataloader.{key}") is None:
-            needed.append(f"data.{key}")
+    needed += [
+        f"data.{key}"
+        for key in ("samples_per_gpu", "workers_per_gpu")
+        if get_dotted(cfg, f"data.train_dataloader.{key}") is None
+    ]
     return sorted(key for key in needed if get_dotted(cfg, key) is None)
 
 

@@ -176,15 +176,13 @@ class Schema:
             return None
         if name in _WRAPPERS:
             return _WRAPPERS[name] | {"type"}
-        arguments = [argument_names(component) for component in self.components[name]]
-        if any(names is None for names in arguments):
-            return None
         valid = {"type", "policy"} if "policy" in node else {"type"}
-        for registry in self.components[name].values():
-            valid |= _READ_BY_BUILDERS.get(registry, set())
-        if last == "nms":
-            valid |= _NMS
-        return valid.union(*arguments)
+        for component, registry in self.components[name].items():
+            arguments = argument_names(component)
+            if arguments is None:
+                return None
+            valid |= arguments | _READ_BY_BUILDERS.get(registry, set())
+        return valid | _NMS if last == "nms" else valid
 
     def _is_two_stage_of_mmdet(self) -> bool:
         """Whether the detector and all of its parts are mmdet's or the kit's."""

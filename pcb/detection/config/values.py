@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 # These settings must be dictionaries; mmcv and mmdet read their keys without looking.
-_DICTIONARIES = ("model", "data", "optimizer", "runner", "log_config", "checkpoint_config", "fp16")
-_DICTIONARIES += ("lr_config", "momentum_config", "optimizer_config", "optimizer_config.grad_clip")
-_DICTIONARIES += ("optimizer.paramwise_cfg", "custom_imports", "model.backbone")
+_DICTIONARIES = (
+    *("model", "data", "optimizer", "runner", "log_config", "checkpoint_config", "fp16"),
+    *("lr_config", "momentum_config", "optimizer_config", "optimizer_config.grad_clip"),
+    *("optimizer.paramwise_cfg", "custom_imports", "model.backbone"),
+)
 
 
 def get_dotted(cfg: Mapping[str, Any], key: str) -> Any:

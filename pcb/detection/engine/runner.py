@@ -50,8 +50,8 @@ class Runner(EpochBasedRunner):
         device: the device that batches are moved to.
         seed: the run's seed.
         interval: iterations between two checkpoints inside an epoch; 0 for none.
-        find_unused_parameters: whether a step may leave weights without a gradient, where several
-            processes train together.
+        find_unused_parameters: with several processes, whether a step may leave weights without a
+            gradient.
         kwargs: keyword arguments of mmcv's runner.
     """
 
@@ -128,9 +128,9 @@ class Runner(EpochBasedRunner):
 
     def _seed_sources(self, iteration: int = 0) -> None:
         """Seed every generator of this process for what follows an iteration of the epoch."""
-        sampler = getattr(self.data_loader, "sampler", None)
-        if hasattr(sampler, "set_epoch"):
-            sampler.set_epoch(self.epoch)  # the same on every process: they share the images
+        set_epoch = getattr(getattr(self.data_loader, "sampler", None), "set_epoch", None)
+        if set_epoch is not None:
+            set_epoch(self.epoch)  # the same on every process: they share the images
         entropy = [self.seed, self.epoch, rank(), iteration]
         seeds = np.random.SeedSequence(entropy).generate_state(3)
         random.seed(int(seeds[0]))

@@ -21,7 +21,6 @@ class TrainingSettings:
     """Everything that a training asks of its config, its command line and its machine.
 
     Attributes:
-        source: the config file as the user named it; error messages begin with it.
         config: the merged config, which the run folder keeps and from which mmdet builds the
             dataset and the detector.
         unread: top-level variables of the config file that nothing reads.
@@ -34,19 +33,18 @@ class TrainingSettings:
         optimizer: mmcv's description of the optimizer.
         optimizer_step: arguments of the hook that steps the optimizer, such as ``grad_clip``.
         loss_scaling: arguments of the loss scaler; None for float32.
-        schedules: mmcv's descriptions of the learning rate's and the momentum's course; None
-            where the value stays constant.
+        schedules: mmcv's ``lr_config`` and ``momentum_config``; None for a constant value.
         custom_hooks: descriptions of the hooks that the config adds.
-        first_weights: checkpoint that a new training starts from; None for none. As the config
-            writes it, see :attr:`first_weights_file`.
-        find_unused_parameters: whether a step may leave weights without a gradient, where several
-            processes train together.
+        first_weights: the config's ``load_from``, a checkpoint that a new training starts from;
+            None for none.
+        first_weights_file: the path of that checkpoint.
+        find_unused_parameters: with several processes, whether a step may leave weights without a
+            gradient.
         cudnn_benchmark: whether cuDNN searches for its fastest algorithms; None for PyTorch's
             default.
         opencv_threads: number of OpenCV's threads; None for OpenCV's default.
     """
 
-    source: str | Path
     config: Config
     unread: tuple[str, ...]
     device: torch.device
@@ -61,28 +59,17 @@ class TrainingSettings:
     schedules: Mapping[str, Mapping[str, Any] | None]
     custom_hooks: tuple[Mapping[str, Any], ...]
     first_weights: str | None
+    first_weights_file: Path | None
     find_unused_parameters: bool
     cudnn_benchmark: bool | None
     opencv_threads: int | None
-
-    @property
-    def first_weights_file(self) -> Path:
-        """The file of :attr:`first_weights`; a relative path may start at the repository.
-
-        Raises:
-            ValueError: the config names an address instead of a file.
-        """
-        if "://" in self.first_weights:
-            raise ValueError(f"load_from is {self.first_weights!r}: download it, and give the file")
-        path = Path(self.first_weights).expanduser()
-        return path if path.exists() else repository_path(path)
 
     def comparable(self) -> dict[str, Any]:
         """Everything that decides the result, for :func:`pcb.runs.settings.other_settings`.
 
         On a CPU that includes what decides the last bits: the threads and the instructions.
         """
-        decisive = comparable(self.config, self.seed, world_size())
+        decisive = comparable_settings(self.config, self.seed, world_size())
         if self.device.type == "cpu":
             decisive["threads"] = torch.get_num_threads()
             decisive["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
@@ -123,7 +110,6 @@ def read_settings(
         raise ValueError(f"{config} cannot be trained: it does not set {', '.join(lacking)}")
     picked = pick_device(device)
     return TrainingSettings(
-        source=config,
         config=cfg,
         unread=tuple(unread_variables(cfg._cfg_dict, cfg.text)) if cfg.filename else (),
         device=picked,
@@ -138,6 +124,7 @@ def read_settings(
         schedules={key: cfg.get(key) for key in ("lr_config", "momentum_config")},
         custom_hooks=tuple(cfg.get("custom_hooks") or ()),
         first_weights=cfg.get("load_from") or None,
+        first_weights_file=_first_weights_file(cfg.get("load_from")),
         find_unused_parameters=bool(cfg.get("find_unused_parameters")),
         cudnn_benchmark=cfg.get("cudnn_benchmark"),
         opencv_threads=cfg.get("opencv_num_threads"),
@@ -146,6 +133,16 @@ def read_settings(
 
 def _checkpoint_interval(config: Mapping[str, Any]) -> int:
     return 0 if config.get("by_epoch", True) else config.get("interval", 1)
+
+
+def _first_weights_file(load_from: str | None) -> Path | None:
+    """The path of a config's checkpoint; relative paths start as those of configs do."""
+    if not load_from:
+        return None
+    if "://" in load_from:
+        raise ValueError(f"load_from is {load_from!r}: download it, and give the file")
+    path = Path(load_from).expanduser()
+    return path if path.exists() else repository_path(path)
 
 
 def loader_settings(cfg: Config, split: str) -> dict[str, int]:
@@ -179,27 +176,27 @@ def uses_half_precision(cfg: Config, device: torch.device) -> bool:
     return bool(cfg.get("fp16")) and device.type == "cuda"
 
 
-def comparable(config: Config, seed: int | None, processes: int | None) -> dict[str, Any]:
-    """A config and its seed and processes as :func:`pcb.runs.settings.other_settings` takes them.
+def comparable_settings(config: Config, seed: int | None, processes: int | None) -> dict[str, Any]:
+    """A config, a seed and a number of processes, for :func:`pcb.runs.settings.other_settings`.
 
     Example:
-        >>> comparable(Config({"runner": {"max_epochs": 9}}), seed=0, processes=1)
+        >>> comparable_settings(Config({"runner": {"max_epochs": 9}}), seed=0, processes=1)
         {'runner': {'max_epochs': 9}, 'seed': 0, 'processes': 1}
     """
     return {**config._cfg_dict.to_dict(), "seed": seed, "processes": processes}
 
 
 def recorded_settings(folder: RunFolder) -> dict[str, Any]:
-    """The settings of the training in a run folder, comparable with those of another.
+    """The settings of the training in a run folder, for :func:`pcb.runs.settings.other_settings`.
 
-    What the folder does not record, as those of earlier versions, is None.
+    Earlier versions did not record all of them; those are None.
 
     Raises:
         FileNotFoundError: the folder has no merged config.
     """
     known = folder.read_environment() if folder.environment_file.is_file() else {}
     config = load_config(folder.path, for_training=False)
-    recorded = comparable(config, known.get("seed"), known.get("processes"))
+    recorded = comparable_settings(config, known.get("seed"), known.get("processes"))
     if known.get("device") == "cpu":
         recorded |= {name: known.get(name) for name in ("threads", "cpu_capability")}
     return recorded

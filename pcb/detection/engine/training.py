@@ -102,8 +102,8 @@ def train(
         _seed_initialisation(seed)
         with naming_config(config):
             model = build_model(settings.config)
-        if settings.first_weights and not (resume and folder.checkpoint.exists()):
-            start = settings.first_weights_file
+        start = settings.first_weights_file
+        if start and not (resume and folder.checkpoint.exists()):
             load_weights(model, read_checkpoint(start, trust_checkpoint), start)
         describe_training_set(model, dataset)
         model.CLASSES = dataset.CLASSES
@@ -162,8 +162,8 @@ def _train(
             (runner.register_lr_hook, "lr_config"),
             (runner.register_momentum_hook, "momentum_config"),
         ):
-            if settings.schedules[key] is not None:
-                register(dict(settings.schedules[key]))
+            if (schedule := settings.schedules[key]) is not None:
+                register(dict(schedule))
         runner.register_optimizer_hook(_optimizer_hook(settings))
         runner.register_timer_hook({"type": "IterTimerHook"})
         if settings.loss_scaling is None:
@@ -198,7 +198,7 @@ def _first_weights_record(
     settings: TrainingSettings, folder: RunFolder, resumed: bool
 ) -> dict[str, Any]:
     """The entry of ``environment.json`` about the checkpoint that the training started from."""
-    if not settings.first_weights:
+    if settings.first_weights_file is None:
         return {}
     if resumed:
         before = folder.read_environment() if folder.environment_file.is_file() else {}

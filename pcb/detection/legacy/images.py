@@ -55,9 +55,9 @@ class LoadWholeImage(LoadImageFromFile):
         path = os.path.join(results["img_prefix"] or "", info["filename"])
         content = mmcv.FileClient(**self.file_client_args).get(path)
         image = self._decoded(content, path)
-        found, stated = image.shape[1::-1], (info["width"], info["height"])
-        if found != stated:
-            found, stated = ("x".join(map(str, size)) for size in (found, stated))
+        size, stated_size = image.shape[1::-1], (info["width"], info["height"])
+        if size != stated_size:
+            found, stated = ("x".join(map(str, sides)) for sides in (size, stated_size))
             raise ImageError(
                 f"{path} is {found} pixels, but {stated} in the annotations, so boxes and masks "
                 "would be in the wrong place: give the image that was annotated (turned as its "

@@ -1,4 +1,4 @@
-"""Images as training and inference load them: whole, of the stated size, 8 bits and 3 channels."""
+"""Loaded images are whole, have the stated size, 8 bits and 3 channels."""
 
 import io
 import json
@@ -17,6 +17,8 @@ from pcb.detection.checkpoint import save_checkpoint
 from pcb.detection.engine.training import build_model
 from pcb.detection.legacy.images import ImageError, truncation
 from pcb.runs.folder import RunFolder
+
+pytestmark = pytest.mark.slow
 
 WIDTH, HEIGHT = 60, 40
 CONFIG = "tests/configs/tiny_pcb.py"
@@ -44,7 +46,7 @@ DAMAGE = {
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Function that makes a dataset of one image with this content."""
+    """Function that returns a dataset of one image with the given content."""
 
     def dataset(content: bytes, width: int = WIDTH, height: int = HEIGHT, **options):
         (tmp_path / "7.jpg").write_bytes(content)
@@ -82,7 +84,7 @@ def test_corrupt_image_is_named_in_one_line_from_a_worker(dataset, tmp_path):
 
 
 def test_whole_images_pass(dataset):
-    """Whatever other programs write behind the end, and whatever the kind of file."""
+    """For every kind of file, and even if a program has appended data."""
     for kind in ("JPEG", "PNG", "BMP", "WEBP", "TIFF"):
         content = encoded(kind)
         assert truncation(content) is None
@@ -99,7 +101,7 @@ def test_16_bit_and_greyscale_images_load_like_their_8_bit_rgb_versions(dataset)
         assert sample["img_shape"] == sample["ori_shape"] == (HEIGHT, WIDTH, 3)
         return sample["img"][..., ::-1].astype(int)  # BGR
 
-    def png(pixels: np.ndarray) -> bytes:  # Pillow writes no 16-bit colours
+    def png(pixels: np.ndarray) -> bytes:  # Pillow cannot write 16-bit colours
         return cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()
 
     rng = np.random.default_rng(1)
@@ -120,7 +122,7 @@ def test_image_of_another_size_than_the_annotations_is_named_with_both(dataset, 
         with pytest.raises(ImageError, match=message):
             dataset(PNG, width=HEIGHT, height=WIDTH, test_mode=test_mode)[0]
     turned = Image.new("RGB", (1, 1)).getexif()
-    turned[0x112] = 6  # shown turned by a quarter, which is how it was annotated
+    turned[0x112] = 6  # displayed with a quarter turn, as it was annotated
     assert dataset(encoded("JPEG", exif=turned), width=HEIGHT, height=WIDTH)[0]["img"].shape == (
         (WIDTH, HEIGHT, 3)
     )
@@ -130,7 +132,7 @@ def test_image_of_another_size_than_the_annotations_is_named_with_both(dataset, 
 def test_commands_end_with_a_line_that_names_the_corrupt_image(
     tiny_openmoji, tiny_options, tmp_path, capsys, workers
 ):
-    """And keep earlier predictions, and no part of new ones."""
+    """They also keep earlier predictions and remove unfinished ones."""
     options = {**tiny_options, "data.workers_per_gpu": workers}
     for split in ("train", "val"):
         images = Path(shutil.copytree(tiny_openmoji / split, tmp_path / split))
