@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pcb.messages.printable import csv_text
+from pcb.runs.arrays import read_arrays, write_arrays
 from pcb.runs.files import IOU_TYPES, RunFiles
 from pcb.runs.history import drop_history, read_history, write_history
 from pcb.runs.log import read_log
 from pcb.runs.metrics import read_metrics, write_metrics
-from pcb.storage.files import read_arrays, read_json, write_arrays, write_atomically, write_json
+from pcb.storage.files import read_json, write_atomically, write_json
 from pcb.storage.literals import read_literal
 from pcb.storage.locks import locked
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcb.storage.files import read_arrays, write_arrays
+from pcb.runs.arrays import read_arrays, write_arrays
 
 if TYPE_CHECKING:
     import numpy as np

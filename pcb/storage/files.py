@@ -1,20 +1,14 @@
-"""Files that appear whole or not at all: text, JSON and arrays."""
-
-from __future__ import annotations
+"""Files that appear whole or not at all."""
 
 import errno
-import io
 import json
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
-
-if TYPE_CHECKING:
-    import numpy as np
+from typing import Any, BinaryIO
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")  # .<name>.<uuid>
@@ -110,43 +104,6 @@ def write_json(
     """
     text = json.dumps(value, indent=2, allow_nan=False, default=default)
     write_atomically(path, text + "\n")
-
-
-def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Return every array in an ``.npz`` file; pickled objects are refused.
-
-    Raises:
-        ValueError: The file is not an ``.npz`` file of plain arrays; the message names it.
-    """
-    import zipfile
-
-    import numpy as np
-
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (AttributeError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not an .npz file of arrays ({error})") from error
-
-
-def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
-    """Write arrays as a compressed ``.npz`` file; see :func:`write_atomically`.
-
-    Raises:
-        ValueError: An array holds Python objects; an earlier file stays as it was.
-
-    Example:
-        >>> import tempfile
-        >>> file = Path(tempfile.mkdtemp(), "arrays.npz")
-        >>> write_arrays(file, {"epoch": 4, "count": [1, 2]})
-        >>> read_arrays(file)
-        {'epoch': array(4), 'count': array([1, 2])}
-    """
-    import numpy as np
-
-    content = io.BytesIO()
-    np.savez_compressed(content, allow_pickle=False, **arrays)
-    write_atomically(path, content.getvalue())
 
 
 def check_output(
