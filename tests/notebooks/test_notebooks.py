@@ -14,8 +14,8 @@ import papermill
 import pytest
 from PIL import Image
 
+from pcb.detection.box_head_loss import NEW_BUFFERS
 from pcb.detection.checkpoint import read_checkpoint, save_checkpoint
-from pcb.detection.losses import NEW_BUFFERS
 from pcb.notebooks.pages import PLOTLY, export_page
 from pcb.runs import default_work_dir
 from pcb.runs.folder import RunFolder

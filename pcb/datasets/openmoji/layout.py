@@ -15,19 +15,20 @@ def spread(
 
     Args:
         counts: (C,) number of images of each class.
-        num_images: number of images.
-        largest_load: most classes an image may have.
-        rng: source of everything random.
+        num_images: Number of images.
+        largest_load: Most classes an image may have.
+        rng: Source of everything random.
 
     Returns:
         The sorted labels of each image.
 
     Raises:
-        ValueError: the counts cannot be dealt under these limits.
+        ValueError: The counts cannot be dealt under these limits.
 
-    >>> images = spread([3, 1], 4, 2, np.random.default_rng(0))
-    >>> len(images), sum(0 in labels for labels in images), all(images)
-    (4, 3, True)
+    Example:
+        >>> images = spread([3, 1], 4, 2, np.random.default_rng(0))
+        >>> len(images), sum(0 in labels for labels in images), all(images)
+        (4, 3, True)
     """
     counts = np.asarray(counts)
     total = int(counts.sum())
@@ -59,8 +60,9 @@ def spread_evenly(
 ) -> list[list[int]]:
     """Like :func:`spread`, but with as many classes in every image (or one more).
 
-    >>> spread_evenly([2, 2, 2], 2, np.random.default_rng(0))
-    [[0, 1, 2], [0, 1, 2]]
+    Example:
+        >>> spread_evenly([2, 2, 2], 2, np.random.default_rng(0))
+        [[0, 1, 2], [0, 1, 2]]
     """
     images: list[list[int]] = [[] for _ in range(num_images)]
     load = np.zeros(num_images)
