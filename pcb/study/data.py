@@ -1,6 +1,5 @@
 """A dataset as notebooks look at it."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pcb.datasets.lvis import (
     missing_images,
     read_annotations,
 )
+from pcb.datasets.openmoji import make_openmoji, read_design
 from pcb.datasets.openmoji.roles import class_roles
 from pcb.datasets.orientation import orientation_warning
 from pcb.datasets.pictures import (
@@ -67,8 +67,10 @@ class DataView:
     @cached_property
     def design(self) -> dict[str, Any] | None:
         """How OpenMoji-LT was made, see ``read_design``; None for other datasets."""
-        file = self.root / "design.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        try:
+            return read_design(self.root)
+        except FileNotFoundError:
+            return None
 
     @cached_property
     def present_images(self) -> list[dict]:
@@ -183,8 +185,6 @@ def open_dataset(
                 f"size is {size!r}, but {config} reads {root}: leave size empty to open that, or "
                 f"give `out`, a folder for OpenMoji-LT {size}"
             )
-        from pcb.datasets.openmoji import make_openmoji
-
         make_openmoji(root, size=size, seed=seed)
     annotations = read_annotations(file)
     if not annotations.has_counts:

