@@ -163,6 +163,7 @@ def hostile(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_notebook_of_hostile_names(hostile):
     """The page shows them; they become neither files nor elements of the page."""
     run = RunFolder(hostile / "data" / "softmax_pcb" / "seed0")

@@ -185,6 +185,7 @@ def test_missing_icon_is_named():
         draw(APPLE, Rendering("light", skin="1F3FB"))
 
 
+@pytest.mark.slow
 def test_pairs_are_distinguishable_on_balanced_data():
     rows = pair_report("tiny", seed=0, train_per_class=100, test_per_class=50, epochs=10)
     assert [row["kind"] for row in rows] == ["head-tail", "head-head", "tail-tail"]
