@@ -75,5 +75,5 @@ def paired_difference(
         >>> difference.mean, difference.values
         (0.1875, (0.125, 0.25))
     """
-    pairs = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
-    return estimate(None if None in pair else pair[0] - pair[1] for pair in pairs)
+    pairs = [(our, theirs[seed]) for seed, our in ours.items() if seed in theirs]
+    return estimate(None if our is None or their is None else our - their for our, their in pairs)

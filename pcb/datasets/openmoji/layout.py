@@ -29,19 +29,19 @@ def spread(
         >>> len(images), sum(0 in labels for labels in images), all(images)
         (4, 3, True)
     """
-    counts = np.asarray(counts)
-    total = int(counts.sum())
-    if not num_images <= total <= num_images * largest_load or counts.max() > num_images:
+    wanted = np.asarray(counts)
+    total = int(wanted.sum())
+    if not num_images <= total <= num_images * largest_load or wanted.max() > num_images:
         raise ValueError(
-            f"cannot distribute {total} classes, one of them {counts.max()} times, over "
+            f"cannot distribute {total} classes, one of them {wanted.max()} times, over "
             f"{num_images} images with 1 to {largest_load} classes each; change the design"
         )
-    images = [set() for _ in range(num_images)]
+    images: list[set[int]] = [set() for _ in range(num_images)]
     load = np.zeros(num_images, dtype=np.int64)
     # Frequent classes first: a rare class always finds an image with room.
-    for label in np.argsort(-counts, kind="stable"):
+    for label in np.argsort(-wanted, kind="stable"):
         order = np.argsort(rng.random(num_images) + (load >= largest_load))  # full images last
-        for image in order[: counts[label]]:
+        for image in order[: wanted[label]]:
             images[image].add(int(label))
             load[image] += 1
     for empty in np.flatnonzero(load == 0):
@@ -71,7 +71,7 @@ def spread_evenly(
         >>> spread_evenly([2, 2, 2], 2, np.random.default_rng(0))
         [[0, 1, 2], [0, 1, 2]]
     """
-    images = [[] for _ in range(num_images)]
+    images: list[list[int]] = [[] for _ in range(num_images)]
     load = np.zeros(num_images)
     for label in rng.permutation(len(counts)):
         order = np.argsort(load + rng.random(num_images))
