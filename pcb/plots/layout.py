@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 TEXT = 11.0  # points, on a screen
 MOST_NAMES = 60  # the names of more classes do not fit on an axis
 WIDTHS = {"column": 3.25, "page": 6.875}  # inches, in a two-column paper such as those of CVPR
+_PAGE = 8.875  # inches, height of the text on a page of such a paper
 _NARROW = 5.0  # inches; in narrower figures, panels are stacked, with the legend below
 _PRINT_SCALE = 8.0 / TEXT  # text in print has 8 points
 _SMALLEST = 7.0  # points, the smallest text in print
@@ -128,6 +129,22 @@ def canvas(width: float, height: float, lines: bool = False) -> tuple[float, flo
         return width, height
     squeeze = _PRINT_SCALE if lines else math.sqrt(_PRINT_SCALE * _layout.width / width)
     return _layout.width, height * squeeze
+
+
+def fit_panels(height: float, rows: int, rest: float) -> float:
+    """Return the height of panels such that rows of them fit on a page.
+
+    Args:
+        height: best height of a panel on a screen, in inches.
+        rows: number of rows.
+        rest: height of everything else in the figure on a screen, in inches.
+
+    Returns:
+        The height on a screen, in inches, at most ``height``.
+    """
+    if _layout.width is None:
+        return height
+    return min(height, (_PAGE / _PRINT_SCALE - rest) / rows)
 
 
 def fit_columns(width: float, most: int) -> int:

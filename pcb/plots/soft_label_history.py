@@ -10,7 +10,15 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from pcb.metrics.groups import check_groups
-from pcb.plots.layout import add_title, canvas, fit_columns, legend_below, points, text_size
+from pcb.plots.layout import (
+    add_title,
+    canvas,
+    fit_columns,
+    fit_panels,
+    legend_below,
+    points,
+    text_size,
+)
 from pcb.plots.placement import spread
 from pcb.plots.style import FAINT, GROUP_COLORS, INK, PALETTE, with_style
 from pcb.plots.text import percent, short
@@ -66,7 +74,7 @@ def soft_label_history(
     epochs = sorted(history)
     columns = fit_columns(5.8, min(columns, len(classes)))
     rows = -(-len(classes) // columns)
-    size = canvas(max(5.8 * columns, 7), 2.9 * rows + 0.6, lines=True)
+    size = canvas(max(5.8 * columns, 7), fit_panels(2.9, rows, 0.6) * rows + 0.6, lines=True)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat[len(classes) :]:
         ax.axis("off")

@@ -14,6 +14,7 @@ from pcb.plots.layout import (
     add_title,
     canvas,
     fit_columns,
+    fit_panels,
     is_narrow,
     legend_below,
     legend_outside,
@@ -47,7 +48,8 @@ def soft_label_bars(
         names: (C,) class names.
         frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class; colours the bars.
         icons: pictures of the classes, drawn beside the names.
-        top: number of bars in a panel. Below it, a note sums up the other classes.
+        top: number of bars in a panel, fewer if the figure would not fit on a page. A note below
+            each panel sums up the other classes.
         columns: number of panels in a row.
         title: title of the figure.
 
@@ -67,12 +69,13 @@ def soft_label_bars(
     if not len(classes):
         raise ValueError("classes is empty: name at least one class")
     groups = check_groups(frequency)
-    top = min(top, len(names))
     totals = np.asarray(soft_labels)[classes].sum(axis=1)
     sums_to_one = np.allclose(totals[np.isfinite(totals)], 1, atol=1e-3)
     with_icons = icons is not None
     columns = fit_columns(4.6, min(columns, len(classes)))
     rows = -(-len(classes) // columns)
+    panel = fit_panels(1.2 + 0.34 * top, rows, 0.9)
+    top = min(max(2, int((panel - 1.2) / 0.34 + 1e-6)), top, len(names))
     size = canvas(max(4.6 * columns, 6.2), (1.2 + 0.34 * top) * rows + 0.9, lines=True)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat[len(classes) :]:

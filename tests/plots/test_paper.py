@@ -89,6 +89,17 @@ def test_an_invalid_width_is_an_error(width):
     assert plots.layout._layout == plots.layout.Layout()
 
 
+def test_many_panels_fit_a_page(tail):
+    labels = tail.learned.T
+    history = {1: labels, 2: labels}
+    with plots.use("column"):
+        for figure, axes in (
+            plots.soft_label_bars(labels, range(6), tail.names, tail.frequency, tail.icons),
+            plots.soft_label_history(history, range(6), tail.names, tail.frequency),
+        ):
+            assert axes.shape == (6, 1) and figure.get_figheight() <= 8.9
+
+
 def test_many_classes_fit_a_column(overlapping):
     groups = ["f"] * 405 + ["c"] * 461 + ["r"] * 337
     names, count = ["automatic washer"] * 1203, np.arange(1203, 0, -1)

@@ -11,9 +11,7 @@ def test_free_place_is_the_first_free_candidate_inside_the_frame():
     candidates = np.array([[0, 0, 4, 2], [6, 0, 10, 2], [3, 3, 7, 5], [4, 5, 8, 7]])
     frame = (0, 0, 9, 9)
     assert free_place(candidates, np.empty((0, 4)), frame) == 0
-    assert (
-        free_place(candidates, np.array([[3, 1, 5, 2]]), frame) == 2
-    )  # the second leaves the frame
+    assert free_place(candidates, np.array([[3, 1, 5, 2]]), frame) == 2  # 1 leaves the frame
     assert free_place(candidates, np.array([[3, 1, 5, 4]]), frame) == 3  # touching is allowed
     assert free_place(candidates, np.array([[0, 0, 9, 9]]), frame) is None
 
