@@ -17,12 +17,10 @@ from pcb.distributed import rank, sum_over_processes
 from pcb.soft_labels import fightback_soft_labels
 from pcb.state import StatefulModule
 
-# After this many observed batches, a class that has not occurred is assumed to be missing in the
-# training set.
+# After this many observed batches, a class that has not occurred is considered missing in the data.
 PATIENCE = 1000
-# After this many training steps without a call of `set_epoch`, it is assumed that nobody will call
-# it. Even a small dataset has as many steps in an epoch, and the first call comes before the first
-# step.
+# After this many training steps without a call of `set_epoch`, nobody is expected to call it: the
+# first call should precede the first step, and even a small dataset has epochs of this length.
 SMALLEST_EPOCH = 20
 
 

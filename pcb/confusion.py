@@ -1,4 +1,4 @@
-"""The running confusion matrix: which class a classifier predicts for instances of which class.
+"""The running confusion matrix of a classifier, which is updated with every training batch.
 
 ``confusion[i, j]`` is how strongly instances of true class ``i`` are predicted as class ``j``. The
 matrix covers the ``C`` foreground classes and leaves background out.

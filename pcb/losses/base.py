@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pcb.balance import PairwiseClassBalance
 from pcb.confusion import at_least_float32
-from pcb.losses.learning import is_trained_on, update_once
+from pcb.losses.updates import is_trained_on, update_once
 from pcb.state import StatefulModule
 
 
@@ -34,7 +34,7 @@ class BalancedLoss(StatefulModule):
 
     A loss updates its state (its balance and its own counts) only with batches it trains on, once
     for each: in training mode, with gradients enabled and logits that require them. See
-    :mod:`pcb.losses.learning`.
+    :mod:`pcb.losses.updates`.
 
     Args:
         num_classes: C, the number of foreground classes.

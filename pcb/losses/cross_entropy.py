@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pcb.losses.base import BalancedLoss, weights_and_factor
-from pcb.losses.learning import updates_once
+from pcb.losses.updates import updates_once
 
 
 class CrossEntropyLoss(BalancedLoss):

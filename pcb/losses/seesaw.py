@@ -10,7 +10,7 @@ from torch import Tensor
 from pcb.balance import PairwiseClassBalance
 from pcb.distributed import sum_over_processes
 from pcb.losses.base import BalancedLoss, weights_and_factor
-from pcb.losses.learning import updates_once
+from pcb.losses.updates import updates_once
 
 
 class SeesawLoss(BalancedLoss):

@@ -42,7 +42,7 @@ class _Call:
 
 _NO_BACKWARD_PASS = -1
 
-# Kept outside of the modules, so that these can be copied and pickled.
+# Kept outside of the modules, so that modules can be copied and pickled.
 _CALLS: WeakKeyDictionary[nn.Module, WeakSet[_Call]] = WeakKeyDictionary()
 
 
