@@ -345,9 +345,9 @@ def test_no_other_archive_is_written_over(tmp_path, capsys, detections):
 
 def test_impossible_outputs_are_refused_before_the_work(tmp_path, capsys, door, monkeypatch):
     import pcb.datasets.lvis
-    import pcb.metrics
+    import pcb.evaluation
 
-    for module, name in ((pcb.metrics, "evaluate"), (pcb.datasets.lvis, "read_annotations")):
+    for module, name in ((pcb.evaluation, "evaluate"), (pcb.datasets.lvis, "read_annotations")):
         monkeypatch.setattr(module, name, None)
     (tmp_path / "file").write_text("of somebody")
     folder = tmp_path / OUTPUTS[door]
