@@ -1,4 +1,4 @@
-"""What the README refers to is there."""
+"""Files and make targets that the documentation names exist."""
 
 import re
 
@@ -10,14 +10,14 @@ ROOT = repository_root()
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
-def test_links_lead_to_files(page):
+def test_linked_files_exist(page):
     targets = re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text())
     local = [target for target in targets if "://" not in target]
     assert local
     assert [target for target in local if not (ROOT / target).exists()] == []
 
 
-def test_targets_of_make_are_there():
+def test_make_targets_exist():
     text = (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text()
     known = re.findall(r"^([a-z]+(?: [a-z]+)*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     known = {name for names in known for name in names.split()}

@@ -113,7 +113,7 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss") -> tuple[
     axes[1].set_title("parts", fontsize=text_size(11.5))
     if keys:
         legend_outside(axes[1])
-    start = _first_open(train, time)
+    start = _first_active(train, time)
     for ax in axes:
         _time_axis(ax, time)
         ax.set_ylim(bottom=0)
@@ -125,10 +125,10 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss") -> tuple[
     return figure, axes
 
 
-def _first_open(train: Sequence[dict], time: np.ndarray) -> float | None:
+def _first_active(train: Sequence[dict], time: np.ndarray) -> float | None:
     """Return the first iteration in which the log shows PCB acting; None if it never did."""
-    opened = np.flatnonzero(_values(train, "pcb_strength") > 0)
-    return float(time[opened[0]]) if len(opened) else None
+    active = np.flatnonzero(_values(train, "pcb_strength") > 0)
+    return float(time[active[0]]) if len(active) else None
 
 
 @with_style
