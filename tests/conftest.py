@@ -7,7 +7,7 @@ import pytest
 
 from tests.support import tiny
 
-# Under `make test`, a `make` that a test starts must not be a sub-make: this would print the folders
+# In `make test`, a `make` that a test starts must not be a sub-make, which would print the folders
 # it enters and leaves, and inherit the flags of the outer one.
 for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"):
     os.environ.pop(name, None)
