@@ -112,8 +112,8 @@ def group_heatmap(
 
     Returns:
         (figure, axes), axes an array of two. The first shows mean shares of the true classes in
-        percent (:func:`pcb.metrics.group_totals`). The second shows how much the share of the row
-        predicted as the column exceeds that of the reverse direction, in points
+        percent (:func:`pcb.metrics.group_totals`). The second shows the share of the row predicted
+        as the column minus that of the reverse direction, in points
         (:func:`pcb.metrics.group_bias`).
 
     Example:
@@ -139,14 +139,7 @@ def group_heatmap(
     largest = max(np.nanmax(np.abs(biases), initial=0), 1.0)
     panels = (
         (totals, "mean share predicted as each group (%)", ".1f", "YlGnBu", 0, 100),
-        (
-            biases,
-            "bias: excess over reverse direction (points)",
-            "+.1f",
-            "RdBu_r",
-            -largest,
-            largest,
-        ),
+        (biases, "bias: share minus reverse (points)", "+.1f", "RdBu_r", -largest, largest),
     )
     for ax, (values, heading, form, colors, low, high) in zip(axes, panels, strict=True):
         look = {"cmap": colors, "vmin": low, "vmax": high, "cbar": False, "linewidths": 1.5}

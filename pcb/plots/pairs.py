@@ -92,7 +92,7 @@ def confused_pairs(
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
     axes.set_xlabel(wrap_if_narrow(value_label, 40), loc="right" if is_narrow() else "center")
     handles = [
-        Patch(color=GROUP_COLORS[group], label=f"predicted as a {GROUP_NAMES[group]} class")
+        Patch(color=GROUP_COLORS[group], label=f"predicted as {GROUP_NAMES[group]}")
         for group in GROUPS
         if GROUP_COLORS[group] in colors
     ]
