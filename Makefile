@@ -30,7 +30,7 @@ LARGE := ^(torch|torchvision|triton|nvidia-.*|cuda-.*)==
 MMCV = "$$(grep '^mmcv-full==' constraints.txt)"
 FIRST = "$$(grep '^setuptools==' constraints.txt)" # small, and builds need it
 
-.PHONY: help setup operators demo grid sample pages test reliability lint lab bench clean
+.PHONY: help setup operators demo grid sample docs test reliability lint lab bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,19 +50,29 @@ demo grid: $(READY)
 sample: $(READY) ## make the committed sample run again from a finished demo
 	@$(BIN)/python workflow/scripts/make_sample.py
 
-pages: $(READY) ## publish a finished demo in docs/demo, reduced to a size fit for git
-	@$(BIN)/python workflow/scripts/publish_pages.py
+docs: $(READY) ## build the documentation in site/, every link checked
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "Open site/index.html in a browser; no network needed"
 
-# One thread: the tests are small, and OpenMP's threads slow each other down where cores are busy.
-test: $(READY) ## run the tests, the doctests and every notebook; 18 minutes
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# One process for each core, and one thread each: the tests are small, and OpenMP's threads slow each
+# other down. Tests that share an expensive fixture stay in one process (`xdist_group`).
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
+
+.PHONY: check
+check: lint ## lint, then the fast tests; 2 minutes
+	@$(PYTEST) -q -m "not slow"
+
+test: $(READY) ## run the tests, the doctests and every notebook, on all cores; 10 minutes
+	@$(PYTEST) --durations 10
 
 reliability: $(READY) ## kill a training at every write, resume and compare it; 15 minutes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.support.reliability
 
-lint: $(READY) ## check style and format of code and notebooks
+lint: $(READY) ## check style and format of code and notebooks, spelling and types
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m codespell_lib
+	@$(BIN)/python -m mypy
 
 lab: $(READY) ## open copies of the notebooks in JupyterLab; ARGS="--port 9999 --no-browser"
 	@$(BIN)/python -m pcb.notebooks.lab $(ARGS)

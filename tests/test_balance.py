@@ -91,7 +91,7 @@ def test_double_precision_reaches_the_matrix():
 
 
 @pytest.mark.parametrize(
-    ("argument", "value"),
+    "argument, value",
     [
         ("num_classes", 0),
         ("alpha", 1.5),
@@ -168,7 +168,7 @@ def test_epochs_that_nobody_sets_after_resuming_cause_a_warning():
 
 
 @pytest.mark.parametrize(
-    ("settings", "epochs"),
+    "settings, epochs",
     [
         (dict(alpha=0.4, start_epoch=3), (1, 2, 3)),  # set, as it should be
         (dict(alpha=0.4), ()),  # acts from the start

@@ -256,6 +256,7 @@ def test_table_of_one_seed_has_nothing_that_it_cannot_say(tmp_path):
     assert table.count("<tr") == 4  # head, two configs, the difference
 
 
+@pytest.mark.slow
 def test_page_and_terminal_take_hostile_words(grid, capsys):
     run = grid / "openmoji" / "softmax" / "seed0"
     error = "KeyError: '\x1b[2J\ud800" + "x" * 20_000_000 + "'"
@@ -272,7 +273,7 @@ def test_page_and_terminal_take_hostile_words(grid, capsys):
 def test_page_has_no_colour_of_a_frequency_group(grid):
     from pcb.plots import GROUP_COLORS
 
-    style = ROOT / "workflow" / "templates" / "folded" / "static" / "page.css"
+    style = ROOT / "pcb" / "notebooks" / "templates" / "folded" / "static" / "page.css"
     for text in (report.write_page(grid, "Demo").read_text(), style.read_text()):
         colors = [color.lower() for color in re.findall(r"#[0-9a-fA-F]{6}", text)]
         assert colors and not {color.lower() for color in GROUP_COLORS.values()} & set(colors)

@@ -19,6 +19,7 @@ def texts(figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(plt.Text) if text.get_text()]
 
 
+@pytest.mark.slow
 def test_classes_with_the_same_name_are_distinct_in_every_figure():
     count = [300, 5, 40]
     figures = [
@@ -77,6 +78,7 @@ def nothing_reported(monkeypatch):
     monkeypatch.setattr(fonts, "_reported", set())
 
 
+@pytest.mark.slow
 def test_one_warning_names_characters_without_font(nothing_reported, monkeypatch, tmp_path):
     usual = [font for font in fonts._fonts() if font.name == "DejaVu Sans"]
     monkeypatch.setattr(fonts, "_fonts", lambda: usual)
