@@ -64,8 +64,7 @@ def _requested_processes() -> int:
             if not given[name].strip().isdecimal():
                 raise ValueError(f"{name} must be a whole number, got {given[name]!r}; {_TORCHRUN}")
             numbers[name] = int(given[name])
-    processes = numbers.get("WORLD_SIZE")
-    if processes == 1 and numbers.get("RANK", 0) == 0:
+    if numbers.get("WORLD_SIZE") == 1 and numbers.get("RANK", 0) == 0:
         return 1  # a single process needs no address
     if missing := [name for name in _VARIABLES if name not in given]:
         raise ValueError(
@@ -73,6 +72,7 @@ def _requested_processes() -> int:
             f"processes, but not {', '.join(missing)}: unset {'it' if len(given) == 1 else 'them'} "
             f"to train in one process, or {_TORCHRUN}"
         )
+    processes = numbers["WORLD_SIZE"]
     if not numbers["RANK"] < processes:
         raise ValueError(
             f"RANK is {numbers['RANK']}, but with WORLD_SIZE={processes} it must be below "

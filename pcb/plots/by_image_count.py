@@ -72,8 +72,8 @@ def scatter_by_image_count(
         if is_narrow():  # no room beside the axes
             handles.append(legend_mark(text, ""))
         else:
-            look = {"color": MUTED, "fontsize": text_size(9.5)}
-            axes.text(1.02, 0.02, text, transform=axes.transAxes, **look)
+            place = {"transform": axes.transAxes, "fontsize": text_size(9.5)}
+            axes.text(1.02, 0.02, text, color=MUTED, **place)
     legend_outside(axes, handles)
     if names is not None:
         named = {label.item(): names[label.item()] for label in extremes}

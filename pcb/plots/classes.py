@@ -158,7 +158,8 @@ def gain_by_role(
     stands_out = 0.25 * np.nanmax(np.abs([*gains, 0.0]))
     limits = np.nanmin([*gains, 0.0]) - 2 * stands_out, np.nanmax([*gains, 0.0]) + 2 * stands_out
     # Fixed offsets rather than random ones, so that the same data give the same figure.
-    height, means, named = np.full(len(gains), np.nan), [(0, -1, 0, len(roles))], []
+    height, outstanding = np.full(len(gains), np.nan), []
+    lines: list[tuple[float, float, float, float]] = [(0, -1, 0, len(roles))]
     figure, axes = plt.subplots(figsize=canvas(9.5, 1.9 + 0.85 * len(roles), lines=True))
     axes.axvline(0, color=INK, lw=1)
     for row, name in enumerate(roles):
@@ -172,18 +173,18 @@ def gain_by_role(
             own = groups[chosen] == group
             look = {"marker": GROUP_MARKERS[group], "color": GROUP_COLORS[group]}
             axes.scatter(x[own], y[own], linewidths=0, zorder=3, **look, **dot_style(len(gains)))
-        means.append((x.mean(), row - 0.38, x.mean(), row + 0.38))
+        lines.append((x.mean(), row - 0.38, x.mean(), row + 0.38))
         axes.vlines(x.mean(), row - 0.38, row + 0.38, color=INK, lw=2.2)
         text = f"mean {number_text(x.mean(), '+.1f')}"
         if len(by_seed) > 1:
             _, _, low, high, _ = estimate(by_seed[:, chosen].mean(axis=1))
             interval_bar(axes, (low, high), row + 0.38, limits, INK)
             text += f"\n[{number_text(low, '+.1f')}, {number_text(high, '+.1f')}]"
-            means.append((low, row + 0.34, high, row + 0.42))
-        look = {"xycoords": ("axes fraction", "data"), "va": "center", "fontweight": "bold"}
-        axes.annotate(text, (1.01, row), **look)
+            lines.append((low, row + 0.34, high, row + 0.42))
+        place = {"xycoords": ("axes fraction", "data"), "va": "center"}
+        axes.annotate(text, (1.01, row), fontweight="bold", **place)
         extremes = chosen[[x.argmin(), x.argmax()]]
-        named += [int(label) for label in extremes if abs(gains[label]) > stands_out]
+        outstanding += [int(label) for label in extremes if abs(gains[label]) > stands_out]
     labels = [f"{name} ({list(role).count(name)})" for name in roles]
     axes.set_yticks(range(len(roles)), [wrap_if_narrow(text, 16) for text in labels])
     axes.set_ylim(len(roles) - 0.4, -0.6)
@@ -194,7 +195,7 @@ def gain_by_role(
     legend_below(figure, group_handles(groups))
     add_title(figure, title, axes)
     if names is not None:
-        named = {label: names[label] for label in named}
+        named = {label: names[label] for label in outstanding}
         radius = np.sqrt(dot_style(len(gains))["s"]) / 2
-        name_marks(axes, named, np.column_stack([gains, height]), radius, np.array(means))
+        name_marks(axes, named, np.column_stack([gains, height]), radius, np.array(lines))
     return figure, axes

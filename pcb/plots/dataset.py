@@ -62,7 +62,7 @@ def class_tail(
     axes.grid(axis="y")
     axes.set_xlim(-0.7, len(counts) - 0.3)
     axes.set_ylabel("training images")
-    if named:
+    if names is not None and named:
         name_ticks(axes, [names[label] for label in order])
     else:
         axes.set_xlabel("classes, most frequent first")
@@ -97,7 +97,7 @@ def image_grid(
         size: width of an image in inches.
 
     Raises:
-        ValueError: if there are no images.
+        ValueError: if there are no images, or captions without masks and boxes.
 
     Returns:
         (figure, axes), axes an array (rows, columns).
@@ -111,6 +111,8 @@ def image_grid(
     """
     if not len(images):
         raise ValueError("images is empty: pass at least one image")
+    if captions is not None and masks is None and boxes is None:
+        raise ValueError("captions need places: pass the masks or boxes of the instances")
     columns = fit_columns(size, min(columns, len(images)))
     rows = -(-len(images) // columns)
     shape = canvas(size * columns, size * rows)
@@ -137,7 +139,8 @@ def image_grid(
     if captions is not None:
         figure.draw_without_rendering()  # captions need the final positions of the images
         for index, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
-            own = _boxes_of(masks[index]) if boxes is None else np.asarray(boxes[index], float)
+            own_masks = [] if masks is None else masks[index]
+            own = _boxes_of(own_masks) if boxes is None else np.asarray(boxes[index], float)
             own_colors = itertools.cycle(PALETTE) if colors is None else colors[index]
             _draw_captions(ax, image.shape[:2], captions[index], own, own_colors)
     return figure, axes

@@ -144,7 +144,7 @@ def changed_pairs(
     colors = [GAINED if change[pair] > 0 else LOST for pair in pairs]
     place = np.arange(len(pairs))
     axes.hlines(place, old, new, colors=colors, lw=2.6)
-    look = {"s": points(6.8) ** 2, "zorder": 3, "clip_on": False}
+    look: dict[str, Any] = {"s": points(6.8) ** 2, "zorder": 3, "clip_on": False}
     axes.scatter(old, place, facecolors="white", edgecolors=colors, linewidths=1.5, **look)
     axes.scatter(new, place, c=colors, **look)
     for row, pair in enumerate(pairs):

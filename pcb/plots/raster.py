@@ -84,6 +84,8 @@ class Frame:
     @property
     def spans(self) -> list[tuple[int, int, str]]:
         """Start, end and group of each sequence of classes of the same group."""
+        if self.groups is None:
+            return []
         starts = np.flatnonzero(np.append(True, self.groups[1:] != self.groups[:-1]))
         ends = np.append(starts[1:], len(self.groups))
         return list(zip(starts.tolist(), ends.tolist(), self.groups[starts], strict=True))
@@ -138,7 +140,7 @@ class Frame:
         if self.factor > 1:
             xlabel += f"\n(each pixel: the largest of {self.factor} x {self.factor} entries)"
         if self.groups is not None:
-            self._mark_groups(axes)
+            self._mark_groups(axes, self.groups)
         bare = self.names is None and self.groups is not None and not self.with_background
         xlabel = "\n".join(wrap_if_narrow(line, 36) for line in xlabel.splitlines())
         pad = points(16 if bare else 4)  # without tick labels, keep the label away from the strip
@@ -149,11 +151,10 @@ class Frame:
 
     def _name_ticks(self, axes) -> None:
         """Write class names on both axes, plus "missed" or "background"."""
-        places, names = [], []
-        if self.names is not None:
-            places, names = list(range(len(self.names))), self.names
+        names = self.names or []
+        places: list[float] = list(range(len(names)))
         if self.with_background:
-            places = [*places, (self.edge + self.end - 1) / 2]
+            places.append((self.edge + self.end - 1) / 2)
         columns = [*names, "missed"][: len(places)]
         rows = [*names, "background"][: len(places)]
         text = {"fontsize": text_size(9.5 if self.names is None or self.end <= 45 else 8)}
@@ -162,11 +163,11 @@ class Frame:
         below_strip = self.names is None and self.groups is not None
         axes.tick_params(length=0, pad=points(16 if below_strip else 3.5))
 
-    def _mark_groups(self, axes) -> None:
+    def _mark_groups(self, axes, groups: np.ndarray) -> None:
         """Colour the tick labels by group or, without them, draw coloured strips along the axes."""
         if self.names is not None:
             for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
-                for tick, group in zip(ticks, self.groups, strict=False):
+                for tick, group in zip(ticks, groups, strict=False):
                     tick.set_color(GROUP_COLORS[group])
         else:
             for span in self.spans:
@@ -176,7 +177,7 @@ class Frame:
                 axes.axvline(start - 0.5, color=INK, lw=0.6)
                 axes.axhline(start - 0.5, color=INK, lw=0.6)
         if not self.names_above:
-            legend_below(axes.figure, group_handles(self.groups, marker=False))
+            legend_below(axes.figure, group_handles(groups, marker=False))
             return
         for start, end, group in self.spans:
             axes.annotate(

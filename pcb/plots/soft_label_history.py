@@ -78,7 +78,8 @@ def soft_label_history(
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat[len(classes) :]:
         ax.axis("off")
-    acts = start_epoch is not None and start_epoch <= epochs[-1]
+    if start_epoch is not None and start_epoch > epochs[-1]:
+        start_epoch = None
     lines = []  # for each panel: axes, colour of each class, last values
     for ax, label in zip(axes.flat, classes, strict=False):
         values = np.array([history[epoch][label] for epoch in epochs], dtype=float)
@@ -99,12 +100,12 @@ def soft_label_history(
         ax.grid()
         look = {"color": GROUP_COLORS[groups[label]], "fontsize": text_size(11.5)}
         ax.set_title(f"true: {short(names[label])}", **look)
-        if acts:
+        if start_epoch is not None:
             shade = {"color": FAINT, "lw": 0, "zorder": 0}
             ax.axvspan(start_epoch - 1, ax.get_xlim()[1], **shade)
         ax.set_xlabel("end of epoch")
     add_title(figure, title)
-    if acts:
+    if start_epoch is not None:
         handle = Patch(color=FAINT, label=f"PCB acts, from epoch {start_epoch} on")
         legend_below(figure, [handle])
     figure.draw_without_rendering()  # the distance of the names depends on the final height

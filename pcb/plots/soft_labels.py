@@ -123,8 +123,8 @@ def soft_label_bars(
         if group in groups
     ]
     handles.append(legend_mark("the true class", mfc="none", mec=INK, mew=1.5))
-    note = None if sums_to_one else "Values of a sigmoid loss need not sum to 100%."
-    legend_below(figure, handles, note)
+    legend_title = None if sums_to_one else "Values of a sigmoid loss need not sum to 100%."
+    legend_below(figure, handles, legend_title)
     add_title(figure, title)
     figure.get_layout_engine().set(h_pad=0.08)
     return figure, axes
