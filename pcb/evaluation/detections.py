@@ -204,11 +204,12 @@ def _overlapping(
     for image in of_object.keys() & of_detection.keys():
         here, there = of_detection[image], of_object[image]
         records = [annotations.annotations[index] for index in there.tolist()]
-        if iou_type == "bbox":
-            ours = detections.boxes[here]  # type: ignore[index]
+        if detections.boxes is not None:
+            ours = detections.boxes[here]
             theirs = np.array([record["bbox"] for record in records], np.float64)
         else:
-            ours = [detections.masks[index] for index in here.tolist()]  # type: ignore[index]
+            masks = detections.masks or []
+            ours = [masks[index] for index in here.tolist()]
             size = [annotations.images[image][key] for key in ("height", "width")]
             theirs = [encode_mask(record["segmentation"], *size) for record in records]
         overlap = mask.iou(ours, theirs, [False] * len(records))
