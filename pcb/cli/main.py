@@ -17,13 +17,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pcb import runs
 from pcb.cli.options import parse_cfg_options
 from pcb.cli.output import confusion_summary, metrics_table, write_matrix
 from pcb.messages.printable import printable
 from pcb.messages.ranges import IOU_THRESHOLD, SCORE_THRESHOLD, SEED, Range
 from pcb.messages.terminal import outliving_terminal
 from pcb.messages.warnings import one_line_warnings
-from pcb.runs import folder as runs
 from pcb.storage.files import check_output
 from pcb.storage.locks import writing_alone
 
@@ -196,7 +196,7 @@ def _test(options: argparse.Namespace) -> None:
     from pcb.detection.engine.inference import predict
     from pcb.distributed import process_group, rank
     from pcb.evaluation import evaluate
-    from pcb.study.run import read_validation
+    from pcb.study.data import read_validation
 
     cfg_options = parse_cfg_options(options.cfg_options)
     check_exists(options.checkpoint)  # the lock below makes a folder

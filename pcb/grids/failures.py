@@ -14,12 +14,13 @@ from pathlib import Path
 
 from pcb.messages.lines import say
 from pcb.messages.printable import printable, shortened
+from pcb.runs.files import FAILURE_NOTE
 from pcb.runs.running import described, notebook_lock
 from pcb.storage.files import write_atomically
 from pcb.storage.locks import Writer, holding, is_locked
 
 LONGEST = 1000  # characters of an error in one line
-NOTE, PAGE = ".failed.json", ".failed.html"
+NOTE, PAGE = FAILURE_NOTE, ".failed.html"
 KILLED = "The process ended without an error message: it was killed, or ran out of memory or time"
 
 

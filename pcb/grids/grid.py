@@ -17,13 +17,11 @@ from typing import Any
 
 import yaml
 
+from pcb.grids.questions import NOTEBOOKS
 from pcb.messages.nearest import suggestion
 from pcb.notebooks.parameters import check_parameters
 from pcb.runs.names import BALANCED, plain_names
 from pcb.storage.repository import repository_path
-
-OF_DATASET = ("00_dataset", "05_compare")  # the notebooks about a whole dataset
-OF_RUN = ("01_train", "02_evaluate", "03_confusion_matrix", "04_soft_labels")
 
 # Parameters of notebooks that the workflow sets, from the grid's other keys.
 _SET = ("config", "work_dir", "seed", "cfg_options", "replace", "gpus", "before", "runs", "size")
@@ -345,7 +343,7 @@ def _check_values(grid: Grid) -> None:
     ):
         if value and not re.fullmatch(pattern, value):
             raise ValueError(f"{key} must be text such as {example}, got {value!r}")
-    for key, known in (("make", grid.datasets), ("parameters", [*OF_DATASET, *OF_RUN])):
+    for key, known in (("make", grid.datasets), ("parameters", NOTEBOOKS)):
         for name in getattr(grid, key):
             if name not in known:
                 raise ValueError(f"{key}: unknown {name!r}; {suggestion(str(name), list(known))}")

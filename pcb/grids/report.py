@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from pcb.grids.failures import Failure, failures
 from pcb.grids.finding import finding
-from pcb.grids.questions import OF_DATASET, OF_RUN
+from pcb.grids.questions import OF_DATASET, OF_PAIR, OF_RUN
 from pcb.grids.table import html_table, legend, metric_rows, text_table
 from pcb.messages.printable import printable, shortened
 from pcb.runs.find import collect
@@ -162,11 +162,12 @@ def _where(root: Path, failure: Failure) -> str:
 
 def _dataset_section(root: Path, dataset: str, runs: list[RunFolder]) -> list[str]:
     whole, single = [root / dataset], [run.path for run in runs]
+    of_run = OF_RUN | OF_PAIR
     return [
         f"<h2>{escape(dataset)}</h2>",
         html_table(metric_rows(runs, root)),
         *(_notebook_section(root, name, names, whole) for name, names in OF_DATASET.items()),
-        *(_notebook_section(root, name, names, single) for name, names in OF_RUN.items()),
+        *(_notebook_section(root, name, names, single) for name, names in of_run.items()),
         "<h3>What was run</h3>",
         _run_table(root, runs),
     ]
@@ -234,7 +235,7 @@ def _parameters(run: RunFolder) -> list[str]:
     Where a run lies is no parameter of it, and empty ones are those that nobody set.
     """
     given: dict[str, dict[str, list[str]]] = {}
-    for name in OF_RUN:
+    for name in (*OF_RUN, *OF_PAIR):
         metadata = _executed(run.path / f"{name}.ipynb").get("metadata", {})
         for key, value in metadata.get("papermill", {}).get("parameters", {}).items():
             if key not in ("work_dir", "before", "replace") and value not in ("", {}, [], None):

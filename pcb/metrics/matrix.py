@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-GROUPS = ("f", "c", "r")  # the order of rows and columns in tables by group
-GROUP_NAMES = {"r": "rare", "c": "common", "f": "frequent"}
+from pcb.metrics.groups import GROUP_NAMES, GROUPS, most_frequent_first
+
 ORDERS = ("frequency", "cluster", "name")
 
 
@@ -80,7 +80,7 @@ def class_order(
     if by == "frequency":
         if image_count is None:
             raise ValueError("order 'frequency' needs image_count, the training images per class")
-        return np.argsort(-np.asarray(image_count, dtype=float), kind="stable")
+        return most_frequent_first(image_count)
     if by == "name":
         if names is None:
             raise ValueError("order 'name' needs the names of the classes")

@@ -1,4 +1,4 @@
-"""Metrics by name, and how their numbers are printed."""
+"""Names of metrics, and the format of their numbers."""
 
 import math
 
@@ -10,14 +10,32 @@ METRICS = (
 )
 """The official LVIS metrics, in the order in which they are reported.
 
-AP is the mean over classes, the IoU thresholds 0.50, 0.55, ..., 0.95 and 101 recall levels; `s`,
-`m`, `l` restrict it to small, medium and large objects (up to 32^2, 96^2 pixels and above), `r`,
-`c`, `f` to rare, common and frequent classes. AR@300 is the mean recall with 300 detections.
+AP is the mean over classes, the IoU thresholds 0.50, 0.55, ..., 0.95 and 101 recall levels. ``s``,
+``m`` and ``l`` restrict it to small objects (up to 32^2 pixels), medium (up to 96^2) and large
+ones; ``r``, ``c`` and ``f`` to rare, common and frequent classes. AR@300 is the mean recall with
+300 detections.
 """
 
 
+def format_number(value: float, spec: str) -> str:
+    """Format a number; n/a if undefined, and without a sign if it rounds to zero.
+
+    Args:
+        value: the number, or nan.
+        spec: a format specification such as ``"+.1f"``.
+
+    Example:
+        >>> [format_number(value, "+.1f") for value in (0.12, -0.12, -0.04, math.nan)]
+        ['+0.1', '-0.1', '0.0', 'n/a']
+    """
+    if math.isnan(value):
+        return "n/a"
+    text = format(value, spec)
+    return text if float(text) else text.lstrip("+-")
+
+
 def format_metric(value: float | None) -> str:
-    """A metric as papers print it: in percent with one decimal, or n/a if undefined.
+    """Format a metric as papers do: in percent with one decimal, or n/a if undefined.
 
     Example:
         >>> format_metric(0.3014), format_metric(float("nan")), format_metric(None)
@@ -27,9 +45,11 @@ def format_metric(value: float | None) -> str:
 
 
 def format_estimate(value: Estimate, seeds: int | None = None) -> str:
-    """Mean ± standard deviation in percent; says n where it is not the number of seeds.
+    """Format mean ± standard deviation in percent, without a deviation for one seed.
 
-    One seed has no deviation, and its value stands alone.
+    Args:
+        value: The estimate.
+        seeds: Number of seeds; the text shows n if it differs.
 
     Example:
         >>> from pcb.metrics import estimate
@@ -41,22 +61,25 @@ def format_estimate(value: Estimate, seeds: int | None = None) -> str:
     if not value.n:
         return "n/a"
     std = "" if math.isnan(value.std) else f" ± {100 * value.std:.1f}"
-    return f"{100 * value.mean:.1f}{std}{_of_fewer(value, seeds)}"
+    return f"{100 * value.mean:.1f}{std}{_n_if_fewer(value, seeds)}"
 
 
 def format_points(difference: float) -> str:
-    """A difference of fractions in points (hundredths), with its sign; n/a if undefined.
+    """Format a difference of fractions in points (hundredths) with sign; n/a if undefined.
 
     Example:
         >>> format_points(0.0125), format_points(-0.0001), format_points(float("nan"))
-        ('+1.2', '+0.0', 'n/a')
+        ('+1.2', '0.0', 'n/a')
     """
-    # Adding 0.0 makes a rounded -0.0 positive.
-    return "n/a" if math.isnan(difference) else f"{round(100 * difference, 1) + 0.0:+.1f}"
+    return format_number(round(100 * difference, 1), "+.1f")
 
 
 def format_difference(value: Estimate, seeds: int | None = None) -> str:
-    """A mean difference in points; says n where it is not the number of seeds.
+    """Format a mean difference in points.
+
+    Args:
+        value: The estimate.
+        seeds: Number of seeds; the text shows n if it differs.
 
     Example:
         >>> from pcb.metrics import estimate
@@ -65,11 +88,11 @@ def format_difference(value: Estimate, seeds: int | None = None) -> str:
         >>> format_difference(estimate([0.01, None]), seeds=2)
         '+1.0 (n = 1)'
     """
-    return f"{format_points(value.mean)}{_of_fewer(value, seeds)}" if value.n else "n/a"
+    return f"{format_points(value.mean)}{_n_if_fewer(value, seeds)}" if value.n else "n/a"
 
 
 def format_interval(value: Estimate) -> str:
-    """The interval of a difference in points; n/a with fewer than two seeds.
+    """Format the interval of a difference in points; n/a with fewer than two seeds.
 
     Example:
         >>> from pcb.metrics import estimate
@@ -81,5 +104,5 @@ def format_interval(value: Estimate) -> str:
     return f"[{format_points(value.low)}, {format_points(value.high)}]"
 
 
-def _of_fewer(value: Estimate, seeds: int | None) -> str:
+def _n_if_fewer(value: Estimate, seeds: int | None) -> str:
     return f" (n = {value.n})" if seeds not in (None, value.n) else ""

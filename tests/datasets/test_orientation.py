@@ -1,4 +1,4 @@
-"""Photographs that their EXIF data turns: seen alike everywhere, and said."""
+"""Photographs with an EXIF orientation: applied everywhere, and reported."""
 
 import io
 import json
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pcb.datasets.orientation import turn_warning
+from pcb.datasets.orientation import orientation_warning
 from pcb.datasets.pictures import read_pixels
 from pcb.detection import LVISFormatDataset
 from pcb.detection.legacy.images import ImageError
@@ -24,7 +24,7 @@ XMP = (
 
 
 def encoded(kind: str = "JPEG", orientation: int = 1, **options) -> bytes:
-    """A smooth image of 60 x 40 with four corners that differ."""
+    """Return a smooth image of 60 x 40 pixels with four different corners."""
     corners = Image.fromarray(np.array([[[0] * 3, [90] * 3], [[170] * 3, [255] * 3]], np.uint8))
     image = corners.resize((60, 40), Image.Resampling.BILINEAR)
     exif = image.getexif()
@@ -44,19 +44,19 @@ def test_pictures_show_what_the_detector_sees(tmp_path, kind, orientation):
     assert seen.shape == shown.shape
     assert np.abs(seen[..., ::-1].astype(int) - shown).max() < 12
     expected = (60, 40) if orientation < 5 else (40, 60)
-    assert turn_warning(["1"], [expected], tmp_path) is None or orientation > 1
+    assert orientation_warning(["1"], [expected], tmp_path) is None or orientation > 1
 
 
-def test_a_turn_in_other_metadata_is_ignored_by_both(tmp_path):
+def test_an_orientation_in_other_metadata_is_ignored_by_both(tmp_path):
     content = encoded(xmp=XMP.encode())
     (tmp_path / "1").write_bytes(content)
     assert mmcv.imfrombytes(content).shape == read_pixels(tmp_path / "1").shape == (40, 60, 3)
-    assert turn_warning(["1"], [(60, 40)], tmp_path) is None
+    assert orientation_warning(["1"], [(60, 40)], tmp_path) is None
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Images 1 to 4 below ``train``, of which two are turned and keep their size, and one not."""
+    """Images 1 to 4 in ``train``: two keep their size when oriented, one does not."""
     (tmp_path / "train").mkdir()
     for number, orientation in zip(range(1, IMAGES + 1), (1, 3, 2, 6), strict=True):
         file = tmp_path / "train" / f"{number}.png"
@@ -65,7 +65,7 @@ def folder(tmp_path):
 
 
 def annotate(folder, size=(40, 60)) -> str:
-    """Annotations of the images, the last of which is of this size."""
+    """Write annotations of the images, with this size for the last."""
     content = truth()
     content["images"][-1] |= dict(zip(("width", "height"), size, strict=True))
     path = folder / "annotations" / "train.json"
@@ -75,43 +75,43 @@ def annotate(folder, size=(40, 60)) -> str:
 
 
 @pytest.mark.parametrize("test_mode", [False, True])
-def test_training_and_prediction_say_how_many_are_turned(folder, caplog, test_mode):
+def test_training_and_prediction_report_oriented_images(folder, caplog, test_mode):
     path = annotate(folder)
     options = {"pipeline": [], "img_prefix": str(folder / "train"), "test_mode": test_mode}
     LVISFormatDataset(ann_file=path, **options)
     (line,) = (r.getMessage() for r in caplog.records if r.levelno == logging.WARNING)
-    assert "train.json: 3 of 4 images are turned as their EXIF data says" in line
+    assert "train.json: EXIF data rotates or mirrors 3 of 4 images" in line
     assert "2 keep their size" in line
 
 
-def test_notebook_00_says_it_too(folder, caplog):
+def test_notebook_00_reports_them_too(folder, caplog):
     annotate(folder)
     open_dataset("", out=folder)
-    assert ["3 of 4 images are turned" in r.getMessage() for r in caplog.records] == [True]
+    assert ["mirrors 3 of 4 images" in r.getMessage() for r in caplog.records] == [True]
 
 
 @pytest.mark.parametrize("test_mode", [False, True])
-def test_annotations_of_the_stored_image_are_refused_before_training(folder, test_mode):
+def test_annotations_of_the_stored_image_are_rejected_before_training(folder, test_mode):
     path = annotate(folder, size=(60, 40))
     message = (
-        r"train\.json: 1 of 4 images have their annotated size as they are stored, .*"
-        r"\(4\.png: 60x40, turned 40x60\): remove the orientation"
+        r"train\.json: 1 of 4 images have their annotated size only as stored, .*"
+        r"\(4\.png: 60x40, rotated 40x60\): remove the orientation"
     )
     options = {"pipeline": [], "img_prefix": str(folder / "train"), "test_mode": test_mode}
     with pytest.raises(ImageError, match=message):
         LVISFormatDataset(ann_file=path, **options)
 
 
-def test_of_many_images_some_are_looked_at(folder):
+def test_some_of_many_images_are_checked(folder):
     names = [f"{number}.png" for number in (2, 1)] * 2500
-    warning = turn_warning(names, [(60, 40)] * len(names), folder / "train")
-    assert "of 1,667 images looked at are turned" in warning
-    assert turn_warning([], [], folder) is None
-    assert turn_warning(["missing.png"], [(60, 40)], folder) is None
+    warning = orientation_warning(names, [(60, 40)] * len(names), folder / "train")
+    assert "mirrors 834 of 1,667 images checked;" in warning
+    assert orientation_warning([], [], folder) is None
+    assert orientation_warning(["missing.png"], [(60, 40)], folder) is None
 
 
-def test_exif_data_behind_the_pixels_of_a_png_counts(tmp_path):
-    """OpenCV turns by it, wherever it lies in the file."""
+def test_exif_data_after_the_pixels_of_a_png_counts(tmp_path):
+    """OpenCV applies it wherever it lies in the file."""
     content = encoded("PNG", 3)
     begin = content.index(b"eXIf") - 4
     end = begin + 12 + int.from_bytes(content[begin : begin + 4], "big")
@@ -121,4 +121,4 @@ def test_exif_data_behind_the_pixels_of_a_png_counts(tmp_path):
     seen = mmcv.imread(str(tmp_path / "late.png"), channel_order="rgb")
     np.testing.assert_array_equal(read_pixels(tmp_path / "late.png"), seen)
     size = seen.shape[1::-1]
-    assert "1 of 1 images are turned" in turn_warning(["late.png"], [size], tmp_path)
+    assert "mirrors 1 of 1 images" in orientation_warning(["late.png"], [size], tmp_path)

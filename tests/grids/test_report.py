@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 from pcb.grids import report
+from pcb.grids.questions import OF_DATASET, OF_PAIR, OF_RUN
 from pcb.runs.folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +68,7 @@ def test_every_link_resolves_and_every_page_is_linked(grid):
         assert file.relative_to(grid).as_posix() in linked
 
 
-@pytest.mark.parametrize("name, figures", (report.OF_DATASET | report.OF_RUN).items())
+@pytest.mark.parametrize("name, figures", (OF_DATASET | OF_RUN | OF_PAIR).items())
 def test_key_figures_are_drawn_by_their_notebook(name, figures):
     notebook = (ROOT / "notebooks" / f"{name}.ipynb").read_text()
     for figure in figures:
@@ -103,7 +104,7 @@ def test_parameters_and_files_of_each_run_are_there(grid):
     given = {
         "01_train": {"seed": 3, "cfg_options": {"a.b": "<i>"}, "work_dir": "/x", "replace": True},
         "02_evaluate": {"score_threshold": 0.7, "seed": 3},
-        "03_confusion_matrix": {"score_threshold": 0.5, "work_dir": "/x", "before": ""},
+        "03_confusion_matrix": {"score_threshold": 0.5, "work_dir": "/x"},
     }
     for name, parameters in given.items():
         metadata = {"papermill": {"parameters": parameters}}
@@ -120,6 +121,7 @@ def test_parameters_and_files_of_each_run_are_there(grid):
 
 def test_figures_of_a_run_alone_stand_beside_each_other(grid):
     figures = grid / "openmoji" / "softmax_pcb" / "seed0" / "figures"
+    figures.with_name("06_changes.html").touch()
     for name in ("confusion_difference", "changed_pairs"):
         (figures / f"{name}.png").write_bytes(PNG)
     (grid / "openmoji" / "softmax" / "seed0" / "figures" / "strength.png").write_bytes(PNG)
@@ -136,7 +138,7 @@ def test_difference_is_from_the_plain_run_of_the_same_seed(grid):
     rows = dict(re.split(r"  +", line.strip(), maxsplit=1) for line in table[1:])
     assert rows["openmoji/softmax/seed0"].split() == ["30.0", "12.5", "30.0", "n/a", "n/a", "20.0"]
     difference = rows["difference over 1 seed"]  # there is no plain run of seed 1
-    assert difference.split() == ["+1.0", "-2.5", "n/a", "n/a", "n/a", "+0.0"]
+    assert difference.split() == ["+1.0", "-2.5", "n/a", "n/a", "n/a", "0.0"]
     assert rows["openmoji/softmax_pcb, 2 seeds"].startswith("40.5 ± 13.4  10.0 (n = 1)")
     assert "95% interval" not in rows
 
