@@ -97,7 +97,9 @@ class LVISFormatDataset(CustomDataset):
         self.category_ids = annotations.category_ids
         self.annotations, mended = usable(annotations)
         name = os.path.basename(ann_file)
-        said = [] if self.test_mode else [*annotations.warnings, mended]  # evaluation says its own
+        said: list[str | None] = (
+            [] if self.test_mode else [*annotations.warnings, mended]
+        )  # evaluation says its own
         if self.img_prefix:
             said.append(_turn_warning(name, annotations, self.img_prefix))
         if rank() == 0:

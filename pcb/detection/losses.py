@@ -1,8 +1,8 @@
 """The losses as mmdet builds them: official names and arguments, translated to the core."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mmdet.models.builder import LOSSES
@@ -45,6 +45,14 @@ class _BoxHeadLoss:
     # What the box head asks: whether to call get_cls_channels, get_activation and get_accuracy.
     custom_cls_channels = False
     custom_activation = False
+
+    if TYPE_CHECKING:  # what the core loss brings
+        num_classes: int
+        balance: PairwiseClassBalance | None
+        training: bool
+        scores: Callable[[Tensor], Tensor]
+        register_state_dict_post_hook: Callable[..., Any]
+        register_load_state_dict_pre_hook: Callable[..., Any]
 
     def _register(self, loss_weight: float, required_classes: str | Sequence[int] = "all") -> None:
         """Finish the construction."""

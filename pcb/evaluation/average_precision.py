@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pcb.datasets.lvis import Annotations
 from pcb.datasets.lvis.notes import say
@@ -119,7 +120,7 @@ def per_class_ap(
     return np.where(ap < 0, np.nan, ap)
 
 
-def group_means(values: Sequence[float], frequency: Sequence[str]) -> dict[str, float]:
+def group_means(values: ArrayLike, frequency: ArrayLike) -> dict[str, float]:
     """Mean of per-class values over rare, common and frequent classes, without the undefined.
 
     Args:

@@ -196,10 +196,10 @@ def _overlapping(
         here, there = of_detection[image], of_object[image]
         records = [annotations.annotations[index] for index in there.tolist()]
         if iou_type == "bbox":
-            ours = detections.boxes[here]
+            ours = detections.boxes[here]  # type: ignore[index]
             theirs = np.array([record["bbox"] for record in records], np.float64)
         else:
-            ours = [detections.masks[index] for index in here.tolist()]
+            ours = [detections.masks[index] for index in here.tolist()]  # type: ignore[index]
             size = [annotations.images[image][key] for key in ("height", "width")]
             theirs = [encode_mask(record["segmentation"], *size) for record in records]
         overlap = mask.iou(ours, theirs, [False] * len(records))

@@ -41,7 +41,7 @@ def finding(runs: Iterable[RunFolder], root: str | os.PathLike[str]) -> str:
 def _sentence(
     found: dict[ConfigRuns, Estimate], words: str, count: int, root: str | os.PathLike[str]
 ) -> str:
-    names = _names([config.baseline for config in found], root)
+    names = _names([config.baseline for config in found if config.baseline], root)
     left = count - len(found)
     rest = f" ({left} more cannot be compared)" if left else ""
     values = list(found.values())
@@ -52,10 +52,11 @@ def _sentence(
     for name, value in zip(names, values, strict=True):
         text = f"{name} ({format_points(value.mean)}{_interval(value)})"
         by_verdict.setdefault(_verdict(value), []).append(text)
-    parts = []
-    for verdict in (_RAISED, _LOWERED):
-        if verdict in by_verdict:
-            parts.append(f"{verdict} {words} of {_listed(by_verdict[verdict])}")
+    parts = [
+        f"{verdict} {words} of {_listed(by_verdict[verdict])}"
+        for verdict in (_RAISED, _LOWERED)
+        if verdict in by_verdict
+    ]
     start = f"PCB {' and '.join(parts)}" if parts else ""
     if _OPEN in by_verdict:
         word = "unchanged" if seeds == [1] else "open"

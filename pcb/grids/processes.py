@@ -23,6 +23,7 @@ from typing import NoReturn
 import psutil
 
 from pcb.grids.grid import Grid, check_options, grid_root, read_grid
+from pcb.messages.lines import say
 from pcb.messages.terminal import outliving_terminal
 from pcb.runs.running import GRID, running
 from pcb.storage.locks import Writer, writing_alone
@@ -226,7 +227,7 @@ def _listed(lines: Iterable[str]) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    say(text, sys.stderr)
 
 
 if __name__ == "__main__":

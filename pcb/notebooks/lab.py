@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if os.geteuid() == 0:
         command.append("--allow-root")  # else JupyterLab refuses to start, as in most containers
     sys.stdout.flush()
-    os.execv(sys.executable, [*command, *arguments])
+    os.execv(sys.executable, [*command, *arguments])  # noqa: S606
 
 
 def _copies(folder: Path, name: str) -> dict[int, Path]:

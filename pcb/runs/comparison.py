@@ -18,7 +18,15 @@ from pcb.runs.settings import differing_settings, without_pcb
 from pcb.storage.repository import repository_path
 
 # What numbers depend on besides the config and the seed; the last three on a CPU alone.
-_CONDITIONS = ("device", "processes", "operators", "torch", "torchvision", "mmcv-full", "mmdet")
+_CONDITIONS: tuple[str, ...] = (
+    "device",
+    "processes",
+    "operators",
+    "torch",
+    "torchvision",
+    "mmcv-full",
+    "mmdet",
+)
 _CONDITIONS += ("numpy", "cpu", "cpu_capability", "threads")
 _MOST_SETTINGS = 6  # named in one sentence
 
@@ -209,7 +217,7 @@ def _never_acts(run: RunFolder) -> bool:
 def _compared(config: ConfigRuns) -> str:
     seeds = ", ".join("unknown" if seed is None else str(seed) for seed in config.pairs)
     why = "" if config.has_counterpart else ", the first one given,"
-    start = f"{config.name} is compared with {config.baseline.name}{why}"
+    start = f"{config.name} is compared with {config.baseline.name}{why}"  # type: ignore[union-attr]
     if not config.pairs:
         return f"{start} but they have no seed in common: no difference is given."
     if len(config.pairs) == 1:

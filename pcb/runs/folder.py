@@ -322,8 +322,8 @@ class RunFolder:
         values = {}
         try:
             for statement in ast.parse(file.read_text(encoding="utf-8")).body:
-                (target,) = statement.targets
-                values[target.id] = read_literal(statement.value)
+                (target,) = statement.targets  # type: ignore[attr-defined]
+                values[target.id] = read_literal(statement.value)  # type: ignore[attr-defined]
         except (AttributeError, SyntaxError, TypeError, ValueError, *_TOO_DEEP) as error:
             raise ValueError(
                 f"{file} is not a run's merged config, which holds literals"

@@ -37,7 +37,7 @@ def plain_names(config: str) -> list[str]:
     return [plain + hyphen + override for plain in names]
 
 
-def default_work_dir(path: str | Path, seed: int = 0) -> Path:
+def default_work_dir(path: str | os.PathLike[str], seed: int = 0) -> Path:
     """Where a run of this config goes: ``runs/<dataset>/<config>/seed<seed>`` in the repository.
 
     Example:

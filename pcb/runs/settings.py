@@ -7,7 +7,14 @@ from copy import deepcopy
 from typing import Any
 
 # What PCB sets: of the RoI head (the refinement), of its loss, and what configs take it from.
-_REFINEMENT = ("type", "n_iter", "mlp_layers", "iter_loss_weight", "reg_iter", "box_reg_iter")
+_REFINEMENT: tuple[str, ...] = (
+    "type",
+    "n_iter",
+    "mlp_layers",
+    "iter_loss_weight",
+    "reg_iter",
+    "box_reg_iter",
+)
 _REFINEMENT += ("use_layer_norm", "identity_init")
 _BALANCE = ("alpha", "alpha_pcb", "momentum", "start_epoch", "n_iter", "required_classes")
 _RECIPE = "pcb"
@@ -48,7 +55,7 @@ def differing_settings(ours: Any, theirs: Any, prefix: str = "") -> dict[str, tu
     both = isinstance(ours, Mapping) and isinstance(theirs, Mapping)
     if not both or ours.get("type") != theirs.get("type"):
         return {prefix: (ours, theirs)}
-    found = {}
+    found: dict[str, tuple[Any, Any]] = {}
     for key in dict.fromkeys([*theirs, *ours]):
         dotted = f"{prefix}.{key}" if prefix else str(key)
         found |= differing_settings(ours.get(key), theirs.get(key), dotted)

@@ -174,9 +174,10 @@ def stop_training(run: RunFolder) -> bool:
             time.sleep(0.01)  # it is being started this very moment
         os.killpg(int(told.split()[0]), signal.SIGTERM)  # its data loaders belong to the group
         return True
-    if not is_running(run):
+    found = writer(run.path)
+    if found is None or found.purpose != "training":
         return False
-    host, process, _ = writer(run.path)
+    host, process, _ = found
     if host != socket.gethostname():
         raise ValueError(f"the training in {run.path} runs on {host}, as process {process}")
     os.kill(process, signal.SIGTERM)

@@ -90,7 +90,7 @@ class RunView:
             self.config, self.cfg_options, for_training=False
         ).model.roi_head.bbox_head.loss_cls
         state = read_checkpoint(repository_path(checkpoint), trust_checkpoint)
-        return learned_in_checkpoint(loss, state, checkpoint)
+        return learned_in_checkpoint(loss, state, os.fspath(checkpoint))
 
     def ground_truth_confusion(self) -> np.ndarray | None:
         """What the detector takes the validation's ground-truth boxes for.
@@ -252,7 +252,7 @@ def open_before(view: RunView, before: str | os.PathLike = "", iou_type: str = "
             f"{view.run.path} has no run of the same config and seed without PCB beside it: name "
             "the run to compare with as `before`"
         )
-    earlier = open_run(before or plain.path)
+    earlier = open_run(before or plain.path)  # type: ignore[union-attr]
     earlier.predictions_file(iou_type)
     if not _same_data(view, earlier):
         raise ValueError(_not_alike(view, earlier))

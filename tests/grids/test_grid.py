@@ -109,6 +109,7 @@ def _name(root: Path, notebook: str) -> str:
     return Path(notebook).relative_to(root).with_suffix("").as_posix()
 
 
+@pytest.mark.slow
 def test_failure_stops_what_depends_on_it_alone(stand_ins):
     grid = write_grid(stand_ins / "pair.yaml", seeds=[3])
     root = stand_ins / "runs" / "pair"
@@ -154,6 +155,7 @@ def test_failure_stops_what_depends_on_it_alone(stand_ins):
     assert "Nothing to be done" in snakemake(stand_ins, grid).stderr
 
 
+@pytest.mark.slow
 def test_change_reruns_exactly_what_it_touches(stand_ins):
     overrides = {"default": {}, "lr2": {"optimizer.lr": 0.002}}
     grid = write_grid(stand_ins / "pair.yaml", overrides=overrides)
@@ -193,6 +195,7 @@ def test_change_reruns_exactly_what_it_touches(stand_ins):
     assert planned(stand_ins, grid) == sorted([*touched, "00_dataset", "05_compare"])
 
 
+@pytest.mark.slow
 def test_grid_runs_where_the_path_of_the_clone_has_blanks(stand_ins):
     (stand_ins / "my clone").symlink_to(sys.prefix)
     python = stand_ins / "my clone" / "bin" / Path(sys.executable).name
@@ -201,6 +204,7 @@ def test_grid_runs_where_the_path_of_the_clone_has_blanks(stand_ins):
     assert executed(result) == ["01_train openmoji/softmax/seed0"], result.stderr
 
 
+@pytest.mark.slow
 def test_slurm_is_asked_for_what_the_grid_says(stand_ins):
     grid = write_grid(
         stand_ins / "large.yaml", pcb=[False], gpus=2, threads=8, memory="64GB", time="36h"
@@ -260,6 +264,7 @@ def test_unknown_parameter_runs_nothing(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["n.ipynb"]
 
 
+@pytest.mark.slow
 def test_parameters_reach_the_notebook_as_they_are(tmp_path, capfd):
     code = "print(cfg_options, work_dir); print('\\r50%', end=''); print('\\r100%')"
     notebook = write_notebook(tmp_path / "n.ipynb", RUN_PARAMETERS, code)
@@ -271,6 +276,7 @@ def test_parameters_reach_the_notebook_as_they_are(tmp_path, capfd):
     assert "&lt;b&gt;" in (tmp_path / "out" / "n.html").read_text()
 
 
+@pytest.mark.slow
 def test_failed_cell_is_an_error_that_names_the_copy(tmp_path):
     notebook = write_notebook(tmp_path / "n.ipynb", "", "raise KeyError('x')")
     with pytest.raises(
@@ -280,6 +286,7 @@ def test_failed_cell_is_an_error_that_names_the_copy(tmp_path):
     assert not (tmp_path / "out.html").exists()
 
 
+@pytest.mark.slow
 def test_dead_kernel_is_an_error_and_leaves_a_note(tmp_path):
     notebook = write_notebook(tmp_path / "n.ipynb", "", "import os; os._exit(9)")
     with pytest.raises(NotebookError, match="more memory"), noted(tmp_path / "out.ipynb"):

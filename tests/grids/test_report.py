@@ -258,6 +258,7 @@ def test_table_of_one_seed_has_nothing_that_it_cannot_say(tmp_path):
     assert table.count("<tr") == 4  # head, two configs, the difference
 
 
+@pytest.mark.slow
 def test_page_and_terminal_take_hostile_words(grid, capsys):
     run = grid / "openmoji" / "softmax" / "seed0"
     error = "KeyError: '\x1b[2J\ud800" + "x" * 20_000_000 + "'"

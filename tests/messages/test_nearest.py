@@ -4,7 +4,7 @@ from pcb.messages.nearest import nearest_names, suggestion
 
 
 @pytest.mark.parametrize(
-    ("wanted", "known"),
+    "wanted, known",
     [
         ("learning_rate", ["type", "lr", "betas", "weight_decay", "momentum"]),
         ("foxx", ["sunflower", "wolf"]),
@@ -18,7 +18,7 @@ def test_nothing_is_named_rather_than_something_unlike(wanted, known):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "right"),
+    "wanted, right",
     [("alpa", "alpha"), ("steps", "step"), ("optimiser", "optimizer"), ("FOX", "fox")],
 )
 def test_a_slip_names_the_right_one(wanted, right):

@@ -10,6 +10,7 @@ sys.modules["rfc3987_syntax"] = None
 
 from pcb.grids.failures import noted
 from pcb.grids.processes import end_with_snakemake, snakemake_is_gone
+from pcb.messages.lines import say
 from pcb.messages.terminal import outliving_terminal
 from pcb.notebooks.execute import NotebookError, run_notebook
 from pcb.runs.folder import RunFolder
@@ -30,7 +31,7 @@ os.environ.update(OMP_NUM_THREADS=str(own_threads), MKL_NUM_THREADS=str(own_thre
 @outliving_terminal()
 def main() -> None:
     """Run it, and end as Snakemake expects."""
-    print(f"{name}: started", flush=True)
+    say(f"{name}: started")
     start = time.monotonic()
     try:
         with noted(job.log.notebook):
@@ -38,17 +39,17 @@ def main() -> None:
                 job.input.notebook, parameters, job.log.notebook, job.output.page, f"{name}: "
             )
     except (NotebookError, ValueError) as error:
-        sys.exit(f"{name}: {error}")
+        say(f"{name}: {error}", sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         if snakemake_is_gone():
-            sys.exit(f"{name}: ended, because its Snakemake is gone; the next call goes on")
+            say(f"{name}: ended, because its Snakemake is gone; the next call goes on", sys.stderr)
+            sys.exit(1)
         # A training outlives its notebook; of a whole workflow, one expects that it ends.
         if job.rule == "train" and launch.stop_training(run):
-            print(
-                f"{name}: stopped; the next call goes on after its last checkpoint", file=sys.stderr
-            )
+            say(f"{name}: stopped; the next call goes on after its last checkpoint", sys.stderr)
         sys.exit(130)
-    print(f"{name}: done in {time.monotonic() - start:.0f} s", flush=True)
+    say(f"{name}: done in {time.monotonic() - start:.0f} s")
 
 
 main()

@@ -74,7 +74,7 @@ class Annotations(Classes):
         are unknown all classes are in one; metrics of groups mean nothing then.
         """
         everything = {"neg_category_ids": self.category_ids, "not_exhaustive_category_ids": []}
-        defaults = {key: [] for key in FEDERATED_KEYS}
+        defaults: dict[str, list] = {key: [] for key in FEDERATED_KEYS}
         groups = self.frequency if self.has_groups else ["f"] * len(self.categories)
         return {
             "images": [

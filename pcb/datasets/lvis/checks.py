@@ -1,6 +1,6 @@
 """Checks that annotations and results share. Each `..._problem` returns a message, or None."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import hypot, isfinite
 
 import numpy as np
@@ -91,7 +91,7 @@ def box_problem(bbox) -> str | None:
     )
 
 
-def id_problem(record: dict, image_of: dict[int, dict], label_of: dict[int, int]) -> str | None:
+def id_problem(record: dict, image_of: Mapping, label_of: Mapping) -> str | None:
     """What is wrong with the record's `image_id` or `category_id`."""
     image_id, category_id = record["image_id"], record["category_id"]
     for key in ("image_id", "category_id"):

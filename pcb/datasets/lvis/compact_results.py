@@ -93,9 +93,9 @@ def read_compact_results(
             labels.append(annotations.label_of[record.category_id])
             scores.append(record.score)
             if iou_type == "bbox":
-                boxes.extend(record.bbox)
+                boxes.extend(record.bbox)  # type: ignore[arg-type]
             else:
-                masks.append(record.segmentation)
+                masks.append(record.segmentation)  # type: ignore[arg-type]
                 run_lengths.add(index, record.segmentation)
     run_lengths.finish()
     total = len(found)
@@ -165,7 +165,8 @@ def _record(result: msgspec.Raw) -> _Record | None:
 
 def _fits(record: _Record, annotations: Annotations, iou_type: str, has_bbox: bool) -> bool:
     """Whether a decoded record passes every check."""
-    box, mask = record.bbox, record.segmentation
+    box: Any = record.bbox  # either may be missing
+    mask: Any = record.segmentation
     return (
         record.image_id in annotations.image_of
         and record.category_id in annotations.label_of

@@ -311,7 +311,7 @@ def _name_problem(image: dict) -> str | None:
 
 
 def _annotation_problem(
-    annotation, image_of: dict, label_of: dict, short_polygons: bool
+    annotation, image_of: Mapping, label_of: Mapping, short_polygons: bool
 ) -> str | None:
     missing = missing_keys(annotation, ANNOTATION_KEYS)
     if missing:

@@ -202,7 +202,7 @@ def draw_classes(design: Design, seed: int) -> tuple[list[EmojiClass], list[Pair
     single = rng.permutation(len(icons["singletons"]))[: design.singletons]
     pair_ranks, single_ranks = _draw_ranks(design, rng)
 
-    drawn = []  # code, rank, role and pair of each class
+    drawn: list[tuple[str, int, str, int | None]] = []  # code, rank, role and pair of each class
     for index, (chosen, (ranks, kind)) in enumerate(zip(paired, pair_ranks, strict=True)):
         codes = rng.permutation(icons["pairs"][chosen]["icons"]).tolist()
         for code, rank, role in zip(codes, ranks, PAIR_ROLES[kind], strict=True):

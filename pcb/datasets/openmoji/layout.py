@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def spread(
-    counts: Sequence[int], num_images: int, largest_load: int, rng: np.random.Generator
+    counts: ArrayLike, num_images: int, largest_load: int, rng: np.random.Generator
 ) -> list[list[int]]:
     """Deal classes to images at random, class ``c`` to exactly ``counts[c]`` of them.
 
@@ -35,7 +36,7 @@ def spread(
             f"cannot deal {total} classes, one of them {counts.max()} times, to {num_images} "
             f"images with 1 to {largest_load} classes each"
         )
-    images = [set() for _ in range(num_images)]
+    images: list[set[int]] = [set() for _ in range(num_images)]
     load = np.zeros(num_images, dtype=np.int64)
     # Frequent classes first: a rare one always finds an image with room.
     for label in np.argsort(-counts, kind="stable"):
@@ -61,7 +62,7 @@ def spread_evenly(
     >>> spread_evenly([2, 2, 2], 2, np.random.default_rng(0))
     [[0, 1, 2], [0, 1, 2]]
     """
-    images = [[] for _ in range(num_images)]
+    images: list[list[int]] = [[] for _ in range(num_images)]
     load = np.zeros(num_images)
     for label in rng.permutation(len(counts)):
         order = np.argsort(load + rng.random(num_images))

@@ -95,13 +95,14 @@ _USUAL_VARIABLES |= {
 _SLIP = 0.78  # least likeness of a name to the setting that it misspells: `modle`, not `my_hooks`
 
 # Of what other kind than a dictionary a top-level setting is.
-_KINDS = {"custom_hooks": list, "workflow": list, "gpu_ids": list}
+_KINDS: dict[str, type] = {"custom_hooks": list, "workflow": list, "gpu_ids": list}
 _KINDS |= dict.fromkeys(("load_from", "resume_from", "log_level", "work_dir", "device"), str)
 _KINDS |= dict.fromkeys(("opencv_num_threads", "gpus", "seed", "total_epochs"), int)
 _KINDS |= dict.fromkeys(("cudnn_benchmark", "find_unused_parameters", "auto_resume"), bool)
 _KINDS |= {"deterministic": bool, "mp_start_method": str}
 # Settings that are dictionaries, by dotted key; mmcv and mmdet take them apart without a look.
-_DICTIONARIES = ("model", "data", "optimizer", "runner", "log_config", "checkpoint_config", "fp16")
+_DICTIONARIES: tuple[str, ...] = ("model", "data", "optimizer", "runner", "log_config", "fp16")
+_DICTIONARIES += ("checkpoint_config",)
 _DICTIONARIES += ("lr_config", "momentum_config", "optimizer_config", "optimizer_config.grad_clip")
 _DICTIONARIES += ("optimizer.paramwise_cfg", "custom_imports", "model.backbone")
 
@@ -277,9 +278,11 @@ def missing(cfg: Mapping[str, Any]) -> list[str]:
         ['data.samples_per_gpu', 'data.workers_per_gpu', 'log_config.interval', 'runner.max_epochs']
     """
     needed = ["model", "data.train", "optimizer", "log_config.interval", "runner.max_epochs"]
-    for key in ("samples_per_gpu", "workers_per_gpu"):
-        if _get(cfg, f"data.train_dataloader.{key}") is None:
-            needed.append(f"data.{key}")
+    needed += [
+        f"data.{key}"
+        for key in ("samples_per_gpu", "workers_per_gpu")
+        if _get(cfg, f"data.train_dataloader.{key}") is None
+    ]
     return sorted(key for key in needed if _get(cfg, key) is None)
 
 

@@ -164,7 +164,7 @@ class _Check:
             taken |= _TAKEN_BY_BUILDERS.get(kind, set())
         if last == "nms":
             taken |= _NMS
-        return taken.union(*found)
+        return taken.union(*filter(None, found))
 
     def _is_two_stage_of_mmdet(self) -> bool:
         """Whether the detector is mmdet's, with parts that are mmdet's or the kit's."""

@@ -128,7 +128,7 @@ class Runner(EpochBasedRunner):
 
     def _seed_sources(self, iteration: int = 0) -> None:
         """Seed all generators of this process for what follows so many iterations of the epoch."""
-        sampler = getattr(self.data_loader, "sampler", None)
+        sampler: Any = getattr(self.data_loader, "sampler", None)
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(self.epoch)  # alike on every process: they share out the images
         entropy = [self.seed, self.epoch, rank(), iteration]
