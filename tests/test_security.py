@@ -36,12 +36,10 @@ NAMES += ["twin", "twin", "hot_dog", "hot dog", "\x00", "y" * 5000, "y" * 5001]
 
 # Calls that can run code, each with the reason why it is allowed. A new one needs a reason here.
 ALLOWED = {
-    (
-        "pcb/detection/config/loading.py",
-        "Config.fromfile",
-    ): "a config is a program",
+    ("pcb/detection/config/loading.py", "Config.fromfile"): "a config is a program",
     ("pcb/detection/checkpoint.py", "torch.load"): "weights_only, unless the user trusts the file",
     ("pcb/__init__.py", "import_module"): "of names in a table beside it",
+    ("pcb/notebooks/pages.py", "escape=False"): "nbconvert's default: Markdown may hold HTML",
     ("pcb/cli/doctor.py", "import_module"): "of names in a table beside it",
 }
 BUILTINS = {"eval", "exec", "compile", "__import__"}  # but not a method such as model.eval()
