@@ -17,7 +17,7 @@ def check_groups(frequency: Sequence[str]) -> list[str]:
         frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
 
     Raises:
-        ValueError: if an entry is none of these.
+        ValueError: An entry is none of these.
 
     Example:
         >>> check_groups("fcr")

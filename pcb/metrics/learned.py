@@ -13,19 +13,19 @@ import numpy as np
 class LearnedConfusion:
     """A learned confusion matrix and what is needed to read it.
 
-    Files of other versions and of other programs may lack everything but the matrix; what they lack
-    is None, or for numbers that are not whole NaN.
+    Files of other versions and programs may contain only the matrix. Missing values are None, or
+    NaN for floats.
 
     Attributes:
-        matrix: (C, C), the running mean of predictions: true class i, predicted as j.
-        instance_count: (C,), how many instances of each class the training has seen.
-        update_count: (C,), how often each row was updated. Official checkpoints do not have it.
-        momentum: weight of the past in the running mean.
-        alpha: full strength of PCB; 0 for a plain baseline, whose matrix was only observed.
-        start_epoch: first epoch, counted from 1, in which PCB acts.
-        normalize_rows: whether rows average probabilities that sum to 1 (softmax losses).
-        normalize_columns: whether the loss divides columns by their sum to make soft labels.
-        epoch: the epoch, counted from 1, that the matrix belongs to.
+        matrix: (C, C), running mean of the predictions for true class i as class j.
+        instance_count: (C,), number of instances of each class in training.
+        update_count: (C,), number of updates of each row; missing in official checkpoints.
+        momentum: Weight of the past in the running mean.
+        alpha: Full strength of PCB; 0 for a plain baseline, which only records the matrix.
+        start_epoch: First epoch, counted from 1, in which PCB acts.
+        normalize_rows: Whether rows average probabilities that sum to 1 (softmax losses).
+        normalize_columns: Whether the loss divides columns by their sum to make soft labels.
+        epoch: The epoch, counted from 1, that the matrix belongs to.
 
     Example:
         >>> learned = LearnedConfusion(np.array([[0.25, 0.25], [0.0, 0.5]]), alpha=0.4, epoch=24)
@@ -47,20 +47,19 @@ class LearnedConfusion:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> LearnedConfusion:
-        """Read the arrays of ``confusion.npz``, of which those of other matrices are ignored.
+        """Read the arrays of ``confusion.npz``; arrays of other matrices are ignored.
 
-        A file that does not tell how columns and rows are normalised is older than the losses
-        without normalisation.
+        Older files do not tell how rows and columns are normalised: all losses normalised them.
 
         Raises:
-            KeyError: there is no learned matrix.
+            KeyError: The file has no learned matrix.
         """
         settings = {name: np.asarray(arrays[name]).item() for name in _SETTINGS if name in arrays}
         counts = {name: arrays[name] for name in _COUNTS if name in arrays}
         return cls(arrays["learned"], **counts, **settings)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """The arrays for ``confusion.npz``, without those that are unknown."""
+        """Return the known values as arrays for ``confusion.npz``."""
         named = {"learned": self.matrix}
         named |= {name: getattr(self, name) for name in (*_COUNTS, *_SETTINGS)}
         return {name: np.asarray(value) for name, value in named.items() if _is_known(value)}
@@ -71,7 +70,7 @@ class LearnedConfusion:
         return self.instance_count is not None and bool(self.instance_count.all())
 
     def soft_labels(self, matrix: np.ndarray | None = None) -> np.ndarray:
-        """The soft label of every class, as the loss that learned the matrix makes them.
+        """Return the soft label of every class, as the loss that learned the matrix computes it.
 
         They are the columns of the matrix. Softmax losses divide them by their sum, EQL v2 does
         not.
@@ -80,7 +79,7 @@ class LearnedConfusion:
             matrix: (C, C), an earlier matrix of the same training; by default the learned one.
 
         Returns:
-            (C, C), row y is the soft label of class y.
+            (C, C); row y is the soft label of class y.
 
         Example:
             >>> matrix = np.array([[0.25, 0.25], [0.0, 0.5]])
@@ -96,17 +95,17 @@ class LearnedConfusion:
         return fightback_soft_labels(columns, self.normalize_columns).numpy()
 
     def start_weights(self) -> np.ndarray:
-        """The weight that the start of the training still has in each row.
+        """Return the weight of each row's initial value, with momentum m.
 
-        With a softmax loss, a class's first update becomes its whole row; after n updates it has
-        weight ``m ** (n - 1)``. With EQL v2, rows start as zeros, which have weight ``m ** n``; the
-        row is smaller than the mean of its updates by that share.
+        With a softmax loss, the first update of a class becomes its whole row; after n updates it
+        has weight ``m ** (n - 1)``. With EQL v2, rows start as zeros, which have weight ``m ** n``;
+        the row is smaller than the mean of its updates by that fraction.
 
         Returns:
             (C,) in [0, 1]; NaN for classes that the training has not seen.
 
         Raises:
-            ValueError: the update counts are unknown, as in official checkpoints.
+            ValueError: The update counts are unknown, as in official checkpoints.
 
         Example:
             >>> learned = LearnedConfusion(np.eye(2), update_count=np.array([3, 0]), momentum=0.5)

@@ -21,8 +21,8 @@ def format_number(value: float, spec: str) -> str:
     """Format a number; n/a if undefined, and without a sign if it rounds to zero.
 
     Args:
-        value: the number, or nan.
-        spec: a format specification such as ``"+.1f"``.
+        value: The number, or NaN.
+        spec: A format specification such as ``"+.1f"``.
 
     Example:
         >>> [format_number(value, "+.1f") for value in (0.12, -0.12, -0.04, math.nan)]
