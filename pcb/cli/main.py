@@ -17,13 +17,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pcb import runs
 from pcb.cli.options import parse_cfg_options
 from pcb.cli.output import confusion_summary, metrics_table, write_matrix
 from pcb.messages.printable import printable
 from pcb.messages.ranges import IOU_THRESHOLD, SCORE_THRESHOLD, SEED, Range
 from pcb.messages.terminal import outliving_terminal
 from pcb.messages.warnings import one_line_warnings
-from pcb.runs import folder as runs
 from pcb.storage.files import check_output
 from pcb.storage.locks import writing_alone
 

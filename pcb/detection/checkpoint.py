@@ -211,6 +211,7 @@ def _names_in_pickle(file: BinaryIO) -> Iterator[str]:
     memo: list[Any] = []
     pushed: list[Any] = []
     try:
+        argument: Any  # of what type depends on the operation
         for operation, argument, _position in pickletools.genops(file):
             match operation.name:
                 case "GLOBAL" | "INST":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pcb.messages.lines import say
 from pcb.messages.printable import printable, shortened
-from pcb.runs.folder import FAILURE_NOTE
+from pcb.runs.files import FAILURE_NOTE
 from pcb.runs.running import described, notebook_lock
 from pcb.storage.files import write_atomically
 from pcb.storage.locks import Writer, holding, is_locked

@@ -41,7 +41,7 @@ def finding(runs: Iterable[RunFolder], root: str | os.PathLike[str]) -> str:
 def _sentence(
     found: dict[ConfigRuns, Estimate], words: str, count: int, root: str | os.PathLike[str]
 ) -> str:
-    names = _names([config.baseline for config in found], root)
+    names = _names([config.baseline for config in found if config.baseline], root)
     left = count - len(found)
     rest = f" ({left} more cannot be compared)" if left else ""
     values = list(found.values())

@@ -271,11 +271,12 @@ def _check_keys(values: Any) -> None:
     for key, value in values.items():
         if key not in _KEYS:
             raise ValueError(f"unknown key {key!r}; {suggestion(str(key), list(_KEYS))}")
+        kind: Any
         kind, kind_of_entry = _KEYS[key]
         # Not isinstance: `on` is a bool, which is an int to Python, but no seed.
         if type(value) is not kind:
             raise ValueError(f"{key} must be a {kind.__name__}, got {value!r}")
-        entries = value.values() if kind is dict else value if kind is list else ()
+        entries: Any = value.values() if kind is dict else value if kind is list else ()
         for entry in entries:
             if kind_of_entry is not object and type(entry) is not kind_of_entry:
                 raise ValueError(f"{key} must hold {kind_of_entry.__name__}s, got {entry!r}")

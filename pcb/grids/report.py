@@ -199,7 +199,8 @@ def _joined(rows: list[list[Path]], one_folder: bool) -> list[list[Path]]:
     >>> [len(row) for row in _joined([[a, b], [], [c], [d], [e, a]], one_folder=False)]
     [2, 2, 2]
     """
-    joined, lone_before = [], False
+    joined: list[list[Path]] = []
+    lone_before = False
     for row in filter(None, rows):
         lone = one_folder or len(row) == 1
         if lone and lone_before:

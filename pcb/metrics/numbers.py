@@ -17,6 +17,23 @@ ones; ``r``, ``c`` and ``f`` to rare, common and frequent classes. AR@300 is the
 """
 
 
+def format_number(value: float, spec: str) -> str:
+    """Format a number; n/a if undefined, and without a sign if it rounds to zero.
+
+    Args:
+        value: the number, or nan.
+        spec: a format specification such as ``"+.1f"``.
+
+    Example:
+        >>> [format_number(value, "+.1f") for value in (0.12, -0.12, -0.04, math.nan)]
+        ['+0.1', '-0.1', '0.0', 'n/a']
+    """
+    if math.isnan(value):
+        return "n/a"
+    text = format(value, spec)
+    return text if float(text) else text.lstrip("+-")
+
+
 def format_metric(value: float | None) -> str:
     """Format a metric as papers do: in percent with one decimal, or n/a if undefined.
 
@@ -52,10 +69,9 @@ def format_points(difference: float) -> str:
 
     Example:
         >>> format_points(0.0125), format_points(-0.0001), format_points(float("nan"))
-        ('+1.2', '+0.0', 'n/a')
+        ('+1.2', '0.0', 'n/a')
     """
-    # Adding 0.0 makes a rounded -0.0 positive.
-    return "n/a" if math.isnan(difference) else f"{round(100 * difference, 1) + 0.0:+.1f}"
+    return format_number(round(100 * difference, 1), "+.1f")
 
 
 def format_difference(value: Estimate, seeds: int | None = None) -> str:

@@ -1,8 +1,8 @@
 """Statistics over seeds: mean, standard deviation, and paired differences with an interval."""
 
 import math
-from collections.abc import Hashable, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 
 class Estimate(NamedTuple):
@@ -60,7 +60,7 @@ def estimate(values: Iterable[float | None]) -> Estimate:
 
 
 def paired_difference(
-    ours: Mapping[Hashable, float | None], theirs: Mapping[Hashable, float | None]
+    ours: Mapping[Any, float | None], theirs: Mapping[Any, float | None]
 ) -> Estimate:
     """Estimate the mean of ours minus theirs over the seeds that both have.
 
@@ -76,4 +76,4 @@ def paired_difference(
         (0.1875, (0.125, 0.25))
     """
     pairs = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
-    return estimate(None if None in pair else pair[0] - pair[1] for pair in pairs)
+    return estimate(None if a is None or b is None else a - b for a, b in pairs)

@@ -23,7 +23,7 @@ import os
 import re
 import sys
 import tokenize
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ class Parameter:
     above: bool = False
     choices: tuple[str, ...] = ()
     numeric: bool = False
-    entries: type | None = None
+    entries: Callable | None = None
 
     def accept(self, value: Any) -> Any:
         """Return ``value`` as the notebook takes it.
@@ -100,13 +100,14 @@ class Parameter:
         """
         if self.type not in _TYPES:
             return value
-        kind, _, _ = _TYPES[self.type]
-        given, value = value, _converted(value, kind)
+        kind: Any = _TYPES[self.type][0]
+        given: Any = value
+        value = _converted(value, kind)
         if self.numeric and type(value) in (int, float):
             value = repr(value)
         if type(value) is not kind:
             raise self._refusal(given, self._hint(given))
-        if kind in (int, float) and not self._in_range(value):
+        if isinstance(value, int | float) and kind is not bool and not self._in_range(value):
             raise self._refusal(given)
         if self.choices and value not in self.choices and not self._is_number_in_range(value):
             alike = nearest_names(value, self.choices)
@@ -190,7 +191,7 @@ def declared(source: str) -> dict[str, Parameter]:
             targets, annotation = statement.targets, None
         else:
             continue
-        comment = comments.get(statement.end_lineno, "")
+        comment = comments.get(statement.end_lineno or 0, "")
         for target in targets:
             if isinstance(target, ast.Name):
                 found[target.id] = _parameter(target.id, annotation, statement.value, comment)
@@ -283,7 +284,7 @@ def _parameter(
     except (ValueError, TypeError):  # computed
         default = None
     base = annotation.value if isinstance(annotation, ast.Subscript) else annotation
-    type_name = type(default).__name__ if annotation is None else ast.unparse(base)
+    type_name = type(default).__name__ if base is None else ast.unparse(base)
     allowed = _ALLOWED.search(comment.rstrip())
     if allowed and type_name in ("int", "float") and (limits := _RANGE.fullmatch(allowed[1])):
         return Parameter(name, type_name, **_limits(limits))

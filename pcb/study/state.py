@@ -34,11 +34,7 @@ class RunState:
 
         Its output is then in :attr:`pcb.runs.RunFolder.output_file`.
         """
-        return bool(self._note)
-
-    @property
-    def _note(self) -> str:
-        return self.trainer.note if self.trainer else ""
+        return self.trainer is not None and bool(self.trainer.note)
 
     @cached_property
     def settings(self) -> dict[str, Any] | None:
@@ -49,8 +45,8 @@ class RunState:
         Raises:
             ValueError: The run's ``config.py`` is not a merged config.
         """
-        if self._note:
-            return json.loads(self._note)
+        if self.trainer and self.trainer.note:  # launched
+            return json.loads(self.trainer.note)
         run = self.run
         if not run.config_file.is_file() or (not self.trainer and not run.checkpoint.is_file()):
             return None

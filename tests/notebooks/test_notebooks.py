@@ -275,6 +275,8 @@ def test_compare(evaluated, folder):
     assert re.search(r"interval +2 +\[-19\.4, \+31\.4\]", text)
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_method_helps_the_rare_class(folder):
     """With the defaults of its toy classifiers, and with the equal losses that its text claims."""
     run = RunFolder(folder / "method")

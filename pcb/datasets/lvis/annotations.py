@@ -79,7 +79,7 @@ class Annotations(Classes):
         all classes are put into one; the metrics by group are then meaningless.
         """
         everything = {"neg_category_ids": self.category_ids, "not_exhaustive_category_ids": []}
-        defaults = {key: [] for key in FEDERATED_KEYS}
+        defaults: dict[str, list] = {key: [] for key in FEDERATED_KEYS}
         groups = self.frequency if self.has_groups else ["f"] * len(self.categories)
         return {
             "images": [
