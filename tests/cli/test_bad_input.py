@@ -395,7 +395,7 @@ def test_training_never_writes_over_somebodys_config(folder, capsys, tiny_option
         "--cfg-options",
         json.dumps(tiny_options),
     ]
-    assert_refused(["train", own, *options], folder, capsys, "would be written over", "work_dir")
+    assert_refused(["train", own, *options], folder, capsys, "would overwrite it", "work_dir")
     assert_refused(["train", CONFIG, *options], folder, capsys, str(mine), "is not a run folder")
 
 
