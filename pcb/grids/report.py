@@ -162,12 +162,11 @@ def _where(root: Path, failure: Failure) -> str:
 
 def _dataset_section(root: Path, dataset: str, runs: list[RunFolder]) -> list[str]:
     whole, single = [root / dataset], [run.path for run in runs]
-    of_run = OF_RUN | OF_PAIR
     return [
         f"<h2>{escape(dataset)}</h2>",
         html_table(metric_rows(runs, root)),
         *(_notebook_section(root, name, names, whole) for name, names in OF_DATASET.items()),
-        *(_notebook_section(root, name, names, single) for name, names in of_run.items()),
+        *(_notebook_section(root, *item, single) for item in (OF_RUN | OF_PAIR).items()),
         "<h3>What was run</h3>",
         _run_table(root, runs),
     ]
