@@ -17,8 +17,10 @@ from pcb.runs.settings import differing_settings, loss_settings, strength_argume
 from pcb.storage.repository import repository_path
 
 # What metrics depend on besides config and seed. The last three matter only if both run on CPUs.
-_CONDITIONS = ("device", "processes", "operators", "torch", "torchvision", "mmcv-full", "mmdet")
-_CONDITIONS += ("numpy", "cpu", "cpu_capability", "threads")
+_CONDITIONS = (
+    *("device", "processes", "operators", "torch", "torchvision", "mmcv-full", "mmdet", "numpy"),
+    *("cpu", "cpu_capability", "threads"),
+)
 _MOST_SETTINGS = 6  # named in one sentence
 
 

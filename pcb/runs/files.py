@@ -92,14 +92,6 @@ class RunFiles:
         """Return the existing files of :meth:`prediction_part`, of all processes."""
         return sorted(self.predictions_folder.glob(f".{iou_type}.*.part"))
 
-    def notebook_file(self, notebook: str, ending: str = EXECUTED) -> Path:
-        """Return a file of a notebook, such as its page.
-
-        >>> RunFiles("runs").notebook_file("01_train", PAGE).name
-        '01_train.html'
-        """
-        return self.path / f"{notebook}{ending}"
-
     def settings_file(self, notebook: str) -> Path:
         """Return the file with the settings that a notebook drew its figures with."""
         return self.figures / f"{notebook}_settings.json"

@@ -250,11 +250,14 @@ class RunFolder(RunFiles):
         values = {}
         try:
             for statement in ast.parse(file.read_text(encoding="utf-8")).body:
-                (target,) = statement.targets  # type: ignore[attr-defined]
-                values[target.id] = read_literal(statement.value)  # type: ignore[attr-defined]
-        except (AttributeError, SyntaxError, TypeError, ValueError, *_TOO_DEEP) as error:
+                match statement:
+                    case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                        values[name] = read_literal(value)
+                    case _:
+                        raise ValueError(f"line {statement.lineno} is not an assignment")
+        except (SyntaxError, TypeError, ValueError, *_TOO_DEEP) as error:
             raise ValueError(
-                f"{file} is not a run's merged config, which holds only literals"
+                f"{file} is not a run's merged config, which holds only literals ({error})"
             ) from error
         return values
 

@@ -78,8 +78,8 @@ class RunView:
         loss = load_config(
             self.config, self.cfg_options, for_training=False
         ).model.roi_head.bbox_head.loss_cls
-        state = read_checkpoint(repository_path(checkpoint), trust_checkpoint)
-        return learned_in_checkpoint(loss, state, os.fspath(checkpoint))
+        file = repository_path(checkpoint)
+        return learned_in_checkpoint(loss, read_checkpoint(file, trust_checkpoint), file)
 
     def ground_truth_confusion(self) -> np.ndarray | None:
         """Return the mean prediction at the ground-truth boxes of each class.
@@ -235,13 +235,15 @@ def open_before(view: RunView, before: str | os.PathLike = "", iou_type: str = "
         FileNotFoundError: There is no such run, or it has no predictions.
         ValueError: It was evaluated on other images or classes.
     """
-    plain = plain_counterpart(view.run)
-    if not before and plain is None:
-        raise FileNotFoundError(
-            f"{view.run.path} has no run of the same config and seed without PCB beside it: name "
-            "the run to compare with as `before`"
-        )
-    earlier = open_run(before or plain.path)  # type: ignore[union-attr]
+    if not before:
+        plain = plain_counterpart(view.run)
+        if plain is None:
+            raise FileNotFoundError(
+                f"{view.run.path} has no run of the same config and seed without PCB beside it: "
+                "name the run to compare with as `before`"
+            )
+        before = plain.path
+    earlier = open_run(before)
     earlier.predictions_file(iou_type)
     if not _same_data(view, earlier):
         raise ValueError(_not_alike(view, earlier))

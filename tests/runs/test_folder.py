@@ -230,8 +230,8 @@ def test_committed_sample_run_opens(config):
 def test_every_file_that_a_run_folder_may_hold_is_known(run):
     """A new training may begin beside the files of notebooks, and removes those of a training."""
     run.create()
-    notebook = [run.notebook_file("01_train", ending) for ending in (EXECUTED, PAGE)]
-    notebook += [run.notebook_file("01_train", ending) for ending in (FAILURE_NOTE, FAILURE_PAGE)]
+    endings = (EXECUTED, PAGE, FAILURE_NOTE, FAILURE_PAGE)
+    notebook = [run.path / f"01_train{ending}" for ending in endings]
     locks = [run.path / ".lock", run.confusion_lock, notebook_lock(notebook[0])]
     unfinished = run.path / f".latest.pth.{32 * '0'}"
     for file in (*notebook, *locks, unfinished, run.output_file, run.settings_file("train")):
