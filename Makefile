@@ -43,9 +43,9 @@ setup: ## set up or repair .venv (PYTHON=... names the Python); OPS=1 compiles m
 demo: ## train softmax with and without PCB, compare them in runs/demo/index.html; 8 minutes
 demo: override GRID := demo
 grid: ## run the notebooks over a grid: make grid GRID=NAME, or a file; PROFILE=slurm on a cluster
-# Names reach the shell as variables, which it does not parse.
+# The shell does not parse the content of variables, whatever the names are.
 demo grid: $(READY)
-	@$(BIN)/python -m pcb.grids.processes "$$GRID" --profile "$$PROFILE"
+	@$(BIN)/python -m pcb grid run "$$GRID" --profile "$$PROFILE"
 
 sample: $(READY) ## make the committed sample run again from a finished demo
 	@$(BIN)/python workflow/scripts/make_sample.py
@@ -65,7 +65,7 @@ lint: $(READY) ## check style and format of code and notebooks
 	@$(BIN)/python -m ruff format --check .
 
 lab: $(READY) ## open copies of the notebooks in JupyterLab; ARGS="--port 9999 --no-browser"
-	@$(BIN)/python -m pcb.notebooks.lab $(ARGS)
+	@$(BIN)/python -m pcb lab $(ARGS)
 
 bench: $(READY) ## measure what LVIS v1's size takes, time and memory; 12 minutes
 	@$(BIN)/python benchmarks/lvis_reading.py

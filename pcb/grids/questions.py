@@ -1,13 +1,16 @@
-"""The notebooks, in the order in which they are run, and what a page shows of each."""
+"""The notebooks of a grid, and the figures that its page shows of each.
+
+Figures are given by file name, patterns allowed. The others are in the notebook's own page.
+"""
 
 from __future__ import annotations
 
-# What the page shows of each notebook, in the order in which a reader asks: figures by file
-# name, patterns allowed. The others are in the notebook's own page.
+# Questions about a whole dataset, in the order in which a reader asks them.
 OF_DATASET = {
     "05_compare": ("ap_difference", "gain_by_role_*", "ap_by_group", "ap_by_class_*"),
     "00_dataset": ("class_tail", "look_alikes", "training_images"),
 }
+# Questions about a run, in the order in which they are run.
 OF_RUN = {
     "01_train": ("loss", "strength"),
     "02_evaluate": ("ap_by_image_count", "detections"),
@@ -17,3 +20,4 @@ OF_RUN = {
     ),
     "04_soft_labels": ("soft_label_bars", "soft_label_history", "soft_label_entropy"),
 }
+NOTEBOOKS = (*OF_DATASET, *OF_RUN)

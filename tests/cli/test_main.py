@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pcb.cli import main as cli
+from pcb.cli.options import parse_cfg_options
 from pcb.runs.folder import read_metrics
 
 CATEGORIES = [
@@ -171,7 +172,7 @@ def test_error_is_for_the_user_if_the_kit_or_the_disk_raised_it(tmp_path):
         except Exception as error:
             return error
 
-    assert cli._is_for_the_user(caught(cli.parse_cfg_options, ["x"]))
+    assert cli._is_for_the_user(caught(parse_cfg_options, ["x"]))
     assert cli._is_for_the_user(caught(open, tmp_path / "missing"))
     assert not cli._is_for_the_user(caught(json.loads, "{"))
 
@@ -204,13 +205,13 @@ def test_interrupt_is_quiet(monkeypatch, capsys):
     ],
 )
 def test_cfg_options_are_read_as_values(words, options):
-    assert cli.parse_cfg_options(words) == options
+    assert parse_cfg_options(words) == options
 
 
 @pytest.mark.parametrize("word", ["nonsense", "=1", '{"a": '])
 def test_wrong_cfg_option_is_named(word):
     with pytest.raises(ValueError, match="--cfg-options"):
-        cli.parse_cfg_options([word])
+        parse_cfg_options([word])
 
 
 def test_matrix_file_must_have_a_known_suffix(capsys):
@@ -345,9 +346,9 @@ def test_no_other_archive_is_written_over(tmp_path, capsys, detections):
 
 def test_impossible_outputs_are_refused_before_the_work(tmp_path, capsys, door, monkeypatch):
     import pcb.datasets.lvis
-    import pcb.metrics
+    import pcb.evaluation
 
-    for module, name in ((pcb.metrics, "evaluate"), (pcb.datasets.lvis, "read_annotations")):
+    for module, name in ((pcb.evaluation, "evaluate"), (pcb.datasets.lvis, "read_annotations")):
         monkeypatch.setattr(module, name, None)
     (tmp_path / "file").write_text("of somebody")
     folder = tmp_path / OUTPUTS[door]

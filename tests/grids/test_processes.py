@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pcb.grids.failures import failures, noted
+from pcb.grids.failures import find_failures, record_failure
 from pcb.grids.grid import Grid
 from pcb.grids.processes import begin, changed_notebooks, check_machine
 from pcb.runs.running import notebook_lock, running
@@ -31,7 +31,7 @@ RUN = "openmoji/softmax/seed0"
 TRAINING = """
 import sys, time
 from pathlib import Path
-from pcb.storage.files import writing_alone
+from pcb.storage.locks import writing_alone
 folder = Path(sys.argv[1])
 with writing_alone(folder, "training"):
     while not (folder / "trained").exists():
@@ -40,7 +40,7 @@ with writing_alone(folder, "training"):
 TRAIN = f"""
 import os, subprocess, sys, time
 from pathlib import Path
-from pcb.storage.files import writer
+from pcb.storage.locks import writer
 folder = Path(work_dir)
 (folder / "config.py").touch()
 if not writer(folder) and not (folder / "trained").exists():
@@ -122,9 +122,9 @@ def test_stopped_grid_leaves_nothing_behind(clone, target, number):
     os.kill(make.pid if target == "make" else found["grid"].pid, number)
     assert make.wait(PATIENCE) != 0
     assert_ended(*found.values())  # stopped on demand, the training goes on after its checkpoint
-    failure = failures(clone / "runs" / "one")[-1]
+    failure = find_failures(clone / "runs" / "one")[-1]
     assert failure.executed.stem == "01_train"
-    assert failure.line == "interrupted; the next call goes on"
+    assert failure.line == "interrupted; the next call continues it"
     assert failure.line in (clone / "runs" / "one" / "index.html").read_text()
     assert "Traceback" not in (clone / "0.out").read_text()
 
@@ -139,7 +139,7 @@ def test_call_during_another_one_waits_and_takes_over_what_was_killed(clone):
     wait_until(lambda: told in out.read_text(), "the second call does not say who is first")
     wait_until(lambda: "training of " in out.read_text(), "it does not say what runs")
     assert f"01_train of {RUN}: process {found['01_train'].pid} on" in out.read_text()
-    assert failures(root) == []  # what runs has not failed
+    assert find_failures(root) == []  # what runs has not failed
 
     found["grid"].kill()
     assert_ended(found["grid"], found["01_train"], found["kernel"])
@@ -148,10 +148,10 @@ def test_call_during_another_one_waits_and_takes_over_what_was_killed(clone):
     again = processes(clone)  # of the second call
     assert again["training"] == found["training"]
     told = f"training of {RUN}: process {found['training'].pid} on"
-    assert told in out.read_text().partition("Still running of an earlier call")[2]
+    assert told in out.read_text().partition("some of its processes are still running")[2]
     (root / RUN / "trained").touch()
     assert second.wait(PATIENCE) == 0, out.read_text()
-    assert running(root) == [] and failures(root) == []
+    assert running(root) == [] and find_failures(root) == []
     assert "did not finish" not in (root / "index.html").read_text()
     _, title, end = out.read_text().partition("All notebooks and figures: runs/one/index.html")
     assert title and "Still running" not in end  # the grid that says so is no such thing
@@ -164,7 +164,7 @@ def test_grid_whose_output_nobody_reads_goes_on(clone):
     (folder / "trained").touch()
     reader, writer = os.pipe()
     grid = subprocess.Popen(
-        [sys.executable, "-m", "pcb.grids.processes", "one.yaml"],
+        [sys.executable, "-m", "pcb", "grid", "run", "one.yaml"],
         cwd=clone,
         env=os.environ | {"PYTHONPATH": str(clone)},
         stdout=writer,
@@ -175,13 +175,13 @@ def test_grid_whose_output_nobody_reads_goes_on(clone):
     os.close(reader)
     grid.send_signal(signal.SIGHUP)
     assert grid.wait(PATIENCE) == 0
-    assert failures(clone / "runs" / "one") == [] and (clone / "runs/one/index.html").is_file()
+    assert find_failures(clone / "runs" / "one") == [] and (clone / "runs/one/index.html").is_file()
 
 
 def test_a_grid_on_another_machine_is_named_and_waited_for(tmp_path, capfd):
     """The lock is that of a shared file system; who holds it is read from its file."""
     hold = (
-        "import sys, time; from pcb.storage.files import writing_alone\n"
+        "import sys, time; from pcb.storage.locks import writing_alone\n"
         "import socket; socket.gethostname = lambda: 'login2'\n"
         "with writing_alone(sys.argv[1], 'grid'): print('holds', flush=True); time.sleep(3)"
     )
@@ -212,26 +212,26 @@ def test_what_an_earlier_call_left_is_said(tmp_path):
 def test_one_process_at_a_time_runs_a_notebook(tmp_path):
     executed = tmp_path / "01_train.ipynb"
     code = (
-        "import sys; from pcb.grids.failures import noted\n"
-        "with noted(sys.argv[1]): print('runs', flush=True)"
+        "import sys; from pcb.grids.failures import record_failure\n"
+        "with record_failure(sys.argv[1]): print('runs', flush=True)"
     )
-    with noted(executed):
+    with record_failure(executed):
         other = subprocess.Popen(
             [sys.executable, "-c", code, executed], stdout=subprocess.PIPE, text=True
         )
         told = other.stdout.readline()
         assert f"{executed} is being run by process {os.getpid()} on" in told
-        assert failures(tmp_path) == []
+        assert find_failures(tmp_path) == []
     assert other.communicate(timeout=PATIENCE)[0] == "runs\n" and other.returncode == 0
 
 
 def test_killed_notebook_is_noted_in_plain_words(tmp_path):
     code = (
-        "import os, sys; from pcb.grids.failures import noted\n"
-        "with noted(sys.argv[1]): os.kill(os.getpid(), 9)"
+        "import os, sys; from pcb.grids.failures import record_failure\n"
+        "with record_failure(sys.argv[1]): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "01_train.ipynb"])
-    [failure] = failures(tmp_path)
+    [failure] = find_failures(tmp_path)
     assert failure.line.startswith("The process ended without an error message: it was killed, or")
 
 
@@ -260,7 +260,7 @@ def test_notebooks_that_are_not_as_committed_are_named(checkout, tmp_path, capfd
     begin(tmp_path / "runs", checkout)
     begin(tmp_path / "runs", checkout)
     told = capfd.readouterr().err
-    assert told.startswith("Not as in the last commit: 01_train.ipynb")
+    assert told.startswith("Uncommitted changes in 01_train.ipynb")
 
     plain = tmp_path / "plain"
     shutil.copytree(checkout, plain)
@@ -272,4 +272,4 @@ def test_grid_of_more_gpus_or_threads_than_there_are(capfd):
     with pytest.raises(ValueError, match="gpus is 8, but this machine has 2"):
         check_machine(grid, gpus=2)
     check_machine(grid, gpus=0)  # on CPUs they are processes
-    assert capfd.readouterr().err.startswith("threads is 10000; this machine has ")
+    assert capfd.readouterr().err.startswith("threads is 10000, but this machine has ")

@@ -13,7 +13,7 @@ from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
-from pcb.grids.failures import failures
+from pcb.grids.failures import find_failures
 from pcb.notebooks.pages import export_page, plotly_script, with_palette
 from pcb.runs.running import running
 from pcb.storage.files import write_atomically
@@ -59,7 +59,7 @@ def publish(grid: Path, out: Path) -> None:
         raise FileNotFoundError(f"{grid} has no index.html; `make demo` makes runs/demo")
     if active := running(grid):
         raise ValueError(f"{grid} is not finished: {active[0]}")
-    if failures(grid):
+    if find_failures(grid):
         raise ValueError(f"notebooks of {grid} failed; only a finished grid is published")
     if out.exists() and any(out.iterdir()) and not (out / "index.html").is_file():
         raise ValueError(f"{out} holds something else than a page; give a new folder")
