@@ -1,4 +1,4 @@
-"""The workflow: grids, checked notebooks, and whole grids with stand-in notebooks."""
+"""Grid files, the parameters of notebooks, and whole grids with stand-in notebooks."""
 
 import json
 import os
@@ -76,7 +76,7 @@ def snakemake(
     python: str | Path = sys.executable,
     **environment: str,
 ) -> subprocess.CompletedProcess:
-    """Run the workflow on the stand-in notebooks, with everything it writes in ``folder``."""
+    """Run the workflow on the stand-in notebooks; it writes into ``folder`` only."""
     command = [python, "-m", "snakemake", "--snakefile", ROOT / "workflow" / "Snakefile"]
     command += ["--directory", folder, "--cores", "2", "--keep-going", *arguments]
     command += ["--config", f"grid={grid}", f"notebooks={folder / 'notebooks'}"]
@@ -91,7 +91,7 @@ def snakemake(
 
 
 def executed(result: subprocess.CompletedProcess) -> list[str]:
-    """The notebooks that a call of the workflow ran to their end, sorted."""
+    """The notebooks that a call of the workflow finished, sorted."""
     lines = result.stdout.splitlines()
     return sorted(line.split(": done in")[0] for line in lines if ": done in" in line)
 
@@ -108,7 +108,7 @@ def _name(root: Path, notebook: str) -> str:
     return Path(notebook).relative_to(root).with_suffix("").as_posix()
 
 
-def test_failure_stops_what_depends_on_it_alone(stand_ins):
+def test_failure_stops_only_what_depends_on_it(stand_ins):
     grid = write_grid(stand_ins / "pair.yaml", seeds=[3])
     root = stand_ins / "runs" / "pair"
     plain, balanced = (root / "openmoji" / name / "seed3" for name in ("softmax", "softmax_pcb"))
@@ -132,12 +132,12 @@ def test_failure_stops_what_depends_on_it_alone(stand_ins):
     index = (root / "index.html").read_text()
     assert 'href="openmoji/softmax_pcb/seed3/02_evaluate.failed.html"' in index
     assert "ValueError: &lt;b&gt;no&lt;/b&gt; ... a &amp; b" in index
-    assert "openmoji/softmax_pcb/seed3/01_train.html" in index  # without metrics, and yet there
+    assert "openmoji/softmax_pcb/seed3/01_train.html" in index  # although the run has no metrics
 
     (balanced / "broken").unlink()
-    mended = snakemake(stand_ins, grid)
-    assert mended.returncode == 0, mended.stderr
-    assert executed(mended) == sorted([evaluate, confusion, "05_compare openmoji"])
+    fixed = snakemake(stand_ins, grid)
+    assert fixed.returncode == 0, fixed.stderr
+    assert executed(fixed) == sorted([evaluate, confusion, "05_compare openmoji"])
     assert find_failures(root) == [] and not list(root.rglob("*.failed.*"))
     index = (root / "index.html").read_text()
     assert "failed" not in index.replace(".failed", "") and "03_confusion_matrix.html" in index
@@ -166,12 +166,12 @@ def test_change_reruns_exactly_what_it_touches(stand_ins):
             (root / "openmoji" / run / "seed0" / name).touch()
     for name in ("openmoji/00_dataset", "openmoji/05_compare", "index"):
         (root / f"{name}.html").touch()
-    assert snakemake(stand_ins, grid, "--touch", "--forceall").returncode == 0  # all is done
+    assert snakemake(stand_ins, grid, "--touch", "--forceall").returncode == 0  # everything is done
 
     def of(runs, notebooks=OF_RUN):
         return [f"{run}/seed0/{notebook}" for run in runs for notebook in notebooks]
 
-    # An inherited config, and a notebook on which nothing depends.
+    # Change an inherited config, and a notebook on which nothing depends.
     config = stand_ins / "configs" / "_base_" / "pcb" / "scaled.py"
     source = config.read_text()
     config.write_text(source + "\n")
@@ -180,7 +180,7 @@ def test_change_reruns_exactly_what_it_touches(stand_ins):
     )
     assert planned(stand_ins, grid) == sorted([*of(balanced), "00_dataset", "05_compare"])
 
-    # What looks new and has its old content; another value of an override; a parameter.
+    # Restore the config, which only looks new; change the value of an override and a parameter.
     config.write_text(source)
     overrides["lr2"]["optimizer.lr"] = 0.003
     write_grid(grid, overrides=overrides, parameters={"04_soft_labels": {"classes": ["a"]}})
@@ -188,7 +188,7 @@ def test_change_reruns_exactly_what_it_touches(stand_ins):
     assert planned(stand_ins, grid) == sorted([*touched, "00_dataset", "05_compare"])
 
 
-def test_grid_runs_where_the_path_of_the_clone_has_blanks(stand_ins):
+def test_grid_runs_in_a_clone_whose_path_has_blanks(stand_ins):
     (stand_ins / "my clone").symlink_to(sys.prefix)
     python = stand_ins / "my clone" / "bin" / Path(sys.executable).name
     grid = write_grid(stand_ins / "one.yaml", pcb=[False])
@@ -196,7 +196,7 @@ def test_grid_runs_where_the_path_of_the_clone_has_blanks(stand_ins):
     assert executed(result) == ["01_train openmoji/softmax/seed0"], result.stderr
 
 
-def test_slurm_is_asked_for_what_the_grid_says(stand_ins):
+def test_slurm_jobs_request_what_the_grid_says(stand_ins):
     grid = write_grid(
         stand_ins / "large.yaml", pcb=[False], gpus=2, threads=8, memory="64GB", time="36h"
     )
@@ -240,7 +240,7 @@ def test_unknown_parameter_names_the_nearest(tmp_path):
 
 @pytest.mark.parametrize("name", STAND_INS)
 def test_stand_in_has_the_parameters_of_its_notebook(name, stand_ins):
-    """So that what the workflow passes to the stand-ins is right for the notebooks."""
+    """So that the parameters of the workflow are right for the notebooks, too."""
     stand_in, notebook = (
         papermill.inspect_notebook(str(folder / "notebooks" / f"{name}.ipynb"))
         for folder in (stand_ins, ROOT)
@@ -262,7 +262,7 @@ def test_parameters_reach_the_notebook_as_they_are(tmp_path, capfd):
     folder = tmp_path / "out"
     run_notebook(notebook, parameters, folder / "n.ipynb", folder / "n.html", label="n | ")
     printed = """n | {'a.b': [1, None]} a'b" $HOME; <b>\nn | 50%\nn | 100%\n"""
-    assert capfd.readouterr().out == printed  # a bar that goes back in its line is one line more
+    assert capfd.readouterr().out == printed  # each state of a progress bar is a line
     assert "&lt;b&gt;" in (tmp_path / "out" / "n.html").read_text()
 
 
@@ -277,7 +277,10 @@ def test_failed_cell_is_an_error_that_names_the_copy(tmp_path):
 
 def test_dead_kernel_is_an_error_and_leaves_a_note(tmp_path):
     notebook = write_notebook(tmp_path / "n.ipynb", "", "import os; os._exit(9)")
-    with pytest.raises(NotebookError, match="more memory"), record_failure(tmp_path / "out.ipynb"):
+    with (
+        pytest.raises(NotebookError, match="memory runs out"),
+        record_failure(tmp_path / "out.ipynb"),
+    ):
         run_notebook(notebook, {}, tmp_path / "out.ipynb", tmp_path / "out.html")
     [failure] = find_failures(tmp_path)
     assert failure.cell is None and "the kernel died" in failure.line
@@ -417,14 +420,14 @@ def test_grid_of_an_odd_path_is_refused(tmp_path, name, message):
         read_grid(write_grid(tmp_path / name))
 
 
-def test_every_grid_here_is_right():
+def test_every_committed_grid_is_valid():
     runs = {file.stem: read_grid(file).runs for file in ROOT.glob("workflow/grids/*.yaml")}
     names = [run.name for run in runs["demo"]]
     assert names == ["openmoji/softmax/seed0", "openmoji/softmax_pcb/seed0"]
     assert len(runs["baselines"]) == 24 and len(runs["lvis_v1"]) == 10
 
 
-def test_checked_grid_says_where_its_runs_lie(tmp_path, capsys):
+def test_check_prints_the_folder_of_the_runs(tmp_path, capsys):
     assert main(["grid", "check", str(write_grid(tmp_path / "own.yaml"))]) == 0
     assert capsys.readouterr().out == "runs/own\n"
     typo = {"03_confusion_matrix": {"score_treshold": 0.5}}
@@ -435,8 +438,8 @@ def test_checked_grid_says_where_its_runs_lie(tmp_path, capsys):
     assert "there are: baselines, demo, " in error and "Traceback" not in error
 
 
-def test_make_grid_passes_names_on_as_they_are_and_fails_as_the_grid_does(tmp_path):
-    """A name is data to its shell."""
+def test_make_grid_passes_names_unchanged_and_fails_if_the_grid_does(tmp_path):
+    """The shell does not parse names."""
     stand_in = """import json, sys
 with open("calls", "a") as file:
     print(json.dumps(sys.argv[1:]), file=file)
@@ -472,7 +475,7 @@ def test_options_of_configs_are_checked_before_anything_runs(
 
 
 @pytest.mark.parametrize("arguments", [["dmo"], ["demo", "--profile", "slrm"]])
-def test_wrong_call_of_the_workflow_is_one_line(arguments, capsys, monkeypatch):
+def test_wrong_call_ends_with_one_line(arguments, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(processes, "_snakemake", lambda arguments: pytest.fail("it ran"))
     assert main(["grid", "run", *arguments]) == 2
