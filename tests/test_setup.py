@@ -310,7 +310,7 @@ def test_environment_whose_python_is_gone_is_made_again(clone, commands):
     [
         (5, 100, "/elsewhere", "{root} has 5 GB of free space, but the set-up needs 6 GB"),
         (100, 1, "/elsewhere", "/elsewhere has 1 GB of free space, but the set-up needs 2 GB"),
-        (7, 7, "/tmp", "{root} has 7 GB of free space, but the set-up needs 8 GB"),  # one disk for both
+        (7, 7, "/tmp", "{root} has 7 GB of free space, but the set-up needs 8 GB"),  # the same disk
     ],
 )
 def test_full_disk_is_reported_before_the_download(

@@ -137,9 +137,7 @@ def test_second_call_waits_and_takes_over_after_a_kill(clone):
     out = clone / "1.out"
     shown = f"being run by process {found['grid'].pid} on {socket.gethostname()}, since 20"
     wait_until(lambda: shown in out.read_text(), "the second call does not name the first")
-    wait_until(
-        lambda: "training of " in out.read_text(), "the second call lists nothing"
-    )
+    wait_until(lambda: "training of " in out.read_text(), "the second call lists nothing")
     assert f"01_train of {RUN}: process {found['01_train'].pid} on" in out.read_text()
     assert find_failures(root) == []  # a running notebook has not failed
 
