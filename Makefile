@@ -30,7 +30,7 @@ LARGE := ^(torch|torchvision|triton|nvidia-.*|cuda-.*)==
 MMCV = "$$(grep '^mmcv-full==' constraints.txt)"
 FIRST = "$$(grep '^setuptools==' constraints.txt)" # small, and needed by builds
 
-.PHONY: help setup operators demo grid sample pages test reliability lint lab bench clean
+.PHONY: help setup operators demo grid sample docs test reliability lint lab bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,8 +50,9 @@ demo grid: $(READY)
 sample: $(READY) ## make the committed sample run again from a finished demo
 	@$(BIN)/python workflow/scripts/make_sample.py
 
-pages: $(READY) ## publish a finished demo in docs/demo, reduced to a size fit for git
-	@$(BIN)/python workflow/scripts/publish_pages.py
+docs: $(READY) ## build the documentation in site/, every link checked
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "Open site/index.html in a browser; no network needed"
 
 # One thread: the tests are small, and OpenMP's threads slow each other down where cores are busy.
 test: $(READY) ## run the tests, the doctests and every notebook; 18 minutes

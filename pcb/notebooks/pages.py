@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import io
 import json
 import os
 from collections.abc import Iterator
@@ -18,7 +17,6 @@ from typing import Any
 
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor, Preprocessor
-from traitlets import Int, Unicode
 
 from pcb.messages.printable import shortened
 from pcb.storage.files import write_atomically
@@ -50,20 +48,12 @@ plotlyReady.then(() => {{
 """
 
 
-def export_page(
-    executed: str | os.PathLike[str],
-    page: str | os.PathLike[str],
-    plotly_address: str = "",
-    colors: int = 0,
-) -> None:
+def export_page(executed: str | os.PathLike[str], page: str | os.PathLike[str]) -> None:
     """Write an executed notebook as one HTML file with its code folded.
 
     Args:
         executed: the notebook.
         page: the HTML file.
-        plotly_address: where :func:`plotly_script` lies, relative to the page, so that pages can
-            share it; empty to have it in the page (2 MB).
-        colors: reduce figures to so many colours, a third of the size; 0 leaves them as they are.
     """
     exporter = HTMLExporter(
         extra_template_basedirs=[str(Path(__file__).with_name("templates"))],
@@ -71,8 +61,8 @@ def export_page(
         preprocessors=[
             CoalesceStreamsPreprocessor,  # a progress bar is one block, not hundreds
             ShortOutputs,
-            InteractiveFigures(plotly_address=plotly_address),
-            StaticFigures(colors=colors),
+            InteractiveFigures,
+            StaticFigures,
         ],
         exclude_input_prompt=True,
         exclude_output_prompt=True,
@@ -130,8 +120,6 @@ class ShortOutputs(Preprocessor):
 class InteractiveFigures(Preprocessor):
     """Replaces the data of each plotly figure by HTML that draws it."""
 
-    plotly_address = Unicode(help="of plotly.js; empty for a copy in the page")
-
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Change the outputs of a notebook."""
         from pcb.plots.interactive import CONFIG
@@ -146,56 +134,20 @@ class InteractiveFigures(Preprocessor):
                 config=_in_script(CONFIG),
             )
             if number == 0:
-                html = self._library() + html
+                html = f"<script>{plotly_script()}</script>\n{html}"
             output["data"] = {"text/html": html}
         return nb, resources
 
-    def _library(self) -> str:
-        if self.plotly_address:
-            return f'<script src="{self.plotly_address}"></script>\n'
-        return f"<script>{plotly_script()}</script>\n"
-
 
 class StaticFigures(Preprocessor):
-    """Describes each static figure by the heading it stands under, and may reduce its colours."""
-
-    colors = Int(help="of each figure; 0 leaves them as they are")
+    """Describes each static figure by the heading above it."""
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Change the outputs of a notebook."""
         for heading, output in _outputs(nb):
-            if png := output["data"].get("image/png"):
+            if "image/png" in output["data"]:
                 output["metadata"]["alt"] = f"Figure: {heading}"
-                if self.colors:
-                    reduced = with_palette(base64.b64decode(png), self.colors)
-                    output["data"]["image/png"] = base64.b64encode(reduced).decode()
         return nb, resources
-
-
-def with_palette(png: bytes, colors: int) -> bytes:
-    """A PNG in so many colours, those of the groups among them; as it was, if that is no smaller.
-
-    A palette made from the picture alone has no room for the colour of a few small letters.
-    """
-    import numpy as np
-    from PIL import Image, ImageColor
-
-    from pcb.plots.style import GROUP_COLORS
-
-    image = Image.open(io.BytesIO(png)).convert("RGB")
-    kept = [ImageColor.getrgb(color) for color in GROUP_COLORS.values()]
-    free = colors - len(kept)
-    quantized = image.quantize(free, dither=Image.Dither.NONE)
-    palette = (quantized.getpalette() + [0] * 3 * free)[: 3 * free]
-    indices = np.array(quantized)
-    for index, color in enumerate(kept, start=free):
-        indices[(np.asarray(image) == color).all(axis=-1)] = index
-        palette += color
-    picture = Image.fromarray(indices)
-    picture.putpalette(palette)
-    reduced = io.BytesIO()
-    picture.save(reduced, "PNG", optimize=True)
-    return min(png, reduced.getvalue(), key=len)
 
 
 def plotly_script() -> str:

@@ -9,11 +9,10 @@ import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
 
 from pcb import plots
 from pcb.grids.report import write_page
-from pcb.notebooks.pages import PLOTLY, export_page, with_palette
+from pcb.notebooks.pages import PLOTLY, export_page
 from pcb.runs.folder import RunFolder
 from tests.support.browser import needs_browser, open_page
 
@@ -67,16 +66,12 @@ def test_page_in_a_browser(executed, tmp_path):
     assert 'alt="Figure: What costs $5 and $x^2$?"' in page.read_text()
 
 
-def test_plotly_is_in_a_page_once_or_beside_it(executed, tmp_path):
-    marks = []
-    for name, library in (("alone", ""), ("shared", "../plotly.js")):
-        page = tmp_path / f"{name}.html"
-        export_page(executed, page, library)
-        html = page.read_text()
-        marks.append((html.count("DecompressionStream"), html.count('src="../plotly.js"')))
-        assert html.count("Plotly.newPlot") == 2
-    assert marks == [(1, 0), (0, 1)]
-    assert (tmp_path / "alone.html").stat().st_size < MOST_BYTES
+def test_plotly_is_in_a_page_once(executed, tmp_path):
+    page = tmp_path / "page.html"
+    export_page(executed, page)
+    html = page.read_text()
+    assert html.count("DecompressionStream") == 1 and html.count("Plotly.newPlot") == 2
+    assert page.stat().st_size < MOST_BYTES
     assert PLOTLY in executed.read_text()  # the notebook itself is left as it was
 
 
@@ -136,78 +131,6 @@ def test_page_of_usual_outputs_is_whole(tmp_path):
     export_page(path, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert "a" * 90_000 in page and "characters more" not in page
-
-
-def test_palette_keeps_the_picture_and_the_colours_of_the_groups(tmp_path):
-    matrix = np.random.default_rng(0).random((40, 40))
-    names, counts = [f"class {label}" for label in range(40)], [200] * 20 + [50] * 17 + [5] * 3
-    figure, _ = plots.confusion_heatmap(matrix, names, counts, "f" * 20 + "c" * 17 + "r" * 3)
-    png = plots.save(figure, tmp_path, "heatmap").read_bytes()
-    plt.close(figure)
-    reduced = with_palette(png, 128)
-    assert len(reduced) < 0.6 * len(png)
-    (tmp_path / "reduced.png").write_bytes(reduced)
-    before, after = (plt.imread(tmp_path / f"{n}.png")[..., :3] for n in ("heatmap", "reduced"))
-    assert np.abs(before - after).mean() < 0.02
-    for color in map(to_rgb, plots.GROUP_COLORS.values()):  # of names: few of the pixels
-        pixels = np.abs(before - color).max(axis=-1) < 0.002
-        assert pixels.sum() > 30 and np.abs(after[pixels] - color).max() < 0.02
-
-
-@pytest.fixture
-def published(tmp_path, executed, monkeypatch):
-    """A small grid with a page, and the function that publishes it."""
-    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[2] / "workflow" / "scripts")
-    monkeypatch.setattr("tempfile.tempdir", "/var/tmp")  # or all paths here would be refused
-    from publish_pages import publish
-
-    run = RunFolder(tmp_path / "grid" / "my data" / "softmax" / "seed0").create()
-    run.write_metrics({"segm": {"AP": 0.25}})
-    run.write_table("confused_pairs", [{"true": "cat"}])
-    executed.rename(run.path / "01_train.ipynb")
-    export_page(run.path / "01_train.ipynb", run.path / "01_train.html")
-    plots.save(plots.group_heatmap(np.eye(2), "fr")[0], run.figures, "loss")
-    write_page(tmp_path / "grid", "Published")
-    return tmp_path / "grid", tmp_path / "docs" / "demo", publish
-
-
-@needs_browser
-def test_published_pages_share_plotly_and_leave_pdfs_behind(published):
-    grid, out, publish = published
-    for _ in range(2):  # the second time it replaces the first
-        publish(grid, out)
-    files = {file.relative_to(out).as_posix() for file in out.rglob("*") if file.is_file()}
-    run = "my data/softmax/seed0"
-    assert files == {
-        *("index.html", "NOTICE", "plotly.js", f"{run}/01_train.html"),
-        *(f"{run}/confused_pairs.csv", f"{run}/figures/loss.png"),
-    }
-    assert (out / run / "01_train.html").stat().st_size < 100_000
-    assert_sound(out / run / "01_train.html", images=1, interactive=2)
-    assert_sound(out / "index.html", images=1, interactive=0)
-    assert [path.name for path in out.parent.iterdir()] == ["demo"]
-
-
-def test_grid_with_failures_is_not_published(published):
-    grid, out, publish = published
-    (grid / "01_train.failed.json").write_text('{"cell": 1, "error": "no"}')
-    with pytest.raises(ValueError, match="failed"):
-        publish(grid, out)
-    assert not out.exists()
-
-
-def test_publishing_harms_no_other_folder_and_tells_no_paths(published):
-    grid, out, publish = published
-    out.mkdir(parents=True)
-    (out / "precious.txt").touch()
-    with pytest.raises(ValueError, match="holds something else than a page"):
-        publish(grid, out)
-    (out / "precious.txt").rename(out / "index.html")
-    table = grid / "my data/softmax/seed0/confused_pairs.csv"
-    table.write_text(f"true\n{Path.home()}/secret\n")
-    with pytest.raises(ValueError, match="print paths relative to the repository"):
-        publish(grid, out)
-    assert [path.name for path in out.iterdir()] == ["index.html"]
 
 
 @needs_browser

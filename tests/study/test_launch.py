@@ -158,7 +158,7 @@ def test_interrupted_cell_says_in_one_sentence_what_goes_on(stand_in, tmp_path):
         if "epoch 1" in message["content"].get("text", ""):
             manager.interrupt_kernel()  # as JupyterLab's button does
 
-    code = "from pcb import launch; from pcb.runs.folder import RunFolder\n"
+    code = "from pcb.study import launch; from pcb.runs import RunFolder\n"
     code += f"launch.follow(RunFolder({str(run.path)!r}))"
     try:
         answer = client.execute_interactive(code, output_hook=see, timeout=120)
@@ -199,7 +199,7 @@ def test_second_start_follows_the_first(stand_in, tmp_path):
 def test_training_outlives_its_starter(tmp_path):
     run = RunFolder(tmp_path / "run").create()
     code = (
-        "import sys; from pcb import launch; sys.executable = sys.argv[1];"
+        "import sys; from pcb.study import launch; sys.executable = sys.argv[1];"
         f"launch.start_training({CONFIG!r}, {str(run.path)!r})"
     )
     script = tmp_path / "python"

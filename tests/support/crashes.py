@@ -1,6 +1,6 @@
 """Trainings that crash where one wants them to, are resumed, and compared with one that did not.
 
-``make reliability`` goes through all of it, which takes minutes, and writes docs/reliability.md;
+``make reliability`` goes through all of it, which takes minutes, and writes docs/interruption.md;
 tests/detection/test_interruption.py has a few of the cases.
 
 Python tells an audit hook whatever is about to be opened, renamed or removed. So a crash can be put

@@ -30,47 +30,50 @@ from tests.support.tiny import tiny_options
 KILLS = 10
 WITHIN = "within a write"
 
-PAGE = """# What becomes of a training that is killed
+HEADING = "## Killed at every write\n"  # begins the last section of the page, which is replaced
 
+SECTION = """
 Result of `make reliability` on {day} (PyTorch {torch}, CPU, one thread): **{alike} of {count}
-trainings that were killed and resumed ended as the undisturbed one**, to the last bit of weights,
-buffers, optimizer state, learned matrices and log, and with the same files in the run folder.
+trainings that were killed and resumed ended like the undisturbed one**, to the last bit of
+weights, buffers, optimizer state, learned matrices and log, and with the same files in the run
+folder.
 
-The training is `tests/configs/tiny_pcb.py` on OpenMoji-LT *tiny*: two epochs of three iterations, a
-checkpoint after the second and the third of each, PCB acting in the second epoch. Undisturbed it
-changes its run folder {changes} times: {opens} times a file is opened for writing; the others make
-folders, rename and remove. Every training below began in an empty folder, was killed once and
-resumed once.
+The training is `tests/configs/tiny_pcb.py` on OpenMoji-LT *tiny*: two epochs of three iterations,
+a checkpoint after the second and the third of each, PCB acting in the second epoch. Undisturbed,
+it changes its run folder {changes} times: {opens} times it opens a file for writing; the other
+changes make folders, rename and remove. Every training below began in an empty folder, was killed
+once and resumed once.
 
 | Killed | Trainings | Ended alike |
 |---|---|---|
 {rows}
 
-Before a change is also after the change before it, and after the last one: at the end of training.
-Within a write is when half of the file's bytes, or part of a line of the log, are on disk. The
-random moments are spread over the time that the undisturbed training took. All of it took
-{minutes:.0f} minutes.
+"Before a change" covers the moment after the previous change, too, and the end of the training
+after the last one. "Within a write" means that half of the file's bytes, or part of a line of the
+log, are on disk. The random moments are spread over the duration of the undisturbed training. All
+of it took {minutes:.0f} minutes.
 """
 
 
 def main() -> int:
-    """Go through all cases and write the page."""
+    """Go through all cases and write the section of the page."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.support.reliability", description=__doc__
     )
-    parser.add_argument("--out", type=Path, default=Path("docs/reliability.md"))
+    parser.add_argument("--out", type=Path, default=Path("docs/interruption.md"))
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the random kills")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory(prefix="pcb-reliability-") as folder:
-        page, all_alike = examine(Path(folder), random.Random(options.seed))
-    write_atomically(options.out, page)
+        section, all_alike = examine(Path(folder), random.Random(options.seed))
+    before, heading, _ = options.out.read_text().partition(HEADING)
+    write_atomically(options.out, before + heading + section)
     print(f"Written: {options.out}")
     return 0 if all_alike else 1
 
 
 def examine(root: Path, moments: random.Random) -> tuple[str, bool]:
-    """Everything in a folder; the page, and whether all was as it should be."""
+    """Everything in a folder; the section, and whether all was as it should be."""
     begun = time.monotonic()
     data = tiny_options(make_openmoji(root / "tiny", size="tiny", progress=False))
     whole = root / "whole"
@@ -103,7 +106,7 @@ def examine(root: Path, moments: random.Random) -> tuple[str, bool]:
 
     alike = [outcome for case in outcomes.values() for outcome in case]
     rows = [f"| {kind} | {len(case)} | {sum(case)} |" for kind, case in outcomes.items()]
-    page = PAGE.format(
+    section = SECTION.format(
         day=date.today(),
         torch=torch.__version__.partition("+")[0],
         alike=sum(alike),
@@ -113,7 +116,7 @@ def examine(root: Path, moments: random.Random) -> tuple[str, bool]:
         rows="\n".join(rows),
         minutes=(time.monotonic() - begun) / 60,
     )
-    return page, all(alike)
+    return section, all(alike)
 
 
 def note(
