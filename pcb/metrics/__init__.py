@@ -19,6 +19,7 @@ from pcb.metrics.numbers import (
     format_estimate,
     format_interval,
     format_metric,
+    format_number,
     format_points,
 )
 from pcb.metrics.pairs import (
@@ -43,6 +44,7 @@ __all__ = [
     "format_estimate",
     "format_interval",
     "format_metric",
+    "format_number",
     "format_points",
     "group_bias",
     "group_shares",

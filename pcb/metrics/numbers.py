@@ -16,6 +16,21 @@ AP is the mean over classes, the IoU thresholds 0.50, 0.55, ..., 0.95 and 101 re
 """
 
 
+def format_number(value: float, number_format: str) -> str:
+    """Return a number as text: n/a if it is undefined, and without a sign if it rounds to zero.
+
+    Example:
+        >>> format_number(0.12, "+.1f"), format_number(-0.04, "+.1f"), format_number(-2, ".0f")
+        ('+0.1', '0.0', '-2')
+        >>> format_number(float("nan"), ".1f")
+        'n/a'
+    """
+    if math.isnan(value):
+        return "n/a"
+    text = format(value, number_format)
+    return text if float(text) else text.lstrip("+-")
+
+
 def format_metric(value: float | None) -> str:
     """A metric as papers print it: in percent with one decimal, or n/a if undefined.
 
@@ -23,7 +38,7 @@ def format_metric(value: float | None) -> str:
         >>> format_metric(0.3014), format_metric(float("nan")), format_metric(None)
         ('30.1', 'n/a', 'n/a')
     """
-    return "n/a" if value is None or math.isnan(value) else f"{100 * value:.1f}"
+    return "n/a" if value is None else format_number(100 * value, ".1f")
 
 
 def format_estimate(value: Estimate, seeds: int | None = None) -> str:
@@ -49,10 +64,9 @@ def format_points(difference: float) -> str:
 
     Example:
         >>> format_points(0.0125), format_points(-0.0001), format_points(float("nan"))
-        ('+1.2', '+0.0', 'n/a')
+        ('+1.2', '0.0', 'n/a')
     """
-    # Adding 0.0 makes a rounded -0.0 positive.
-    return "n/a" if math.isnan(difference) else f"{round(100 * difference, 1) + 0.0:+.1f}"
+    return format_number(100 * difference, "+.1f")
 
 
 def format_difference(value: Estimate, seeds: int | None = None) -> str:

@@ -53,7 +53,7 @@ def scatter_by_image_count(
     counts = np.maximum(np.asarray(image_count, dtype=float), 0.5)
     figure, axes = plt.subplots(figsize=canvas(9.5, 5))
     handles, means, extremes = [], [], []
-    for group in reversed(GROUPS):
+    for group in GROUPS:
         chosen = np.flatnonzero((groups == group) & np.isfinite(values))
         if not len(chosen):
             continue

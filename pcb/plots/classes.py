@@ -178,7 +178,7 @@ def gain_by_role(
             continue
         height[chosen] = row + 0.22 * (np.arange(len(chosen)) % 3 - 1)
         x, y = gains[chosen], height[chosen]
-        for group in GROUPS:
+        for group in reversed(GROUPS):
             own = groups[chosen] == group
             look = {"marker": GROUP_MARKERS[group], "color": GROUP_COLORS[group]}
             axes.scatter(x[own], y[own], linewidths=0, zorder=3, **look, **dots(len(gains)))

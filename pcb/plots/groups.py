@@ -94,7 +94,7 @@ def group_confusion(
         left += values
     for row in np.flatnonzero(np.isnan(shares).all(axis=1)):
         axes.text(0.01, row, "n/a", va="center", color=MUTED)
-    groups = [GROUP_NAMES[group] for group in reversed(GROUPS)]
+    groups = [GROUP_NAMES[group] for group in GROUPS]
     axes.set_yticks(range(len(shares)), [f"true {group}" for group in groups])
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
@@ -135,7 +135,7 @@ def group_heatmap(
     totals = 100 * totals
     lopsided = 100 * group_bias(matrix, frequency)
     np.fill_diagonal(lopsided, np.nan)
-    names = [GROUP_NAMES[group] for group in reversed(GROUPS)]
+    names = [GROUP_NAMES[group] for group in GROUPS]
     size = canvas(11, 4.1, lines=True)
     if narrow():
         figure, axes = plt.subplots(2, 1, figsize=(size[0], 2 * size[1]))
@@ -158,7 +158,7 @@ def group_heatmap(
                 place = {"ha": "center", "va": "center", "color": MUTED}
                 ax.text(column + 0.5, row + 0.5, "n/a", **place)
         for ticks in (ax.get_xticklabels(), ax.get_yticklabels()):
-            for tick, group in zip(ticks, reversed(GROUPS), strict=False):
+            for tick, group in zip(ticks, GROUPS, strict=False):
                 tick.set_color(GROUP_COLORS[group])
                 tick.set_rotation(0)
         ax.tick_params(length=0)
@@ -218,7 +218,7 @@ def start_weights(
         name_ticks(axes, [names[label] for label in order])
     else:
         edges = np.arange(len(order) + 1) - 0.5
-        for group in GROUPS:
+        for group in reversed(GROUPS):
             shown = np.where(own == group, heights, 0)
             axes.stairs(shown, edges, fill=True, color=GROUP_COLORS[group])
         below.plot(position, np.maximum(counts, 0.5), color=INK, drawstyle="steps-mid")

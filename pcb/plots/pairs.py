@@ -30,6 +30,7 @@ from pcb.plots.style import (
     place_icon,
     short,
     styled,
+    written,
 )
 
 # Text columns left of the axis, in points from it: true class, arrow, predicted class; and how many
@@ -97,7 +98,7 @@ def confused_pairs(
     axes.set_xlabel(fitted(value_label, 40), loc="right" if narrow() else "center")
     handles = [
         Patch(color=GROUP_COLORS[group], label=f"taken for a {GROUP_NAMES[group]} class")
-        for group in reversed(GROUPS)
+        for group in GROUPS
         if GROUP_COLORS[group] in colors
     ]
     handles.append(Patch(color="#B5B5B5", label="the way back"))
@@ -153,7 +154,7 @@ def changed_pairs(
     for row, pair in enumerate(pairs):
         right = max(old[row], new[row])
         look = {"xytext": (points(8), 0), "textcoords": "offset points", "va": "center"}
-        axes.annotate(f"{100 * change[pair]:+.0f}", (right, row), color=colors[row], **look)
+        axes.annotate(written(100 * change[pair], "+.0f"), (right, row), color=colors[row], **look)
     axes.set_xlim(0, 1.15 * max(*old, *new))
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
     axes.grid(axis="x")

@@ -124,7 +124,7 @@ def soft_label_bars(
         ax.set_xlabel(note, loc="right", fontsize=text_size(9.5), color=MUTED)
     handles = [
         legend_mark(GROUP_NAMES[group], color=GROUP_COLORS[group])
-        for group in reversed(GROUPS)
+        for group in GROUPS
         if group in groups
     ]
     handles.append(legend_mark("the true class", mfc="none", mec=INK, mew=1.5))

@@ -26,6 +26,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogFormatter
 
 from pcb.messages.printable import display_names, printable, shortened
+from pcb.metrics.matrix import GROUP_NAMES, GROUPS
+from pcb.metrics.numbers import format_number
 from pcb.plots.fonts import font_families
 from pcb.plots.layout import TEXT, narrow, points, printed, text_size
 from pcb.storage.files import open_atomically
@@ -33,8 +35,6 @@ from pcb.storage.files import open_atomically
 P = ParamSpec("P")
 T = TypeVar("T")
 
-GROUPS = ("r", "c", "f")
-GROUP_NAMES = {"r": "rare", "c": "common", "f": "frequent"}
 GROUP_COLORS = {"r": "#D55E00", "c": "#009E73", "f": "#0072B2"}
 GROUP_MARKERS = {"r": "^", "c": "s", "f": "o"}
 
@@ -204,7 +204,7 @@ def group_handles(frequency: Sequence[str], marker: bool = True) -> list[Line2D]
     >>> [handle.get_label() for handle in group_handles(["f", "r", "r"])]
     ['frequent (1)', 'rare (2)']
     """
-    counts = {group: list(frequency).count(group) for group in reversed(GROUPS)}
+    counts = {group: list(frequency).count(group) for group in GROUPS}
     return [
         legend_mark(
             f"{GROUP_NAMES[group]} ({count})",
@@ -285,15 +285,12 @@ def plain_numbers(axis: Axis) -> None:
 
 
 def written(value: float, number_format: str) -> str:
-    """``value`` as text with a proper minus sign, but none before zero; nan is n/a.
+    """Return a number as :func:`pcb.metrics.format_number` does, but with a true minus sign.
 
     >>> written(0.12, "+.1f"), written(-0.04, "+.1f"), written(float("nan"), ".1f")
     ('+0.1', '0.0', 'n/a')
     """
-    if np.isnan(value):
-        return "n/a"
-    text = format(value, number_format)
-    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("+-")
+    return format_number(value, number_format).replace("-", "\N{MINUS SIGN}")
 
 
 def percent(value: float) -> str:
