@@ -54,16 +54,25 @@ docs: $(READY) ## build the documentation in site/, every link checked
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "Open site/index.html in a browser; no network needed"
 
-# One thread: the tests are small, and OpenMP's threads slow each other down where cores are busy.
-test: $(READY) ## run the tests, the doctests and every notebook; 18 minutes
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# One process for each core, and one thread each: the tests are small, and OpenMP's threads slow each
+# other down. Tests that share an expensive fixture stay in one process (`xdist_group`).
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
+
+.PHONY: check
+check: lint ## lint, then the fast tests; 2 minutes
+	@$(PYTEST) -q -m "not slow"
+
+test: $(READY) ## run the tests, the doctests and every notebook, on all cores; 10 minutes
+	@$(PYTEST) --durations 10
 
 reliability: $(READY) ## kill a training at every write, resume and compare it; 15 minutes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.support.reliability
 
-lint: $(READY) ## check style and format of code and notebooks
+lint: $(READY) ## check style and format of code and notebooks, spelling and types
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m codespell_lib
+	@$(BIN)/python -m mypy
 
 lab: $(READY) ## open copies of the notebooks in JupyterLab; ARGS="--port 9999 --no-browser"
 	@$(BIN)/python -m pcb lab $(ARGS)

@@ -4,13 +4,60 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import tiny
+
+# No example is late and no draw slow because the machine is busy.
+settings.register_profile(
+    "busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("busy machine")
 
 # A `make` that a test starts is nobody's sub-make, also under `make test`: a sub-make says which
 # folders it enters and leaves, and takes over the flags of the outer one.
 for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"):
     os.environ.pop(name, None)
+
+
+ROOT = Path(__file__).resolve().parent.parent
+_before = pytest.StashKey[set[Path]]()
+
+
+def _users_folders() -> set[Path]:
+    """What lies in the repository's own runs/ and data/, to the depth of a run's files."""
+    patterns = [f"{folder}/{depth}" for folder in ("runs", "data") for depth in ("*", "*/*/*")]
+    patterns += ["runs/*/*", "runs/*/*/*/*", "data/*/*"]
+    return {path for pattern in patterns for path in ROOT.glob(pattern)}
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.stash[_before] = _users_folders()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail if the tests wrote into folders that belong to the user."""
+    if hasattr(session.config, "workerinput"):
+        return
+    changed = sorted(_users_folders() ^ session.config.stash[_before])
+    if changed:
+        shown = "".join(f"\n  {path.relative_to(ROOT)}" for path in changed[:20])
+        print(
+            f"\nThese appeared or vanished while the tests ran, which must not touch them:{shown}"
+        )
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start what takes longest first, so that several processes end at about the same time."""
+
+    def position(item: pytest.Item) -> int:
+        marks = ("xdist_group", "slow")
+        return next((n for n, mark in enumerate(marks) if item.get_closest_marker(mark)), 2)
+
+    if hasattr(config, "workerinput"):
+        items.sort(key=position)
 
 
 class Trap:

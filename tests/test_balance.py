@@ -99,7 +99,7 @@ def test_scaled_momentum_forgets_the_first_update():
 
 
 @pytest.mark.parametrize(
-    ("argument", "value"),
+    "argument, value",
     [
         ("num_classes", 0),
         ("alpha", 1.5),
@@ -176,7 +176,7 @@ def test_epochs_that_nobody_tells_after_resuming_are_said():
 
 
 @pytest.mark.parametrize(
-    ("settings", "epochs"),
+    "settings, epochs",
     [
         (dict(alpha=0.4, start_epoch=3), (1, 2, 3)),  # told, as it should be
         (dict(alpha=0.4), ()),  # acts from the beginning

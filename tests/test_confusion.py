@@ -54,7 +54,7 @@ def test_no_instances_change_nothing():
 
 
 @pytest.mark.parametrize(
-    ("dtype", "expected"),
+    "dtype, expected",
     [
         (torch.float16, torch.float32),
         (torch.bfloat16, torch.float32),

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pcb.distributed import process_group, rank, sum_over_processes, world_size
+from tests.support.patience import PATIENCE
 
 # What each process does with its part of every batch, and this one with the whole.
 STEPS = """
@@ -51,9 +52,10 @@ WITHOUT_POSITIVES = {(1, 0), (2, 0), (4, 1)}  # in this step, on this process
 def torchrun(*arguments):
     """Run a worker in two processes."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
-    return subprocess.run([*command, *map(str, arguments)], capture_output=True, timeout=120)
+    return subprocess.run([*command, *map(str, arguments)], capture_output=True, timeout=PATIENCE)
 
 
+@pytest.mark.slow
 def test_two_processes_see_and_learn_what_one_does_of_the_joined_batch(tmp_path):
     generator = torch.Generator().manual_seed(0)
     parts = [
@@ -74,7 +76,7 @@ def test_two_processes_see_and_learn_what_one_does_of_the_joined_batch(tmp_path)
     assert outcome.returncode == 0, outcome.stderr.decode()
 
     namespace = {}
-    exec(STEPS, namespace)
+    exec(STEPS, namespace)  # noqa: S102
     joined = [tuple(torch.cat(tensors) for tensors in zip(*batch, strict=True)) for batch in parts]
     found = [torch.load(tmp_path / f"{process}.pt") for process in range(2)]
     for loss, *of_processes in zip(namespace["losses"](), *found, strict=True):
@@ -96,6 +98,7 @@ def test_two_processes_see_and_learn_what_one_does_of_the_joined_batch(tmp_path)
             torch.testing.assert_close(gradients, share * gradient, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_ends_the_others_and_says_why(tmp_path):
     """The others are already waiting for it."""
     (tmp_path / "worker.py").write_text(
@@ -112,7 +115,7 @@ with process_group(torch.device("cpu")):
         sum_over_processes(torch.ones(1))
         print("summed")
     except RuntimeError:  # gloo knows that the other is gone; nccl would go on waiting
-        time.sleep(600)
+        time.sleep(3600)
     print("reached")
 """
     )
@@ -199,6 +202,7 @@ with process_group(torch.device("cpu")):
 """
 
 
+@pytest.mark.slow
 def test_one_process_of_two_validates(tmp_path):
     """It does not wait for the other one, and leaves no trace."""
     (tmp_path / "worker.py").write_text(VALIDATING)

@@ -163,6 +163,7 @@ def hostile(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_notebook_of_hostile_names(hostile):
     """They name no file and become no element of the page, which shows them."""
     run = RunFolder(hostile / "data" / "softmax_pcb" / "seed0")

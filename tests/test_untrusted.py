@@ -12,6 +12,8 @@ from pcb.runs.folder import RunFolder
 from pcb.storage.repository import repository_path
 from pcb.study import launch
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("untrusted")]
+
 CONFIG = "tests/configs/tiny_pcb.py"
 NOTEBOOKS = ("02_evaluate", "03_confusion_matrix", "04_soft_labels")
 

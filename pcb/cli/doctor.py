@@ -107,7 +107,7 @@ def requirements(root: Path) -> list[str]:
     else:
         groups = project["optional-dependencies"].values()
         lines = [*project["dependencies"], *(line for group in groups for line in group)]
-    return sorted(set(lines))
+    return sorted({line for line in lines if not line.startswith("pcb-kit[")})  # its own groups
 
 
 def check_python(root: Path, version: str = platform.python_version()) -> Check:

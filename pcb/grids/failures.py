@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pcb.messages.lines import say
 from pcb.messages.printable import printable, shortened
 from pcb.runs.running import described, notebook_lock
 from pcb.storage.files import write_atomically
@@ -70,7 +71,7 @@ def record_failure(executed: str | os.PathLike[str]) -> Iterator[None]:
 
     def wait_for(other: Writer) -> None:
         who = described(lock, lock.parent, other).who
-        print(f"{executed} is being run by {who}: waiting for its end", flush=True)
+        say(f"{executed} is being run by {who}: waiting for its end")
 
     with holding(lock, Path(executed).stem, wait_for):
         yield from _record(Failure(Path(executed), None, KILLED))

@@ -21,6 +21,7 @@ from typing import NoReturn
 import psutil
 
 from pcb.grids.grid import Grid
+from pcb.messages.lines import say
 from pcb.messages.nearest import suggestion
 from pcb.runs.running import GRID, running
 from pcb.storage.locks import Writer, writing_alone
@@ -222,4 +223,4 @@ def _indent(lines: Iterable[str]) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    say(text, sys.stderr)

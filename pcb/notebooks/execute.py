@@ -7,8 +7,9 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from pcb.messages.lines import WholeLines
 from pcb.notebooks.pages import export_page
 from pcb.notebooks.parameters import check_parameters
 from pcb.storage.repository import repository_root
@@ -60,6 +61,7 @@ def run_notebook(
     parameters = check_parameters(notebook, parameters)  # papermill would only warn
     logging.getLogger("papermill").setLevel(logging.WARNING)  # without a line for every cell
     Path(executed).parent.mkdir(parents=True, exist_ok=True)
+    output, errors = WholeLines(sys.stdout, label), WholeLines(sys.stderr, label)
     try:
         papermill.execute_notebook(
             str(notebook),
@@ -67,8 +69,8 @@ def run_notebook(
             parameters=parameters,
             cwd=str(repository_root()),
             progress_bar=False,
-            stdout_file=_Labelled(sys.stdout, label),
-            stderr_file=_Labelled(sys.stderr, label),
+            stdout_file=output,
+            stderr_file=errors,
             start_timeout=PATIENCE,
             iopub_timeout=PATIENCE,  # the default of 4 seconds is too short
             # Other users of a shared machine can read a kernel's plain TCP traffic.
@@ -87,23 +89,7 @@ def run_notebook(
     except DeadKernelError:
         text = "the kernel died; the system kills processes when memory runs out"
         raise NotebookError(f"{Path(notebook).name}: {text}", text) from None
+    finally:
+        output.close()
+        errors.close()
     export_page(executed, page)
-
-
-class _Labelled:
-    """A text stream that begins every line with a label."""
-
-    def __init__(self, stream: TextIO, label: str) -> None:
-        self.stream, self.label = stream, label
-        self.line_begins = True
-
-    def write(self, text: str) -> None:
-        # A progress bar goes back to the begin of its line, which may be another notebook's here.
-        text = text.replace("\n\r", "\n")
-        text = (text.lstrip("\r") if self.line_begins else text).replace("\r", "\n")
-        for line in text.splitlines(keepends=True):
-            self.stream.write(self.label + line if self.line_begins else line)
-            self.line_begins = line.endswith("\n")
-
-    def flush(self) -> None:
-        self.stream.flush()

@@ -37,7 +37,7 @@ def start_lab(arguments: Sequence[str] = ()) -> None:
     if os.geteuid() == 0:
         command.append("--allow-root")  # otherwise JupyterLab refuses to start in most containers
     sys.stdout.flush()
-    os.execv(sys.executable, [*command, *arguments])
+    os.execv(sys.executable, [*command, *arguments])  # noqa: S606
 
 
 def copy_notebooks(

@@ -5,7 +5,7 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -164,11 +164,9 @@ def _output_problem(
         return "is write-protected"
     if force or not path.stat().st_size:
         return None
-    try:
+    with suppress(Exception):  # a reader of one format may raise anything on another
         if is_own(path):
             return None
-    except Exception:  # whatever a reader of one format says of another
-        pass
     way = "" if force is None else " without --force"
     return f"is a file of another kind, which is not written over{way}"
 

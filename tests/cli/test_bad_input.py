@@ -433,7 +433,7 @@ def checkpoint(tiny_options, folder) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "what"),
+    "name, what",
     [("metrics.json", "metrics"), ("confusion.npz", "matrices"), ("predictions/bbox.json", "pred")],
 )
 def test_prediction_overwrites_nothing_else(folder, capsys, tiny_options, checkpoint, name, what):

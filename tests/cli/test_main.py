@@ -367,7 +367,7 @@ def test_impossible_outputs_are_refused_before_the_work(tmp_path, capsys, door, 
 
 
 @pytest.mark.parametrize(
-    ("words", "part"),
+    "words, part",
     [
         (["confusion", "a", "b", "--score-threshold", "nan"], "must be a finite number, got 'nan'"),
         (["confusion", "a", "b", "--score-threshold", "inf"], "must be a finite number, got 'inf'"),

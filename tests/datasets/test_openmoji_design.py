@@ -185,6 +185,7 @@ def test_icon_that_openmoji_does_not_have():
         draw(APPLE, Rendering("light", skin="1F3FB"))
 
 
+@pytest.mark.slow
 def test_pairs_are_told_apart_when_data_is_balanced():
     rows = pair_report("tiny", seed=0, train_per_class=100, test_per_class=50, epochs=10)
     assert [row["kind"] for row in rows] == ["head-tail", "head-head", "tail-tail"]

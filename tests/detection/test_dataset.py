@@ -166,7 +166,7 @@ def test_workers_can_share_what_is_held(write):
 
 def test_spawned_workers_get_the_same(ann_file):
     dataset = LVISFormatDataset(ann_file=ann_file, pipeline=[], img_prefix=None)
-    copy = pickle.loads(pickle.dumps(dataset))
+    copy = pickle.loads(pickle.dumps(dataset))  # noqa: S301
     for index in range(len(dataset)):
         assert_same_info(copy.get_ann_info(index), dataset.get_ann_info(index))
 

@@ -67,7 +67,7 @@ def test_equals_the_official_numbers(name, settings):
 
 
 @pytest.mark.parametrize(
-    ("mmdets", "ours", "width"),
+    "mmdets, ours, width",
     [
         (dict(type="CrossEntropyLoss", use_sigmoid=False), "CrossEntropyPCBLoss", 6),
         (dict(type="SeesawLoss", num_classes=5), "SeesawPCBLoss", 7),
@@ -166,7 +166,7 @@ def test_label_out_of_range_names_background():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    "settings, message",
     [
         (
             dict(use_sigmoid=True),

@@ -13,6 +13,8 @@ from pcb.detection import load_config
 from pcb.detection.checkpoint import load_weights, read_checkpoint
 from pcb.detection.losses import NEW_BUFFERS
 
+pytestmark = pytest.mark.slow
+
 REFERENCE = Path(__file__).parents[1] / "reference" / "state_dict_keys.json"
 PREFIX = "roi_head.bbox_head.loss_cls."
 

@@ -91,7 +91,7 @@ def test_every_iteration_updates_the_matrix_and_gradients_reach_the_first():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    "settings, message",
     [
         (dict(n_iter=0), "n_iter must be at least 1, got 0"),
         (dict(iter_loss_weight=[1.0]), "iter_loss_weight must have n_iter=3 entries"),

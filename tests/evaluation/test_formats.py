@@ -234,9 +234,7 @@ def test_images_that_state_incomplete_classes_alone_are_federated(write):
     assert read_annotations(path).federated and read_annotations(path, federated=True).federated
 
 
-@pytest.mark.parametrize(
-    ("part", "key"), [("images", "neg_category_ids"), ("categories", "frequency")]
-)
+@pytest.mark.parametrize("part, key", [("images", "neg_category_ids"), ("categories", "frequency")])
 @pytest.mark.parametrize("read", [read_annotations, read_compact_annotations])
 def test_what_some_records_state_all_must(write, part, key, read):
     content = truth()
@@ -247,7 +245,7 @@ def test_what_some_records_state_all_must(write, part, key, read):
 
 @BACKENDS
 @pytest.mark.parametrize(
-    ("ids", "said"),
+    "ids, said",
     [([0, 1, 2, 3], "one is 0"), ([1, 1, 1, 1], "4 of 4 share"), ([0, 7, 0, 8], "2 of 4 share")],
 )
 def test_annotation_ids_lose_no_match(write, caplog, backend, ids, said):

@@ -24,8 +24,10 @@ from pcb.grids.processes import begin, changed_notebooks, check_machine
 from pcb.runs.running import notebook_lock, running
 from pcb.storage.locks import holding
 from tests.grids.test_grid import ROOT, STAND_INS, write_grid, write_notebook
+from tests.support.patience import PATIENCE
 
-PATIENCE = 120  # seconds, on a busy machine
+pytestmark = pytest.mark.slow
+
 RUN = "openmoji/softmax/seed0"
 
 TRAINING = """
@@ -181,22 +183,25 @@ def test_grid_continues_when_its_output_is_closed(clone):
 def test_a_grid_on_another_machine_is_named_and_waited_for(tmp_path, capfd):
     """As on a shared file system: the lock's file names its holder."""
     hold = (
-        "import sys, time; from pcb.storage.locks import writing_alone\n"
+        "import sys; from pcb.storage.locks import writing_alone\n"
         "import socket; socket.gethostname = lambda: 'login2'\n"
-        "with writing_alone(sys.argv[1], 'grid'): print('holds', flush=True); time.sleep(3)"
+        "with writing_alone(sys.argv[1], 'grid'): print('holds', flush=True); sys.stdin.read()"
     )
+    pipe = subprocess.PIPE
     other = subprocess.Popen(
-        [sys.executable, "-c", hold, tmp_path / "runs"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", hold, tmp_path / "runs"], stdin=pipe, stdout=pipe, text=True
     )
     assert other.stdout.readline() == "holds\n"
     [there] = running(tmp_path / "runs")
     assert (there.what, there.host, there.process) == ("grid", "login2", other.pid)
     code = f"from pcb.grids.processes import begin; begin({str(tmp_path / 'runs')!r}, '.')"
-    waited = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
-    )
-    assert waited.returncode == 0 and other.wait(PATIENCE) == 0
-    assert f"is being run by process {other.pid} on login2, since " in waited.stderr
+    waiting = subprocess.Popen([sys.executable, "-c", code], stderr=pipe, text=True, cwd=tmp_path)
+    shown = waiting.stderr.readline()
+    assert f"is being run by process {other.pid} on login2, since " in shown
+    assert waiting.poll() is None
+    other.communicate(timeout=PATIENCE)  # which ends it
+    waiting.communicate(timeout=PATIENCE)
+    assert other.returncode == 0 and waiting.returncode == 0
 
 
 def test_processes_of_an_earlier_call_are_listed(tmp_path):

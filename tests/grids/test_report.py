@@ -264,6 +264,7 @@ def test_table_of_one_seed_has_no_deviations_and_intervals(tmp_path):
     assert table.count("<tr") == 4  # head, two configs, the difference
 
 
+@pytest.mark.slow
 def test_page_and_terminal_show_hostile_text(grid, capsys):
     run = grid / "openmoji" / "softmax" / "seed0"
     error = "KeyError: '\x1b[2J\ud800" + "x" * 20_000_000 + "'"

@@ -58,7 +58,7 @@ def test_a_missing_column_is_refused(loss_type, make_batch, extra, background):
 
 
 @pytest.mark.parametrize(
-    ("background", "label", "message"),
+    "background, label, message",
     [
         (None, C, r"\[0, 4\], got 5; classes are counted from 0, and this loss has no background"),
         (None, 9, r"\[0, 4\], got 9$"),

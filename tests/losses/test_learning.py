@@ -400,6 +400,7 @@ def test_mixed_precision(make_training, total_of):
     assert criterion.balance.instance_count.sum() == 2 * BATCH
 
 
+@pytest.mark.slow
 def test_compiled_step():
     outcomes = []
     for compiles in (False, True):

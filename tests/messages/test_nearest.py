@@ -4,7 +4,7 @@ from pcb.messages.nearest import nearest_names, suggestion
 
 
 @pytest.mark.parametrize(
-    ("wanted", "known"),
+    "wanted, known",
     [
         ("learning_rate", ["type", "lr", "betas", "weight_decay", "momentum"]),
         ("foxx", ["sunflower", "wolf"]),
@@ -18,7 +18,7 @@ def test_no_name_is_suggested_if_none_is_similar(wanted, known):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "right"),
+    "wanted, right",
     [("alpa", "alpha"), ("steps", "step"), ("optimiser", "optimizer"), ("FOX", "fox")],
 )
 def test_a_misspelling_suggests_the_right_name(wanted, right):

@@ -13,6 +13,7 @@ from pcb.detection.checkpoint import read_checkpoint
 from pcb.messages.terminal import outliving_terminal
 from pcb.runs.folder import RunFolder
 from pcb.storage.repository import repository_root
+from tests.support.patience import PATIENCE
 from tests.support.tiny import CONFIG
 
 # A stand-in for hours of work: it prints, waits for a line, and prints more.
@@ -46,7 +47,7 @@ def test_closed_pipes(tmp_path):
     assert process.stdout.readline() == "begun\n"
     process.stdout.close()
     process.stderr.close()
-    process.communicate("go on\n", timeout=60)
+    process.communicate("go on\n", timeout=PATIENCE)
     assert process.returncode == 0 and (tmp_path / "done").read_text() == "whole"
 
 
@@ -58,7 +59,7 @@ def test_closed_terminal(tmp_path):
     assert b"begun" in os.read(own, 100)
     process.send_signal(signal.SIGHUP)
     os.close(own)
-    process.communicate("go on\n", timeout=60)
+    process.communicate("go on\n", timeout=PATIENCE)
     assert process.returncode == 0 and (tmp_path / "done").read_text() == "whole"
 
 
@@ -66,7 +67,11 @@ def test_streams_that_are_closed_at_the_start(tmp_path):
     """The next opened files must not get their numbers, and with them the output."""
     command = f'exec {sys.executable} -c "$0" {tmp_path} >&- 2>&-'
     subprocess.run(
-        ["bash", "-c", command, WORK], cwd=repository_root(), input=b"\n", timeout=60, check=True
+        ["bash", "-c", command, WORK],
+        cwd=repository_root(),
+        input=b"\n",
+        timeout=PATIENCE,
+        check=True,
     )
     assert (tmp_path / "done").read_text() == "whole"
 
@@ -97,6 +102,7 @@ def test_other_errors_of_printing_are_raised():
         sys.stdout = before
 
 
+@pytest.mark.slow
 def test_training_and_test_run_to_their_end(tmp_path, tiny_options):
     run = RunFolder(tmp_path / "run")
     options = [f"{key}={value}" for key, value in tiny_options.items()]
@@ -109,9 +115,9 @@ def test_training_and_test_run_to_their_end(tmp_path, tiny_options):
         process.stdout.close()  # before anything is printed
         process.stderr.close()
         if command is not test:
-            while not run.path.exists():
+            while not run.path.exists() and process.poll() is None:
                 time.sleep(0.1)
             process.send_signal(signal.SIGHUP)
-        assert process.wait(timeout=200) == 0
+        assert process.wait(PATIENCE) == 0
     assert read_checkpoint(run.checkpoint)["meta"]["epoch"] == 2
     assert len(run.read_log()) == 6 and run.read_metrics()

@@ -6,6 +6,7 @@ import io
 import re
 import shutil
 import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -20,6 +21,7 @@ from pcb.runs import default_work_dir
 from pcb.runs.folder import RunFolder
 from pcb.study.run import open_run
 from tests.support.browser import needs_browser, open_page
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = (
@@ -33,7 +35,7 @@ NAMES = (
 CONFIG = "tests/configs/tiny_pcb.py"
 MOST_BYTES = 10_000_000  # of a page
 COMPARED = ("softmax/seed0", "softmax/seed1", "softmax_pcb/seed0", "softmax_pcb/seed1")
-SEED = 20_220_601  # of no run that somebody would train
+SEED = 7
 OF_A_RUN = {"config", "work_dir", "seed", "cfg_options"}
 
 
@@ -57,6 +59,8 @@ def execute(name: str, folder: Path, **parameters) -> nbformat.NotebookNode:
         parameters={key: str(v) if isinstance(v, Path) else v for key, v in parameters.items()},
         cwd=str(folder),
         progress_bar=False,
+        start_timeout=PATIENCE,
+        iopub_timeout=PATIENCE,
     )
 
 
@@ -161,6 +165,8 @@ def figures(run: RunFolder) -> set[str]:
     return {path.stem for path in run.figures.glob("*.png")}
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_dataset(folder, tiny_openmoji):
     work_dir = RunFolder(folder / "dataset")
     executed = execute("00_dataset", folder, out=tiny_openmoji, size="tiny", work_dir=work_dir.path)
@@ -170,11 +176,15 @@ def test_dataset(folder, tiny_openmoji):
     assert "24 training images, 8 classes" in text and "CC BY-SA 4.0" in text
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_train(run):
     assert run.checkpoint.is_file() and run.confusion_file.is_file()
     assert figures(run) >= {"loss", "strength"}
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_train_again_does_nothing(run, folder, tiny_options):
     written = run.checkpoint.stat().st_mtime_ns
     executed = execute(
@@ -184,12 +194,16 @@ def test_train_again_does_nothing(run, folder, tiny_options):
     assert run.checkpoint.stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_evaluate(evaluated):
     metrics = evaluated.read_metrics()
     assert set(metrics) == {"bbox", "segm"} and len(metrics["segm"]) == 13
     assert figures(evaluated) >= {"ap_by_group", "ap_by_image_count", "detections"}
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_confusion_matrix(evaluated, folder):
     executed = execute("03_confusion_matrix", folder, work_dir=evaluated.path, score_threshold=0.01)
     assert shown_figures(executed) == 8  # and nothing to compare with
@@ -206,6 +220,8 @@ def test_confusion_matrix(evaluated, folder):
     assert len(lines) > 1
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_confusion_matrix_before_and_after(evaluated, folder):
     executed = execute(
         "03_confusion_matrix",
@@ -222,6 +238,8 @@ def test_confusion_matrix_before_and_after(evaluated, folder):
     assert not (evaluated.path / "changed_pairs.csv").exists()  # from the same run nothing has
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_soft_labels(evaluated, folder):
     name = open_run(evaluated.path).data.names[3]
     executed = execute("04_soft_labels", folder, work_dir=evaluated.path, classes=[name])
@@ -230,6 +248,8 @@ def test_soft_labels(evaluated, folder):
     assert figures(evaluated) >= drawn
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_compare(evaluated, folder):
     # Copies under other names are as good as further trainings here.
     copies = [folder / "seeds" / "tiny" / name for name in COMPARED]
@@ -265,18 +285,21 @@ def official(run, folder) -> Path:
 
 
 @pytest.fixture(scope="module")
-def default_run():
-    """The folder that a run of the config has by default, in the repository's runs/."""
-    run = RunFolder(default_work_dir(CONFIG, SEED))
-    shutil.rmtree(run.path, ignore_errors=True)  # of a test that was killed
-    yield run
-    shutil.rmtree(run.path)
-    for parent in run.path.parents[:2]:
-        if not any(parent.iterdir()):
-            parent.rmdir()
+def clone(tmp_path_factory) -> Iterator[Path]:
+    """A copy of the repository, which kernels use, so that they write into its runs/ by default."""
+    clone = tmp_path_factory.mktemp("clone")
+    for name in ("pcb", "configs", "sample", "tests/configs"):
+        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", clone)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(clone))
+        yield clone
 
 
-def test_config_and_checkpoint_are_enough(default_run, official, evaluated, folder, tiny_options):
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
+def test_config_and_checkpoint_are_enough(clone, official, evaluated, folder, tiny_options):
+    default_run = RunFolder(clone / default_work_dir(CONFIG, SEED).relative_to(ROOT))
     given = {"config": CONFIG, "seed": SEED, "checkpoint": official, "cfg_options": tiny_options}
     for name, shown in zip(NAMES[4:1:-1], (4, 7, 3), strict=True):  # none needs another one first
         executed = execute(name, folder, **given)
@@ -291,6 +314,8 @@ def test_config_and_checkpoint_are_enough(default_run, official, evaluated, fold
     assert open_run(default_run.path).predictions("segm")
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_published_row_stands_beside_the_runs_own(evaluated, folder):
     ours = RunFolder(folder / "runs" / "lvis_v1" / "softmax_pcb" / "seed0")
     shutil.copytree(evaluated.path, ours.path)
@@ -310,16 +335,19 @@ def test_published_row_stands_beside_the_runs_own(evaluated, folder):
 
 
 @pytest.fixture(scope="module", params=NAMES[2:])
-def shown_by_default(request, folder) -> tuple[nbformat.NotebookNode, Path]:
+def shown_by_default(request, clone, folder) -> tuple[nbformat.NotebookNode, Path]:
     """A notebook that was run with its defaults, and its page."""
-    before = digest(ROOT / "sample")
+    before = digest(clone / "sample")
     executed = execute(request.param, folder)
-    assert digest(ROOT / "sample") == before, "the sample was not left alone"
+    assert digest(clone / "sample") == before, "the sample was not left alone"
+    assert any((clone / "runs").iterdir())
     page = folder / f"{request.param}.html"
     export_page(folder / f"{request.param}.ipynb", page)
     return executed, page
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("defaults")
 def test_defaults_show_the_sample_on_a_small_page(shown_by_default):
     executed, page = shown_by_default
     assert shown_figures(executed) >= 3
@@ -328,6 +356,8 @@ def test_defaults_show_the_sample_on_a_small_page(shown_by_default):
     assert not re.search(r"±|\binterval +1\b", text_of(executed))
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("defaults")
 @needs_browser
 def test_page_needs_no_network_and_shows_every_figure(shown_by_default):
     executed, page = shown_by_default

@@ -16,6 +16,8 @@ from pcb.notebooks.pages import PLOTLY, export_page
 from pcb.runs.folder import RunFolder
 from tests.support.browser import needs_browser, open_page
 
+pytestmark = pytest.mark.slow
+
 MOST_BYTES = 10_000_000
 HOSTILE = ["<script>console.error(1)</script>", "a 'b' \"c\"", "${x} & `y`"]
 

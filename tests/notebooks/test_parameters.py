@@ -1,5 +1,6 @@
 """Parameters of notebooks: declarations, conversions and refusals."""
 
+import ast
 import json
 import math
 import os
@@ -178,7 +179,9 @@ def test_notebooks_check_first_and_state_every_range(notebook):
             assert parameter.type == "int" or abs(parameter.most) < 2**32, parameter
     # The defaults are allowed.
     defaults = papermill.inspect_notebook(str(notebook))
-    assert check_parameters(notebook, {name: eval(p["default"]) for name, p in defaults.items()})
+    assert check_parameters(
+        notebook, {name: ast.literal_eval(p["default"]) for name, p in defaults.items()}
+    )
 
 
 def test_check_imports_nothing_slow():
@@ -206,6 +209,7 @@ def run_papermill(notebook: Path, *options: str) -> tuple[int, str, Path]:
     return result.returncode, (result.stderr.strip().splitlines() or [""])[-1], executed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -222,6 +226,7 @@ def test_bare_papermill_refuses(options, message, tmp_path):
     assert len(error.traceback) == 1 and "\n" not in error.traceback[0]
 
 
+@pytest.mark.slow
 def test_bare_papermill_converts(tmp_path):
     notebook = write_notebook(tmp_path / "n.ipynb", code=f"print(({NAMES}))")
     given = ["-p", "replace", "false", "-p", "runs", "b", "-p", "options", '{"a": [true]}']
@@ -231,6 +236,7 @@ def test_bare_papermill_converts(tmp_path):
     assert printed == "(False, 12, 0.5, 'row', '', {'a': [True]}, [], ['b'])\n"
 
 
+@pytest.mark.slow
 def test_papermill_makes_the_folder_of_its_output(tmp_path):
     # As it is installed: the environment may be older than pyproject.toml.
     (tmp_path / "pcb_test-0.dist-info").mkdir()
@@ -247,6 +253,7 @@ def test_papermill_makes_the_folder_of_its_output(tmp_path):
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
+@pytest.mark.slow
 def test_notebook_is_executed_without_papermill(tmp_path):
     """As JupyterLab and `nbconvert --execute` do; the wrong value is in the cell itself."""
     cell = CELL.replace("pairs: int = 12", "pairs: int = 0")
@@ -259,6 +266,7 @@ def test_notebook_is_executed_without_papermill(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_warnings_of_a_notebook_are_one_line(tmp_path):
     code = "import warnings\nwarnings.warn('2 classes\\ndo not occur', stacklevel=1)"
     notebook = write_notebook(tmp_path / "n.ipynb", code=code)
@@ -267,6 +275,7 @@ def test_warnings_of_a_notebook_are_one_line(tmp_path):
     assert output.text == "warning: 2 classes do not occur\n"
 
 
+@pytest.mark.slow
 def test_finished_training_is_not_replaced_by_the_text_false(tmp_path):
     """Only the first cells run; the next one would start the training."""
     notebook = nbformat.read(ROOT / "notebooks" / "01_train.ipynb", 4)

@@ -19,6 +19,7 @@ def texts(figure) -> list[str]:
     return [text.get_text() for text in figure.findobj(plt.Text) if text.get_text()]
 
 
+@pytest.mark.slow
 def test_two_classes_of_one_name_stay_two_in_every_figure():
     count = [300, 5, 40]
     figures = [
@@ -77,6 +78,7 @@ def unsaid(monkeypatch):
     monkeypatch.setattr(fonts, "_said", set())
 
 
+@pytest.mark.slow
 def test_one_line_says_which_font_is_missing(unsaid, monkeypatch, tmp_path):
     usual = [font for font in fonts._fonts() if font.name == "DejaVu Sans"]
     monkeypatch.setattr(fonts, "_fonts", lambda: usual)

@@ -9,6 +9,7 @@ import pytest
 from pcb import plots
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width, inches", [("column", 3.25), ("page", 6.875)])
 def test_every_figure_fits_its_width_and_is_readable(width, inches, every_figure, tail, log):
     tail.names = [f"bow (decorative ribbon) {label}" for label in range(40)]
@@ -40,6 +41,7 @@ def titles_of(figure) -> list[str]:
     return [text.get_text() for text in over if text.get_text()]
 
 
+@pytest.mark.slow
 def test_titles_are_left_out_on_request(tail):
     title = "Detections: runs/openmoji/softmax_pcb/seed0"
     names, groups = tail.names, tail.frequency
@@ -89,6 +91,7 @@ def test_a_width_that_is_none_is_refused(width):
     assert plots.layout._layout == plots.layout.Layout()
 
 
+@pytest.mark.slow
 def test_many_classes_fit_a_column(overlapping):
     groups = ["f"] * 405 + ["c"] * 461 + ["r"] * 337
     names, count = ["automatic washer"] * 1203, np.arange(1203, 0, -1)

@@ -19,6 +19,7 @@ NAN = float("nan")
 METRICS = {"AP": 0.3, "APr": NAN, "APc": 0.28, "APf": 0.4}
 
 
+@pytest.mark.slow
 def test_every_figure_is_saved_whole_and_leaves_settings_alone(every_figure, tail, log, tmp_path):
     before = dict(plt.rcParams)
     for name, figure in every_figure(tail, log):
@@ -33,6 +34,7 @@ def test_every_figure_is_saved_whole_and_leaves_settings_alone(every_figure, tai
     assert len(list((tmp_path / "figures").iterdir())) == 2 * 23  # and no partial file
 
 
+@pytest.mark.slow
 def test_names_are_text_and_no_formula(every_figure, tail, log):
     """Dollars, backslashes, control characters, halves of characters, a page of letters."""
     hostile = [r"$\frac$", "$x$ and $y_1$", r"a \$ b$", "<b>bold</b>", "two\nlines", "%s {0}"]
@@ -66,6 +68,7 @@ def test_figures_of_a_notebook_backend_stay_interactive():
         plt.rcParams["interactive"] = False
 
 
+@pytest.mark.slow
 def test_class_names_do_not_overlap(tail, overlapping):
     for matrix in (tail.learned, metrics.row_shares(tail.detections)):
         figure, axes = plots.confusion_heatmap(matrix, tail.names, tail.count, tail.frequency)
@@ -146,6 +149,7 @@ def test_difference_is_after_minus_before_and_keeps_the_largest_change():
         plots.confusion_difference(np.eye(2), np.eye(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [40, 1203])
 def test_texts_of_pairs_and_zoom_stay_apart(size, tail, overlapping):
     rng = np.random.default_rng(1)
@@ -437,6 +441,7 @@ def colors_of(figure) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_colours_of_groups_mean_groups_and_nothing_else(tail, log):
     """A figure that is given no groups, or of rare classes alone, holds no other group's colour."""
     names, rare = tail.names, ["r"] * 40

@@ -63,6 +63,7 @@ def test_all_differences_have_one_axis_and_no_ap_is_below_zero():
     assert {axes.get_xlim()[0] for axes in panels} == {0} and panels[0].get_xlim()[1] < 10
 
 
+@pytest.mark.slow
 def test_texts_of_a_large_grid_stay_apart_and_baselines_together(overlapping):
     rng = np.random.default_rng(0)
     baselines = ("softmax", "rfs", "eqlv2", "seesaw_r101-longer_schedule")

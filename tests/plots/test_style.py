@@ -20,6 +20,7 @@ plots.save(figure, sys.argv[1], "a")
 """
 
 
+@pytest.mark.slow
 def test_a_figure_has_the_same_bytes_in_every_process(tmp_path):
     for seed in "12":
         environment = {**os.environ, "PYTHONHASHSEED": seed}

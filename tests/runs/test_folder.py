@@ -40,7 +40,7 @@ def test_metrics_round_trip_with_undefined_ones_as_null(run):
 
 def test_infinite_metric_is_refused_and_the_file_stays(run):
     run.write_metrics({"segm": {"AP": 0.5}})
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not JSON compliant"):
         run.write_metrics({"segm": {"AP": math.inf}})
     assert run.read_metrics() == {"segm": {"AP": 0.5}}
 

@@ -18,10 +18,10 @@ import os, sys, time
 from pcb.storage.locks import writing_alone
 with writing_alone(sys.argv[1], "training"):
     if os.fork() == 0:  # as a data-loading worker, which outlives its process for a while
-        time.sleep(60)
+        time.sleep(3600)
         os._exit(0)
     print("holds", flush=True)
-    time.sleep(60)
+    time.sleep(3600)
 """
 
 

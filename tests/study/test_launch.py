@@ -1,10 +1,11 @@
 """Training as a process of its own; stand-in processes, so that nothing is really trained."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from jupyter_client.manager import start_new_kernel
 
 from pcb.runs.folder import RunFolder
 from pcb.study import launch
+from tests.support.patience import PATIENCE
 from tests.support.stand_in import write_command
+
+pytestmark = pytest.mark.slow
 
 CONFIG = "tests/configs/tiny_pcb.py"
 
@@ -36,7 +40,7 @@ def finished(monkeypatch):
 
 
 def wait_until_ended(run: RunFolder) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while launch.is_running(run):
         assert time.monotonic() < deadline, "the process did not end"
         time.sleep(0.02)
@@ -71,18 +75,23 @@ def test_several_processes_are_started_by_torchrun(stand_in, tmp_path, monkeypat
 @pytest.fixture
 def write_in_terminal(tmp_path):
     """Let a process write into the folder as one that was started in a terminal; returns it."""
+    started = []
 
     def start(purpose: str) -> subprocess.Popen:
         code = (
-            "import sys, time; from pcb.storage.files import writing_alone\n"
-            "with writing_alone(*sys.argv[1:]): print('writes', flush=True); time.sleep(60)"
+            "import sys; from pcb.storage.locks import writing_alone\n"
+            "with writing_alone(*sys.argv[1:]): print('writes', flush=True); sys.stdin.read()"
         )
         command = [sys.executable, "-c", code, str(tmp_path / "run"), purpose]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        started.append(process)
         process.stdout.readline()
         return process
 
-    return start
+    yield start
+    for process in started:
+        process.kill()
 
 
 def test_training_of_a_terminal_is_followed_and_can_be_stopped(tmp_path, write_in_terminal):
@@ -91,24 +100,32 @@ def test_training_of_a_terminal_is_followed_and_can_be_stopped(tmp_path, write_i
     assert launch.is_running(run)
     assert launch.start_training(CONFIG, run.path).path == run.path
     assert not (run.path / "train.out").exists()
-    threading.Timer(1.0, launch.stop_training, args=(run,)).start()
-    with pytest.raises(RuntimeError, match=rf"before its last epoch; process {training.pid} on"):
+
+    class Output(io.StringIO):
+        """Stops the training as soon as it is said to be followed."""
+
+        def write(self, text: str) -> int:
+            if "is training there" in text:
+                launch.stop_training(run)
+            return super().write(text)
+
+    error = rf"before its last epoch; process {training.pid} on"
+    with pytest.raises(RuntimeError, match=error), contextlib.redirect_stdout(Output()):
         launch.follow(run)
-    assert training.wait(timeout=30) < 0 and not launch.is_running(run)
+    assert training.wait(PATIENCE) < 0 and not launch.is_running(run)
 
 
 def test_prediction_is_no_training(tmp_path, write_in_terminal, stand_in):
-    prediction = write_in_terminal("prediction")
+    write_in_terminal("prediction")
     run = RunFolder(tmp_path / "run")
     assert not launch.is_running(run) and not launch.stop_training(run)
     stand_in("print('is refused by the lock')")
     wait_until_ended(launch.start_training(CONFIG, run.path))
     assert (run.path / "train.out").exists()
-    prediction.kill()
 
 
 def test_running_training_with_other_settings_is_refused_or_replaced(stand_in, tmp_path):
-    stand_in("print(sys.argv, flush=True); time.sleep(60)")
+    stand_in("print(sys.argv, flush=True); time.sleep(3600)")
     run = launch.start_training(CONFIG, tmp_path / "run")
     try:
         first = (run.path / "train.lock").read_text().split()[0]
@@ -148,8 +165,8 @@ def test_failure_has_the_last_lines(stand_in, tmp_path):
 
 
 def test_interrupted_cell_says_in_one_sentence_what_goes_on(stand_in, tmp_path):
-    manager, client = start_new_kernel()
-    stand_in("print('epoch 1', flush=True); time.sleep(60)")
+    manager, client = start_new_kernel(startup_timeout=PATIENCE)
+    stand_in("print('epoch 1', flush=True); time.sleep(3600)")
     run = launch.start_training(CONFIG, tmp_path / "run")
     shown = []
 
@@ -161,7 +178,7 @@ def test_interrupted_cell_says_in_one_sentence_what_goes_on(stand_in, tmp_path):
     code = "from pcb.study import launch; from pcb.runs import RunFolder\n"
     code += f"launch.follow(RunFolder({str(run.path)!r}))"
     try:
-        answer = client.execute_interactive(code, output_hook=see, timeout=120)
+        answer = client.execute_interactive(code, output_hook=see, timeout=PATIENCE)
         assert launch.is_running(run)
     finally:
         client.stop_channels()
@@ -183,7 +200,7 @@ def test_interrupted_cell_says_if_the_training_has_ended(tmp_path, monkeypatch, 
 
 
 def test_second_start_follows_the_first(stand_in, tmp_path):
-    stand_in("print('training', flush=True); time.sleep(60)")
+    stand_in("print('training', flush=True); time.sleep(3600)")
     run = launch.start_training(CONFIG, tmp_path / "run")
     try:
         assert launch.is_running(run)
@@ -203,7 +220,7 @@ def test_training_outlives_its_starter(tmp_path):
         f"launch.start_training({CONFIG!r}, {str(run.path)!r})"
     )
     script = tmp_path / "python"
-    script.write_text("#!/bin/sh\nsleep 60\n")
+    script.write_text("#!/bin/sh\nsleep 3600\n")
     script.chmod(0o755)
     subprocess.run([sys.executable, "-c", code, str(script)], check=True, start_new_session=True)
     assert launch.is_running(run)

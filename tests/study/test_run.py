@@ -277,6 +277,7 @@ def test_matrix_and_soft_labels_from_an_official_checkpoint(
     assert not view.run.path.exists()  # looking makes no folder
 
 
+@pytest.mark.slow
 def test_matrix_that_is_not_there_or_does_not_fit_is_refused(open_with_loss, official):
     view = open_with_loss(type="CrossEntropyPCBLoss")
     with pytest.raises(ValueError, match="no confusion matrix: it was trained without PCB"):

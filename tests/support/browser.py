@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE = 60  # seconds
 LOCAL = ("file:", "data:", "blob:", "about:")
 
 # Lazy images are loaded, too; what is asked afterwards is asked of a page that is complete.
@@ -23,12 +24,16 @@ _LOAD = """(async () => {
   const images = [...document.images];
   images.forEach(image => { image.loading = "eager"; });
   await Promise.all(images.map(image => image.decode().catch(() => {})));
-  await new Promise(done => setTimeout(done, 500));
+  await window.plotlyReady;
+  const heatmaps = plot => plot.querySelectorAll(".main-svg .heatmaplayer image").length;
+  const plots = () => [...document.querySelectorAll(".js-plotly-plot")];
+  for (let tries = 0; tries < 1000 && !plots().every(heatmaps); tries++)
+    await new Promise(done => setTimeout(done, 100));
+  await new Promise(done => setTimeout(done, 500));  // for errors that come late
   return JSON.stringify({
     images: images.length,
     broken: images.filter(i => !i.naturalWidth).map(i => i.src.slice(0, 200)),
-    interactive: [...document.querySelectorAll(".js-plotly-plot")].map(
-      plot => plot.querySelectorAll(".main-svg .heatmaplayer image").length),
+    interactive: plots().map(heatmaps),
     buttons: [...document.querySelectorAll(".modebar-btn")].map(b => b.dataset.title),
     text: document.body.innerText,
   });

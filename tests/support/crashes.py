@@ -170,14 +170,14 @@ def resume(folder: Path, options: Mapping[str, Any]) -> None:
 
 def differences(run: RunFolder, expected: RunFolder) -> list[str]:
     """What a run has otherwise than another one, to the last bit; nothing if all is the same."""
-    found = []
     ours, theirs = (read_checkpoint(folder.checkpoint) for folder in (run, expected))
-    for part in ("meta", "state_dict", "optimizer"):
-        if not _same(ours[part], theirs[part]):
-            found.append(part)
-    for read in (RunFolder.read_confusion, RunFolder.read_confusion_history):
-        if not _same(read(run), read(expected)):
-            found.append(read.__name__.removeprefix("read_"))
+    parts = ("meta", "state_dict", "optimizer")
+    found = [part for part in parts if not _same(ours[part], theirs[part])]
+    found += [
+        read.__name__.removeprefix("read_")
+        for read in (RunFolder.read_confusion, RunFolder.read_confusion_history)
+        if not _same(read(run), read(expected))
+    ]
     logs = [[(r["iter"], r["loss"]) for r in folder.read_log()] for folder in (run, expected)]
     if logs[0] != logs[1]:
         found.append("log")

@@ -81,8 +81,8 @@ def _positions(icon: Icon) -> np.ndarray:
     for view in _views(icon):
         upright = Image.fromarray(np.rint(255 * view).astype(np.uint8), mode="RGBa")
         for picture in (upright, upright.transpose(Image.Transpose.FLIP_LEFT_RIGHT)):
-            for angle in _ANGLES:
-                positions.append(np.asarray(picture.rotate(angle, Image.Resampling.BILINEAR)))
+            turned = (picture.rotate(angle, Image.Resampling.BILINEAR) for angle in _ANGLES)
+            positions.extend(map(np.asarray, turned))
     grey = _grey(np.stack(positions).astype(np.float32) / 255)
     return grey.reshape(len(_RENDERINGS), -1, *grey.shape[1:])
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pcb.grids.failures import record_failure
 from pcb.grids.processes import end_with_snakemake
+from pcb.messages.lines import say
 from pcb.messages.terminal import outliving_terminal
 from pcb.study.data import open_dataset
 
@@ -11,4 +12,4 @@ job = snakemake
 end_with_snakemake()
 with outliving_terminal(), record_failure(Path(job.output[0]).with_name("data.ipynb")):
     data = open_dataset(job.params.config, size=job.params.size)
-    print(f"data {job.wildcards.dataset}: {data.root}", flush=True)
+    say(f"data {job.wildcards.dataset}: {data.root}")

@@ -10,6 +10,7 @@ sys.modules["rfc3987_syntax"] = None
 
 from pcb.grids.failures import record_failure
 from pcb.grids.processes import end_with_snakemake, snakemake_is_gone
+from pcb.messages.lines import say
 from pcb.messages.terminal import outliving_terminal
 from pcb.notebooks.execute import NotebookError, run_notebook
 from pcb.runs.folder import RunFolder
@@ -30,7 +31,7 @@ os.environ.update(OMP_NUM_THREADS=str(own_threads), MKL_NUM_THREADS=str(own_thre
 @outliving_terminal()
 def main() -> None:
     """Run the notebook, and exit as Snakemake expects."""
-    print(f"{name}: started", flush=True)
+    say(f"{name}: started")
     start = time.monotonic()
     try:
         with record_failure(job.log.notebook):
@@ -38,15 +39,17 @@ def main() -> None:
                 job.input.notebook, parameters, job.log.notebook, job.output.page, f"{name}: "
             )
     except (NotebookError, ValueError) as error:
-        sys.exit(f"{name}: {error}")
+        say(f"{name}: {error}", sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         if snakemake_is_gone():
-            sys.exit(f"{name}: ended because its Snakemake has died; the next call continues")
+            say(f"{name}: ended because its Snakemake has died; the next call resumes", sys.stderr)
+            sys.exit(1)
         # A training outlives its notebook, but not the workflow.
         if job.rule == "train" and launch.stop_training(run):
-            print(f"{name}: stopped; the next call resumes at its last checkpoint", file=sys.stderr)
+            say(f"{name}: stopped; the next call resumes at its last checkpoint", sys.stderr)
         sys.exit(130)
-    print(f"{name}: done in {time.monotonic() - start:.0f} s", flush=True)
+    say(f"{name}: done in {time.monotonic() - start:.0f} s")
 
 
 main()

@@ -277,9 +277,11 @@ def missing(cfg: Mapping[str, Any]) -> list[str]:
         ['data.samples_per_gpu', 'data.workers_per_gpu', 'log_config.interval', 'runner.max_epochs']
     """
     needed = ["model", "data.train", "optimizer", "log_config.interval", "runner.max_epochs"]
-    for key in ("samples_per_gpu", "workers_per_gpu"):
-        if _get(cfg, f"data.train_dataloader.{key}") is None:
-            needed.append(f"data.{key}")
+    needed += [
+        f"data.{key}"
+        for key in ("samples_per_gpu", "workers_per_gpu")
+        if _get(cfg, f"data.train_dataloader.{key}") is None
+    ]
     return sorted(key for key in needed if _get(cfg, key) is None)
 
 

@@ -81,6 +81,7 @@ def test_there_is_a_config_for_every_point_and_no_other():
     assert {f"{path.parent.name}/{path.stem}" for path in found} == set(CONFIGS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_model_builds_for_the_classes_of_its_dataset(name):
     cfg, detector = load(name), build_without_weights(name)
@@ -122,6 +123,7 @@ def test_first_lines_name_the_official_configs():
             assert official_loss.get(baseline, baseline) in named_in(plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in LVIS if "_pcb" in name])
 def test_names_and_shapes_are_official(name):
     state = build_without_weights(name).state_dict()
@@ -181,6 +183,7 @@ def assert_distribution(weight, std, kind):
     assert largest <= math.sqrt(3) * 1.01 if kind == "uniform" else largest > 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("baseline", ["softmax", "eqlv2", "seesaw"])
 def test_heads_of_lvis_start_as_officially(baseline):
     """With 1203 classes; the feedback is outside the box head, so that PyTorch's default stays."""
@@ -280,6 +283,7 @@ def options_for_classes(num_classes):
     return {f"model.roi_head.{head}.num_classes": num_classes for head in heads}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_data_of_every_config_run_through_its_pipelines(name, options_for):
     cfg = load(name, options_for(name))
@@ -349,6 +353,7 @@ def test_momentum_on_openmoji_follows_its_rule():
 OPENMOJI = [name for pair in PAIRS for name in pair if name.startswith("openmoji")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPENMOJI)
 def test_config_of_openmoji_trains_and_evaluates(name, tmp_path, options_for):
     """An epoch on the 24 images of *tiny*; with PCB acting as soon as every class was seen."""
@@ -378,6 +383,7 @@ def test_config_of_openmoji_trains_and_evaluates(name, tmp_path, options_for):
         assert set(metrics) == set(METRICS) and 0 <= metrics["AP"] <= 1
 
 
+@pytest.mark.slow
 def test_config_of_lvis_trains_on_a_cpu_in_single_precision(tmp_path, options_for):
     """The same file asks for half precision on a GPU; here with few RoIs, without ImageNet."""
     name = "lvis_v1/seesaw_pcb"
@@ -407,6 +413,7 @@ def test_config_of_lvis_trains_on_a_cpu_in_single_precision(tmp_path, options_fo
     evaluate(options["data.val.ann_file"], files["segm"], "segm")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [f"openmoji/{b}_pcb" for b in ("softmax", "eqlv2", "seesaw")])
 def test_half_precision_reaches_the_heads_and_ends_before_the_losses(
     name, options_for, monkeypatch

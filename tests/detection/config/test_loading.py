@@ -19,7 +19,7 @@ def test_paths_are_relative_to_the_repository_wherever_started(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("key", "nearest"),
+    "key, nearest",
     [
         ("runner.max_epoch", "runner.max_epochs"),
         ("modle.backbone.depth", "model"),

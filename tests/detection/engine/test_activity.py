@@ -19,6 +19,8 @@ from pcb.runs.folder import RunFolder
 from tests.support.crashes import CHECKPOINTS, differences
 from tests.support.tiny import CONFIG
 
+pytestmark = pytest.mark.slow
+
 LOSS = "model.roi_head.bbox_head.loss_cls"
 
 

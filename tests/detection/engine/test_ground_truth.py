@@ -19,6 +19,8 @@ from pcb.refinement import refine_features
 from pcb.runs.folder import RunFolder
 from pcb.storage.repository import repository_path
 
+pytestmark = pytest.mark.slow
+
 CONFIG = "tests/configs/tiny_pcb.py"
 LOSS, SCALE = "model.roi_head.bbox_head.loss_cls", 1.25
 ABSENT = 3  # label of a class that is made to have no validation boxes

@@ -18,6 +18,8 @@ from tests.support import crashes
 from tests.support.crashes import CHECKPOINTS, differences
 from tests.support.tiny import CONFIG
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("interruption")]
+
 # What the course of an epoch depends on, as it stands in a checkpoint inside of it.
 COURSE = {"seed": 0, "processes": 1, "iterations": 3, "interval": 2}
 

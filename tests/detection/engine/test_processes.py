@@ -18,6 +18,9 @@ from pcb.runs.folder import RunFolder
 from pcb.storage.files import write_atomically
 from pcb.storage.locks import writing_alone
 from pcb.storage.repository import repository_root
+from tests.support.patience import PATIENCE
+
+pytestmark = pytest.mark.slow
 
 CONFIG = "tests/configs/tiny_pcb.py"
 WORKER = Path(__file__).parents[2] / "support" / "process_worker.py"
@@ -45,7 +48,7 @@ def run_nodes(*arguments):
     ]
     try:
         with ThreadPoolExecutor() as readers:  # of both at once, or a full pipe would stall one
-            outputs = list(readers.map(lambda node: node.communicate(timeout=120), nodes))
+            outputs = list(readers.map(lambda node: node.communicate(timeout=PATIENCE), nodes))
     finally:
         for node in nodes:
             node.terminate()  # of no effect after its end; else it ends its process
@@ -208,7 +211,7 @@ def assert_second_prediction_is_refused(test, run):
             cwd=repository_root(),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
         )
     assert second.returncode != 0
     assert f"is being written by process {os.getpid()} on " in second.stderr
@@ -219,6 +222,6 @@ def run_alone(*arguments):
     """Run one process, as without torchrun."""
     command = [sys.executable, *map(str, arguments)]
     outcome = subprocess.run(
-        command, cwd=repository_root(), capture_output=True, text=True, timeout=120
+        command, cwd=repository_root(), capture_output=True, text=True, timeout=PATIENCE
     )
     assert outcome.returncode == 0, outcome.stderr

@@ -22,6 +22,8 @@ from pcb.runs.folder import RunFolder
 from pcb.runs.running import notebook_lock
 from pcb.study.run import open_run
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("training")]
+
 CONFIG = "tests/configs/tiny_pcb.py"
 LOSS = "model.roi_head.bbox_head.loss_cls"
 

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from mmdet.models import build_head
 from torch import nn
 
+pytestmark = pytest.mark.slow
+
 C, K, D, SIZE = 5, 3, 4, 3  # classes, iterations, channels, height and width of RoI features
 ROIS, STEPS, STEPS_PER_EPOCH, START_EPOCH = 16, 240, 60, 3
 LEARNING_RATE, MOMENTUM, CONFUSION_MOMENTUM = 0.002, 0.9, 0.9

@@ -69,6 +69,7 @@ def test_training_without_network_names_the_file_and_its_place(cache, tmp_path, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_predicting_needs_no_imagenet_weights(cache, tmp_path, tiny_options):
     detector = build_model(load_config(CONFIG))
     save_checkpoint(tmp_path / "x.pth", {"state_dict": detector.state_dict()})

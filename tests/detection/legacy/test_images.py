@@ -18,6 +18,8 @@ from pcb.detection.engine.training import build_model
 from pcb.detection.legacy.images import ImageError, unfinished
 from pcb.runs.folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 WIDTH, HEIGHT = 60, 40
 CONFIG = "tests/configs/tiny_pcb.py"
 LOAD = [{"type": "LoadImageFromFile"}]
