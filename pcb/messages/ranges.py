@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Range:
         interval = f"in {'(' if self.low_open else '['}{self.low}, {self.high}]"
         return f"{kind} {interval}" if self.whole else interval
 
-    def __contains__(self, value: object) -> bool:
+    def __contains__(self, value: Any) -> bool:
         is_number = isinstance(value, Integral if self.whole else Real)
         if not is_number or isinstance(value, bool) or not -math.inf < value < math.inf:
             return False  # NaN fails this comparison, too
@@ -68,9 +69,9 @@ class Range:
 
         def read(text: str) -> float:
             try:
-                value = int(text) if self.whole else float(text)
+                value: float = int(text) if self.whole else float(text)
             except ValueError:
-                value = None
+                value = math.nan  # not in any range
             if value not in self:
                 raise argparse.ArgumentTypeError(f"{self._demand}, got {text!r}")
             return value

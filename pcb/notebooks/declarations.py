@@ -22,6 +22,7 @@ import os
 import re
 import sys
 import tokenize
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +61,7 @@ class Parameter:
 
     Attributes:
         name: name of the parameter.
-        type: name of its type: bool, int, float, str, list or dict; other types are not checked.
+        type_name: its type: bool, int, float, str, list or dict; other types are not checked.
         least: smallest allowed number.
         most: largest allowed number.
         above: whether a number must be larger than ``least``.
@@ -70,7 +71,7 @@ class Parameter:
     """
 
     name: str
-    type: str
+    type_name: str
     least: float = -sys.float_info.max
     most: float = sys.float_info.max
     above: bool = False
@@ -94,9 +95,9 @@ class Parameter:
             Traceback (most recent call last):
             pcb.notebooks.declarations.ParameterError: n must be a whole number of at least 1, got 0
         """
-        if self.type not in _TYPES:
+        if self.type_name not in _TYPES:
             return value
-        kind, _, _ = _TYPES[self.type]
+        kind: Any = _TYPES[self.type_name][0]
         given, value = value, _convert(value, kind)
         if self.numeric and type(value) in (int, float):
             value = repr(value)
@@ -129,7 +130,7 @@ class Parameter:
             number = [f"a number {self._range()}"] if self.numeric else []
             *others, last = [*map(repr, self.choices), *number]
             return f"{', '.join(others)} or {last}" if others else last
-        _, expected, _ = _TYPES[self.type]
+        _, expected, _ = _TYPES[self.type_name]
         if self.entries is str:
             return f"{expected} of texts"
         return f"{expected} {self._range()}".rstrip()
@@ -144,8 +145,12 @@ class Parameter:
         return ""
 
     def _hint(self, given: Any = None) -> str:
-        _, _, option = _TYPES[self.type]
-        if self.type == "str" and isinstance(given, int | float) and not isinstance(given, bool):
+        _, _, option = _TYPES[self.type_name]
+        if (
+            self.type_name == "str"
+            and isinstance(given, int | float)
+            and not isinstance(given, bool)
+        ):
             option = option.replace("TEXT", str(given))
         return f"with papermill: {option.format(name=self.name)}"
 
@@ -177,13 +182,15 @@ def read_declarations(source: str) -> dict[str, Parameter]:
     comments = {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
     found = {}
     for statement in statements:
+        targets: Sequence[ast.expr]
+        annotation: ast.expr | None
         if isinstance(statement, ast.AnnAssign):
             targets, annotation = [statement.target], statement.annotation
         elif isinstance(statement, ast.Assign):
             targets, annotation = statement.targets, None
         else:
             continue
-        comment = comments.get(statement.end_lineno, "")
+        comment = comments.get(statement.end_lineno or statement.lineno, "")
         for target in targets:
             if isinstance(target, ast.Name):
                 found[target.id] = _parameter(target.id, annotation, statement.value, comment)
@@ -198,16 +205,16 @@ def _parameter(
     except (ValueError, TypeError):  # not a literal
         default = None
     base = annotation.value if isinstance(annotation, ast.Subscript) else annotation
-    type_name = type(default).__name__ if annotation is None else ast.unparse(base)
+    type_name = ast.unparse(base) if base else type(default).__name__
     allowed = _ALLOWED.search(comment.rstrip())
     if allowed and type_name in ("int", "float") and (limits := _RANGE.fullmatch(allowed[1])):
         return Parameter(name, type_name, **_limits(limits))
     if allowed and type_name == "str" and len(words := re.split(r", | or ", allowed[1])) > 1:
         numeric = next(filter(None, map(_RANGE.fullmatch, words)), None)
-        choices = ("" if word == "empty" else word for word in words)
-        choices = tuple(word for word in choices if not numeric or word != numeric[0])
-        limits = _limits(numeric) if numeric else {}
-        return Parameter(name, type_name, choices=choices, numeric=bool(numeric), **limits)
+        texts = [word for word in words if not numeric or word != numeric[0]]
+        choices = tuple("" if word == "empty" else word for word in texts)
+        bounds = _limits(numeric) if numeric else {}
+        return Parameter(name, type_name, choices=choices, numeric=bool(numeric), **bounds)
     of_texts = type_name == "list" and default and all(isinstance(entry, str) for entry in default)
     return Parameter(name, type_name, entries=str if of_texts else None)
 

@@ -174,9 +174,9 @@ def test_notebooks_check_first_and_state_every_range(notebook):
     assert code[1].startswith("from pcb.notebooks.parameters import check\n")
     assert code[1].endswith("check(globals())") or code[1].endswith("check(globals());")
     for parameter in read_declarations(code[0]).values():
-        if parameter.type in ("int", "float"):
+        if parameter.type_name in ("int", "float"):
             assert abs(parameter.least) < 2**32, parameter
-            assert parameter.type == "int" or abs(parameter.most) < 2**32, parameter
+            assert parameter.type_name == "int" or abs(parameter.most) < 2**32, parameter
     # The defaults are allowed.
     defaults = papermill.inspect_notebook(str(notebook))
     assert check_parameters(
