@@ -64,7 +64,7 @@ def _processes_asked_for() -> int:
             if not given[name].strip().isdecimal():
                 raise ValueError(f"{name} must be a whole number, got {given[name]!r}; {_TORCHRUN}")
             numbers[name] = int(given[name])
-    processes = numbers.get("WORLD_SIZE")
+    processes = numbers.get("WORLD_SIZE", 0)
     if processes == 1 and numbers.get("RANK", 0) == 0:
         return 1  # alone, nobody has to be found
     if lacking := [name for name in _NEEDED if name not in given]:

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -26,8 +27,7 @@ _before = pytest.StashKey[set[Path]]()
 
 def _users_folders() -> set[Path]:
     """What lies in the repository's own runs/ and data/, to the depth of a run's files."""
-    patterns = [f"{folder}/{depth}" for folder in ("runs", "data") for depth in ("*", "*/*/*")]
-    patterns += ["runs/*/*", "runs/*/*/*/*", "data/*/*"]
+    patterns = ["data/*", "data/*/*", *("runs" + depth * "/*" for depth in range(1, 5))]
     return {path for pattern in patterns for path in ROOT.glob(pattern)}
 
 
@@ -46,6 +46,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             f"\nThese appeared or vanished while the tests ran, which must not touch them:{shown}"
         )
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Use every core that this process may use, and at least 3 GB of memory for each."""
+    cores = len(os.sched_getaffinity(0))
+    return max(1, min(cores, psutil.virtual_memory().available // (3 * 1024**3)))
 
 
 @pytest.hookimpl(tryfirst=True)

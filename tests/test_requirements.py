@@ -5,6 +5,7 @@ import json
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -94,6 +95,7 @@ def place(path: Path) -> str:
     return next(str(folder) for folder in path.parents if str(folder) in GROUPS)
 
 
+@cache
 def imports_by_place() -> dict[str, dict[str, set[str]]]:
     """For each entry of GROUPS, the distributions that are imported, each with the files."""
     distributions = metadata.packages_distributions()

@@ -10,6 +10,7 @@ from pcb.storage.repository import repository_root
 from tests.support.browser import needs_browser, open_page
 
 ROOT = repository_root()
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site")]
 
 
 @pytest.fixture(scope="module")

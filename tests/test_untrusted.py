@@ -114,7 +114,7 @@ def test_a_run_folder_brings_no_program(trained, poisoned, trap, tiny_options):
     for read in (
         lambda: study.open_run(folder.path),
         lambda: study.open_run(folder.path, cfg_options={"data.workers_per_gpu": 0}),
-        lambda: launch.is_finished(folder),
+        lambda: study.state_of(folder),
         lambda: launch.start_training(CONFIG, folder.path, cfg_options=tiny_options),
         lambda: predict(folder.path, folder.checkpoint, folder.path, device="cpu"),
     ):
@@ -122,5 +122,5 @@ def test_a_run_folder_brings_no_program(trained, poisoned, trap, tiny_options):
             read()
     assert not trap.sprung
     folder.config_file.write_text(merged)
-    assert launch.is_finished(folder)
+    assert study.state_of(folder).kind == "finished"
     assert main(["test", str(folder.path), str(folder.checkpoint), "--device", "cpu"]) == 0

@@ -18,7 +18,7 @@ from pcb.detection.engine.inference import predict
 from pcb.evaluation import detection_confusion, evaluate
 from pcb.runs.find import collect
 from pcb.runs.folder import RunFolder
-from pcb.storage.files import write_atomically
+from pcb.storage.files import read_json, write_atomically
 from pcb.storage.repository import repository_path
 
 EVERY = 3  # of the validation images
@@ -52,7 +52,7 @@ def main() -> None:
 
 def write_subset(full: Path, subset: Path) -> list[dict]:
     """Write an annotation file with every third image; return these images."""
-    content = json.loads(full.read_text())
+    content = read_json(full)
     content["images"] = content["images"][::EVERY]
     kept = {image["id"] for image in content["images"]}
     content["annotations"] = [a for a in content["annotations"] if a["image_id"] in kept]
@@ -68,8 +68,8 @@ def write_run(run: RunFolder, sample: RunFolder, annotations: Path, image_dir: P
         files = predict(run.path, run.checkpoint, scratch, options)
         measured = RunFolder(scratch).read_confusion()
         for iou_type, predicted in files.items():
-            file = sample.path / "predictions" / f"{iou_type}.json.gz"
-            results = json.loads(predicted.read_text())
+            file = sample.results_file(iou_type).with_suffix(".json.gz")
+            results = read_json(predicted)
             write_packed(
                 file,
                 [

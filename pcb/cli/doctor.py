@@ -23,13 +23,6 @@ from pcb.runs.environment import cpu_model
 HINT = "run `make setup`"
 DATA_HINT = "complete the data as described above"
 
-# Where the configs expect LVIS: the folder, the stem of its annotation files, and for each split
-# the subfolder that its image names are relative to.
-LVIS = {
-    "LVIS v0.5": ("data/lvis_v0.5", "lvis_v0.5", {"train": "train2017", "val": "val2017"}),
-    "LVIS v1": ("data/lvis_v1", "lvis_v1", {"train": "", "val": ""}),
-}
-LVIS_IMAGE_FOLDERS = ("train2017", "val2017")
 OPENMOJI = {"OpenMoji-LT mini": "mini", "OpenMoji-LT full": "full"}
 
 
@@ -198,36 +191,21 @@ def check_openmoji(root: Path) -> list[Check]:
 
 
 def check_lvis(root: Path) -> list[Check]:
-    """Check the annotation files and images of each version of LVIS, if any of them exists.
-
-    From an annotation file, images and categories are read. Every image must exist, and a few are
-    opened. Annotations are checked later, when a training reads them.
-    """
+    """Check each version of LVIS; a version of which nothing exists is not a problem."""
+    try:
+        from pcb.datasets.lvis.installation import VERSIONS, examine_lvis
+    except ImportError as error:
+        return [Check("LVIS", f"cannot be examined ({error}); {HINT}", ok=False)]
     checks = []
-    for name, (folder, stem, image_folders) in LVIS.items():
-        annotations = {
-            split: Path(folder, "annotations", f"{stem}_{split}.json") for split in image_folders
-        }
-        wanted = [*annotations.values(), *(Path(folder, part) for part in LVIS_IMAGE_FOLDERS)]
-        if not any(os.path.lexists(root / path) for path in wanted):  # broken links count
-            text = (
-                f"optional, missing; {folder}/annotations: https://www.lvisdataset.org/dataset,"
-                f" images: https://cocodataset.org/#download or links to the folders of COCO 2017,"
-                f" `ln -sfn /path/to/coco/train2017 {folder}/train2017`"
-            )
-            checks.append(Check(name, text, ok=False, required=False))
+    for version in VERSIONS:
+        if version.is_absent(root):
+            text = f"optional, missing; {version.instructions}"
+            checks.append(Check(version.name, text, ok=False, required=False))
             continue
-        try:
-            from pcb.datasets.lvis.installation import examine_lvis
-        except ImportError as error:
-            text = f"{folder} cannot be examined ({error}); {HINT}"
-            checks.append(Check(name, text, ok=False))
-            continue
-        images = {annotations[split]: Path(folder, part) for split, part in image_folders.items()}
-        found, troubles = examine_lvis(images, wanted[len(annotations) :], root)
+        found, troubles = examine_lvis(version, root)
         if not troubles:
-            checks.append(Check(name, f"{folder}: {found}", required=False))
-        checks += [Check(name, text, ok=False, hint=DATA_HINT) for text in troubles]
+            checks.append(Check(version.name, f"{version.folder}: {found}", required=False))
+        checks += [Check(version.name, text, ok=False, hint=DATA_HINT) for text in troubles]
     return checks
 
 

@@ -17,7 +17,7 @@ from pcb.cli.output import (
     write_matrix,
 )
 from pcb.messages.ranges import IOU_THRESHOLD, SCORE_THRESHOLD
-from pcb.runs.folder import is_metrics_file, write_metrics
+from pcb.runs.metrics import is_metrics_file, write_metrics
 from pcb.storage.files import check_output
 
 

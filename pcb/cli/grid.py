@@ -59,7 +59,7 @@ def check_options(grid: Grid, configs: str | os.PathLike[str] = "configs") -> No
     """
     from pcb.grids.grid import config_file
 
-    points = {run.name.rpartition("/")[0]: run for run in grid.runs if grid.options(run)}
+    points = {f"{run.dataset}/{run.config_folder}": run for run in grid.runs if grid.options(run)}
     for name, run in points.items():
         from pcb.detection import load_config
 

@@ -78,7 +78,7 @@ def _test(options: argparse.Namespace) -> None:
     from pcb.detection.engine.inference import predict
     from pcb.distributed import process_group, rank
     from pcb.evaluation import evaluate
-    from pcb.study.run import read_validation
+    from pcb.study.data import read_validation
 
     cfg_options = parse_cfg_options(options.cfg_options)
     check_exists(options.checkpoint)  # before the lock below creates a folder

@@ -1,4 +1,4 @@
-"""Datasets: LVIS-format annotations and results on disk, and OpenMoji-LT, made offline."""
+"""Datasets: annotations and results in LVIS format, and OpenMoji-LT, which is made offline."""
 
 from pcb.datasets.lvis import (
     AnnotationError,

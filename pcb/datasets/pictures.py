@@ -1,4 +1,4 @@
-"""Images with their instances as arrays, ready to be drawn."""
+"""Images and their instances as arrays for figures."""
 
 import math
 import os
@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from pcb.datasets.lvis import Annotations, image_path
-from pcb.datasets.masks import _box_of, decode_mask
-from pcb.datasets.orientation import turned
+from pcb.datasets.masks import box_of, decode_mask
+from pcb.datasets.orientation import apply_orientation
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Picture:
         boxes: (n, 4) float, x, y, width and height in pixels.
         masks: (n, H, W) bool.
         labels: (n,) int.
-        scores: (n,) float, nan for ground truth.
+        scores: (n,) float, NaN for ground truth.
     """
 
     image: np.ndarray
@@ -35,11 +35,12 @@ class Picture:
 
 
 def by_image(records: Sequence[dict]) -> dict[int, list[dict]]:
-    """Annotations or results of each image id; an id without any gives an empty list.
+    """Group annotations or results by image id; an id without any gives an empty list.
 
-    >>> found = by_image([{"image_id": 3, "id": 1}, {"image_id": 3, "id": 2}])
-    >>> len(found[3]), found[4]
-    (2, [])
+    Example:
+        >>> found = by_image([{"image_id": 3, "id": 1}, {"image_id": 3, "id": 2}])
+        >>> len(found[3]), found[4]
+        (2, [])
     """
     groups: dict[int, list[dict]] = defaultdict(list)
     for record in records:
@@ -53,32 +54,37 @@ def load_picture(
     image_dir: str | os.PathLike,
     records: Sequence[dict],
 ) -> Picture:
-    """Read an image and decode the instances that are given for it.
+    """Read an image and decode its instances.
 
     Args:
-        annotations: the dataset, which gives categories their labels.
-        image: one of ``annotations.images``.
-        image_dir: folder of the images.
-        records: annotations or results with a segmentation, of this image.
+        annotations: The dataset, which maps categories to labels.
+        image: One of ``annotations.images``.
+        image_dir: Folder of the images.
+        records: Annotations of the image, or results that have a segmentation.
+
+    Returns:
+        The image and its instances.
 
     Raises:
-        FileNotFoundError: the image is not there.
-        OSError: it cannot be opened.
-        ValueError: it is not of the size that the annotations state.
+        FileNotFoundError: The image does not exist.
+        OSError: The image cannot be opened.
+        ValueError: The image does not have the size that the annotations give.
     """
     path = Path(image_dir) / image_path(image)
     if not path.is_file():
-        raise FileNotFoundError(f"image {image['id']} of {annotations.path} is not at {path}")
+        raise FileNotFoundError(
+            f"{path} does not exist; it is image {image['id']} of {annotations.path}: copy it there"
+        )
     pixels = read_pixels(path)
     height, width = image["height"], image["width"]
     if pixels.shape[:2] != (height, width):
         raise ValueError(
             f"{path} is {pixels.shape[1]}x{pixels.shape[0]} pixels, but {width}x{height} in"
-            f" {annotations.path}: give the image that was annotated"
+            f" {annotations.path}: replace it by the image that was annotated"
         )
     masks = [decode_mask(record["segmentation"], height, width) for record in records]
     boxes = [
-        record.get("bbox") or _box_of(mask) for record, mask in zip(records, masks, strict=True)
+        record.get("bbox") or box_of(mask) for record, mask in zip(records, masks, strict=True)
     ]
     return Picture(
         image=pixels,
@@ -90,16 +96,19 @@ def load_picture(
 
 
 def read_pixels(path: str | os.PathLike) -> np.ndarray:
-    """An image file as (h, w, 3) uint8, turned as its EXIF data says, as training sees it.
+    """Read an image file and apply its EXIF orientation, as training does.
+
+    Returns:
+        (h, w, 3) uint8, RGB.
 
     Raises:
-        OSError: it is damaged or no image; names it.
+        OSError: The file is damaged or not an image; the message names it.
     """
     try:
         with Image.open(path) as opened:
-            opened.load()  # Pillow turns TIFF files itself, when it loads them
-            image = turned(opened)
-            if image.mode.startswith("I"):  # 16 bits, of which Pillow would cut off the bright ones
+            opened.load()  # Pillow orients TIFF files itself when it loads them
+            image = apply_orientation(opened)
+            if image.mode.startswith("I"):  # 16 bits, which Pillow would clip
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError:
@@ -109,10 +118,14 @@ def read_pixels(path: str | os.PathLike) -> np.ndarray:
 
 
 def read_icons(folder: str | os.PathLike, category_ids: Sequence[int]) -> list[np.ndarray] | None:
-    """The icon of each class, (h, w, 4) uint8 in label order, from ``<category id, 4 digits>.png``.
+    """Read the icon of each class from ``<category id, 4 digits>.png``.
+
+    Args:
+        folder: Folder of the icons.
+        category_ids: (C,) id of each class, in label order.
 
     Returns:
-        None where there are none, as for photographs.
+        C arrays (h, w, 4) uint8 in label order; None if an icon is missing, as for photographs.
     """
     files = [Path(folder) / f"{category_id:04d}.png" for category_id in category_ids]
     if not all(file.is_file() for file in files):
@@ -123,10 +136,17 @@ def read_icons(folder: str | os.PathLike, category_ids: Sequence[int]) -> list[n
 def largest_instances(
     annotations: Annotations, labels: Collection[int], image_ids: Collection[int]
 ) -> dict[int, dict]:
-    """The instance of largest area of each class, among those in these images, by label.
+    """Find the instance with the largest area of each class in some images.
 
-    A class without an instance there is left out. One pass over the annotations, however many
-    classes are asked for.
+    It takes one pass over the annotations, however many classes there are.
+
+    Args:
+        annotations: The dataset.
+        labels: The classes.
+        image_ids: The images.
+
+    Returns:
+        An annotation for each label; classes without an instance in these images are left out.
     """
     label_of = {annotations.category_ids[label]: int(label) for label in labels}
     images = set(image_ids)
@@ -143,16 +163,17 @@ def largest_instances(
 def crop(
     path: str | os.PathLike, box: Sequence[float], margin: float = 0.08, longest: int = 96
 ) -> np.ndarray:
-    """What an image shows in a box and a little around it.
+    """Cut a box with a margin out of an image file.
 
     Args:
-        path: the image file.
+        path: The image file.
         box: x, y, width and height in pixels.
-        margin: added on each side, as a share of the box's longer side, up to the image's border.
-        longest: side in pixels to which a larger crop is scaled down.
+        margin: Margin on each side, as a fraction of the box's longer side; it ends at the border
+            of the image.
+        longest: Longest side of the crop in pixels; a larger crop is scaled down.
 
     Returns:
-        (h, w, 3) uint8.
+        (h, w, 3) uint8, RGB.
     """
     x, y, width, height = box
     around = margin * max(width, height)

@@ -1,16 +1,16 @@
 """PCB on MMDetection: registered losses, RoI head, hooks and dataset; training and inference.
 
-This is the only part that imports mmcv and mmdet. Configs load it with
+Only this package imports mmcv and mmdet. Configs load it with
 ``custom_imports = dict(imports=['pcb.detection'])``.
 """
 
-# Before anything of mmdet: see the module.
+# It must come before any import of mmdet; see the module.
 from pcb.detection.legacy import compat  # noqa: F401  isort: skip
 
 from pcb.detection.config import load_config
 from pcb.detection.dataset import LVISFormatDataset
 from pcb.detection.epoch import LossEpochUpdateHook
-from pcb.detection.legacy import backbones  # noqa: F401  # registers where ImageNet weights come from
+from pcb.detection.legacy import backbones  # noqa: F401  # registers the sources of ImageNet weights
 from pcb.detection.losses import CrossEntropyPCBLoss, EQLv2, EQLv2PCBLoss, SeesawPCBLoss
 from pcb.detection.roi_head import IterativeRoIHead
 from pcb.runs.names import default_work_dir

@@ -14,22 +14,22 @@ import numpy as np
 import torch
 from torch import nn
 
-from pcb.detection.losses import NEW_BUFFERS
+from pcb.detection.box_head_loss import NEW_BUFFERS
 from pcb.storage.files import write_atomically
 
 _WRAPPER = "module."
 
 
 class _NumberType:
-    """Stands for ``numpy.dtype`` in untrusted files, where the real one would take any state.
+    """Replaces ``numpy.dtype`` while reading untrusted files; the real one accepts any state.
 
     Args:
-        code: kind and bytes of a number, such as ``"f8"``.
+        code: kind and size of a number, such as ``"f8"``.
     """
 
     def __init__(self, code: str, *_flags: Any) -> None:
         if not re.fullmatch("b1|[iu][1248]|f[248]", code):
-            raise pickle.UnpicklingError(f"a NumPy value of type {code!r} is no plain number")
+            raise pickle.UnpicklingError(f"a NumPy value of type {code!r} is not a plain number")
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: tuple) -> None:
@@ -37,11 +37,11 @@ class _NumberType:
 
 
 def _number(kind: _NumberType, content: bytes) -> bool | int | float:
-    """Stands for NumPy's unpickling of one number."""
+    """Replaces NumPy's function that unpickles one number."""
     return np.frombuffer(content, kind.dtype, count=1)[0].item()
 
 
-# NumPy numbers stand in the meta of some mmcv checkpoints; NumPy 2 has moved their module.
+# Some of mmcv's checkpoints hold NumPy numbers in their meta; NumPy 2 has moved their module.
 _HARMLESS = [
     (_NumberType, "numpy.dtype"),
     (_number, "numpy.core.multiarray.scalar"),
@@ -53,7 +53,7 @@ def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
     """Write a dictionary of tensors and plain values in one step.
 
     Args:
-        path: the file; an existing one is replaced only by a complete new one.
+        path: the file; only a complete new file replaces an existing one.
         checkpoint: usually ``state_dict``, ``optimizer`` and ``meta``.
     """
     buffer = io.BytesIO()
@@ -62,7 +62,7 @@ def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
 
 
 def check_exists(path: str | Path) -> None:
-    """Refuse a checkpoint that is not there, before anything is made for it.
+    """Refuse a checkpoint that does not exist, before anything is created for it.
 
     Raises:
         FileNotFoundError: no such file.
@@ -72,12 +72,12 @@ def check_exists(path: str | Path) -> None:
 
 
 def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU; code that a pickle might hold is refused, not executed.
+    """Read a checkpoint onto the CPU; a file that could run code is refused, not executed.
 
-    Checkpoints of ``pcb train``, of mmcv (their ``meta`` is text, numbers and tuples) and bare
-    state dictionaries are read, in PyTorch's present file format and in that before 1.6. Names of
-    weights lose the prefix ``module.`` that wrappers for several GPUs add. NumPy numbers become
-    Python's.
+    Checkpoints of ``pcb train``, those of mmcv (whose ``meta`` is text, numbers and tuples) and
+    bare state dictionaries are accepted, in PyTorch's current file format and in the one before
+    1.6. The prefix ``module.``, which wrappers for several GPUs add to the names of weights, is
+    removed. NumPy numbers become Python numbers.
 
     Args:
         path: the file.
@@ -86,15 +86,15 @@ def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[st
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a checkpoint, a web page, damaged, or holding more than tensors and plain
-            values: names what it holds.
+        ValueError: the file is not a checkpoint, is damaged, or holds more than tensors and plain
+            values (the message names what it holds).
     """
     check_exists(path)
     with open(path, "rb") as file:
         if file.read(64).lstrip().startswith(b"<"):
             raise ValueError(
-                f"{path} is a web page, no checkpoint: download it again, in a browser (Google "
-                "Drive answers with such a page before it gives large files)"
+                f"{path} is a web page, not a checkpoint: download the file in a browser (Google "
+                "Drive shows such a page before it sends large files)"
             )
     try:
         with torch.serialization.safe_globals(_HARMLESS):
@@ -115,23 +115,24 @@ def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[st
 
 
 def _without_wrapper(state: Any, source: str | Path) -> dict[str, Any]:
-    """Weights by name, the names as they are outside of a DistributedDataParallel."""
+    """Weights by name, without the prefix that DistributedDataParallel adds to the names."""
     if not (isinstance(state, Mapping) and all(isinstance(name, str) for name in state)):
-        raise ValueError(f"{source} is not a checkpoint: its state_dict has no names")
+        raise ValueError(f"{source} is not a checkpoint: its weights have no names")
     wrapped = bool(state) and all(name.startswith(_WRAPPER) for name in state)
     return {name.removeprefix(_WRAPPER if wrapped else ""): v for name, v in state.items()}
 
 
 def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Path) -> None:
-    """Load a checkpoint's weights and buffers; every name and shape has to fit.
+    """Load a checkpoint's weights and buffers; every name and shape must fit.
 
     Args:
-        model: changed only when everything fits.
-        checkpoint: from :func:`read_checkpoint`; its ``state_dict``, or the whole if it has none.
-        source: named in errors.
+        model: the model, which changes only if everything fits.
+        checkpoint: from :func:`read_checkpoint`; its ``state_dict`` is loaded, or the whole if it
+            has none.
+        source: the checkpoint's name in errors.
 
     Raises:
-        ValueError: names what is missing, unexpected, or of another shape.
+        ValueError: names what is missing, unexpected, or has another shape.
     """
     state = checkpoint.get("state_dict", checkpoint)
     expected = model.state_dict()
@@ -161,10 +162,9 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
 
 
 def averages_in(model: nn.Module, checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """What mmcv's EMAHook leaves among the weights: a buffer for each, which testing needs not.
+    """The buffers that mmcv's EMAHook adds, one for each weight; testing does not need them.
 
-    After an epoch the averages have changed places with the weights, so that the buffers hold the
-    latter.
+    After an epoch the hook has swapped averages and weights, so these buffers hold the weights.
     """
     state = checkpoint.get("state_dict", checkpoint)
     names = {f"ema_{name.replace('.', '_')}" for name in model.state_dict()}
@@ -176,8 +176,8 @@ def _shape(value: Any) -> tuple[int, ...] | str:
 
 
 def _refusal(path: str | Path) -> str:
-    """Why a file is refused, and the way out."""
-    # PyTorch lists a file's unsafe names itself, but only in its present format.
+    """Why a file is refused, and what to do."""
+    # PyTorch itself can list the unsafe names, but only in files of its current format.
     allowed = {*torch._weights_only_unpickler._get_allowed_globals(), *(n for _, n in _HARMLESS)}
     held = sorted(set(_names_in(path)) - allowed)
     if held:
@@ -186,40 +186,41 @@ def _refusal(path: str | Path) -> str:
     else:
         reason = "it is damaged, or holds more than tensors and plain values"
     return (
-        f"{path} was refused, nothing of it was executed: {reason}. Give a checkpoint written by "
-        "`pcb train` or mmcv; or, if you trust whoever made this one, pass --trust-checkpoint "
+        f"{path} was refused and not executed: {reason}. Give a checkpoint written by `pcb train` "
+        "or mmcv; or, if you trust whoever made this one, pass --trust-checkpoint "
         "(in Python: trust_checkpoint=True)"
     )
 
 
 def _names_in(path: str | Path) -> Iterator[str]:
-    """Classes and functions that the pickles in a checkpoint name; nothing is executed."""
+    """Names of classes and functions in a checkpoint's pickles, read without executing them."""
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
                 for name in archive.namelist():
                     if name.endswith("data.pkl"):
                         yield from _names_in_pickle(io.BytesIO(archive.read(name)))
-        except Exception:  # no zip file, or a damaged one
+        except Exception:  # not a zip file, or a damaged one
             file.seek(0)
-            for _ in range(4):  # the format before PyTorch 1.6: three pickles, then the checkpoint
+            for _ in range(4):  # the old format: three small pickles, then the checkpoint
                 yield from _names_in_pickle(file)
 
 
 def _names_in_pickle(file: BinaryIO) -> Iterator[str]:
-    """Likewise of one pickle; stops where it is damaged."""
+    """The names in one pickle, up to where it is damaged."""
     memo: list[Any] = []
     pushed: list[Any] = []
     try:
+        argument: Any  # of what type depends on the operation
         for operation, argument, _position in pickletools.genops(file):
             match operation.name:
                 case "GLOBAL" | "INST":
-                    yield argument.replace(" ", ".")
+                    yield str(argument).replace(" ", ".")
                 case "STACK_GLOBAL":
                     yield ".".join(map(str, pushed[-2:]))
                 case "MEMOIZE":
                     memo.append(pushed[-1])
-                case "BINGET" | "LONG_BINGET":
+                case "BINGET" | "LONG_BINGET" if isinstance(argument, int):
                     pushed.append(memo[argument] if argument < len(memo) else None)
                 case _:
                     pushed.append(argument)

@@ -11,20 +11,20 @@ from mmdet.datasets import DATASETS, CustomDataset
 from mmdet.datasets.pipelines import LoadImageFromFile
 
 from pcb.datasets.lvis import CompactAnnotations, read_compact_annotations
-from pcb.datasets.orientation import turn_warning
+from pcb.datasets.orientation import orientation_warning
 from pcb.detection.legacy.images import ImageError, LoadWholeImage
 from pcb.distributed import rank
 
-# Pixels. LVIS rounds place and size of a box to two decimals, so that it may stick out by as much.
+# Pixels. LVIS rounds a box's position and size to two decimals, so it may stick out by as much.
 _ROUNDING = 0.02
 
 
 class ImageRecords(Sequence):
-    """Images of annotations as the records that mmdet expects, made when they are asked for.
+    """Images as the records that mmdet expects, each created when it is requested.
 
     Args:
-        annotations: All annotations.
-        rows: (n,) int, places of the images in them.
+        annotations: all annotations.
+        rows: (n,) int, the images' positions in them.
     """
 
     def __init__(self, annotations: CompactAnnotations, rows: np.ndarray) -> None:
@@ -51,26 +51,26 @@ class ImageRecords(Sequence):
 class LVISFormatDataset(CustomDataset):
     """Boxes and masks from an annotation file in LVIS format; classes come from the file.
 
-    A label is the index of a category in the file's categories sorted by id. Every image that
-    the file names must exist, and be of the size that the file states when it is loaded: the
-    pipeline's ``LoadImageFromFile`` stands for :class:`pcb.detection.legacy.images.LoadWholeImage`.
-    Arguments are those of mmdet's ``CustomDataset``, and ``federated``, which is kept for the
-    evaluation: whether an image judges only the classes that it is annotated for, as in LVIS, or
-    all of them, as in COCO; by default the file tells, see :func:`pcb.datasets.read_annotations`.
+    A label is the index of a category in the file's categories sorted by id. Every image that the
+    file names must exist and, when it is loaded, have the size that the file states. For that,
+    :class:`pcb.detection.legacy.images.LoadWholeImage` replaces the pipeline's
+    ``LoadImageFromFile``. Images are turned as their EXIF data says, and the log tells how many.
 
-    Images whose EXIF data turns them are turned; the log says how many there are.
+    The arguments are those of mmdet's ``CustomDataset`` and ``federated``, which the evaluation
+    uses: whether an image judges only the classes that it is annotated for, as in LVIS, or all of
+    them, as in COCO. By default the file tells, see :func:`pcb.datasets.lvis.read_annotations`.
 
-    What is wrong raises an error. What is merely of no use, as in LVIS and in many people's own
-    data, is mended, and in training the log says how often:
+    Wrong data raises an error. Data that is merely useless, which LVIS and many other datasets
+    contain, is fixed, and in training the log tells how often:
 
-    - Boxes are cut at the border of their image; there is nothing to see beyond it.
-    - Objects outside of their image, and those of less than a pixel's width, height or area, are
-      left out, as by mmdet: no box can be regressed to them.
-    - Polygons with fewer than three points have no area. In training they are left out; a file to
-      be tested on may have none, since its evaluation would take them for boxes.
+    - Boxes are clipped to their image.
+    - Objects outside their image, and those with less than a pixel of width, height or area, are
+      skipped, as mmdet does: no box can be regressed to them.
+    - Polygons with fewer than three points have no area. In training they are skipped. In a file to
+      test on they are an error, because its evaluation would treat them as boxes.
 
-    Everything is held in flat arrays, which data-loading workers share as long as they are forked
-    (PyTorch's default on Linux).
+    All data is kept in flat arrays, which data-loading workers share if they are forked (PyTorch's
+    default on Linux).
     """
 
     def __init__(
@@ -85,23 +85,24 @@ class LVISFormatDataset(CustomDataset):
             raise ValueError(f"federated must be True, False or None, got {federated!r}")
         self.federated = federated
         super().__init__(ann_file, [_checked(step) for step in pipeline], *args, **kwargs)
-        if not self.test_mode:  # mmdet has made a list of records out of what is filtered
+        if not self.test_mode:  # mmdet's own filter makes a list of records
             self.data_infos = ImageRecords(self.annotations, np.array(self._filter_imgs()))
 
     def load_annotations(self, ann_file: str) -> ImageRecords:
         """Image records in mmdet's terms; sets ``CLASSES``."""
         annotations = read_compact_annotations(
-            ann_file, image_dir=self.img_prefix, short_polygons=not self.test_mode
+            ann_file, image_dir=self.img_prefix, allow_short_polygons=not self.test_mode
         )
         self.CLASSES = tuple(annotations.class_names)
         self.category_ids = annotations.category_ids
-        self.annotations, mended = usable(annotations)
+        self.annotations, fixes = fix_instances(annotations)
         name = os.path.basename(ann_file)
-        said = [] if self.test_mode else [*annotations.warnings, mended]  # evaluation says its own
+        # Evaluation has its own notes.
+        notes: list[str | None] = [] if self.test_mode else [*annotations.warnings, fixes]
         if self.img_prefix:
-            said.append(_turn_warning(name, annotations, self.img_prefix))
+            notes.append(_turn_warning(name, annotations, self.img_prefix))
         if rank() == 0:
-            for text in filter(None, said):
+            for text in filter(None, notes):
                 logging.getLogger("pcb").warning("%s: %s", name, text)
         return ImageRecords(self.annotations, np.arange(len(annotations.image_ids)))
 
@@ -124,21 +125,21 @@ class LVISFormatDataset(CustomDataset):
         return self.annotations.labels[instances].tolist()
 
     def instance_count(self) -> np.ndarray:
-        """Annotated instances of each class, (C,)."""
+        """Number of annotated instances of each class, (C,)."""
         return np.bincount(self.annotations.labels, minlength=len(self.CLASSES))
 
     def _filter_imgs(self, min_size: int = 32) -> list[int]:
-        """Images with instances; unlike mmdet's default, small images stay."""
+        """Images with instances; small images are kept, unlike in mmdet's default."""
         instances = np.diff(self.annotations.first_instance)
         return np.flatnonzero((instances > 0) | (not self.filter_empty_gt)).tolist()
 
 
-def usable(annotations: CompactAnnotations) -> tuple[CompactAnnotations, str]:
-    """The instances that can be learned from, their boxes cut at the border of their images.
+def fix_instances(annotations: CompactAnnotations) -> tuple[CompactAnnotations, str]:
+    """Skip instances that nothing can be learned from, and clip boxes to their images.
 
     Returns:
-        The annotations, and what was done, such as "3 of 500 annotations left out: 2 boxes of less
-        than a pixel, 1 outside of the image"; empty if nothing was.
+        The annotations, and what was changed, such as "3 of 500 annotations skipped: 2 boxes
+        smaller than a pixel, 1 outside the image"; empty if nothing was.
     """
     sizes = np.repeat(annotations.image_sizes, np.diff(annotations.first_instance), axis=0)
     start = annotations.boxes[:, :2]
@@ -150,33 +151,33 @@ def usable(annotations: CompactAnnotations) -> tuple[CompactAnnotations, str]:
     keep = np.ones(len(start), bool)
     reasons = []
     for what, fits in (
-        ("outside of the image", inside),
-        ("boxes of less than a pixel", (size >= 1).all(axis=1)),
-        ("of no area", annotations.areas > 0),
-        ("polygons of fewer than three points", annotations.has_mask),
+        ("outside the image", inside),
+        ("boxes smaller than a pixel", (size >= 1).all(axis=1)),
+        ("without area", annotations.areas > 0),
+        ("polygons with fewer than three points", annotations.has_mask),
     ):
-        if left_out := np.count_nonzero(keep & ~fits):
-            reasons.append(f"{left_out:,} {what}")
+        if skipped := np.count_nonzero(keep & ~fits):
+            reasons.append(f"{skipped:,} {what}")
         keep &= fits
     text = []
     if reasons:
-        text.append(f"{np.count_nonzero(~keep):,} of {len(keep):,} annotations left out: ")
+        text.append(f"{np.count_nonzero(~keep):,} of {len(keep):,} annotations skipped: ")
         text[0] += ", ".join(reasons)
     if cut := np.count_nonzero(keep & is_cut):
-        text.append(f"boxes cut at the border of their image: {cut:,}")
+        text.append(f"boxes clipped to their image: {cut:,}")
     boxes = np.where(is_cut[:, None], np.hstack([clipped_start, size]), annotations.boxes)
     return dataclasses.replace(annotations, boxes=boxes).select(keep), "; ".join(text)
 
 
 def _turn_warning(name: str, annotations: CompactAnnotations, folder: str) -> str | None:
     try:
-        return turn_warning(annotations.image_names, annotations.image_sizes, folder)
+        return orientation_warning(annotations.image_names, annotations.image_sizes, folder)
     except ValueError as error:
         raise ImageError(f"{name}: {error}") from error
 
 
 def _checked(step: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A step of a pipeline, with our own way to load an image in place of mmdet's."""
+    """A step of a pipeline; the kit's way to load an image replaces mmdet's."""
     if step.get("type") == LoadImageFromFile.__name__:
         return {**step, "type": LoadWholeImage.__name__}
     return step

@@ -1,19 +1,19 @@
-"""The hook that tells the losses the epoch in mmdet's own training."""
+"""The hook that passes the epoch to the losses in mmdet's own training."""
 
 from typing import Any
 
 from mmcv.runner import HOOKS, Hook
 
-from pcb.detection.losses import balances, describe_training_set
+from pcb.detection.balances import balances, describe_training_set
 
 
 @HOOKS.register_module()
 class LossEpochUpdateHook(Hook):
-    """Tells the losses in mmdet's own training what this kit's training tells them by itself.
+    """Passes the epoch and the classes of the training set to the losses, in mmdet's own training.
 
-    That is the epoch (counted from 1), and which classes the training set has. The epoch is set,
-    never counted, so that resuming and validation cannot shift it. It serves mmcv's runners by
-    epochs and by iterations; in ``pcb train`` it changes nothing.
+    ``pcb train`` does the same without a hook, so this one changes nothing there. The epoch,
+    counted from 1, comes from the runner. Nothing increments it here, so resuming and validation
+    cannot shift it. Both of mmcv's runners are supported, by epochs and by iterations.
     """
 
     def __init__(self) -> None:
@@ -21,11 +21,11 @@ class LossEpochUpdateHook(Hook):
         self._data_loader: Any = None
 
     def before_train_epoch(self, runner) -> None:
-        """Pass on the epoch, and the training set where it is new."""
+        """Pass on the epoch, and the training set if it is new."""
         self._tell(runner)
 
     def before_train_iter(self, runner) -> None:
-        """Likewise, for a runner by iterations, in which no epoch begins."""
+        """Do the same in a runner by iterations, which has no beginning of an epoch."""
         if self._epoch != _epoch_of(runner) or self._data_loader is not runner.data_loader:
             self._tell(runner)
 
@@ -40,5 +40,5 @@ class LossEpochUpdateHook(Hook):
 
 
 def _epoch_of(runner) -> int:
-    """Counted from 1; where a runner goes by iterations, its loader knows of a new one first."""
+    """The epoch, counted from 1. In a runner by iterations, the loader notices a new one first."""
     return getattr(runner.data_loader, "epoch", runner.epoch) + 1

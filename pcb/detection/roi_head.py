@@ -17,12 +17,13 @@ class IterativeRoIHead(StandardRoIHead):
     Args:
         n_iter: K. With 1 no feedback modules are built and this is a StandardRoIHead.
         mlp_layers: linear layers in each feedback module.
-        iter_loss_weight: K weights of the iterations' losses; default equal.
-        reg_iter: the one iteration whose box loss counts, unweighted; -1 sums it like the others.
-        box_reg_iter: unused; accepted because official configs may state it.
+        iter_loss_weight: K weights of the iterations' losses; by default equal.
+        reg_iter: the one iteration whose box loss counts, unweighted; with -1 the
+            box losses of all iterations count, with their weights.
+        box_reg_iter: unused; official configs may set it.
         use_layer_norm: normalise the class prediction before it is fed back (EQL v2).
-        identity_init: begin with feedback that changes nothing, for training from scratch;
-            official: False.
+        identity_init: begin with feedback that changes nothing, for training from scratch; False in
+            the official code.
 
     Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
     CVPR 2022.
@@ -69,7 +70,7 @@ class IterativeRoIHead(StandardRoIHead):
         )
 
     def init_weights(self) -> None:
-        """Initialise as ``init_cfg`` says; with ``identity_init``, refinement starts neutral."""
+        """Initialise as ``init_cfg`` says; ``identity_init`` makes refinement neutral."""
         super().init_weights()
         if self.n_iter > 1 and self.identity_init:
             for feedback, value in ((self.cls_sub_module, 0.0), (self.loc_sub_module, 1.0)):
@@ -91,7 +92,7 @@ class IterativeRoIHead(StandardRoIHead):
         return self.shared_head(features) if self.with_shared_head else features
 
     def _bbox_forward(self, x: Sequence[Tensor], rois: Tensor) -> dict[str, Tensor]:
-        """Predictions of the last iteration, as testing uses them."""
+        """Predictions of the last iteration, which testing uses."""
         features = self._extract(x, rois)
         *_, (cls_score, bbox_pred) = self._iterate(features)
         return {"cls_score": cls_score, "bbox_pred": bbox_pred, "bbox_feats": features}
@@ -108,9 +109,9 @@ class IterativeRoIHead(StandardRoIHead):
     ) -> dict[str, Tensor]:
         """Losses of all iterations together.
 
-        Each term is the sum over iterations weighted with ``iter_loss_weight``; with
-        ``reg_iter >= 0`` the box loss is that iteration's alone, unweighted. Values that are no
-        losses (accuracies) are the last iteration's.
+        Each loss is summed over the iterations with the weights ``iter_loss_weight``. With
+        ``reg_iter >= 0``, the box loss is the unweighted one of that iteration alone. Other values
+        (accuracies) are those of the last iteration.
 
         Args:
             features: (N, D, H, W) RoI features of the first iteration.

@@ -1,4 +1,4 @@
-"""Judging files of detections: average precision and confusion matrices."""
+"""Evaluation of detections: average precision and confusion matrices."""
 
 from pcb.evaluation.average_precision import evaluate, group_means, per_class_ap
 from pcb.evaluation.detections import DetectionCounts, count_detections, detection_confusion

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pcb.datasets.lvis import Annotations
-from pcb.datasets.lvis.notes import say
+from pcb.datasets.lvis import IOU_TYPES, Annotations
 from pcb.evaluation import fast
-from pcb.evaluation.inputs import IOU_TYPES, read_inputs
+from pcb.evaluation.inputs import read_inputs
 from pcb.metrics.numbers import METRICS
 
 BACKENDS = ("fast", "lvis")
@@ -23,31 +22,37 @@ def evaluate(
     backend: str = "fast",
     federated: bool | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Compute the 13 LVIS metrics.
+    """Compute the 13 official LVIS metrics.
 
-    On federated data the rules of LVIS apply: in an image only the classes that are annotated
-    there, or known to be absent (`neg_category_ids`), count, and unmatched detections of classes
-    annotated incompletely (`not_exhaustive_category_ids`) do not. On exhaustive data every class
-    counts in every image, which gives COCO's AP as long as LVIS's limit, the 300 highest-scoring
-    detections of an image (COCO: 100 of each class), and its leaving out of what has no area make
-    no difference. The size of a detection (for APs, APm, APl) is that of its `bbox` if it has one,
-    else of its mask, as in the lvis package. The log says how many detections were not judged, and
-    warns if most were not.
+    On federated data the rules of LVIS apply. An image judges a class if the class is annotated in
+    it or listed as absent (``neg_category_ids``). Detections of other classes do not count. If the
+    class is annotated incompletely (``not_exhaustive_category_ids``), only matched detections
+    count: an unmatched one may be right.
+
+    On exhaustive data every image judges every class, which gives COCO's AP, with two exceptions:
+    LVIS counts the 300 detections with the highest scores in an image (COCO: 100 of each class),
+    and it leaves out what has no area.
+
+    The size of a detection (for APs, APm and APl) is that of its ``bbox`` if it has one, otherwise
+    that of its mask, as in the lvis package. The log reports how many detections are not judged.
 
     Args:
-        ground_truth: Annotation file, or what `read_annotations` returned.
-        results: COCO results, a file or a list; not changed. No detections at all give 0.
+        ground_truth: Annotation file, or the result of ``read_annotations``.
+        results: COCO results, a file or a list; they are not changed. Without any detection the
+            metrics are 0.
         iou_types: 'bbox', 'segm' or both; None for what the results hold.
         backend: 'fast' (hotcoco) or 'lvis' (the reference implementation, two orders of magnitude
-            slower). They give the same numbers.
-        federated: Whether the data is federated; None for what `read_annotations` found.
+            slower). Both return the same numbers.
+        federated: Whether the data is federated; None for what ``read_annotations`` found.
 
     Returns:
-        `{iou_type: {metric: value}}`, values as fractions, nan where a metric is undefined (no
-        large objects in the ground truth, say, or classes of which no frequency is known).
+        ``{iou_type: {metric: value}}``. The values are fractions, and NaN if a metric is undefined,
+        for example without large objects in the ground truth, or with unknown class frequencies.
 
     Raises:
-        FileNotFoundError, AnnotationError, ResultsError: See `read_annotations`, `read_results`.
+        FileNotFoundError: See ``read_annotations`` and ``read_results``.
+        AnnotationError: See ``read_annotations``.
+        ResultsError: See ``read_results``.
         ValueError: Unknown IoU type or backend.
 
     Example:
@@ -68,8 +73,8 @@ def evaluate(
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     annotations, results, iou_types = read_inputs(ground_truth, results, iou_types, federated)
     if not annotations.has_groups:
-        text = "APr, APc and APf are n/a: the categories state neither frequency nor image_count"
-        say(annotations.said, annotations.path, text, logging.INFO)
+        text = "APr, APc and APf are n/a: the categories have neither frequency nor image_count"
+        annotations.log(text, level=logging.INFO)
     if backend == "fast":
         run = fast.run
     else:
@@ -86,19 +91,22 @@ def per_class_ap(
     iou_type: str = "segm",
     federated: bool | None = None,
 ) -> np.ndarray:
-    """Average precision of each class, as in the LVIS metric AP, which is the mean of these.
+    """Compute the average precision of each class; the LVIS metric AP is their mean.
 
     Args:
-        ground_truth: Annotation file, or what `read_annotations` returned.
-        results: COCO results, a file or a list; not changed.
+        ground_truth: Annotation file, or the result of ``read_annotations``.
+        results: COCO results, a file or a list; they are not changed.
         iou_type: 'bbox' or 'segm'.
-        federated: Whether the data is federated; None for what `read_annotations` found.
+        federated: Whether the data is federated; None for what ``read_annotations`` found.
 
     Returns:
-        Fractions in label order, shape (C,); nan for classes without ground truth.
+        (C,) fractions in label order; NaN for classes without ground truth.
 
     Raises:
-        As `evaluate`.
+        FileNotFoundError: See ``evaluate``.
+        AnnotationError: See ``evaluate``.
+        ResultsError: See ``evaluate``.
+        ValueError: Unknown IoU type.
 
     Example:
         >>> from pcb.datasets import Annotations
@@ -112,22 +120,22 @@ def per_class_ap(
         array([ 1., nan])
     """
     annotations, results, _ = read_inputs(ground_truth, results, (iou_type,), federated)
-    # (IoU thresholds, recalls, classes, object sizes, limits on detections); -1 where undefined
+    # (IoU thresholds, recalls, classes, object sizes, limits on detections); -1 if undefined
     precision = fast.run(annotations, results, iou_type).eval["precision"]
     ap = precision[:, :, :, 0, 0].mean(axis=(0, 1))  # size 0 is "all"
-    # A class without ground truth is -1 throughout, any other nowhere.
+    # A class without ground truth is -1 everywhere, any other class nowhere.
     return np.where(ap < 0, np.nan, ap)
 
 
 def group_means(values: Sequence[float], frequency: Sequence[str]) -> dict[str, float]:
-    """Mean of per-class values over rare, common and frequent classes, without the undefined.
+    """Average values per class over the rare, common and frequent classes; NaN is left out.
 
     Args:
-        values: One value a class, nan where undefined; shape (C,).
-        frequency: Group of each class, 'r', 'c' or 'f' (`Annotations.frequency`).
+        values: (C,) one value per class, NaN if undefined.
+        frequency: (C,) group of each class, 'r', 'c' or 'f' (``Annotations.frequency``).
 
     Returns:
-        `{"r": mean, "c": mean, "f": mean}`; nan for a group without a defined value.
+        ``{"r": mean, "c": mean, "f": mean}``; NaN for a group without a defined value.
 
     Raises:
         ValueError: The two differ in length.
@@ -139,7 +147,7 @@ def group_means(values: Sequence[float], frequency: Sequence[str]) -> dict[str, 
     values, frequency = np.asarray(values, dtype=float), np.asarray(frequency)
     if values.shape != frequency.shape:
         raise ValueError(
-            f"values and frequency must have one entry a class, got {len(values)} and"
+            f"values and frequency must have one entry per class, got {len(values)} and"
             f" {len(frequency)}"
         )
     means = {}

@@ -1,4 +1,4 @@
-"""The measured confusion matrix: detections matched to ground truth."""
+"""The confusion matrix of detections, which are matched to the ground truth."""
 
 import os
 from typing import NamedTuple
@@ -9,16 +9,17 @@ from pycocotools import mask
 from pcb.datasets.lvis import Annotations, CompactResults, read_compact_results
 from pcb.datasets.lvis.notes import source_of
 from pcb.datasets.masks import encode_mask
-from pcb.evaluation.inputs import read_ground_truth, say_unjudged
+from pcb.evaluation.inputs import log_uncounted, read_ground_truth
 from pcb.messages.ranges import IOU_THRESHOLD, SCORE_THRESHOLD
 
 
 class DetectionCounts(NamedTuple):
-    """What became of the detections of C classes.
+    """A confusion matrix of C classes, and the detections that it leaves out.
 
     Attributes:
-        confusion: (C + 1, C + 1) int64, see `detection_confusion`.
-        left_out: (C,) int64, unmatched detections of each class in images that do not judge it.
+        confusion: (C + 1, C + 1) int64; see ``detection_confusion``.
+        left_out: (C,) int64, number of unmatched detections of each class in images that do not
+            annotate the class completely.
     """
 
     confusion: np.ndarray
@@ -33,42 +34,46 @@ def detection_confusion(
     score_threshold: float = 0.3,
     federated: bool | None = None,
 ) -> np.ndarray:
-    """Count which class was detected where which class is.
+    """Count, for each true class, as which class its objects are detected.
 
-    In each image the detections that score at least `score_threshold` choose in turn, highest
-    score first: each takes the ground truth, *of whatever class*, that overlaps it most among
-    those still free, if the IoU is at least `iou_threshold`; of two that overlap it equally, the
-    one of its own class. So a true instance is matched at most once, and further detections of it
-    count as detections on background.
+    The detections of an image that score at least ``score_threshold`` are matched one by one,
+    highest score first. Each takes, among the objects *of any class* that are still free, the one
+    with the largest IoU, if that is at least ``iou_threshold``. Of two objects with equal IoU, it
+    takes the one of its own class. An object is thus matched at most once, and further detections
+    of it count as detections on background.
 
-    On exhaustive data every image *judges* every class. LVIS is federated: an image judges only
-    the classes that are annotated there or known to be absent (`neg_category_ids`), without those
-    that are annotated incompletely (`not_exhaustive_category_ids`). An unmatched detection of
-    another class may well be right, so it is left out: the last row counts detections of judged
-    classes alone. A matched one counts whichever class it says: without that, few confusions would
-    be seen at all. So where one thing
-    may rightly have two names of which the image judges one (toy, deer), a right detection can
-    count as a confusion.
+    On exhaustive data every image is *complete* for every class: whatever it shows of the class is
+    annotated. An image of federated data (LVIS) is complete for a class that is annotated in it or
+    listed as absent (``neg_category_ids``), unless the class is listed as annotated incompletely
+    (``not_exhaustive_category_ids``). Where the image is not complete for its class, an unmatched
+    detection may be right. It is left out, so the last row counts only classes for which the images
+    are complete. A matched detection always counts, whatever its class: otherwise almost no
+    confusion would be visible. This has a price. If an object rightly has two names and its image
+    annotates one of them (toy, deer), a right detection can count as a confusion.
 
     Args:
-        ground_truth: LVIS annotation file, or what `read_annotations` returned.
-        results: COCO results, a file or a list; not changed. A file takes less memory.
-        iou_type: Overlap of 'bbox' or of masks, 'segm'.
-        iou_threshold: Least IoU of a match, in (0, 1].
-        score_threshold: Least score of a detection that counts, a finite number.
-        federated: Whether the data is federated; None for what `read_annotations` found.
+        ground_truth: Annotation file, or the result of ``read_annotations``.
+        results: COCO results, a file or a list; they are not changed. A file takes less memory.
+        iou_type: 'bbox' for the IoU of boxes, 'segm' for that of masks.
+        iou_threshold: Smallest IoU of a match, in (0, 1].
+        score_threshold: Smallest score of a detection that counts, a finite number.
+        federated: Whether the data is federated; None for what ``read_annotations`` found.
 
     Returns:
-        Counts, shape (C + 1, C + 1), int64. `[i, j]`: true class i detected as class j; the last
-        row counts detections on background, the last column missed ground truth. Each row but the
-        last sums to the number of instances of its class.
+        (C + 1, C + 1) int64 counts. ``[i, j]``: objects of class i detected as class j. The last
+        row counts detections on background, the last column missed objects. Each row but the last
+        sums to the number of objects of its class.
 
     Raises:
-        FileNotFoundError, AnnotationError, ResultsError: See `read_annotations`, `read_results`.
+        FileNotFoundError: See ``read_annotations`` and ``read_results``.
+        AnnotationError: See ``read_annotations``.
+        ResultsError: See ``read_results``.
         ValueError: Unknown IoU type, or a threshold out of range.
 
-    Example: a cat mistaken for a dog, a second detection of it, and a dog where nobody looked for
-    dogs, which is left out.
+    Example:
+        A cat is mistaken for a dog and detected a second time. Another dog is left out, because
+        the image does not tell whether it shows dogs.
+
         >>> from pcb.datasets import Annotations
         >>> image = {"id": 1, "height": 50, "width": 50}
         >>> image |= {"neg_category_ids": [], "not_exhaustive_category_ids": []}
@@ -97,13 +102,15 @@ def count_detections(
     score_threshold: float = 0.3,
     federated: bool | None = None,
 ) -> DetectionCounts:
-    """Count as `detection_confusion` does, and also what it leaves out.
+    """Count as ``detection_confusion`` does, and also count what the matrix leaves out.
 
-    Every detection that scores enough is in one of the two: `confusion[:, :-1].sum() +
-    left_out.sum()` is their number. The log warns if most are left out. Arguments and errors are
-    those of `detection_confusion`.
+    Every detection that scores enough is in one of the two:
+    ``confusion[:, :-1].sum() + left_out.sum()`` is their number. The log reports how many are left
+    out. See ``detection_confusion`` for the arguments and errors.
 
-    Example: a dog where nobody looked for dogs.
+    Example:
+        A dog is left out, because the image does not tell whether it shows dogs.
+
         >>> from pcb.datasets import Annotations
         >>> image = {"id": 1, "height": 50, "width": 50}
         >>> image |= {"neg_category_ids": [1], "not_exhaustive_category_ids": []}
@@ -125,18 +132,22 @@ def count_detections(
     matched = taken >= 0
     missed = np.ones(len(labels), bool)
     missed[taken[matched]] = False
-    judged = _judged(annotations, images, labels)[detections.images, detections.labels]
+    complete = _complete(annotations, images, labels)[detections.images, detections.labels]
     confusion = np.zeros((num_classes + 1, num_classes + 1), np.int64)
     np.add.at(confusion, (labels[taken[matched]], detections.labels[matched]), 1)
     np.add.at(confusion[:, -1], labels[missed], 1)
-    np.add.at(confusion[-1], detections.labels[~matched & judged], 1)
-    left_out = np.bincount(detections.labels[~matched & ~judged], minlength=num_classes)
-    say_unjudged(annotations, source_of(results), int(left_out.sum()), len(detections))
+    np.add.at(confusion[-1], detections.labels[~matched & complete], 1)
+    left_out = np.bincount(detections.labels[~matched & ~complete], minlength=num_classes)
+    what = (
+        "match no object and are left out of the matrix: their images do not annotate their classes"
+        " completely (federated data)"
+    )
+    log_uncounted(annotations, source_of(results), int(left_out.sum()), len(detections), what)
     return DetectionCounts(confusion, left_out)
 
 
 def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray]:
-    """Place of each object's image in `Annotations.images`, and its label; both (n,)."""
+    """Return each object's image, as an index of ``Annotations.images``, and label; both (n,)."""
     image_index = {image["id"]: index for index, image in enumerate(annotations.images)}
     objects = annotations.annotations
     images = [image_index[record["image_id"]] for record in objects]
@@ -144,20 +155,20 @@ def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray
     return np.array(images, np.int64), np.array(labels, np.int64)
 
 
-def _judged(annotations: Annotations, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Whether image i shows nothing of class c but what is annotated, (I, C) bool.
+def _complete(annotations: Annotations, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return whether all objects of class c in image i are annotated, (I, C) bool.
 
-    `images` and `labels` are those of the annotated objects.
+    ``images`` and ``labels`` are those of the annotated objects.
     """
     if not annotations.federated:
         return np.ones((len(annotations.images), len(annotations.categories)), bool)
-    judged = np.zeros((len(annotations.images), len(annotations.categories)), bool)
-    judged[images, labels] = True
-    for row, image in zip(judged, annotations.images, strict=True):
+    complete = np.zeros((len(annotations.images), len(annotations.categories)), bool)
+    complete[images, labels] = True
+    for row, image in zip(complete, annotations.images, strict=True):
         for key, value in (("neg_category_ids", True), ("not_exhaustive_category_ids", False)):
             listed = [c for c in image.get(key, ()) if c in annotations.label_of]
             row[[annotations.label_of[c] for c in listed]] = value
-    return judged
+    return complete
 
 
 def _matches(
@@ -168,12 +179,12 @@ def _matches(
     iou_type: str,
     iou_threshold: float,
 ) -> np.ndarray:
-    """The object that each detection takes, -1 for none; (n,) int64."""
+    """Return the object that each detection takes, -1 for none; (n,) int64."""
     found, objects, overlap = _overlapping(annotations, images, detections, iou_type, iou_threshold)
     same = detections.labels[found] == labels[objects]
-    # The best score comes first, among equals the first in the results; then the largest overlap,
-    # among equals the own class. (hotcoco's matrix takes the class with the largest id there, and
-    # so calls two right detections of a thing that has two labels wrong.)
+    # Highest score first, then the order of the results. For each detection, largest IoU first,
+    # then its own class. (hotcoco prefers the class with the largest id instead, so that two right
+    # detections of an object with two labels count as wrong.)
     order = np.lexsort((~same, -overlap, found, -detections.scores[found]))
     taken, is_free = [-1] * len(detections), [True] * len(labels)
     for detection, thing in zip(found[order].tolist(), objects[order].tolist(), strict=True):
@@ -189,17 +200,17 @@ def _overlapping(
     iou_type: str,
     iou_threshold: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All pairs of a detection and an object that overlap enough, and their IoU; each (p,)."""
+    """Return the detections, the objects and the IoUs of all pairs that overlap enough; (p,)."""
     of_object, of_detection = _by_image(images), _by_image(detections.images)
     pairs: list[tuple[np.ndarray, ...]] = []
     for image in of_object.keys() & of_detection.keys():
         here, there = of_detection[image], of_object[image]
         records = [annotations.annotations[index] for index in there.tolist()]
         if iou_type == "bbox":
-            ours = detections.boxes[here]
+            ours = detections.boxes[here]  # type: ignore[index]
             theirs = np.array([record["bbox"] for record in records], np.float64)
         else:
-            ours = [detections.masks[index] for index in here.tolist()]
+            ours = [detections.masks[index] for index in here.tolist()]  # type: ignore[index]
             size = [annotations.images[image][key] for key in ("height", "width")]
             theirs = [encode_mask(record["segmentation"], *size) for record in records]
         overlap = mask.iou(ours, theirs, [False] * len(records))
@@ -211,7 +222,7 @@ def _overlapping(
 
 
 def _by_image(images: np.ndarray) -> dict[int, np.ndarray]:
-    """Indices of the entries of each image, in their order."""
+    """Return the indices of each image's entries, in order."""
     if not len(images):
         return {}
     order = np.argsort(images, kind="stable")

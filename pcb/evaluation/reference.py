@@ -1,6 +1,7 @@
-"""LVIS evaluation by the lvis package, the reference implementation of the dataset's authors.
+"""LVIS evaluation by the lvis package, the reference implementation by the dataset's authors.
 
-Importing this module draws in OpenCV and matplotlib, so it is imported only where it is used.
+Importing this module imports OpenCV and matplotlib, so it is imported only where it is used.
+
 Source: https://github.com/lvis-dataset/lvis-api
 """
 
@@ -13,8 +14,8 @@ import lvis.eval
 import numpy as np
 
 from pcb.datasets.lvis import Annotations
-from pcb.datasets.lvis.annotations import only
-from pcb.datasets.lvis.results import DETECTION_KEYS
+from pcb.datasets.lvis.annotations import keep_keys
+from pcb.datasets.lvis.rules import DETECTION_KEYS
 
 
 def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LVISEval:
@@ -22,18 +23,18 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LV
 
     Args:
         annotations: The ground truth.
-        results: Checked detections (`read_results`); not changed.
+        results: Checked detections (``read_results``); they are not changed.
         iou_type: 'bbox' or 'segm'.
 
     Returns:
-        The evaluator after its run: `get_results()` has the metrics (-1 where undefined), `eval`
-        the arrays behind them.
+        The evaluator after its run: ``get_results()`` returns the metrics (-1 if undefined), and
+        ``eval`` holds the arrays behind them.
     """
-    # The package writes into the records of both sides: it is given copies.
+    # The package writes into the records of both sides, so it gets copies.
     dataset = annotations.for_lvis()
     dataset["annotations"] = [dict(annotation) for annotation in dataset["annotations"]]
-    detections = [dict(only(result, DETECTION_KEYS)) for result in results]
-    with _mended_lvis():
+    detections = [dict(keep_keys(result, DETECTION_KEYS)) for result in results]
+    with _patched_lvis():
         ground_truth = _GroundTruth(dataset)
         evaluation = lvis.LVISEval(ground_truth, _Detections(ground_truth, detections), iou_type)
         evaluation.run()
@@ -41,14 +42,14 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LV
 
 
 class _GroundTruth(lvis.LVIS):
-    """Takes the dataset itself where the package takes the path of a file."""
+    """LVIS ground truth from a dataset; the package itself expects the path of a file."""
 
     def _load_json(self, dataset: dict) -> dict:
         return dataset
 
 
 class _Detections(lvis.LVISResults):
-    """Accepts an empty list, where the package looks at the first detection."""
+    """LVIS results that may be empty; the package itself reads the first detection."""
 
     def __init__(self, ground_truth: lvis.LVIS, results: list[dict]) -> None:
         if results:
@@ -60,7 +61,7 @@ class _Detections(lvis.LVISResults):
 
 
 class _NumPyWithFloat:
-    """NumPy as lvis 0.5.3 knows it: with `np.float`, which NumPy 1.24 removed."""
+    """NumPy with ``np.float``, which lvis 0.5.3 uses and NumPy 1.24 removed."""
 
     float = float
 
@@ -69,15 +70,15 @@ class _NumPyWithFloat:
 
 
 @contextlib.contextmanager
-def _mended_lvis():
-    """Let lvis 0.5.3 run under today's NumPy, quietly; everything is put back afterwards.
+def _patched_lvis():
+    """Make lvis 0.5.3 run with current NumPy and without log messages; undo it afterwards.
 
-    Only the name `np` inside the package's own module is replaced, NumPy itself stays as it is.
+    Only the name ``np`` in the package's own module is replaced; NumPy itself is not changed.
     """
     logger = logging.getLogger("lvis.results")
     numpy, level = lvis.eval.np, logger.level
     lvis.eval.np = _NumPyWithFloat()
-    logger.setLevel(logging.ERROR)  # it warns that it trusts the results, which are checked by now
+    logger.setLevel(logging.ERROR)  # it warns that it trusts the results; they are checked
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # it calls Logger.warn

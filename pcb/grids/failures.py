@@ -14,12 +14,12 @@ from pathlib import Path
 
 from pcb.messages.lines import say
 from pcb.messages.printable import printable, shortened
+from pcb.runs.files import EXECUTED, FAILURE_NOTE, FAILURE_PAGE
 from pcb.runs.running import described, notebook_lock
 from pcb.storage.files import write_atomically
 from pcb.storage.locks import Writer, holding, is_locked
 
 LONGEST = 1000  # characters of an error in one line
-NOTE, PAGE = ".failed.json", ".failed.html"
 KILLED = "The process ended without an error message: it was killed, or ran out of memory or time"
 
 
@@ -41,7 +41,7 @@ class Failure:
     @property
     def page(self) -> Path:
         """The failed notebook as HTML; it exists if the notebook began to run."""
-        return self.executed.with_suffix(PAGE)
+        return self.executed.with_suffix(FAILURE_PAGE)
 
     @property
     def line(self) -> str:
@@ -113,12 +113,12 @@ def find_failures(root: str | os.PathLike[str]) -> list[Failure]:
         [('01_train.ipynb', 'ValueError: no data')]
     """
     found = []
-    for note in sorted(Path(root).rglob(f"*{NOTE}")):
+    for note in sorted(Path(root).rglob(f"*{FAILURE_NOTE}")):
         try:
             content = json.loads(note.read_text(encoding="utf-8"))
         except FileNotFoundError:  # the notebook has succeeded in the meantime
             continue
-        executed = note.with_name(note.name.removesuffix(NOTE) + ".ipynb")
+        executed = note.with_name(note.name.removesuffix(FAILURE_NOTE) + EXECUTED)
         if is_locked(notebook_lock(executed)):
             continue
         found.append(Failure(executed, content["cell"], content["error"]))
@@ -133,7 +133,7 @@ def forget_failures(root: str | os.PathLike[str]) -> None:
 
 
 def _note(executed: Path) -> Path:
-    return executed.with_suffix(NOTE)
+    return executed.with_suffix(FAILURE_NOTE)
 
 
 def _write(failure: Failure) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from pcb.grids.schema import decode_yaml
 from pcb.messages.nearest import suggestion
 from pcb.messages.ranges import SEED
 from pcb.notebooks.parameters import check_parameters
-from pcb.runs.names import BALANCED, plain_names
+from pcb.runs.names import BALANCED, RunName
 from pcb.storage.repository import repository_path
 
 SIZES = ("tiny", "mini", "full")  # of a dataset that can be made
@@ -29,35 +28,6 @@ SIZES = ("tiny", "mini", "full")  # of a dataset that can be made
 # Parameters of notebooks that the workflow sets, from the grid's other keys.
 _SET = ("config", "work_dir", "seed", "cfg_options", "replace", "gpus", "before", "runs", "size")
 _Options = dict[str, dict[str, Any] | list[Any] | str | int | float | bool | None]
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of a grid: dataset, name of the config file, seed, and name of the override."""
-
-    dataset: str
-    config: str
-    seed: int
-    override: str = ""
-
-    @property
-    def name(self) -> str:
-        """Path of the run below the grid's folder.
-
-        >>> Run("openmoji", "softmax", 0).name, Run("openmoji", "softmax", 0, "lr2").name
-        ('openmoji/softmax/seed0', 'openmoji/softmax-lr2/seed0')
-        """
-        return f"{self.dataset}/{self._folder}/seed{self.seed}"
-
-    @property
-    def plain_names(self) -> list[str]:
-        """Possible names of the same run without PCB; empty for a run without PCB."""
-        names = plain_names(self._folder)
-        return [f"{self.dataset}/{name}/seed{self.seed}" for name in names]
-
-    @property
-    def _folder(self) -> str:
-        return f"{self.config}-{self.override}" if self.override else self.config
 
 
 class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,7 +83,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             for name in getattr(self, key):
                 # A hyphen separates a config from its override.
                 _check_name(key, name, "-" if key == "datasets" else "")
-        names = [run.name for run in self.runs]
+        names = [str(run) for run in self.runs]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"{name} is in the grid {names.count(name)} times")
@@ -122,7 +92,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         self._check_notebooks()
 
     @property
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[RunName]:
         """Every run, in the order of the file."""
         configs = [
             f"{baseline}{BALANCED if balanced else ''}"
@@ -130,14 +100,13 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ]
         overrides = [name if options else "" for name, options in self.overrides.items()] or [""]
         points = product(self.datasets, configs + self.configs, overrides, self.seeds)
-        return [Run(dataset, config, seed, name) for dataset, config, name, seed in points]
+        return [RunName(dataset, config, seed, name) for dataset, config, name, seed in points]
 
-    def plain(self, run: Run) -> Run | None:
+    def plain(self, run: RunName) -> RunName | None:
         """Return the run of the grid that differs from this one by PCB alone, or None."""
-        own = {other.name: other for other in self.runs}
-        return next((own[name] for name in run.plain_names if name in own), None)
+        return next((plain for plain in run.plain if plain in self.runs), None)
 
-    def options(self, run: Run) -> dict[str, Any]:
+    def options(self, run: RunName) -> dict[str, Any]:
         """Return the options that a run's config gets."""
         return {**self.cfg_options, **self.overrides.get(run.override, {})}
 
@@ -219,7 +188,7 @@ def read_grid(
             exist, or a notebook does not take a parameter. The message names the nearest valid one.
 
     Example:
-        >>> [run.name for run in read_grid("demo").runs]
+        >>> [str(run) for run in read_grid("demo").runs]
         ['openmoji/softmax/seed0', 'openmoji/softmax_pcb/seed0']
     """
     file = grid_file(name)
@@ -239,7 +208,7 @@ def read_grid(
     return grid
 
 
-def config_file(run: Run, configs: str | os.PathLike[str] = "configs") -> Path:
+def config_file(run: RunName, configs: str | os.PathLike[str] = "configs") -> Path:
     """Return the config file of a run.
 
     Raises:

@@ -1,6 +1,7 @@
 """The notebooks of a grid, and the figures that its page shows of each.
 
-Figures are given by file name, patterns allowed. The others are in the notebook's own page.
+Figures are given by file name, patterns allowed. The others are in the notebook's own page. The
+notebook ``method`` is not here, because it asks nothing of a run.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ OF_RUN = {
     "02_evaluate": ("ap_by_image_count", "detections"),
     "03_confusion_matrix": (
         *("detection_confusion", "learned_confusion", "ground_truth_confusion"),
-        *("group_heatmap", "confused_pairs", "confusion_difference", "changed_pairs"),
+        *("group_heatmap", "confused_pairs"),
     ),
     "04_soft_labels": ("soft_label_bars", "soft_label_history", "soft_label_entropy"),
 }
-NOTEBOOKS = (*OF_DATASET, *OF_RUN)
+# Questions about a run with PCB and the same run without it.
+OF_PAIR = {"06_changes": ("confusion_difference", "changed_pairs")}
+NOTEBOOKS = (*OF_DATASET, *OF_RUN, *OF_PAIR)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pcb.grids.failures import Failure
-from pcb.grids.questions import OF_DATASET, OF_RUN
+from pcb.grids.questions import OF_DATASET, OF_PAIR, OF_RUN
 from pcb.grids.results import DatasetResults, Results, read_results
 from pcb.grids.table import HEADINGS, legend, text_table
 from pcb.messages.printable import printable, shortened
@@ -106,7 +106,7 @@ def _dataset(root: Path, dataset: DatasetResults) -> dict[str, Any]:
     whole, single = [root / dataset.name], [run.path for run in dataset.runs]
     questions = [
         *(_question(root, name, figures, whole) for name, figures in OF_DATASET.items()),
-        *(_question(root, name, figures, single) for name, figures in OF_RUN.items()),
+        *(_question(root, name, figures, single) for name, figures in (OF_RUN | OF_PAIR).items()),
     ]
     return {
         "name": dataset.name,
@@ -190,7 +190,7 @@ def _parameters(run: RunFolder) -> list[str]:
     parameters that name folders.
     """
     given: dict[str, dict[str, list[str]]] = {}
-    for name in OF_RUN:
+    for name in OF_RUN | OF_PAIR:
         metadata = _read_notebook(run.path / f"{name}.ipynb").get("metadata", {})
         for key, value in metadata.get("papermill", {}).get("parameters", {}).items():
             if key not in ("work_dir", "before", "replace") and value not in ("", {}, [], None):

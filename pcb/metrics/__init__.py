@@ -1,6 +1,6 @@
-"""What arrays say: confusion matrices, pairs of classes, seeds, learned matrices."""
+"""Numbers from arrays: confusion matrices, pairs of classes, seeds, learned matrices."""
 
-from pcb.metrics.learned import soft_labels, start_weights
+from pcb.metrics.learned import LearnedConfusion
 from pcb.metrics.matrix import (
     bias,
     class_order,
@@ -34,6 +34,7 @@ from pcb.metrics.seeds import Estimate, estimate, paired_difference
 __all__ = [
     "METRICS",
     "Estimate",
+    "LearnedConfusion",
     "bias",
     "changed_pairs",
     "class_order",
@@ -56,7 +57,5 @@ __all__ = [
     "paired_difference",
     "row_shares",
     "share_difference",
-    "soft_labels",
-    "start_weights",
     "worst_pairs",
 ]

@@ -1,4 +1,4 @@
-"""Metrics by name, and how their numbers are printed."""
+"""Names of metrics, and the format of their numbers."""
 
 import math
 
@@ -10,9 +10,10 @@ METRICS = (
 )
 """The official LVIS metrics, in the order in which they are reported.
 
-AP is the mean over classes, the IoU thresholds 0.50, 0.55, ..., 0.95 and 101 recall levels; `s`,
-`m`, `l` restrict it to small, medium and large objects (up to 32^2, 96^2 pixels and above), `r`,
-`c`, `f` to rare, common and frequent classes. AR@300 is the mean recall with 300 detections.
+AP is the mean over classes, the IoU thresholds 0.50, 0.55, ..., 0.95 and 101 recall levels. ``s``,
+``m`` and ``l`` restrict it to small objects (up to 32^2 pixels), medium (up to 96^2) and large
+ones; ``r``, ``c`` and ``f`` to rare, common and frequent classes. AR@300 is the mean recall with
+300 detections.
 """
 
 
@@ -32,7 +33,7 @@ def format_number(value: float, number_format: str) -> str:
 
 
 def format_metric(value: float | None) -> str:
-    """A metric as papers print it: in percent with one decimal, or n/a if undefined.
+    """Format a metric as papers do: in percent with one decimal, or n/a if undefined.
 
     Example:
         >>> format_metric(0.3014), format_metric(float("nan")), format_metric(None)
@@ -42,9 +43,11 @@ def format_metric(value: float | None) -> str:
 
 
 def format_estimate(value: Estimate, seeds: int | None = None) -> str:
-    """Mean ± standard deviation in percent; says n where it is not the number of seeds.
+    """Format mean ± standard deviation in percent, without a deviation for one seed.
 
-    One seed has no deviation, and its value stands alone.
+    Args:
+        value: The estimate.
+        seeds: Number of seeds; the text shows n if it differs.
 
     Example:
         >>> from pcb.metrics import estimate
@@ -56,11 +59,11 @@ def format_estimate(value: Estimate, seeds: int | None = None) -> str:
     if not value.n:
         return "n/a"
     std = "" if math.isnan(value.std) else f" ± {100 * value.std:.1f}"
-    return f"{100 * value.mean:.1f}{std}{_of_fewer(value, seeds)}"
+    return f"{100 * value.mean:.1f}{std}{_n_if_fewer(value, seeds)}"
 
 
 def format_points(difference: float) -> str:
-    """A difference of fractions in points (hundredths), with its sign; n/a if undefined.
+    """Format a difference of fractions in points (hundredths) with sign; n/a if undefined.
 
     Example:
         >>> format_points(0.0125), format_points(-0.0001), format_points(float("nan"))
@@ -70,7 +73,11 @@ def format_points(difference: float) -> str:
 
 
 def format_difference(value: Estimate, seeds: int | None = None) -> str:
-    """A mean difference in points; says n where it is not the number of seeds.
+    """Format a mean difference in points.
+
+    Args:
+        value: The estimate.
+        seeds: Number of seeds; the text shows n if it differs.
 
     Example:
         >>> from pcb.metrics import estimate
@@ -79,11 +86,11 @@ def format_difference(value: Estimate, seeds: int | None = None) -> str:
         >>> format_difference(estimate([0.01, None]), seeds=2)
         '+1.0 (n = 1)'
     """
-    return f"{format_points(value.mean)}{_of_fewer(value, seeds)}" if value.n else "n/a"
+    return f"{format_points(value.mean)}{_n_if_fewer(value, seeds)}" if value.n else "n/a"
 
 
 def format_interval(value: Estimate) -> str:
-    """The interval of a difference in points; n/a with fewer than two seeds.
+    """Format the interval of a difference in points; n/a with fewer than two seeds.
 
     Example:
         >>> from pcb.metrics import estimate
@@ -95,5 +102,5 @@ def format_interval(value: Estimate) -> str:
     return f"[{format_points(value.low)}, {format_points(value.high)}]"
 
 
-def _of_fewer(value: Estimate, seeds: int | None) -> str:
+def _n_if_fewer(value: Estimate, seeds: int | None) -> str:
     return f" (n = {value.n})" if seeds not in (None, value.n) else ""

@@ -1,6 +1,6 @@
-"""Pairs of classes that are confused: the worst, those that changed, and a class's nearest.
+"""Confused pairs of classes: the worst, those that changed most, and the nearest of a class.
 
-Every function takes each of the kit's confusion matrices, see :mod:`pcb.metrics.matrix`.
+Every function accepts all confusion matrices of the kit; see :mod:`pcb.metrics.matrix`.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,21 @@ from pcb.metrics.matrix import GROUP_NAMES, check_alike, row_shares
 
 
 def largest_pairs(values: np.ndarray, count: int) -> list[tuple[int, int]]:
-    """The pairs (true, predicted) off the diagonal with the largest values, the largest first.
+    """Find the pairs (true, predicted) off the diagonal with the largest values.
 
     Args:
-        values: (C, C); values of 0 and below, and nan, are no pairs. Ties keep their order.
-        count: at most so many, at least 0.
+        values: (C, C); only positive values count.
+        count: Largest number of pairs, at least 0.
 
-    >>> largest_pairs(np.array([[5, 2, 0], [4, 1, 0], [0, 1, 9]]), count=2)
-    [(1, 0), (0, 1)]
+    Returns:
+        The pairs, largest value first. Ties keep the order of the matrix.
+
+    Raises:
+        ValueError: ``count`` is negative.
+
+    Example:
+        >>> largest_pairs(np.array([[5, 2, 0], [4, 1, 0], [0, 1, 9]]), count=2)
+        [(1, 0), (0, 1)]
     """
     if count < 0:
         raise ValueError(f"count must be at least 0, got {count}")
@@ -27,7 +34,7 @@ def largest_pairs(values: np.ndarray, count: int) -> list[tuple[int, int]]:
     count = min(count, np.count_nonzero(values > 0))
     if not count:
         return []
-    # All of LVIS's 1.4 million pairs sorted would take longer than all the rest.
+    # Sorting all 1.4 million pairs of LVIS would take longer than everything else.
     smallest = np.partition(values, values.size - count, axis=None)[-count]
     pairs = np.argwhere((values >= smallest) & (values > 0))
     ranked = np.argsort(-values[tuple(pairs.T)], kind="stable")[:count]
@@ -35,20 +42,21 @@ def largest_pairs(values: np.ndarray, count: int) -> list[tuple[int, int]]:
 
 
 def pair_shares(matrix: np.ndarray, num_classes: int, min_objects: float = 0) -> np.ndarray:
-    """Row shares between classes, without those of which there is too little to tell.
+    """Return the row shares between classes; rows with too few objects become NaN.
 
     Args:
-        matrix: any of the three.
+        matrix: A confusion matrix.
         num_classes: C.
-        min_objects: rows that sum to less become nan. Of a class with a single object, one mistake
-            is 100%.
+        min_objects: Smallest row sum, for counts: in a class with a single object, one mistake is
+            100%.
 
     Returns:
-        (C, C); of detections, shares of all objects, the missed ones included.
+        (C, C). For detections, the shares refer to all objects, including missed ones.
 
-    >>> pair_shares(np.array([[5, 3, 2], [1, 0, 0], [7, 7, 0]]), num_classes=2, min_objects=5)
-    array([[0.5, 0.3],
-           [nan, nan]])
+    Example:
+        >>> pair_shares(np.array([[5, 3, 2], [1, 0, 0], [7, 7, 0]]), num_classes=2, min_objects=5)
+        array([[0.5, 0.3],
+               [nan, nan]])
     """
     shares = row_shares(matrix)
     shares[np.sum(matrix, axis=1) < min_objects] = np.nan
@@ -63,26 +71,30 @@ def worst_pairs(
     min_objects: float = 0,
     by: str = "share",
 ) -> list[dict]:
-    """The pairs of classes of which the first is most often taken for the second.
+    """Find the pairs of classes with the largest confusion.
 
     Args:
-        matrix: any of the three; rows are divided by their sums.
+        matrix: A confusion matrix; rows are divided by their sums.
         names: (C,) class names.
         frequency: (C,) 'r', 'c' or 'f' per class.
-        count: at most so many pairs; those with a share of 0 are none.
-        min_objects: leave out true classes of fewer objects, for counts.
-        by: ``"share"``, or ``"bias"`` for the most lopsided pairs.
+        count: Largest number of pairs; pairs that are never confused are left out.
+        min_objects: Leave out true classes with fewer objects, for counts.
+        by: ``"share"`` for the largest shares, ``"bias"`` for the most one-sided pairs.
 
     Returns:
-        A row per pair, the largest first, ready for ``pandas.DataFrame``: ``true`` and
-        ``predicted`` (names), ``true_group`` and ``predicted_group``, ``share`` of the true class
-        that is taken for the predicted one, ``reverse_share``, ``bias`` (their difference), for
-        detections ``count``, the objects, and ``true_label`` and ``predicted_label``, which tell
-        classes apart where two have one name.
+        One row per pair, largest first, ready for ``pandas.DataFrame``: ``true`` and ``predicted``
+        (names), ``true_group`` and ``predicted_group``, ``share`` of the true class that is
+        predicted as the other class, ``reverse_share``, ``bias`` (their difference), ``count`` of
+        the objects (only for detections), and ``true_label`` and ``predicted_label``, which
+        distinguish classes with the same name.
 
-    >>> worst_pairs(np.array([[9, 1], [4, 6]]), ["cat", "yak"], ["f", "r"], count=1)
-    [{'true': 'yak', 'true_group': 'rare', 'predicted': 'cat', 'predicted_group': 'frequent',
-      'share': 0.4, 'reverse_share': 0.1, 'bias': 0.3, 'true_label': 1, 'predicted_label': 0}]
+    Raises:
+        ValueError: Unknown ``by``.
+
+    Example:
+        >>> worst_pairs(np.array([[9, 1], [4, 6]]), ["cat", "yak"], ["f", "r"], count=1)
+        [{'true': 'yak', 'true_group': 'rare', 'predicted': 'cat', 'predicted_group': 'frequent',
+          'share': 0.4, 'reverse_share': 0.1, 'bias': 0.3, 'true_label': 1, 'predicted_label': 0}]
     """
     matrix = np.asarray(matrix)
     shares = pair_shares(matrix, len(names))
@@ -110,22 +122,27 @@ def changed_pairs(
     count: int = 20,
     min_objects: float = 0,
 ) -> list[dict]:
-    """The pairs whose share changed most between two runs; the diagonal is no pair.
+    """Find the pairs of different classes whose share changed most between two runs.
 
     Args:
-        before, after: two matrices of one kind, of the same classes.
+        before: The matrix of one run.
+        after: The matrix of the other run, of the same kind and the same classes.
         names: (C,) class names.
         frequency: (C,) 'r', 'c' or 'f' per class.
-        count: at most so many pairs; those that did not change are none.
-        min_objects: leave out true classes of fewer objects, for counts.
+        count: Largest number of pairs; pairs without a change are left out.
+        min_objects: Leave out true classes with fewer objects, for counts.
 
     Returns:
-        A row per pair, the largest change first: names, groups and labels as in
-        :func:`worst_pairs`, ``before`` and ``after`` (shares of the true class) and ``change``.
+        One row per pair, largest change first: names, groups and labels as in :func:`worst_pairs`,
+        ``before`` and ``after`` (shares of the true class) and ``change``.
 
-    >>> changed_pairs(np.array([[5, 5], [0, 4]]), np.array([[9, 1], [0, 4]]), "ab", "fr")
-    [{'true': 'a', 'true_group': 'frequent', 'predicted': 'b', 'predicted_group': 'rare',
-      'before': 0.5, 'after': 0.1, 'change': -0.4, 'true_label': 0, 'predicted_label': 1}]
+    Raises:
+        ValueError: The matrices differ in shape.
+
+    Example:
+        >>> changed_pairs(np.array([[5, 5], [0, 4]]), np.array([[9, 1], [0, 4]]), "ab", "fr")
+        [{'true': 'a', 'true_group': 'frequent', 'predicted': 'b', 'predicted_group': 'rare',
+          'before': 0.5, 'after': 0.1, 'change': -0.4, 'true_label': 0, 'predicted_label': 1}]
     """
     check_alike(before, after)
     old, new = (pair_shares(matrix, len(names), min_objects) for matrix in (before, after))
@@ -143,19 +160,20 @@ def changed_pairs(
 def nearest_classes(
     matrix: np.ndarray, label: int, count: int = 8, num_classes: int | None = None
 ) -> list[int]:
-    """A class and those it is most confused with, both directions added.
+    """Find the classes that a class is most confused with, both directions added.
 
     Args:
-        matrix: any of the three; rows are divided by their sums.
-        label: the class.
-        count: how many other classes, at most; those never confused with it are left out.
-        num_classes: C, needed where the matrix has a row and column of background.
+        matrix: A confusion matrix; rows are divided by their sums.
+        label: The class.
+        count: Largest number of other classes; classes that are never confused are left out.
+        num_classes: C; required if the matrix has a row and a column of background.
 
     Returns:
-        Labels, ``label`` first, then the most confused.
+        Labels: ``label`` first, then the others, most confused first.
 
-    >>> nearest_classes(np.array([[6, 0, 4], [0, 9, 1], [5, 0, 5]]), 2)
-    [2, 0, 1]
+    Example:
+        >>> nearest_classes(np.array([[6, 0, 4], [0, 9, 1], [5, 0, 5]]), 2)
+        [2, 0, 1]
     """
     num_classes = num_classes or len(matrix)
     shares = np.nan_to_num(row_shares(matrix)[:num_classes, :num_classes])
@@ -175,5 +193,5 @@ def _pair(names: Sequence[str], frequency: Sequence[str], true: int, predicted: 
 
 
 def _plain(value):
-    """A number without NumPy's type and the rounding errors of float64."""
+    """Return a float as Python's type, rounded to remove the errors of float64."""
     return round(float(value), 12) if isinstance(value, float) else value

@@ -1,23 +1,23 @@
-"""What several seeds say: mean, standard deviation, and paired differences with an interval."""
+"""Statistics over seeds: mean, standard deviation, and paired differences with an interval."""
 
 import math
-from collections.abc import Hashable, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 
 class Estimate(NamedTuple):
     """The mean of a metric, or of a difference, over seeds.
 
-    The interval is Student's: repeated with other seeds, 95 of 100 such intervals would hold the
-    mean over all seeds, were the values normally distributed. It knows of training's randomness
-    alone, not of the choice of images or of the dataset.
+    The interval is Student's. If the values are normally distributed, 95 of 100 such intervals,
+    each from other seeds, contain the mean over all seeds. It covers only the randomness of
+    training, not the choice of images or of the dataset.
 
     Attributes:
-        mean: nan without values.
-        std: sample standard deviation (n - 1 below); nan with fewer than two values.
-        low: lower end of the 95% interval of the mean; nan with fewer than two values.
-        high: its upper end.
-        values: one a seed, without the undefined ones.
+        mean: NaN without values.
+        std: Sample standard deviation (divided by n - 1); NaN with fewer than two values.
+        low: Lower end of the 95% interval of the mean; NaN with fewer than two values.
+        high: Upper end of the interval.
+        values: One value per seed, without undefined ones.
     """
 
     mean: float
@@ -28,15 +28,15 @@ class Estimate(NamedTuple):
 
     @property
     def n(self) -> int:
-        """The number of seeds in it."""
+        """Number of seeds with a value."""
         return len(self.values)
 
 
 def estimate(values: Iterable[float | None]) -> Estimate:
-    """Mean, standard deviation and 95% interval of the mean over seeds.
+    """Compute mean, standard deviation and 95% interval of the mean over seeds.
 
     Args:
-        values: one a seed; nan or None where undefined, which is left out.
+        values: One value per seed; NaN and None are left out.
 
     Example:
         >>> over_seeds = estimate([0.25, 0.5, float("nan"), 0.75])
@@ -60,15 +60,15 @@ def estimate(values: Iterable[float | None]) -> Estimate:
 
 
 def paired_difference(
-    ours: Mapping[Hashable, float | None], theirs: Mapping[Hashable, float | None]
+    ours: Mapping[Any, float | None], theirs: Mapping[Any, float | None]
 ) -> Estimate:
-    """Mean difference, ours minus theirs, over the seeds that both have, with its interval.
+    """Estimate the mean of ours minus theirs over the seeds that both have.
 
-    What a seed does to both alike (the order of images, say) cancels out.
+    Effects of a seed on both, such as the order of images, cancel out.
 
     Args:
-        ours: values by seed; nan or None where undefined, which leaves the seed out.
-        theirs: the same of what they are compared with.
+        ours: Value of each seed; seeds with NaN or None are left out.
+        theirs: Value of each seed to compare with.
 
     Example:
         >>> difference = paired_difference({0: 0.5, 1: 0.75, 2: 0.9}, {1: 0.5, 0: 0.375})
@@ -76,4 +76,4 @@ def paired_difference(
         (0.1875, (0.125, 0.25))
     """
     pairs = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
-    return estimate(None if None in pair else pair[0] - pair[1] for pair in pairs)
+    return estimate(None if a is None or b is None else a - b for a, b in pairs)

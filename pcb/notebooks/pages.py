@@ -1,7 +1,8 @@
 """An executed notebook as one HTML file that needs nothing else: no network, no other file.
 
 Code is folded, static figures are in the page, and interactive ones are drawn by plotly.js, which
-a page holds once, and only if it has such a figure.
+a page holds once, and only if it has such a figure. Equations are MathML, which browsers draw
+without a script.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from jinja2 import pass_context
+from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor, Preprocessor
 
 from pcb.messages.printable import shortened
@@ -55,7 +59,7 @@ def export_page(executed: str | os.PathLike[str], page: str | os.PathLike[str]) 
         executed: the notebook.
         page: the HTML file.
     """
-    exporter = HTMLExporter(
+    exporter = PageExporter(
         extra_template_basedirs=[str(Path(__file__).with_name("templates"))],
         template_name=TEMPLATE,
         preprocessors=[
@@ -69,6 +73,38 @@ def export_page(executed: str | os.PathLike[str], page: str | os.PathLike[str]) 
     )
     html, _ = exporter.from_filename(str(executed))
     write_atomically(page, html.encode(errors="backslashreplace"))  # lone surrogates
+
+
+class PageExporter(HTMLExporter):
+    """nbconvert's exporter of HTML, with equations in MathML."""
+
+    @pass_context
+    def markdown2html(self, context: Any, source: str) -> str:
+        """Markdown as HTML; overrides the filter that templates call."""
+        return MarkdownWithMath(renderer=EquationRenderer(escape=False)).render(source)
+
+
+class EquationRenderer(IPythonRenderer):
+    r"""HTML of Markdown in which equations are MathML.
+
+    A dollar sign beside a blank is a price, as in "from $5 to $10".
+
+    >>> render = MarkdownWithMath(renderer=EquationRenderer(escape=False)).render
+    >>> print(render("$x$"))  # doctest: +ELLIPSIS
+    <p><math ... display="inline"><mrow><mi>x</mi></mrow></math></p>
+    >>> print(render("from $5 to $10"))
+    <p>from $5 to $10</p>
+    """
+
+    def inline_math(self, body: str) -> str:
+        """An equation in a line of text."""
+        if body != body.strip():
+            return super().inline_math(body)
+        return convert(body)
+
+    def block_math(self, body: str) -> str:
+        """An equation on a line of its own."""
+        return convert(body.strip(), display="block")
 
 
 class ShortOutputs(Preprocessor):

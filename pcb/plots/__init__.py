@@ -11,12 +11,14 @@ from pcb.plots.groups import group_confusion, group_heatmap, start_weights
 from pcb.plots.heatmap import confusion_difference, confusion_heatmap
 from pcb.plots.interactive import interactive_confusion
 from pcb.plots.layout import use
+from pcb.plots.method import class_matrices, logit_pushes, loss_parts
 from pcb.plots.pairs import changed_pairs, confused_pairs, confusion_zoom
 from pcb.plots.precision import ap_by_group
 from pcb.plots.seeds import ap_difference, ap_over_seeds
 from pcb.plots.soft_label_history import soft_label_history
 from pcb.plots.soft_labels import soft_label_bars, soft_label_entropy, soft_label_strength
 from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, save
+from pcb.plots.toy import decision_regions, mistaken_share
 from pcb.plots.training import loss_curves, strength_curve
 
 __all__ = [
@@ -28,18 +30,23 @@ __all__ = [
     "ap_difference",
     "ap_over_seeds",
     "changed_pairs",
+    "class_matrices",
     "class_tail",
     "confused_pairs",
     "confusion_difference",
     "confusion_heatmap",
     "confusion_zoom",
+    "decision_regions",
     "gain_by_role",
     "group_confusion",
     "group_heatmap",
     "icon_pairs",
     "image_grid",
     "interactive_confusion",
+    "logit_pushes",
     "loss_curves",
+    "loss_parts",
+    "mistaken_share",
     "save",
     "soft_label_bars",
     "soft_label_entropy",

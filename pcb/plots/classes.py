@@ -168,7 +168,8 @@ def gain_by_role(
     stands_out = 0.25 * np.nanmax(np.abs([*gains, 0.0]))
     limits = np.nanmin([*gains, 0.0]) - 2 * stands_out, np.nanmax([*gains, 0.0]) + 2 * stands_out
     # Fixed offsets instead of random ones: the same data give the same figure.
-    height, means, named = np.full(len(gains), np.nan), [(0, -1, 0, len(roles))], []
+    height, named = np.full(len(gains), np.nan), []
+    means: list[tuple[float, ...]] = [(0, -1, 0, len(roles))]
     figure, axes = plt.subplots(figsize=canvas(9.5, 1.9 + 0.85 * len(roles), lines=True))
     axes.axvline(0, color=INK, lw=1)
     for row, name in enumerate(roles):

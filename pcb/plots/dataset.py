@@ -73,7 +73,7 @@ def class_tail(
     axes.grid(axis="y")
     axes.set_xlim(-0.7, len(counts) - 0.3)
     axes.set_ylabel("training images")
-    if named:
+    if named and names is not None:
         name_ticks(axes, [names[label] for label in order])
     else:
         axes.set_xlabel("classes, most frequent first")
@@ -143,7 +143,10 @@ def image_grid(
     if captions is not None:
         figure.draw_without_rendering()  # where the pictures are decides what has room
         for index, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
-            own = _boxes_of(masks[index]) if boxes is None else np.asarray(boxes[index], float)
+            if boxes is not None:
+                own = np.asarray(boxes[index], float)
+            else:
+                own = _boxes_of([] if masks is None else masks[index])
             own_colors = itertools.cycle(PALETTE) if colors is None else colors[index]
             _draw_captions(ax, image.shape[:2], captions[index], own, own_colors)
     return figure, axes

@@ -84,7 +84,7 @@ def _inches(width: str | float | None) -> float | None:
     if width is None or width == "":
         return None
     try:
-        inches = WIDTHS.get(width) or float(width)
+        inches = WIDTHS.get(str(width)) or float(width)
     except (TypeError, ValueError):
         inches = math.nan
     if isinstance(width, bool) or not 2 <= inches <= 40:

@@ -1,6 +1,7 @@
 """What pictures of a whole matrix share: order, groups, background, and cells that can be seen."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,7 +22,7 @@ class Frame:
     labels: np.ndarray  # (C,) class drawn at each place
     with_background: bool
     names: list[str] | None  # of the places; None where they would not fit
-    groups: np.ndarray | None  # of the places
+    groups: Any  # (C,) letters of the places; None where they are not known
     by_frequency: bool
 
     @classmethod

@@ -84,7 +84,7 @@ def soft_label_history(
         ax.grid()
         look = {"color": GROUP_COLORS[groups[label]], "fontsize": text_size(11.5)}
         ax.set_title(f"true: {short(names[label])}", **look)
-        if acts:
+        if acts and start_epoch is not None:
             shade = {"color": FAINT, "lw": 0, "zorder": 0}
             ax.axvspan(start_epoch - 1, ax.get_xlim()[1], **shade)
         ax.set_xlabel("end of epoch")

@@ -1,12 +1,14 @@
-"""Runs: their folders, their names, which belong together, and what runs now."""
+"""Runs: their folders and names, which of them to compare, and which are running."""
 
 from pcb.runs.find import collect, plain_counterpart
-from pcb.runs.folder import RunFolder, is_metrics_file, read_metrics, write_metrics
-from pcb.runs.names import BALANCED, default_work_dir, plain_names, run_name
+from pcb.runs.folder import RunFolder
+from pcb.runs.metrics import is_metrics_file, read_metrics, write_metrics
+from pcb.runs.names import BALANCED, RunName, default_work_dir, plain_names, run_name
 
 __all__ = [
     "BALANCED",
     "RunFolder",
+    "RunName",
     "collect",
     "default_work_dir",
     "is_metrics_file",

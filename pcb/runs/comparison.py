@@ -1,11 +1,10 @@
-"""Which runs belong together: the seeds of a config, and the config it is compared with."""
+"""Which runs are compared: the seeds of a config, and the baseline of each config."""
 
 from __future__ import annotations
 
 import math
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import Any
 
 from pcb.metrics.seeds import Estimate, estimate, paired_difference
 from pcb.runs.folder import RunFolder
-from pcb.runs.names import plain_names
-from pcb.runs.settings import differing_settings, without_pcb
+from pcb.runs.names import parse_seed, plain_names
+from pcb.runs.settings import differing_settings, loss_settings, strength_argument, without_pcb
 from pcb.storage.repository import repository_path
 
-# What numbers depend on besides the config and the seed; the last three on a CPU alone.
+# What metrics depend on besides config and seed. The last three matter only if both run on CPUs.
 _CONDITIONS = ("device", "processes", "operators", "torch", "torchvision", "mmcv-full", "mmdet")
 _CONDITIONS += ("numpy", "cpu", "cpu_capability", "threads")
 _MOST_SETTINGS = 6  # named in one sentence
@@ -25,14 +24,14 @@ _MOST_SETTINGS = 6  # named in one sentence
 
 @dataclass(eq=False)
 class ConfigRuns:
-    """The runs of one config, a run per seed.
+    """The runs of one config, one per seed.
 
     Attributes:
-        folder: that holds them, ``.../<dataset>/<config>``; a run's own if it is not called
-            ``seed<N>``.
-        runs: by seed; None is an unknown seed.
-        name: short, and of no other config in the comparison.
-        baseline: what it is compared with; None if with nothing.
+        folder: Folder of all seeds, ``.../<dataset>/<config>``; the run's own folder if it is not
+            called ``seed<N>``.
+        runs: Runs by seed; None is an unknown seed.
+        name: Short name, unique in the comparison.
+        baseline: The config to compare with; None for none.
     """
 
     folder: Path
@@ -45,10 +44,10 @@ class ConfigRuns:
         return {seed: run.read_metrics() for seed, run in self.runs.items()}
 
     def values(self, iou_type: str, metric: str) -> dict[int | None, float]:
-        """A metric by seed, as a fraction; nan where it is undefined or missing.
+        """Return a metric by seed, as a fraction; NaN if it is undefined or missing.
 
         Raises:
-            FileNotFoundError: a run has no ``metrics.json``.
+            FileNotFoundError: A run has no ``metrics.json``.
         """
         return {
             seed: metrics.get(iou_type, {}).get(metric, math.nan)
@@ -56,27 +55,27 @@ class ConfigRuns:
         }
 
     def estimate(self, iou_type: str, metric: str) -> Estimate:
-        """A metric's mean over seeds; errors as :meth:`values`."""
+        """Return a metric's mean over the seeds; raises like :meth:`values`."""
         return estimate(self.values(iou_type, metric).values())
 
     def difference(self, iou_type: str, metric: str) -> Estimate:
-        """A metric's paired difference from the baseline; without values if there is none."""
+        """Return a metric's paired difference from the baseline; empty without a baseline."""
         theirs = self.baseline.values(iou_type, metric) if self.baseline else {}
         return paired_difference(self.values(iou_type, metric), theirs)
 
     @property
     def pairs(self) -> dict[int | None, tuple[RunFolder, RunFolder]]:
-        """Own run and the baseline's, by the seeds that both have."""
+        """The run and the baseline's run, for each seed that both have."""
         theirs = self.baseline.runs if self.baseline else {}
         return {seed: (run, theirs[seed]) for seed, run in self.runs.items() if seed in theirs}
 
     @property
     def has_counterpart(self) -> bool:
-        """Whether the baseline is the same config without PCB, by its name."""
+        """Whether the baseline is, by its name, the same config without PCB."""
         return self.baseline is not None and self.baseline.folder in _plain_folders(self.folder)
 
     def only(self, seed: int | None) -> ConfigRuns:
-        """This seed alone, of the config and of its baseline."""
+        """Return the config and its baseline with this seed alone."""
         baseline = self.baseline.only(seed) if self.baseline and seed in self.pairs else None
         return ConfigRuns(self.folder, {seed: self.runs[seed]}, self.name, baseline)
 
@@ -84,21 +83,21 @@ class ConfigRuns:
 def group_runs(
     runs: Iterable[str | os.PathLike[str] | RunFolder], or_first: bool = True
 ) -> list[ConfigRuns]:
-    """Group runs by config, and say which config each is compared with.
+    """Group runs by config, and choose the baseline of each config.
 
-    A config with PCB is compared with the one of the same name and folder without it (see
-    :func:`pcb.runs.names.plain_names`). Where that is not given it is compared with the first
-    config without PCB, or where all have it with the first. So is a config without PCB that is no
-    baseline of another.
+    The baseline of a config with PCB is the config in the same folder with the same name without
+    PCB (see :func:`pcb.runs.names.plain_names`). If that is not given, the baseline is the first
+    config without PCB, or the first of all if every config has PCB. This also holds for a config
+    without PCB that is not the baseline of another.
 
     Args:
-        runs: run folders, ``.../<dataset>/<config>/seed<N>``; a relative path starts at the
-            repository root. A folder of another name is a config of its own; its seed is the one in
-            its ``environment.json``. One that is given twice counts once.
-        or_first: False compares with counterparts alone.
+        runs: Run folders, ``.../<dataset>/<config>/seed<N>``; a relative path starts at the
+            repository root. A folder of another name is a config of its own, with the seed in its
+            ``environment.json``. Repeated folders count once.
+        or_first: Whether the first config may be a baseline; False allows only counterparts.
 
     Returns:
-        A config per group; each config that is a baseline is followed by those compared with it.
+        The configs. Each baseline is followed by the configs that are compared with it.
 
     Example:
         >>> runs = [f"o/{config}/seed{n}" for config in ("rfs", "rfs_pcb") for n in (0, 1)]
@@ -119,44 +118,43 @@ def group_runs(
         config.baseline = next(filter(None, counterparts), None)
     plain = (config for config in configs if not plain_names(config.folder.name))
     first = next(plain, configs[0] if configs else None)
-    serving = [config.baseline for config in configs]
+    baselines = [config.baseline for config in configs]
     for config in configs if or_first else []:
-        if config.baseline is None and config is not first and config not in serving:
+        if config.baseline is None and config is not first and config not in baselines:
             config.baseline = first
     heads = [config for config in configs if config.baseline is None]
     return [one for head in heads for one in (head, *(c for c in configs if c.baseline is head))]
 
 
 def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
-    """What a reader has to know of a comparison, in sentences.
+    """Return what a reader must know about a comparison, in sentences.
 
-    Who is compared with whom, over which seeds; where that is more than PCB; and runs of a config
-    that are not alike.
+    They name the configs and seeds that are compared, differences other than PCB, and runs of one
+    config that differ.
     """
     sentences = []
     for config in configs:
         if config.baseline:
             sentences.append(_compared(config))
-            pairs = [(ours, theirs) for ours, theirs in config.pairs.values()]
+            pairs = list(config.pairs.values())
             if more := _differences(pairs, without_pcb):
                 sentences.append(
                     f"{config.name} differs from {config.baseline.name} in more than PCB: {more}."
                 )
-            if elsewhere := _other_conditions(pairs):
+            if conditions := _other_conditions(pairs):
                 sentences.append(
                     f"{config.name} was not trained under the same conditions as "
-                    f"{config.baseline.name}: {elsewhere}. That alone can move AP by as much as "
+                    f"{config.baseline.name}: {conditions}. That alone can change AP as much as "
                     "another seed does."
                 )
         if any(map(_never_acts, config.runs.values())):
             sentences.append(
-                f"PCB never acted in {config.name}: its start epoch lies behind the last one."
+                f"PCB never acted in {config.name}: training ended before its start epoch."
             )
         first, *others = config.runs.values()
-        if unlike := _differences([(other, first) for other in others], dict):
+        if differing := _differences([(other, first) for other in others], dict):
             sentences.append(
-                f"The runs of {config.name} are not alike, so that their mean mixes settings: "
-                f"{unlike}."
+                f"The runs of {config.name} differ, so their mean mixes settings: {differing}."
             )
     if not any(config.baseline for config in configs):
         sentences.append("Only one config is given: there is nothing to compare.")
@@ -164,10 +162,10 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
 
 
 def differs_by_pcb_alone(config: ConfigRuns) -> bool:
-    """Whether what a config and its baseline differ in, seed by seed, is PCB, which acts.
+    """Whether PCB, and that it acts, is all that a config and its baseline differ in.
 
-    False also if the runs of one of them are not alike, or if what one was trained with cannot be
-    read. A run without a ``config.py`` counts as alike.
+    False also if the runs of one of the two differ, or if a ``config.py`` cannot be read. A run
+    without ``config.py`` counts as equal.
     """
     if not config.baseline:
         return False
@@ -178,12 +176,12 @@ def differs_by_pcb_alone(config: ConfigRuns) -> bool:
                 return False
         more = _differences(config.pairs.values(), without_pcb)
         return not more and not any(map(_never_acts, config.runs.values()))
-    except ValueError:  # no run's config
+    except ValueError:  # not a merged config
         return False
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:
-    """Run names without the parts that all of them share.
+    """Return run names without the parts that all of them share.
 
     >>> distinct_names(["openmoji/softmax/seed0", "openmoji/softmax_pcb/seed0"])
     ['softmax', 'softmax_pcb']
@@ -196,14 +194,13 @@ def distinct_names(names: Sequence[str]) -> list[str]:
 
 
 def _never_acts(run: RunFolder) -> bool:
-    """Whether a run is to have PCB, but ends before it starts."""
+    """Whether a run has PCB, but ends before PCB starts."""
     if not run.config_file.is_file():
         return False
     config = run.read_config()
-    loss = config.get("model", {}).get("roi_head", {}).get("bbox_head", {}).get("loss_cls", {})
-    strength = "alpha_pcb" if str(loss.get("type")).startswith("EQLv2") else "alpha"
+    loss = loss_settings(config)
     last = config.get("runner", {}).get("max_epochs", math.inf)
-    return loss.get(strength, 0) > 0 and loss.get("start_epoch", 0) > last
+    return loss.get(strength_argument(loss), 0) > 0 and loss.get("start_epoch", 0) > last
 
 
 def _compared(config: ConfigRuns) -> str:
@@ -214,13 +211,17 @@ def _compared(config: ConfigRuns) -> str:
         return f"{start} but they have no seed in common: no difference is given."
     if len(config.pairs) == 1:
         return (
-            f"{start} over one seed ({seeds}), which says nothing of chance: there is no interval."
+            f"{start} over one seed ({seeds}), which cannot show what is due to chance: there is "
+            "no interval."
         )
     return f"{start} over {len(config.pairs)} seeds ({seeds})."
 
 
-def _differences(pairs: Iterable[tuple[RunFolder, RunFolder]], view) -> str:
-    """Settings in which runs differ from others, each of them once, as text."""
+def _differences(
+    pairs: Iterable[tuple[RunFolder, RunFolder]],
+    view: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+) -> str:
+    """Return the settings in which the runs of a pair differ, each once, as text."""
     found: dict[str, tuple[Any, Any]] = {}
     for ours, theirs in pairs:
         if ours.config_file.is_file() and theirs.config_file.is_file():
@@ -229,7 +230,7 @@ def _differences(pairs: Iterable[tuple[RunFolder, RunFolder]], view) -> str:
 
 
 def _other_conditions(pairs: Iterable[tuple[RunFolder, RunFolder]]) -> str:
-    """Machine and versions in which runs differ from others, as text; unrecorded ones do not."""
+    """Return the recorded conditions in which the runs of a pair differ, as text."""
     found: dict[str, tuple[Any, Any]] = {}
     for pair in pairs:
         ours, theirs = (
@@ -257,10 +258,11 @@ def _is_short(value: Any) -> bool:
 
 
 def _config_and_seed(run: RunFolder) -> tuple[Path, int | None]:
-    """The folder that stands for a run's config, and its seed."""
+    """Return the folder that identifies a run's config, and the run's seed."""
     path = run.path.absolute()
-    if found := re.fullmatch(r"seed(0|[1-9]\d*)", path.name):
-        return path.parent, int(found[1])
+    seed = parse_seed(path.name)
+    if seed is not None:
+        return path.parent, seed
     environment = run.read_environment() if run.environment_file.is_file() else {}
     seed = environment.get("seed")
     return path, seed if isinstance(seed, int) else None
@@ -271,7 +273,7 @@ def _plain_folders(folder: Path) -> list[Path]:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """Dataset and config of each folder and as much of its path as sets it apart, no more."""
+    """Return dataset and config of each folder, with as much of its path as makes it unique."""
     depth = 2
     while len({folder.parts[-depth:] for folder in folders}) < len(folders):
         depth += 1

@@ -1,6 +1,6 @@
-"""What a run's numbers depend on besides code and settings: the processor, the commit.
+"""The processor, on which the last digits of a run's results depend.
 
-Only the standard library is needed, so that ``pcb doctor`` can say it of a broken set-up, too.
+Needs only the standard library, so that ``pcb doctor`` reports it for a broken installation, too.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 
 
 def cpu_model(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> str:
-    """Return the processor's name as Linux knows it, else its architecture.
+    """Return the name of the processor; its architecture if Linux knows no name.
 
     Args:
-        cpuinfo: where Linux describes the processor; ARM processors have no name there.
+        cpuinfo: File in which Linux describes the processor; it names no ARM processors.
 
     Example:
         >>> cpu_model("/no/such/file") == platform.machine()

@@ -1,4 +1,4 @@
-"""Finding runs below a folder, and the plain run that one with PCB is compared with."""
+"""Find runs below a folder, and the run without PCB that belongs to a run with it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pcb.runs.names import plain_names
 def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
     """Return every run folder at or below ``root``, sorted by path.
 
-    A run folder is one that holds ``config.py`` or ``metrics.json``: the latter alone lets the
-    evaluation of somebody else's detector stand in a comparison. Hidden folders and the folders
+    A run folder holds ``config.py`` or ``metrics.json``. The latter alone is enough, so that the
+    evaluation of somebody else's detector can be part of a comparison. Hidden folders and folders
     inside a run are not searched.
 
     Raises:
@@ -22,19 +22,20 @@ def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
     """
     root = Path(root)
     if not root.is_dir():
-        raise FileNotFoundError(f"{root} is not a folder; `make demo` makes runs/demo")
+        raise FileNotFoundError(f"{root} is not a folder; `make demo` creates runs/demo")
     return sorted(_run_folders(root), key=lambda run: run.path)
 
 
 def plain_counterpart(run: RunFolder) -> RunFolder | None:
-    """The run of the same config, dataset and seed without PCB; None if there is none.
+    """Return the run of the same dataset, config and seed without PCB; None if there is none.
 
     Example:
         >>> plain_counterpart(RunFolder("runs/demo/openmoji/softmax/seed0")) is None
         True
     """
-    config, seed = run.path.absolute().parts[-2:]
-    folders = (run.path.absolute().parents[1] / name / seed for name in plain_names(config))
+    config = run.path.absolute().parent
+    names = plain_names(config.name)
+    folders = (config.with_name(name) / run.path.absolute().name for name in names)
     return next((RunFolder(folder) for folder in folders if folder.is_dir()), None)
 
 

@@ -1,17 +1,76 @@
-"""Names of runs: how the path of a run is composed and parsed."""
+"""Names of runs: the one place where the path of a run is composed and parsed."""
 
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pcb.storage.repository import repository_path
 
-BALANCED = "_pcb"  # in the name of a config with PCB; the rest names its baseline
+BALANCED = "_pcb"  # marks a config with PCB; without it, the name is that of its baseline
+
+
+@dataclass(frozen=True)
+class RunName:
+    """The name of a run, ``<dataset>/<config>[-<override>]/seed<N>``.
+
+    Attributes:
+        dataset: Name of the dataset, a folder of ``configs/``.
+        config: Name of the config file, without ``.py``.
+        seed: Random seed.
+        override: Name of a grid's override of the config; empty for none.
+
+    Example:
+        >>> str(RunName("openmoji", "softmax", 0)), str(RunName("openmoji", "softmax", 1, "lr2"))
+        ('openmoji/softmax/seed0', 'openmoji/softmax-lr2/seed1')
+        >>> RunName.parse("runs/demo/openmoji/softmax-lr2/seed1")
+        RunName(dataset='openmoji', config='softmax', seed=1, override='lr2')
+    """
+
+    dataset: str
+    config: str
+    seed: int
+    override: str = ""
+
+    @classmethod
+    def parse(cls, path: str | os.PathLike[str]) -> RunName:
+        """Return the name of the run in a folder.
+
+        Raises:
+            ValueError: The path does not end like the path of a run.
+        """
+        parts = Path(path).absolute().parts
+        seed = parse_seed(parts[-1])
+        if len(parts) < 4 or seed is None:
+            raise ValueError(f"{path} is not the path of a run: .../<dataset>/<config>/seed<N>")
+        config, _, override = parts[-2].partition("-")
+        return cls(parts[-3], config, seed, override)
+
+    @property
+    def config_folder(self) -> str:
+        """Name of the folder with all seeds: the config and the override."""
+        return f"{self.config}-{self.override}" if self.override else self.config
+
+    @property
+    def plain(self) -> list[RunName]:
+        """Possible names of the same run without PCB, likelier first; empty for a plain run.
+
+        Example:
+            >>> [str(name) for name in RunName("openmoji", "softmax_pcb", 0, "lr2").plain]
+            ['openmoji/softmax-lr2/seed0']
+        """
+        return [replace(self, config=config) for config in plain_names(self.config)]
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.config_folder}/seed{self.seed}"
 
 
 def run_name(path: str | os.PathLike[str]) -> str:
-    """Return the name of a run: dataset, baseline and seed.
+    """Return the name of the run in a folder, as text.
+
+    Any folder has such a name: the last three parts of its path.
 
     Example:
         >>> run_name("runs/demo/openmoji/softmax_pcb/seed0")
@@ -20,10 +79,21 @@ def run_name(path: str | os.PathLike[str]) -> str:
     return "/".join(Path(path).absolute().parts[-3:])
 
 
-def plain_names(config: str) -> list[str]:
-    """Names that the config without PCB may have, the likelier first; none for a plain config.
+def parse_seed(folder: str) -> int | None:
+    """Return the seed in the name of a run's folder; None if the folder is not called ``seed<N>``.
 
-    What stands behind a hyphen is the override of a grid, which both have.
+    Example:
+        >>> parse_seed("seed12"), parse_seed("seed007"), parse_seed("mine")
+        (12, None, None)
+    """
+    found = re.fullmatch(r"seed(0|[1-9][0-9]*)", folder)
+    return int(found[1]) if found else None
+
+
+def plain_names(config: str) -> list[str]:
+    """Return the possible names of a config without PCB, likelier first; [] for a plain config.
+
+    A hyphen starts the name of an override, which both configs share.
 
     Example:
         >>> plain_names("seesaw_pcb_r101"), plain_names("softmax_pcb"), plain_names("softmax")
@@ -37,12 +107,16 @@ def plain_names(config: str) -> list[str]:
     return [plain + hyphen + override for plain in names]
 
 
-def default_work_dir(path: str | Path, seed: int = 0) -> Path:
-    """Where a run of this config goes: ``runs/<dataset>/<config>/seed<seed>`` in the repository.
+def default_work_dir(path: str | os.PathLike[str], seed: int = 0) -> Path:
+    """Return the default folder of a run: ``runs/<dataset>/<config>/seed<N>`` in the repository.
+
+    Args:
+        path: The config file; its folder names the dataset.
+        seed: Random seed.
 
     Example:
         >>> default_work_dir("configs/openmoji/softmax.py", 1).parts[-4:]
         ('runs', 'openmoji', 'softmax', 'seed1')
     """
     path = Path(path)
-    return repository_path(Path("runs") / path.parent.name / path.stem / f"seed{seed}")
+    return repository_path(Path("runs", str(RunName(path.parent.name, path.stem, seed))))

@@ -1,8 +1,8 @@
-"""The published results on LVIS, to stand beside one's own.
+"""The published results on LVIS, to compare one's own with.
 
 Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
 CVPR 2022 (arXiv 2201.02784), its table of results on LVIS v0.5 and v1, as the model zoo of the
-official repository (https://github.com/megvii-research/PCB) gives it with the checkpoints.
+official repository (https://github.com/megvii-research/PCB) lists it with the checkpoints.
 ``published_results.csv`` holds its rows in percent, as printed.
 """
 
@@ -19,18 +19,19 @@ _BASELINES = {"Softmax": "softmax", "RFS": "rfs", "EQL v2": "eqlv2", "Seesaw": "
 
 
 def published_results(name: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """The published row of a config or of a run of it.
+    """Return the published row of a config or of one of its runs.
 
-    Published are the eight ``_pcb`` configs of LVIS with ResNet-50 and ``seesaw_pcb_r101`` of LVIS
-    v1; of plain baselines there are no rows.
+    There are rows for the eight ``_pcb`` configs of LVIS with ResNet-50 and for ``seesaw_pcb_r101``
+    of LVIS v1, but not for the plain baselines.
 
     Args:
-        name: a path that holds dataset and config in this order: a config, a run, a file in it.
+        name: A path that contains dataset and config in this order: a config file, a run folder, or
+            a file in one.
 
     Returns:
-        None if nothing is published. Else ``segm`` with AP, APr, APc and APf and ``bbox`` with AP,
-        fractions as in a run's ``metrics.json``; ``method`` and ``backbone`` as in the paper, and
-        ``checkpoint``, the page from which the official weights are downloaded.
+        None if nothing is published. Otherwise ``segm`` with AP, APr, APc and APf and ``bbox`` with
+        AP, fractions as in a run's ``metrics.json``; ``method`` and ``backbone`` as in the paper;
+        and ``checkpoint``, the download page of the official weights.
 
     Example:
         >>> row = published_results("lvis_v1/seesaw_pcb_r101")
@@ -53,7 +54,7 @@ def published_results(name: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 @cache
 def _rows() -> dict[tuple[str, str], dict[str, Any]]:
-    """Every row by dataset and config."""
+    """Return every row by dataset and config."""
     text = files("pcb.runs").joinpath("published_results.csv").read_text(encoding="utf-8")
     rows = {}
     for row in csv.DictReader(text.splitlines()):
@@ -70,5 +71,5 @@ def _rows() -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def _fraction(percent: str) -> float:
-    """A fraction from a percentage with one decimal: ``0.287``, not ``0.28700000000000003``."""
+    """Return a percentage with one decimal as the nearest fraction with three."""
     return round(float(percent) / 100, 3)

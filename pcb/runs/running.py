@@ -1,7 +1,8 @@
 """What is running in a grid's folder: the grid itself, its notebooks, trainings and predictions.
 
-Each of them holds a lock of the operating system, in whose file it says who it is. So whatever has
-died is not listed, and whatever lives is, also on another machine of a shared file system.
+Each of these processes holds a lock of the operating system, and the lock's file names it. So the
+list is exact: it has every live process, also on other machines of a shared file system, and no
+dead one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import NamedTuple
 
 from pcb.storage.locks import Writer, holder, is_lock
 
-GRID = "grid"  # the purpose of a grid's own lock
+# Purposes of locks.
+GRID, TRAINING, PREDICTION = "grid", "training", "prediction"
 
 
 class Running(NamedTuple):
@@ -22,10 +24,10 @@ class Running(NamedTuple):
 
     Attributes:
         what: ``grid``, ``training``, ``prediction``, or a notebook such as ``02_evaluate``.
-        where: the folder it writes into, relative to the grid's.
-        process: its number.
-        host: the machine it runs on.
-        since: when it began.
+        where: Folder that it writes to, relative to the grid's folder.
+        process: Process number.
+        host: Name of its machine.
+        since: Time at which it took the lock.
     """
 
     what: str
@@ -36,11 +38,11 @@ class Running(NamedTuple):
 
     @property
     def is_this_process(self) -> bool:
-        """Whether it is the process that asks."""
+        """Whether it is the current process."""
         return (self.host, self.process) == (socket.gethostname(), os.getpid())
 
     def __str__(self) -> str:
-        """One line: what, where, and since when.
+        """Return one line: what, where, who and since when.
 
         >>> since = datetime(2030, 1, 2, 3, 4)
         >>> print(Running("02_evaluate", "openmoji/softmax/seed0", 7, "node1", since))
@@ -51,17 +53,17 @@ class Running(NamedTuple):
 
     @property
     def who(self) -> str:
-        """The process alone."""
+        """The process, its machine and its start, as text."""
         return f"process {self.process} on {self.host}, since {self.since:%Y-%m-%d %H:%M}"
 
 
 def notebook_lock(executed: str | os.PathLike[str]) -> Path:
-    """The lock of whoever executes a notebook, beside the executed copy."""
+    """Return the lock of the process that executes a notebook, beside the executed copy."""
     return Path(executed).with_name(f".{Path(executed).stem}.lock")
 
 
 def running(root: str | os.PathLike[str]) -> list[Running]:
-    """Return what is running in a grid's folder and below it, by path.
+    """Return the processes that run in a grid's folder and below it, sorted by path.
 
     Example:
         >>> import tempfile
@@ -79,7 +81,7 @@ def running(root: str | os.PathLike[str]) -> list[Running]:
 
 
 def described(file: Path, root: str | os.PathLike[str], who: Writer) -> Running:
-    """The holder of a lock file, whose time of change is when its holder began."""
+    """Return the holder of a lock; its start is the time at which the lock's file changed."""
     since = datetime.fromtimestamp(file.stat().st_mtime)
     where = file.parent.relative_to(root).as_posix()
     return Running(who.purpose, where, who.process, who.host, since)

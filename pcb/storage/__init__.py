@@ -1,1 +1,1 @@
-"""Files that appear whole or not at all, locks, literals, and where the repository is."""
+"""Files that appear whole or not at all, locks, literals, and the repository's root."""

@@ -1,4 +1,4 @@
-"""Values as Python literals, which can be read without executing anything."""
+"""Python values as literals, which are read without executing code."""
 
 import ast
 import math
@@ -8,22 +8,22 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-_MOST_ENTRIES = 1_000_000  # of a range that is written out
+_MOST_ENTRIES = 1_000_000  # a longer range is not written out
 
 
 def to_literal(
     value: Any, key: str = "", faults: list[str] | None = None, allow_nan: bool = False
 ) -> Any:
-    """Return a value as literals of the same meaning, NumPy's numbers and paths included.
+    """Return a value as equivalent literals; paths and NumPy's numbers are converted.
 
     Args:
-        value: nested dictionaries, lists, tuples and sets of anything.
-        key: dotted key of the value, for errors.
-        faults: takes a sentence for each value that has no such form; default raise.
-        allow_nan: let pass what equals nothing, itself included, and has no literal.
+        value: Nested dictionaries, lists, tuples and sets of values.
+        key: Dotted key of the value, for messages.
+        faults: Receives a message for each value that has no literal; None to raise an error.
+        allow_nan: Whether NaN is accepted, although it has no literal.
 
     Raises:
-        ValueError: a value has no such form, and there is no ``faults``.
+        ValueError: A value has no literal, and ``faults`` is None.
 
     Example:
         >>> import numpy as np
@@ -43,9 +43,9 @@ def to_literal(
 
 
 def format_literal(value: Any) -> str:
-    """Return the Python text of a value that :func:`to_literal` has made.
+    """Return the result of :func:`to_literal` as Python source.
 
-    Infinity has no literal; it is written as a call, which :func:`read_literal` knows.
+    Infinity has no literal. It is written as a call of ``float``, which :func:`read_literal` reads.
 
     Example:
         >>> format_literal({"max": math.inf, "min": [-math.inf]})
@@ -58,7 +58,7 @@ def read_literal(node: ast.expr) -> Any:
     """Return the value of a parsed literal; nothing is executed.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: The expression is not a literal.
 
     Example:
         >>> read_literal(ast.parse("[1, float('inf')]", mode="eval").body)
@@ -68,7 +68,7 @@ def read_literal(node: ast.expr) -> Any:
 
 
 class _Infinity(float):
-    """Infinity that prints itself as Python text."""
+    """Infinity whose representation is Python source."""
 
     def __repr__(self) -> str:
         return f"float('{float(self)}')"
@@ -105,7 +105,7 @@ def _convert(value: Any, key: str, faults: list[str], allow_nan: bool) -> Any:
         if isinstance(value, kind):
             return kind(_convert(v, f"{key}.{i}", faults, allow_nan) for i, v in enumerate(value))
     if isinstance(value, str):
-        return str.__str__(value)  # of an enumeration's member, its text
+        return str.__str__(value)  # of a member of an enumeration: its text
     if isinstance(value, int | bytes):
         return int(value) if isinstance(value, int) else bytes(value)
     if isinstance(value, float | complex):
@@ -115,22 +115,22 @@ def _convert(value: Any, key: str, faults: list[str], allow_nan: bool) -> Any:
         if isinstance(number, float) or (math.isfinite(number.real) and math.isfinite(number.imag)):
             return number
     faults.append(
-        f"{key} is {_described(value)}, which config.py cannot hold: give a number, text, list or "
+        f"{key} is {_describe(value)}, which config.py cannot hold: give a number, text, list or "
         "dictionary"
     )
     return None
 
 
 def _without_numpy(value: Any) -> Any:
-    """NumPy's numbers, texts and arrays of them as Python's."""
-    numpy = sys.modules.get("numpy")  # where it is not loaded, nothing is of it
+    """Return NumPy's numbers, texts and arrays of them as Python's."""
+    numpy = sys.modules.get("numpy")  # if it is not loaded, no value comes from it
     if numpy and isinstance(value, numpy.ndarray | numpy.generic) and value.dtype.kind in "biufcSU":
         plain = value.tolist()
         return value if isinstance(plain, numpy.generic) else plain  # a long double stays one
     return value
 
 
-def _described(value: Any) -> str:
+def _describe(value: Any) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}"
     name = getattr(value, "__name__", None)

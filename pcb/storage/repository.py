@@ -8,30 +8,30 @@ from pathlib import Path
 
 
 def repository_root() -> Path:
-    """Return the folder that holds ``pyproject.toml`` and the package ``pcb``.
+    """Return the folder that contains ``pyproject.toml`` and the package ``pcb``.
 
     Raises:
-        FileNotFoundError: the package was installed apart from its repository.
+        FileNotFoundError: The package is installed outside its repository.
     """
     root = Path(__file__).resolve().parents[2]
     if not (root / "pyproject.toml").is_file():
         raise FileNotFoundError(
-            f"{root} holds no pyproject.toml: configs and notebooks are read from the repository; "
+            f"{root} has no pyproject.toml: configs and notebooks are read from the repository; "
             "clone it and run `make setup`, or `pip install -e .` in it"
         )
     return root
 
 
 def repository_path(path: str | os.PathLike[str]) -> Path:
-    """Return ``path`` as an absolute path; a relative one starts at the repository root."""
+    """Return an absolute path; a relative ``path`` starts at the repository root."""
     return repository_root() / path
 
 
 def commit(root: Path) -> str | None:
-    """Return the commit of the repository at ``root``; None if it is none, or without git.
+    """Return the commit of the repository at ``root``; None if there is no repository or no git.
 
-    The name ends in ``-dirty`` if tracked files have changed since. A repository further up, which
-    a downloaded archive may be unpacked in, says nothing of these files.
+    The commit ends in ``-dirty`` if tracked files have changed since. Only a repository at ``root``
+    itself counts: an archive may be unpacked inside another repository.
     """
     command = ("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     environment = os.environ | {"GIT_CEILING_DIRECTORIES": str(root.parent)}

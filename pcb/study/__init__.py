@@ -1,20 +1,21 @@
-"""What notebooks start from: a dataset, a run with its data, a training in a process of its own."""
+"""What notebooks start from: a dataset, a run with its data, a training in its own process."""
 
-from pcb.study.data import DataView, open_dataset
-from pcb.study.launch import follow, is_finished, is_running, start_training, stop_training
-from pcb.study.run import RunView, open_before, open_run, open_runs, read_validation
+from pcb.study.data import DataView, open_dataset, read_validation
+from pcb.study.launch import follow, start_training, stop_training
+from pcb.study.run import RunView, open_before, open_run, open_runs
+from pcb.study.state import RunState, state_of
 
 __all__ = [
     "DataView",
+    "RunState",
     "RunView",
     "follow",
-    "is_finished",
-    "is_running",
     "open_before",
     "open_dataset",
     "open_run",
     "open_runs",
     "read_validation",
     "start_training",
+    "state_of",
     "stop_training",
 ]

@@ -1,10 +1,9 @@
-"""A dataset as notebooks look at it."""
+"""A dataset as notebooks show it, and how it is opened."""
 
-import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from pcb.datasets.lvis import (
     missing_images,
     read_annotations,
 )
-from pcb.datasets.lvis.notes import say
+from pcb.datasets.openmoji.make import DESIGN_FILE, read_design
 from pcb.datasets.openmoji.roles import class_roles
-from pcb.datasets.orientation import turn_warning
+from pcb.datasets.orientation import orientation_warning
 from pcb.datasets.pictures import (
     Picture,
     by_image,
@@ -31,7 +30,7 @@ from pcb.messages.nearest import suggestion
 from pcb.messages.printable import look, shortened
 from pcb.storage.repository import repository_path
 
-OPENMOJI = "data/openmoji"  # holds an OpenMoji-LT of each size, under the size's name
+OPENMOJI = "data/openmoji"  # contains a folder for each size of OpenMoji-LT
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,8 @@ class DataView:
     """One split of a dataset in LVIS format.
 
     Attributes:
-        annotations: its annotations.
-        image_dir: folder of its images.
+        annotations: The annotations.
+        image_dir: Folder of the images.
     """
 
     annotations: Annotations
@@ -48,32 +47,31 @@ class DataView:
 
     @property
     def root(self) -> Path:
-        """Folder of the dataset, which holds ``annotations/``."""
+        """Folder of the dataset, which contains ``annotations/``."""
         return Path(self.annotations.path).parent.parent
 
     @cached_property
     def names(self) -> list[str]:
-        """Name of each class as a reader wants it: ``red apple``, not ``red_apple``.
+        """Name of each class for readers: ``red apple`` instead of ``red_apple``.
 
-        No two are alike, see :func:`pcb.messages.printable.display_names`; look classes up by label
-        all the same.
+        The names are distinct, see :func:`pcb.messages.printable.display_names`. Still, labels are
+        the safer way to look a class up.
         """
         return [name.replace("_", " ") for name in self.annotations.class_names]
 
     @cached_property
     def icons(self) -> list[np.ndarray] | None:
-        """Icon of each class, (h, w, 4) uint8 in label order; None where classes have none."""
+        """Icon of each class, (h, w, 4) uint8 in label order; None if the classes have none."""
         return read_icons(self.root / "icons", self.annotations.category_ids)
 
     @cached_property
     def design(self) -> dict[str, Any] | None:
-        """How OpenMoji-LT was made, see ``read_design``; None for other datasets."""
-        file = self.root / "design.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        """Design of OpenMoji-LT, see :func:`read_design`; None for other datasets."""
+        return read_design(self.root) if (self.root / DESIGN_FILE).is_file() else None
 
     @cached_property
     def present_images(self) -> list[dict]:
-        """Images whose files are there: all of them, or the few that a sample run brings along."""
+        """Images whose files exist: all of them, or the few that come with a sample run."""
         images = self.annotations.images
         missing = set(missing_images(map(image_path, images), self.image_dir))
         return [image for image in images if image_path(image) not in missing]
@@ -82,8 +80,9 @@ class DataView:
         """Read some images with their instances.
 
         Args:
-            count: at most so many, spread over the dataset; the same ones at every call.
-            records: detections with a segmentation; None for the ground truth.
+            count: Largest number of images. They are spread over the dataset, and the same at
+                every call.
+            records: Detections with a segmentation; None for the ground truth.
         """
         images = self.present_images
         chosen = images[:: max(1, len(images) // max(count, 1))][:count]
@@ -94,11 +93,11 @@ class DataView:
         ]
 
     def class_pictures(self, labels: Sequence[int]) -> dict[int, np.ndarray | None]:
-        """A picture of each of these classes, to stand beside its name in a figure.
+        """Return a picture of each of these classes, for figures.
 
         Returns:
-            By label (h, w, 3 or 4) uint8: the class's icon where the dataset has icons, else its
-            largest instance in an image that is there, cut out; None where there is none.
+            By label (h, w, 3 or 4) uint8: the icon of the class if the dataset has icons, else the
+            largest instance in an image that exists, cropped; None if there is neither.
         """
         if self.icons is not None:
             return {int(label): self.icons[label] for label in labels}
@@ -120,16 +119,18 @@ class DataView:
         return class_roles(self.design) if self.design else None
 
     def labels(self, names: Sequence[str | int]) -> list[int]:
-        """Labels of classes by name, blanks and underscores are one, or by the label itself.
+        """Return the labels of classes that are given by name or by label.
+
+        In names, spaces and underscores are equal.
 
         Raises:
-            ValueError: there is no such class, and the nearest name is given, if any is like it; or
-                several classes have this name.
+            ValueError: There is no such class, or several classes have this name. The message
+                suggests a similar name.
         """
         return [self._label(name) for name in names]
 
     def _label(self, wanted: str | int) -> int:
-        """Label of the one class that is meant."""
+        """Return the label of one class; see :meth:`labels`."""
         name = str(wanted)
         read = [category["name"] for category in self.annotations.categories]
         for known in (read, self.names) if isinstance(wanted, str) else ():
@@ -152,21 +153,21 @@ def open_dataset(
     size: str = "",
     seed: int = 0,
 ) -> DataView:
-    """Open the training data that a config names; OpenMoji-LT is made if it is not there.
+    """Open the training data of a config; create OpenMoji-LT if it is missing.
 
-    It is made in ``out``, or in ``data/openmoji/<size>`` for a config that reads this folder. Data
-    of any other config has to be there.
+    OpenMoji-LT is created in ``out``, or in ``data/openmoji/<size>`` if the config reads that
+    folder. All other data must exist.
 
     Args:
-        config: config file, relative to the repository.
-        out: folder of an OpenMoji-LT to open in its stead, relative to the repository.
-        size: of the OpenMoji-LT to make if need be: ``tiny``, ``mini`` or ``full``; empty for data
-            that must be there.
-        seed: of the OpenMoji-LT.
+        config: Config file, relative to the repository.
+        out: Folder of an OpenMoji-LT to open instead, relative to the repository.
+        size: Size of the OpenMoji-LT to create: ``tiny``, ``mini`` or ``full``; empty to create
+            none.
+        seed: Seed of the OpenMoji-LT.
 
     Raises:
-        FileNotFoundError: no such config or data.
-        ValueError: the folder holds something else, or OpenMoji-LT in another size.
+        FileNotFoundError: The config or its data is missing.
+        ValueError: The folder holds something else, or OpenMoji-LT of another size.
     """
     if out:
         file, image_dir = Path(out, "annotations", "train.json"), Path(out, "train")
@@ -181,17 +182,53 @@ def open_dataset(
     if size and (out or root.parent == repository_path(OPENMOJI)):
         if not out and root.name != size:
             raise ValueError(
-                f"size is {size!r}, but {config} reads {root}: leave size empty to open that, or "
-                f"give `out`, a folder for OpenMoji-LT {size}"
+                f"size is {size!r}, but {config} reads {root}: leave size empty to open that "
+                f"folder, or give `out`, a folder for OpenMoji-LT {size}"
             )
         from pcb.datasets.openmoji import make_openmoji
 
         make_openmoji(root, size=size, seed=seed)
     annotations = read_annotations(file)
     if not annotations.has_counts:
-        annotations = annotations.counted_in(annotations)
+        annotations = annotations.with_counts_of(annotations)
     images = annotations.images
     sizes = [(image["width"], image["height"]) for image in images]
-    if warning := turn_warning([image_path(image) for image in images], sizes, image_dir):
-        say(annotations.said, annotations.path, warning)
+    if warning := orientation_warning([image_path(image) for image in images], sizes, image_dir):
+        annotations.log(warning)
     return DataView(annotations, image_dir)
+
+
+def read_validation(data: Mapping[str, Any]) -> Annotations:
+    """Return the validation annotations of a config's ``data``, with training counts.
+
+    LVIS states these counts in every file. If a file does not, as in COCO format, they are counted
+    in the training annotations. If those are missing or in several files, a note says that there
+    are no frequency groups.
+    """
+    val = data["val"]
+    annotations = _read_once(repository_path(val["ann_file"]), val.get("federated"))
+    if annotations.has_counts:
+        return annotations
+    train = data.get("train") or {}
+    while isinstance(train, Mapping) and "dataset" in train:  # as with repeat factor sampling
+        train = train["dataset"]
+    file = train.get("ann_file") if isinstance(train, Mapping) else None
+    if not isinstance(file, str) or not repository_path(file).is_file():
+        text = "it states no training counts, and no training file does: no frequency groups"
+        annotations.log(text)
+        return annotations
+    return annotations.with_counts_of(_read_once(repository_path(file), None))
+
+
+def _read_once(file: Path, federated: bool | None) -> Annotations:
+    """Return annotations, from a cache if the file was read before.
+
+    Runs that are compared share their annotations, which take seconds to read at LVIS's size.
+    """
+    state = file.stat() if file.is_file() else None
+    return _read(file, federated, state and (state.st_mtime_ns, state.st_size))
+
+
+@lru_cache(maxsize=2)  # validation and training
+def _read(file: Path, federated: bool | None, _state: tuple[int, int] | None) -> Annotations:
+    return read_annotations(file, federated=federated)

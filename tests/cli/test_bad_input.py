@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pcb.cli import main as cli
-from pcb.runs.folder import read_metrics, write_metrics
+from pcb.runs.metrics import read_metrics, write_metrics
 
 CONFIG = "tests/configs/tiny_pcb.py"
 IMAGE = {"id": 1, "width": 60, "height": 40}
@@ -255,8 +255,8 @@ SHORT = [
     instance(2, polygons=([10, 10, 30, 30], SQUARE)),  # one polygon has an area
 ]
 LEFT_OUT = (
-    "train.json: 8 of 13 annotations left out: 2 outside of the image, 2 boxes of less than a"
-    " pixel, 1 of no area, 3 polygons of fewer than three points; boxes cut at the border of"
+    "train.json: 8 of 13 annotations skipped: 2 outside the image, 2 boxes smaller than a pixel,"
+    " 1 without area, 3 polygons with fewer than three points; boxes clipped to"
     " their image: 2"
 )
 
@@ -414,7 +414,7 @@ def test_run_folder_below_a_file(folder, capsys, tiny_options, command, checkpoi
     file = write(folder, "file", "mine")
     words = [command, CONFIG] + ([checkpoint] if command == "test" else [])
     options = ["--device", "cpu", "--cfg-options", json.dumps(tiny_options)]
-    for work_dir, part in ((file, "is no folder"), (f"{file}/run", f"lies below {file}")):
+    for work_dir, part in ((file, "is not a folder"), (f"{file}/run", f"lies below {file}")):
         assert_refused([*words, "--work-dir", work_dir, *options], folder, capsys, part)
 
 

@@ -224,7 +224,7 @@ def test_dead_link_is_named_although_nothing_else_is_there(lvis):
     link.unlink()
     link.symlink_to("../../nowhere")
     problems = lvis_problems(lvis)
-    assert "train2017 is a link to ../../nowhere, which is not there" in problems[0]
+    assert "train2017 is a link to ../../nowhere, which does not exist" in problems[0]
     assert len(problems) == 4
 
 
@@ -271,7 +271,7 @@ def test_half_an_lvis_exits_1_and_no_lvis_exits_0(lvis, monkeypatch, capsys):
 def test_lvis_without_the_packages_that_read_it_is_not_examined(lvis, monkeypatch):
     monkeypatch.setitem(sys.modules, "pcb.datasets.lvis.installation", None)
     checks = doctor.problems(doctor.check_lvis(lvis))
-    assert ["make setup" in check.text for check in checks] == [True, True]
+    assert ["make setup" in check.text for check in checks] == [True]
 
 
 def test_doctor_runs_without_the_packages_it_looks_for():

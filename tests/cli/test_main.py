@@ -12,7 +12,7 @@ import pytest
 
 from pcb.cli import main as cli
 from pcb.cli.options import parse_cfg_options
-from pcb.runs.folder import read_metrics
+from pcb.runs.metrics import read_metrics
 
 CATEGORIES = [
     {"id": 1, "name": "fox", "frequency": "f", "image_count": 200, "instance_count": 300},
@@ -357,9 +357,9 @@ def test_impossible_outputs_are_refused_before_the_work(tmp_path, capsys, door, 
     os.mkfifo(pipe)
     for out, part in (
         (folder, "is a folder"),
-        (tmp_path / "file" / folder.name, f"lies below {tmp_path / 'file'}, which is no folder"),
-        (tmp_path / "file" / "deep" / folder.name, "which is no folder"),
-        (pipe, "is no regular file"),
+        (tmp_path / "file" / folder.name, f"lies below {tmp_path / 'file'}, which is not a folder"),
+        (tmp_path / "file" / "deep" / folder.name, "which is not a folder"),
+        (pipe, "is not a regular file"),
     ):
         refused(capsys, [door, "gt.json", "results.json", "--out", str(out)], part)
     if door == "evaluate":

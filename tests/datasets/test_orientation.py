@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pcb.datasets.orientation import turn_warning
+from pcb.datasets.orientation import orientation_warning
 from pcb.datasets.pictures import read_pixels
 from pcb.detection import LVISFormatDataset
 from pcb.detection.legacy.images import ImageError
@@ -44,14 +44,14 @@ def test_pictures_show_what_the_detector_sees(tmp_path, kind, orientation):
     assert seen.shape == shown.shape
     assert np.abs(seen[..., ::-1].astype(int) - shown).max() < 12
     expected = (60, 40) if orientation < 5 else (40, 60)
-    assert turn_warning(["1"], [expected], tmp_path) is None or orientation > 1
+    assert orientation_warning(["1"], [expected], tmp_path) is None or orientation > 1
 
 
 def test_a_turn_in_other_metadata_is_ignored_by_both(tmp_path):
     content = encoded(xmp=XMP.encode())
     (tmp_path / "1").write_bytes(content)
     assert mmcv.imfrombytes(content).shape == read_pixels(tmp_path / "1").shape == (40, 60, 3)
-    assert turn_warning(["1"], [(60, 40)], tmp_path) is None
+    assert orientation_warning(["1"], [(60, 40)], tmp_path) is None
 
 
 @pytest.fixture
@@ -80,22 +80,22 @@ def test_training_and_prediction_say_how_many_are_turned(folder, caplog, test_mo
     options = {"pipeline": [], "img_prefix": str(folder / "train"), "test_mode": test_mode}
     LVISFormatDataset(ann_file=path, **options)
     (line,) = (r.getMessage() for r in caplog.records if r.levelno == logging.WARNING)
-    assert "train.json: 3 of 4 images are turned as their EXIF data says" in line
+    assert "train.json: EXIF data rotates or mirrors 3 of 4 images" in line
     assert "2 keep their size" in line
 
 
 def test_notebook_00_says_it_too(folder, caplog):
     annotate(folder)
     open_dataset("", out=folder)
-    assert ["3 of 4 images are turned" in r.getMessage() for r in caplog.records] == [True]
+    assert ["mirrors 3 of 4 images" in r.getMessage() for r in caplog.records] == [True]
 
 
 @pytest.mark.parametrize("test_mode", [False, True])
 def test_annotations_of_the_stored_image_are_refused_before_training(folder, test_mode):
     path = annotate(folder, size=(60, 40))
     message = (
-        r"train\.json: 1 of 4 images have their annotated size as they are stored, .*"
-        r"\(4\.png: 60x40, turned 40x60\): remove the orientation"
+        r"train\.json: 1 of 4 images have their annotated size only as stored, .*"
+        r"\(4\.png: 60x40, rotated 40x60\): remove the orientation"
     )
     options = {"pipeline": [], "img_prefix": str(folder / "train"), "test_mode": test_mode}
     with pytest.raises(ImageError, match=message):
@@ -104,10 +104,10 @@ def test_annotations_of_the_stored_image_are_refused_before_training(folder, tes
 
 def test_of_many_images_some_are_looked_at(folder):
     names = [f"{number}.png" for number in (2, 1)] * 2500
-    warning = turn_warning(names, [(60, 40)] * len(names), folder / "train")
-    assert "of 1,667 images looked at are turned" in warning
-    assert turn_warning([], [], folder) is None
-    assert turn_warning(["missing.png"], [(60, 40)], folder) is None
+    warning = orientation_warning(names, [(60, 40)] * len(names), folder / "train")
+    assert "mirrors 834 of 1,667 images checked;" in warning
+    assert orientation_warning([], [], folder) is None
+    assert orientation_warning(["missing.png"], [(60, 40)], folder) is None
 
 
 def test_exif_data_behind_the_pixels_of_a_png_counts(tmp_path):
@@ -121,4 +121,4 @@ def test_exif_data_behind_the_pixels_of_a_png_counts(tmp_path):
     seen = mmcv.imread(str(tmp_path / "late.png"), channel_order="rgb")
     np.testing.assert_array_equal(read_pixels(tmp_path / "late.png"), seen)
     size = seen.shape[1::-1]
-    assert "1 of 1 images are turned" in turn_warning(["late.png"], [size], tmp_path)
+    assert "mirrors 1 of 1 images" in orientation_warning(["late.png"], [size], tmp_path)

@@ -1,4 +1,4 @@
-"""mmdet can be imported once pcb.detection has put the operators in place."""
+"""Import pcb.detection first, because mmdet needs the operators that it installs."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ import pcb.detection  # noqa: F401
 
 @pytest.fixture(scope="session")
 def tiny_lvis(tmp_path_factory) -> dict[str, Path]:
-    """Both LVIS versions as they are distributed, but of 8 images each; roots by dataset."""
+    """Both LVIS versions in their distributed form with 8 images each; roots by dataset."""
     rng = np.random.default_rng(0)
     roots = {}
     for dataset, stem in (("lvis_v0_5", "lvis_v0.5"), ("lvis_v1", "lvis_v1")):
@@ -22,7 +22,7 @@ def tiny_lvis(tmp_path_factory) -> dict[str, Path]:
         for split in ("train", "val"):
             images, annotations = [], []
             for i in range(1, 9):
-                # Validation images of v1 lie in both folders.
+                # Validation images of v1 are in both folders.
                 in_train = split == "train" or (dataset == "lvis_v1" and i % 2)
                 folder = "train2017" if in_train else "val2017"
                 number = f"{i + (100 if split == 'val' else 0):012d}.jpg"

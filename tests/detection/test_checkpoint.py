@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all, safe to read, fitting or refused."""
+"""Checkpoints: written whole or not at all, safe to read, and refused if they do not fit."""
 
 import os
 import pickle
@@ -57,7 +57,7 @@ def test_a_trusted_checkpoint_is_unpickled_whole(zipped, trap, tmp_path):
 @FORMATS
 @pytest.mark.parametrize("module", ["numpy._core.multiarray", "numpy.core.multiarray"])
 def test_checkpoints_of_mmcv_load(zipped, module, tmp_path):
-    """With everything that mmcv's runner and mmdet write into one, by either NumPy."""
+    """With everything that mmcv's runner and mmdet write, for both versions of NumPy."""
     meta = {
         "env_info": "sys.platform: linux\nPyTorch: 1.7.0",
         "config": "model = dict(type='MaskRCNN')\n",
@@ -93,7 +93,7 @@ def test_checkpoints_of_mmcv_load(zipped, module, tmp_path):
 
 @contextmanager
 def rename_in_pickles(path: Path, old: str, new: str):
-    """Change a module's name in the checkpoint that is written meanwhile."""
+    """Rename a module in the checkpoint that the context writes."""
     yield
     old, new = f"c{old}\n".encode(), f"c{new}\n".encode()
     if not zipfile.is_zipfile(path):
@@ -130,7 +130,7 @@ def test_missing_damaged_and_foreign_files_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"numbers\.pth is not a checkpoint"):
         read_checkpoint(tmp_path / "numbers.pth")
     (tmp_path / "page.pth").write_text("\n<!DOCTYPE html><title>Virus scan warning</title>")
-    with pytest.raises(ValueError, match=r"page\.pth is a web page, no checkpoint: download it"):
+    with pytest.raises(ValueError, match=r"page\.pth is a web page, not a checkpoint: download"):
         read_checkpoint(tmp_path / "page.pth")
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(ValueError, match=r"holds a list, not a checkpoint"):

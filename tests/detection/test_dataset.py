@@ -1,4 +1,4 @@
-"""LVIS-format annotations as mmdet's dataset: as the records say, and in arrays alone."""
+"""LVIS-format annotations as a dataset of mmdet: equal to the records, and kept in arrays."""
 
 import gc
 import json
@@ -60,7 +60,7 @@ def write(tmp_path):
 
 @pytest.fixture(params=[2, 7], ids=["hundredths", "more decimals"])
 def ann_file(request, write):
-    """Every kind of mask and image; the instances of an image do not follow each other."""
+    """Every kind of mask and image; the instances of an image are not consecutive."""
     decimals = request.param
     triangle = [round(x / 7, decimals) for x in (10, 20, 300, 20, 310, 250)]
     instances = [
@@ -77,7 +77,7 @@ def ann_file(request, write):
 
 
 def expected(annotations, image: dict) -> dict:
-    """What mmdet is to get of an image, from the records."""
+    """What mmdet should receive for an image, computed from the records."""
     records = [
         record
         for record in annotations.annotations
@@ -97,11 +97,11 @@ def assert_same_info(found: dict, wanted: dict) -> None:
     for key in ("bboxes", "labels", "bboxes_ignore"):
         assert found[key].dtype == wanted[key].dtype and found[key].shape == wanted[key].shape
         np.testing.assert_array_equal(found[key], wanted[key])
-    assert found["masks"] == wanted["masks"]  # to the last digit
+    assert found["masks"] == wanted["masks"]  # exactly
 
 
 @pytest.mark.parametrize("options", [{"filter_empty_gt": False}, {"test_mode": True}])
-def test_every_image_is_as_the_records_say(ann_file, options):
+def test_every_image_equals_its_records(ann_file, options):
     annotations = read_annotations(ann_file)
     dataset = LVISFormatDataset(ann_file=ann_file, pipeline=[], img_prefix=None, **options)
     assert len(dataset) == len(dataset.data_infos) == 5
@@ -120,7 +120,7 @@ def test_every_image_is_as_the_records_say(ann_file, options):
     np.testing.assert_array_equal(dataset.instance_count(), [2, 2, 2])
 
 
-def test_images_without_instances_are_left_out_of_training(ann_file):
+def test_images_without_instances_are_skipped_in_training(ann_file):
     annotations = read_annotations(ann_file)
     dataset = LVISFormatDataset(ann_file=ann_file, pipeline=[], img_prefix=None)
     assert [image["id"] for image in dataset.data_infos] == [10, 30, 50]
@@ -131,7 +131,7 @@ def test_images_without_instances_are_left_out_of_training(ann_file):
         assert_same_info(dataset.get_ann_info(index), wanted)
 
 
-def test_what_is_given_out_can_be_changed(ann_file):
+def test_returned_arrays_can_be_changed(ann_file):
     dataset = LVISFormatDataset(ann_file=ann_file, pipeline=[], img_prefix=None)
     changed = dataset.get_ann_info(0)
     changed["bboxes"] += 1
@@ -140,8 +140,8 @@ def test_what_is_given_out_can_be_changed(ann_file):
     assert_same_info(dataset.get_ann_info(0), wanted)
 
 
-def test_workers_can_share_what_is_held(write):
-    """What grows with the data are arrays, which forked workers read without copying them."""
+def test_workers_can_share_the_data(write):
+    """Only arrays grow with the data, and forked workers read them without copying."""
 
     def held(size: int) -> tuple[int, int]:
         """Python objects reachable from a dataset, and the bytes of its arrays."""
@@ -180,7 +180,7 @@ def test_repeat_factor_sampling_repeats_images_of_rare_classes(write):
 
 
 def coco(folder, names: list[str]) -> None:
-    """A COCO folder with a few images more than an annotation file names."""
+    """Write a COCO folder with a few more images than an annotation file names."""
     for number, name in enumerate([*names, "train2017/1.jpg", "val2017/1.jpg"]):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -227,7 +227,7 @@ def test_images_are_found_in_linked_coco_folders(write, tmp_path, key, names, pa
 
 
 def test_plain_coco_trains_as_lvis_does(write, tmp_path, caplog):
-    """Training asks neither which classes an image judges nor for groups."""
+    """Training uses neither the classes that an image judges nor the frequency groups."""
     data = content(["1.png", "2.png"], "file_name", [instance(10, 3), instance(20, 900)])
     for name in ("1.png", "2.png"):
         Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / name)
@@ -246,7 +246,7 @@ def test_plain_coco_trains_as_lvis_does(write, tmp_path, caplog):
         LVISFormatDataset(write(data), federated="no", **options)
 
 
-def test_training_says_what_looks_wrong(write, tmp_path, caplog):
+def test_training_reports_what_looks_wrong(write, tmp_path, caplog):
     corners = instance(10, 3, bbox=[20, 5, 55, 35], segmentation=[[20, 5, 55, 5, 55, 35]])
     data = content(["1.png"], "file_name", [corners])
     data["categories"][0]["name"] = data["categories"][1]["name"]
@@ -255,5 +255,5 @@ def test_training_says_what_looks_wrong(write, tmp_path, caplog):
     assert dataset.CLASSES == ("class 3 (1)", "class 41", "class 3 (2)")
     said = [record.getMessage() for record in caplog.records]
     assert "annotations.json: several categories have the name 'class 3'" in said[0]
-    assert "1 of 1 boxes leave their images by their own size, as corners" in said[1]
-    assert "boxes cut at the border of their image: 1" in said[2] and len(said) == 3
+    assert "1 of 1 boxes leave their images and look like corners" in said[1]
+    assert "boxes clipped to their image: 1" in said[2] and len(said) == 3

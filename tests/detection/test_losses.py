@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from mmdet.models import build_head, build_loss
 
-from pcb.detection.losses import NEW_BUFFERS
+from pcb.detection.box_head_loss import NEW_BUFFERS
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 
@@ -22,7 +22,7 @@ RECORDED = {
     "ce_pcb": dict(type="CrossEntropyPCBLoss", alpha=0.4, momentum=0.9, start_epoch=2),
     "seesaw_pcb": dict(type="SeesawPCBLoss", alpha=0.05, momentum=0.9, start_epoch=2),
     "eqlv2_pcb": dict(type="EQLv2PCBLoss", alpha_pcb=0.2, momentum=0.9, start_epoch=2),
-    # The plain losses, which here are the same with alpha 0.
+    # The plain losses, which equal those with alpha 0.
     "seesaw": dict(type="SeesawPCBLoss"),
     "eqlv2": dict(type="EQLv2PCBLoss"),
 }
@@ -53,7 +53,7 @@ def test_equals_the_official_numbers(name, settings):
         assert {prefix + k for k in values} == {k for k in recorded.files if k.startswith(prefix)}
         for key, value in values.items():
             np.testing.assert_allclose(value.detach(), recorded[prefix + key], rtol=1e-5)
-        # Of the largest: single elements are what float32 leaves of differences.
+        # Relative to the largest element: small ones are differences that float32 rounds.
         gradient = recorded[f"{i}_grad"]
         np.testing.assert_allclose(
             logits.grad, gradient, rtol=0, atol=1e-5 * np.abs(gradient).max()
@@ -74,7 +74,7 @@ def test_equals_the_official_numbers(name, settings):
     ],
 )
 def test_alpha_0_equals_mmdets_loss(mmdets, ours, width):
-    """In value and gradient, over several calls; and it observes."""
+    """In value and gradient, over several calls, while the balance observes."""
     mmdets = build_loss(dict(mmdets, loss_weight=2.0)).double()
     ours = official(5, type=ours, alpha=0.0, loss_weight=2.0).double()
     for _ in range(3):
@@ -101,7 +101,7 @@ STATE = {
 
 
 @pytest.mark.parametrize("type", STATE)
-def test_state_has_official_names_and_loads_without_what_is_new(type):
+def test_state_has_official_names_and_loads_without_new_buffers(type):
     loss, other = official(4, type=type), official(4, type=type)
     loss(torch.randn(10, loss.get_cls_channels(4), requires_grad=True), torch.arange(10) % 5)
     state = loss.state_dict()
@@ -152,7 +152,7 @@ def test_eqlv2_ignores_weights_and_averaging_factor():
     torch.testing.assert_close(*values)
 
 
-def test_classes_present_are_told_by_the_training_set():
+def test_present_classes_come_from_the_training_set():
     loss = official(3, alpha=0.4, start_epoch=1, required_classes="present")
     loss.describe_training_set(["cat", "dog", "axolotl"], [5, 2, 0])
     loss(torch.zeros(2, 4, requires_grad=True), torch.tensor([0, 1]))
@@ -197,11 +197,11 @@ def test_class_without_instances_is_named_before_training():
 
 @pytest.mark.parametrize("type", STATE)
 @pytest.mark.parametrize("validation", [torch.no_grad, torch.inference_mode])
-def test_validation_in_the_usual_loop_leaves_no_trace(type, validation, monkeypatch):
-    """The criterion stays in training mode; no process waits for the others."""
+def test_validation_in_the_usual_loop_changes_nothing(type, validation, monkeypatch):
+    """The criterion stays in training mode, and no process waits for the others."""
 
     def no_sum(_tensor):
-        raise AssertionError("a process that validates alone would wait here for ever")
+        raise AssertionError("a process that validates alone would wait here forever")
 
     outcomes = []
     for validates in (False, True):
@@ -234,7 +234,7 @@ def test_validation_in_the_usual_loop_leaves_no_trace(type, validation, monkeypa
 
 
 @pytest.mark.parametrize("type", STATE)
-def test_a_half_precision_detector_counts_on(type):
+def test_a_half_precision_detector_counts_beyond_its_precision(type):
     loss = official(3, type=type).bfloat16()
     for _ in range(300):  # in bfloat16, 256 + 1 is 256
         logits = torch.zeros(4, loss.get_cls_channels(3), dtype=torch.bfloat16, requires_grad=True)
@@ -246,6 +246,6 @@ def test_a_half_precision_detector_counts_on(type):
 
 
 @pytest.mark.parametrize("type", STATE)
-def test_background_is_last_and_always_there(type):
+def test_background_is_required_and_last(type):
     with pytest.raises(ValueError, match="3 classes and background='last'"):
         official(3, type=type)(torch.zeros(1, 3), torch.tensor([0]))

@@ -1,4 +1,4 @@
-"""Checkpoints as the official code writes them, at full size, filled with random numbers."""
+"""Checkpoints in the official form and full size, filled with random numbers."""
 
 import json
 from collections import OrderedDict
@@ -10,8 +10,8 @@ from mmdet.models import build_detector
 from torch import nn
 
 from pcb.detection import load_config
+from pcb.detection.box_head_loss import NEW_BUFFERS
 from pcb.detection.checkpoint import load_weights, read_checkpoint
-from pcb.detection.losses import NEW_BUFFERS
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ CONFIGS = {
 
 
 def build(config: str) -> nn.Module:
-    """The detector with its memory as it comes: everything is to be loaded."""
+    """The detector with uninitialised memory, because everything will be loaded."""
     return build_detector(load_config(f"configs/{config}.py").model).eval()
 
 

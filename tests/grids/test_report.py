@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 from pcb.cli.main import main
-from pcb.grids.questions import OF_DATASET, OF_RUN
+from pcb.grids.questions import OF_DATASET, OF_PAIR, OF_RUN
 from pcb.grids.report import write_page
 from pcb.grids.results import read_results
 from pcb.grids.table import text_table
@@ -75,7 +75,7 @@ def test_every_link_resolves_and_every_page_is_linked(grid):
         assert file.relative_to(grid).as_posix() in linked
 
 
-@pytest.mark.parametrize("name, figures", (OF_DATASET | OF_RUN).items())
+@pytest.mark.parametrize("name, figures", (OF_DATASET | OF_RUN | OF_PAIR).items())
 def test_key_figures_are_drawn_by_their_notebook(name, figures):
     notebook = (ROOT / "notebooks" / f"{name}.ipynb").read_text()
     for figure in figures:
@@ -111,7 +111,7 @@ def test_page_has_the_parameters_and_files_of_each_run(grid):
     given = {
         "01_train": {"seed": 3, "cfg_options": {"a.b": "<i>"}, "work_dir": "/x", "replace": True},
         "02_evaluate": {"score_threshold": 0.7, "seed": 3},
-        "03_confusion_matrix": {"score_threshold": 0.5, "work_dir": "/x", "before": ""},
+        "03_confusion_matrix": {"score_threshold": 0.5, "work_dir": "/x"},
     }
     for name, parameters in given.items():
         metadata = {"papermill": {"parameters": parameters}}
@@ -128,6 +128,7 @@ def test_page_has_the_parameters_and_files_of_each_run(grid):
 
 def test_figures_of_a_single_run_share_a_row(grid):
     figures = grid / "openmoji" / "softmax_pcb" / "seed0" / "figures"
+    figures.with_name("06_changes.html").touch()
     for name in ("confusion_difference", "changed_pairs"):
         (figures / f"{name}.png").write_bytes(PNG)
     (grid / "openmoji" / "softmax" / "seed0" / "figures" / "strength.png").write_bytes(PNG)

@@ -14,8 +14,8 @@ import papermill
 import pytest
 from PIL import Image
 
+from pcb.detection.box_head_loss import NEW_BUFFERS
 from pcb.detection.checkpoint import read_checkpoint, save_checkpoint
-from pcb.detection.losses import NEW_BUFFERS
 from pcb.notebooks.pages import PLOTLY, export_page
 from pcb.runs import default_work_dir
 from pcb.runs.folder import RunFolder
@@ -31,6 +31,8 @@ NAMES = (
     "03_confusion_matrix",
     "04_soft_labels",
     "05_compare",
+    "06_changes",
+    "method",
 )
 CONFIG = "tests/configs/tiny_pcb.py"
 MOST_BYTES = 10_000_000  # of a page
@@ -117,7 +119,7 @@ def test_parameters_are_typed_commented_literals(name):
 
 def test_common_parameters_are_there():
     known = {name: papermill.inspect_notebook(f"{ROOT}/notebooks/{name}.ipynb") for name in NAMES}
-    for name in NAMES[1:5]:
+    for name in (*NAMES[1:5], "06_changes"):
         assert set(known[name]) >= OF_A_RUN
     for name in NAMES[2:5]:
         assert "checkpoint" in known[name]
@@ -126,15 +128,16 @@ def test_common_parameters_are_there():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_figures_are_not_replaced_without_a_word(name):
-    """Every figure goes where `figures_of` looks, which is told how figures are laid out."""
+def test_every_figure_is_drawn_and_saved_in_one_call(name):
+    """Through `Figures`, which knows all parameters, so that no figure is replaced silently."""
     code = "\n".join(c.source for c in read(name).cells if c.cell_type == "code")
     calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
-    folders = [ast.unparse(c.args[1]) for c in calls if ast.unparse(c.func) == "plots.save"]
-    assert folders and set(folders) == {"figures"}
-    (settings,) = (c.args[1] for c in calls if ast.unparse(c.func).endswith(".figures_of"))
-    told = ast.unparse(settings)
-    assert told == "settings" or ("'width': width" in told and "'titles': titles" in told)
+    drawn = [c.args[1].func for c in calls if ast.unparse(c.func) == "figures.save"]
+    static = {c.func for c in calls if ast.unparse(c.func).startswith("plots.")}
+    static = {func for func in static if func.attr != "interactive_confusion"}
+    assert drawn and set(drawn) == static
+    (settings,) = (ast.unparse(c.args[2]) for c in calls if ast.unparse(c.func) == "Figures")
+    assert settings.split(" | ")[0] == "settings" and "settings = check(globals())" in code
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +209,7 @@ def test_evaluate(evaluated):
 @pytest.mark.xdist_group("notebooks")
 def test_confusion_matrix(evaluated, folder):
     executed = execute("03_confusion_matrix", folder, work_dir=evaluated.path, score_threshold=0.01)
-    assert shown_figures(executed) == 8  # and nothing to compare with
+    assert shown_figures(executed) == 8
     assert interactive_figures(executed) == 1
     matrices = evaluated.read_confusion()
     assert matrices["learned"].shape == (8, 8) and matrices["detections"].shape == (9, 9)
@@ -222,18 +225,19 @@ def test_confusion_matrix(evaluated, folder):
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("notebooks")
-def test_confusion_matrix_before_and_after(evaluated, folder):
-    executed = execute(
-        "03_confusion_matrix",
-        folder,
-        work_dir=evaluated.path,
-        before=str(evaluated.path),
-        score_threshold=0.01,
-        order="cluster",
-        normalize="column",
-        zoom=open_run(evaluated.path).data.names[2],
-    )
-    assert shown_figures(executed) == 10
+def test_confusion_matrix_as_it_is_asked_for(evaluated, folder):
+    name = open_run(evaluated.path).data.names[2]
+    asked = {"order": "cluster", "normalize": "column", "zoom": name, "score_threshold": 0.01}
+    executed = execute("03_confusion_matrix", folder, work_dir=evaluated.path, **asked)
+    assert shown_figures(executed) == 8
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
+def test_changes(evaluated, folder):
+    asked = {"before": evaluated.path, "order": "cluster", "score_threshold": 0.01}
+    executed = execute("06_changes", folder, work_dir=evaluated.path, **asked)
+    assert shown_figures(executed) == 2
     assert figures(evaluated) >= {"confusion_difference", "changed_pairs"}
     assert not (evaluated.path / "changed_pairs.csv").exists()  # from the same run nothing has
 
@@ -269,6 +273,26 @@ def test_compare(evaluated, folder):
     # 14 - 10 and 19 - 11: mean 6, std 2 sqrt 2, so that the interval is 6 -+ 12.706 * 2
     assert re.search(r"softmax_pcb +segm +difference +2 +\+6\.0 ", text)
     assert re.search(r"interval +2 +\[-19\.4, \+31\.4\]", text)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
+def test_method_helps_the_rare_class(folder):
+    """With the defaults of its toy classifiers, and with the equal losses that its text claims."""
+    run = RunFolder(folder / "method")
+    executed = execute("method", folder, work_dir=run.path)
+    assert shown_figures(executed) == len(figures(run)) == 9
+    text = text_of(executed)
+    for loss, by_hand in re.findall(r"PCB: (\S+), by hand (\S+)\n", text):
+        assert loss == by_hand
+    assert "largest difference of the two matrices: 0\n" in text
+    plain, balanced = re.search(r"for foxes: (\S+)%, with PCB (\S+)%", text).groups()
+    assert float(balanced) < 0.8 * float(plain)
+    assert "fewer with PCB in 5 of 5 repetitions" in text
+    html = folder / "method.html"
+    export_page(folder / "method.ipynb", html)
+    equations = re.findall(r'<math [^>]*display="block"', html.read_text())
+    assert len(equations) == sum(cell.source.count("$$") // 2 for cell in read("method").cells)
 
 
 @pytest.fixture(scope="module")
@@ -334,7 +358,7 @@ def test_published_row_stands_beside_the_runs_own(evaluated, folder):
     assert not re.search(r"published +bbox", text)  # a second line of the same run has no name
 
 
-@pytest.fixture(scope="module", params=NAMES[2:])
+@pytest.fixture(scope="module", params=NAMES[2:7])
 def shown_by_default(request, clone, folder) -> tuple[nbformat.NotebookNode, Path]:
     """A notebook that was run with its defaults, and its page."""
     before = digest(clone / "sample")
@@ -350,7 +374,7 @@ def shown_by_default(request, clone, folder) -> tuple[nbformat.NotebookNode, Pat
 @pytest.mark.xdist_group("defaults")
 def test_defaults_show_the_sample_on_a_small_page(shown_by_default):
     executed, page = shown_by_default
-    assert shown_figures(executed) >= 3
+    assert shown_figures(executed) >= 2
     assert page.stat().st_size < MOST_BYTES
     # Nothing in it has several seeds, and so neither a deviation nor an interval.
     assert not re.search(r"±|\binterval +1\b", text_of(executed))

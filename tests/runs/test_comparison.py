@@ -1,4 +1,4 @@
-"""Which runs belong together, what they are compared with, and what is said of it."""
+"""Runs are grouped, compared with a baseline, and remarked on."""
 
 from pathlib import Path
 
@@ -29,32 +29,32 @@ def pairing(runs, **options) -> list[tuple[str, str | None]]:
     return [(config.name, config.baseline and config.baseline.name) for config in configs]
 
 
-def test_seeds_of_a_config_are_one_row_and_pairs_are_of_one_seed(tmp_path):
+def test_runs_are_grouped_by_config_and_paired_by_seed(tmp_path):
     runs = [make(tmp_path, f"o/softmax/seed{seed}", ap) for seed, ap in ((0, 0.2), (1, 0.3))]
     runs += [make(tmp_path, f"o/softmax_pcb/seed{n}", ap, PCB) for n, ap in ((1, 0.35), (2, 0.9))]
-    plain, pcb = group_runs([*runs, runs[0]])  # given twice, counted once
+    plain, pcb = group_runs([*runs, runs[0]])  # a repeated run counts once
     assert (plain.name, list(plain.runs)) == ("softmax", [0, 1])
     assert plain.estimate("segm", "AP").mean == pytest.approx(0.25)
     assert pcb.baseline is plain and list(pcb.pairs) == [1]
     assert pcb.difference("segm", "AP").values == pytest.approx((0.05,))
     assert pcb.difference("segm", "APr").n == pcb.difference("bbox", "AP").n == 0
     assert remarks([plain, pcb]) == [
-        "softmax_pcb is compared with softmax over one seed (1), which says nothing of chance: "
-        "there is no interval."
+        "softmax_pcb is compared with softmax over one seed (1), which cannot show what is "
+        "due to chance: there is no interval."
     ]
 
 
 @pytest.mark.parametrize(
     "kind, strength", [("SeesawPCBLoss", "alpha"), ("EQLv2PCBLoss", "alpha_pcb")]
 )
-def test_pcb_that_never_acted_is_said(tmp_path, kind, strength):
+def test_pcb_that_never_acted_is_remarked(tmp_path, kind, strength):
     loss = {"type": kind, strength: 0.4, "start_epoch": 4}
     for epochs in (3, 4):
         run = RunFolder(make(tmp_path, "o/seesaw_pcb/seed0", loss=loss))
         with open(run.config_file, "a") as file:
             file.write(f"runner = {{'max_epochs': {epochs}}}\n")
-        said = any("PCB never acted in" in text for text in remarks(group_runs([run])))
-        assert said == (epochs == 3)
+        remarked = any("PCB never acted in" in text for text in remarks(group_runs([run])))
+        assert remarked == (epochs == 3)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_baseline_is_the_plain_counterpart_or_the_first(names, expected):
     assert all(base is None or order.index(base) < order.index(name) for name, base in found)
 
 
-def test_counterparts_alone():
+def test_only_counterparts_are_baselines_on_request():
     runs = [f"o/{name}/seed0" for name in ("softmax", "rfs", "eqlv2_pcb", "rfs_pcb")]
     pairs = [("softmax", None), ("rfs", None), ("rfs_pcb", "rfs"), ("eqlv2_pcb", None)]
     assert pairing(runs, or_first=False) == pairs
@@ -95,12 +95,12 @@ def test_folders_of_other_names_are_configs_of_their_own(tmp_path):
     assert pcb.baseline is model and list(pcb.pairs) == [3] and not odd.pairs
 
 
-def test_same_config_in_two_places_is_two(tmp_path):
+def test_one_config_in_two_places_is_two_configs(tmp_path):
     runs = [make(tmp_path, f"{place}/o/softmax/seed0") for place in ("before", "after")]
     assert pairing(runs) == [("before", None), ("after", "before")]
 
 
-def test_more_than_pcb_is_named(tmp_path):
+def test_differences_other_than_pcb_are_named(tmp_path):
     runs = [make(tmp_path, f"o/softmax/seed{n}") for n in (0, 1)]
     runs += [make(tmp_path, f"o/softmax_pcb/seed{n}", loss=PCB, lr=0.002) for n in (0, 1)]
     compared, more = remarks(group_runs(runs))
@@ -129,23 +129,24 @@ MACHINE = {"device": "cpu", "cpu": "Abacus 1", "cpu_capability": "AVX2", "thread
         (MACHINE | {"device": "A GPU"}, MACHINE | {"device": "A GPU", "threads": 4}, []),
     ],
 )
-def test_runs_of_unlike_machines_are_named(tmp_path, ours, theirs, named):
+def test_other_machines_and_versions_are_named(tmp_path, ours, theirs, named):
     runs = [make(tmp_path, "o/softmax/seed0"), make(tmp_path, "o/softmax_pcb/seed0", loss=PCB)]
     for run, environment in zip(runs, (ours, theirs), strict=True):
         RunFolder(run).write_environment(environment)
-    said = [text for text in remarks(group_runs(runs)) if "same conditions" in text]
-    assert len(said) == bool(named)
-    assert all(part in said[0] for part in named)
+    found = [text for text in remarks(group_runs(runs)) if "same conditions" in text]
+    assert len(found) == bool(named)
+    assert all(part in found[0] for part in named)
 
 
-def test_seeds_that_are_not_alike_are_named(tmp_path):
+def test_runs_of_a_config_that_differ_are_named(tmp_path):
     runs = [make(tmp_path, "o/rfs/seed0"), make(tmp_path, "o/rfs/seed1", lr=0.5)]
-    unlike, alone = remarks(group_runs(runs))
-    assert unlike.startswith("The runs of o/rfs are not alike") and "(0.5, not 0.001)" in unlike
+    differing, alone = remarks(group_runs(runs))
+    assert differing.startswith("The runs of o/rfs differ, so their mean mixes settings: ")
+    assert "(0.5, not 0.001)" in differing
     assert alone == "Only one config is given: there is nothing to compare."
 
 
-def test_no_seed_in_common_is_said(tmp_path):
+def test_lack_of_a_common_seed_is_remarked(tmp_path):
     runs = [make(tmp_path, "o/rfs/seed0"), make(tmp_path, "o/softmax_pcb/seed1", loss=PCB)]
     assert remarks(group_runs(runs)) == [
         "softmax_pcb is compared with rfs, the first one given, but they have no seed in common:"
@@ -163,5 +164,5 @@ def test_no_seed_in_common_is_said(tmp_path):
         (["o/a/s", "o/a/s"], ["o/a/s", "o/a/s"]),
     ],
 )
-def test_names_without_what_they_share(names, expected):
+def test_shared_parts_are_left_out_of_names(names, expected):
     assert distinct_names(names) == expected

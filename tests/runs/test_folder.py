@@ -1,15 +1,19 @@
-"""Run folders: names, round trips, interrupted writes, resumed logs."""
+"""Run folders: names, files, round trips, interrupted writes, resumed logs."""
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pcb import runs
 from pcb.runs import RunFolder
+from pcb.runs.files import EXECUTED, FAILURE_NOTE, FAILURE_PAGE, PAGE
+from pcb.runs.running import notebook_lock
 from pcb.storage.files import write_atomically
+from pcb.storage.repository import repository_path
 
 
 @pytest.fixture
@@ -60,7 +64,7 @@ def test_confusion_refuses_pickled_objects(run):
     assert not run.confusion_file.exists()
 
 
-def test_history_is_read_in_order_and_as_exact_as_said(run):
+def test_history_is_read_in_order_and_as_exact_as_documented(run):
     assert run.read_confusion_history() == {}
     for epoch in (100, 9, 12):
         run.write_confusion_history(epoch, np.full((2, 2), 1 / epoch))
@@ -79,8 +83,18 @@ def test_history_is_read_in_order_and_as_exact_as_said(run):
     assert (kept[values < 2.9e-8] == 0).all() and (kept[values > 3e-8] > 0).all()
 
 
-def test_history_is_dropped_after_an_epoch(run):
-    run.drop_confusion_history(after=0)  # of a run that has none
+def test_matrices_that_two_processes_add_are_all_kept(tmp_path):
+    code = (
+        "import sys; from pcb.runs.folder import RunFolder\n"
+        "for n in range(20): RunFolder(sys.argv[1]).write_confusion(**{f'{sys.argv[2]}{n}': [n]})"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, tmp_path, name]) for name in "ab"]
+    assert [process.wait() for process in writers] == [0, 0]
+    assert len(RunFolder(tmp_path).read_confusion()) == 40
+
+
+def test_later_epochs_are_dropped_from_the_history(run):
+    run.drop_confusion_history(after=0)  # there is none yet
     for epoch in (1, 2, 3):
         run.write_confusion_history(epoch, np.eye(2))
     run.drop_confusion_history(after=2)
@@ -89,7 +103,7 @@ def test_history_is_dropped_after_an_epoch(run):
     assert run.read_confusion_history() == {}
 
 
-def test_predictions_belong_to_a_checkpoint_its_options_and_the_matrices_made_with_them(run):
+def test_predictions_belong_to_a_checkpoint_options_and_matrices(run):
     write_atomically(run.checkpoint, b"weights")
     options = {"model.test_cfg": {"size": (1, 2)}}
     assert not run.predicted_with(run.checkpoint, options)
@@ -101,12 +115,11 @@ def test_predictions_belong_to_a_checkpoint_its_options_and_the_matrices_made_wi
     assert run.predicted_with(run.checkpoint, options)
     assert not run.predicted_with(run.checkpoint)
 
-    source = run.path / "predictions" / "source.json"
-    note = json.loads(source.read_text())
-    del note["matrices"]  # as runs noted it before there were any
-    source.write_text(json.dumps(note))
+    source = json.loads(run.prediction_source.read_text())
+    del source["matrices"]  # as in runs of earlier versions
+    run.prediction_source.write_text(json.dumps(source))
     assert not run.predicted_with(run.checkpoint, options)
-    run.write_prediction_source(run.checkpoint, options)  # of a detector that has none
+    run.write_prediction_source(run.checkpoint, options)  # a detector without matrices
     assert run.predicted_with(run.checkpoint, options)
 
 
@@ -116,18 +129,26 @@ def test_environment_round_trip(run):
 
 
 @pytest.mark.parametrize("read", ["read_log", "read_metrics", "read_confusion", "read_environment"])
-def test_missing_file_says_which_and_what_to_do(run, read):
+def test_error_about_a_missing_file_names_it_and_the_remedy(run, read):
     with pytest.raises(FileNotFoundError, match=r"softmax/seed0 has no .*; .*`pcb t"):
         getattr(run, read)()
 
 
-def test_broken_json_names_the_file(run):
-    write_atomically(run.metrics_file, "{")
+@pytest.mark.parametrize("content", [b"{", b"\xff"])
+def test_error_about_damaged_json_names_the_file(run, content):
+    write_atomically(run.metrics_file, content)
     with pytest.raises(ValueError, match=r"metrics\.json is not JSON"):
         run.read_metrics()
 
 
-def test_log_leaves_out_the_header_and_an_unfinished_line(run):
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"{}"])
+def test_error_about_a_damaged_matrix_names_the_file(run, content):
+    write_atomically(run.confusion_file, content)
+    with pytest.raises(ValueError, match=r"confusion\.npz is not an \.npz file of arrays"):
+        run.read_confusion()
+
+
+def test_header_and_unfinished_line_of_a_log_are_left_out(run):
     write_log(run, {"env_info": "..."}, train_record(1, 10, 3.0))
     with open(run.log_file, "a") as file:
         file.write('{"mode": "train", "epo')
@@ -140,7 +161,7 @@ def test_log_with_a_broken_line_in_the_middle_is_an_error(run):
         run.read_log()
 
 
-def test_log_of_a_resumed_run_keeps_what_was_repeated(run):
+def test_log_of_a_resumed_run_keeps_the_repeated_records(run):
     validation = {"mode": "val", "epoch": 1, "iter": 4, "segm_AP": 0.1}
     write_log(
         run,
@@ -148,7 +169,7 @@ def test_log_of_a_resumed_run_keeps_what_was_repeated(run):
         train_record(1, 20, 2.5),
         validation,
         train_record(2, 10, 2.0),
-        train_record(2, 20, 1.9),  # then interrupted, and resumed from the end of epoch 1
+        train_record(2, 20, 1.9),  # interrupted here, and resumed from the end of epoch 1
         train_record(2, 10, 2.1),
     )
     assert run.read_log() == [
@@ -159,9 +180,10 @@ def test_log_of_a_resumed_run_keeps_what_was_repeated(run):
     ]
 
 
-def test_predictions_prefer_the_plain_file(run):
+def test_the_plain_file_of_predictions_is_preferred(run):
     plain = run.path / "predictions" / "segm.json"
     packed = run.path / "predictions" / "segm.json.gz"
+    assert run.results_file("segm") == plain
     assert run.predictions("segm") == plain
     write_atomically(packed, b"")
     assert run.predictions("segm") == packed
@@ -189,23 +211,40 @@ def test_config_that_is_not_merged_is_refused_and_not_executed(tmp_path):
     assert not executed.exists()
 
 
-def test_collect_finds_runs_sorted_and_not_inside_runs(tmp_path):
-    for name in ("softmax_pcb", "softmax"):
-        run = RunFolder(tmp_path / "openmoji" / name / "seed0").create()
-        run.config_file.write_text("")
-    foreign = RunFolder(tmp_path / "mine" / "detector" / "seed0")
-    foreign.write_metrics({"bbox": {"AP": 0.2}})
-    (tmp_path / ".snakemake").mkdir()
-    (tmp_path / ".snakemake" / "config.py").touch()
-    (run.figures / "config.py").touch()
-    assert [runs.run_name(found.path) for found in runs.collect(tmp_path)] == [
-        "mine/detector/seed0",
-        "openmoji/softmax/seed0",
-        "openmoji/softmax_pcb/seed0",
-    ]
-    assert [found.path for found in runs.collect(run.path)] == [run.path]
+@pytest.mark.parametrize("config", ["softmax", "softmax_pcb"])
+def test_committed_sample_run_opens(config):
+    run = RunFolder(repository_path(f"sample/openmoji/{config}/seed0"))
+    assert run.holds_a_run
+    epochs = run.read_config()["runner"]["max_epochs"]
+    assert run.read_environment()["seed"] == 0
+    assert run.read_log()[-1]["epoch"] == epochs
+    assert 0 < run.read_metrics()["segm"]["AP"] < 1
+    learned = run.read_confusion()["learned"]
+    history = run.read_confusion_history()
+    assert list(history) == list(range(1, epochs + 1))
+    np.testing.assert_allclose(history[epochs], learned, rtol=5e-4, atol=3e-8)
+    for iou_type in ("bbox", "segm"):
+        assert run.predictions(iou_type).is_file()
 
 
-def test_collect_of_a_missing_folder_says_so(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere is not a folder"):
-        runs.collect(tmp_path / "nowhere")
+def test_every_file_that_a_run_folder_may_hold_is_known(run):
+    """A new training may begin beside the files of notebooks, and removes those of a training."""
+    run.create()
+    notebook = [run.notebook_file("01_train", ending) for ending in (EXECUTED, PAGE)]
+    notebook += [run.notebook_file("01_train", ending) for ending in (FAILURE_NOTE, FAILURE_PAGE)]
+    locks = [run.path / ".lock", run.confusion_lock, notebook_lock(notebook[0])]
+    unfinished = run.path / f".latest.pth.{32 * '0'}"
+    for file in (*notebook, *locks, unfinished, run.output_file, run.settings_file("train")):
+        file.touch()
+    assert run.foreign_files() == []
+    assert not run.holds_a_run
+
+    run.predictions_folder.mkdir()
+    results = (run.results_file("bbox"), run.prediction_source, run.path / "confused_pairs.csv")
+    for file in (run.log_file, run.checkpoint, run.metrics_file, run.confusion_file, *results):
+        file.touch()
+    assert run.holds_a_run
+    assert "confused_pairs.csv" in run.foreign_files()
+    run.remove_results()
+    assert run.foreign_files() == [] and not run.holds_a_run
+    assert all(file.is_file() for file in (*notebook, *locks, run.output_file))

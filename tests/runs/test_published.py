@@ -1,4 +1,4 @@
-"""The published rows: as in the paper, found by config and by run, and by nothing else."""
+"""The published rows equal the paper's, and are found by config and by run."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_rows_are_those_of_the_paper(name, percent):
     assert row["checkpoint"].startswith("https://drive.google.com/file/d/")
 
 
-def test_every_row_has_a_checkpoint_of_its_own():
+def test_every_row_has_its_own_checkpoint():
     assert len({published_results(name)["checkpoint"] for name in PAPER}) == len(PAPER)
 
 
@@ -51,5 +51,5 @@ def test_configs_and_runs_are_found(tmp_path):
         *("openmoji/softmax_pcb/seed0", "lvis_v1/softmax_pcb_2/seed0", "lvis_v2/softmax_pcb"),
     ],
 )
-def test_nothing_is_published_of_others(name):
+def test_other_configs_have_no_published_row(name):
     assert published_results(name) is None

@@ -1,19 +1,26 @@
-"""Training as a process of its own; stand-in processes, so that nothing is really trained."""
+"""Training in its own process. Stand-ins replace the process, so that nothing is trained."""
 
 import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from jupyter_client.manager import start_new_kernel
 
+from pcb.detection import load_config
+from pcb.detection.engine.settings import comparable_settings
 from pcb.runs.folder import RunFolder
-from pcb.study import launch
+from pcb.runs.settings import plain
+from pcb.storage.locks import handing_over, writing_alone
+from pcb.study import launch, state
+from pcb.study.state import trainer
 from tests.support.patience import PATIENCE
 from tests.support.stand_in import write_command
 
@@ -24,7 +31,7 @@ CONFIG = "tests/configs/tiny_pcb.py"
 
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
-    """Let `python -m pcb train ...` be a script; call the fixture with its body."""
+    """Replace `python -m pcb train ...` by a script; call the fixture with its body."""
 
     def write(body: str) -> None:
         script = write_command(tmp_path / "python", f"import json, sys, time\n{body}\n")
@@ -35,18 +42,18 @@ def stand_in(tmp_path, monkeypatch):
 
 @pytest.fixture
 def finished(monkeypatch):
-    """Say that a run is finished once its folder holds a file `finished`."""
-    monkeypatch.setattr(launch, "is_finished", lambda run: (run.path / "finished").exists())
+    """Count a run as finished once its folder contains a file `finished`."""
+    monkeypatch.setattr(state, "_has_last_checkpoint", lambda run: (run.path / "finished").exists())
 
 
 def wait_until_ended(run: RunFolder) -> None:
     deadline = time.monotonic() + PATIENCE
-    while launch.is_running(run):
+    while trainer(run):
         assert time.monotonic() < deadline, "the process did not end"
         time.sleep(0.02)
 
 
-def test_command_says_what_was_asked(stand_in, tmp_path):
+def test_command_has_all_settings(stand_in, tmp_path):
     stand_in("print(json.dumps(sys.argv[1:]))")
     options = {"runner.max_epochs": 1, "data.train.ann_file": 'a\'b "c".json'}
     run = launch.start_training(CONFIG, tmp_path / "run", seed=3, cfg_options=options)
@@ -66,7 +73,7 @@ def test_several_processes_are_started_by_torchrun(stand_in, tmp_path, monkeypat
     assert json.loads((run.path / "train.out").read_text())[:7] == [*start, "train"]
 
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    for gpus, message in ((8, "gpus is 8, but PyTorch sees 2"), (0, "at least 1, got 0")):
+    for gpus, message in ((8, "gpus is 8, but PyTorch finds 2"), (0, "at least 1, got 0")):
         with pytest.raises(ValueError, match=message):
             launch.start_training(CONFIG, tmp_path / "other", gpus=gpus)
     assert not (tmp_path / "other").exists()
@@ -74,7 +81,8 @@ def test_several_processes_are_started_by_torchrun(stand_in, tmp_path, monkeypat
 
 @pytest.fixture
 def write_in_terminal(tmp_path):
-    """Let a process write into the folder as one that was started in a terminal; returns it."""
+    """Start a process that writes to the folder as if it was started in a terminal."""
+
     started = []
 
     def start(purpose: str) -> subprocess.Popen:
@@ -94,53 +102,55 @@ def write_in_terminal(tmp_path):
         process.kill()
 
 
-def test_training_of_a_terminal_is_followed_and_can_be_stopped(tmp_path, write_in_terminal):
+def test_training_in_a_terminal_can_be_followed_and_stopped(tmp_path, write_in_terminal):
     run = RunFolder(tmp_path / "run")
     training = write_in_terminal("training")
-    assert launch.is_running(run)
+    assert trainer(run)
     assert launch.start_training(CONFIG, run.path).path == run.path
     assert not (run.path / "train.out").exists()
 
     class Output(io.StringIO):
-        """Stops the training as soon as it is said to be followed."""
+        """Stops the training as soon as the output says that it is followed."""
 
         def write(self, text: str) -> int:
             if "is training there" in text:
                 launch.stop_training(run)
             return super().write(text)
 
-    error = rf"before its last epoch; process {training.pid} on"
+    error = rf"before its last epoch; .* process {training.pid} on"
     with pytest.raises(RuntimeError, match=error), contextlib.redirect_stdout(Output()):
         launch.follow(run)
-    assert training.wait(PATIENCE) < 0 and not launch.is_running(run)
+    assert training.wait(PATIENCE) < 0 and not trainer(run)
 
 
-def test_prediction_is_no_training(tmp_path, write_in_terminal, stand_in):
-    write_in_terminal("prediction")
+def test_prediction_is_no_training_and_excludes_one(tmp_path, write_in_terminal, stand_in):
+    prediction = write_in_terminal("prediction")
     run = RunFolder(tmp_path / "run")
-    assert not launch.is_running(run) and not launch.stop_training(run)
-    stand_in("print('is refused by the lock')")
-    wait_until_ended(launch.start_training(CONFIG, run.path))
-    assert (run.path / "train.out").exists()
+    assert not trainer(run) and not launch.stop_training(run)
+    stand_in("print('started')")
+    message = rf"is being written by process {prediction.pid} on .* \(prediction\)"
+    with pytest.raises(ValueError, match=message):
+        launch.start_training(CONFIG, run.path)
+    assert not run.output_file.exists()
 
 
 def test_running_training_with_other_settings_is_refused_or_replaced(stand_in, tmp_path):
     stand_in("print(sys.argv, flush=True); time.sleep(3600)")
     run = launch.start_training(CONFIG, tmp_path / "run")
     try:
-        first = (run.path / "train.lock").read_text().split()[0]
+        first = trainer(run).process
         options = {"optimizer.lr": 0.5}
-        with pytest.raises(ValueError, match=r"other settings \(gpus, optimizer, seed\)"):
+        with pytest.raises(ValueError, match=r"other settings \(optimizer\.lr, processes, seed\)"):
             launch.start_training(CONFIG, run.path, 1, options, gpus=2)
         launch.start_training(CONFIG, run.path, 1, options, replace=True)
-        assert launch.is_running(run)
-        assert (run.path / "train.lock").read_text().split()[0] != first
+        assert trainer(run)
+        assert trainer(run).process != first
     finally:
         launch.stop_training(run)
     wait_until_ended(run)
 
 
-def test_follow_prints_all_but_thins_progress(stand_in, finished, tmp_path, capsys):
+def test_follow_prints_every_line_but_few_progress_lines(stand_in, finished, tmp_path, capsys):
     stand_in(
         "for i in range(100): print(f'epoch {i}')\n"
         "print('a warning', file=sys.stderr, flush=True)\n"
@@ -152,7 +162,7 @@ def test_follow_prints_all_but_thins_progress(stand_in, finished, tmp_path, caps
     assert sorted(capsys.readouterr().out.split("\n")) == ["", "a warning", "epoch 0", "no newline"]
 
 
-def test_failure_has_the_last_lines(stand_in, tmp_path):
+def test_error_has_the_last_lines_of_the_output(stand_in, tmp_path):
     stand_in(
         "print('first'); [print('line', i) for i in range(59)]\n"
         "print('pcb: error: why'); print('torchrun says it at length')"
@@ -164,7 +174,7 @@ def test_failure_has_the_last_lines(stand_in, tmp_path):
     assert str(error.value).endswith("why")
 
 
-def test_interrupted_cell_says_in_one_sentence_what_goes_on(stand_in, tmp_path):
+def test_interrupted_cell_prints_that_training_goes_on(stand_in, tmp_path):
     manager, client = start_new_kernel(startup_timeout=PATIENCE)
     stand_in("print('epoch 1', flush=True); time.sleep(3600)")
     run = launch.start_training(CONFIG, tmp_path / "run")
@@ -175,11 +185,11 @@ def test_interrupted_cell_says_in_one_sentence_what_goes_on(stand_in, tmp_path):
         if "epoch 1" in message["content"].get("text", ""):
             manager.interrupt_kernel()  # as JupyterLab's button does
 
-    code = "from pcb.study import launch; from pcb.runs import RunFolder\n"
+    code = "from pcb.study import launch; from pcb.runs.folder import RunFolder\n"
     code += f"launch.follow(RunFolder({str(run.path)!r}))"
     try:
         answer = client.execute_interactive(code, output_hook=see, timeout=PATIENCE)
-        assert launch.is_running(run)
+        assert trainer(run)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
@@ -190,27 +200,122 @@ def test_interrupted_cell_says_in_one_sentence_what_goes_on(stand_in, tmp_path):
     assert sentence.startswith(f"Training goes on in {run.path}: run this cell again to follow it")
 
 
-def test_interrupted_cell_says_if_the_training_has_ended(tmp_path, monkeypatch, capsys):
+def test_interrupted_cell_prints_that_training_has_ended(tmp_path, monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(launch, "_follow", interrupt)
     launch.follow(RunFolder(tmp_path / "run"))
-    assert capsys.readouterr().out.startswith(f"No training runs in {tmp_path / 'run'} any more")
+    assert capsys.readouterr().out.startswith(f"Training in {tmp_path / 'run'} has ended")
 
 
 def test_second_start_follows_the_first(stand_in, tmp_path):
     stand_in("print('training', flush=True); time.sleep(3600)")
     run = launch.start_training(CONFIG, tmp_path / "run")
     try:
-        assert launch.is_running(run)
-        before = (run.path / "train.lock").read_text()
+        assert trainer(run)
+        before = trainer(run)
         launch.start_training(CONFIG, tmp_path / "run")
-        assert (run.path / "train.lock").read_text() == before
+        assert trainer(run) == before
     finally:
         assert launch.stop_training(run)
     wait_until_ended(run)
     assert not launch.stop_training(run)
+
+
+def test_start_during_another_start_follows_that_one(stand_in, tmp_path, monkeypatch):
+    stand_in("print('started')")
+    run = RunFolder(tmp_path / "run").create()
+    wanted = plain(comparable_settings(load_config(CONFIG), 0, 1))
+    with handing_over(run.path, "training", json.dumps(wanted)):  # before there is a process
+        assert launch.start_training(CONFIG, run.path).path == run.path
+        with pytest.raises(ValueError, match=r"other settings \(seed\)"):
+            launch.start_training(CONFIG, run.path, seed=1)
+        monkeypatch.setattr(launch, "state_of", lambda run: state.RunState(run, "stopped"))
+        assert launch.start_training(CONFIG, run.path).path == run.path  # both saw nothing running
+    assert not run.output_file.exists()
+
+
+def test_training_that_is_being_started_is_stopped_once_it_has_a_process(tmp_path):
+    run = RunFolder(tmp_path / "run").create()
+    with handing_over(run.path, "training", "{}") as lock:
+        process = subprocess.Popen(["sleep", "3600"], stdin=lock.descriptor, start_new_session=True)
+        threading.Timer(0.5, lock.taken_by, args=(process.pid,)).start()
+        assert launch.stop_training(run)
+        assert process.wait(PATIENCE) == -signal.SIGTERM
+
+
+def test_training_on_another_machine_is_not_stopped(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "run")
+    with writing_alone(run.path, "training"):
+        monkeypatch.setattr("socket.gethostname", lambda: "login2")
+        with pytest.raises(ValueError, match=f"as process {os.getpid()}: stop it there"):
+            launch.stop_training(run)
+
+
+def test_lock_file_of_an_earlier_version_is_ignored(stand_in, tmp_path):
+    run = RunFolder(tmp_path / "run").create()
+    (run.path / "train.lock").write_text('123\n{"seed": 5}\n')
+    stand_in("print('started')")
+    wait_until_ended(launch.start_training(CONFIG, run.path))
+    assert run.output_file.read_text() == "started\n"
+
+
+WRITE = """
+import os, sys, time
+from pcb.storage.locks import writing_alone
+with writing_alone(sys.argv[sys.argv.index("--work-dir") + 1], "training"):
+    if os.fork() == 0:  # like a data-loading worker, which may outlive its process
+        time.sleep(3600)
+    print("epoch 1", flush=True)
+    time.sleep({seconds})
+print("the reason", flush=True)
+"""
+
+
+def wait_for_output(run: RunFolder) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while "epoch 1" not in run.output_file.read_text():
+        assert time.monotonic() < deadline, "the process did not take the lock over"
+        time.sleep(0.02)
+
+
+def test_training_holds_the_lock_until_it_ends(stand_in, tmp_path):
+    stand_in(WRITE.format(seconds=3600))
+    run = launch.start_training(CONFIG, tmp_path / "run")
+    process = trainer(run).process
+    try:
+        wait_for_output(run)
+        assert trainer(run).process == process and state.state_of(run).is_launched
+        os.kill(process, signal.SIGKILL)
+        wait_until_ended(run)  # though its child lives
+    finally:
+        os.killpg(process, signal.SIGKILL)
+
+
+def test_output_after_the_last_write_is_printed(stand_in, tmp_path):
+    stand_in(WRITE.format(seconds=0).replace("time.sleep(3600)", "os._exit(0)"))
+    run = launch.start_training(CONFIG, tmp_path / "run")
+    with pytest.raises(RuntimeError, match="the reason"):
+        launch.follow(run)
+
+
+def test_training_whose_launcher_died_keeps_the_lock_and_can_be_stopped(stand_in, tmp_path):
+    """torchrun is such a launcher: its processes have their own sessions."""
+    stand_in(
+        "import subprocess\n"
+        f"command = [{sys.executable!r}, '-c', {WRITE.format(seconds=3600)!r}, *sys.argv]\n"
+        "subprocess.Popen(command, start_new_session=True).wait()"
+    )
+    run = launch.start_training(CONFIG, tmp_path / "run", gpus=2)
+    wait_for_output(run)
+    launcher = launch._children[-1]
+    assert trainer(run).process != launcher.pid
+    launcher.kill()
+    launcher.wait()
+    assert trainer(run) and launch.start_training(CONFIG, run.path, gpus=2).path == run.path
+    assert launch.stop_training(run)
+    wait_until_ended(run)
 
 
 def test_training_outlives_its_starter(tmp_path):
@@ -223,8 +328,8 @@ def test_training_outlives_its_starter(tmp_path):
     script.write_text("#!/bin/sh\nsleep 3600\n")
     script.chmod(0o755)
     subprocess.run([sys.executable, "-c", code, str(script)], check=True, start_new_session=True)
-    assert launch.is_running(run)
-    process = int((run.path / "train.lock").read_text().split()[0])
+    assert trainer(run)
+    process = trainer(run).process
     assert os.getsid(process) == process
     assert launch.stop_training(run)
     wait_until_ended(run)
@@ -238,8 +343,7 @@ def test_unknown_option_starts_nothing(tmp_path):
 
 @pytest.fixture
 def trained(tmp_path):
-    """A folder as a finished training of CONFIG leaves it, as far as this module looks."""
-    from pcb.detection import load_config
+    """A folder as a finished training of CONFIG leaves it, as far as `launch` reads it."""
     from pcb.detection.checkpoint import save_checkpoint
     from pcb.detection.config.loading import save_config
 
@@ -270,7 +374,7 @@ def test_interrupted_training_is_resumed(trained, stand_in):
 def test_other_settings_are_refused_or_replaced(trained, stand_in):
     stand_in("print(*sys.argv)")
     options = {"optimizer.lr": 0.5}
-    with pytest.raises(ValueError, match=r"other settings \(optimizer, seed\)"):
+    with pytest.raises(ValueError, match=r"other settings \(optimizer\.lr, seed\)"):
         launch.start_training(CONFIG, trained.path, seed=1, cfg_options=options)
     assert not (trained.path / "train.out").exists()
     wait_until_ended(launch.start_training(CONFIG, trained.path, 1, options, replace=True))

@@ -1,4 +1,4 @@
-"""A run and the data it is judged on."""
+"""A run and its validation data."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ CONFIG = "tests/configs/tiny_pcb.py"
 
 @pytest.fixture
 def run(tmp_path, tiny_openmoji):
-    """A run folder with predictions that repeat part of the ground truth, and no checkpoint."""
+    """A run folder without a checkpoint, whose predictions are half of the ground truth."""
     folder = RunFolder(tmp_path / "tiny" / "softmax" / "seed0").create()
     val = {
         "ann_file": f"{tiny_openmoji}/annotations/val.json",
@@ -51,7 +51,7 @@ def test_saved_run_is_opened_without_the_detector(run, tiny_openmoji):
     assert view.predictions("segm")
 
 
-def test_matrix_of_ground_truth_boxes_and_predictions_of_the_output_come_first(run, tmp_path):
+def test_output_folder_comes_before_the_run_folder(run, tmp_path):
     view = study.open_run(run.path)
     assert view.ground_truth_confusion() is None
     run.write_confusion(ground_truth_boxes=np.eye(8))
@@ -75,17 +75,18 @@ def test_run_before_is_the_one_without_pcb_on_the_same_images(run, tiny_openmoji
     shutil.copytree(run.path, pcb.path)
     view = study.open_run(pcb.path)
     assert study.open_before(view).run.path == run.path
-    assert study.open_before(study.open_run(run.path)) is None
+    with pytest.raises(FileNotFoundError, match=r"without PCB beside it: name .* as `before`"):
+        study.open_before(study.open_run(run.path))
     assert study.open_before(view, before=pcb.path).run.path == pcb.path
     run.predictions("segm").unlink()
-    assert study.open_before(view, iou_type="segm") is None
-    with pytest.raises(FileNotFoundError, match="has no predictions"):
-        study.open_before(view, before=run.path, iou_type="segm")
+    for before in ("", run.path):
+        with pytest.raises(FileNotFoundError, match="has no predictions"):
+            study.open_before(view, before=before, iou_type="segm")
     other = tiny_openmoji / "annotations" / "train.json"
     elsewhere = study.open_run(pcb.path, cfg_options={"data.val.ann_file": str(other)})
-    assert study.open_before(elsewhere) is None
-    with pytest.raises(ValueError, match="compare runs on the same images and classes"):
-        study.open_before(elsewhere, before=run.path)
+    for before in ("", run.path):
+        with pytest.raises(ValueError, match="compare runs on the same images and classes"):
+            study.open_before(elsewhere, before=before)
 
 
 def test_overrides_reach_the_data(run, tiny_openmoji):
@@ -114,13 +115,13 @@ def test_pictures_are_the_same_at_every_call(run):
         assert len(empty.labels) == 0 < len(one.labels)
 
 
-def test_images_that_are_not_there_are_left_out(run, tmp_path):
+def test_missing_images_are_left_out(run, tmp_path):
     data = study.DataView(study.open_run(run.path).data.annotations, tmp_path / "absent")
     assert data.pictures(4) == []
     assert data.present_images == []
 
 
-def test_a_class_is_shown_by_its_icon_or_by_its_largest_instance(run, tmp_path):
+def test_picture_of_a_class_is_its_icon_or_its_largest_instance(run, tmp_path):
     data = study.open_run(run.path).data
     (one, icon), (other, _) = data.class_pictures([3, 0]).items()
     assert (one, other) == (3, 0) and icon is data.icons[3]
@@ -161,8 +162,10 @@ def test_a_class_is_shown_by_its_icon_or_by_its_largest_instance(run, tmp_path):
     assert found[1].shape == (89, 96, 3)  # 216 x 200 pixels, up to the border, scaled down
 
 
-def test_mistakes_are_named(run, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"absent is no run folder: it has no config\.py"):
+def test_errors_name_the_mistake(run, tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"absent is not a run folder: it has no config\.py"
+    ):
         study.open_run(tmp_path / "absent")
     view = study.open_run(run.path)
     name = view.data.annotations.class_names[2]
@@ -191,7 +194,7 @@ def test_mistakes_are_named(run, tmp_path):
         view.learned_confusion()
 
 
-def test_a_class_is_found_by_its_label_or_by_a_name_that_is_its_alone(run):
+def test_class_is_found_by_label_or_by_unique_name(run):
     data = study.open_run(run.path).data
     given = ["red_fox", "red fox", "3", "=x", "\x1b", "y" * 5000, "y" * 5001, "red fox (1)"]
     categories = [c | {"name": n} for c, n in zip(data.annotations.categories, given, strict=True)]
@@ -212,7 +215,7 @@ def test_a_class_is_found_by_its_label_or_by_a_name_that_is_its_alone(run):
 
 @pytest.fixture
 def official(tmp_path):
-    """Writes a checkpoint with these buffers of a classification loss, and other weights."""
+    """Write a checkpoint with these buffers of a classification loss."""
     import torch
 
     def write(**buffers):
@@ -241,7 +244,7 @@ LOSS = "model.roi_head.bbox_head.loss_cls"
 
 @pytest.fixture
 def open_with_loss(tmp_path, tiny_options):
-    """Opens a run folder that does not exist, of a config with this loss."""
+    """Open a run folder that does not exist, for a config with this loss."""
 
     def open_run(**loss):
         options = {**tiny_options, LOSS: {"_delete_": True, "num_classes": 8, **loss}}
@@ -268,35 +271,37 @@ def test_matrix_and_soft_labels_from_an_official_checkpoint(
     view = open_with_loss(**loss)
     learned = view.learned_confusion(official(**buffers, **extra))
     matrix = buffers["fg_confusion_matrix"].numpy()
-    np.testing.assert_array_equal(learned["learned"], matrix)
-    np.testing.assert_array_equal(learned["instance_count"], np.arange(8))
-    assert "update_count" not in learned and learned["epoch"] == 24
-    assert learned["alpha"] == loss.get("alpha_pcb", loss["alpha"])
+    np.testing.assert_array_equal(learned.matrix, matrix)
+    np.testing.assert_array_equal(learned.instance_count, np.arange(8))
+    assert learned.update_count is None and learned.epoch == 24
+    assert learned.alpha == loss.get("alpha_pcb", loss["alpha"])
     expected = matrix.T / matrix.sum(0)[:, None] if normalized else matrix.T
-    np.testing.assert_allclose(metrics.soft_labels(learned), expected, rtol=1e-6)
+    np.testing.assert_allclose(learned.soft_labels(), expected, rtol=1e-6)
     assert not view.run.path.exists()  # looking makes no folder
 
 
 @pytest.mark.slow
-def test_matrix_that_is_not_there_or_does_not_fit_is_refused(open_with_loss, official):
+def test_missing_or_wrong_matrix_is_refused(open_with_loss, official):
     view = open_with_loss(type="CrossEntropyPCBLoss")
     with pytest.raises(ValueError, match="no confusion matrix: it was trained without PCB"):
         view.learned_confusion(official())
     checkpoint = official(**buffers_of(7))
     with pytest.raises(ValueError, match=r"not fit the config: .*\(7, 7\) instead of \(8, 8\)"):
         view.learned_confusion(checkpoint)
-    with pytest.warns(UserWarning, match="rows of its confusion matrix sum to 1 to 1, and those"):
+    with pytest.warns(UserWarning, match="rows of its confusion matrix sum to 1 to 1, but those"):
         open_with_loss(type="EQLv2PCBLoss").learned_confusion(official(**buffers_of(8)))
     with pytest.raises(ValueError, match="but the config's loss EQLv2 has none"):
         open_with_loss(type="EQLv2").learned_confusion(checkpoint)
 
 
-def test_matrix_of_a_run_says_how_it_is_read(run):
+def test_normalisation_of_a_matrix_is_read_from_the_run(run):
     matrix = np.array([[0.2, 0.1], [0.3, 0.1]])
     run.write_confusion(learned=matrix, normalize_columns=False)
-    assert not metrics.soft_labels(study.open_run(run.path).learned_confusion()).sum(1).max() > 0.51
-    older = {"learned": matrix}  # from before runs said so: with softmax
-    np.testing.assert_allclose(metrics.soft_labels(older), [[0.4, 0.6], [0.5, 0.5]])
+    assert not study.open_run(run.path).learned_confusion().soft_labels().sum(1).max() > 0.51
+    older = metrics.LearnedConfusion.from_arrays(
+        {"learned": matrix}
+    )  # from before runs said so: with softmax
+    np.testing.assert_allclose(older.soft_labels(), [[0.4, 0.6], [0.5, 0.5]])
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
@@ -305,22 +310,22 @@ def test_start_of_a_row_keeps_this_weight(activation):
 
     from pcb import PairwiseClassBalance
     from pcb.confusion import ACTIVATIONS
-    from pcb.detection.learned import learned_arrays
+    from pcb.detection.learned import learned_by
 
     first, later = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     balance = PairwiseClassBalance(2, alpha=0.4, momentum=0.8, activation=activation)
     for logits in (first, later, later, later) if activation == "softmax" else (later,) * 4:
         balance.observe(logits, torch.tensor([0]))
-    learned = learned_arrays(balance)
-    weights = metrics.start_weights(learned)
+    learned = learned_by(balance)
+    weights = learned.start_weights()
     probabilities = [ACTIVATIONS[activation](logits)[0].numpy() for logits in (first, later)]
     start = probabilities[0] if activation == "softmax" else 0  # a sigmoid's row starts as zero
     mixed = weights[0] * start + (1 - weights[0]) * probabilities[1]
-    np.testing.assert_allclose(learned["learned"][0], mixed, rtol=1e-5)
+    np.testing.assert_allclose(learned.matrix[0], mixed, rtol=1e-5)
     assert np.isnan(weights[1])  # never seen
 
 
-def test_dataset_is_made_where_it_is_missing(tmp_path):
+def test_missing_dataset_is_created(tmp_path):
     data = study.open_dataset(CONFIG, tmp_path / "tiny", size="tiny")
     assert data.root == tmp_path / "tiny" and len(data.present_images) == 24
     with pytest.raises(FileNotFoundError):
@@ -328,8 +333,8 @@ def test_dataset_is_made_where_it_is_missing(tmp_path):
 
 
 @pytest.mark.parametrize("size", ["mini", "tiny", ""])
-def test_no_openmoji_is_made_for_the_config_of_another_dataset(size, tmp_path):
-    """Neither beside its missing data, nor in a folder that its owner uses for something else."""
+def test_openmoji_is_not_created_for_another_dataset(size, tmp_path):
+    """Neither beside its missing data, nor in a folder that holds something else."""
     data = tmp_path / "lvis"
     data.joinpath("train2017").mkdir(parents=True)
     config = tmp_path / "own.py"
@@ -340,7 +345,7 @@ def test_no_openmoji_is_made_for_the_config_of_another_dataset(size, tmp_path):
     assert [path.name for path in data.rglob("*")] == ["train2017"]
 
 
-def test_openmoji_is_made_where_a_config_reads_that_size(tmp_path, monkeypatch):
+def test_openmoji_is_created_where_the_config_reads_it(tmp_path, monkeypatch):
     monkeypatch.setattr("pcb.study.data.OPENMOJI", tmp_path / "openmoji")
     config = tmp_path / "own.py"
     text = Path("configs/_base_/datasets/openmoji.py").read_text()
@@ -356,26 +361,7 @@ def test_openmoji_is_made_where_a_config_reads_that_size(tmp_path, monkeypatch):
         study.open_dataset(config, size="tiny", seed=1)
 
 
-def test_other_settings_are_said_before_figures_are_replaced(run, capsys):
-    settings = {"work_dir": "a", "config": "", "seed": 0, "order": "name", "pairs": 12}
-    for _ in range(2):
-        assert study.open_run(run.path).figures_of("confusion_matrix", settings) == run.figures
-        (run.figures / "learned_confusion.png").touch()
-    same_run = settings | {"work_dir": "", "config": "a.py", "seed": 1}
-    study.open_run(run.path).figures_of("confusion_matrix", same_run)
-    run.figures_of(
-        "soft_labels", {"order": "cluster"}
-    )  # another notebook's figures have other names
-    assert capsys.readouterr().out == ""
-    study.open_run(run.path).figures_of("confusion_matrix", settings | {"order": "cluster"})
-    said = f"Replacing the figures in {run.figures} that were drawn with order 'name'\n"
-    assert capsys.readouterr().out == said
-    (run.figures / "learned_confusion.png").unlink()
-    study.open_run(run.path).figures_of("confusion_matrix", settings)
-    assert capsys.readouterr().out == ""  # there is nothing to replace
-
-
-def test_runs_on_the_same_data_read_it_once(run, tiny_openmoji):
+def test_annotations_of_several_runs_are_read_once(run, tiny_openmoji):
     other = RunFolder(run.path.parent / "seed1")
     shutil.copytree(run.path, other.path)
     first, second = study.open_runs([run.path, other.path])
@@ -389,7 +375,7 @@ def test_runs_on_the_same_data_read_it_once(run, tiny_openmoji):
         study.open_runs([])
 
 
-def test_changed_annotations_are_read_anew(run, tiny_openmoji, tmp_path):
+def test_changed_annotations_are_read_again(run, tiny_openmoji, tmp_path):
     file = tmp_path / "val.json"
     truth = json.loads((tiny_openmoji / "annotations" / "val.json").read_text())
     file.write_text(json.dumps(truth))
@@ -400,8 +386,8 @@ def test_changed_annotations_are_read_anew(run, tiny_openmoji, tmp_path):
     assert len(study.open_run(run.path).data.annotations.annotations) == count - 1
 
 
-def test_plain_coco_is_opened_with_counts_of_its_training_data(run, tiny_openmoji, tmp_path):
-    """And judged as the config says, in notebooks as by `pcb test`."""
+def test_coco_annotations_get_the_counts_of_the_training_data(run, tiny_openmoji, tmp_path):
+    """They are federated or exhaustive as the config says, in notebooks and in `pcb test`."""
     data = {}
     for split in ("train", "val"):
         content = json.loads((tiny_openmoji / "annotations" / f"{split}.json").read_text())

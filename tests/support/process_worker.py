@@ -20,7 +20,6 @@ from pcb.detection.engine.training import _build_loader
 from pcb.distributed import process_group, rank, world_size
 
 # After pcb.detection, which puts the operators in place.
-from mmcv.utils import Config  # isort: skip
 from mmdet.models import BaseDetector, build_head  # isort: skip
 
 LOSSES = (
@@ -83,9 +82,9 @@ def train_regression(batches, work_dir):
 
 def draw_images(work_dir):
     """Images and seed of each of two epochs, as they are when the first batch is loaded."""
-    cfg = Config({"data": {"samples_per_gpu": 2, "workers_per_gpu": 0}})
+    loading = {"samples_per_gpu": 2, "workers_per_gpu": 0}
     runner, drawn = make_runner(work_dir, max_epochs=2), []
-    loader = _build_loader(cfg, Images(range(8)), seed=5)
+    loader = _build_loader(loading, Images(range(8)), seed=5)
     runner.run_iter = lambda batch, **_: drawn.append((runner.epoch, batch, torch.initial_seed()))
     runner.run(loader)
     return [

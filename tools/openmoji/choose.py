@@ -134,9 +134,9 @@ def look_alikes(icons: Sequence[Icon], taken: Pairs = (), count: int | None = No
     """Pair icons that are alike and can be told apart, most similar first, each at most once.
 
     Args:
-        icons: those to pair.
-        taken: pairs that come first.
-        count: number of pairs, those of ``taken`` included; None for all there are.
+        icons: Those to pair.
+        taken: Pairs that come first.
+        count: Number of pairs, those of ``taken`` included; None for all there are.
     """
     similar = np.triu(similarities(icons), 1)
     pairs = list(taken)
@@ -171,8 +171,9 @@ def _name(code: str) -> str:
     Those are flags, skin tones, turned people, letters of regions, keycaps, and what OpenMoji has
     beyond Unicode.
 
-    >>> _name("1F34E"), _name("1F43B-200D-2744-FE0F"), _name("1F1E6"), _name("0031-FE0F-20E3")
-    ('red_apple', 'bear_face_snowflake', '', '')
+    Example:
+        >>> _name("1F34E"), _name("1F43B-200D-2744-FE0F"), _name("1F1E6"), _name("0031-FE0F-20E3")
+        ('red_apple', 'bear_face_snowflake', '', '')
     """
     points = [point for point in code.split("-") if point not in ("200D", "FE0F")]
     names = [unicodedata.name(chr(int(point, 16)), "") for point in points]

@@ -16,8 +16,8 @@ def train_classifier(crops: np.ndarray, labels: np.ndarray, epochs: int, seed: i
     Args:
         crops: (n, H, W, 3) uint8.
         labels: (n,) int64, from 0 to the number of classes less one, all of them there.
-        epochs: passes over the crops.
-        seed: seed of the weights and of the order; the global generator is left as it was.
+        epochs: Passes over the crops.
+        seed: Seed of the weights and of the order; the global generator is left as it was.
     """
     inputs, targets = torch.from_numpy(crops), torch.from_numpy(labels)
     with torch.random.fork_rng(devices=[]):

@@ -35,10 +35,10 @@ def pair_report(
 
     Args:
         size: "tiny", "mini" or "full".
-        seed: seed of the dataset, of the crops and of the classifier.
-        train_per_class: crops of each class to learn from.
-        test_per_class: crops of each class to measure on.
-        epochs: passes over the training crops.
+        seed: Seed of the dataset, of the crops and of the classifier.
+        train_per_class: Crops of each class to learn from.
+        test_per_class: Crops of each class to measure on.
+        epochs: Passes over the training crops.
 
     Returns:
         For each pair ``head`` and ``tail`` (names), ``kind``, ``similarity`` and ``accuracy``, see
@@ -78,13 +78,13 @@ def pair_accuracies(
     validation renderings then counts as right if its own logit exceeds its look-alike's.
 
     Args:
-        icons: what the classes look like, indexed by label.
-        pairs: two labels each.
-        design: sets the sizes of images and instances.
-        seed: seed of the crops and of the classifier.
-        train_per_class: crops of each class to learn from.
-        test_per_class: crops of each class to measure on.
-        epochs: passes over the training crops.
+        icons: What the classes look like, indexed by label.
+        pairs: Two labels each.
+        design: Sets the sizes of images and instances.
+        seed: Seed of the crops and of the classifier.
+        train_per_class: Crops of each class to learn from.
+        test_per_class: Crops of each class to measure on.
+        epochs: Passes over the training crops.
 
     Returns:
         (len(pairs),) accuracies in [0, 1], both members counting the same.
@@ -109,20 +109,21 @@ def balanced_crops(
     """Cut instances out of images drawn for the purpose, as many of each icon.
 
     Args:
-        icons: what the classes look like, indexed by label.
-        design: sets the sizes of images and instances.
-        seed: seed of the images, which are not those of a dataset with this seed.
-        per_class: number of crops of each icon.
-        validation: draw the renderings of validation, and other images.
+        icons: What the classes look like, indexed by label.
+        design: Sets the sizes of images and instances.
+        seed: Seed of the images, which are not those of a dataset with this seed.
+        per_class: Number of crops of each icon.
+        validation: Draw the renderings of validation, and other images.
 
     Returns:
         crops: (len(icons) * per_class, CROP_SIZE, CROP_SIZE, 3) uint8.
         labels: (len(icons) * per_class,) int64.
 
-    >>> icons = [Icon("1F34E", "red_apple"), Icon("1F438", "frog_face")]
-    >>> crops, labels = balanced_crops(icons, DESIGNS["mini"], seed=0, per_class=3)
-    >>> crops.shape, np.bincount(labels).tolist()
-    ((6, 32, 32, 3), [3, 3])
+    Example:
+        >>> icons = [Icon("1F34E", "red_apple"), Icon("1F438", "frog_face")]
+        >>> crops, labels = balanced_crops(icons, DESIGNS["mini"], seed=0, per_class=3)
+        >>> crops.shape, np.bincount(labels).tolist()
+        ((6, 32, 32, 3), [3, 3])
     """
     renderings = VALIDATION_RENDERINGS if validation else TRAIN_RENDERINGS
     num_images = max(-(-len(icons) * per_class // _LOAD), per_class)

@@ -21,9 +21,10 @@ def similarity(first: Icon, second: Icon) -> float:
     The sum of the pixelwise minima over the sum of the maxima, over colour and alpha, averaged over
     two renderings: all layers and colours alone.
 
-    >>> taxi, car, apple = (Icon(code, "") for code in ("1F696", "1F698", "1F34E"))
-    >>> similarity(taxi, taxi), similarity(taxi, car) > similarity(taxi, apple)
-    (1.0, True)
+    Example:
+        >>> taxi, car, apple = (Icon(code, "") for code in ("1F696", "1F698", "1F34E"))
+        >>> similarity(taxi, taxi), similarity(taxi, car) > similarity(taxi, apple)
+        (1.0, True)
     """
     return float(_overlap(_views(first), _views(second)).mean())
 
@@ -31,8 +32,9 @@ def similarity(first: Icon, second: Icon) -> float:
 def similarities(icons: Sequence[Icon]) -> np.ndarray:
     """Return :func:`similarity` of every two icons: (n, n) float32.
 
-    >>> similarities([Icon("1F696", "taxi"), Icon("1F698", "car")]).shape
-    (2, 2)
+    Example:
+        >>> similarities([Icon("1F696", "taxi"), Icon("1F698", "car")]).shape
+        (2, 2)
     """
     views = np.stack([_views(icon) for icon in icons])
     return np.stack([_overlap(one, views).mean(-1) for one in views]).astype(np.float32)
@@ -44,11 +46,12 @@ def congruence(first: Icon, second: Icon) -> float:
     As :func:`similarity`, but of luminance and alpha, and the most alike of 48 positions and two
     renderings: what remains of the difference when an image is augmented.
 
-    >>> left, right, apple = (Icon(code, "") for code in ("1F91B", "1F91C", "1F34E"))
-    >>> congruence(left, right) > 0.97 > similarity(left, right)
-    True
-    >>> congruence(left, apple) < 0.9
-    True
+    Example:
+        >>> left, right, apple = (Icon(code, "") for code in ("1F91B", "1F91C", "1F34E"))
+        >>> congruence(left, right) > 0.97 > similarity(left, right)
+        True
+        >>> congruence(left, apple) < 0.9
+        True
     """
     return float(_overlap(_positions(first), _grey(_views(second))[:, None]).max())
 

@@ -1,16 +1,18 @@
-"""LVIS on disk: annotation files and detection results, read and checked on entry.
+"""LVIS on disk: annotation files and detection results, checked when they are read.
 
-Everything behind these readers may rely on what they promise, so a wrong file ends here, with
-a message that names the file, the value and the way out, and not in a library's `KeyError`.
+Code behind these readers need not check its input again. A bad file raises an error here that names
+the file, the value and the remedy, instead of a library's ``KeyError`` later.
 """
 
 from pcb.datasets.lvis.annotations import Annotations, read_annotations
 from pcb.datasets.lvis.compact import CompactAnnotations, read_compact_annotations
 from pcb.datasets.lvis.compact_results import CompactResults, read_compact_results
-from pcb.datasets.lvis.reader import AnnotationError, image_path, missing_images
-from pcb.datasets.lvis.results import ResultsError, read_results
+from pcb.datasets.lvis.images import image_path, missing_images
+from pcb.datasets.lvis.reader import AnnotationError
+from pcb.datasets.lvis.results import IOU_TYPES, ResultsError, read_results
 
 __all__ = [
+    "IOU_TYPES",
     "AnnotationError",
     "Annotations",
     "CompactAnnotations",

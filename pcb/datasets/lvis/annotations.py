@@ -10,15 +10,10 @@ from functools import cached_property
 
 from pcb.datasets.lvis.boxes import record_warning
 from pcb.datasets.lvis.classes import Classes
-from pcb.datasets.lvis.notes import say
-from pcb.datasets.lvis.reader import (
-    ANNOTATION_KEYS,
-    FEDERATED_KEYS,
-    IMAGE_KEYS,
-    AnnotationError,
-    AnnotationReader,
-    image_path,
-)
+from pcb.datasets.lvis.images import image_path
+from pcb.datasets.lvis.notes import log_once
+from pcb.datasets.lvis.reader import AnnotationError, AnnotationReader
+from pcb.datasets.lvis.rules import ANNOTATION_KEYS, FEDERATED_KEYS, IMAGE_KEYS
 
 EXHAUSTIVE_HINT = "--exhaustive (federated=False in Python and configs)"
 FEDERATED_HINT = "--federated (federated=True in Python and configs)"
@@ -28,18 +23,18 @@ FEDERATED_HINT = "--federated (federated=True in Python and configs)"
 class Annotations(Classes):
     """A validated annotation file.
 
-    The records are the dicts of the file; treat them as read-only, since they are shared.
+    The records are the dicts of the file. They are shared, so treat them as read-only.
 
     Attributes:
-        path: Where the annotations were read from.
-        images: One dict an image.
-        annotations: One dict an instance.
-        categories: One dict a class, sorted by id.
-        info: The file's `info`, empty if it has none.
-        licenses: The file's `licenses`, empty if it has none.
+        path: The file that was read.
+        images: One dict per image.
+        annotations: One dict per instance.
+        categories: One dict per class, sorted by id.
+        info: The file's ``info``, empty if it has none.
+        licenses: The file's ``licenses``, empty if it has none.
         federated: Whether an image judges only the classes that are annotated in it or listed as
-            absent (LVIS), or every class (COCO).
-        said: What was said of the annotations and of results on them.
+            absent from it (LVIS), or every class (COCO).
+        logged: Messages about the annotations and about results on them; see ``log``.
     """
 
     path: str
@@ -49,15 +44,25 @@ class Annotations(Classes):
     info: dict = field(default_factory=dict, repr=False)
     licenses: list[dict] = field(default_factory=list, repr=False)
     federated: bool = True
-    said: set[str] = field(default_factory=set, repr=False)
+    logged: set[str] = field(default_factory=set, repr=False)
 
     @cached_property
     def image_of(self) -> dict[int, dict]:
         """Image of each image id."""
         return {image["id"]: image for image in self.images}
 
+    def log(self, text: str, source: str | None = None, level: int = logging.WARNING) -> None:
+        """Log a line about the annotations, or about results on them, once.
+
+        Args:
+            text: The message.
+            source: The name of the results; None for the annotations themselves.
+            level: Level of the log record.
+        """
+        log_once(self.logged, self.path if source is None else source, text, level)
+
     def to_dict(self) -> dict:
-        """The annotations as one dict, as in the file. Shares the records, copies nothing."""
+        """Return the annotations as one dict, as in the file; the records are shared."""
         return {
             "info": self.info,
             "licenses": self.licenses,
@@ -67,23 +72,23 @@ class Annotations(Classes):
         }
 
     def for_lvis(self) -> dict:
-        """What evaluators of LVIS's format need of it, and nothing else.
+        """Return what evaluators of the LVIS format need, and nothing else.
 
-        They stumble over whatever a file may hold beside, such as half a character or a licence
-        that is text. Of exhaustive data every image lists every class as known, and where groups
-        are unknown all classes are in one; metrics of groups mean nothing then.
+        Other members of a file can crash an evaluator, such as lone surrogates or a licence that is
+        text. In exhaustive data every image lists every class as known. If the groups are unknown,
+        all classes are put into one; the metrics by group are then meaningless.
         """
         everything = {"neg_category_ids": self.category_ids, "not_exhaustive_category_ids": []}
-        defaults = {key: [] for key in FEDERATED_KEYS}
+        defaults: dict[str, list] = {key: [] for key in FEDERATED_KEYS}
         groups = self.frequency if self.has_groups else ["f"] * len(self.categories)
         return {
             "images": [
-                defaults | only(image, (*IMAGE_KEYS, *FEDERATED_KEYS))
+                defaults | keep_keys(image, (*IMAGE_KEYS, *FEDERATED_KEYS))
                 if self.federated
-                else only(image, IMAGE_KEYS) | everything
+                else keep_keys(image, IMAGE_KEYS) | everything
                 for image in self.images
             ],
-            "annotations": [only(record, ANNOTATION_KEYS) for record in self.annotations],
+            "annotations": [keep_keys(record, ANNOTATION_KEYS) for record in self.annotations],
             "categories": [
                 {"id": category_id, "name": name, "frequency": group}
                 for category_id, name, group in zip(
@@ -92,34 +97,43 @@ class Annotations(Classes):
             ],
         }
 
-    def judged_as(self, federated: bool | None) -> "Annotations":
-        """The same annotations, federated or exhaustive; None leaves them as they are.
+    def as_federated(self, federated: bool | None) -> "Annotations":
+        """Return the same annotations as federated or as exhaustive data.
+
+        Args:
+            federated: Which of the two; None leaves them as they are.
 
         Raises:
-            AnnotationError: Federated, but no image says which classes it judges.
+            AnnotationError: The data cannot be federated, because no image lists absent classes.
         """
         if federated is None or federated == self.federated:
             return self
         if federated:
-            stated = {key for image in self.images for key in FEDERATED_KEYS if key in image}
-            _require_federated_keys(self.path, stated)
+            present = {key for image in self.images for key in FEDERATED_KEYS if key in image}
+            _require_federated_keys(self.path, present)
         return dataclasses.replace(self, federated=federated)
 
-    def counted_in(self, training: "Annotations") -> "Annotations":
-        """The same annotations with the training counts of their classes, by category id.
+    def with_counts_of(self, training: "Annotations") -> "Annotations":
+        """Return the same annotations with training counts, matched by category id.
+
+        Args:
+            training: The training annotations to count in.
+
+        Raises:
+            AnnotationError: The training annotations lack some of the categories.
 
         Example:
             >>> objects = [{"image_id": 7, "category_id": 3}] * 2
             >>> truth = Annotations("", [], objects, [{"id": 3, "name": "cat"}])
-            >>> counted = truth.counted_in(truth)
+            >>> counted = truth.with_counts_of(truth)
             >>> counted.image_count, counted.instance_count, counted.frequency
             (array([1]), array([2]), ['r'])
         """
         if unknown := [id_ for id_ in self.category_ids if id_ not in training.label_of]:
             raise AnnotationError(
-                f"{training.path}: {len(unknown)} of the {len(self.category_ids)} categories of "
-                f"{self.path} are not in it (the first has id {unknown[0]}), so that it has no "
-                "training counts for them: give both files the same categories"
+                f"{training.path}: it lacks {len(unknown)} of the {len(self.category_ids)} "
+                f"categories of {self.path} (the first has id {unknown[0]}), so their training "
+                "counts are unknown: give both files the same categories"
             )
         objects = [(record["image_id"], record["category_id"]) for record in training.annotations]
         images = Counter(category_id for _, category_id in set(objects))
@@ -131,11 +145,11 @@ class Annotations(Classes):
         return dataclasses.replace(self, categories=categories)
 
 
-def only(record: dict, keys: Collection[str]) -> dict:
-    """The record without other keys; the record itself if it has none.
+def keep_keys(record: dict, keys: Collection[str]) -> dict:
+    """Return a record without other keys; the record itself if it has none.
 
     Example:
-        >>> only({"id": 1, "note": "mine"}, ("id", "area"))
+        >>> keep_keys({"id": 1, "note": "mine"}, ("id", "area"))
         {'id': 1}
     """
     if record.keys() <= set(keys):
@@ -148,26 +162,30 @@ def read_annotations(
     image_dir: str | os.PathLike | None = None,
     federated: bool | None = None,
 ) -> Annotations:
-    """Read and check an annotation file in LVIS (v0.5 and v1 alike) or COCO format.
+    """Read and check an annotation file in LVIS (v0.5 and v1) or COCO format.
 
-    In COCO's data every class is annotated in every image: it is *exhaustive*. LVIS is *federated*:
-    an image says nothing of the classes that are neither annotated in it nor listed under
-    `neg_category_ids`. A file is federated if some image lists a category under that key or under
-    `not_exhaustive_category_ids`. Where the keys are there, but nothing is listed, a line in the
-    log says that it is read as exhaustive.
+    COCO's data is *exhaustive*: every class is annotated in every image. LVIS is *federated*: an
+    image does not tell whether it shows a class that is neither annotated in it nor listed under
+    its ``neg_category_ids``. A file is read as federated if some image lists a category under
+    ``neg_category_ids`` or ``not_exhaustive_category_ids``. If the keys exist but all lists are
+    empty, a log line says that the file is read as exhaustive.
 
-    The log also says if annotation ids are numbered again (0, or one that recurs; evaluators would
-    lose matches), if classes share a name (they are numbered), and if boxes look like corners.
+    The log also reports annotation ids that are renumbered (an id is 0 or repeated, for which
+    evaluators would lose matches), classes that share a name (they are numbered), and boxes that
+    look like corners.
 
     Args:
-        path: A `.json` or `.json.gz` file.
-        image_dir: Folder that must hold every image of the file; None leaves images unchecked.
-        federated: Whether the data is federated, instead of what the file suggests.
+        path: A ``.json`` or ``.json.gz`` file.
+        image_dir: Folder that must hold every image of the file; None skips this check.
+        federated: Whether the data is federated; None decides by the file.
+
+    Returns:
+        The annotations.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        AnnotationError: It is not JSON, not LVIS or COCO, empty or inconsistent, images are
-            missing, or it is to be federated and does not say what an image judges.
+        FileNotFoundError: The file does not exist.
+        AnnotationError: The file is not JSON, not in LVIS or COCO format, empty or inconsistent;
+            images are missing; or the data shall be federated, but no image lists absent classes.
 
     Example:
         >>> import pathlib, tempfile
@@ -186,7 +204,7 @@ def read_annotations(
     if image_dir is not None:
         reader.check_images_exist(map(image_path, images), image_dir)
     if federated:
-        _require_federated_keys(reader.path, reader.stated)
+        _require_federated_keys(reader.path, reader.federated_keys)
     found = Annotations(
         path=reader.path,
         images=images,
@@ -194,51 +212,53 @@ def read_annotations(
         categories=reader.categories,
         info=reader.info,
         licenses=reader.licenses,
-        federated=reader.lists_any if federated is None else federated,
+        federated=reader.lists_classes if federated is None else federated,
     )
-    if federated is None and not reader.lists_any:
-        _say_exhaustive(found, bool(reader.stated))
-    if renumbered := _number_again(annotations):
-        say(found.said, found.path, renumbered)
-    if warning := record_warning(annotations, image_of):
-        say(found.said, found.path, warning)
-    if shared := reader.shared_names_warning():
-        say(found.said, found.path, shared)
+    if federated is None and not reader.lists_classes:
+        _log_exhaustive(found, bool(reader.federated_keys))
+    for warning in (
+        _renumber(annotations),
+        record_warning(annotations, image_of),
+        reader.repeated_names_warning(),
+    ):
+        if warning:
+            found.log(warning)
     return found
 
 
-def _say_exhaustive(annotations: Annotations, empty_lists: bool) -> None:
-    if empty_lists:
-        text = (
+def _log_exhaustive(annotations: Annotations, has_empty_lists: bool) -> None:
+    if has_empty_lists:
+        annotations.log(
             "no image lists a category as absent or not exhaustively annotated: read as exhaustive,"
             f" every class judged in every image; if it is federated, use {FEDERATED_HINT}"
         )
-        say(annotations.said, annotations.path, text)
         return
-    text = "in COCO format: every class is judged in every image"
-    say(annotations.said, annotations.path, text, logging.INFO)
+    annotations.log("in COCO format: every class is judged in every image", level=logging.INFO)
 
 
-def _require_federated_keys(path: str, stated: set[str]) -> None:
-    if not stated:
+def _require_federated_keys(path: str, present: set[str]) -> None:
+    if not present:
         raise AnnotationError(
-            f"{path}: the images state no 'neg_category_ids', the classes known to be absent, so"
-            " this is no federated data; evaluate it as exhaustive (the default)"
+            f"{path}: the images have no 'neg_category_ids', the classes known to be absent, so"
+            " this is not federated data; evaluate it as exhaustive (the default)"
         )
 
 
-def _number_again(annotations: list[dict]) -> str:
-    """Number the annotations from 1 if an id is 0 or recurs; return what was wrong, or "".
+def _renumber(annotations: list[dict]) -> str:
+    """Number the annotations from 1 if an id is 0 or repeated.
 
-    Nothing refers to these ids, but evaluators mark a match by them: 0 is "no match" to them.
+    Nothing refers to these ids, but evaluators mark a match by them, and 0 means no match.
+
+    Returns:
+        What was wrong, "" if nothing was.
     """
     counts = Counter(annotation["id"] for annotation in annotations)
-    recurring = sum(count for count in counts.values() if count > 1)
+    repeated = sum(count for count in counts.values() if count > 1)
     problems = ["one is 0"] if 0 in counts else []
-    if recurring:
-        problems.append(f"{recurring:,} of {len(annotations):,} share theirs with another")
+    if repeated:
+        problems.append(f"{repeated:,} of {len(annotations):,} share theirs with another")
     if not problems:
         return ""
     for number, annotation in enumerate(annotations, start=1):
         annotation["id"] = number
-    return f"annotation ids are numbered again from 1: {', '.join(problems)}"
+    return f"annotation ids are renumbered from 1: {', '.join(problems)}"

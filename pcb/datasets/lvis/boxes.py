@@ -1,20 +1,21 @@
-"""Whether boxes that are read as `[x, y, width, height]` in pixels are something else."""
+"""Recognise boxes that are probably not ``[x, y, width, height]`` in pixels."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
-_SLACK_PIXELS, _SLACK_SHARE = 2.0, 0.05  # by which a box may stick out of its image unnoticed
-_LEAVING, _FITTING = 0.2, 0.95  # shares of boxes from which they look like corners
-MASKS_COMPARED = 1000  # masks that are compared with their boxes, spread over all
+_SLACK_PIXELS, _SLACK_SHARE = 2.0, 0.05  # a box may leave its image by the larger of these
+_LEAVING, _FITTING = 0.2, 0.95  # shares of the boxes that make them look like corners
+_MASKS_COMPARED = 1000  # number of masks to compare with their boxes
 _FORMAT = "[x, y, width, height] in pixels of the image"
 
 
 def box_warning(boxes: np.ndarray, sizes: np.ndarray) -> str | None:
-    """What boxes seem to be, if not `[x, y, width, height]` in pixels.
+    """Return a warning if boxes do not look like ``[x, y, width, height]`` in pixels.
 
-    Boxes that stick out by less than 5% of their image (or two pixels) are left in peace.
+    A box may leave its image by 5% of the image or by two pixels.
 
     Args:
         boxes: (n, 4).
@@ -23,7 +24,7 @@ def box_warning(boxes: np.ndarray, sizes: np.ndarray) -> str | None:
     Example:
         >>> corners = np.array([[35, 5, 45, 15], [10, 10, 30, 30]])
         >>> box_warning(corners, np.array([[60, 40], [60, 40]]))
-        '1 of 2 boxes leave their images by their own size, as corners x1, y1, x2, y2 would: \
+        '1 of 2 boxes leave their images and look like corners x1, y1, x2, y2: \
 write [x, y, width, height] in pixels of the image'
         >>> box_warning(np.array([[35, 5, 10, 10]]), np.array([[60, 40]])) is None
         True
@@ -36,22 +37,39 @@ write [x, y, width, height] in pixels of the image'
     fits_as_corners = ((extent >= start) & (extent <= limit)).all(axis=1)
     count = f"{np.count_nonzero(leaves):,} of {len(boxes):,} boxes leave their images"
     if leaves.mean() >= _LEAVING and fits_as_corners.mean() >= _FITTING:
-        return f"{count} by their own size, as corners x1, y1, x2, y2 would: write {_FORMAT}"
+        return f"{count} and look like corners x1, y1, x2, y2: write {_FORMAT}"
     if leaves.mean() > 0.5:
         return f"{count}; are they {_FORMAT} as annotated, not as resized?"
     if (np.abs(boxes) <= 1 + 2 * _SLACK_SHARE).all() and extent.any() and sizes.min() > 4:
         return (
-            f"all {len(boxes):,} boxes lie within the first pixel of their image, as shares of its"
-            f" size from 0 to 1 would: write {_FORMAT}"
+            f"all {len(boxes):,} boxes lie within the first pixel of their image and look like"
+            f" fractions of its size: write {_FORMAT}"
         )
     return None
 
 
-def record_warning(records: Sequence[dict], image_of: Mapping[int, dict]) -> str | None:
-    """What the boxes of annotations, or of results, seem to be; those with masks betray it, too.
+def region_warning(
+    boxes: np.ndarray, sizes: np.ndarray, mask_of: Callable[[int], list | dict | None]
+) -> str | None:
+    """Return the warning of ``box_warning``, or one about boxes that contradict their masks.
 
     Args:
-        records: Checked; either all have a 'bbox' or none.
+        boxes: (n, 4).
+        sizes: (n, 2), width and height of each box's image, in pixels.
+        mask_of: Returns the segmentation of the box at an index, None if it has none. It is called
+            for about 1000 boxes, spread evenly.
+    """
+    chosen = range(0, len(boxes), max(1, len(boxes) // _MASKS_COMPARED))
+    return box_warning(boxes, sizes) or _mask_warning(
+        (boxes[index].tolist(), mask_of(index)) for index in chosen
+    )
+
+
+def record_warning(records: Sequence[dict[str, Any]], image_of: Mapping[int, dict]) -> str | None:
+    """Return the warning of ``region_warning`` for annotations or results.
+
+    Args:
+        records: Checked records: either all have a 'bbox' or none.
         image_of: Image of each id.
     """
     if not records or "bbox" not in records[0]:
@@ -59,33 +77,35 @@ def record_warning(records: Sequence[dict], image_of: Mapping[int, dict]) -> str
     boxes = np.fromiter(chain.from_iterable(record["bbox"] for record in records), np.float64)
     size_of = {key: (image["width"], image["height"]) for key, image in image_of.items()}
     sizes = chain.from_iterable(size_of[record["image_id"]] for record in records)
-    sizes = np.fromiter(sizes, np.float64, 2 * len(records)).reshape(-1, 2)
-    chosen = records[:: max(1, len(records) // MASKS_COMPARED)]
-    masks = ((record["bbox"], record.get("segmentation")) for record in chosen)
-    return box_warning(boxes.reshape(-1, 4), sizes) or mask_warning(masks)
+    return region_warning(
+        boxes.reshape(-1, 4),
+        np.fromiter(sizes, np.float64, 2 * len(records)).reshape(-1, 2),
+        lambda index: records[index].get("segmentation"),
+    )
 
 
-def mask_warning(pairs: Iterable[tuple[Sequence[float], list | dict | None]]) -> str | None:
-    """What boxes seem to be that end where their masks do not; of pairs of box and mask."""
-    ours, others = 0, 0
+def _mask_warning(pairs: Iterable[tuple[Sequence[float], list | dict | None]]) -> str | None:
+    """Return a warning if boxes, given with their masks, end where their masks do not."""
+    as_sizes_fit, as_corners_fit = 0, 0
     for (x, y, width, height), segmentation in pairs:
-        if not segmentation or max(x, y) <= 2 * _SLACK_PIXELS:  # there both readings are alike
+        if not segmentation or max(x, y) <= 2 * _SLACK_PIXELS:  # both readings agree there
             continue
         right, bottom = _end(segmentation)
         as_sizes = max(abs(x + width - right), abs(y + height - bottom))
         as_corners = max(abs(width - right), abs(height - bottom))
-        ours += as_sizes <= as_corners
-        others += as_corners <= _SLACK_PIXELS < as_sizes
-    if others < _FITTING * (ours + others) or not others:
+        as_sizes_fit += as_sizes <= as_corners
+        as_corners_fit += as_corners <= _SLACK_PIXELS < as_sizes
+    total = as_sizes_fit + as_corners_fit
+    if as_corners_fit < _FITTING * total or not as_corners_fit:
         return None
     return (
-        f"{others:,} of {ours + others:,} boxes that were compared with their masks end at width"
-        f" and height, as corners x1, y1, x2, y2 do: write {_FORMAT}"
+        f"{as_corners_fit:,} of {total:,} boxes, compared with their masks, look like corners x1,"
+        f" y1, x2, y2: write {_FORMAT}"
     )
 
 
 def _end(segmentation: list | dict) -> tuple[float, float]:
-    """Right and lower end of a mask."""
+    """Return the right and the lower end of a mask, in pixels."""
     if isinstance(segmentation, list):
         return (
             max(chain.from_iterable(polygon[0::2] for polygon in segmentation)),

@@ -1,34 +1,43 @@
-"""Checks that annotations and results share. Each `..._problem` returns a message, or None."""
+"""Checks of single values. A function ``..._problem`` returns what is wrong, or None."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import hypot, isfinite
+from typing import Any
 
 import numpy as np
 
-# Ids go into 64 bit, sizes into 32, and pycocotools walks along the edges of a polygon in steps of
-# a fifth of a pixel: farther than this it needs gigabytes.
+# Ids are stored in 64 bits and sizes in 32. pycocotools follows the edges of a polygon in steps of
+# a fifth of a pixel, so points that are farther away than ``FARTHEST`` would take gigabytes.
 MOST_ID = 2**63 - 1
 MOST_PIXELS = 1_000_000
 FARTHEST = 1e7
 
 
-def missing_keys(record, keys: Iterable[str]) -> list[str]:
-    """The keys that the record lacks; all of them, if it is no dict."""
+def missing_keys(record: Any, keys: Iterable[str]) -> list[str]:
+    """Return the keys that a record lacks: all of them if it is not a dict."""
     return [key for key in keys if key not in record] if isinstance(record, dict) else list(keys)
 
 
-def is_integer(value) -> bool:
-    """Whether the value is an integer, Python's or NumPy's, and no bool."""
+def missing_problem(record: Any, keys: Iterable[str], remedy: str) -> str | None:
+    """Return which keys a record lacks, followed by the remedy."""
+    missing = missing_keys(record, keys)
+    return f"no {', '.join(map(repr, missing))}; {remedy}" if missing else None
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value is an integer of Python or NumPy, but not a bool."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
-def is_id(value) -> bool:
-    """Whether the value is an integer from 0 that fits into 64 bits."""
+def is_id(value: Any) -> bool:
+    """Whether a value is a non-negative integer that fits into 64 bits."""
     return is_integer(value) and 0 <= value <= MOST_ID
 
 
-def is_number(value) -> bool:
-    """Whether the value is a finite number, Python's or NumPy's, and no bool."""
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number of Python or NumPy, but not a bool."""
+    if type(value) is float:
+        return isfinite(value)
     try:
         is_one = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         return is_one and isfinite(value)
@@ -36,49 +45,39 @@ def is_number(value) -> bool:
         return False
 
 
-def is_polygons(segmentation) -> bool:
-    """Whether this is a list of polygons `[x1, y1, x2, y2, x3, y3, ...]` of finite numbers."""
-    if not isinstance(segmentation, list):
-        return False
-    for polygon in segmentation:
-        if not isinstance(polygon, list) or len(polygon) % 2:
-            return False
-        try:
-            if not hypot(*polygon) < FARTHEST:  # nor is nan
-                return False
-        except (TypeError, OverflowError):
-            return False
-    return True
+def own_id_problem(record: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a record's own ``id``."""
+    if is_id(record["id"]):
+        return None
+    return f"id must be a non-negative integer, got {shortened(record['id'])}"
 
 
-def has_short_polygon(segmentation) -> bool:
-    """Whether some polygon has fewer than three points, or there is none.
-
-    Such a thing has no area, but pycocotools takes two points for a box and stumbles over one.
-    """
-    return not segmentation or (isinstance(segmentation, list) and min(map(len, segmentation)) < 6)
-
-
-def is_rle(segmentation, image: dict) -> bool:
-    """Whether this is a run-length encoded mask of the image's size, in text or as integers."""
-    if not isinstance(segmentation, dict):
-        return False
-    counts, size = segmentation.get("counts"), segmentation.get("size")
-    if not (isinstance(size, (list, tuple)) and all(map(is_integer, size))):
-        return False
-    if list(size) != [image["height"], image["width"]]:
-        return False
-    if isinstance(counts, (str, bytes)):
-        return True  # their sum is looked at by RunLengthCheck
-    return (
-        isinstance(counts, list)
-        and all(is_integer(count) and count >= 0 for count in counts)
-        and sum(counts) == size[0] * size[1]
-    )
+def reference_problem(
+    image_id: Any, category_id: Any, image_of: Mapping[int, dict], label_of: Mapping[int, int]
+) -> str | None:
+    """Return what is wrong with the image and the category that a record refers to."""
+    is_plain = type(image_id) is type(category_id) is int  # most are; skips the slower checks
+    if is_plain and image_id in image_of and category_id in label_of:
+        return None
+    for key, value in (("image_id", image_id), ("category_id", category_id)):
+        if isinstance(value, str):
+            return f"{key} is text, {shortened(value)}; write ids as numbers, without quotes"
+    if not is_integer(image_id) or image_id not in image_of:
+        return (
+            f"image_id {shortened(image_id)} is not among the {len(image_of)} images of the"
+            " annotations; is this another split or dataset?"
+        )
+    if not is_integer(category_id) or category_id not in label_of:
+        return (
+            f"category_id {shortened(category_id)} is not among the {len(label_of)} categories of"
+            f" the annotations ({min(label_of)} to {max(label_of)}); is this another dataset, or a"
+            " label (the index of a class) instead of an id?"
+        )
+    return None
 
 
-def box_problem(bbox) -> str | None:
-    """What is wrong with a box, which must be `[x, y, width, height]` in pixels."""
+def box_problem(bbox: Any) -> str | None:
+    """Return what is wrong with a box, which must be ``[x, y, width, height]`` in pixels."""
     try:
         x, y, width, height = bbox
         if isfinite(x + y + width + height) and width >= 0 and height >= 0:
@@ -91,32 +90,53 @@ def box_problem(bbox) -> str | None:
     )
 
 
-def id_problem(record: dict, image_of: dict[int, dict], label_of: dict[int, int]) -> str | None:
-    """What is wrong with the record's `image_id` or `category_id`."""
-    image_id, category_id = record["image_id"], record["category_id"]
-    for key in ("image_id", "category_id"):
-        if isinstance(record[key], str):
-            return f"{key} is text, {shortened(record[key])}; write ids as numbers, without quotes"
-    if not is_integer(image_id) or image_id not in image_of:
-        return (
-            f"image_id {shortened(image_id)} is not among the {len(image_of)} images of the"
-            " annotations; is this another split or dataset?"
-        )
-    if not is_integer(category_id) or category_id not in label_of:
-        return (
-            f"category_id {shortened(category_id)} is not among the {len(label_of)} categories of"
-            f" the annotations ({min(label_of)} to {max(label_of)}); is this another dataset, or a"
-            " label (index of a class) instead of an id?"
-        )
-    return None
+def is_polygons(segmentation: Any) -> bool:
+    """Whether a value is a list of polygons ``[x1, y1, x2, y2, ...]`` of finite numbers."""
+    if not isinstance(segmentation, list):
+        return False
+    for polygon in segmentation:
+        if not isinstance(polygon, list) or len(polygon) % 2:
+            return False
+        try:
+            if not hypot(*polygon) < FARTHEST:  # rejects NaN, too
+                return False
+        except (TypeError, OverflowError):
+            return False
+    return True
 
 
-def quoted(keys: Iterable[str]) -> str:
-    """The keys as a message shows them."""
-    return ", ".join(repr(key) for key in keys)
+def has_short_polygon(segmentation: Any) -> bool:
+    """Whether a segmentation is empty or has a polygon of fewer than three points.
+
+    Such a polygon has no area, but pycocotools reads two points as a box and fails on one.
+    """
+    return not segmentation or (isinstance(segmentation, list) and min(map(len, segmentation)) < 6)
 
 
-def shortened(value, length: int = 80) -> str:
-    """The value as a message shows it, cut to `length` characters."""
+def is_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
+    """Whether a value is a run-length encoding (RLE) of the image's size, as text or integers."""
+    if not isinstance(segmentation, dict):
+        return False
+    counts, size = segmentation.get("counts"), segmentation.get("size")
+    if not (isinstance(size, (list, tuple)) and all(map(is_integer, size))):
+        return False
+    if list(size) != [image["height"], image["width"]]:
+        return False
+    if isinstance(counts, (str, bytes)):
+        return True  # RunLengthCheck adds up the runs
+    return (
+        isinstance(counts, list)
+        and all(is_integer(count) and count >= 0 for count in counts)
+        and sum(counts) == size[0] * size[1]
+    )
+
+
+def is_compressed_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
+    """Whether a value is an RLE of the image's size whose runs are encoded as text."""
+    return is_rle(segmentation, image) and isinstance(segmentation["counts"], (str, bytes))
+
+
+def shortened(value: Any, length: int = 80) -> str:
+    """Return the ``repr`` of a value for a message, cut to ``length`` characters."""
     text = repr(value)
     return text if len(text) <= length else text[: length - 3] + "..."

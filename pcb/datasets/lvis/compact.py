@@ -1,8 +1,8 @@
-"""LVIS annotations as flat arrays, for training.
+"""Read LVIS annotations as flat arrays, for training.
 
-The 1.27 million instances of LVIS v1's training set are more than 100 million Python objects as
-records. Besides their size, such objects cannot be shared: a forked data-loading worker that only
-looks at one writes its reference count, which copies the memory page. Arrays stay shared.
+As records, the 1.27 million instances of LVIS v1's training set are more than 100 million Python
+objects. They are large, and processes cannot share them: a forked data-loading worker that only
+reads an object changes its reference count, which copies the memory page. Arrays stay shared.
 """
 
 import dataclasses
@@ -14,29 +14,33 @@ from itertools import chain
 import msgspec
 import numpy as np
 
-from pcb.datasets.lvis.boxes import MASKS_COMPARED, box_warning, mask_warning
+from pcb.datasets.lvis.boxes import region_warning
 from pcb.datasets.lvis.checks import has_short_polygon
 from pcb.datasets.lvis.classes import Classes
-from pcb.datasets.lvis.reader import AnnotationReader, image_path
+from pcb.datasets.lvis.images import image_path
+from pcb.datasets.lvis.reader import AnnotationReader
 
 _HUNDREDTHS = 100  # LVIS rounds coordinates to two decimals
-_PENDING = 200  # polygons converted at once: enough that NumPy's overhead per call vanishes
+_PENDING = 200  # polygons to convert at once, so that NumPy's overhead per call is negligible
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentations:
-    """Masks of m instances with P polygons in total, M coordinates; as in the file, bit for bit.
+    """Masks of m instances with P polygons and M coordinates in total, exactly as in the file.
 
-    `segmentations[i]` is what the file says: a list of polygons `[x1, y1, x2, y2, ...]` in pixels,
-    or a run-length encoding `{"size": [height, width], "counts": ...}`.
+    ``segmentations[i]`` is the mask as in the file: a list of polygons ``[x1, y1, x2, y2, ...]`` in
+    pixels, or a run-length encoding ``{"size": [height, width], "counts": ...}``.
 
     Attributes:
-        coordinates: (M,) int32 in 1/`scale` pixels, or float64 where that would lose digits.
-        scale: What coordinates are divided by.
-        polygon_start: (P+1,) int64, where each polygon begins in `coordinates`.
-        first_polygon: (m+1,) int64, the first polygon of each instance; run lengths have none.
+        coordinates: (M,) int32 in units of 1 / ``scale`` pixels, or float64 if int32 would lose
+            digits.
+        scale: Divisor of the coordinates.
+        polygon_start: (P + 1,) int64, start of each polygon in ``coordinates``.
+        first_polygon: (m + 1,) int64, first polygon of each instance; a run-length encoding has no
+            polygon.
         encoded: (B,) uint8, the run-length encodings as JSON.
-        encoded_start: (m+1,) int64, where those of each instance begin; polygons have none.
+        encoded_start: (m + 1,) int64, start of each instance in ``encoded``; polygons take no space
+            there.
 
     Example:
         >>> packer = SegmentationPacker()
@@ -65,7 +69,7 @@ class Segmentations:
         if first == last:
             return []
         start, *ends = self.polygon_start[first : last + 1].tolist()
-        # An integer number of hundredths, divided, is the very float that its decimals mean.
+        # Dividing an integer number of hundredths gives exactly the float of its two decimals.
         coordinates = (self.coordinates[start : ends[-1]] / self.scale).tolist()
         return [
             coordinates[begin - start : end - start]
@@ -74,11 +78,11 @@ class Segmentations:
 
 
 class SegmentationPacker:
-    """Collects masks one by one; `pack` gives them as arrays."""
+    """Collect masks one by one; ``pack`` returns them as arrays."""
 
     def __init__(self) -> None:
         self._scale = _HUNDREDTHS
-        self._coordinates = bytearray()  # grows in place, where joined arrays would need twice
+        self._coordinates = bytearray()  # grows in place; joining arrays takes twice the memory
         self._encoded = bytearray()
         self._pending: list[list[float]] = []
         self._lengths = array("q", [0])
@@ -86,7 +90,7 @@ class SegmentationPacker:
         self._encoded_start = array("q", [0])
 
     def append(self, segmentation: list[list[float]] | dict) -> None:
-        """Add the mask of one instance, polygons or run lengths."""
+        """Add the mask of one instance: polygons or a run-length encoding."""
         if isinstance(segmentation, dict):
             self._encoded += msgspec.json.encode(segmentation)
         else:
@@ -98,7 +102,7 @@ class SegmentationPacker:
             self._convert()
 
     def pack(self) -> Segmentations:
-        """All masks; nothing may be added afterwards."""
+        """Return all masks; no mask may be added afterwards."""
         self._convert()
         return Segmentations(
             coordinates=np.frombuffer(self._coordinates, self._dtype),
@@ -121,7 +125,7 @@ class SegmentationPacker:
             if np.array_equal(hundredths / _HUNDREDTHS, values):
                 self._coordinates += memoryview(hundredths).cast("B")
                 return
-            # More digits than hundredths have: from here on, and before, floats.
+            # These coordinates have more digits than hundredths: store all as floats.
             earlier = np.frombuffer(self._coordinates, np.int32) / _HUNDREDTHS
             self._coordinates = bytearray(memoryview(earlier).cast("B"))
             self._scale = 1
@@ -130,25 +134,25 @@ class SegmentationPacker:
 
 @dataclass(frozen=True, eq=False)
 class CompactAnnotations(Classes):
-    """A validated annotation file of I images and n instances as arrays; see `Annotations`.
+    """A validated annotation file of I images and n instances as arrays; see ``Annotations``.
 
-    The instances of image `i` are `first_instance[i]` to `first_instance[i + 1] - 1`, in the
-    file's order.
+    The instances of image ``i`` are ``first_instance[i]`` to ``first_instance[i + 1] - 1``, in file
+    order.
 
     Attributes:
-        path: Where the annotations were read from.
-        categories: One dict a class, sorted by id.
+        path: The file that was read.
+        categories: One dict per class, sorted by id.
         image_ids: (I,) int64.
         image_sizes: (I, 2) int32, width and height in pixels.
         image_names: (I,) str, paths relative to the image folder.
-        first_instance: (I+1,) int64.
+        first_instance: (I + 1,) int64.
         labels: (n,) int64.
         boxes: (n, 4) float64, x, y, width and height in pixels.
-        areas: (n,) float64, in pixels.
-        mask_rows: (n,) int64, place of each instance in `segmentations`.
+        areas: (n,) float64, in square pixels.
+        mask_rows: (n,) int64, index of each instance in ``segmentations``.
         segmentations: The masks.
-        warnings: What `read_annotations` would say of names and boxes; several processes read
-            the same file, so that this is left to one of them.
+        warnings: Messages about names and boxes that ``read_annotations`` would log. They are not
+            logged here, because several processes read the same file.
     """
 
     path: str
@@ -165,22 +169,34 @@ class CompactAnnotations(Classes):
     warnings: tuple[str, ...] = ()
 
     def instances_of(self, image: int) -> slice:
-        """Where the instances of the image at this index are."""
+        """Return the slice of an image's instances.
+
+        Args:
+            image: Index of the image.
+        """
         return slice(self.first_instance[image], self.first_instance[image + 1])
 
     @property
     def has_mask(self) -> np.ndarray:
-        """Whether an instance has a mask at all, (n,) bool."""
+        """Whether each instance has a mask, shape (n,), bool."""
         masks = self.segmentations
         has = (np.diff(masks.first_polygon) > 0) | (np.diff(masks.encoded_start) > 0)
         return has[self.mask_rows]
 
     def masks_of(self, image: int) -> list[list[list[float]] | dict]:
-        """Masks of the image at this index, each as the file gives it."""
+        """Return the masks of an image as they are in the file.
+
+        Args:
+            image: Index of the image.
+        """
         return [self.segmentations[row] for row in self.mask_rows[self.instances_of(image)]]
 
     def select(self, keep: np.ndarray) -> "CompactAnnotations":
-        """The annotations with some instances alone; `keep` is (n,) bool. All images stay."""
+        """Return the annotations with some of the instances, and with all images.
+
+        Args:
+            keep: (n,) bool, the instances to keep.
+        """
         kept_before = np.concatenate([[0], np.cumsum(keep)])
         return dataclasses.replace(
             self,
@@ -195,17 +211,25 @@ class CompactAnnotations(Classes):
 def read_compact_annotations(
     path: str | os.PathLike,
     image_dir: str | os.PathLike | None = None,
-    short_polygons: bool = False,
+    allow_short_polygons: bool = False,
 ) -> CompactAnnotations:
     """Read and check annotations in LVIS or COCO format without keeping their records.
 
-    Which classes an image judges is not kept: only evaluation asks for it.
+    The lists of classes that an image judges are not kept, because only evaluation needs them.
 
     Args:
-        path, image_dir: As for `read_annotations`; so are the errors.
-        short_polygons: Leave polygons with fewer than three points out of the masks, which may
-            then be without any (`CompactAnnotations.has_mask`), instead of raising an error. They
-            have no area, so that nothing is lost, while an evaluation would take them for boxes.
+        path: A ``.json`` or ``.json.gz`` file.
+        image_dir: Folder that must hold every image of the file; None skips this check.
+        allow_short_polygons: Drop polygons of fewer than three points instead of raising an error;
+            an instance may then have no mask (see ``CompactAnnotations.has_mask``). Such polygons
+            have no area, so training loses nothing. An evaluation would read them as boxes.
+
+    Returns:
+        The annotations.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        AnnotationError: See ``read_annotations``.
 
     Example:
         >>> import json, pathlib, tempfile
@@ -239,13 +263,13 @@ def read_compact_annotations(
     image_of_instance, labels = array("q"), array("q")
     boxes, areas = array("d"), array("d")
     image_of = {image["id"]: image for image in images}
-    for annotation in reader.annotations(image_of, short_polygons):
+    for annotation in reader.annotations(image_of, allow_short_polygons):
         image_of_instance.append(index_of[annotation["image_id"]])
         labels.append(reader.label_of[annotation["category_id"]])
         boxes.extend(annotation["bbox"])
         areas.append(annotation["area"])
         segmentation = annotation["segmentation"]
-        if short_polygons and has_short_polygon(segmentation):
+        if allow_short_polygons and has_short_polygon(segmentation):
             segmentation = [polygon for polygon in segmentation if len(polygon) >= 6]
         packer.append(segmentation)
     if image_dir is not None:
@@ -254,11 +278,9 @@ def read_compact_annotations(
     image_index = np.frombuffer(image_of_instance, np.int64)
     image_sizes = np.array([(image["width"], image["height"]) for image in images], np.int32)
     segmentations, flat_boxes = packer.pack(), np.frombuffer(boxes, np.float64).reshape(-1, 4)
-    chosen = range(0, len(flat_boxes), max(1, len(flat_boxes) // MASKS_COMPARED))
     warnings = [
-        reader.shared_names_warning(),
-        box_warning(flat_boxes, image_sizes[image_index])
-        or mask_warning((flat_boxes[row].tolist(), segmentations[row]) for row in chosen),
+        reader.repeated_names_warning(),
+        region_warning(flat_boxes, image_sizes[image_index], segmentations.__getitem__),
     ]
     rows = np.argsort(image_index, kind="stable")
     return CompactAnnotations(

@@ -1,7 +1,7 @@
-"""Detection results as flat arrays.
+"""Read detection results as flat arrays.
 
-LVIS keeps 300 detections an image. The 6 million of its validation set take about 5 GiB as records
-and 0.3 GiB as arrays.
+LVIS keeps 300 detections per image. The 6 million detections of its validation set take about 5 GiB
+as records and 0.3 GiB as arrays.
 """
 
 import math
@@ -16,29 +16,28 @@ import numpy as np
 
 from pcb.datasets.lvis.annotations import Annotations
 from pcb.datasets.lvis.boxes import box_warning
-from pcb.datasets.lvis.files import decoded
-from pcb.datasets.lvis.notes import say
+from pcb.datasets.lvis.files import decode
 from pcb.datasets.lvis.results import (
     NO_DETECTIONS,
     ResultsError,
-    is_compressed_rle,
+    detection_rules,
     load_results,
     required_keys,
-    result_check,
+    result_error,
     run_length_check,
 )
 
 
 @dataclass(frozen=True, eq=False)
 class CompactResults:
-    """Validated detections, n in number, in the order of the results.
+    """n validated detections, in the order of the results.
 
     Attributes:
-        images: (n,) int64, place of each detection's image in `Annotations.images`.
+        images: (n,) int64, index of each detection's image in ``Annotations.images``.
         labels: (n,) int64.
         scores: (n,) float64.
-        boxes: (n, 4) float64, x, y, width and height in pixels; None if masks were asked for.
-        masks: n compressed RLE, as in the results; None if boxes were asked for.
+        boxes: (n, 4) float64, x, y, width and height in pixels; None if masks were read.
+        masks: n compressed RLE as in the results; None if boxes were read.
     """
 
     images: np.ndarray = field(repr=False)
@@ -59,18 +58,23 @@ def read_compact_results(
 ) -> CompactResults:
     """Read and check detections in COCO results format without keeping their records.
 
-    Every detection is checked as by `read_results`, with the same errors and warnings; those below
-    `score_threshold` are then dropped. The runs of masks are checked of what is kept, since that
-    takes several times as long as all the rest.
+    Every detection is checked as in ``read_results``, with the same errors and warnings. Detections
+    below ``score_threshold`` are then dropped. The runs of masks are checked only for detections
+    that are kept, because this takes several times as long as everything else.
 
     Args:
-        results: A `.json` or `.json.gz` file, or its content, as for `read_results`.
-        annotations: The ground truth that the detections belong to.
+        results: A ``.json`` or ``.json.gz`` file, or its content; see ``read_results``.
+        annotations: The ground truth of the detections.
         iou_type: 'bbox' keeps the boxes, 'segm' the masks.
-        score_threshold: Least score of a detection that is kept.
+        score_threshold: Smallest score of a detection that is kept.
+
+    Returns:
+        The detections.
 
     Raises:
-        FileNotFoundError, ResultsError, ValueError: See `read_results`.
+        FileNotFoundError: See ``read_results``.
+        ResultsError: See ``read_results``.
+        ValueError: Unknown IoU type.
 
     Example:
         >>> image, cat = {"id": 7, "height": 50, "width": 50}, {"id": 3, "name": "cat"}
@@ -99,15 +103,14 @@ def read_compact_results(
                 run_lengths.add(index, record.segmentation)
     run_lengths.finish()
     total = len(found)
-    del found  # millions of objects, before there are arrays beside them
+    del found  # free millions of objects before the arrays are made
     image_index = np.array(images, np.int64)
     if not total:
-        say(annotations.said, source, NO_DETECTIONS)
+        annotations.log(NO_DETECTIONS, source)
     elif not images:
-        text = f"none of {total:,} detections scores at least {score_threshold:g}"
-        say(annotations.said, source, text)
+        annotations.log(f"none of {total:,} detections scores at least {score_threshold:g}", source)
     if iou_type == "bbox" and (warning := _box_warning(annotations, image_index, boxes)):
-        say(annotations.said, source, warning)
+        annotations.log(warning, source)
     return CompactResults(
         images=image_index,
         labels=np.array(labels, np.int64),
@@ -123,7 +126,7 @@ def _box_warning(annotations: Annotations, images: np.ndarray, boxes: array) -> 
 
 
 class _Record(msgspec.Struct, gc=False):
-    """A detection, whose types msgspec checks, the finiteness of numbers among them."""
+    """A detection. msgspec checks the types, and that numbers are finite."""
 
     image_id: int
     category_id: int
@@ -132,25 +135,28 @@ class _Record(msgspec.Struct, gc=False):
     segmentation: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
-_decode = msgspec.json.Decoder(_Record).decode
+_decode_record = msgspec.json.Decoder(_Record).decode
 
 
 def _records(
     source: str, results: list, annotations: Annotations, iou_type: str
 ) -> Iterator[_Record]:
-    """The detections, each checked.
+    """Yield the checked detections.
 
-    Those of a file are decoded to what they should be. What does not fit, and what is in memory, is
-    checked as plain Python, by the code that knows what to say.
+    A detection from a file is decoded to a ``_Record``, which is fast. If that fails or a rule is
+    broken, it is decoded and checked again as plain Python, so that the message shows the values as
+    they are in the file.
     """
-    first = next(decoded(results[:1], source, ResultsError), None)
-    has_bbox = isinstance(first, dict) and "bbox" in first
-    check = result_check(source, annotations, iou_type, has_bbox)
+    first = next(decode(results[:1], source, ResultsError), None)
+    rules = detection_rules(annotations, iou_type, first)
     for index, result in enumerate(results):
         record = _record(result) if isinstance(result, msgspec.Raw) else None
-        if record is None or not _fits(record, annotations, iou_type, has_bbox):
-            (result,) = decoded([result], source, ResultsError)
-            check(index, result)
+        if record is None or rules.values_problem(
+            record.image_id, record.category_id, record.score, record.bbox, record.segmentation
+        ):
+            (result,) = decode([result], source, ResultsError)
+            if problem := rules.problem(result):
+                raise result_error(source, index, problem)
             region = {key: result[key] for key in ("bbox", "segmentation") if key in result}
             record = _Record(result["image_id"], result["category_id"], result["score"], **region)
         yield record
@@ -158,22 +164,6 @@ def _records(
 
 def _record(result: msgspec.Raw) -> _Record | None:
     try:
-        return _decode(result)
+        return _decode_record(result)
     except ValueError:
         return None
-
-
-def _fits(record: _Record, annotations: Annotations, iou_type: str, has_bbox: bool) -> bool:
-    """Whether a decoded record passes every check."""
-    box, mask = record.bbox, record.segmentation
-    return (
-        record.image_id in annotations.image_of
-        and record.category_id in annotations.label_of
-        and (box is not msgspec.UNSET) == has_bbox
-        and (box[2] >= 0 <= box[3] and math.isfinite(sum(box)) if has_bbox else iou_type == "segm")
-        and (
-            iou_type == "bbox"
-            if mask is msgspec.UNSET
-            else is_compressed_rle(mask, annotations.image_of[record.image_id])
-        )
-    )

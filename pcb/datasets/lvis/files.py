@@ -1,8 +1,8 @@
 """JSON files, plain or gzipped.
 
-msgspec reads JSON several times as fast as the standard library, which gets what msgspec refuses:
-numbers that are not finite (Python writes them, though JSON has none), other encodings than UTF-8,
-and what is no JSON at all, for a message that says where it goes wrong.
+msgspec reads JSON several times as fast as the standard library. The standard library reads what
+msgspec rejects: numbers that are not finite (Python writes them, although JSON has none) and
+encodings other than UTF-8. For text that is not JSON, it reports where the text goes wrong.
 """
 
 import gzip
@@ -15,38 +15,44 @@ from typing import Any
 
 import msgspec
 
-_DECODE = msgspec.json.Decoder().decode
+_decode_json = msgspec.json.Decoder().decode
 
 
 def load_json(path: str, error_type: type[ValueError], layout: Any = Any) -> Any:
-    """Content of a `.json` or `.json.gz` file.
+    """Return the content of a ``.json`` or ``.json.gz`` file.
 
     Args:
         path: The file.
-        error_type: What to raise if it is not JSON.
-        layout: A type that msgspec decodes the content to if it fits; else it is plain Python.
-            `msgspec.Raw` in it stands for a value that `decoded` reads later.
+        error_type: Error to raise if the file is not JSON.
+        layout: A type that msgspec decodes the content to. Content that does not fit is returned as
+            plain Python. ``msgspec.Raw`` in the type marks a value that ``decode`` reads later.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: The file does not exist.
         error_type: The file is not JSON, or ends too early.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(
-            f"{path}: no such file; check the path, or ask `pcb doctor` what data is missing"
+            f"{path}: no such file; check the path, or run `pcb doctor` to see what data is missing"
         )
     try:
         content = _content(path)
         try:
             return msgspec.json.decode(content, type=layout)
-        except ValueError:  # msgspec's own errors, and wrong UTF-8
+        except ValueError:  # an error of msgspec, or invalid UTF-8
             return json.loads(bytes(content))
     except (ValueError, RecursionError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise _not_json(path, error, error_type) from error
 
 
-def decoded(values: Iterable, path: str, error_type: type[ValueError]) -> Iterator[Any]:
-    """The values as plain Python: those that `load_json` left undecoded are decoded one by one."""
+def decode(values: Iterable, path: str, error_type: type[ValueError]) -> Iterator[Any]:
+    """Yield values as plain Python; decode those that ``load_json`` left as ``msgspec.Raw``.
+
+    Args:
+        values: The values.
+        path: The file, for messages.
+        error_type: Error to raise if a value is not JSON.
+    """
     for value in values:
         if isinstance(value, msgspec.Raw):
             try:
@@ -58,18 +64,18 @@ def decoded(values: Iterable, path: str, error_type: type[ValueError]) -> Iterat
 
 def _decode(value: msgspec.Raw) -> Any:
     try:
-        return _DECODE(value)
+        return _decode_json(value)
     except ValueError:
         return json.loads(bytes(value))
 
 
 def _content(path: str) -> bytes | mmap.mmap:
-    """The bytes of a file; a plain one is mapped, so that processes share it and pages can go."""
+    """Return the bytes of a file; a plain file is mapped, so that processes share its pages."""
     if path.endswith(".gz"):
         with gzip.open(path) as file:
             return file.read()
     with open(path, "rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:  # cannot be mapped
+        if os.fstat(file.fileno()).st_size == 0:  # an empty file cannot be mapped
             return b""
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 

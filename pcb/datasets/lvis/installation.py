@@ -1,47 +1,103 @@
-"""Whether LVIS is installed where the configs look for it, and what to do about what is missing."""
+"""Where the configs look for LVIS, whether it is complete there, and how to get what is missing."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from pcb.datasets.lvis.reader import (
-    AnnotationError,
-    AnnotationReader,
-    first_of,
-    image_path,
-    missing_images,
-)
-from pcb.datasets.orientation import both_sizes
+from pcb.datasets.lvis.images import first_names, image_path, missing_images
+from pcb.datasets.lvis.reader import AnnotationError, AnnotationReader
+from pcb.datasets.orientation import stored_and_shown_size
 
 ANNOTATION_PAGE = "https://www.lvisdataset.org/dataset"
 IMAGE_PAGE = "https://cocodataset.org/#download"
-_OPENED = 5  # images of each annotation file that are decoded, spread over its names
+IMAGE_FOLDERS = ("train2017", "val2017")
+_OPENED = 5  # images per annotation file that are decoded, spread over its names
 
 
-def examine_lvis(
-    images_of: Mapping[Path, Path], image_folders: Sequence[Path], root: Path
-) -> tuple[str, list[str]]:
-    """Look at the annotation files of an LVIS version and at their images.
+@dataclass(frozen=True)
+class Installation:
+    """The place of one version of LVIS in the repository; all paths are relative to it.
+
+    Attributes:
+        name: Name of the version in messages.
+        folder: Folder of the version.
+        image_folder_of: For each annotation file the folder that its image names start from.
+
+    Example:
+        >>> print(*VERSIONS[1].image_folder_of, sep="\\n")
+        data/lvis_v1/annotations/lvis_v1_train.json
+        data/lvis_v1/annotations/lvis_v1_val.json
+    """
+
+    name: str
+    folder: Path
+    image_folder_of: Mapping[Path, Path]
+
+    @property
+    def image_folders(self) -> list[Path]:
+        """Folders that must hold COCO's images."""
+        return [self.folder / name for name in IMAGE_FOLDERS]
+
+    @property
+    def instructions(self) -> str:
+        """How to install this version."""
+        return (
+            f"put the annotations from {ANNOTATION_PAGE} into {self.folder}/annotations, and COCO's"
+            f" 2017 images from {IMAGE_PAGE} into {self.folder}, or link their folders:"
+            f" {_link_command(self.image_folders[0])}"
+        )
+
+    def is_absent(self, root: Path) -> bool:
+        """Whether no part of this version exists below the repository ``root``."""
+        # A dead link is a part, too: somebody has begun to install LVIS.
+        parts = [*self.image_folder_of, *self.image_folders]
+        return not any(os.path.lexists(root / part) for part in parts)
+
+
+def _installation(version: str, image_folder_of: Mapping[str, str]) -> Installation:
+    stem = f"lvis_v{version}"
+    folder = Path("data", stem)
+    return Installation(
+        f"LVIS v{version}",
+        folder,
+        {
+            folder / "annotations" / f"{stem}_{split}.json": folder / images
+            for split, images in image_folder_of.items()
+        },
+    )
+
+
+# v0.5 names the images of a split within one folder. v1 names them with their folder.
+VERSIONS = (
+    _installation("0.5", {"train": "train2017", "val": "val2017"}),
+    _installation("1", {"train": "", "val": ""}),
+)
+
+
+def examine_lvis(version: Installation, root: Path) -> tuple[str, list[str]]:
+    """Check the annotation files of an LVIS version, and their images.
+
+    The check reads the images and the categories of each annotation file, looks up every image and
+    opens a few. A training checks the annotations when it reads them.
 
     Args:
-        images_of: Annotation files, each with the folder that its image names start from.
-        image_folders: Folders of images that have to be there.
-        root: The repository, which all these paths are relative to.
+        version: The version.
+        root: The repository.
 
     Returns:
-        What is there, and the problems, each with the way out.
+        A summary, and the problems, each with its remedy.
     """
     problems = [
         f"{folder} is {_absence(root / folder)}; download COCO's 2017 Train and Val images"
-        f" ({IMAGE_PAGE}), or link the folder of an existing COCO:"
-        f" `ln -sfn /path/to/coco/{folder.name} {folder}`"
-        for folder in image_folders
+        f" ({IMAGE_PAGE}), or link the folder of an existing COCO: {_link_command(folder)}"
+        for folder in version.image_folders
         if not (root / folder).is_dir()
     ]
     summaries = []
-    for annotations, images in images_of.items():
+    for annotations, images in version.image_folder_of.items():
         if not (root / annotations).is_file():
             problems.append(f"{annotations} is missing; download it: {ANNOTATION_PAGE}")
             continue
@@ -52,7 +108,7 @@ def examine_lvis(
 
 
 def _examine_split(annotations: Path, folder: Path, root: Path) -> tuple[str, list[str]]:
-    """What an annotation file holds, and what is wrong with it or its images."""
+    """Return a summary of an annotation file, and the problems of the file and of its images."""
     try:
         reader = AnnotationReader(root / annotations)
         images = {image_path(image): (image["width"], image["height"]) for image in reader.images()}
@@ -64,14 +120,14 @@ def _examine_split(annotations: Path, folder: Path, root: Path) -> tuple[str, li
     if missing:
         text = (
             f"{annotations}: {len(missing):,} of {len(images):,} images are missing in {folder}:"
-            f" {first_of(missing)}"
+            f" {first_names(missing)}"
         )
         folders = sorted({(folder / name).parent for name in missing})
         incomplete = [str(part) for part in folders if (root / part).is_dir()]
-        if incomplete:  # how to get the other folders has been said
+        if incomplete:  # folders that do not exist have a message of their own
             text += (
-                f"; complete {' and '.join(incomplete)} ({IMAGE_PAGE}), or put links to the folders"
-                " of a complete COCO in their place"
+                f"; complete {' and '.join(incomplete)} ({IMAGE_PAGE}), or replace them by links to"
+                " the folders of a complete COCO"
             )
         problems.append(text)
     present = sorted(images.keys() - set(missing))
@@ -83,22 +139,27 @@ def _examine_split(annotations: Path, folder: Path, root: Path) -> tuple[str, li
     return f"{annotations.stem} {summary}", problems
 
 
+def _link_command(folder: Path) -> str:
+    return f"`ln -sfn /path/to/coco/{folder.name} {folder}`"
+
+
 def _absence(path: Path) -> str:
     if path.is_symlink():
-        return f"a link to {os.readlink(path)}, which is not there"
-    return "no folder" if path.exists() else "missing"
+        return f"a link to {os.readlink(path)}, which does not exist"
+    return "not a folder" if path.exists() else "missing"
 
 
 def _image_problem(path: Path, size: tuple[int, int]) -> str | None:
+    """Return what is wrong with an image whose width and height should be ``size``."""
     try:
         with Image.open(path) as image:
             image.load()
-            _, size_seen = both_sizes(image)
+            _, shown = stored_and_shown_size(image)
     except UnidentifiedImageError:
         return "cannot be opened (not an image)"
     except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all of them
         return f"cannot be opened ({error})"
-    if size_seen != size:
-        found, expected = ("x".join(map(str, pair)) for pair in (size_seen, size))
+    if shown != size:
+        found, expected = ("x".join(map(str, pair)) for pair in (shown, size))
         return f"is {found} pixels, but {expected} in the annotations"
     return None

@@ -1,4 +1,4 @@
-"""Lines about data that is readable but may not mean what it seems to."""
+"""Log lines about data that is readable but may not mean what it seems to mean."""
 
 import logging
 import os
@@ -11,24 +11,25 @@ _log = logging.getLogger("pcb")
 
 
 def source_of(results: Any) -> str:
-    """What messages call results: their file, or 'results' for a list in memory."""
+    """Return the name of results in messages: their path, or 'results' for a list in memory."""
     return os.fspath(results) if isinstance(results, (str, os.PathLike)) else _IN_MEMORY
 
 
-def say(said: set[str], source: str, text: str, level: int = logging.WARNING) -> None:
-    """Log one line, unless the same was said before.
+def log_once(logged: set[str], source: str, text: str, level: int = logging.WARNING) -> None:
+    """Log one line unless it was logged before.
 
-    A notebook reads results from a file and hands the list to several functions: of a list is not
-    said what was said of a file on the same annotations.
+    A notebook reads results from a file and passes the list to several functions. A message about
+    the list is not logged if the same message about the file was.
 
     Args:
-        said: What was said so far, `Annotations.said`.
-        source: A file, or what `source_of` calls a list.
-        text: What is to be said of it.
-        level: Warnings reach everybody, infos those who ask for them, such as the command line.
+        logged: What was logged before; the new line is added.
+        source: The file, or the name that ``source_of`` gives to a list.
+        text: The message about it.
+        level: Everybody sees warnings. Only those who ask for them, such as the command line, see
+            infos.
     """
     line = printable(f"{source}: {text}")
-    if line in said or (source == _IN_MEMORY and text in said):
+    if line in logged or (source == _IN_MEMORY and text in logged):
         return
-    said.update((line, text))
+    logged.update((line, text))
     _log.log(level, "%s", line)

@@ -1,31 +1,23 @@
-"""Detection results; format: https://cocodataset.org/#format-results."""
+"""Read detection results in COCO format as the records of their file."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pcb.datasets.lvis.annotations import Annotations
 from pcb.datasets.lvis.boxes import record_warning
-from pcb.datasets.lvis.checks import (
-    box_problem,
-    id_problem,
-    is_number,
-    is_rle,
-    missing_keys,
-    quoted,
-    shortened,
-)
 from pcb.datasets.lvis.files import load_json
-from pcb.datasets.lvis.notes import say, source_of
+from pcb.datasets.lvis.notes import source_of
+from pcb.datasets.lvis.rules import DetectionRules
 from pcb.datasets.lvis.run_lengths import RunLengthCheck
 
-NO_DETECTIONS = "no detections at all, so that every object is missed"
-DETECTION_KEYS = ("image_id", "category_id", "score", "bbox", "segmentation")
-RESULT_KEYS = {"bbox": "bbox", "segm": "segmentation"}  # what each kind of evaluation reads
+NO_DETECTIONS = "no detections at all, so every object is missed"
+RESULT_KEYS = {"bbox": "bbox", "segm": "segmentation"}  # the key that each IoU type reads
+IOU_TYPES = tuple(RESULT_KEYS)
 
 
 class ResultsError(ValueError):
-    """Detection results are not usable; says which file, which value and what to do."""
+    """Detection results cannot be used; the message names the file, the value and the remedy."""
 
 
 def read_results(
@@ -35,22 +27,24 @@ def read_results(
 ) -> list[dict]:
     """Read and check detections in COCO results format.
 
-    The log says if there are none, and if boxes look like corners or shares of the image.
+    A log line reports results without any detection, and boxes that look like corners or like
+    fractions of the image.
 
     Args:
-        results: A `.json` or `.json.gz` file, or its content: a list of
-            `{"image_id", "category_id", "score", "bbox" and/or "segmentation"}`, where `bbox` is
-            `[x, y, width, height]` in pixels and `segmentation` a compressed RLE. It may be empty.
-        annotations: The ground truth that the detections belong to.
+        results: A ``.json`` or ``.json.gz`` file, or its content: a list, possibly empty, of
+            ``{"image_id", "category_id", "score", "bbox" and/or "segmentation"}``, where ``bbox``
+            is ``[x, y, width, height]`` in pixels and ``segmentation`` a compressed RLE.
+        annotations: The ground truth of the detections.
         iou_type: What will be evaluated: 'bbox', 'segm' or several. None accepts detections that
             have either.
 
     Returns:
-        The list of detections; the very list that was given, if it was one.
+        The list of detections; if a list was given, that list.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ResultsError: Not JSON, not a list, or a detection that does not fit the annotations.
+        FileNotFoundError: The file does not exist.
+        ResultsError: The content is not JSON or not a list, or a detection does not fit the
+            annotations.
         ValueError: Unknown IoU type.
 
     Example:
@@ -66,44 +60,48 @@ def read_results(
     """
     required_keys(iou_type)
     source, results = load_results(results)
-    has_bbox = bool(results) and isinstance(results[0], dict) and "bbox" in results[0]
-    check = result_check(source, annotations, iou_type, has_bbox)
+    rules = detection_rules(annotations, iou_type, results[0] if results else None)
     run_lengths = run_length_check(source)
     for index, result in enumerate(results):
-        check(index, result)
+        if problem := rules.problem(result):
+            raise result_error(source, index, problem)
         run_lengths.add(index, result.get("segmentation"))
     run_lengths.finish()
     warning = record_warning(results, annotations.image_of) if results else NO_DETECTIONS
     if warning:
-        say(annotations.said, source, warning)
+        annotations.log(warning, source)
     return results
 
 
 def load_results(results: str | os.PathLike | list, layout: Any = Any) -> tuple[str, list]:
-    """What messages call the results, and the list of them, as yet unchecked.
+    """Return the name of results for messages, and the detections, still unchecked.
 
     Args:
-        results: A `.json` or `.json.gz` file, or its content.
-        layout: What a file is decoded to if it fits; see `load_json`.
+        results: A ``.json`` or ``.json.gz`` file, or its content.
+        layout: Type of a file's content; see ``load_json``.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ResultsError: Not JSON, or not a list.
+        FileNotFoundError: The file does not exist.
+        ResultsError: The content is not JSON or not a list.
     """
     source = source_of(results)
     if isinstance(results, (str, os.PathLike)):
         results = load_json(source, ResultsError, layout)
     if not isinstance(results, list):
-        hint = "an annotation file" if isinstance(results, dict) else type(results).__name__
+        found = "an annotation file" if isinstance(results, dict) else type(results).__name__
         raise ResultsError(
-            f"{source}: results must be a list of detections, got {hint}; the ground truth comes"
-            " first, the results second"
+            f"{source}: results must be a list of detections, got {found}; give the ground truth"
+            " first and the results second"
         )
     return source, results
 
 
 def required_keys(iou_type: str | Sequence[str] | None) -> list[str]:
-    """The keys that evaluations of this type, of several or of None read; or a ValueError."""
+    """Return the keys of a detection that an evaluation of these IoU types reads.
+
+    Raises:
+        ValueError: Unknown IoU type.
+    """
     iou_types = (iou_type,) if isinstance(iou_type, str) else tuple(iou_type or ())
     for name in iou_types:
         if name not in RESULT_KEYS:
@@ -111,68 +109,27 @@ def required_keys(iou_type: str | Sequence[str] | None) -> list[str]:
     return [RESULT_KEYS[name] for name in iou_types]
 
 
-def result_check(
-    source: str, annotations: Annotations, iou_type: str | Sequence[str] | None, has_bbox: bool
-) -> Callable[[int, Any], None]:
-    """Function of a detection's index and the detection that raises a ResultsError for a bad one.
+def detection_rules(
+    annotations: Annotations, iou_type: str | Sequence[str] | None, first: Any
+) -> DetectionRules:
+    """Return the rules for detections on these annotations.
 
     Args:
-        source: What messages call the results.
-        annotations: The ground truth that the detections belong to.
-        iou_type: As for `read_results`.
-        has_bbox: Whether the first detection has a 'bbox'; either all have one or none.
+        annotations: The ground truth of the detections.
+        iou_type: As for ``read_results``.
+        first: The first detection. The others must have a 'bbox' if it has one, and none otherwise.
     """
-    image_of, label_of = annotations.image_of, annotations.label_of
-    required = required_keys(iou_type)
-
-    def check(index: int, result: Any) -> None:
-        problem = _result_problem(result, image_of, label_of, required, has_bbox)
-        if problem:
-            raise ResultsError(f"{source}: result {index}: {problem}")
-
-    return check
-
-
-def run_length_check(source: str) -> RunLengthCheck:
-    """Check of the masks, to be given each with the index of its detection."""
-    return RunLengthCheck(
-        lambda index, problem: ResultsError(f"{source}: result {index}: {problem}")
+    has_bbox = isinstance(first, dict) and "bbox" in first
+    return DetectionRules(
+        annotations.image_of, annotations.label_of, required_keys(iou_type), has_bbox
     )
 
 
-def is_compressed_rle(segmentation, image: dict) -> bool:
-    """Whether this is a run-length encoded mask of the image's size, the run lengths as text."""
-    return is_rle(segmentation, image) and isinstance(segmentation["counts"], (str, bytes))
+def result_error(source: str, index: int, problem: str) -> ResultsError:
+    """Return the error for the detection at an index."""
+    return ResultsError(f"{source}: result {index}: {problem}")
 
 
-def _result_problem(
-    result, image_of: dict, label_of: dict, required: list[str], has_bbox: bool
-) -> str | None:
-    missing = missing_keys(result, ("image_id", "category_id", "score"))
-    if missing:
-        return f"no {quoted(missing)}; write it as in the COCO results format"
-    missing = missing_keys(result, required)
-    if missing:
-        return f"no {quoted(missing)}; write it, or evaluate only what the results hold"
-    problem = id_problem(result, image_of, label_of)
-    if problem:
-        return problem
-    score = result["score"]
-    if not is_number(score):
-        return f"score must be a finite number, got {shortened(score)}; was the model's output NaN?"
-    if "bbox" not in result and "segmentation" not in result:
-        return "neither 'bbox' nor 'segmentation'; a detection needs one of them"
-    if ("bbox" in result) != has_bbox:
-        return "some results have a 'bbox' and some have none; write it for all or for none"
-    problem = box_problem(result["bbox"]) if has_bbox else None
-    if problem:
-        return problem
-    if "segmentation" in result:
-        image, segmentation = image_of[result["image_id"]], result["segmentation"]
-        if not is_compressed_rle(segmentation, image):
-            return (
-                "segmentation must be a compressed RLE {'size':"
-                f" {[image['height'], image['width']]}, 'counts': string}}, got"
-                f" {shortened(segmentation)}; encode it with pycocotools.mask"
-            )
-    return None
+def run_length_check(source: str) -> RunLengthCheck:
+    """Return a check of masks, each to be added with the index of its detection."""
+    return RunLengthCheck(lambda index, problem: result_error(source, index, problem))

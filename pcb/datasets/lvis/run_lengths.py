@@ -1,10 +1,11 @@
-"""Whether compressed run-length encodings fill their images.
+"""Check that compressed run-length encodings fill their images.
 
-pycocotools takes any text: one that is too short leaves part of the mask to chance, and a negative
-run keeps it busy for ever. Here thousands are checked at once, in NumPy.
+pycocotools accepts any text: after one that is too short, part of the mask is undefined, and a
+negative run makes it loop forever. This module checks thousands of encodings at once with NumPy.
 
-Format: the characters from "0" carry five bits each, lowest first, and a sixth that says whether
-the number goes on; from the fourth number on it is the difference to the number but one before.
+Format: each character, counted from "0", holds five bits of a number, lowest first, and a sixth bit
+that tells whether the number continues. From the fourth number on, the text holds the difference to
+the number two places before.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-_AT_ONCE = 4096  # encodings: a few MB of numbers, and NumPy's overhead per call vanishes
-_MOST_CHARACTERS = 7  # of a number: 35 bits
+_AT_ONCE = 4096  # encodings: a few MB, and NumPy's overhead per call is negligible
+_MOST_CHARACTERS = 7  # in a number: 35 bits
 
 
 class RunLengthCheck:
-    """Checks the masks of records that go by; call `finish` after the last.
+    """Check the masks of records in batches; call ``finish`` after the last record.
 
     Args:
-        error: Makes the error to be raised of what a record is called and its problem.
+        error: Makes the error to raise from a record's name and its problem.
 
     Example:
         >>> check = RunLengthCheck(lambda name, problem: ValueError(f"{name}: {problem}"))
@@ -37,14 +38,22 @@ encode it with pycocotools.mask
         self._pending: list[tuple[Any, dict]] = []
 
     def add(self, name: Any, segmentation: Any) -> None:
-        """Note a record's mask; only compressed run lengths are looked at."""
+        """Add a record's mask to the batch; anything but a compressed encoding is ignored.
+
+        Raises:
+            Exception: A mask of a full batch is broken; the error is made by ``error``.
+        """
         if isinstance(segmentation, dict) and isinstance(segmentation["counts"], (str, bytes)):
             self._pending.append((name, segmentation))
             if len(self._pending) >= _AT_ONCE:
                 self.finish()
 
     def finish(self) -> None:
-        """Check what has been noted; raise for the first mask that is broken."""
+        """Check the masks that were added since the last check.
+
+        Raises:
+            Exception: A mask is broken; the error is made by ``error`` for the first one.
+        """
         pending, self._pending = self._pending, []
         if not pending:
             return
@@ -62,42 +71,49 @@ encode it with pycocotools.mask
 
 
 def fills(encodings: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray:
-    """Whether each encoding has as many pixels as it should, in runs that are not negative; (n,).
+    """Return whether the runs of each encoding are non-negative and add up to its image.
 
     Args:
-        encodings: n of them, n at least 1.
-        pixels: Height times width of each image.
+        encodings: n encodings, at least one.
+        pixels: Height times width of each encoding's image.
+
+    Returns:
+        (n,) bool.
 
     Example:
         >>> fills(["h0", "g0", "4d0", ""], [24, 24, 24, 24])
         array([ True, False,  True, False])
     """
-    # A lone half of a surrogate pair, which JSON may hold, is as wrong as the rest beyond "o".
+    # JSON may hold lone surrogates. They are as wrong as every other character beyond "o".
     texts = [
         text.encode(errors="surrogatepass") if isinstance(text, str) else text for text in encodings
     ]
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     right = lengths > 0
-    characters = np.frombuffer(b"".join(texts), np.uint8) - np.uint8(ord("0"))  # wraps below "0"
+    characters = np.frombuffer(b"".join(texts), np.uint8) - np.uint8(
+        ord("0")
+    )  # wraps around below "0"
     after = np.cumsum(lengths)
     right[np.searchsorted(after, np.flatnonzero(characters > 63), "right")] = False
     last = after[lengths > 0] - 1
     right[lengths > 0] &= characters[last] < 32
-    characters[last] &= 31  # a number that goes on ends with its encoding
+    characters[last] &= 31  # a number that continues is cut off at the end of its encoding
 
-    end = np.flatnonzero(characters & 32 == 0)  # of each number
+    end = np.flatnonzero(characters & 32 == 0)  # last character of each number
     length = np.diff(end, prepend=-1)
     owner = np.repeat(np.arange(len(texts)), lengths)[end]
     right[owner[length > _MOST_CHARACTERS]] = False
     numbers = (characters[end] & 15).astype(np.int64) - (characters[end] & 16)
-    for place in range(1, _MOST_CHARACTERS):  # back from the last character, which has the sign
+    for place in range(
+        1, _MOST_CHARACTERS
+    ):  # backwards from the last character, which holds the sign
         longer = np.flatnonzero(length > place)
         numbers[longer] = (numbers[longer] << 5) + (characters[end[longer] - place] & 31)
 
-    first = np.flatnonzero(np.diff(owner, prepend=-1))  # number of each encoding
+    first = np.flatnonzero(np.diff(owner, prepend=-1))  # first number of each encoding
     index = np.arange(len(owner)) - np.repeat(first, np.diff(first, append=len(owner)))
     total = np.zeros(len(texts))
-    # The first run of all, then those of each colour, which add to the one before of that colour.
+    # The first run stands alone. Each later run adds to the previous run of its colour.
     for chain in (index == 0, index & 1 == 1, (index & 1 == 0) & (index > 0)):
         of, steps = owner[chain], numbers[chain]
         runs = np.cumsum(steps)

@@ -24,20 +24,20 @@ class Design:
 
     Args:
         name: "tiny", "mini" or "full".
-        pairs: number of look-alike pairs of each kind, in the order of ``PAIR_ROLES``.
-        singletons: number of classes without a look-alike.
-        train_images: number of training images.
-        largest_load: most classes in a training image.
-        count_range: image counts of the most and of the least frequent class; None for the image
+        pairs: Number of look-alike pairs of each kind, in the order of ``PAIR_ROLES``.
+        singletons: Number of classes without a look-alike.
+        train_images: Number of training images.
+        largest_load: Most classes in a training image.
+        count_range: Image counts of the most and of the least frequent class; None for the image
             counts of LVIS v1.
-        val_instances: instances of each class in the flat validation set.
-        val_load: instances in an image of the flat validation set.
-        val_prior_images: images of the validation set with the training prior.
-        rare_at_most: largest image count of a rare class.
-        common_at_most: largest image count of a common class.
-        image_size: side of the square images in pixels.
-        instance_size: smallest and largest side of an instance in pixels, before its rotation.
-        exhaustive: every class is annotated in every image; if not, ``neg_category_ids`` name only
+        val_instances: Instances of each class in the flat validation set.
+        val_load: Instances in an image of the flat validation set.
+        val_prior_images: Images of the validation set with the training prior.
+        rare_at_most: Largest image count of a rare class.
+        common_at_most: Largest image count of a common class.
+        image_size: Side of the square images in pixels.
+        instance_size: Smallest and largest side of an instance in pixels, before its rotation.
+        exhaustive: Every class is annotated in every image; if not, ``neg_category_ids`` name only
             the look-alikes of the classes in an image and a few others, as in LVIS.
         icon_set: "mini" or "full", which icons of ``icons.json`` to draw from.
     """
@@ -66,8 +66,9 @@ class Design:
     def frequency(self, image_count: int) -> str:
         """LVIS's group of a class with this many training images: "r", "c" or "f".
 
-        >>> [DESIGNS["mini"].frequency(count) for count in (10, 11, 100, 101)]
-        ['r', 'c', 'c', 'f']
+        Example:
+            >>> [DESIGNS["mini"].frequency(count) for count in (10, 11, 100, 101)]
+            ['r', 'c', 'c', 'f']
         """
         if image_count <= self.rare_at_most:
             return "r"
@@ -127,10 +128,10 @@ class EmojiClass:
     """A class of the dataset.
 
     Args:
-        icon: what it looks like.
-        image_count: number of training images that show it.
+        icon: What it looks like.
+        image_count: Number of training images that show it.
         role: "head", "tail" or "singleton".
-        pair: index of its pair, None for a singleton.
+        pair: Index of its pair, None for a singleton.
     """
 
     icon: Icon
@@ -144,10 +145,10 @@ class Pair:
     """Two look-alikes.
 
     Args:
-        head: label of the more frequent one.
-        tail: label of the other.
+        head: Label of the more frequent one.
+        tail: Label of the other.
         kind: "head-tail", "head-head" or "tail-tail".
-        similarity: how alike their icons are, in [0, 1] (``choose.similarity``).
+        similarity: How alike their icons are, in [0, 1] (``choose.similarity``).
     """
 
     head: int
@@ -167,8 +168,9 @@ def image_counts(design: Design) -> np.ndarray:
     Returns:
         (C,) int64.
 
-    >>> image_counts(DESIGNS["tiny"])
-    array([18, 13, 10,  7,  5,  4,  3,  2])
+    Example:
+        >>> image_counts(DESIGNS["tiny"])
+        array([18, 13, 10,  7,  5,  4,  3,  2])
     """
     if design.count_range:
         largest, smallest = design.count_range
@@ -192,9 +194,10 @@ def draw_classes(design: Design, seed: int) -> tuple[list[EmojiClass], list[Pair
         The classes by label, sorted by name so that a label says nothing of the frequency; and the
         pairs.
 
-    >>> classes, pairs = draw_classes(DESIGNS["mini"], seed=0)
-    >>> len(classes), len(pairs), [pair.kind for pair in pairs].count("head-tail")
-    (40, 16, 10)
+    Example:
+        >>> classes, pairs = draw_classes(DESIGNS["mini"], seed=0)
+        >>> len(classes), len(pairs), [pair.kind for pair in pairs].count("head-tail")
+        (40, 16, 10)
     """
     rng = stream(seed, "classes")
     icons = catalogue()[design.icon_set]
@@ -202,7 +205,7 @@ def draw_classes(design: Design, seed: int) -> tuple[list[EmojiClass], list[Pair
     single = rng.permutation(len(icons["singletons"]))[: design.singletons]
     pair_ranks, single_ranks = _draw_ranks(design, rng)
 
-    drawn = []  # code, rank, role and pair of each class
+    drawn: list[tuple[str, int, str, int | None]] = []  # code, rank, role and pair of each class
     for index, (chosen, (ranks, kind)) in enumerate(zip(paired, pair_ranks, strict=True)):
         codes = rng.permutation(icons["pairs"][chosen]["icons"]).tolist()
         for code, rank, role in zip(codes, ranks, PAIR_ROLES[kind], strict=True):

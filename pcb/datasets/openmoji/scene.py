@@ -19,9 +19,9 @@ class Instance:
     """A drawn emoji.
 
     Args:
-        label: its class.
+        label: Its class.
         mask: (H, W) bool, its visible pixels.
-        rendering: name of the rendering.
+        rendering: Name of the rendering.
     """
 
     label: int
@@ -44,12 +44,12 @@ def compose(
     tenth smaller.
 
     Args:
-        icons: what the classes look like, indexed by label.
-        labels: what to draw; a label twice for two instances.
-        renderings: those to choose from.
-        image_size: side of the image in pixels.
-        instance_size: smallest and largest side of an instance in pixels, before its rotation.
-        rng: source of everything random.
+        icons: What the classes look like, indexed by label.
+        labels: What to draw; a label twice for two instances.
+        renderings: Those to choose from.
+        image_size: Side of the image in pixels.
+        instance_size: Smallest and largest side of an instance in pixels, before its rotation.
+        rng: Source of everything random.
 
     Returns:
         (image_size, image_size, 3) uint8, and the instances in the order of drawing.
@@ -70,8 +70,9 @@ def background(size: int, rng: np.random.Generator) -> np.ndarray:
     Returns:
         (size, size, 3) float32 in [0, 255].
 
-    >>> background(32, np.random.default_rng(0)).shape
-    (32, 32, 3)
+    Example:
+        >>> background(32, np.random.default_rng(0)).shape
+        (32, 32, 3)
     """
     first, second = _muted(rng), _muted(rng)
     down, right = rng.normal(size=2)
@@ -98,10 +99,10 @@ def pose(
     """Draw an icon as an instance: some rendering, mirrored or not, turned, with a colour cast.
 
     Args:
-        icon: the icon.
-        renderings: those to choose from.
-        size: longer side of the icon in pixels, before the rotation.
-        rng: source of everything random.
+        icon: The icon.
+        renderings: Those to choose from.
+        size: Longer side of the icon in pixels, before the rotation.
+        rng: Source of everything random.
 
     Returns:
         (h, w, 4) float32 in [0, 255], RGB premultiplied by alpha, and the rendering's name.
@@ -176,8 +177,9 @@ def _lay_out(
 def _overlap(start: int, extent: int, side: int) -> tuple[slice, slice]:
     """Where a patch put at ``start`` covers an image axis: as slices of the patch and of the axis.
 
-    >>> _overlap(-2, 5, 10)
-    (slice(2, 5, None), slice(0, 3, None))
+    Example:
+        >>> _overlap(-2, 5, 10)
+        (slice(2, 5, None), slice(0, 3, None))
     """
     first, last = max(start, 0), min(start + extent, side)
     return slice(first - start, last - start), slice(first, last)

@@ -10,13 +10,14 @@ def stream(seed: int, purpose: str, *index: int) -> np.random.Generator:
     """Return a generator that depends on the seed, a purpose and an index, and on nothing else.
 
     Args:
-        seed: seed of the dataset, at least 0.
+        seed: Seed of the dataset, at least 0.
         purpose: "classes", "layout", "negatives", "image" or "crops".
-        index: what tells streams of one purpose apart, such as split and image.
+        index: What tells streams of one purpose apart, such as split and image.
 
-    >>> a, b, c = (stream(0, "image", 0, i).integers(1000) for i in (0, 1, 0))
-    >>> bool(a == c), bool(a == b)
-    (True, False)
+    Example:
+        >>> a, b, c = (stream(0, "image", 0, i).integers(1000) for i in (0, 1, 0))
+        >>> bool(a == c), bool(a == b)
+        (True, False)
     """
     key = (_PURPOSES[purpose], *index)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

@@ -39,11 +39,11 @@ def write_dataset(folder: Path, design: Design, seed: int, progress: bool, worke
     """Write all files but ``design.json`` into an empty folder.
 
     Args:
-        folder: where to write.
-        design: sizes of the dataset.
-        seed: seed of everything random.
-        progress: show a progress bar.
-        workers: number of processes.
+        folder: Where to write.
+        design: Sizes of the dataset.
+        seed: Seed of everything random.
+        progress: Show a progress bar.
+        workers: Number of processes.
 
     Returns:
         ``classes``, ``pairs`` and ``renderings`` for ``design.json``.

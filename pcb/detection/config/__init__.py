@@ -1,4 +1,4 @@
-"""Configs of MMDetection: reading them, changing them, and refusing what nothing would read."""
+"""Configs of MMDetection: reading, overriding and checking them, and writing them back."""
 
 from pcb.detection.config.loading import datasets, load_config, naming_config, save_config
 

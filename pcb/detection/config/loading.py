@@ -1,4 +1,4 @@
-"""Configurations: reading one whose every key must mean something, and writing it back."""
+"""Reading configs, every key of which must have a meaning, and writing them back."""
 
 import copy
 import keyword
@@ -13,8 +13,9 @@ from typing import Any
 
 from mmcv.utils import Config, ConfigDict
 
-from pcb.detection.config.faults import faults, unread_keys
-from pcb.detection.config.schema import TOP_LEVEL, check_option
+from pcb.detection.config.faults import faults, ignored_keys
+from pcb.detection.config.overrides import check_override
+from pcb.detection.config.schema import TOP_LEVEL
 from pcb.messages.nearest import suggestion
 from pcb.runs.folder import RunFolder
 from pcb.storage.files import write_atomically
@@ -34,23 +35,23 @@ def load_config(
     cfg_options: Mapping[str, Any] | None = None,
     for_training: bool = True,
 ) -> Config:
-    """Read a config file, which is a Python program; paths of data in it become absolute.
+    """Read and check a config file, which is a Python program; its data paths become absolute.
 
     Args:
-        path: the file; a relative path starts at the current directory if it exists there, else
-            at the repository root. A run folder stands for its merged config, in which nothing is
-            executed; nor are the modules imported that it may name.
+        path: the file. A relative path starts at the current directory if it exists there, else at
+            the repository root. For a run folder, its merged config is read: nothing in it is
+            executed, and no module that it names is imported.
         cfg_options: overrides by dotted key, such as ``{"runner.max_epochs": 1}`` or
             ``{"data.train.pipeline.2.flip_ratio": 0.0}``.
-        for_training: False for who only reads it, to test or to look at data: settings that only a
-            training would ignore may stand in it, and a run's own config is not judged at all.
+        for_training: False to test a model or look at data. Settings that only a training would
+            ignore are then allowed, and a run's own config is not checked at all.
 
     Raises:
-        FileNotFoundError: no such file (names the nearest configs), or no config in a folder.
-        ValueError: an override whose key is neither in the config nor an argument of the type
-            configured there (names the nearest valid key), or text where a number belongs. The
-            file cannot be read. Or, all of them at once: keys that nothing reads, settings that
-            are not honoured, and values that a run folder cannot hold.
+        FileNotFoundError: no such file (the message names the nearest configs), or a folder without
+            a config.
+        ValueError: the file cannot be read; an override names an unknown key (the message names the
+            nearest valid one) or gives text for a number; or the config has unknown keys,
+            unsupported settings, or values that a run folder cannot hold (one message lists all).
 
     Example:
         >>> cfg = load_config("configs/openmoji/softmax.py", {"runner.max_epochs": 1})
@@ -62,25 +63,25 @@ def load_config(
     found: list[str] = []
     for key, value in dict(cfg_options or {}).items():
         try:
-            overridden = check_option(cfg._cfg_dict, key, value)
+            overridden = check_override(cfg._cfg_dict, key, value)
         except ValueError as error:
             found.append(str(error))
             continue
-        # A copy: mmcv takes _delete_ out of what it merges.
+        # A copy, because mmcv removes _delete_ from what it merges.
         cfg.merge_from_dict({key: _over_none(overridden, copy.deepcopy(value))})
     if found:
         raise ValueError(_listed(found))
     values = to_literal(_settings(cfg._cfg_dict), faults=found)
     cfg = Config(values, cfg_text=cfg.text, filename=cfg.filename)
     found += [
-        f"{key!r} is no name that a Python file can give to a setting"
+        f"{key!r} cannot name a setting: it is not a valid name in Python"
         for key in values
         if not str(key).isidentifier() or keyword.iskeyword(key)
     ]
     if for_training:
         found += faults(values, cfg.text)
     elif not of_a_run:
-        found += unread_keys(values, cfg.text)
+        found += ignored_keys(values, cfg.text)
     if found:
         raise ValueError(f"{path}: {_listed(found)}")
     _change_data_paths(cfg, lambda path: str(repository_path(path)))
@@ -89,12 +90,12 @@ def load_config(
 
 @contextmanager
 def naming_config(config: str | Path) -> Iterator[None]:
-    """Say in one line where arguments of a type are wrong that only building it could find.
+    """Report wrong arguments that come to light only when mmcv builds a type, in one line.
 
-    Such are those that a type of the user's passes on, and those that are missing.
+    Examples are missing arguments, and unknown ones that a type of the user's passes on.
 
     Raises:
-        ValueError: instead of Python's or mmcv's error; others are left as they are.
+        ValueError: names the config, in place of Python's or mmcv's error. Other errors pass.
 
     Example:
         >>> with naming_config("mine.py"):
@@ -106,7 +107,7 @@ def naming_config(config: str | Path) -> Iterator[None]:
         yield
     except (AssertionError, AttributeError, KeyError, TypeError) as error:
         line = (str(error.args[0]) if error.args else "").split("\n")[0]
-        named = re.match(r"(?:\w+: )+", line)  # mmcv puts the names of the types there
+        named = re.match(r"(?:\w+: )+", line)  # mmcv begins with the names of the types
         if _WRONG_ARGUMENTS.search(line):
             message = textwrap.shorten(line, 200)  # mmcv appends whole dictionaries
         elif named and not isinstance(error, KeyError):
@@ -119,7 +120,7 @@ def naming_config(config: str | Path) -> Iterator[None]:
 
 
 def _innermost_frame(error: BaseException) -> traceback.FrameSummary:
-    """Where an error began that mmcv has raised again, perhaps several times."""
+    """Where an error was first raised; mmcv may have raised it again several times."""
     while error.__context__ is not None:
         error = error.__context__
     return traceback.extract_tb(error.__traceback__)[-1]
@@ -145,26 +146,26 @@ def _read(named: str | Path) -> Config:
 
 
 def _execute(path: Path) -> Config:
-    """Run a config file and those that it inherits from.
+    """Execute a config file and the files that it inherits from.
 
     Raises:
-        ValueError: names the file among them that is at fault, and the line.
+        ValueError: names the file with the error, and the line.
     """
     search_path = list(sys.path)
     try:
         return Config.fromfile(str(path))
-    except (Exception, SystemExit) as error:  # a config is a program, which may do anything
+    except (Exception, SystemExit) as error:  # a config is a program and may raise anything
         for frame, _ in traceback.walk_tb(error.__traceback__):
             if copied := frame.f_locals.get("temp_config_file"):
-                with suppress(FileNotFoundError):  # or it complains later: its folder is gone
+                with suppress(FileNotFoundError):  # else it fails later, when its folder is gone
                     copied.close()
         raise ValueError(_why_unreadable(path, error)) from error
     finally:
-        sys.path[:] = search_path  # mmcv leaves its own folder there after an error
+        sys.path[:] = search_path  # after an error, mmcv leaves its temporary folder in it
 
 
 def _why_unreadable(path: Path, error: BaseException) -> str:
-    """One line about an error in a config file, its bases or the modules that it imports."""
+    """Describe an error in a config file, its bases or its imported modules, in one line."""
     frames = list(traceback.walk_tb(error.__traceback__))
     reading = [frame for frame, _ in frames if frame.f_code.co_name == "_file2dict"]
     files = [str(frame.f_locals["filename"]) for frame in reading] or [str(path)]
@@ -177,24 +178,24 @@ def _why_unreadable(path: Path, error: BaseException) -> str:
     duplicates = reading[-1].f_locals.get("duplicate_keys") if reading else None
     if isinstance(error, KeyError) and duplicates:
         keys = ", ".join(sorted(duplicates))
-        return f"{file}: more than one of its _base_ files sets {keys}; leave it to one of them"
+        return f"{file}: more than one of its _base_ files sets {keys}; set it in one of them only"
     content = Path(file).read_bytes() if Path(file).is_file() else b""
     if isinstance(error, UnicodeDecodeError) or content.startswith(_BYTE_ORDER_MARKS):
         return f"{file} is not plain UTF-8 text: save it as UTF-8 without a byte order mark"
     if b"\0" in content:
         line = content[: content.index(b"\0")].count(b"\n") + 1
-        return f"{file}, line {line}: a NUL byte, which no program text has: write the file again"
+        return f"{file}, line {line}: a NUL byte: the file is damaged, write it again"
     if isinstance(error, SyntaxError):
         cause = error.__context__ if isinstance(error.__context__, SyntaxError) else error
         return f"{file}, line {cause.lineno}: {cause.msg}"
     if isinstance(error, KeyError) and "is reserved for config file" in str(error):
         return f"{file}: {error.args[0]}: rename that variable"
-    if isinstance(error, ImportError) and not str(error):  # mmcv's, without the module's name
+    if isinstance(error, ImportError) and not str(error):  # mmcv's own error omits the module
         error = error.__context__ or error
     what = f"{type(error).__name__}: {error}".splitlines()[0]
     if isinstance(error, ImportError) and not reading:
         return f"{file}: custom_imports: {what}; is its folder in PYTHONPATH?"
-    if reading:  # mmcv runs a copy in another folder, of the same lines
+    if reading:  # mmcv executes a copy of the file, with the same line numbers
         copied = reading[-1].f_locals.get("temp_config_name", "")
         lines = [n for f, n in frames if copied and f.f_code.co_filename.endswith(f"/{copied}")]
         return f"{file}{f', line {lines[-1]}' if lines else ''}: {what}"
@@ -203,15 +204,16 @@ def _why_unreadable(path: Path, error: BaseException) -> str:
 
 
 def _is_of_a_run(file: Path) -> bool:
+    """Whether a config file is the merged config in a run folder."""
     run = RunFolder(file.parent)
     return file == run.config_file and run.environment_file.is_file()
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A config without the helpers of its program, which no run folder could hold.
+    """A config without the helpers of its program, which a run folder could not hold.
 
-    A helper is a top-level variable that is no setting and has no literal form: a function, a
-    module, a compiled pattern.
+    A helper is a top-level variable that is not a setting and has no literal form, such as a
+    function, a module or a compiled pattern.
     """
     return {
         key: value for key, value in values.items() if key in TOP_LEVEL or _has_literal_form(value)
@@ -234,14 +236,14 @@ def _listed(found: list[str]) -> str:
 
 
 def datasets(cfg: Config) -> Iterator[ConfigDict]:
-    """The innermost datasets of every split, inside wrappers such as ClassBalancedDataset."""
+    """The datasets of every split, without wrappers such as ``ClassBalancedDataset``."""
     data = cfg.get("data") or {}
     for split in ("train", "val", "test"):
         yield from _innermost(data.get(split) or {})
 
 
 def _innermost(node: Any) -> Iterator[ConfigDict]:
-    if isinstance(node, list | tuple):  # mmdet joins them
+    if isinstance(node, list | tuple):  # mmdet concatenates them
         for one in node:
             yield from _innermost(one)
     elif isinstance(node, Mapping):
@@ -255,19 +257,19 @@ def _innermost(node: Any) -> Iterator[ConfigDict]:
 def _change_data_paths(cfg: Config, change: Callable[[str], str]) -> None:
     for dataset in datasets(cfg):
         for name in _DATA_PATHS:
-            if isinstance(paths := dataset.get(name), list | tuple):  # mmdet joins those, too
+            if isinstance(paths := dataset.get(name), list | tuple):  # mmdet concatenates these
                 dataset[name] = [change(path) for path in paths]
             elif paths:
                 dataset[name] = change(paths)
 
 
 def save_config(cfg: Config, path: str | Path) -> None:
-    """Write a merged config as Python literals; data paths inside the repository are relative.
+    """Write a merged config as Python literals; data paths inside the repository become relative.
 
-    mmcv's own dump does not escape strings, so that a quote in a path would end up as code.
+    mmcv's own dump does not escape strings, so a quote in a path would become code.
 
     Raises:
-        ValueError: a value is no literal, as none is of what :func:`load_config` returns.
+        ValueError: a value has no literal form. :func:`load_config` returns no such value.
     """
     cfg = copy.deepcopy(cfg)
     root = repository_root()
@@ -281,7 +283,7 @@ def save_config(cfg: Config, path: str | Path) -> None:
 
 
 def _over_none(node: Any, value: Any) -> Any:
-    """An override in the form in which mmcv lets a dictionary take the place of None."""
+    """An override in the form that lets mmcv replace None with a dictionary."""
     if isinstance(value, Mapping) and node is None:
         return {**value, "_delete_": True}
     if isinstance(value, Mapping) and isinstance(node, Mapping):

@@ -1,4 +1,4 @@
-"""From where to where PCB acted in a training, as it happened; recorded in checkpoints."""
+"""When PCB acted during a training: observed, recorded in checkpoints, and described."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,30 +6,30 @@ from typing import Any
 from mmcv.runner import Hook
 from torch import nn
 
-from pcb.detection.losses import balances
+from pcb.detection.balances import balances
 
 RECORD = "pcb_acted"  # in a runner's meta, and so in its checkpoints
-_MOST_NAMES = 20
+_MOST_NAMES = 20  # classes that a description names
 
 
 class ActivityHook(Hook):
     """Records the first and the last iteration in which PCB changed the loss.
 
-    It looks right after the loss was computed, when the GPU has nothing to wait for; and once an
-    epoch where PCB acts, which it then does to the end of the epoch.
+    It reads the strength of PCB right after the loss is computed, where this does not stall the
+    GPU. Once PCB acts it does so until the end of the epoch, so one look per epoch is enough then.
     """
 
     def __init__(self) -> None:
-        self._epoch = -1  # in which PCB was last seen to act
+        self._epoch = -1  # the last one in which PCB was seen to act
 
     def before_run(self, runner) -> None:
-        """Find what may act; note where a checkpoint says nothing of the iterations before it."""
+        """Find the balances that may act, and note if earlier iterations have no record."""
         self._balances = [b for b in balances(runner.model).values() if b.alpha > 0]
         if self._balances and not isinstance(runner.meta.get(RECORD), dict):
             runner.meta[RECORD] = {"unknown_until": runner.iter} if runner.iter else {}
 
     def after_train_iter(self, runner) -> None:
-        """Look, and record."""
+        """Record the iteration if PCB acted in it."""
         epoch = runner.epoch + 1
         started = [b for b in self._balances if epoch >= b.start_epoch]
         if not started:
@@ -46,12 +46,12 @@ class ActivityHook(Hook):
 
 
 def describe_activity(model: nn.Module, meta: Mapping[str, Any], last_epoch: int) -> str:
-    """Say from where to where PCB acted, or that it did not, and why.
+    """Describe when PCB acted, or why it did not, in one sentence.
 
     Args:
-        model: as it is after the training.
-        meta: of the runner, with what :class:`ActivityHook` has recorded.
-        last_epoch: the last one of the training, counted from 1.
+        model: the model after the training.
+        meta: the runner's meta, with the record of :class:`ActivityHook`.
+        last_epoch: the last epoch of the training, counted from 1.
 
     Example:
         >>> from pcb.detection.losses import CrossEntropyPCBLoss
@@ -66,7 +66,7 @@ def describe_activity(model: nn.Module, meta: Mapping[str, Any], last_epoch: int
     unknown = ""
     if "unknown_until" in record:
         until = record["unknown_until"]
-        unknown = f"; of iterations up to {until} the checkpoint it went on from does not say"
+        unknown = f"; the checkpoint that it resumed from has no record of iterations up to {until}"
     if "from" in record:
         (first, start), (last, _) = record["from"], record["to"]
         return (
@@ -82,7 +82,7 @@ def _why_not(model: nn.Module, last_epoch: int) -> str:
         return "the model has no loss with PCB"
     able = [balance for balance in found if balance.alpha > 0]
     if not able:
-        return "its strength is 0 (alpha), so that the plain baseline only observed its confusions"
+        return "its strength is 0 (alpha), so the plain baseline only observed its confusions"
     balance = min(able, key=lambda b: b.start_epoch)
     if balance.start_epoch > last_epoch:
         return (
@@ -94,7 +94,7 @@ def _why_not(model: nn.Module, last_epoch: int) -> str:
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         return (
             f"{len(unseen)} of {balance.num_classes} classes were never seen in training "
-            f"({', '.join(names[:_MOST_NAMES])}{more}), and it waits for all that it requires "
+            f"({', '.join(names[:_MOST_NAMES])}{more}), and it waits for every required class "
             "(required_classes)"
         )
-    return "no iteration was trained since it could"
+    return "no iteration followed the moment from which it could act"

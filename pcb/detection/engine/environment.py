@@ -1,4 +1,4 @@
-"""What a run's numbers depend on besides its config."""
+"""Everything besides the config that a run's numbers depend on."""
 
 import sys
 from importlib.metadata import version
@@ -13,10 +13,10 @@ from pcb.storage.repository import commit, repository_root
 
 
 def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
-    """Return what a run's numbers depend on besides its config: versions, commit, machine, seed.
+    """Describe the versions, the commit, the machine and the seed that a run's numbers depend on.
 
     On a CPU, the last bits of a sum depend on the instructions that PyTorch uses (its "capability",
-    such as AVX2) and on the model, by which its libraries choose theirs.
+    such as AVX2) and on the CPU's model, from which its libraries choose theirs.
     """
     packages = ("torch", "torchvision", "mmcv-full", "mmdet", "numpy", "lvis", "hotcoco")
     return {

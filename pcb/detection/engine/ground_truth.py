@@ -1,4 +1,4 @@
-"""What a detector takes the ground-truth boxes for: the learned matrix's counterpart."""
+"""What a detector predicts at the ground-truth boxes: the counterpart of the learned matrix."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -18,17 +18,17 @@ from pcb.losses import EQLv2Loss
 class GroundTruthConfusion(AbstractContextManager):
     """Mean prediction at the ground-truth boxes of each class, while a detector predicts images.
 
-    Inside the context the features that the detector computes are kept, so that no image runs
-    through the backbone twice; the box head alone runs once more, on the ground-truth boxes. Where
-    a RoI head iterates, the last iteration counts: what the detector says in the end (training
-    averages all iterations). Predictions that are not finite are left out, as in training.
+    The context keeps the features that the detector computes, so no image passes through the
+    backbone twice: only the box head runs again, on the ground-truth boxes. If the RoI head
+    iterates, the last iteration counts, because it is the detector's final prediction (in training,
+    all iterations are averaged). Predictions that are not finite are skipped, as in training.
 
-    Of a detector without one box head, or with a loss whose probabilities are not known (see
-    :func:`class_activation`), nothing is measured.
+    Nothing is measured for detectors that have no box head or several, or whose loss has unknown
+    probabilities (see :func:`class_activation`).
 
     Args:
-        model: mmdet detector in evaluation mode.
-        dataset: mmdet dataset with ground truth that the images are from.
+        model: a detector of mmdet in evaluation mode.
+        dataset: the dataset of mmdet with the images and their ground truth.
     """
 
     def __init__(self, model: nn.Module, dataset: Any) -> None:
@@ -39,7 +39,7 @@ class GroundTruthConfusion(AbstractContextManager):
         self._features: Sequence[Tensor] | None = None
         if self.activation is not None:
             self._num_classes = classes = model.roi_head.bbox_head.num_classes
-            # The counts are the last column, so that one collective sums both.
+            # The last column holds the counts, so that one collective operation sums both.
             self._sums = next(model.parameters()).new_zeros(
                 (classes, classes + 1), dtype=torch.float32
             )
@@ -53,16 +53,16 @@ class GroundTruthConfusion(AbstractContextManager):
         self._features = None
 
     def _keep(self, _module: nn.Module, _inputs: Any, features: Sequence[Tensor]) -> None:
-        if self._features is None:  # of several test-time augmentations the first one
+        if self._features is None:  # with test-time augmentation, keep the first one
             self._features = features
 
     @torch.no_grad()
     def add(self, img_metas: Sequence[dict[str, Any]], indices: Sequence[int]) -> None:
-        """Take in the batch that the detector has just predicted.
+        """Add the batch that the detector has just predicted.
 
         Args:
-            img_metas: mmdet's record of each image, which says how it was scaled.
-            indices: where these images are in the dataset.
+            img_metas: mmdet's record of each image, with its scale.
+            indices: the images' positions in the dataset.
         """
         features, self._features = self._features, None
         if self.activation is None:
@@ -82,22 +82,22 @@ class GroundTruthConfusion(AbstractContextManager):
         rois, labels = bbox2roi(boxes), torch.cat(labels)
         if len(rois) == 0:
             return
-        # As inside the detector's own forward pass, where mmcv's half precision is autocasting.
+        # As in the detector's own forward pass: mmcv's half precision is autocasting.
         with torch.autocast(rois.device.type, enabled=self._model.fp16_enabled):
             logits = self._model.roi_head._bbox_forward(features, rois)["cls_score"]
         logits = logits[:, : self._num_classes]
-        usable = logits.isfinite().all(dim=1)
-        sums, counts = batch_confusion(logits[usable], labels[usable], self.activation)
+        finite = logits.isfinite().all(dim=1)
+        sums, counts = batch_confusion(logits[finite], labels[finite], self.activation)
         self._sums[:, :-1] += sums
         self._sums[:, -1] += counts
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The means over all processes, each of which has to call this.
+        """The mean predictions over all processes; every process must call this.
 
         Returns:
             ``ground_truth_boxes`` (C, C) float32, true class i predicted as j, and
-            ``ground_truth_box_count`` (C,) int64. A class without boxes has a row of nan. An empty
-            dictionary where nothing is measured.
+            ``ground_truth_box_count`` (C,) int64. A class without boxes has a row of NaN. If
+            nothing is measured, an empty dictionary.
         """
         if self.activation is None:
             return {}
@@ -110,11 +110,11 @@ class GroundTruthConfusion(AbstractContextManager):
 
 
 def class_activation(model: nn.Module) -> str | None:
-    """How a detector's logits become class probabilities, ``"softmax"`` or ``"sigmoid"``.
+    """The function that turns a detector's logits into probabilities: "softmax" or "sigmoid".
 
-    The balance of its loss says so; without one EQL v2 is a sigmoid loss, and losses of mmdet say
-    so themselves. None where that is not known: the detector has no box head or several, as
-    cascades do, or its loss says nothing.
+    A loss with PCB knows it from its balance, EQL v2 is a sigmoid loss, and mmdet's losses have an
+    attribute for it. The result is None if it is unknown: the detector has no box head or several
+    (cascades), or its loss does not tell.
 
     Example:
         >>> from types import SimpleNamespace

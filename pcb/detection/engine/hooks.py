@@ -10,24 +10,24 @@ import torch
 from mmcv.runner import Fp16OptimizerHook, Hook
 from mmcv.runner.hooks.logger import LoggerHook
 
+from pcb.detection.balances import balances
 from pcb.detection.engine.runner import NonFiniteError
-from pcb.detection.learned import learned_arrays
-from pcb.detection.losses import balances
+from pcb.detection.learned import learned_by
 from pcb.runs.folder import RunFolder
 from pcb.storage.files import naming_when_full, write_atomically
 
 
 class LossScalingHook(Fp16OptimizerHook):
-    """Steps in half precision; counts those that the loss scaler skips, and ends a run of them.
+    """Steps the optimizer in half precision; stops if too many steps in a row are skipped.
 
-    A gradient that overflows is no accident there: the scaler skips the step and halves its scale.
-    Only where that goes on something is wrong. The counts lie in the runner's meta beside the
-    scaler's state, and so in checkpoints.
+    In half precision an overflowing gradient is normal: the scaler skips the step and halves its
+    scale. Only a long run of skipped steps is an error. The counts are kept in the runner's meta
+    beside the scaler's state, so checkpoints contain them.
 
     Args:
-        patience: skipped steps in a row with which training stops. After 30 a scale of 65536
-            would be down at 6e-5.
-        kwargs: of mmcv's hook.
+        patience: number of steps skipped in a row at which training stops. 30 of them reduce a
+            scale of 65536 to 6e-5.
+        kwargs: arguments of mmcv's hook.
     """
 
     def __init__(self, patience: int = 30, **kwargs) -> None:
@@ -35,10 +35,10 @@ class LossScalingHook(Fp16OptimizerHook):
         self.patience = patience
 
     def after_train_iter(self, runner) -> None:
-        """Step, or skip.
+        """Step, or skip the step.
 
         Raises:
-            NonFiniteError: too many steps in a row were skipped.
+            NonFiniteError: the scaler has skipped too many steps in a row.
         """
         super().after_train_iter(runner)
         gradients = [p.grad for p in runner.model.parameters() if p.grad is not None]
@@ -54,16 +54,16 @@ class LossScalingHook(Fp16OptimizerHook):
 
 
 class FiniteLossHook(Hook):
-    """Stops training before a loss that is not finite gets into the weights.
+    """Stops training before a loss that is not finite reaches the weights.
 
-    In half precision :class:`LossScalingHook` decides, which skips such a step.
+    In half precision, :class:`LossScalingHook` takes its place and skips such a step.
     """
 
     def after_train_iter(self, runner) -> None:
-        """Look at the loss.
+        """Check the loss.
 
         Raises:
-            NonFiniteError: names iteration, terms and images.
+            NonFiniteError: names the iteration, the terms and the images.
         """
         if not np.isfinite(runner.outputs["log_vars"].get("loss", 0.0)):
             raise NonFiniteError(
@@ -80,14 +80,14 @@ class RunLogHook(LoggerHook):
         self.seconds_per_iteration: float | None = None
 
     def before_run(self, runner) -> None:
-        """Start the clock; drop a line that a killed training left half written."""
+        """Start the clock; remove a line that a killed training left half written."""
         super().before_run(runner)
         if self.folder.log_file.exists():
             whole, newline, _torn = self.folder.log_file.read_text().rpartition("\n")
             write_atomically(self.folder.log_file, whole + newline)
 
     def log(self, runner) -> None:
-        """Write and print the averages since the last record."""
+        """Write the averages since the last record, and print a progress line."""
         values = runner.log_buffer.output
         record = {
             "mode": "train",
@@ -120,16 +120,16 @@ class RunLogHook(LoggerHook):
 
 
 class SaveStateHook(Hook):
-    """Saves PCB's matrix and a checkpoint where the runner wants one, and after every epoch.
+    """Saves PCB's matrix and a checkpoint after every epoch and wherever the runner asks for one.
 
-    The history of the matrix has its state after every epoch.
+    After every epoch, the matrix is also added to its history.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
 
     def before_run(self, runner) -> None:
-        """Drop the history of epochs that are yet to come: a new training's begins empty."""
+        """Remove the history of epochs that are still to come; a new training starts with none."""
         self.folder.drop_confusion_history(after=runner.epoch)
 
     def after_train_iter(self, runner) -> None:
@@ -140,29 +140,33 @@ class SaveStateHook(Hook):
                 runner.save_checkpoint(self.folder.path, inside_epoch=True)
 
     def after_train_epoch(self, runner) -> None:
-        """Save."""
+        """Save after the epoch."""
         with _averages_swapped(runner):
             for matrix in self._write_matrices(runner):
                 self.folder.write_confusion_history(runner.epoch + 1, matrix)
         runner.save_checkpoint(self.folder.path)
 
     def _write_matrices(self, runner) -> list[np.ndarray]:
-        """Before the checkpoint, so that a training that is resumed after it lacks none."""
+        """Write and return the matrices.
+
+        This comes before the checkpoint, so that a run resumed from it has the matrix that belongs
+        to it.
+        """
         matrices = []
         for balance in balances(runner.model).values():
-            arrays = learned_arrays(balance)
-            self.folder.write_confusion(**arrays)
-            matrices.append(arrays["learned"])
+            learned = learned_by(balance)
+            self.folder.write_confusion(**learned.to_arrays())
+            matrices.append(learned.matrix)
         return matrices
 
 
 @contextmanager
 def _averages_swapped(runner) -> Iterator[None]:
-    """Let weights and their running averages change places for a while.
+    """Swap the weights with their running averages inside the context.
 
-    During an epoch the averages of mmcv's EMAHook and its like in mmdet are buffers. At its end
-    they take the place of the weights, until the next one begins: so they stand in checkpoints,
-    which are tested with them. Some average buffers, too, also those of PCB.
+    During an epoch, mmcv's EMAHook and its relatives in mmdet keep the averages in buffers. After
+    the epoch they swap them with the weights until the next epoch begins, so that checkpoints are
+    tested with the averages. Some of these hooks also average buffers, including PCB's.
     """
     hooks = [hook for hook in runner.hooks if hasattr(hook, "_swap_ema_parameters")]
     for hook in hooks:

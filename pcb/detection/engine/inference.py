@@ -1,6 +1,6 @@
 """Predictions of a trained detector, written in COCO's results format.
 
-They are many (of LVIS's validation set six million), so they go to disk image by image.
+There are many of them (six million for LVIS's validation set), so they go to disk image by image.
 """
 
 import copy
@@ -24,11 +24,15 @@ from pcb.detection.checkpoint import load_weights, read_checkpoint
 from pcb.detection.config import load_config
 from pcb.detection.config.faults import missing_to_test
 from pcb.detection.config.loading import naming_config, save_config
-from pcb.detection.engine.device import loader_settings, pick_device, to_device, uses_half_precision
+from pcb.detection.engine.device import pick_device, to_device
 from pcb.detection.engine.ground_truth import GroundTruthConfusion
+from pcb.detection.engine.settings import loader_settings, uses_half_precision
 from pcb.distributed import process_group, rank, wait_for_all, world_size
 from pcb.messages.terminal import outliving_terminal
-from pcb.runs.folder import RunFolder, is_metrics_file
+from pcb.runs.files import IOU_TYPES
+from pcb.runs.folder import RunFolder
+from pcb.runs.metrics import is_metrics_file
+from pcb.runs.running import PREDICTION
 from pcb.storage.files import (
     check_folder,
     check_output,
@@ -51,18 +55,18 @@ def predict(
 ) -> dict[str, Path]:
     """Run a detector over a split and write ``predictions/{bbox,segm}.json``.
 
-    What the detector takes the ground-truth boxes for goes to ``confusion.npz``, as
+    The mean predictions at the ground-truth boxes go to ``confusion.npz``, as
     ``ground_truth_boxes`` and ``ground_truth_box_count``; see
     :class:`pcb.detection.engine.ground_truth.GroundTruthConfusion`.
 
-    Under ``torchrun`` the processes share out the images; the files are the same.
+    Under ``torchrun`` the processes share the images; the files are the same.
 
     Args:
         config: config file, or a run folder for its merged config.
-        checkpoint: weights, as training wrote them, or official ones.
-        work_dir: run folder that the predictions go to.
+        checkpoint: weights from a training or an official checkpoint.
+        work_dir: run folder for the predictions.
         cfg_options: overrides by dotted key, see :func:`pcb.detection.load_config`.
-        device: ``"cpu"`` or ``"cuda"``; default the GPU if there is one.
+        device: ``"cpu"`` or ``"cuda"``; by default the GPU if there is one.
         split: key in the config's ``data``: ``"val"`` or ``"test"``.
         trust_checkpoint: read the checkpoint even if unpickling it may run code.
 
@@ -70,10 +74,10 @@ def predict(
         The two files by IoU type.
 
     Raises:
-        FileNotFoundError: config, checkpoint or data is missing.
-        ValueError: the checkpoint does not fit the config, or is refused; or another process
-            writes into the folder, or it holds something else under the names that are written.
-        OSError: there is no space left; earlier predictions are kept.
+        FileNotFoundError: the config, the checkpoint or the data is missing.
+        ValueError: the checkpoint does not fit the config or is refused, another process writes
+            into the folder, or a file to be written exists and is something else.
+        OSError: the disk is full; earlier predictions are kept.
     """
     cfg = load_config(config, cfg_options, for_training=False)
     if lacking := missing_to_test(cfg._cfg_dict, split):
@@ -81,7 +85,7 @@ def predict(
     picked = pick_device(device)
     weights = read_checkpoint(checkpoint, trust_checkpoint)
     merged = copy.deepcopy(cfg)
-    # The weights come from the checkpoint: none are initialised, none downloaded.
+    # The weights come from the checkpoint, so do not initialise or download any.
     cfg.model.backbone.init_cfg = None
     cfg.model.pop("pretrained", None)
     with naming_config(config):
@@ -93,13 +97,13 @@ def predict(
     with naming_config(config):
         dataset = build_dataset(cfg.data[split], {"test_mode": True})
     folder = RunFolder(work_dir)
-    files = {kind: folder.path / "predictions" / f"{kind}.json" for kind in ("bbox", "segm")}
+    files = {iou_type: folder.results_file(iou_type) for iou_type in IOU_TYPES}
     _check_outputs(folder, files.values(), (config, checkpoint, cfg.data[split].ann_file))
     with process_group(picked), ExitStack() as stack:
         if rank() == 0:
-            stack.enter_context(writing_alone(folder.path, "prediction"))
-            _remove_unfinished_parts(list(files.values()))
-        wait_for_all()  # nobody touches parts of a prediction that is going on there
+            stack.enter_context(writing_alone(folder.path, PREDICTION))
+            _remove_unfinished_parts(folder)
+        wait_for_all()  # no process may write before the lock is held
         share = range(rank(), len(dataset), world_size())
         loader = build_dataloader(
             Subset(dataset, share),
@@ -109,7 +113,7 @@ def predict(
         )
         remaining = iter(share)
         truth = stack.enter_context(GroundTruthConfusion(model, dataset))
-        parts = {kind: stack.enter_context(_part(file, rank())) for kind, file in files.items()}
+        parts = [stack.enter_context(_part(folder.prediction_part(t, rank()))) for t in files]
         for batch in tqdm(
             loader, desc="predict", unit="batch", mininterval=5.0, disable=rank() > 0
         ):
@@ -121,27 +125,27 @@ def predict(
             for index, (boxes, masks) in zip(indices, outputs, strict=True):
                 image_id = dataset.data_infos[index]["id"]
                 found = _detections(boxes, masks, dataset.category_ids, image_id)
-                for part, detections in zip(parts.values(), found, strict=True):
+                for part, detections in zip(parts, found, strict=True):
                     text = ",".join(json.dumps(d, separators=(",", ":")) for d in detections)
                     part.write(text + "\n")
-        for part in parts.values():
+        for part in parts:
             part.flush()
-        matrices = truth.arrays()  # every process takes part in the sum
+        matrices = truth.arrays()  # every process must take part in the sum
         wait_for_all()
         if rank() == 0:
-            for file in files.values():
-                _join([_part_file(file, r) for r in range(world_size())], file)
+            for iou_type, file in files.items():
+                _join([folder.prediction_part(iou_type, r) for r in range(world_size())], file)
             if matrices:
                 folder.write_confusion(**matrices)
             folder.write_prediction_source(checkpoint, cfg_options, matrices)
-            if not folder.config_file.is_file():  # what was no run folder yet becomes one
+            if not folder.config_file.is_file():  # the folder becomes a run folder
                 save_config(merged, folder.config_file)
         wait_for_all()
     return files
 
 
 def _check_outputs(folder: RunFolder, files: Iterable[Path], inputs: Iterable[str | Path]) -> None:
-    """Refuse to write over what is read, or is no prediction or metrics of an earlier time."""
+    """Refuse to overwrite a file that is an input or that no earlier prediction wrote."""
     check_folder(folder.path)
     inputs, hint = list(inputs), "give another work_dir"
     for file in files:
@@ -153,34 +157,22 @@ def _check_outputs(folder: RunFolder, files: Iterable[Path], inputs: Iterable[st
     )
 
 
-def _is_archive(file: Path) -> bool:
-    with np.load(file, allow_pickle=False) as archive:
-        return bool(archive.files)
-
-
 def _is_list(file: Path) -> bool:
     with open(file, "rb") as opened:
         return opened.read(64).lstrip().startswith(b"[")
 
 
-def _part_file(file: Path, of_rank: int) -> Path:
-    """What one process has predicted, a line an image, until all of it is joined."""
-    return file.with_name(f".{file.stem}.{of_rank}.part")
-
-
-def _remove_unfinished_parts(files: list[Path]) -> None:
-    """Remove what processes that were killed have left; those of now begin theirs anew."""
-    for file in files:
-        remove_unfinished(file.parent)
-        current = {_part_file(file, r) for r in range(world_size())}
-        for part in file.parent.glob(_part_file(file, 0).name.replace("0", "*")):
-            if part not in current:
-                part.unlink(missing_ok=True)
+def _remove_unfinished_parts(folder: RunFolder) -> None:
+    """Remove what killed processes left; the current processes rewrite their own parts."""
+    remove_unfinished(folder.predictions_folder)
+    for iou_type in IOU_TYPES:
+        current = {folder.prediction_part(iou_type, r) for r in range(world_size())}
+        for part in set(folder.prediction_parts(iou_type)) - current:
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
-def _part(file: Path, of_rank: int) -> Iterator[TextIO]:
-    path = _part_file(file, of_rank)
+def _part(path: Path) -> Iterator[TextIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with naming_when_full(path), open(path, "w") as part:
@@ -190,7 +182,7 @@ def _part(file: Path, of_rank: int) -> Iterator[TextIO]:
 
 
 def _join(parts: list[Path], file: Path) -> None:
-    """Write one JSON list from the parts, in the order of the images that they share out."""
+    """Write one JSON list from the parts, in the order of the images."""
     with open_atomically(file) as joined, ExitStack() as stack:
         opened = [stack.enter_context(open(part, "rb")) for part in parts]
         joined.write(b"[")
@@ -208,7 +200,7 @@ def _detections(
     category_ids: list[int],
     image_id: int,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """COCO results of one image, boxes and masks, from mmdet's lists by class."""
+    """COCO results of one image, boxes and masks, from mmdet's lists per class."""
     results: tuple[list, list] = ([], [])
     for category_id, class_boxes, class_masks in zip(
         category_ids, boxes, encode_mask_results(masks), strict=True

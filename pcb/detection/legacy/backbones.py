@@ -1,6 +1,6 @@
-"""ImageNet weights for training: torchvision's, downloaded once, nothing in them executed.
+"""ImageNet weights for training: torchvision's, downloaded once and never executed.
 
-mmcv's own loaders unpickle a download whatever it holds, and say little where there is no network.
+mmcv's own loaders unpickle any download, and their errors say little if there is no network.
 """
 
 from pathlib import Path
@@ -17,27 +17,27 @@ from pcb.detection.checkpoint import read_checkpoint
 from pcb.distributed import rank, wait_for_all
 
 FIRST_WEIGHTS = "IMAGENET1K_V1"  # what torchvision://<model> has always meant
-CLASSIFIER = "fc."  # of a ResNet; a detector's backbone has none
+CLASSIFIER = "fc."  # a ResNet has a classifier, a detector's backbone has none
 
 
 @CheckpointLoader.register_scheme(prefixes=("modelzoo://", "torchvision://"), force=True)
 def load_from_torchvision(name: str, map_location: Any = None) -> dict[str, Tensor]:
-    """Weights of a model that torchvision offers, without a ResNet's classifier.
+    """Weights of one of torchvision's models, without a ResNet's classifier.
 
     Args:
         name: such as ``"torchvision://resnet50"`` or ``"torchvision://resnet50.imagenet1k_v2"``.
-        map_location: of no effect, mmcv passes it; the weights are on the CPU.
+        map_location: has no effect; mmcv passes it. The weights are on the CPU.
 
     Raises:
         ValueError: torchvision has no such model or weights.
-        FileNotFoundError: there is no network: names the file to put in place.
+        FileNotFoundError: there is no network. The message names the file to download.
     """
     weights = load_from_http(torchvision_url(name.split("://", 1)[1]))
     return {key: value for key, value in weights.items() if not key.startswith(CLASSIFIER)}
 
 
 def torchvision_url(name: str) -> str:
-    """Where torchvision keeps a model's weights.
+    """The address of a model's weights at torchvision.
 
     Example:
         >>> torchvision_url("resnet50").rpartition("/")[2]
@@ -56,21 +56,21 @@ def torchvision_url(name: str) -> str:
 
 @CheckpointLoader.register_scheme(prefixes=("http://", "https://"), force=True)
 def load_from_http(url: str, map_location: Any = None) -> dict[str, Any]:
-    """Weights at an address, from ``$TORCH_HOME/hub/checkpoints`` if they are there already.
+    """Weights at an address, downloaded once into ``$TORCH_HOME/hub/checkpoints``.
 
     Args:
         url: the address.
-        map_location: of no effect, mmcv passes it; the weights are on the CPU.
+        map_location: has no effect; mmcv passes it. The weights are on the CPU.
 
     Raises:
-        FileNotFoundError: they are not, and cannot be downloaded: names the file to put in place.
+        FileNotFoundError: the download failed. The message names the file to download.
         ValueError: the file is damaged, or holds more than tensors and plain values.
     """
     file = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
     if rank() == 0:
         _download(url, file)
     wait_for_all()
-    _download(url, file)  # where processes of another machine have a disk of their own
+    _download(url, file)  # processes on another machine may have their own disk
     return read_checkpoint(file)
 
 
@@ -80,7 +80,7 @@ def load_from_file(path: str, map_location: Any = None) -> dict[str, Any]:
 
     Args:
         path: the file.
-        map_location: of no effect, mmcv passes it; the weights are on the CPU.
+        map_location: has no effect; mmcv passes it. The weights are on the CPU.
 
     Raises:
         FileNotFoundError: no such file.
@@ -90,19 +90,19 @@ def load_from_file(path: str, map_location: Any = None) -> dict[str, Any]:
 
 
 def _download(url: str, file: Path) -> None:
-    """Fetch a file that is not there; its hash has to be the one in its name, if there is one."""
+    """Download a missing file and check its hash, if its name contains one."""
     if file.is_file():
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     digest = torch.hub.HASH_REGEX.search(file.name)
     try:
         torch.hub.download_url_to_file(url, str(file), digest and digest.group(1))
-    except (OSError, RuntimeError) as error:  # no network; another hash
+    except (OSError, RuntimeError) as error:  # no network, or a wrong hash
         raise FileNotFoundError(
-            f"{url} could not be downloaded ({error}). Where there is no network, download it "
-            f"elsewhere and put it at {file}"
+            f"{url} could not be downloaded ({error}). Without a network, download it elsewhere "
+            f"and put it at {file}"
         ) from error
 
 
-# mmcv's own schemes that end in a download, such as open-mmlab://, call it by this name.
+# mmcv's other schemes that download, such as open-mmlab://, call this name.
 mmcv_checkpoint.load_from_http = load_from_http

@@ -1,6 +1,6 @@
-"""Mends that mmcv 1.7 and mmdet 2.28 need under current packages. Imported before either.
+"""Fixes that mmcv 1.7 and mmdet 2.28 need with current packages; imported before either.
 
-Each entry says what broke and stays as narrow as what this kit uses.
+Each entry says what is broken and fixes no more than this kit uses.
 """
 
 import functools
@@ -14,21 +14,21 @@ from pcb.detection.legacy import operators
 # mmcv 1.x announces its successor on every import.
 warnings.filterwarnings("ignore", message="On January 1, 2023, MMCV will release v2.0.0")
 
-# From Python 3.12 on, backslashes in some of mmdet's docstrings are warnings when it is compiled.
+# Since Python 3.12, compiling mmdet warns about backslashes in some of its docstrings.
 warnings.filterwarnings("ignore", category=SyntaxWarning, module=r".*/mm(cv|det)/")
 
-# mmcv asks torch for a CUDA compiler on import, and torch complains where there is one but no GPU.
+# On import, mmcv asks torch for a CUDA compiler, and torch complains about one without a GPU.
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
-# mmdet imports operators from mmcv at import time: they have to be in place by then.
+# mmdet imports operators from mmcv on import, so they must be in place by then.
 operators.install()
 
-# mmcv prints a line for every initialised parameter unless its logger says otherwise.
+# mmcv prints a line for every initialised parameter unless its logger is told not to.
 from mmcv.utils import get_logger  # noqa: E402
 
 get_logger("mmcv", log_level=logging.WARNING)
 
-# Only now that the operators are in place.
+# These imports need the operators.
 from mmcv.runner import force_fp32  # noqa: E402
 from mmdet.models.losses import accuracy  # noqa: E402
 from mmdet.models.roi_heads.bbox_heads import BBoxHead  # noqa: E402
@@ -36,7 +36,7 @@ from mmdet.models.roi_heads.bbox_heads import BBoxHead  # noqa: E402
 _loss_of_some_rois = BBoxHead.loss
 
 
-# All arguments by name: under half precision, force_fp32 drops what *args would take.
+# Every argument is named, because force_fp32 drops those in *args in half precision.
 @force_fp32(apply_to=("cls_score", "bbox_pred"))
 @functools.wraps(_loss_of_some_rois)
 def _loss_of_any_rois(
@@ -50,11 +50,11 @@ def _loss_of_any_rois(
     bbox_weights: Tensor,
     reduction_override: str | None = None,
 ) -> dict[str, Tensor]:
-    """Losses of the box head, the same terms for a batch without any RoI.
+    """Losses of the box head, with the same terms for a batch without any RoI.
 
-    mmdet leaves the class loss out where there is no RoI (images without objects or proposals). A
-    loss that sums over processes is then entered by the others alone, which wait for ever, and
-    mmdet's own mean of the logged values wants the same terms in the same order on every process.
+    mmdet skips the class loss if there is no RoI (images without objects or proposals). Other
+    processes would then wait forever inside a loss that sums over processes. Besides, mmdet's mean
+    of the logged values needs the same terms in the same order on every process.
     """
     losses = _loss_of_some_rois(
         self,
@@ -75,7 +75,8 @@ def _loss_of_any_rois(
     if self.custom_activation:
         accuracies = self.loss_cls.get_accuracy(cls_score, labels)
     else:
-        # Of nothing it has the precision of the scores, of something float32.
+        # For an empty batch, `accuracy` keeps the dtype of the scores, otherwise it is float32.
+        # Cast them, so that all processes agree.
         accuracies = {"acc": accuracy(cls_score.float(), labels)}
     return {**classes, **accuracies, **losses}
 

@@ -1,7 +1,7 @@
-"""Loading images with errors that say which file is wrong, in training and inference alike.
+"""Loading images in training and inference, with errors that name the wrong file.
 
-mmdet's own step ends with an error about `NoneType` at a damaged file, and some versions of OpenCV
-make half an image of one that ends too early, with no more than a line on standard error.
+For a damaged file, mmdet's own step fails with an error about `NoneType`. For a truncated file,
+some versions of OpenCV return half an image and only print a line on standard error.
 """
 
 import io
@@ -15,20 +15,21 @@ from mmdet.datasets import PIPELINES
 from mmdet.datasets.pipelines import LoadImageFromFile
 from PIL import Image
 
-# How files of a kind begin and where they end: nearly free to look at, once the bytes are read.
+# The first and the last bytes of a whole file. Checking them costs almost nothing.
 _JPEG = b"\xff\xd8\xff", b"\xff\xd9"
 _PNG = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-_WAY_OUT = "copy or download it again, or remove the image from the annotations"
+_HINT = "copy or download it again, or remove the image from the annotations"
 
 
 class ImageError(OSError):
-    """An image file is not usable; says which one and what to do.
+    """An image file cannot be used; the message names it and says what to do.
 
-    PyTorch raises what failed in a data-loading worker anew, with the worker's traceback as the
-    message. Of that the end is kept, which is the message itself.
+    PyTorch raises an error of a data-loading worker again, with the worker's traceback as its
+    message. Only the end of that text is kept, which is the original message.
 
-    >>> print(ImageError("Caught ImageError in worker 0. ... ImageError: 7.png is empty"))
-    7.png is empty
+    Example:
+        >>> print(ImageError("Caught ImageError in worker 0. ... ImageError: 7.png is empty"))
+        7.png is empty
     """
 
     def __init__(self, message: str) -> None:
@@ -37,10 +38,10 @@ class ImageError(OSError):
 
 @PIPELINES.register_module()
 class LoadWholeImage(LoadImageFromFile):
-    """mmdet's ``LoadImageFromFile`` for files that have to be whole and of the stated size.
+    """mmdet's ``LoadImageFromFile``, which refuses incomplete files and files of another size.
 
-    Images of 16 bits or of one channel, and those with a palette or transparency, become 8-bit
-    images of three channels, as OpenCV does it. Arguments are those of the base class.
+    OpenCV converts images with 16 bits, one channel, a palette or transparency to 8 bits and three
+    channels. The arguments are those of the base class.
     """
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -48,19 +49,19 @@ class LoadWholeImage(LoadImageFromFile):
 
         Raises:
             OSError: the file cannot be read.
-            ImageError: it is no whole image, or not of the size that the annotations state.
+            ImageError: the image is incomplete, or has another size than the annotations state.
         """
         info = results["img_info"]
         path = os.path.join(results["img_prefix"] or "", info["filename"])
         content = mmcv.FileClient(**self.file_client_args).get(path)
         image = self._decoded(content, path)
-        found, stated = image.shape[1::-1], (info["width"], info["height"])
-        if found != stated:
-            found, stated = ("x".join(map(str, size)) for size in (found, stated))
+        size, stated_size = image.shape[1::-1], (info["width"], info["height"])
+        if size != stated_size:
+            found, stated = ("x".join(map(str, sides)) for sides in (size, stated_size))
             raise ImageError(
-                f"{path} is {found} pixels, but {stated} in the annotations, so that boxes and "
-                "masks would lie elsewhere: give the image that was annotated (turned as its EXIF "
-                "data says), or fix its width and height in the annotations"
+                f"{path} is {found} pixels, but {stated} in the annotations, so boxes and masks "
+                "would be in the wrong place: give the image that was annotated (turned as its "
+                "EXIF data says), or fix its width and height in the annotations"
             )
         if self.to_float32:
             image = image.astype(np.float32)
@@ -74,27 +75,28 @@ class LoadWholeImage(LoadImageFromFile):
         }
 
     def _decoded(self, content: bytes, path: str) -> np.ndarray:
-        if problem := unfinished(content):
-            raise ImageError(f"{path} {problem}; {_WAY_OUT}")
+        if problem := truncation(content):
+            raise ImageError(f"{path} {problem}; {_HINT}")
         try:
             image = mmcv.imfrombytes(content, self.color_type, self.channel_order)
         except cv2.error as error:
-            raise ImageError(f"{path} cannot be opened ({error.err}); {_WAY_OUT}") from error
+            raise ImageError(f"{path} cannot be opened ({error.err}); {_HINT}") from error
         if image is None:
             raise ImageError(
-                f"{path} cannot be opened as an image (it begins with {content[:12]!r}); {_WAY_OUT}"
+                f"{path} cannot be opened as an image (it begins with {content[:12]!r}); {_HINT}"
             )
         return image
 
 
-def unfinished(content: bytes) -> str | None:
-    """What is wrong with a file that ends too early; None for one that does not seem to.
+def truncation(content: bytes) -> str | None:
+    """What is wrong with a truncated file; None if the file seems to be whole.
 
-    Whether a JPEG or PNG file is whole is seen at its end. Some programs write more behind it: then
-    it is decoded once more, by Pillow, which says so if data is missing.
+    A JPEG or PNG file is whole if it ends as expected. Some programs append data to it, so a file
+    with another end is decoded by Pillow, which fails if image data is missing.
 
-    >>> unfinished(b""), unfinished(b"GIF89a...")
-    ('is empty', None)
+    Example:
+        >>> truncation(b""), truncation(b"GIF89a...")
+        ('is empty', None)
     """
     if not content:
         return "is empty"
@@ -103,6 +105,6 @@ def unfinished(content: bytes) -> str | None:
             try:
                 with Image.open(io.BytesIO(content)) as image:
                     image.load()
-            except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all of them
-                return f"ends too early, or is damaged ({error})"
+            except (OSError, SyntaxError, ValueError) as error:  # Pillow raises any of these
+                return f"is truncated or damaged ({error})"
     return None

@@ -1,9 +1,9 @@
-"""The three compiled operators that Mask R-CNN needs, supplied by torchvision.
+"""The three compiled operators that Mask R-CNN needs, from torchvision.
 
-mmcv-full builds its operators at installation, which takes a C++ (and for GPUs a CUDA) compiler
-and many minutes. torchvision ships the same three precompiled for CPU and CUDA. Where mmcv has no
-compiled extension, :func:`install` puts a module in its place that calls torchvision; every other
-operator raises an error that says how to compile it. A compiled mmcv-full is left alone.
+Installing mmcv-full compiles its operators, which needs a C++ compiler (and a CUDA compiler for
+GPUs) and many minutes. torchvision ships the same three, precompiled for CPU and CUDA. If mmcv has
+no compiled extension, :func:`install` replaces it with a module that calls torchvision. Every other
+operator then raises an error that says how to compile it. A compiled mmcv-full stays in use.
 """
 
 import sys
@@ -20,13 +20,13 @@ _EXTENSION = "mmcv._ext"
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Indices of the boxes that non-maximum suppression keeps, by falling score.
+    """Indices of the boxes that non-maximum suppression keeps, highest score first.
 
     Args:
         boxes: (N, 4) as x1, y1, x2, y2 in pixels.
         scores: (N,).
-        iou_threshold: boxes that overlap a better one by more are dropped.
-        offset: 1 where a box includes its last pixel, so that its width is x2 - x1 + 1; else 0.
+        iou_threshold: a box that overlaps a better one by more than this is removed.
+        offset: 1 if a box includes its last pixel, so its width is x2 - x1 + 1; else 0.
 
     Example:
         >>> boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]])
@@ -60,8 +60,8 @@ def roi_align_forward(
 ) -> None:
     """RoIAlign with average pooling of (N, D, H, W) features, written into ``output``.
 
-    Arguments as mmcv passes them: ``rois`` (R, 5) as image index, x1, y1, x2, y2 in image pixels,
-    ``output`` (R, D, aligned_height, aligned_width); the ``argmax`` tensors serve max pooling only.
+    The arguments are mmcv's: ``rois`` (R, 5) as image index, x1, y1, x2, y2 in image pixels, and
+    ``output`` (R, D, aligned_height, aligned_width). Only max pooling uses the ``argmax`` tensors.
     """
     _require_average(pool_mode)
     output.copy_(
@@ -71,7 +71,7 @@ def roi_align_forward(
             spatial_scale,
             aligned_height,
             aligned_width,
-            # mmcv asks for an adaptive number of samples with 0, torchvision with any below 1.
+            # mmcv requests an adaptive number of samples by 0, torchvision by any value below 1.
             sampling_ratio,
             aligned,
         )
@@ -110,8 +110,8 @@ def roi_align_backward(
 def _missing(name: str):
     def operator(*_args, **_kwargs) -> NoReturn:
         raise NotImplementedError(
-            f"mmcv-full was installed without its compiled operators, and {name!r} is one that "
-            "torchvision does not supply. Compile them with: make setup OPS=1"
+            f"mmcv-full was installed without compiled operators, and torchvision does not have "
+            f"{name!r}: compile the operators with `make setup OPS=1`"
         )
 
     return operator
@@ -128,7 +128,7 @@ class _TorchvisionExtension(ModuleType):
     get_compiling_cuda_version = staticmethod(lambda: "not available")
 
     def __getattr__(self, name: str):
-        if name.startswith("__"):  # introspection must go on finding nothing
+        if name.startswith("__"):  # introspection must find nothing
             raise AttributeError(name)
         return _missing(name)
 
@@ -143,17 +143,17 @@ def _is_compiled() -> bool:
 
 
 def install() -> None:
-    """Put torchvision's operators where mmcv looks for its own, unless it has its own."""
+    """Put torchvision's operators where mmcv looks for its own, unless mmcv has some."""
     if _is_compiled() or _EXTENSION in sys.modules:
         return
     extension = _TorchvisionExtension(_EXTENSION, __doc__)
-    # Tools that look for the module (mmcv.utils.check_ops_exist among them) ask for its spec.
+    # Tools that look for the module, such as mmcv.utils.check_ops_exist, need its spec.
     extension.__spec__ = ModuleSpec(_EXTENSION, loader=None)
     sys.modules[_EXTENSION] = extension
 
 
 def operators_in_use() -> str:
-    """Which operators serve ``nms`` and RoIAlign: ``"mmcv-full (compiled)"`` or ``"torchvision"``.
+    """The source of ``nms`` and RoIAlign: ``"mmcv-full (compiled)"`` or ``"torchvision"``.
 
     Example:
         >>> operators_in_use() in ("mmcv-full (compiled)", "torchvision")

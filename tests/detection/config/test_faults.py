@@ -1,4 +1,4 @@
-"""Keys of a config that nothing reads, and settings that are not honoured, are refused."""
+"""Unknown keys, unsupported settings and wrong values in a config are refused."""
 
 import glob
 import json
@@ -17,7 +17,8 @@ from pcb.cli.main import main
 from pcb.detection import load_config
 from pcb.detection.config.faults import faults, unread_variables
 from pcb.detection.config.loading import save_config
-from pcb.detection.config.schema import names_read, unknown_keys
+from pcb.detection.config.schema import unknown_keys
+from pcb.detection.config.variables import names_read
 from pcb.detection.engine.training import train
 from pcb.runs.folder import RunFolder
 from pcb.storage.repository import repository_root
@@ -28,7 +29,7 @@ MMDET = Path(mmdet.__path__[0]) / ".mim/configs"
 
 @pytest.fixture
 def config(tmp_path):
-    """Writes a config that inherits from the demo's and sets something more; its path."""
+    """Function that writes a config which inherits from the demo's, and returns its path."""
 
     def write(text: str, base: Path | None = BASE, name: str = "mine.py") -> Path:
         start = f"_base_ = {str(base)!r}\n" if base else ""
@@ -44,15 +45,21 @@ def config(tmp_path):
     [
         ("runner = dict(max_epoch=1)", r"runner\.max_epoch is .*did you mean 'max_epochs'"),
         ("data = dict(sample_per_gpu=1)", r"data\.sample_per_gpu .*mean 'samples_per_gpu'"),
-        ("optimiser = dict(type='SGD')", r"optimiser is read by nothing: did you mean 'optimizer'"),
-        ("modle = dict(type='X')", r"modle is read by nothing: did you mean 'model'"),
+        (
+            "optimiser = dict(type='SGD')",
+            r"optimiser is unknown: did you mean 'optimizer'",
+        ),
+        ("modle = dict(type='X')", r"modle is unknown: did you mean 'model'"),
         ("custom_hook = [dict(type='EMAHook')]", r"custom_hook is .*mean 'custom_hooks'"),
         ("checkpoint_config = dict(intervall=1)", r"checkpoint_config\.intervall .*'interval'"),
         ("log_config = dict(intervl=1)", r"log_config\.intervl .*'interval'"),
         ("lr_config = dict(steps=[1])", r"lr_config\.steps is .*'step'"),
         ("lr_config = dict(policy='stepp')", r"lr_config: mmdet has no policy 'stepp'.*StepLrUp"),
         ("optimizer_config = dict(grad_clp=None)", r"optimizer_config\.grad_clp .*'grad_clip'"),
-        ("optimizer_config = dict(grad_clip=dict(max=1))", r"grad_clip\.max is read by nothing"),
+        (
+            "optimizer_config = dict(grad_clip=dict(max=1))",
+            r"grad_clip\.max is unknown",
+        ),
         ("optimizer = dict(weight_decy=0)", r"optimizer\.weight_decy .*'weight_decay'"),
         ("optimizer = dict(type='AdmaW')", r"optimizer: mmdet has no type 'AdmaW'.*'AdamW'"),
         ("fp16 = dict(loss_scal=1)", r"fp16\.loss_scal .*'loss_scale'"),
@@ -62,8 +69,11 @@ def config(tmp_path):
         ("model = dict(train_cfg=dict(rcnn=dict(mask_sise=1)))", r"rcnn\.mask_sise .*'mask_size'"),
         ("model = dict(train_cfg=dict(rpn=dict(sampler=dict(nmu=1))))", r"sampler\.nmu .*'num'"),
         ("model = dict(test_cfg=dict(rcnn=dict(score_th=1)))", r"test_cfg\.rcnn\.score_th .*_thr'"),
-        ("model = dict(test_cfg=dict(rcnn=dict(nms=dict(iou=1))))", r"rcnn\.nms\.iou is read by"),
-        ("model = dict(rpn_proposal=dict())", r"model\.rpn_proposal is read by nothing"),
+        (
+            "model = dict(test_cfg=dict(rcnn=dict(nms=dict(iou=1))))",
+            r"rcnn\.nms\.iou is unknown",
+        ),
+        ("model = dict(rpn_proposal=dict())", r"model\.rpn_proposal is unknown"),
         ("model = dict(roi_head=dict(iter_loss_weights=[1]))", r"iter_loss_weights .*_weight'"),
         (
             "model = dict(roi_head=dict(bbox_head=dict(loss_cls=dict(alpa=1))))",
@@ -72,7 +82,7 @@ def config(tmp_path):
         ("optimizer = dict(paramwise_cfg=dict(bias_lr_mul=2.0))", r"bias_lr_mul is .*_lr_mult'"),
         (
             "optimizer = dict(paramwise_cfg=dict(custom_keys={'backbone.layer1': dict(lr=0.1)}))",
-            r"custom_keys\.backbone\.layer1\.lr is read by nothing",
+            r"custom_keys\.backbone\.layer1\.lr is unknown",
         ),
         (
             "optimizer = dict(constructor='LearningRateDecayOptimizerConstructor',"
@@ -83,7 +93,7 @@ def config(tmp_path):
         ("data = dict(train=dict(pipeline=[dict(type='RandomFlipp')]))", r"pipeline\.0: .*Flip'"),
     ],
 )
-def test_key_that_nothing_reads_is_named_with_the_nearest(text, message, config):
+def test_unknown_key_is_named_with_the_nearest_valid_one(text, message, config):
     with pytest.raises(ValueError, match=rf"mine\.py: .*{message}"):
         load_config(config(text))
 
@@ -111,7 +121,7 @@ def test_key_that_nothing_reads_is_named_with_the_nearest(text, message, config)
         ("log_config = dict(hooks=[dict(type='TensorboardLoggerHook')])", "hooks.0 is Tensorboard"),
         ("data = dict(persistent_workers=True)", "data.persistent_workers is True"),
         ("data = dict(train_dataloader=dict(shuffle=False))", "train_dataloader.shuffle is False"),
-        ("data = dict(train_dataloader=dict(drop_last=True))", "drop_last is read by nothing"),
+        ("data = dict(train_dataloader=dict(drop_last=True))", "drop_last is unknown"),
         ("train_cfg = dict(rpn=dict())", "train_cfg is .* set model.train_cfg"),
         ("param_scheduler = [dict(type='LinearLR')]", "param_scheduler is .*MMDetection 3"),
         ("custom_hooks = [dict(type='CheckpointHook')]", "CheckpointHook, .*checkpoint_config"),
@@ -142,7 +152,7 @@ def test_key_that_nothing_reads_is_named_with_the_nearest(text, message, config)
         ("custom_hooks = [dict(type='EMAHook', priority=101)]", "priority is 101: .* 100"),
     ],
 )
-def test_setting_that_is_not_honoured_says_what_to_do_instead(text, message, config):
+def test_unsupported_setting_is_refused_with_a_remedy(text, message, config):
     with pytest.raises(ValueError, match=rf"mine\.py: .*{message}"):
         load_config(config(text))
 
@@ -186,12 +196,12 @@ def test_what_mmdets_default_runtime_asks_for_is_accepted(config):
     assert load_config(path).gpu_ids == [0]
 
 
-def test_variables_are_no_mistakes(config):
+def test_variables_are_allowed(config):
     path = config(
         """
         import math
         from pathlib import Path
-        model_name = 'mine'  # near `model`, but no dictionary
+        model_name = 'mine'  # similar to `model`, but not a dictionary
         lr = 0.01
         dataset = dict(train=dict(img_prefix='x'))
         models = [1]
@@ -209,7 +219,7 @@ def test_variables_are_no_mistakes(config):
 
 
 @pytest.mark.parametrize("path", sorted(glob.glob(str(repository_root() / "configs/[!_]*/*.py"))))
-def test_own_configs_have_no_fault_and_no_unread_variable(path):
+def test_configs_of_the_kit_have_no_fault_and_no_unread_variable(path):
     cfg = load_config(path)
     assert unread_variables(cfg._cfg_dict, cfg.text) == []
 
@@ -219,7 +229,7 @@ FAMILIES = ("mask_rcnn", "faster_rcnn", "cascade_rcnn", "htc", "point_rend", "dc
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_key_of_mmdets_own_two_stage_configs_is_unknown(family):
-    """Some of each family, whose keys mmdet reads."""
+    """Tries some configs of each family, all of whose keys mmdet reads."""
     for path in sorted((MMDET / family).glob("*.py"))[:4]:
         cfg = Config.fromfile(str(path))
         assert unknown_keys(cfg._cfg_dict) == [], path
@@ -227,7 +237,7 @@ def test_no_key_of_mmdets_own_two_stage_configs_is_unknown(family):
         assert left == [], path
 
 
-def test_own_types_may_take_what_they_want(config, tmp_path, monkeypatch):
+def test_types_of_the_user_may_read_any_key(config, tmp_path, monkeypatch):
     (tmp_path / "my_parts.py").write_text(
         textwrap.dedent(
             """
@@ -253,11 +263,13 @@ def test_own_types_may_take_what_they_want(config, tmp_path, monkeypatch):
     path = config(imports + head + " test_cfg=dict(rcnn=dict(my_threshold=1)))")
     assert load_config(path).model.roi_head.bbox_head.mine == 3
     head = "model = dict(roi_head=dict(bbox_head=dict(_delete_=True, type='MyStrictHead', min=3)))"
-    with pytest.raises(ValueError, match=r"bbox_head\.min is read by nothing: did you mean 'mine'"):
+    with pytest.raises(ValueError, match=r"bbox_head\.min is unknown: did you mean 'mine'"):
         load_config(config(imports + head))
 
 
-def test_argument_that_only_building_finds_is_one_line(config, tmp_path, tiny_options, monkeypatch):
+def test_argument_that_fails_only_when_built_is_reported_in_one_line(
+    config, tmp_path, tiny_options, monkeypatch
+):
     (tmp_path / "my_loss.py").write_text(
         "from mmdet.models.builder import LOSSES\n"
         "from pcb.detection import CrossEntropyPCBLoss\n"
@@ -292,7 +304,7 @@ def test_argument_that_only_building_finds_is_one_line(config, tmp_path, tiny_op
         ("model = dict(test_cfg=None)", "MaskRCNN: 'NoneType' object has no attribute 'rpn'"),
     ],
 )
-def test_value_that_only_building_refuses_is_one_line(
+def test_value_that_fails_only_when_built_is_reported_in_one_line(
     text, message, config, tmp_path, tiny_options, capsys
 ):
     path = config(text, repository_root() / "tests/configs/tiny_pcb.py")
@@ -314,7 +326,9 @@ def test_value_that_only_building_refuses_is_one_line(
         ("data = dict(val=[])", "cannot be tested: it does not set data.val|cannot inherit"),
     ],
 )
-def test_config_that_cannot_be_tested_says_what_is_missing(text, message, config, tmp_path, capsys):
+def test_config_that_cannot_be_tested_names_what_is_missing(
+    text, message, config, tmp_path, capsys
+):
     path = str(config(text))
     assert main(["test", path, path, "--work-dir", str(tmp_path / "run")]) == 2  # no checkpoint
     (line,) = capsys.readouterr().err.strip().splitlines()
@@ -358,13 +372,13 @@ def test_file_that_cannot_be_read_is_named_in_one_line(content, message, as_base
 
 
 @pytest.mark.parametrize("suffix", [".json", ".yaml"])
-def test_other_file_formats_are_checked_alike(suffix, config):
+def test_other_file_formats_get_the_same_checks(suffix, config):
     text = json.dumps({"_base_": str(BASE), "optimiser": {"type": "SGD"}, "note": 1})
     path = config(text, None, f"mine{suffix}")
-    with pytest.raises(ValueError, match="optimiser is read by nothing: did you mean 'optimizer'"):
+    with pytest.raises(ValueError, match="optimiser is unknown: did you mean 'optimizer'"):
         load_config(path)
     path = config(text.replace("optimiser", "my-key"), None, f"mine{suffix}")
-    with pytest.raises(ValueError, match="'my-key' is no name that a Python file can give"):
+    with pytest.raises(ValueError, match="'my-key' cannot name a setting"):
         load_config(path)
 
 
@@ -413,7 +427,7 @@ def test_value_is_read_back_as_it_trained(expression, value, config, tmp_path):
     assert run.read_config()["pcb"]["value"] == value
     again = load_config(run.path)
     assert again._cfg_dict.to_dict() == cfg._cfg_dict.to_dict()
-    assert Config.fromfile(str(run.config_file)).pcb["value"] == value  # also as a program
+    assert Config.fromfile(str(run.config_file)).pcb["value"] == value  # also if executed
 
 
 @pytest.mark.parametrize(
@@ -451,8 +465,8 @@ def test_values_of_overrides_are_converted_too(tmp_path):
         load_config("configs/openmoji/softmax.py", {"optimizer.lr": lambda: 1})
 
 
-def test_config_of_a_run_is_judged_only_to_train_again(config, tmp_path):
-    """Runs of earlier versions may hold what is refused now, and stay readable."""
+def test_config_of_a_run_is_checked_only_before_training_again(config, tmp_path):
+    """Runs of earlier versions may hold settings that are refused now, and stay readable."""
     run = RunFolder(tmp_path / "run")
     save_config(load_config(BASE), run.config_file)
     with open(run.config_file, "a") as file:
@@ -464,11 +478,11 @@ def test_config_of_a_run_is_judged_only_to_train_again(config, tmp_path):
         with pytest.raises(ValueError, match=r"2 faults: .*optimiser is .*evaluation is"):
             load_config(again)
     save_config(load_config(BASE), run.config_file)
-    with pytest.raises(ValueError, match="seed is 5, which is not honoured: give it as --seed"):
+    with pytest.raises(ValueError, match="seed is 5, which is not supported: give it as --seed"):
         load_config(run.path, {"seed": 5})
 
 
-def test_who_only_tests_may_have_settings_of_a_training(config):
+def test_testing_allows_settings_that_only_training_refuses(config):
     path = config("evaluation = dict(interval=24)\nworkflow = [('val', 1)]\n")
     assert load_config(path, for_training=False).evaluation == {"interval": 24}
     with pytest.raises(ValueError, match="did you mean 'optimizer'"):
@@ -484,7 +498,7 @@ def test_variable_that_is_set_too_late_is_refused(tmp_path):
         mine.write_text(f"_base_ = 'base.py'\n{text}")
         load_config(mine)
     mine.write_text("_base_ = 'base.py'\nepochs = 3\n")
-    with pytest.raises(ValueError, match=r"epochs is set again by .*mine\.py, but .*base\.py was"):
+    with pytest.raises(ValueError, match=r"mine\.py changes epochs, but .*base\.py has"):
         load_config(mine)
 
 
@@ -497,7 +511,7 @@ def test_variable_that_is_set_too_late_is_refused(tmp_path):
         "foo = float('nan')\nbar = object()\n",
     ],
 )
-def test_helper_at_the_top_is_no_misspelt_setting(text, config):
+def test_helper_is_not_mistaken_for_a_misspelt_setting(text, config):
     load_config(config(text))
 
 
@@ -541,10 +555,10 @@ def test_names_read_of_several_files():
     assert names_read(text) == {"a", "c"}
 
 
-def test_override_of_a_variable_is_refused_and_all_faults_of_overrides_are_listed():
+def test_override_of_a_variable_is_refused_and_all_faults_are_listed():
     config = "configs/openmoji/softmax.py"
     for options in ({"num_classes": 4}, {"num_classes.x": 1}):
-        with pytest.raises(ValueError, match=r"is a variable that .* have used already"):
+        with pytest.raises(ValueError, match=r"is a variable that .* have already used"):
             load_config(config, options)
     with pytest.raises(ValueError, match=r"2 faults: .*runner\.max_epoch.*optimizer\.lrr"):
         load_config(config, {"runner.max_epoch": 1, "optimizer.lrr": 1})

@@ -1,4 +1,4 @@
-"""The config files: what each builds, and that the LVIS ones are the published experiments."""
+"""The config files: each builds its model, and those of LVIS equal the published experiments."""
 
 import functools
 import json
@@ -18,16 +18,17 @@ from pcb import scaled_momentum
 from pcb.datasets.lvis import read_annotations
 from pcb.datasets.openmoji.design import DESIGNS, image_counts
 from pcb.detection import load_config
+from pcb.detection.box_head_loss import NEW_BUFFERS
 from pcb.detection.checkpoint import read_checkpoint
 from pcb.detection.config.loading import datasets
 from pcb.detection.engine.device import to_device
 from pcb.detection.engine.inference import predict
 from pcb.detection.engine.training import build_model, train
-from pcb.detection.losses import NEW_BUFFERS
 from pcb.evaluation import evaluate
 from pcb.grids.grid import read_grid
 from pcb.metrics import METRICS
 from pcb.runs import default_work_dir
+from pcb.runs.settings import BALANCE, REFINEMENT, strength_argument
 from pcb.storage.repository import repository_root
 
 REFERENCE = Path(__file__).parents[2] / "reference"
@@ -51,7 +52,7 @@ def load(name, options=None):
 
 
 def named_in(name: str) -> str:
-    """The official config that a config's first line names."""
+    """The official config named in a config's first line."""
     return path_of(name).read_text().splitlines()[0].split()[-1].removesuffix(".")
 
 
@@ -61,7 +62,7 @@ def baseline_of(name: str) -> str:
 
 @functools.cache
 def build_without_weights(name):
-    """A config's detector; its tensors have a shape, but no memory."""
+    """A config's detector, whose tensors have a shape but no memory."""
     with torch.device("meta"):
         return build_detector(load(name).model)
 
@@ -76,7 +77,7 @@ def flat(value, prefix="") -> dict:
     return leaves
 
 
-def test_there_is_a_config_for_every_point_and_no_other():
+def test_configs_are_complete_and_no_other_exists():
     found = repository_root().glob("configs/[!_]*/*.py")
     assert {f"{path.parent.name}/{path.stem}" for path in found} == set(CONFIGS)
 
@@ -98,14 +99,13 @@ def test_model_builds_for_the_classes_of_its_dataset(name):
 
 
 @pytest.mark.parametrize("plain, balanced", PAIRS)
-def test_pair_differs_by_pcb_alone(plain, balanced):
+def test_pair_differs_only_in_pcb(plain, balanced):
     before, after = (flat(load(name)._cfg_dict.to_dict()) for name in (plain, balanced))
     differs = {key for key in before | after if before.get(key) != after.get(key)}
     roi_head, loss = "model.roi_head.", "model.roi_head.bbox_head.loss_cls."
-    refinement = ("type", "n_iter", "mlp_layers", "iter_loss_weight", "reg_iter", "use_layer_norm")
-    allowed = {roi_head + key for key in (*refinement, "identity_init")}
-    strength = "alpha_pcb" if "eqlv2" in plain else "alpha"
-    allowed |= {loss + key for key in (strength, "start_epoch", "momentum")}
+    allowed = {roi_head + key for key in ("type", *REFINEMENT)}
+    strength = strength_argument({"type": after[loss + "type"]})
+    allowed |= {loss + key for key in (strength, *BALANCE)}
     assert {key for key in differs if not key.startswith("pcb.")} <= allowed
     assert {roi_head + "type", loss + strength} <= differs
 
@@ -177,7 +177,7 @@ def test_settings_are_the_published_ones(name):
 
 
 def assert_distribution(weight, std, kind):
-    """Standard deviation to 1%, and the kind of distribution by its largest value."""
+    """Check the standard deviation to 1%, and the kind of distribution by its largest value."""
     assert weight.std().item() == pytest.approx(std, rel=0.01)
     largest = weight.abs().max().item() / std
     assert largest <= math.sqrt(3) * 1.01 if kind == "uniform" else largest > 4
@@ -185,8 +185,8 @@ def assert_distribution(weight, std, kind):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("baseline", ["softmax", "eqlv2", "seesaw"])
-def test_heads_of_lvis_start_as_officially(baseline):
-    """With 1203 classes; the feedback is outside the box head, so that PyTorch's default stays."""
+def test_heads_of_lvis_start_as_in_the_official_code(baseline):
+    """With 1203 classes. The feedback is outside the box head, so PyTorch initialises it."""
     cfg = load(f"lvis_v1/{baseline}_pcb").model
     roi_head = dict(cfg.roi_head, train_cfg=cfg.train_cfg.rcnn, test_cfg=cfg.test_cfg.rcnn)
     head = build_head({k: v for k, v in roi_head.items() if not k.startswith("mask_")})
@@ -208,7 +208,7 @@ def test_heads_of_lvis_start_as_officially(baseline):
             assert_distribution(layer.weight, 1 / math.sqrt(3 * layer.in_features), "uniform")
 
 
-def test_eqlv2_on_openmoji_starts_like_softmax_but_for_the_prior():
+def test_eqlv2_on_openmoji_starts_like_softmax_except_for_the_prior():
     heads = {}
     for baseline in ("softmax", "eqlv2"):
         torch.manual_seed(0)
@@ -259,7 +259,7 @@ def test_plain_baseline_equals_mmdets_loss(baseline, loss):
 
 @pytest.fixture
 def options_for(tiny_lvis, tiny_openmoji):
-    """Overrides by which a config reads small data, at the same relative paths."""
+    """Overrides that make a config read small data at the same relative paths."""
 
     def options_for(name):
         cfg, options = load(name), {}
@@ -285,7 +285,7 @@ def options_for_classes(num_classes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
-def test_data_of_every_config_run_through_its_pipelines(name, options_for):
+def test_data_of_every_config_passes_its_pipelines(name, options_for):
     cfg = load(name, options_for(name))
     short_sides, longest = ([128], 128) if "openmoji" in name else (range(640, 801, 32), 1333)
     train_set = build_dataset(cfg.data.train)
@@ -297,7 +297,7 @@ def test_data_of_every_config_run_through_its_pipelines(name, options_for):
     assert image.dtype == torch.float32 and image.abs().max() < 4  # normalised
     labels, boxes, masks = (sample[f"gt_{key}"].data for key in ("labels", "bboxes", "masks"))
     assert 0 < len(labels) == len(boxes) == len(masks)
-    # A mask lies in its box, but for some pixels of the rim: both went through the same changes.
+    # Both went through the same changes, so a mask lies in its box except for some rim pixels.
     for (x1, y1, x2, y2), mask in zip(boxes.int().tolist(), masks.masks, strict=True):
         assert mask[y1 : y2 + 2, x1 : x2 + 2].sum() > 0.98 * mask.sum() > 0
 
@@ -311,11 +311,11 @@ def test_data_of_every_config_run_through_its_pipelines(name, options_for):
 
 
 @pytest.mark.parametrize("name", ["openmoji/rfs", "lvis_v0_5/seesaw_pcb", "lvis_v1/rfs"])
-def test_images_are_repeated_as_by_the_rarest_class_in_them(name, options_for):
-    """``ceil(max(1, sqrt(t / f)))``, ``f`` being the fraction of images with a class."""
+def test_images_are_repeated_for_their_rarest_class(name, options_for):
+    """``ceil(max(1, sqrt(t / f)))``, where ``f`` is the fraction of images with a class."""
     cfg = load(name, options_for(name))
     if name.startswith("lvis"):
-        cfg.data.train.oversample_thr = 0.5  # the published 1e-3 of 8 images would repeat nothing
+        cfg.data.train.oversample_thr = 0.5  # of 8 images, the published 1e-3 would repeat none
     dataset = build_dataset(cfg.data.train)
     truth = read_annotations(cfg.data.train.dataset.ann_file)
     in_image = {image["id"]: set() for image in truth.images}
@@ -333,7 +333,7 @@ def test_images_are_repeated_as_by_the_rarest_class_in_them(name, options_for):
 
 
 def test_momentum_on_openmoji_follows_its_rule():
-    """From the schedule and the class counts alone, as the config says."""
+    """It depends only on the schedule and the class counts, as the config states."""
     cfg = load("openmoji/softmax_pcb")
     start_epoch = math.ceil(cfg.runner.max_epochs * 17 / 24)
     assert cfg.lr_config.step[0] == start_epoch - 1  # PCB acts right after the first drop
@@ -356,7 +356,7 @@ OPENMOJI = [name for pair in PAIRS for name in pair if name.startswith("openmoji
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OPENMOJI)
 def test_config_of_openmoji_trains_and_evaluates(name, tmp_path, options_for):
-    """An epoch on the 24 images of *tiny*; with PCB acting as soon as every class was seen."""
+    """One epoch on the 24 images of *tiny*, in which PCB acts once it has seen every class."""
     options = options_for(name) | options_for_classes(8)
     options |= {
         "runner.max_epochs": 1,
@@ -385,7 +385,7 @@ def test_config_of_openmoji_trains_and_evaluates(name, tmp_path, options_for):
 
 @pytest.mark.slow
 def test_config_of_lvis_trains_on_a_cpu_in_single_precision(tmp_path, options_for):
-    """The same file asks for half precision on a GPU; here with few RoIs, without ImageNet."""
+    """The same file requests half precision on a GPU. Few RoIs, and no ImageNet weights."""
     name = "lvis_v1/seesaw_pcb"
     options = options_for(name) | options_for_classes(3)
     options |= {
@@ -418,7 +418,7 @@ def test_config_of_lvis_trains_on_a_cpu_in_single_precision(tmp_path, options_fo
 def test_half_precision_reaches_the_heads_and_ends_before_the_losses(
     name, options_for, monkeypatch
 ):
-    """A step as on a GPU, with a CPU's half precision in its place, and PCB acting."""
+    """One step as on a GPU, but with a CPU's half precision; PCB acts."""
     monkeypatch.setattr(
         fp16_utils, "autocast", functools.partial(torch.autocast, "cpu", dtype=torch.float16)
     )
@@ -442,14 +442,14 @@ def test_half_precision_reaches_the_heads_and_ends_before_the_losses(
     assert loss.balance.confusion.isfinite().all() and loss.balance.confusion.sum() > 0
 
 
-def test_grids_and_run_folders_take_every_name(tmp_path):
+def test_grids_and_run_folders_accept_every_name(tmp_path):
     names = ["title: all", f"datasets: {list(DATASETS)}"]
     every = [b + with_pcb for b in BASELINES for with_pcb in ("", "_pcb")]
     (tmp_path / "all.yaml").write_text("\n".join([*names, f"configs: {every}"]))
     assert len(read_grid(tmp_path / "all.yaml").runs) == 24
     names = ["title: deep", "datasets: [lvis_v1]", "configs: [seesaw_r101, seesaw_pcb_r101]"]
     (tmp_path / "deep.yaml").write_text("\n".join(names))
-    runs = [run.name for run in read_grid(tmp_path / "deep.yaml").runs]
+    runs = [str(run) for run in read_grid(tmp_path / "deep.yaml").runs]
     assert runs == ["lvis_v1/seesaw_r101/seed0", "lvis_v1/seesaw_pcb_r101/seed0"]
     folder = default_work_dir("configs/lvis_v1/seesaw_pcb_r101.py")
     assert folder == repository_root() / "runs/lvis_v1/seesaw_pcb_r101/seed0"
@@ -466,10 +466,10 @@ def test_grids_and_run_folders_take_every_name(tmp_path):
         ("lvis_v1/softmax", "optimizer_config.grad_clip", {"max_norm": 35}),  # None in the file
         ("lvis_v1/softmax", "optimizer_config", {"grad_clip": {"max_norm": 35}}),
         ("lvis_v1/softmax", "optimizer.nesterov", True),
-        ("lvis_v1/softmax", "fp16", None),  # single precision on a GPU, too
+        ("lvis_v1/softmax", "fp16", None),  # single precision, even on a GPU
     ],
 )
-def test_overrides_reach_their_place(name, key, value):
+def test_overrides_reach_their_setting(name, key, value):
     node = load(name, {key: value})
     for part in key.split("."):
         node = node[int(part) if part.isdigit() else part]

@@ -1,4 +1,4 @@
-"""Configs: strict overrides, paths, dumping."""
+"""Configs: strict overrides, paths, saving."""
 
 from pathlib import Path
 
@@ -27,8 +27,11 @@ def test_paths_are_relative_to_the_repository_wherever_started(tmp_path, monkeyp
         ("model.backbone.deep_stemm", "deep_stem"),
         ("data.val.pipeline.1.flips", "flip"),
         ("optimizer.weight_decy", "weight_decay"),
-        ("max_epochs", "runner.max_epochs"),  # a right name without its place
-        ("data.train.ann_file", "data.train.dataset.ann_file"),  # inside the wrapper of RFS
+        ("max_epochs", "runner.max_epochs"),  # a valid name at the wrong level
+        (
+            "data.train.ann_file",
+            "data.train.dataset.ann_file",
+        ),  # inside the wrapper
     ],
 )
 def test_unknown_override_names_the_nearest_valid_key(key, nearest):

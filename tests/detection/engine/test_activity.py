@@ -1,4 +1,4 @@
-"""Where PCB acted is said at the end of every training; hooks that keep state; what comes back."""
+"""When PCB acted, which each training tells at its end; hooks with state, and resuming them."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ def last_line(capsys) -> str:
             {"custom_hooks": [{"type": "NumClassCheckHook"}, {"type": "LossEpochUpdateHook"}]},
             "PCB acted from epoch 2 (iteration 4) to 2, strength 0.4",
         ),
-        ({f"{LOSS}.alpha": 0.0}, "PCB never acted: its strength is 0 (alpha), so that the plain"),
+        ({f"{LOSS}.alpha": 0.0}, "PCB never acted: its strength is 0 (alpha), so the plain"),
         ({f"{LOSS}.start_epoch": 3}, "PCB never acted: it starts in epoch 3 (start_epoch), and"),
         (
             {LOSS: {"_delete_": True, "type": "CrossEntropyLoss"}},
@@ -44,14 +44,14 @@ def last_line(capsys) -> str:
         ),
     ],
 )
-@pytest.mark.filterwarnings("ignore:PCB acts from epoch")
-def test_last_line_says_where_pcb_acted(options, message, tmp_path, tiny_options, capsys):
+@pytest.mark.filterwarnings("ignore:PCB starts in epoch")
+def test_last_line_tells_when_pcb_acted(options, message, tmp_path, tiny_options, capsys):
     train(CONFIG, tmp_path / "run", cfg_options=tiny_options | options, device="cpu")
     assert last_line(capsys).startswith(message)
 
 
 def without_classes(tiny_options, tmp_path, classes):
-    """Overrides by which no object of these classes is trained on."""
+    """Overrides that remove all training objects of these classes."""
     content = json.loads(Path(tiny_options["data.train.ann_file"]).read_text())
     left_out = {content["categories"][c]["id"] for c in classes}
     content["annotations"] = [a for a in content["annotations"] if a["category_id"] not in left_out]
@@ -61,7 +61,7 @@ def without_classes(tiny_options, tmp_path, classes):
 
 
 @pytest.mark.filterwarnings("ignore:PCB should act")
-def test_classes_that_never_came_are_named(tmp_path, tiny_options, capsys):
+def test_classes_that_training_never_saw_are_named(tmp_path, tiny_options, capsys):
     options, (one, other) = without_classes(tiny_options, tmp_path, [1, 5])
     train(CONFIG, tmp_path / "run", cfg_options=options, device="cpu")
     assert last_line(capsys).startswith(
@@ -72,27 +72,27 @@ def test_classes_that_never_came_are_named(tmp_path, tiny_options, capsys):
     assert last_line(capsys) == "PCB acted from epoch 2 (iteration 4) to 2, strength 0.4"
 
 
-def test_resumed_training_says_what_happened_before_it(tmp_path, tiny_options, capsys):
+def test_resumed_training_tells_what_happened_before_it(tmp_path, tiny_options, capsys):
     run = train(CONFIG, tmp_path / "run", cfg_options=tiny_options, device="cpu")
     whole = last_line(capsys)
     train(CONFIG, run.path, cfg_options=tiny_options, device="cpu", resume=True)
-    assert last_line(capsys) == whole  # also where nothing was left to do
+    assert last_line(capsys) == whole  # even if nothing was left to train
     longer = {**tiny_options, "runner.max_epochs": 3}
     train(CONFIG, run.path, cfg_options=longer, device="cpu", resume=True)
     assert last_line(capsys) == "PCB acted from epoch 2 (iteration 4) to 3, strength 0.4"
 
     state = read_checkpoint(run.checkpoint)
-    del state["meta"]["pcb_acted"]  # as of an earlier version
+    del state["meta"]["pcb_acted"]  # as in an earlier version
     save_checkpoint(run.checkpoint, state)
     train(CONFIG, run.path, cfg_options=longer, device="cpu", resume=True)
     assert last_line(capsys) == (
-        "PCB never acted: no iteration was trained since it could; of iterations up to 9 the "
-        "checkpoint it went on from does not say"
+        "PCB never acted: no iteration followed the moment from which it could act; the checkpoint "
+        "that it resumed from has no record of iterations up to 9"
     )
 
 
 class Part(nn.Module):
-    """A detector that is a loss alone."""
+    """A detector that consists of a classifier and its loss."""
 
     def __init__(self, **settings):
         super().__init__()
@@ -108,7 +108,7 @@ class Part(nn.Module):
 
 
 class Objects(torch.utils.data.Dataset):
-    """Stands in for a dataset of mmdet: classes 0 and 2 of three occur."""
+    """Replaces a dataset of mmdet; of three classes, 0 and 2 occur."""
 
     CLASSES = ("cat", "dog", "owl")
     labels = (0, 2, 3, 0, 2, 2)
@@ -130,7 +130,7 @@ class Counting(Objects):
 
 
 class Wrapper:
-    """Stands in for RepeatDataset or ConcatDataset."""
+    """Replaces RepeatDataset or ConcatDataset."""
 
     def __init__(self, name, dataset):
         setattr(self, name, dataset)
@@ -174,18 +174,18 @@ def test_mmcvs_own_runners_know_epoch_and_present_classes(by, dataset, tmp_path)
     assert strengths == [0.0, 0.0, 0.4, 0.4]
 
 
-def test_loss_that_nobody_tells_the_present_classes_says_so():
+def test_loss_without_the_present_classes_warns():
     model = Part(required_classes="present")
     batch = torch.ones(3, 2), torch.tensor([0, 1, 2])
     with pytest.warns(UserWarning, match="requires all of them: add .*LossEpochUpdateHook"):
         model.train_step(batch)
     model.eval()
-    Part(required_classes="present").eval().train_step(batch)  # which trains nothing
+    Part(required_classes="present").eval().train_step(batch)  # testing needs no warning
 
 
 AVERAGES = [
     {"type": "EMAHook", "momentum": 0.1, "interval": 2, "priority": "LOWEST"},
-    {"type": "ExpMomentumEMAHook", "momentum": 0.1, "total_iter": 5},  # of buffers, too
+    {"type": "ExpMomentumEMAHook", "momentum": 0.1, "total_iter": 5},  # averages buffers as well
 ]
 
 
@@ -208,7 +208,7 @@ def test_running_averages_of_weights_are_tested_and_resumed_to_the_bit(
     assert differences_of_matrices(whole, plain) == []
 
     run_iter = Runner.run_iter
-    for iteration in (3, 4):  # inside an epoch, at the end of one
+    for iteration in (3, 4):  # inside an epoch, and at its end
 
         def stopping(runner, *args, stop=iteration, **kwargs):
             if runner.iter + 1 == stop:
@@ -233,7 +233,7 @@ def differences_of_matrices(run: RunFolder, expected: RunFolder) -> list[str]:
 
 
 def test_checkpoint_of_mmcv_with_averages_is_tested(tmp_path, tiny_options):
-    """mmcv leaves the buffers of EMAHook among the weights."""
+    """mmcv saves the buffers of EMAHook among the weights."""
     options = {**tiny_options, "runner.max_epochs": 1, "custom_hooks": [AVERAGES[0]]}
     options[f"{LOSS}.start_epoch"] = 1
     run = train(CONFIG, tmp_path / "run", cfg_options=options, device="cpu")
@@ -244,7 +244,7 @@ def test_checkpoint_of_mmcv_with_averages_is_tested(tmp_path, tiny_options):
     train(CONFIG, run.path, 0, {**options, "runner.max_epochs": 2}, resume=True, device="cpu")
 
 
-def test_hooks_other_than_those_of_the_checkpoint_cost_nothing(tmp_path, tiny_options):
+def test_resuming_with_other_hooks_keeps_the_earlier_run(tmp_path, tiny_options):
     one_epoch = {**tiny_options, "runner.max_epochs": 1, f"{LOSS}.start_epoch": 1}
     run = train(
         CONFIG, tmp_path / "run", 0, {**one_epoch, "custom_hooks": [AVERAGES[0]]}, device="cpu"
@@ -259,7 +259,7 @@ def test_hooks_other_than_those_of_the_checkpoint_cost_nothing(tmp_path, tiny_op
 
 @HOOKS.register_module(force=True)
 class KeepingHook(Hook):
-    """Keeps values of many types in the runner's meta, and counts there."""
+    """Stores values of many types and a count in the runner's meta."""
 
     def after_train_iter(self, runner):
         kept = runner.meta.setdefault("kept", {"count": 0})
@@ -268,10 +268,10 @@ class KeepingHook(Hook):
         kept |= {"set": {1}, "many": np.arange(2), "odd": object(), "tuple": (1, "a", None, b"x")}
 
 
-def test_what_hooks_keep_comes_back_or_is_said_to_be_left_out(tmp_path, tiny_options):
+def test_state_of_hooks_is_restored_or_reported_as_not_saved(tmp_path, tiny_options):
     options = {**tiny_options, "custom_hooks": [{"type": "KeepingHook"}]}
     one_epoch = {**options, "runner.max_epochs": 1, f"{LOSS}.start_epoch": 1}
-    with pytest.warns(UserWarning, match=r"left out of checkpoints: meta\.kept\.odd is of type"):
+    with pytest.warns(UserWarning, match=r"not saved in checkpoints: meta\.kept\.odd is of type"):
         run = train(CONFIG, tmp_path / "run", 0, one_epoch, device="cpu")
     assert read_checkpoint(run.checkpoint)["meta"]["kept"]["count"] == 3
     train(CONFIG, run.path, 0, options, resume=True, device="cpu")
@@ -292,7 +292,7 @@ def test_training_starts_from_weights_that_fit(tmp_path, tiny_options, capsys):
     assert noted["file"] == str(start.checkpoint) and len(noted["sha256"]) == 64
     assert run.read_config()["load_from"] == str(start.checkpoint)
 
-    start.checkpoint.unlink()  # which a training that goes on does not need
+    start.checkpoint.unlink()  # a resumed training does not need it
     train(CONFIG, run.path, 1, {**options, "runner.max_epochs": 2}, resume=True, device="cpu")
     assert run.read_environment()["load_from"] == noted
 
@@ -325,9 +325,7 @@ HARMLESS = [
 ]
 
 
-def test_hooks_of_the_libraries_change_no_bit_and_leave_a_run_that_everything_reads(
-    tmp_path, tiny_options
-):
+def test_hooks_of_the_libraries_change_no_bit_and_leave_a_readable_run(tmp_path, tiny_options):
     hooks = HARMLESS
     plain = train(CONFIG, tmp_path / "plain", cfg_options=tiny_options, device="cpu")
     options = {**tiny_options, "custom_hooks": hooks}

@@ -1,4 +1,4 @@
-"""The matrix of the ground-truth boxes, against the same from one image at a time."""
+"""The matrix of the ground-truth boxes, compared with one computed box by box."""
 
 import json
 from pathlib import Path
@@ -23,19 +23,19 @@ pytestmark = pytest.mark.slow
 
 CONFIG = "tests/configs/tiny_pcb.py"
 LOSS, SCALE = "model.roi_head.bbox_head.loss_cls", 1.25
-ABSENT = 3  # label of a class that is made to have no validation boxes
+ABSENT = 3  # label of a class without validation boxes
 
 
 @pytest.fixture(scope="module")
 def annotations(tiny_openmoji, tmp_path_factory):
-    """Validation annotations in which an image and a class are without boxes."""
+    """Validation annotations in which one image and one class have no boxes."""
     content = json.loads((tiny_openmoji / "annotations" / "val.json").read_text())
     gone = sorted(category["id"] for category in content["categories"])[ABSENT]
     empty = content["images"][1]["id"]
     content["annotations"] = [
         a for a in content["annotations"] if a["category_id"] != gone and a["image_id"] != empty
     ]
-    # Fewer images, and not a multiple of the batch.
+    # Keep fewer images, and not a multiple of the batch size.
     content["images"] = content["images"][:8]
     kept = {image["id"] for image in content["images"]}
     content["annotations"] = [a for a in content["annotations"] if a["image_id"] in kept]
@@ -68,7 +68,7 @@ def options(tiny_options, annotations):
 
 
 def random_model(cfg):
-    """A detector that is sure of something else for every box."""
+    """A detector with confident predictions that differ from box to box."""
     torch.manual_seed(0)
     model = build_model(cfg).eval()
     nn.init.normal_(model.roi_head.bbox_head.fc_cls.weight, std=0.3)
@@ -77,7 +77,7 @@ def random_model(cfg):
 
 @torch.no_grad()
 def one_by_one(model, cfg, activate):
-    """Sums and counts from annotation file and images, one image at a time."""
+    """Sums and counts from the annotation file and the images, one box at a time."""
     dataset = build_dataset(cfg.data.val, {"test_mode": True})
     content = json.loads(Path(cfg.data.val.ann_file).read_text())
     label_of = {id: n for n, id in enumerate(sorted(c["id"] for c in content["categories"]))}
@@ -105,7 +105,7 @@ def one_by_one(model, cfg, activate):
 
 
 @pytest.mark.parametrize("loss", ["CrossEntropyPCBLoss", "SeesawPCBLoss", "EQLv2PCBLoss"])
-def test_matrix_is_that_of_one_box_at_a_time(loss, batched, options, tmp_path):
+def test_matrix_equals_that_of_one_box_at_a_time(loss, batched, options, tmp_path):
     options[LOSS] = {"_delete_": True, "num_classes": 8, "type": loss}
     cfg = load_config(batched, options)
     model = random_model(cfg)
@@ -123,7 +123,7 @@ def test_matrix_is_that_of_one_box_at_a_time(loss, batched, options, tmp_path):
     present = counts > 0
     expected = sums[present] / counts[present, None]
     np.testing.assert_allclose(matrix[present], expected, rtol=0, atol=1e-6)
-    assert expected.std(axis=0).max() > 1e-3  # rows differ by far more
+    assert expected.std(axis=0).max() > 1e-3  # rows differ by much more
     assert np.allclose(matrix[present].sum(1), 1, atol=1e-5) != is_sigmoid
 
 
@@ -138,12 +138,12 @@ def test_matrix_is_that_of_one_box_at_a_time(loss, batched, options, tmp_path):
         ({"type": "SeesawLoss", "num_classes": 8}, "softmax"),
     ],
 )
-def test_activation_also_of_losses_that_watch_nothing(loss, expected, tiny_options):
+def test_activation_of_losses_with_and_without_a_balance(loss, expected, tiny_options):
     cfg = load_config(CONFIG, {**tiny_options, LOSS: {"_delete_": True, **loss}})
     assert class_activation(build_model(cfg)) == expected
 
 
-def test_nothing_is_measured_where_probabilities_are_not_known(options, tmp_path, monkeypatch):
+def test_nothing_is_measured_if_probabilities_are_unknown(options, tmp_path, monkeypatch):
     model = random_model(load_config(CONFIG, options))
     save_checkpoint(tmp_path / "latest.pth", {"state_dict": model.state_dict()})
     model.roi_head.bbox_head.loss_cls = nn.Identity()
@@ -153,7 +153,7 @@ def test_nothing_is_measured_where_probabilities_are_not_known(options, tmp_path
     predict(CONFIG, tmp_path / "latest.pth", tmp_path, cfg_options=options, device="cpu")
     run = RunFolder(tmp_path)
     assert not run.confusion_file.exists()
-    assert run.predicted_with(run.checkpoint, options)  # nothing to be made up for
+    assert run.predicted_with(run.checkpoint, options)  # nothing is missing
 
 
 class ThreeBoxes:
@@ -175,11 +175,11 @@ def measure(model):
 
 
 def test_mean_by_hand(tiny_options):
-    """The boxes of class 0 are taken for 0 and for 1; the prediction of class 2 is not finite."""
+    """The boxes of class 0 are predicted as 0 and as 1; the prediction of class 2 is not finite."""
     logits = torch.full((3, 9), -100.0)
     logits[0, 0] = logits[1, 2] = logits[2, 1] = 100.0
     logits[1, 5] = torch.nan
-    logits[:, 8] = 1000.0  # background takes no part
+    logits[:, 8] = 1000.0  # background is ignored
     model = random_model(load_config(CONFIG, tiny_options))
     model.roi_head._bbox_forward = lambda _features, _rois: {"cls_score": logits}
     found = measure(model)
@@ -188,10 +188,10 @@ def test_mean_by_hand(tiny_options):
     assert np.isnan(found["ground_truth_boxes"][1:]).all()
 
 
-def test_half_precision_is_that_of_the_detector_and_sums_are_float32(tiny_options):
+def test_half_precision_follows_the_detector_and_sums_are_float32(tiny_options):
     model = random_model(load_config(CONFIG, tiny_options))
     full = measure(model)["ground_truth_boxes"]
-    model.fp16_enabled = True  # what mmcv sets; a CPU's is bfloat16
+    model.fp16_enabled = True  # mmcv sets this; on a CPU it means bfloat16
     half = measure(model)["ground_truth_boxes"]
     assert half.dtype == np.float32
     assert np.nanmax(np.abs(half - full)) > 0

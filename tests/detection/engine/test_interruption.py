@@ -1,4 +1,4 @@
-"""A training that was interrupted ends as one that was not, and nothing is half written."""
+"""An interrupted training ends like an uninterrupted one, and no file is half written."""
 
 import os
 import resource
@@ -20,7 +20,7 @@ from tests.support.tiny import CONFIG
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("interruption")]
 
-# What the course of an epoch depends on, as it stands in a checkpoint inside of it.
+# What an epoch depends on; checkpoints inside an epoch record it.
 COURSE = {"seed": 0, "processes": 1, "iterations": 3, "interval": 2}
 
 
@@ -35,7 +35,7 @@ def undisturbed(options, tmp_path_factory) -> RunFolder:
 
 
 def stop_at(iteration: int, monkeypatch) -> None:
-    """Let trainings end with an error in an iteration, counted from 1."""
+    """Make trainings fail in an iteration, counted from 1."""
     run_iter = Runner.run_iter
 
     def stopping(runner, *args, **kwargs):
@@ -50,7 +50,7 @@ def stop_at(iteration: int, monkeypatch) -> None:
 def test_resumed_inside_an_epoch(workers, undisturbed, options, tmp_path, monkeypatch):
     options = {**options, "data.workers_per_gpu": workers}
     expected = undisturbed
-    if workers:  # which draw from streams of their own
+    if workers:  # workers draw from their own random streams
         expected = train(CONFIG, tmp_path / "whole", 0, options, device="cpu")
         assert "state_dict" in differences(expected, undisturbed)
     for iteration in (3, 6):
@@ -65,7 +65,7 @@ def test_resumed_inside_an_epoch(workers, undisturbed, options, tmp_path, monkey
     assert differences(run, expected) == []
 
 
-def test_epoch_is_not_gone_through_otherwise_than_it_began(undisturbed, options, tmp_path):
+def test_epoch_is_not_resumed_with_other_settings(undisturbed, options, tmp_path):
     state = read_checkpoint(undisturbed.checkpoint)
     state["meta"] |= {"epoch": 1, "iter": 5, "iter_in_epoch": 2, **COURSE}
     run = RunFolder(shutil.copytree(undisturbed.path, tmp_path / "seed0"))
@@ -89,7 +89,7 @@ def test_wrong_interval_is_named(interval, options, tmp_path):
 
 
 def test_killed_while_the_checkpoint_is_written(undisturbed, tiny_options, tmp_path):
-    """Before, within and after; `make reliability` goes through all files."""
+    """Before, during and after the write; `make reliability` tries this with every file."""
     changes = crashes.changes_of_training(tmp_path / "whole", tiny_options)
     assert differences(RunFolder(tmp_path / "whole"), undisturbed) == []
     writes = [n for n, c in enumerate(changes) if (c.event, c.file) == ("open", "latest.pth")]
@@ -110,7 +110,7 @@ def test_killed_while_the_checkpoint_is_written(undisturbed, tiny_options, tmp_p
         assert differences(run, undisturbed) == []
 
 
-def test_no_space_ends_training_and_keeps_the_last_checkpoint(undisturbed, options, tmp_path):
+def test_full_disk_ends_training_and_keeps_the_last_checkpoint(undisturbed, options, tmp_path):
     run = RunFolder(shutil.copytree(undisturbed.path, tmp_path / "seed0"))
     state = read_checkpoint(run.checkpoint)
     state["meta"] |= {"epoch": 1, "iter": 3}
@@ -130,7 +130,7 @@ def test_no_space_ends_training_and_keeps_the_last_checkpoint(undisturbed, optio
     assert not list(run.path.glob(".latest.pth.*"))
 
 
-def test_one_process_writes_into_a_folder(undisturbed, options, tmp_path):
+def test_only_one_process_writes_into_a_folder(undisturbed, options, tmp_path):
     run = RunFolder(shutil.copytree(undisturbed.path, tmp_path / "seed0"))
     before = {file: file.stat().st_mtime_ns for file in run.path.rglob("*") if file.is_file()}
 

@@ -25,12 +25,12 @@ pytestmark = pytest.mark.slow
 CONFIG = "tests/configs/tiny_pcb.py"
 WORKER = Path(__file__).parents[2] / "support" / "process_worker.py"
 
-# RoIs of the two processes in each step; in the second one, the first process has no positives.
+# RoIs of the two processes in each step; in the second step, the first process has no positives.
 ROIS = ((12, 12), (12, 12), (12, 0), (0, 0), (0, 12), (12, 12))
 
 
 def run_nodes(*arguments):
-    """Run ``torchrun`` as on two machines with a process each; return what they print."""
+    """Run ``torchrun`` as on two machines with one process each; return what they print."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
@@ -47,11 +47,11 @@ def run_nodes(*arguments):
         for node in range(2)
     ]
     try:
-        with ThreadPoolExecutor() as readers:  # of both at once, or a full pipe would stall one
+        with ThreadPoolExecutor() as readers:  # a full pipe would stall a process
             outputs = list(readers.map(lambda node: node.communicate(timeout=PATIENCE), nodes))
     finally:
         for node in nodes:
-            node.terminate()  # of no effect after its end; else it ends its process
+            node.terminate()  # has no effect on a node that has ended
     for node, (_, errors) in zip(nodes, outputs, strict=True):
         assert node.returncode == 0, errors
     return "".join(output for output, _ in outputs)
@@ -59,7 +59,7 @@ def run_nodes(*arguments):
 
 @pytest.fixture(scope="module")
 def joined_batches():
-    """Inputs of both processes together: for a regression, and for a RoI head in each step."""
+    """Inputs for both processes: of a regression, and of a RoI head in each step."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape):
@@ -90,7 +90,7 @@ def test_two_processes_take_the_steps_of_one_on_the_joined_batch(joined_batches,
     single = worker["train_regression"](batches, tmp_path)
     for found in (first, second):
         torch.testing.assert_close(found["regression"], single, rtol=0, atol=1e-12)
-    assert single["weight"].abs().min() > 0.1  # something has been learned
+    assert single["weight"].abs().min() > 0.1  # the training has an effect
 
     orders, seeds = zip(*first["drawn"], *second["drawn"], strict=True)
     for epoch in (0, 1):  # each process has its half of the images
@@ -98,7 +98,7 @@ def test_two_processes_take_the_steps_of_one_on_the_joined_batch(joined_batches,
     assert orders[0] != orders[1]
     assert len(set(seeds)) == 4
 
-    # Losses are means over a process's RoIs: of one without any, they are 0.
+    # Losses are means over a process's RoIs, and 0 for a process without any.
     shares = [sum(num > 0 for num in sizes) / 2 for sizes in ROIS]
     joined = [
         (torch.cat([a[0], b[0]]), [torch.cat(both) for both in zip(a[1], b[1], strict=True)])
@@ -112,9 +112,9 @@ def test_two_processes_take_the_steps_of_one_on_the_joined_batch(joined_batches,
 
 
 def _compare_steps(one, both, share):
-    """One step of a single process with the same of two processes, all in double precision.
+    """Compare one step of a single process with that of two processes, in double precision.
 
-    The tolerance is for mmdet's box loss, which divides by the number of RoIs plus 1.2e-7.
+    The tolerance allows for mmdet's box loss, which divides by the number of RoIs plus 1.2e-7.
     """
     close = partial(torch.testing.assert_close, rtol=0, atol=1e-7)
     for process in both:
@@ -133,8 +133,8 @@ def _compare_steps(one, both, share):
 def mostly_empty(tiny_openmoji, tmp_path_factory):
     """Training annotations with objects on 11 of the 24 images.
 
-    With an image a process and step, the 12 steps of an epoch hold one in which one process has
-    objects and the other has none, since 11 is odd, and one in which none of them has, as 11 < 12.
+    Each process has one image per step. Among the 12 steps of an epoch there is one in which only
+    one process has objects, because 11 is odd, and one in which none has, because 11 < 12.
     """
     content = json.loads((tiny_openmoji / "annotations" / "train.json").read_text())
     kept = {image["id"] for image in content["images"][:11]}
@@ -152,7 +152,7 @@ def test_two_nodes_train_one_run_without_rois_and_predict_what_one_predicts(
         "data.train.ann_file": str(mostly_empty),
         "data.train.filter_empty_gt": False,
         "data.samples_per_gpu": 1,
-        "model.train_cfg.rpn_proposal.max_per_img": 0,  # RoIs are the objects alone
+        "model.train_cfg.rpn_proposal.max_per_img": 0,  # the objects are the only RoIs
     }
     common = ["--device", "cpu", "--cfg-options", json.dumps(options)]
     run = RunFolder(tmp_path / "seed0")
@@ -164,7 +164,7 @@ def test_two_nodes_train_one_run_without_rois_and_predict_what_one_predicts(
     assert (True, False) in {tuple(num > 0 for num in step) for step in rois}
     for found in (first, second):
         assert all(value.isfinite().all() for value in found["state"].values())
-    # Batch normalisation has statistics of its own on each process.
+    # Batch normalisation keeps its own statistics on each process.
     states = [
         {name: value for name, value in found["state"].items() if "running_" not in name}
         for found in (first, second)
@@ -176,7 +176,7 @@ def test_two_nodes_train_one_run_without_rois_and_predict_what_one_predicts(
     assert all(np.isfinite(record["loss"]) for record in log)
     assert log[-1]["pcb_gate"]
     assert run.read_environment()["processes"] == 2
-    # Each object is seen in each of three iterations, on whichever process.
+    # Each object is counted in each of three iterations, on one of the processes.
     assert run.read_confusion()["instance_count"].sum() == 3 * sum(map(sum, rois))
     assert list(run.read_confusion_history()) == [1, 2]
 
@@ -200,7 +200,7 @@ def test_two_nodes_train_one_run_without_rois_and_predict_what_one_predicts(
 
 
 def assert_second_prediction_is_refused(test, run):
-    """And leaves the parts of the one that is going on alone, also those of its second process."""
+    """A second prediction leaves the parts of both processes of the first one alone."""
     parts = [run.path / "predictions" / f".bbox.{process}.part" for process in range(2)]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     with writing_alone(run.path, "prediction"):
@@ -219,7 +219,7 @@ def assert_second_prediction_is_refused(test, run):
 
 
 def run_alone(*arguments):
-    """Run one process, as without torchrun."""
+    """Run one process without torchrun."""
     command = [sys.executable, *map(str, arguments)]
     outcome = subprocess.run(
         command, cwd=repository_root(), capture_output=True, text=True, timeout=PATIENCE

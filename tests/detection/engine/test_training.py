@@ -66,8 +66,8 @@ def test_resumed_training_ends_the_same(trained, tmp_path, tiny_options):
     one_epoch = {**tiny_options, "runner.max_epochs": 1}
     killed = train(CONFIG, tmp_path, cfg_options=one_epoch, device="cpu")
     with open(killed.log_file, "a") as log:
-        log.write('{"mode": "tra')  # what a kill in the middle of a line leaves
-    for epoch in (2, 3):  # what is said of epochs that come after the checkpoint
+        log.write('{"mode": "tra')  # a line that a killed training left half written
+    for epoch in (2, 3):  # matrices of epochs after the checkpoint
         killed.write_confusion_history(epoch, np.zeros((8, 8)))
     resumed = train(CONFIG, tmp_path, cfg_options=tiny_options, resume=True, device="cpu")
     ours, theirs = (read_checkpoint(run.checkpoint) for run in (resumed, trained))
@@ -131,7 +131,7 @@ def test_predictions_without_their_matrix_are_made_again(trained, tmp_path):
 
     learned = run.read_confusion()["learned"]
     run.confusion_file.unlink()
-    run.write_confusion(learned=learned)  # as in a run from before there was a matrix
+    run.write_confusion(learned=learned)  # as in a run of an earlier version
     view.predict()
     assert run.predictions("segm").stat().st_mtime_ns > made
     np.testing.assert_array_equal(view.ground_truth_confusion(), matrix)
@@ -163,7 +163,7 @@ def test_missing_image_is_named_before_anything_is_written(tiny_openmoji, tmp_pa
         ({"data.train.ann_file": "useless.json"}, 0, "no image with an object that can be learned"),
     ],
 )
-def test_what_cannot_be_trained_costs_no_earlier_run(
+def test_training_that_cannot_start_keeps_the_earlier_run(
     trained, tmp_path, tiny_options, options, seed, message
 ):
     run = RunFolder(shutil.copytree(trained.path, tmp_path / "seed0"))
@@ -180,7 +180,7 @@ def test_what_cannot_be_trained_costs_no_earlier_run(
     assert before == {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
 
 
-def test_going_on_with_other_settings_is_said(trained, tmp_path, tiny_options):
+def test_resuming_with_other_settings_warns(trained, tmp_path, tiny_options):
     run = RunFolder(shutil.copytree(trained.path, tmp_path / "seed0"))
     run.write_environment(run.read_environment() | {"cpu_capability": "another"})
     options = {**tiny_options, "optimizer.lr": 0.5, "runner.max_epochs": 3}
@@ -204,9 +204,7 @@ def test_wrong_number_of_classes_is_named_before_training(tmp_path, tiny_options
         train("configs/openmoji/softmax.py", tmp_path, cfg_options=tiny_options, device="cpu")
 
 
-def test_folder_in_which_a_notebook_or_a_killed_training_began_is_trained_in(
-    tmp_path, tiny_options
-):
+def test_folder_where_a_notebook_or_a_killed_training_began_is_accepted(tmp_path, tiny_options):
     foreign = "01_train.ipynb 01_train.failed.json 01_train.failed.html train.out train.lock .lock"
     lock_of_grid = notebook_lock(tmp_path / "01_train.ipynb").name
     for name in (*foreign.split(), lock_of_grid, f".config.py.{32 * '0'}"):
@@ -218,28 +216,28 @@ def test_folder_in_which_a_notebook_or_a_killed_training_began_is_trained_in(
 def test_folder_of_something_else_is_refused_and_left_alone(tmp_path, tiny_options):
     (tmp_path / "figures").mkdir()
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(ValueError, match=r"not a run folder .*'thesis.tex'"):
+    with pytest.raises(ValueError, match=r"not a run folder: .*'thesis.tex'"):
         train(CONFIG, tmp_path, cfg_options=tiny_options, device="cpu")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["figures", "thesis.tex"]
 
 
 class Regression(nn.Linear):
-    """The least that a runner can train."""
+    """The smallest model that a runner can train."""
 
     def train_step(self, batch, optimizer):
         return {"loss": self(batch).square().mean(), "log_vars": {}, "num_samples": len(batch)}
 
 
-def test_start_after_the_last_epoch_is_said(tmp_path, tiny_options):
+def test_start_after_the_last_epoch_warns(tmp_path, tiny_options):
     options = {**tiny_options, "runner.max_epochs": 1}  # the config's start_epoch is 2
-    with pytest.warns(UserWarning, match="acts from epoch 2 on, and this training ends with epoch"):
+    with pytest.warns(UserWarning, match="starts in epoch 2, but this training ends with epoch"):
         train(CONFIG, tmp_path / "seed0", cfg_options=options, device="cpu")
 
 
 @pytest.mark.parametrize(
     "change, message",
     [
-        (dict(meta=[]), "its meta has no number 'epoch'; train anew, without --resume"),
+        (dict(meta=[]), "its meta has no number 'epoch'; train from scratch, without --resume"),
         (dict(meta={"epoch": "1", "iter": 3}), "its meta has no number 'epoch'"),
         (dict(optimizer={}), "its optimizer state is missing or does not fit"),
         (dict(optimizer={"state": {}, "param_groups": []}), "different number of parameter groups"),
@@ -256,7 +254,7 @@ def test_checkpoint_that_cannot_be_resumed_says_why(
 
 
 def start(work_dir, **settings):
-    """A runner, and the hook for half precision with a CPU's scaler: twice the scale a step."""
+    """A runner, and the hook for half precision; its CPU scaler doubles the scale each step."""
     model = Regression(2, 1)
     runner = Runner(
         model,
@@ -286,7 +284,7 @@ def test_loss_scale_of_half_precision_survives_a_checkpoint(tmp_path):
 
 
 def nan_loss(monkeypatch, iterations, value=float("nan")):
-    """Let the loss of the masks be this value in some iterations, counted from 1."""
+    """Multiply the masks' loss by this value in some iterations, counted from 1."""
     from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 
     loss, calls = FCNMaskHead.loss, []

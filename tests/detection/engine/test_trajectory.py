@@ -1,8 +1,8 @@
-"""A training trajectory against a plain transcription of the method, step by step in float64.
+"""A training trajectory compared with a plain transcription of the method, in float64.
 
 The registered losses in an :class:`IterativeRoIHead` train on given features, RoIs and targets
-across the opening of PCB's gate. Beside them trains a transcription written from the equations
-alone: loops over classes and RoIs, nothing shared with the package.
+across the opening of PCB's gate. In parallel, a transcription trains that is written from the
+equations alone: it loops over classes and RoIs and shares no code with the package.
 """
 
 import math
@@ -54,7 +54,7 @@ def test_trajectory_equals_a_transcription_of_the_method(baseline):
             sum(values.values()).backward()
             optimizer.step()
         strengths.append(balance.current_strength())
-    # Plain at first and balanced in the end: the gate has opened on the way.
+    # PCB is off at first and acts in the end: the gate has opened in between.
     assert strengths[0] == 0 and strengths[-1] == balance.alpha
     trained = dict(head.named_parameters())
     torch.testing.assert_close(
@@ -78,8 +78,8 @@ def test_trajectory_equals_a_transcription_of_the_method(baseline):
 def build_roi_head(baseline):
     init_cfg = [dict(type="Xavier", layer="Linear")]
     if baseline == "eqlv2":
-        # A prior, as officially. Without it so small a training is chaotic: even two transcriptions
-        # that differ by a rounding error part.
+        # A prior, as in the official code. Without it, so small a training is chaotic: a rounding
+        # error is enough to make two transcriptions diverge.
         own = dict(type="Normal", std=0.01, bias_prob=0.02, override=dict(name="fc_cls"))
         init_cfg.append(own)
     loss = dict(
@@ -117,14 +117,14 @@ def build_roi_head(baseline):
 
 
 def batch(step):
-    """Features, RoIs and targets of a step; a long tail, and now and then no positive at all."""
+    """Features, RoIs and targets of a step: a long tail, and sometimes no positive at all."""
     generator = torch.Generator().manual_seed(step)
     features = torch.randn(ROIS, D, SIZE, SIZE, generator=generator).double()
     frequency = torch.tensor([40.0, 20, 10, 4, 1, 75])
     labels = torch.multinomial(frequency, ROIS, replacement=True, generator=generator)
     if step % 17 == 3:
         labels[:] = C
-    # Something to learn: every class has its own mean.
+    # Every class has its own mean, so there is something to learn.
     features += torch.linspace(-1, 1, C + 1).double()[labels].view(-1, 1, 1, 1)
     weights = (torch.rand(ROIS, generator=generator) > 0.1).double()
     box_targets = torch.randn(ROIS, 4, generator=generator).double()

@@ -1,4 +1,4 @@
-"""ImageNet weights: where they come from, and what is said when they cannot be had."""
+"""ImageNet weights: their sources, and the errors without a network."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ PRETRAINED = {"type": "Pretrained", "checkpoint": "torchvision://resnet18"}
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch) -> Path:
-    """Folder of downloaded weights on a computer without a network."""
+    """Folder of downloaded weights on a machine without a network."""
 
     def no_network(*_args, **_kwargs):
         raise URLError("no network here")
@@ -47,7 +47,7 @@ def test_names_mean_what_they_have_always_meant():
             torchvision_url(name)
 
 
-def test_weights_in_the_cache_reach_the_backbone_without_a_word(cache, capfd):
+def test_weights_in_the_cache_reach_the_backbone_silently(cache, capfd):
     weights = torchvision.models.resnet50().state_dict()
     put(cache, torchvision_url("resnet50"), weights)
     init = {"type": "Pretrained", "checkpoint": "torchvision://resnet50"}
@@ -94,7 +94,7 @@ def test_code_in_downloaded_weights_is_not_executed(name, cache, trap):
 
 
 def test_code_in_a_file_of_weights_is_not_executed(tmp_path, trap, monkeypatch):
-    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # would win over torch's default
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # overrides torch's default
     torch.save({"state_dict": trap}, tmp_path / "weights.pth")
     with pytest.raises(ValueError, match=r"weights\.pth was refused.*it holds \w+\.mknod"):
         load_checkpoint(ResNet(depth=18), str(tmp_path / "weights.pth"))

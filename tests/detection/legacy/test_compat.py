@@ -1,4 +1,4 @@
-"""What is mended in mmcv and mmdet does what it is for, and changes nothing else."""
+"""The fixes of mmcv and mmdet work and change nothing else."""
 
 import copy
 import inspect
@@ -39,7 +39,7 @@ def box_head(loss):
 
 
 def losses(head, num, loss=None):
-    """Losses of so many RoIs, of each label the same number."""
+    """Losses of a number of RoIs with balanced labels."""
     generator = torch.Generator().manual_seed(0)
     dtype = head.fc_cls.weight.dtype
     logits, deltas = head(torch.rand(num, 2, 7, 7, generator=generator).to(dtype))
@@ -50,13 +50,13 @@ def losses(head, num, loss=None):
 
 
 @every_loss
-def test_box_head_without_rois_has_the_terms_of_others_and_reaches_every_parameter(loss):
+def test_box_head_without_rois_has_the_same_terms_and_reaches_every_parameter(loss):
     head = box_head(loss)
     if loss in OURS:
-        head.double()  # mmdet's accuracies are float32 or double, as there are samples or not
-    some = losses(head, 8)  # PCB, where there is one, acts from here on
+        head.double()  # mmdet's accuracy is double only without samples
+    some = losses(head, 8)  # from here on, PCB acts in losses that have it
     none = losses(head, 0)
-    # Processes add these up one by one.
+    # Processes sum these one by one, so they must agree.
     assert [(k, v.dtype) for k, v in none.items()] == [(k, v.dtype) for k, v in some.items()]
     total = sum(value for name, value in none.items() if "loss" in name)
     assert total == 0
@@ -65,7 +65,7 @@ def test_box_head_without_rois_has_the_terms_of_others_and_reaches_every_paramet
 
 
 @every_loss
-def test_box_head_with_rois_is_mmdets(loss):
+def test_box_head_with_rois_equals_mmdets(loss):
     mmdets = inspect.unwrap(BBoxHead.loss)
     assert mmdets.__module__ == BBoxHead.__module__
     head = box_head(loss)
@@ -82,11 +82,11 @@ def test_box_head_with_rois_is_mmdets(loss):
 
 @pytest.mark.parametrize("config", ["lvis_v1/seesaw_pcb", "lvis_v1/eqlv2_pcb", "openmoji/softmax"])
 def test_image_without_objects_and_proposals_reaches_every_parameter_of_the_roi_head(config):
-    """Else the other processes wait for its gradients. Normalised layers and LayerNorm, too."""
+    """Otherwise other processes wait for its gradients. Covers normalised layers and LayerNorm."""
     model = load_config(f"configs/{config}.py").model
     channels = model.neck.out_channels
     settings = dict(model.roi_head, train_cfg=model.train_cfg.rcnn, test_cfg=model.test_cfg.rcnn)
-    settings["bbox_head"] |= dict(fc_out_channels=8)  # of 1024 they take long to initialise
+    settings["bbox_head"] |= dict(fc_out_channels=8)  # the original 1024 take long to initialise
     head = build_head(settings)
     strides = model.roi_head.bbox_roi_extractor.featmap_strides
     pyramid = [torch.rand(1, channels, 64 // s, 64 // s, requires_grad=True) for s in strides]

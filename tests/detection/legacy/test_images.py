@@ -1,4 +1,4 @@
-"""Images as training and inference load them: whole, of the stated size, 8 bits and 3 channels."""
+"""Loaded images are whole, have the stated size, 8 bits and 3 channels."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from pcb.cli import main as cli
 from pcb.detection import LVISFormatDataset, load_config
 from pcb.detection.checkpoint import save_checkpoint
 from pcb.detection.engine.training import build_model
-from pcb.detection.legacy.images import ImageError, unfinished
+from pcb.detection.legacy.images import ImageError, truncation
 from pcb.runs.folder import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -34,10 +34,10 @@ def encoded(kind: str, pixels: np.ndarray = PIXELS, **options) -> bytes:
 
 JPEG, PNG = encoded("JPEG", quality=95), encoded("PNG")
 DAMAGE = {
-    "half of a JPEG": (JPEG[: len(JPEG) // 2], "ends too early"),
-    "JPEG without its end": (JPEG[:-60], "ends too early"),
-    "half of a PNG": (PNG[: len(PNG) // 2], "ends too early"),
-    "PNG without its end": (PNG[:-30], "ends too early"),
+    "half of a JPEG": (JPEG[: len(JPEG) // 2], "is truncated"),
+    "JPEG without its end": (JPEG[:-60], "is truncated"),
+    "half of a PNG": (PNG[: len(PNG) // 2], "is truncated"),
+    "PNG without its end": (PNG[:-30], "is truncated"),
     "nothing": (b"", "is empty"),
     "a web page": (b"<!DOCTYPE html><p>Not found", r"cannot be opened .*begins with b'<!DOCTYPE"),
     "half of a bitmap": (encoded("BMP")[:3000], "cannot be opened"),
@@ -46,7 +46,7 @@ DAMAGE = {
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Function that makes a dataset of one image with this content."""
+    """Function that returns a dataset of one image with the given content."""
 
     def dataset(content: bytes, width: int = WIDTH, height: int = HEIGHT, **options):
         (tmp_path / "7.jpg").write_bytes(content)
@@ -84,13 +84,13 @@ def test_corrupt_image_is_named_in_one_line_from_a_worker(dataset, tmp_path):
 
 
 def test_whole_images_pass(dataset):
-    """Whatever other programs write behind the end, and whatever the kind of file."""
+    """For every kind of file, and even if a program has appended data."""
     for kind in ("JPEG", "PNG", "BMP", "WEBP", "TIFF"):
         content = encoded(kind)
-        assert unfinished(content) is None
+        assert truncation(content) is None
         assert dataset(content)[0]["img"].shape == (HEIGHT, WIDTH, 3)
     for content in (JPEG + b"\0\0", PNG + b"more"):
-        assert unfinished(content) is None
+        assert truncation(content) is None
         assert dataset(content)[0]["img"].shape == (HEIGHT, WIDTH, 3)
 
 
@@ -101,7 +101,7 @@ def test_16_bit_and_greyscale_images_load_like_their_8_bit_rgb_versions(dataset)
         assert sample["img_shape"] == sample["ori_shape"] == (HEIGHT, WIDTH, 3)
         return sample["img"][..., ::-1].astype(int)  # BGR
 
-    def png(pixels: np.ndarray) -> bytes:  # Pillow writes no 16-bit colours
+    def png(pixels: np.ndarray) -> bytes:  # Pillow cannot write 16-bit colours
         return cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()
 
     rng = np.random.default_rng(1)
@@ -122,7 +122,7 @@ def test_image_of_another_size_than_the_annotations_is_named_with_both(dataset, 
         with pytest.raises(ImageError, match=message):
             dataset(PNG, width=HEIGHT, height=WIDTH, test_mode=test_mode)[0]
     turned = Image.new("RGB", (1, 1)).getexif()
-    turned[0x112] = 6  # shown turned by a quarter, which is how it was annotated
+    turned[0x112] = 6  # displayed with a quarter turn, as it was annotated
     assert dataset(encoded("JPEG", exif=turned), width=HEIGHT, height=WIDTH)[0]["img"].shape == (
         (WIDTH, HEIGHT, 3)
     )
@@ -132,7 +132,7 @@ def test_image_of_another_size_than_the_annotations_is_named_with_both(dataset, 
 def test_commands_end_with_a_line_that_names_the_corrupt_image(
     tiny_openmoji, tiny_options, tmp_path, capsys, workers
 ):
-    """And keep earlier predictions, and no part of new ones."""
+    """They also keep earlier predictions and remove unfinished ones."""
     options = {**tiny_options, "data.workers_per_gpu": workers}
     for split in ("train", "val"):
         images = Path(shutil.copytree(tiny_openmoji / split, tmp_path / split))
@@ -152,7 +152,7 @@ def test_commands_end_with_a_line_that_names_the_corrupt_image(
         assert cli.main([*command, *words]) == 2
         last = capsys.readouterr().err.splitlines()[-1]
         assert last.startswith(f"pcb: error: {tmp_path / split}/") and victim.suffix in last
-        assert "ends too early" in last and "copy or download it again" in last
+        assert "is truncated" in last and "copy or download it again" in last
         if split == "val":
             assert [file.name for file in earlier.parent.iterdir()] == ["segm.json"]
             assert earlier.read_text() == "[]"

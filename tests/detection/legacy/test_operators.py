@@ -1,4 +1,4 @@
-"""torchvision's operators through mmcv's interface, against plain PyTorch."""
+"""torchvision's operators in mmcv's interface, compared with plain PyTorch."""
 
 import sys
 
@@ -105,7 +105,7 @@ def test_no_rois_give_empty_features_and_zero_gradient():
 
 
 @pytest.mark.skipif(operators_in_use() != "torchvision", reason="mmcv-full is compiled here")
-def test_other_operators_say_how_to_get_them():
+def test_other_operators_tell_how_to_compile_them():
     with pytest.raises(NotImplementedError, match=r"roi_pool_forward.*make setup OPS=1"):
         roi_pool(torch.rand(1, 1, 4, 4), torch.tensor([[0.0, 0, 0, 3, 3]]), 2)
     with pytest.raises(NotImplementedError, match=r"max pooling.*make setup OPS=1"):

@@ -1,0 +1,49 @@
+"""Where the images of an annotation file lie, and which of them are missing."""
+
+import os
+from collections.abc import Iterable, Sequence
+
+
+def image_path(image: dict) -> str:
+    """Return the path of an image relative to the image folder, as MMDetection resolves it.
+
+    LVIS v1 names an image by its ``coco_url``. The last folder of the URL (``train2017`` or
+    ``val2017``) belongs to the path, because the validation images come from both. LVIS v0.5 uses
+    COCO 2014's file names, but its images are distributed under COCO 2017's.
+
+    Example:
+        >>> image_path({"file_name": "000012.png"})
+        '000012.png'
+        >>> image_path({"coco_url": "http://images.cocodataset.org/train2017/000000391895.jpg"})
+        'train2017/000000391895.jpg'
+        >>> image_path({"file_name": "COCO_val2014_000000000042.jpg"})
+        '000000000042.jpg'
+    """
+    name = image.get("file_name")
+    if not name:
+        return "/".join(image["coco_url"].split("/")[-2:])
+    return name.rpartition("_")[2] if name.startswith("COCO_") else name
+
+
+def missing_images(names: Iterable[str], image_dir: str | os.PathLike) -> list[str]:
+    """Return the paths, relative to the image folder, of images that do not exist."""
+    # List each folder once: on network storage, 100,000 single look-ups take minutes.
+    listings: dict[str, set[str]] = {}
+    missing = []
+    for relative in names:
+        folder, name = os.path.split(os.path.join(image_dir, relative))
+        if folder not in listings:
+            listings[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+        if name not in listings[folder]:
+            missing.append(relative)
+    return missing
+
+
+def first_names(names: Sequence[str], count: int = 3) -> str:
+    """Return the first few names for a message.
+
+    Example:
+        >>> first_names(["a", "b", "c", "d"])
+        'a, b, c, ...'
+    """
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")

@@ -1,0 +1,203 @@
+"""What a record must hold: a category, an image, an annotation, a detection.
+
+Formats: https://www.lvisdataset.org/dataset, https://cocodataset.org/#format-data and
+https://cocodataset.org/#format-results. Each function returns what is wrong with a record and how
+to fix it, or None.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from pcb.datasets.lvis.checks import (
+    MOST_PIXELS,
+    box_problem,
+    has_short_polygon,
+    is_compressed_rle,
+    is_id,
+    is_integer,
+    is_number,
+    is_polygons,
+    is_rle,
+    missing_problem,
+    own_id_problem,
+    reference_problem,
+    shortened,
+)
+from pcb.datasets.lvis.images import image_path
+
+CATEGORY_KEYS = ("id", "name")
+IMAGE_KEYS = ("id", "width", "height")
+ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox", "area", "segmentation")
+DETECTION_KEYS = ("image_id", "category_id", "score", "bbox", "segmentation")
+
+# What LVIS adds to COCO's format. Either every image (or category) has such a key or none has.
+FEDERATED_KEYS = ("neg_category_ids", "not_exhaustive_category_ids")
+GROUP_KEYS = ("frequency", "image_count", "instance_count")
+
+_AS_IN_LVIS = "add it as in the LVIS and COCO formats"
+
+
+def category_problem(category: Any) -> str | None:
+    """Return what is wrong with a category."""
+    problem = missing_problem(category, CATEGORY_KEYS, _AS_IN_LVIS) or own_id_problem(category)
+    if problem:
+        return problem
+    if not (isinstance(category["name"], str) and category["name"]):
+        return f"name must be a non-empty text, got {shortened(category['name'])}"
+    if category.get("frequency", "r") not in ("r", "c", "f"):
+        return (
+            f"frequency must be 'r' (rare), 'c' (common) or 'f' (frequent), got"
+            f" {shortened(category['frequency'])}"
+        )
+    for key in ("image_count", "instance_count"):
+        if not is_id(category.get(key, 0)):
+            return (
+                f"{key} must be a non-negative integer, the count in the training data, got"
+                f" {shortened(category[key])}"
+            )
+    return None
+
+
+def image_problem(image: Any) -> str | None:
+    """Return what is wrong with an image."""
+    remedy = "add the id and the size of each image, as in the LVIS and COCO formats"
+    problem = missing_problem(image, IMAGE_KEYS, remedy) or own_id_problem(image)
+    if problem:
+        return problem
+    if not (image.get("file_name") or image.get("coco_url")):
+        return "no 'file_name' and no 'coco_url'; add one of them"
+    problem = _name_problem(image)
+    if problem:
+        return problem
+    sizes = image["width"], image["height"]
+    if not all(is_integer(size) and 0 < size <= MOST_PIXELS for size in sizes):
+        return (
+            f"width and height must be positive and at most {MOST_PIXELS} pixels, got"
+            f" {' x '.join(map(shortened, sizes))}"
+        )
+    for key in FEDERATED_KEYS:
+        listed = image.get(key, [])
+        if not (isinstance(listed, list) and all(map(is_integer, listed))):
+            return f"{key} must be a list of category ids, got {shortened(image[key])}"
+    return None
+
+
+def annotation_problem(
+    annotation: Any,
+    image_of: Mapping[int, dict],
+    label_of: Mapping[int, int],
+    allow_short_polygons: bool,
+) -> str | None:
+    """Return what is wrong with an annotation.
+
+    Args:
+        annotation: The record.
+        image_of: Image of each id.
+        label_of: Label of each category id.
+        allow_short_polygons: Accept empty segmentations and polygons of fewer than three points.
+    """
+    problem = (
+        missing_problem(annotation, ANNOTATION_KEYS, _AS_IN_LVIS)
+        or reference_problem(annotation["image_id"], annotation["category_id"], image_of, label_of)
+        or own_id_problem(annotation)
+        or box_problem(annotation["bbox"])
+    )
+    if problem:
+        return problem
+    area = annotation["area"]
+    if not (is_number(area) and area >= 0):
+        return f"area must be a non-negative number of pixels, got {shortened(area)}"
+    segmentation = annotation["segmentation"]
+    image = image_of[annotation["image_id"]]
+    if not (is_polygons(segmentation) or is_rle(segmentation, image)):
+        return (
+            "segmentation must be a list of polygons [x1, y1, x2, y2, x3, y3, ...] or an RLE of"
+            f" size {[image['height'], image['width']]}, got {shortened(segmentation)}"
+        )
+    if not allow_short_polygons and has_short_polygon(segmentation):
+        return (
+            "segmentation must be a list of polygons of at least three points each, got"
+            f" {shortened(segmentation)}; remove shorter polygons, and annotations without any"
+        )
+    # The two evaluation backends would treat such regions differently.
+    for key in ("iscrowd", "ignore"):
+        if annotation.get(key):
+            return f"{key} is set, but LVIS has no such regions; remove this annotation"
+    return None
+
+
+class DetectionRules:
+    """What a detection must hold; both readers of results ask here.
+
+    Args:
+        image_of: Image of each id.
+        label_of: Label of each category id.
+        required: Keys that the evaluation reads, 'bbox', 'segmentation' or both.
+        has_bbox: Whether the first detection has a 'bbox': either all detections have one or none.
+    """
+
+    def __init__(
+        self,
+        image_of: Mapping[int, dict],
+        label_of: Mapping[int, int],
+        required: Sequence[str],
+        has_bbox: bool,
+    ) -> None:
+        self._image_of, self._label_of = image_of, label_of
+        self._required, self._has_bbox = required, has_bbox
+        self._needs_bbox, self._needs_mask = "bbox" in required, "segmentation" in required
+
+    def problem(self, result: Any) -> str | None:
+        """Return what is wrong with a detection as a file or a program gives it."""
+        keys = ("image_id", "category_id", "score")
+        remedy = "add it as in the COCO results format"
+        return missing_problem(result, keys, remedy) or self.values_problem(
+            *(result.get(key, msgspec.UNSET) for key in DETECTION_KEYS)
+        )
+
+    def values_problem(
+        self, image_id: Any, category_id: Any, score: Any, bbox: Any, segmentation: Any
+    ) -> str | None:
+        """Return what is wrong with the values of a detection; UNSET stands for a missing one."""
+        has_bbox, has_mask = bbox is not msgspec.UNSET, segmentation is not msgspec.UNSET
+        if (self._needs_bbox and not has_bbox) or (self._needs_mask and not has_mask):
+            absent = {"bbox": not has_bbox, "segmentation": not has_mask}
+            missing = ", ".join(repr(key) for key in self._required if absent[key])
+            return f"no {missing}; add it, or evaluate only what the results hold"
+        problem = reference_problem(image_id, category_id, self._image_of, self._label_of)
+        if problem:
+            return problem
+        if not is_number(score):
+            found = shortened(score)
+            return f"score must be a finite number, got {found}; was the model's output NaN?"
+        if not has_bbox and not has_mask:
+            return "neither 'bbox' nor 'segmentation'; a detection needs one of them"
+        if has_bbox != self._has_bbox:
+            return "some results have a 'bbox' and some have none; write it for all or for none"
+        problem = box_problem(bbox) if has_bbox else None
+        if problem:
+            return problem
+        image = self._image_of[image_id]
+        if has_mask and not is_compressed_rle(segmentation, image):
+            return (
+                "segmentation must be a compressed RLE {'size':"
+                f" {[image['height'], image['width']]}, 'counts': string}}, got"
+                f" {shortened(segmentation)}; encode it with pycocotools.mask"
+            )
+        return None
+
+
+def _name_problem(image: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with an image's name: it must not lead out of the image folder."""
+    for key in ("file_name", "coco_url"):
+        if not isinstance(image.get(key) or "", str):
+            return f"{key} must be a text, got {shortened(image[key])}"
+    name = image_path(image)
+    if name.startswith("/") or ".." in name.split("/") or "\0" in name:
+        return (
+            f"its file {shortened(name)} is outside of the image folder; name images relative to"
+            " the folder that holds all of them, and give that folder"
+        )
+    return None

@@ -1,0 +1,152 @@
+"""Settings that mmdet's own tools honour and this kit does not, each with what to do instead."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmcv.runner import HOOKS
+from mmcv.runner.hooks import CheckpointHook, LrUpdaterHook, OptimizerHook
+from mmcv.runner.hooks.momentum_updater import MomentumUpdaterHook
+from mmcv.runner.priority import Priority
+
+from pcb.detection.config.values import get_dotted, shortened
+
+_RESUME = "`pcb train --resume` continues from the run folder's latest.pth"
+_EVALUATE = "evaluate with `pcb test` or notebook 02 after the training"
+_MMDET_3 = "this is a setting of MMDetection 3, and configs here are those of MMDetection 2"
+_IN_RUN_FOLDER = "the training saves checkpoints in the run folder"
+_SHUFFLE = "training images are always shuffled, others never"
+_WORKERS = "with persistent workers, a resumed training would draw other random numbers"
+
+# Unsupported settings by dotted key: the values, besides None, that request nothing unsupported,
+# and what to do instead.
+UNSUPPORTED: dict[str, tuple[tuple, str]] = {
+    "evaluation": (({},), f"the training does not validate: set it to None, and {_EVALUATE}"),
+    "workflow": (([["train", 1]],), f"the training has one phase: set it to None, and {_EVALUATE}"),
+    "resume_from": ((), _RESUME),
+    "auto_resume": ((False,), _RESUME),
+    "seed": ((), "give it as --seed"),
+    "deterministic": (
+        (False,),
+        "a training on a CPU is always deterministic, on a GPU nothing can guarantee it",
+    ),
+    "work_dir": ((), "give it as --work-dir"),
+    "device": ((), "give it as --device"),
+    "gpu_ids": (([0], []), "start processes with torchrun, or notebook 01 with its `gpus`"),
+    "gpus": ((1,), "start processes with torchrun, or notebook 01 with its `gpus`"),
+    "dist_params": (
+        ({}, {"backend": "nccl"}, {"backend": "gloo"}),
+        "the device decides how processes communicate, and torchrun decides where",
+    ),
+    "log_level": (("INFO",), "train.log.json always has every record"),
+    "mp_start_method": (("fork",), "loading processes are always forked"),
+    "total_epochs": ((), "set runner.max_epochs"),
+    "train_cfg": ((), "set model.train_cfg"),
+    "test_cfg": ((), "set model.test_cfg"),
+    "runner.type": (("EpochBasedRunner",), "trainings run by epochs: set EpochBasedRunner"),
+    "runner.max_iters": ((), "trainings run by epochs: set runner.max_epochs"),
+    "auto_scale_lr.enable": (
+        (False,),
+        "set optimizer.lr yourself: multiply it by the images per iteration on all processes "
+        "together, and divide it by base_batch_size",
+    ),
+    "checkpoint_config.save_optimizer": (
+        (True,),
+        "checkpoints always hold what resuming needs",
+    ),
+    "checkpoint_config.max_keep_ckpts": ((1,), "the run keeps its newest checkpoint, latest.pth"),
+    "checkpoint_config.save_last": ((True,), "the last epoch always has a checkpoint"),
+    "checkpoint_config.sync_buffer": ((False,), "use SyncBuffersHook in custom_hooks"),
+    "checkpoint_config.out_dir": ((), _IN_RUN_FOLDER),
+    "checkpoint_config.file_client_args": ((), _IN_RUN_FOLDER),
+    "checkpoint_config.args": ((), _IN_RUN_FOLDER),
+    "data.shuffle": ((True,), _SHUFFLE),
+    "data.persistent_workers": ((False,), _WORKERS),
+    **{
+        f"data.{split}_dataloader.{key}": value
+        for split in ("train", "val", "test")
+        for key, value in {
+            "shuffle": ((split == "train",), _SHUFFLE),
+            "persistent_workers": ((False,), _WORKERS),
+        }.items()
+    },
+    **dict.fromkeys(
+        (
+            *("optim_wrapper", "param_scheduler", "train_dataloader", "val_dataloader"),
+            *("test_dataloader", "val_evaluator", "test_evaluator", "val_cfg", "default_hooks"),
+            *("env_cfg", "visualizer", "vis_backends", "log_processor", "randomness"),
+        ),
+        ((), _MMDET_3),
+    ),
+}
+
+# The training registers one hook of each of these kinds, from the setting named here.
+_OWN_HOOKS = {
+    CheckpointHook: "checkpoint_config",
+    OptimizerHook: "optimizer_config",
+    LrUpdaterHook: "lr_config",
+    MomentumUpdaterHook: "momentum_config",
+}
+
+
+def unsupported_settings(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each setting that has a value which this kit does not support."""
+    for key, (harmless, instead) in UNSUPPORTED.items():
+        value = get_dotted(cfg, key)
+        if value is not None and _with_lists(value) not in harmless:
+            yield f"{key} is {shortened(value)}, which is not supported: {instead}"
+
+
+def unsupported_hooks(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each fault in the hooks of ``log_config`` and ``custom_hooks``."""
+    loggers = get_dotted(cfg, "log_config.hooks")
+    if not isinstance(loggers, list | tuple | None):
+        yield f"log_config.hooks must be a list of dictionaries, got {shortened(loggers)}"
+    for number, hook in enumerate(_entries(loggers)):
+        name = hook.get("type") if isinstance(hook, Mapping) else hook
+        if name != "TextLoggerHook":  # train.log.json takes its place
+            yield (
+                f"log_config.hooks.{number} is {name}, which is not supported: train.log.json has "
+                "every record; to log elsewhere too, put the hook into custom_hooks"
+            )
+    hooks = cfg.get("custom_hooks")
+    if hooks is not None and not isinstance(hooks, list | tuple):
+        yield f"custom_hooks must be a list of dictionaries with a type, got {shortened(hooks)}"
+    for number, hook in enumerate(_entries(hooks)):
+        yield from _custom_hook(f"custom_hooks.{number}", hook)
+
+
+def _custom_hook(key: str, hook: Any) -> Iterator[str]:
+    name = hook.get("type") if isinstance(hook, Mapping) else None
+    if not isinstance(name, str):
+        yield f"{key} must be a dictionary with a type, got {shortened(hook)}"
+        return
+    if name in ("EvalHook", "DistEvalHook"):  # no registry has them
+        yield f"{key} is {name}, which is not supported: {_EVALUATE}"
+    component = HOOKS.get(name)
+    for kind, setting in _OWN_HOOKS.items():
+        if isinstance(component, type) and issubclass(component, kind):
+            yield f"{key} is {name}, but the training has such a hook already: set {setting}"
+    if "priority" in hook and not _is_priority(hook["priority"]):
+        yield (
+            f"{key}.priority is {shortened(hook['priority'])}: give a whole number in [0, 100], "
+            f"or one of {', '.join(Priority.__members__)}"
+        )
+    if hook.get("resume_from") is not None:
+        yield f"{key}.resume_from is not supported: {_RESUME}"
+
+
+def _is_priority(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.upper() in Priority.__members__
+    return type(value) is int and 0 <= value <= 100
+
+
+def _entries(value: Any) -> list | tuple:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _with_lists(value: Any) -> Any:
+    """A value with lists in place of tuples and plain dictionaries."""
+    if isinstance(value, Mapping):
+        return {key: _with_lists(inner) for key, inner in value.items()}
+    return [_with_lists(inner) for inner in value] if isinstance(value, list | tuple) else value

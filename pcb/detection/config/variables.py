@@ -1,0 +1,85 @@
+"""Variables in the text of config files: which are read, and which are set too late."""
+
+import ast
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+
+
+def names_read(text: str) -> set[str]:
+    """Names that the config files read, so that other settings may be built from them.
+
+    Args:
+        text: ``Config.text``: for each file a line with its path, then its content.
+
+    Example:
+        >>> sorted(names_read("rate = 0.1\\noptimizer = dict(lr=rate, momentum={{_base_.m}})"))
+        ['dict', 'm', 'rate']
+    """
+    return {name for _, tree in _files(text) for name in _read_in(tree)}
+
+
+def set_too_late(text: str) -> Iterator[tuple[str, str, str]]:
+    """Variables that a file changes after a base file has already used their old value.
+
+    mmcv executes each file on its own, bases first. The new value therefore reaches only what the
+    file itself, or a file that inherits from it, builds from the variable.
+
+    Args:
+        text: see :func:`names_read`.
+
+    Yields:
+        The variable, the file that changes it, and the base that used it.
+
+    Example:
+        >>> text = "/a.py\\nn = 1\\nrunner = dict(max_epochs=n)\\n/b.py\\nn = 2\\n"
+        >>> list(set_too_late(text))
+        [('n', '/b.py', '/a.py')]
+    """
+    files = list(_files(text))
+    for number, (file, tree) in enumerate(files):
+        for name, value in _assigned_in(tree).items():
+            if any(name in _read_in(later) for _, later in files[number:]):
+                continue
+            for base, earlier in files[:number]:
+                old = _assigned_in(earlier).get(name)
+                if old not in (None, value) and name in _read_in(earlier):
+                    yield name, file, base
+                    break
+
+
+def _files(text: str) -> Iterator[tuple[str, ast.Module]]:
+    """Path and syntax tree of every config file in mmcv's joined text, bases first."""
+    parts = ["", *re.split(r"^(/.*)$", text, flags=re.MULTILINE)]
+    for path, source in zip(parts[::2], parts[1::2], strict=True):
+        with suppress(SyntaxError, ValueError):  # YAML or JSON, which have no variables
+            yield path, ast.parse(source)
+
+
+def _read_in(tree: ast.Module) -> set[str]:
+    found: set[str] = set()
+    changed = set()  # `x["key"] = 1` and `x.key = 1` read `x` only to change it
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            changed.add(id(node.value))
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            if id(node) not in changed:  # ast.walk visits a parent before its children
+                found.add(node.id)
+        elif isinstance(node, ast.Attribute):  # {{_base_.name}}
+            inner = node
+            while isinstance(inner.value, ast.Attribute):
+                inner = inner.value
+            if isinstance(inner.value, ast.Name) and inner.value.id == "_base_":
+                found.add(inner.attr)
+    return found - {"_base_"}
+
+
+def _assigned_in(tree: ast.Module) -> dict[str, str]:
+    """Top-level variables that a program sets, each with its last value as text."""
+    return {
+        target.id: ast.dump(statement.value)
+        for statement in tree.body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }

@@ -1,0 +1,202 @@
+"""The settings of one training, read from its config and checked once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmcv.utils import Config, ConfigDict
+
+from pcb.detection.config import load_config
+from pcb.detection.config.faults import missing, unread_variables
+from pcb.detection.engine.device import pick_device
+from pcb.distributed import world_size
+from pcb.runs.folder import RunFolder
+from pcb.storage.repository import repository_path
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Everything that a training asks of its config, its command line and its machine.
+
+    Attributes:
+        config: the merged config, which the run folder keeps and from which mmdet builds the
+            dataset and the detector.
+        unread: top-level variables of the config file that nothing reads.
+        device: where the model runs.
+        seed: the seed of every random source.
+        max_epochs: number of epochs.
+        log_interval: iterations between two records of the log.
+        checkpoint_interval: iterations between two checkpoints inside an epoch; 0 for none.
+        loader: ``samples_per_gpu`` and ``workers_per_gpu`` of this process.
+        optimizer: mmcv's description of the optimizer.
+        optimizer_step: arguments of the hook that steps the optimizer, such as ``grad_clip``.
+        loss_scaling: arguments of the loss scaler; None for float32.
+        schedules: mmcv's ``lr_config`` and ``momentum_config``; None for a constant value.
+        custom_hooks: descriptions of the hooks that the config adds.
+        first_weights: the config's ``load_from``, a checkpoint that a new training starts from;
+            None for none.
+        first_weights_file: the path of that checkpoint.
+        find_unused_parameters: with several processes, whether a step may leave weights without a
+            gradient.
+        cudnn_benchmark: whether cuDNN searches for its fastest algorithms; None for PyTorch's
+            default.
+        opencv_threads: number of OpenCV's threads; None for OpenCV's default.
+    """
+
+    config: Config
+    unread: tuple[str, ...]
+    device: torch.device
+    seed: int
+    max_epochs: int
+    log_interval: int
+    checkpoint_interval: int
+    loader: Mapping[str, int]
+    optimizer: ConfigDict
+    optimizer_step: Mapping[str, Any]
+    loss_scaling: Mapping[str, Any] | None
+    schedules: Mapping[str, Mapping[str, Any] | None]
+    custom_hooks: tuple[Mapping[str, Any], ...]
+    first_weights: str | None
+    first_weights_file: Path | None
+    find_unused_parameters: bool
+    cudnn_benchmark: bool | None
+    opencv_threads: int | None
+
+    def comparable(self) -> dict[str, Any]:
+        """Everything that decides the result, for :func:`pcb.runs.settings.other_settings`.
+
+        On a CPU that includes what decides the last bits: the threads and the instructions.
+        """
+        decisive = comparable_settings(self.config, self.seed, world_size())
+        if self.device.type == "cpu":
+            decisive["threads"] = torch.get_num_threads()
+            decisive["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
+        return decisive
+
+
+def read_settings(
+    config: str | Path,
+    seed: int = 0,
+    cfg_options: Mapping[str, Any] | None = None,
+    device: str | None = None,
+) -> TrainingSettings:
+    """Read and check the settings of a training.
+
+    Args:
+        config: config file.
+        seed: the seed of every random source.
+        cfg_options: overrides by dotted key, see :func:`pcb.detection.load_config`.
+        device: ``"cpu"`` or ``"cuda"``; by default the GPU if there is one.
+
+    Raises:
+        FileNotFoundError: no such config.
+        ValueError: the seed is out of range, the device is not available, an override or a setting
+            of the config is wrong, or the config lacks settings that a training needs.
+
+    Example:
+        >>> override = {"checkpoint_config": {"interval": 500, "by_epoch": False}}
+        >>> settings = read_settings("configs/lvis_v1/softmax.py", 3, override, device="cpu")
+        >>> settings.seed, settings.max_epochs, settings.checkpoint_interval
+        (3, 24, 500)
+        >>> settings.optimizer_step, settings.loss_scaling  # CPUs compute in float32
+        ({'grad_clip': None}, None)
+    """
+    if not (isinstance(seed, int) and 0 <= seed < 2**32):  # NumPy accepts no other
+        raise ValueError(f"seed must be an integer from 0 to {2**32 - 1}, got {seed!r}")
+    cfg = load_config(config, cfg_options)
+    if lacking := missing(cfg._cfg_dict):
+        raise ValueError(f"{config} cannot be trained: it does not set {', '.join(lacking)}")
+    picked = pick_device(device)
+    return TrainingSettings(
+        config=cfg,
+        unread=tuple(unread_variables(cfg._cfg_dict, cfg.text)) if cfg.filename else (),
+        device=picked,
+        seed=seed,
+        max_epochs=cfg.runner.max_epochs,
+        log_interval=cfg.log_config.interval,
+        checkpoint_interval=_checkpoint_interval(cfg.get("checkpoint_config") or {}),
+        loader=loader_settings(cfg, "train"),
+        optimizer=cfg.optimizer,
+        optimizer_step=dict(cfg.get("optimizer_config") or {}),
+        loss_scaling=cfg.fp16 if uses_half_precision(cfg, picked) else None,
+        schedules={key: cfg.get(key) for key in ("lr_config", "momentum_config")},
+        custom_hooks=tuple(cfg.get("custom_hooks") or ()),
+        first_weights=cfg.get("load_from") or None,
+        first_weights_file=_first_weights_file(cfg.get("load_from")),
+        find_unused_parameters=bool(cfg.get("find_unused_parameters")),
+        cudnn_benchmark=cfg.get("cudnn_benchmark"),
+        opencv_threads=cfg.get("opencv_num_threads"),
+    )
+
+
+def _checkpoint_interval(config: Mapping[str, Any]) -> int:
+    return 0 if config.get("by_epoch", True) else config.get("interval", 1)
+
+
+def _first_weights_file(load_from: str | None) -> Path | None:
+    """The path of a config's checkpoint; relative paths start as those of configs do."""
+    if not load_from:
+        return None
+    if "://" in load_from:
+        raise ValueError(f"load_from is {load_from!r}: download it, and give the file")
+    path = Path(load_from).expanduser()
+    return path if path.exists() else repository_path(path)
+
+
+def loader_settings(cfg: Config, split: str) -> dict[str, int]:
+    """Images per batch and loading processes of a split, as mmdet reads them.
+
+    ``data.<split>_dataloader`` takes precedence over ``data``. Testing loads images one by one
+    unless ``data.<split>_dataloader`` says otherwise.
+
+    Example:
+        >>> cfg = Config(dict(data=dict(samples_per_gpu=4, workers_per_gpu=2)))
+        >>> loader_settings(cfg, "train")
+        {'samples_per_gpu': 4, 'workers_per_gpu': 2}
+        >>> loader_settings(cfg, "val")
+        {'samples_per_gpu': 1, 'workers_per_gpu': 2}
+    """
+    own = cfg.data.get(f"{split}_dataloader") or {}
+    common = {"samples_per_gpu": 1} if split != "train" else {}
+    names = ("samples_per_gpu", "workers_per_gpu")
+    merged = {**cfg.data, **common, **own}
+    return {name: merged[name] for name in names if name in merged}
+
+
+def uses_half_precision(cfg: Config, device: torch.device) -> bool:
+    """Whether a config runs in half precision on a device; CPUs always compute in float32.
+
+    Example:
+        >>> cfg = Config(dict(fp16=dict(loss_scale="dynamic")))
+        >>> [uses_half_precision(cfg, torch.device(name)) for name in ("cpu", "cuda")]
+        [False, True]
+    """
+    return bool(cfg.get("fp16")) and device.type == "cuda"
+
+
+def comparable_settings(config: Config, seed: int | None, processes: int | None) -> dict[str, Any]:
+    """A config, a seed and a number of processes, for :func:`pcb.runs.settings.other_settings`.
+
+    Example:
+        >>> comparable_settings(Config({"runner": {"max_epochs": 9}}), seed=0, processes=1)
+        {'runner': {'max_epochs': 9}, 'seed': 0, 'processes': 1}
+    """
+    return {**config._cfg_dict.to_dict(), "seed": seed, "processes": processes}
+
+
+def recorded_settings(folder: RunFolder) -> dict[str, Any]:
+    """The settings of the training in a run folder, for :func:`pcb.runs.settings.other_settings`.
+
+    Earlier versions did not record all of them; those are None.
+
+    Raises:
+        FileNotFoundError: the folder has no merged config.
+    """
+    known = folder.read_environment() if folder.environment_file.is_file() else {}
+    config = load_config(folder.path, for_training=False)
+    recorded = comparable_settings(config, known.get("seed"), known.get("processes"))
+    if known.get("device") == "cpu":
+        recorded |= {name: known.get(name) for name in ("threads", "cpu_capability")}
+    return recorded

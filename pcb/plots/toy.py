@@ -1,0 +1,131 @@
+"""A classifier of points in the plane: where it decides for which class, and what it confuses."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from pcb.plots.layout import canvas, columns_of, entitle, legend_below, legend_outside, text_size
+from pcb.plots.style import (
+    GROUP_COLORS,
+    GROUP_MARKERS,
+    GROUP_NAMES,
+    INK,
+    MUTED,
+    check_groups,
+    dots,
+    legend_mark,
+    styled,
+    tint,
+)
+
+PLAIN, BALANCED = "#8A8A8A", "#AA4499"
+
+
+@styled
+def decision_regions(
+    decisions: Mapping[str, np.ndarray],
+    extent: Sequence[float],
+    points: np.ndarray,
+    labels: Sequence[int],
+    names: Sequence[str],
+    frequency: Sequence[str],
+    title: str = "Where each classifier decides for which class",
+) -> tuple[Figure, np.ndarray]:
+    """The plane in the colours of the predicted classes, a panel for each classifier.
+
+    Args:
+        decisions: by classifier, (H, W) predicted classes on a grid; rows go upwards.
+        extent: left, right, bottom and top of the grid.
+        points: (N, 2) training points, drawn on each panel.
+        labels: (N,) their true classes.
+        names: (C,) class names.
+        frequency: (C,) 'r', 'c' or 'f' per class, each once: colours and markers of the classes.
+        title: the figure's title.
+
+    Returns:
+        (figure, axes), axes an array with one entry per classifier.
+
+    >>> grid, points = {"plain": np.array([[0, 1]])}, np.zeros((1, 2))
+    >>> figure, axes = decision_regions(grid, [0, 2, 0, 1], points, [0], ["fox", "wolf"], "fr")
+    >>> axes[0].get_title(loc="left")
+    'plain'
+    >>> plt.close(figure)
+    """
+    groups, labels = check_groups(frequency), np.asarray(labels)
+    colors = ListedColormap([tint(GROUP_COLORS[group], 0.3) for group in groups])
+    columns = columns_of(4.6, len(decisions))
+    lines = -(-len(decisions) // columns)
+    size = canvas(4.6 * columns, 4.2 * lines + 0.5, lines=True)
+    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False)
+    for ax in axes.flat[len(decisions) :]:
+        ax.axis("off")
+    for ax, (heading, predicted) in zip(axes.flat, decisions.items(), strict=False):
+        bounds = {"vmin": -0.5, "vmax": len(names) - 0.5, "interpolation": "nearest"}
+        ax.imshow(predicted, colors, origin="lower", extent=extent, aspect="equal", **bounds)
+        for label, group in enumerate(groups):
+            look = {**dots(len(labels)), "marker": GROUP_MARKERS[group], "linewidths": 0.4}
+            own = points[labels == label]
+            ax.scatter(*own.T, color=GROUP_COLORS[group], edgecolors="white", **look)
+        ax.set_xlim(extent[0], extent[1])
+        ax.set_ylim(extent[2], extent[3])
+        ax.set_xticks([])
+        ax.set_yticks([])
+        ax.set_title(heading, fontsize=text_size(11.5))
+    handles = [
+        legend_mark(f"{name} ({GROUP_NAMES[g]})", GROUP_MARKERS[g], color=GROUP_COLORS[g])
+        for name, g in zip(names, groups, strict=True)
+    ]
+    legend_below(figure, handles)
+    entitle(figure, title)
+    return figure, axes.ravel()[: len(decisions)]
+
+
+@styled
+def mistaken_share(
+    shares: Mapping[str, np.ndarray],
+    steps: Sequence[int],
+    start: int | None = None,
+    ylabel: str = "share mistaken",
+    title: str = "How often is the rare class mistaken for its look-alike?",
+) -> tuple[Figure, Axes]:
+    """The share of a class that is mistaken for another over training, for two losses.
+
+    Args:
+        shares: by loss, first the plain one; (R, T), the share in each of R repetitions at each of
+            T steps.
+        steps: (T,) training steps.
+        start: step from which PCB acts; a dotted line marks it. None for no line.
+        ylabel: written at the vertical axis.
+        title: the figure's title.
+
+    Returns:
+        (figure, axes). A pale line is one repetition, a strong one the mean.
+
+    >>> figure, axes = mistaken_share({"plain": np.array([[0.9, 0.4]])}, [1, 2])
+    >>> len(axes.get_lines())
+    2
+    >>> plt.close(figure)
+    """
+    figure, axes = plt.subplots(figsize=canvas(9.5, 3.8))
+    for color, (name, values) in zip((PLAIN, BALANCED), shares.items(), strict=False):
+        axes.plot(steps, np.transpose(values), color=color, lw=0.8, alpha=0.4)
+        axes.plot(steps, np.mean(values, axis=0), color=color, lw=2.4, label=name)
+    if start is not None:
+        axes.axvline(start, color=INK, lw=1, ls=":")
+        place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+        look = {"ha": "right", "va": "top", "color": MUTED}
+        axes.annotate("PCB begins to act", (start, 0.97), xytext=(-5, 0), **place, **look)
+    axes.set_xlabel("training step")
+    axes.set_ylabel(ylabel)
+    axes.set_xlim(min(steps), max(steps))
+    axes.set_ylim(0, 1)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.grid()
+    legend_outside(axes)
+    entitle(figure, title, axes)
+    return figure, axes

@@ -1,0 +1,50 @@
+"""Arrays in ``.npz`` files. NumPy is imported only when one is read or written."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pcb.storage.files import write_atomically
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Return every array in an ``.npz`` file; pickled objects are refused.
+
+    Raises:
+        ValueError: The file is not an ``.npz`` file of plain arrays; the message names it.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (AttributeError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not an .npz file of arrays ({error})") from error
+
+
+def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
+    """Write arrays as a compressed ``.npz`` file; see :func:`pcb.storage.files.write_atomically`.
+
+    Raises:
+        ValueError: An array holds Python objects; an earlier file stays as it was.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> file = Path(tempfile.mkdtemp(), "arrays.npz")
+        >>> write_arrays(file, {"epoch": 4, "count": [1, 2]})
+        >>> read_arrays(file)
+        {'epoch': array(4), 'count': array([1, 2])}
+    """
+    import numpy as np
+
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **arrays)
+    write_atomically(path, content.getvalue())

@@ -1,0 +1,37 @@
+"""The log of a training: one JSON object per line."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def read_log(file: Path) -> list[dict[str, Any]]:
+    """Return the records of a log that have an epoch; see :meth:`pcb.runs.RunFolder.read_log`.
+
+    Raises:
+        ValueError: A line other than the last is not JSON.
+    """
+    lines = file.read_text(encoding="utf-8").splitlines()
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            if number == len(lines):  # being written
+                break
+            raise ValueError(f"{file}, line {number}: not JSON ({error})") from error
+        if "epoch" not in record:  # the first line of mmcv's own logs
+            continue
+        while records and _position(records[-1]) >= _position(record):
+            records.pop()  # repeated by a resumed training
+        records.append(record)
+    return records
+
+
+def _position(record: Mapping[str, Any]) -> tuple[int, float]:
+    """Position of a record in the training; a validation record follows its whole epoch."""
+    return record["epoch"], record["iter"] if record.get("mode") == "train" else math.inf
