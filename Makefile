@@ -48,7 +48,7 @@ demo grid: $(READY)
 	@$(BIN)/python -m pcb grid run "$$GRID" --profile "$$PROFILE"
 
 sample: $(READY) ## make the committed sample run again from a finished demo
-	@$(BIN)/python workflow/scripts/make_sample.py
+	@$(BIN)/python -m tools.make_sample
 
 docs: $(READY) ## build the documentation in site/, every link checked
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

@@ -1,4 +1,4 @@
-"""What the benchmarks share: files of LVIS's size, made from a seed, and measured processes."""
+"""Shared by the benchmarks: files of LVIS's size, made from a seed, and measured processes."""
 
 import json
 import subprocess
@@ -9,16 +9,23 @@ from pathlib import Path
 import numpy as np
 
 from pcb.datasets.lvis import read_compact_annotations
+from pcb.datasets.lvis.classes import group_of
 
 WIDTH, HEIGHT = 640, 480
-OUTLINES = 4000  # different polygons; which one an instance has is drawn
+OUTLINES = 4000  # different polygons; each instance gets a random one
 
 
 def write_annotations(path: Path, images: int, instances: int, seed: int) -> None:
-    """Write annotations with LVIS v1's class frequencies and polygons of its typical length.
+    """Write annotations with the class frequencies and polygon lengths of LVIS v1.
 
-    An image names 12 classes as absent, and one of its own as not annotated exhaustively with a
-    probability of one half.
+    Each image lists 12 absent classes and, with a probability of one half, one of its own classes
+    as not annotated exhaustively.
+
+    Args:
+        path: The file to write.
+        images: Number of images.
+        instances: Number of instances.
+        seed: Seed of everything random.
     """
     rng = np.random.default_rng(seed)
     counts_file = files("pcb.datasets.openmoji") / "lvis_v1_image_counts.json"
@@ -30,7 +37,7 @@ def write_annotations(path: Path, images: int, instances: int, seed: int) -> Non
     present: list[set[int]] = [set() for _ in range(images)]
     for image, category in zip(image_of, category_of, strict=True):
         present[image].add(category + 1)
-    # In no order: the harder case for whoever groups by image.
+    # In random order, the hardest case for code that groups by image.
     order = rng.permutation(instances).tolist()
     with open(path, "w") as file:
         file.write('{"info": {"description": "made for a benchmark"}, "annotations": [')
@@ -53,10 +60,16 @@ def write_annotations(path: Path, images: int, instances: int, seed: int) -> Non
 
 
 def write_predictions(path: Path, annotations: Path, per_image: int, seed: int) -> None:
-    """Write detections of an annotation file's images: boxes in COCO results format.
+    """Write boxes in COCO results format, detected in the images of an annotation file.
 
-    Three in ten lie around an object. Of these, 70% say its class, 20% one of the three that its
-    class is confused with, and 10%, like those that lie anywhere, a class drawn by frequency.
+    Three in ten lie around an object. Of these, 70% have its class, and 20% one of three classes
+    that its class is confused with. All others have a class that is drawn by frequency.
+
+    Args:
+        path: The file to write.
+        annotations: The annotation file.
+        per_image: Number of detections per image.
+        seed: Seed of everything random.
     """
     truth = read_compact_annotations(annotations)
     rng = np.random.default_rng(seed)
@@ -78,8 +91,9 @@ def write_predictions(path: Path, annotations: Path, per_image: int, seed: int) 
                 boxes[near] = np.maximum(box + jitter, [0, 0, 1, 1])
                 confused = similar[label, rng.integers(3, size=len(label))]
                 chance = rng.random(len(label))
-                said = np.select([chance < 0.7, chance < 0.9], [label, confused], labels[near])
-                labels[near] = said
+                labels[near] = np.select(
+                    [chance < 0.7, chance < 0.9], [label, confused], labels[near]
+                )
                 scores[near] = rng.beta(2, 2, len(label))
             for category_id, box, score in zip(
                 ids[labels].tolist(), boxes.round(2).tolist(), scores.tolist(), strict=True
@@ -93,20 +107,20 @@ def write_predictions(path: Path, annotations: Path, per_image: int, seed: int) 
 
 
 def in_own_process(script: str, *arguments: str | Path) -> dict:
-    """What a script, run with these arguments, prints as JSON in its last line."""
+    """Run a script with these arguments; return the JSON of its last line of output."""
     command = [sys.executable, script, *map(str, arguments)]
     output = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
     return json.loads(output.splitlines()[-1])
 
 
 def memory(file: str, *names: str) -> float:
-    """Sum of these lines of a file of /proc that states memory, in MiB."""
+    """Sum the named lines of a memory file in /proc, in MiB."""
     lines = map(str.split, Path(file).read_text().splitlines())
     return sum(int(line[1]) for line in lines if line and line[0] in names) / 1024
 
 
 def _outline(rng: np.random.Generator) -> str:
-    """Area, box and polygons of a shape around a point, as JSON members."""
+    """Return area, box and polygons of a random shape as JSON members."""
     parts = []
     for _ in range(1 + (rng.random() < 0.1)):
         angle = np.sort(rng.random(max(3, int(rng.lognormal(3.5, 0.75))))) * 2 * np.pi
@@ -142,7 +156,7 @@ def _category(category_id: int, image_count: int) -> dict:
     return {
         "id": category_id,
         "name": f"class_{category_id}",
-        "frequency": "r" if image_count <= 10 else "c" if image_count <= 100 else "f",
+        "frequency": group_of(image_count),
         "image_count": image_count,
         "instance_count": image_count,
     }

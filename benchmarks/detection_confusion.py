@@ -1,12 +1,11 @@
-"""The confusion matrix of LVIS-sized predictions: time and memory on one core.
+"""Measure the confusion matrix of LVIS-sized predictions: time and memory on one core.
 
-Run it with `make bench`. Annotations as many as those of LVIS v1's validation set, and detections
-of their images in COCO results format, are made from a seed in a temporary folder. Each file of
-detections is then matched in a process of its own; the peak is all that the process held, mapped
-files and imported packages included.
+Run it with ``make bench``. It makes annotations of the size of LVIS v1's validation set, and
+detections in their images, from a seed in a temporary folder. A process of its own then matches
+each file of detections. Its peak memory includes mapped files and imported packages.
 
-`--keep FOLDER` measures nothing, but writes the annotations and the largest predictions into a
-folder that has a run's layout, to look at what else is done with so many.
+``--keep FOLDER`` measures nothing. It writes the annotations and the largest predictions into a
+folder with the layout of a run, to try other things with so many detections.
 """
 
 import argparse
@@ -23,13 +22,13 @@ PER_IMAGE = (75, 150, 300)  # LVIS keeps 300
 
 
 def main() -> None:
-    """Parse the command line; measure here, or make the files and measure in other processes."""
+    """Measure in this process if asked to; otherwise make files and measure in other processes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--instances", type=int, default=INSTANCES)
     parser.add_argument("--per-image", type=int, nargs="+", default=PER_IMAGE, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="only make files, there")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="only make files, here")
     parser.add_argument("--measure", nargs=2, metavar=("GT", "RESULTS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -62,7 +61,7 @@ def main() -> None:
 def write_run(
     folder: str | Path, images: int, instances: int, per_image: int, seed: int
 ) -> tuple[Path, Path]:
-    """Write `annotations/val.json` and `predictions/bbox.json` below a folder; return both."""
+    """Write and return ``annotations/val.json`` and ``predictions/bbox.json`` in a folder."""
     annotations, predictions = (
         Path(folder, "annotations/val.json"),
         Path(folder, "predictions/bbox.json"),
@@ -78,8 +77,8 @@ def measure(annotations_file: str, results_file: str) -> dict:
     """Read annotations, then read and match all detections, on one core.
 
     Returns:
-        Seconds for the `annotations` and for the `matrix`, detections' reading included, and the
-        `peak` of memory in MiB.
+        ``annotations``: seconds to read them. ``matrix``: seconds to read and match the detections.
+        ``peak``: memory in MiB.
     """
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     from pcb.datasets import read_annotations

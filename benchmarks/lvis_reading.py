@@ -1,14 +1,14 @@
-"""Reading annotations of LVIS v1's size: time, memory, and what data-loading workers add.
+"""Measure reading annotations of LVIS v1's size: time, memory, and memory of data-loading workers.
 
-Run it with `make bench`. A file with as many images, instances and categories as LVIS v1's training
-annotations is made from a seed in a temporary folder. It is then read twice, each time in a process
-of its own that forks workers which look at every image, as an epoch does:
+Run it with ``make bench``. It makes a file of the size of LVIS v1's training annotations from a
+seed in a temporary folder. Two processes then read the file. Each forks workers that visit every
+image, as an epoch does:
 
     records   Python dicts, as evaluation needs them
-    arrays    the training dataset, `LVISFormatDataset`
+    arrays    the training dataset, ``LVISFormatDataset``
 
-Memory is what belongs to a process alone ("anonymous"): the pages of the annotation file, which is
-mapped, are shared by all processes and given back when memory is short.
+Only the memory of a process alone counts ("anonymous"). All processes share the pages of the mapped
+annotation file, and the system reclaims them when memory is short.
 """
 
 import argparse
@@ -29,7 +29,7 @@ KINDS = ("records", "arrays")
 
 
 def main() -> None:
-    """Parse the command line; measure here, or make the file and measure in other processes."""
+    """Measure in this process if asked to; otherwise make a file and measure in other processes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--instances", type=int, default=INSTANCES)
@@ -75,7 +75,7 @@ class Records:
         return len(self.annotations.images)
 
     def get_ann_info(self, index: int) -> dict:
-        """What a training looks at in an image."""
+        """Return what training reads of an image."""
         records = self._of_image[self.annotations.images[index]["id"]]
         return {
             "bboxes": np.array([record["bbox"] for record in records], np.float32),
@@ -85,11 +85,16 @@ class Records:
 
 
 def measure(kind: str, path: str, workers: int) -> dict:
-    """Read a file in this process and look at every image in forked ones.
+    """Read a file in this process and visit every image in forked workers.
+
+    Args:
+        kind: "records" or "arrays".
+        path: The annotation file.
+        workers: Number of workers.
 
     Returns:
-        `seconds` to read, and memory in MiB: at its `peak` and `held` after reading, both without
-        what the imported packages need, and what each of the `workers` added to its own.
+        ``seconds`` to read, and memory in MiB: its ``peak`` and what is ``held`` after reading,
+        both without the imported packages, and what each of the ``workers`` added.
     """
     from pcb.detection import LVISFormatDataset
 
@@ -110,7 +115,7 @@ def measure(kind: str, path: str, workers: int) -> dict:
 
 
 def _worker_memory(dataset, workers: int) -> list[float]:
-    """Memory that each worker, forked from this process, has added once it saw every image."""
+    """Return the memory in MiB that each forked worker adds while it visits every image."""
     fork = multiprocessing.get_context("fork")
     barrier = fork.Barrier(workers + 1)
 
@@ -138,7 +143,7 @@ def _worker_memory(dataset, workers: int) -> list[float]:
 
 @contextlib.contextmanager
 def _peak() -> Iterator[list[float]]:
-    """A list whose only element is, in the end, the most memory that the process had inside."""
+    """Yield a list whose only element becomes the peak memory within the context, in MiB."""
     peak, done = [_memory("self")], threading.Event()
 
     def watch() -> None:
@@ -156,12 +161,12 @@ def _peak() -> Iterator[list[float]]:
 
 
 def _memory(pid: int | str) -> float:
-    """Anonymous memory of a process in MiB, shared with its parent or not."""
+    """Return the anonymous memory of a process in MiB, whether its parent shares it or not."""
     return memory(f"/proc/{pid}/status", "RssAnon:")
 
 
 def _private(pid: int) -> float:
-    """Memory in MiB that a process shares with no other."""
+    """Return the memory that a process shares with no other, in MiB."""
     return memory(f"/proc/{pid}/smaps_rollup", "Private_Clean:", "Private_Dirty:")
 
 

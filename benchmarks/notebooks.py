@@ -1,9 +1,9 @@
-"""Notebooks 03 and 04 on a run of LVIS's size: time and page size.
+"""Measure notebooks 03 and 04 on a run of LVIS's size: time and page size.
 
-Run it with `make bench`. A run folder is made from a seed: annotations as many as those of LVIS
-v1's validation set, 300 detections in each image, and a running matrix of 1203 classes with its
-history. There are no weights and no images, so that what comes from the model at ground-truth boxes
-is left out; so is the time of training and prediction. `--keep FOLDER` keeps the run and the pages.
+Run it with ``make bench``. It makes a run folder from a seed: annotations of the size of LVIS v1's
+validation set, 300 detections per image, and a running matrix of 1203 classes with its history. The
+run has no weights and no images, so the matrix at ground-truth boxes is left out, as are training
+and prediction. ``--keep FOLDER`` keeps the run and the pages.
 """
 
 import argparse
@@ -25,13 +25,13 @@ NOTEBOOKS = ("03_confusion_matrix", "04_soft_labels")
 
 
 def main() -> None:
-    """Make the run, execute the notebooks, print a table."""
+    """Make the run, execute the notebooks and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--instances", type=int, default=INSTANCES)
     parser.add_argument("--per-image", type=int, default=300, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="make everything there")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="make everything here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pcb-bench-") as folder:
         root = Path(options.keep or folder).resolve()
@@ -45,7 +45,7 @@ def main() -> None:
         print("| notebook | s | page, MB |\n|---|---|---|", flush=True)
         for name in NOTEBOOKS:
             page = root / f"{name}.html"
-            given = {"work_dir": str(runs[1].path)}  # notebook 03 finds the one without PCB
+            given = {"work_dir": str(runs[1].path)}  # notebook 03 finds the run without PCB
             start = time.perf_counter()
             run_notebook(
                 repository_path(f"notebooks/{name}.ipynb"), given, page.with_suffix(".ipynb"), page
@@ -55,7 +55,17 @@ def main() -> None:
 
 
 def make_run(folder: Path, truth: Path, per_image: int, seed: int) -> RunFolder:
-    """Write a run folder with all that the two notebooks read."""
+    """Write a run folder with everything that the two notebooks read.
+
+    Args:
+        folder: The run folder.
+        truth: The validation annotations.
+        per_image: Number of detections per image.
+        seed: Seed of everything random.
+
+    Returns:
+        The run.
+    """
     run = RunFolder(folder).create()
     values = {"val": {"ann_file": str(truth), "img_prefix": str(folder / "none")}}
     run.config_file.write_text(f"data = {values!r}\n")

@@ -1,15 +1,15 @@
-"""Pairwise Class Balance for long-tailed recognition. This much needs PyTorch alone.
+"""Pairwise Class Balance (PCB) for long-tailed recognition.
 
-The names below are imported when they are first used, so that ``pcb --help`` answers at once and
-``pcb doctor`` runs where PyTorch is missing.
+The names below need PyTorch alone. Each is imported on first use, so that ``pcb --help`` answers at
+once and ``pcb doctor`` runs even where PyTorch is missing.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pcb.balance import PairwiseClassBalance, scaled_momentum, strength
-    from pcb.confusion import batch_confusion, update_confusion
+    from pcb.balance import PairwiseClassBalance, strength
+    from pcb.confusion import batch_confusion, scaled_momentum, update_confusion
     from pcb.losses import CrossEntropyLoss, EQLv2Loss, SeesawLoss
     from pcb.refinement import Feedback, refine_features
     from pcb.soft_labels import fightback_soft_labels
@@ -39,7 +39,7 @@ _HOMES = {
     "batch_confusion": "pcb.confusion",
     "fightback_soft_labels": "pcb.soft_labels",
     "refine_features": "pcb.refinement",
-    "scaled_momentum": "pcb.balance",
+    "scaled_momentum": "pcb.confusion",
     "strength": "pcb.balance",
     "update_confusion": "pcb.confusion",
 }

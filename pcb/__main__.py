@@ -1,4 +1,4 @@
-"""``python -m pcb``: the same as the console script ``pcb``."""
+"""``python -m pcb`` runs the ``pcb`` command."""
 
 import sys
 

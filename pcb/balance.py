@@ -1,4 +1,8 @@
-"""Pairwise class balance (PCB): the state, the gate and the strength that every loss shares."""
+"""Pairwise class balance (PCB): the state, the gate and the strength that all losses share.
+
+Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
+CVPR 2022.
+"""
 
 import warnings
 from collections.abc import Sequence
@@ -8,23 +12,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pcb.confusion import ACTIVATIONS, batch_confusion, update_confusion
+from pcb.confusion import ACTIVATIONS, PUBLISHED_MOMENTUM, batch_confusion, update_confusion
 from pcb.distributed import rank, sum_over_processes
 from pcb.soft_labels import fightback_soft_labels
-from pcb.state import Remembering
+from pcb.state import StatefulModule
 
-# Observed batches after which a class that has not occurred is assumed to be missing in the data.
+# After this many observed batches, a class that has not occurred is considered missing in the data.
 PATIENCE = 1000
-# Training steps that are assumed to be an epoch's worth where no epoch is ever told: as few as an
-# epoch of small data has. Whoever tells the epochs does so before the first step.
+# After this many training steps without a call of `set_epoch`, nobody is expected to call it: the
+# first call should precede the first step, and even a small dataset has epochs of this length.
 SMALLEST_EPOCH = 20
 
 
 def strength(alpha: float, iteration: int, num_iterations: int) -> float:
-    """Strength of the soft label in one iteration of refinement: ``alpha * k / (K - 1)``.
+    """Return the strength of the soft labels in one refinement iteration: ``alpha * k / (K - 1)``.
 
-    The first of several iterations sees plain labels, the last one the full strength; a single
-    iteration sees the full strength.
+    The first of several iterations trains with plain labels, the last one with the full strength.
+    A single iteration has the full strength.
 
     Args:
         alpha: full strength, in [0, 1].
@@ -32,7 +36,7 @@ def strength(alpha: float, iteration: int, num_iterations: int) -> float:
         num_iterations: K, at least 1.
 
     Raises:
-        ValueError: when the iteration is not one of the K.
+        ValueError: if ``iteration`` is out of range.
 
     Example:
         >>> [strength(0.4, k, 3) for k in range(3)], strength(0.4, 0, 1)
@@ -43,70 +47,45 @@ def strength(alpha: float, iteration: int, num_iterations: int) -> float:
     return alpha if num_iterations == 1 else alpha * iteration / (num_iterations - 1)
 
 
-def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
-    """Momentum at which a row forgets its first update within a given number of calls.
+class PairwiseClassBalance(StatefulModule):
+    r"""Tracks which classes a classifier confuses, and provides soft labels that counter this.
 
-    The first update of a row keeps the weight ``m ** (calls - 1)``. The published 0.99 suits the
-    thousands of calls of an LVIS schedule; on a short one it would leave rare classes with little
-    but their first, untrained prediction.
+    A balance is *given to* a base loss. The loss calls :meth:`observe` with every batch it trains
+    on, then mixes in :meth:`soft_labels` with :meth:`current_strength`. With ``alpha=0``, the
+    balance only observes.
 
-    Args:
-        calls: expected calls that update the row before PCB starts; more than 1.
-        first_update_weight: weight that the first update may keep, in (0, 1).
+    PCB acts once ``epoch >= start_epoch`` and every required class has been seen. If a class is
+    still missing after one epoch, or after 1000 observed batches, a single warning names it.
+    Another warning comes if PCB waits for a later epoch, but nobody calls :meth:`set_epoch` within
+    20 training steps.
 
-    Returns:
-        The momentum, at most the published 0.99.
-
-    Example:
-        >>> round(scaled_momentum(calls=24), 3), scaled_momentum(calls=10_000)
-        (0.905, 0.99)
-    """
-    if calls <= 1:
-        raise ValueError(f"calls must be greater than 1, got {calls}: train for more epochs")
-    if not 0 < first_update_weight < 1:
-        raise ValueError(f"first_update_weight must lie in (0, 1), got {first_update_weight}")
-    return min(0.99, first_update_weight ** (1 / (calls - 1)))
-
-
-class PairwiseClassBalance(Remembering):
-    r"""Watches what a classifier confuses and gives soft labels that fight it back.
-
-    It is *given to* a base loss, which calls :meth:`observe` with every batch that is trained on
-    and then mixes in :meth:`soft_labels` with :meth:`current_strength`. With ``alpha=0`` it only
-    watches.
-
-    PCB acts once ``epoch >= start_epoch`` and every required class has been seen. When a class is
-    still missing after a whole epoch, or after 1000 observed batches, one warning names it. Another
-    one comes when PCB waits for a later epoch and nobody calls :meth:`set_epoch` in 20 training
-    steps.
-
-    The buffers keep their precision where the model around them becomes ``half()`` or
+    The buffers keep their dtype if the surrounding model is converted with ``half()`` or
     ``bfloat16()``.
 
     Args:
-        num_classes: C, the foreground classes.
-        alpha: full strength of the soft label, in [0, 1].
-        start_epoch: first epoch (counted from 1) in which PCB acts; see :meth:`set_epoch`.
+        num_classes: C, the number of foreground classes.
+        alpha: full strength of the soft labels, in [0, 1].
+        start_epoch: first epoch in which PCB acts, counted from 1; see :meth:`set_epoch`.
         momentum: weight of the past in the running matrix, in [0, 1).
-        num_iterations: K, the iterations of refinement; 1 for a plain classifier.
-        activation: ``"softmax"`` or ``"sigmoid"``, how logits become probabilities.
-        normalize_rows: keep the rows of the matrix summing to 1; default for softmax only.
-        normalize_columns: make soft labels sum to 1; default for softmax only.
-        required_classes: classes that must have been seen before PCB acts; default all. Pass the
-            classes present in the training set where some have no instance.
-        class_names: C names for the warning; default the class indices.
+        num_iterations: K, the number of refinement iterations; 1 for a plain classifier.
+        activation: how logits become probabilities, ``"softmax"`` or ``"sigmoid"``.
+        normalize_rows: keep the rows of the matrix summing to 1; default: only for softmax.
+        normalize_columns: make soft labels sum to 1; default: only for softmax.
+        required_classes: classes that must have been seen before PCB acts; default: all. If some
+            classes have no training instance, pass the others.
+        class_names: C names for the warning; default: the class indices.
 
     Buffers:
-        confusion (C, C): running matrix, ``confusion[i, j]``: true i, predicted j.
-        instance_count (C,): instances seen of each class.
-        update_count (C,): calls in which a class occurred, so that
-            ``momentum ** (update_count - 1)`` is the weight its first update still has.
+        confusion (C, C): running matrix; ``confusion[i, j]``: true class i predicted as class j.
+        instance_count (C,): number of instances seen of each class.
+        update_count (C,): number of calls in which each class occurred. The first update still has
+            the weight ``momentum ** (update_count - 1)``.
         epoch (1,): current epoch, counted from 1.
 
-    Counts are float32 as officially, and exact up to 2 ** 24. ``double()`` takes them further.
+    Counts are float32, as in the official code, and exact up to 2 ** 24; ``double()`` extends this.
 
-    Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
-    CVPR 2022.
+    Raises:
+        ValueError: if a setting is out of range.
 
     Example:
         >>> balance = PairwiseClassBalance(num_classes=2, alpha=0.4)
@@ -120,7 +99,7 @@ class PairwiseClassBalance(Remembering):
         num_classes: int,
         alpha: float,
         start_epoch: int = 1,
-        momentum: float = 0.99,
+        momentum: float = PUBLISHED_MOMENTUM,
         num_iterations: int = 1,
         activation: str = "softmax",
         normalize_rows: bool | None = None,
@@ -152,8 +131,8 @@ class PairwiseClassBalance(Remembering):
         self.normalize_columns = is_softmax if normalize_columns is None else normalize_columns
         self.class_names = class_names
         self._warned = False
-        self._told_epoch: int | None = None
-        self._calls = 0  # of observe, in the epoch that was told last
+        self._last_set_epoch: int | None = None
+        self._calls = 0  # calls of `observe` in the current epoch
         self.register_buffer("confusion", torch.zeros(num_classes, num_classes))
         self.register_buffer("instance_count", torch.zeros(num_classes))
         self.register_buffer("update_count", torch.zeros(num_classes))
@@ -162,14 +141,21 @@ class PairwiseClassBalance(Remembering):
         self.require_classes(range(num_classes) if required_classes is None else required_classes)
 
     def extra_repr(self) -> str:
-        """Settings, as ``print(model)`` shows them."""
+        """Return the settings that ``print(model)`` shows."""
         return (
             f"num_classes={self.num_classes}, alpha={self.alpha}, start_epoch={self.start_epoch}, "
             f"momentum={self.momentum}, num_iterations={self.num_iterations}"
         )
 
     def require_classes(self, classes: Sequence[int]) -> None:
-        """Act only once all of these classes have been seen, whatever the others do."""
+        """Set the classes that must have been seen before PCB acts.
+
+        Args:
+            classes: class indices in [0, C - 1].
+
+        Raises:
+            ValueError: if there are none, or an index is out of range.
+        """
         classes = [int(c) for c in classes]
         if not classes or min(classes) < 0 or max(classes) >= self.num_classes:
             raise ValueError(
@@ -184,39 +170,40 @@ class PairwiseClassBalance(Remembering):
         self._required[self._required_classes] = True
 
     def reset_state(self) -> None:
-        """Forget all observations; the epoch is the first one again."""
+        """Forget all observations and return to the first epoch."""
         super().reset_state()
         self.epoch.fill_(1)
         self._mark_required_classes()
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell which epoch is running; call it at the start of each, the first one included.
+        """Set the current epoch. Call this at the start of every epoch, including the first.
 
         Args:
             epoch: counted from 1.
 
         Raises:
-            ValueError: not a whole number, or less than 1.
+            ValueError: if ``epoch`` is not a whole number, or less than 1.
         """
         if not _is_whole(epoch) or epoch < 1:
             raise ValueError(f"epoch must be a whole number, counted from 1, got {epoch!r}")
         self.epoch.fill_(int(epoch))
-        if epoch != self._told_epoch:
-            self._told_epoch = int(epoch)
+        if epoch != self._last_set_epoch:
+            self._last_set_epoch = int(epoch)
             self._calls = 0
 
     def observe(self, logits: Tensor, labels: Tensor) -> None:
-        """Update the running matrix and the counts from a batch, on all processes together.
+        """Update the running matrix and the counts with a batch, jointly on all processes.
 
-        The losses call it with what is trained on. Called directly, it observes what it is given.
+        The losses call this for the batches they train on. Each direct call updates the state.
 
         Args:
-            logits: (P, C) foreground logits; P may be 0, on some processes or on all.
+            logits: (P, C) foreground logits; P may be 0, on some processes or on all. Rows that
+                are not finite are left out.
             labels: (P,) true classes in [0, C - 1].
         """
-        usable = logits.isfinite().all(dim=1)  # one NaN would stay in its row for ever
-        sums, counts = batch_confusion(logits[usable], labels[usable], self.activation)
-        # One collective for both: it is entered by every process, also by one without positives.
+        finite = logits.isfinite().all(dim=1)  # a NaN would stay in the matrix for ever
+        sums, counts = batch_confusion(logits[finite], labels[finite], self.activation)
+        # Every process takes part in the sum, even without positives: the others would wait for it.
         joined = sum_over_processes(torch.cat([sums, counts.unsqueeze(1)], dim=1))
         sums, counts = joined[:, :-1], joined[:, -1]
         self.confusion.copy_(
@@ -225,37 +212,37 @@ class PairwiseClassBalance(Remembering):
         self.instance_count += counts.to(self.instance_count.dtype)
         self.update_count += counts > 0
         self._calls += 1
-        # Reading the state waits for a GPU, so that it is looked at now and then alone.
+        # Check rarely: reading the state blocks until the GPU is done.
         if self._calls in (1, SMALLEST_EPOCH * self.num_iterations, PATIENCE):
-            self._warn_if_held_back()
+            self._warn_if_blocked()
 
-    def _warn_if_held_back(self) -> None:
-        """Warn if something that does not change by itself keeps PCB from acting."""
+    def _warn_if_blocked(self) -> None:
+        """Warn if PCB cannot act, and waiting longer will not help."""
         epoch = int(self.epoch)
         if epoch < self.start_epoch:
-            never_told = self._told_epoch is None
-            if never_told and self._calls == SMALLEST_EPOCH * self.num_iterations:
+            never_set = self._last_set_epoch is None
+            if never_set and self._calls == SMALLEST_EPOCH * self.num_iterations:
                 self._warn_of_epoch(epoch)
-        # In the first epoch a missing class may yet come. After it, it is not in the data.
+        # During the first epoch, an unseen class may still occur; later, the data lack it.
         elif (epoch > 1 or self._calls >= PATIENCE) and (unseen := self.unseen_classes()):
             self.warn_of_missing(unseen)
 
     def required_classes(self) -> list[int]:
-        """Classes that must have been seen before PCB acts."""
+        """Return the classes that must have been seen before PCB acts."""
         return list(self._required_classes)
 
     def unseen_classes(self) -> list[int]:
-        """Required classes of which no instance has been observed yet."""
+        """Return the required classes without any observed instance."""
         return (self._required & (self.instance_count == 0)).nonzero().flatten().tolist()
 
     def gate_is_open(self) -> bool:
-        """Whether the epoch has come and every required class has been seen."""
+        """Return whether the start epoch is reached and every required class has been seen."""
         return int(self.epoch) >= self.start_epoch and not self.unseen_classes()
 
     def warn_of_missing(self, classes: Sequence[int]) -> None:
-        """Warn, once and in one process, that these classes keep PCB from acting.
+        """Warn that these classes keep PCB from acting, once and on one process only.
 
-        Silent if it only watches.
+        With ``alpha=0``, no warning is needed and none is given.
         """
         if self._warned or self.alpha == 0 or rank() > 0:
             return
@@ -265,37 +252,43 @@ class PairwiseClassBalance(Remembering):
         warnings.warn(
             f"PCB should act from epoch {self.start_epoch} on, but stays off: {len(classes)} of "
             f"{self.num_classes} classes do not occur in training ({shown}). Remove them from the "
-            "class list, or let the gate ask only for classes present in the training set "
-            "(required_classes).",
+            "class list, or set required_classes to the classes present in the training set.",
             stacklevel=3,
         )
 
     def _warn_of_epoch(self, epoch: int) -> None:
-        """Warn, in one process, that nobody tells the epoch. Silent if it only watches."""
+        """Warn that nobody sets the epoch, on one process only; not needed with ``alpha=0``."""
         if self.alpha > 0 and rank() == 0:
             warnings.warn(
-                f"PCB should act from epoch {self.start_epoch} on, and stays off until set_epoch "
-                f"says so: it was not called in {SMALLEST_EPOCH} training steps, so that it is "
-                f"still epoch {epoch}. Call balance.set_epoch(epoch) at the start of every epoch, "
-                "counted from 1, or use start_epoch=1.",
+                f"PCB should act from epoch {self.start_epoch} on, but stays off: set_epoch was "
+                f"not called in {SMALLEST_EPOCH} training steps, so it is still epoch {epoch}. "
+                "Call balance.set_epoch(epoch) at the start of every epoch, counted from 1, or "
+                "use start_epoch=1.",
                 stacklevel=3,
             )
 
     def is_active(self) -> bool:
-        """Whether PCB changes the loss now: it has a strength, and its gate is open."""
+        """Return whether PCB changes the loss now: its strength is positive and its gate open."""
         return self.alpha > 0 and self.gate_is_open()
 
     def strength_at(self, iteration: int | None = None) -> float:
-        """Strength of the soft labels in this iteration (default the last) once PCB acts."""
+        """Return the strength in an iteration (default: the last) while PCB acts."""
         last = self.num_iterations - 1
         return strength(self.alpha, last if iteration is None else iteration, self.num_iterations)
 
     def current_strength(self, iteration: int | None = None) -> float:
-        """Strength of the soft labels in this iteration (default the last); 0 while PCB is off."""
+        """Return the strength in an iteration (default: the last), or 0 while PCB is off."""
         return self.strength_at(iteration) if self.is_active() else 0.0
 
     def soft_labels(self, labels: Tensor) -> Tensor:
-        """Soft labels (P, C) of instances with true classes ``labels`` (P,), without gradient."""
+        """Return the soft labels of instances, without gradient.
+
+        Args:
+            labels: (P,) true classes in [0, C - 1].
+
+        Returns:
+            (P, C).
+        """
         return fightback_soft_labels(self.confusion, self.normalize_columns)[labels]
 
 

@@ -1,7 +1,7 @@
-"""The running confusion matrix of PCB as pure functions.
+"""The running confusion matrix of a classifier, which is updated with every training batch.
 
-Everywhere ``confusion[i, j]`` says how strongly instances of true class ``i`` are predicted as
-class ``j``. Background takes no part: the matrix is ``(C, C)`` for ``C`` foreground classes.
+``confusion[i, j]`` is how strongly instances of true class ``i`` are predicted as class ``j``. The
+matrix covers the ``C`` foreground classes and leaves background out.
 
 Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
 CVPR 2022.
@@ -12,9 +12,11 @@ from torch import Tensor
 
 ACTIVATIONS = {"softmax": lambda logits: logits.softmax(dim=1), "sigmoid": torch.sigmoid}
 
+PUBLISHED_MOMENTUM = 0.99
+
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """Half precision becomes float32, wider types stay as they are.
+    """Convert half precision to float32; return wider tensors unchanged.
 
     Example:
         >>> at_least_float32(torch.zeros(1, dtype=torch.float16)).dtype
@@ -29,18 +31,20 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 def batch_confusion(
     logits: Tensor, labels: Tensor, activation: str = "softmax"
 ) -> tuple[Tensor, Tensor]:
-    """Predicted probabilities summed by true class, and the number of instances of each class.
+    """Sum the predicted probabilities of a batch by true class, and count its instances.
 
-    Sums, not means, so that they can be added over processes before they are divided.
+    The results are sums rather than means so that several processes can add theirs up before
+    anything is divided.
 
     Args:
         logits: (P, C) foreground logits of P instances; P may be 0.
         labels: (P,) true classes in [0, C - 1].
-        activation: ``"softmax"`` over the classes, or ``"sigmoid"`` per class.
+        activation: ``"softmax"`` over the classes, or ``"sigmoid"`` for each class alone.
 
     Returns:
-        ``sums`` (C, C) with ``sums[i]`` the summed prediction of class ``i``'s instances, and
-        ``counts`` (C,), both in the precision of the logits (at least float32), without gradient.
+        ``sums`` (C, C), where ``sums[i]`` adds up the predictions for instances of class ``i``, and
+        ``counts`` (C,), the number of these instances. Both keep the dtype of the logits, at least
+        float32, and carry no gradient.
 
     Example:
         >>> sums, counts = batch_confusion(torch.zeros(3, 2), torch.tensor([0, 0, 1]))
@@ -59,22 +63,23 @@ def update_confusion(
     confusion: Tensor,
     sums: Tensor,
     counts: Tensor,
-    momentum: float = 0.99,
+    momentum: float = PUBLISHED_MOMENTUM,
     normalize_rows: bool = True,
 ) -> Tensor:
-    """Exponential moving average of the rows of the classes that occurred; others stay.
+    """Move the running matrix towards the mean predictions of a batch.
 
-    ``confusion[i] <- m * confusion[i] + (1 - m) * sums[i] / counts[i]`` where ``counts[i] > 0``.
+    For every class ``i`` that occurs in the batch (``counts[i] > 0``),
+    ``confusion[i] <- m * confusion[i] + (1 - m) * sums[i] / counts[i]``. The other rows stay.
 
-    With ``normalize_rows`` these rows are then scaled to sum to 1. A row starts at zero, so its
-    first update becomes the whole row, and still weighs ``m ** (updates - 1)`` later on.
+    With ``normalize_rows``, the updated rows are then scaled to sum to 1. Rows start at zero, so
+    the first update fills the whole row and keeps the weight ``m ** (updates - 1)`` in it.
 
     Args:
         confusion: (C, C) running matrix. Not modified.
         sums: (C, C) from :func:`batch_confusion`, summed over processes.
         counts: (C,) from :func:`batch_confusion`, summed over processes.
         momentum: weight m of the past, in [0, 1).
-        normalize_rows: True for softmax predictions, False for sigmoid ones (EQL v2).
+        normalize_rows: True for softmax predictions, False for sigmoid predictions (EQL v2).
 
     Returns:
         The updated (C, C) matrix.
@@ -88,8 +93,36 @@ def update_confusion(
     batch_mean = sums / counts.clamp(min=1).unsqueeze(1)
     updated = momentum * confusion + (1 - momentum) * batch_mean
     if normalize_rows:
-        # A class that occurred has a positive row sum: each prediction of it sums to 1.
+        # The clamp matters only for classes without instances, whose rows are discarded below.
         updated = updated / updated.sum(dim=1, keepdim=True).clamp(
             min=torch.finfo(updated.dtype).tiny
         )
     return torch.where(counts.unsqueeze(1) > 0, updated, confusion)
+
+
+def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
+    """Return the momentum with which a row forgets its first update within ``calls`` calls.
+
+    The first update of a row keeps the weight ``m ** (calls - 1)``. The published momentum of 0.99
+    suits the thousands of calls of an LVIS schedule. On a short schedule, the rows of rare classes
+    would still consist mostly of their first, untrained predictions.
+
+    Args:
+        calls: expected number of calls that update the row before PCB starts; more than 1.
+        first_update_weight: weight that the first update may keep, in (0, 1).
+
+    Returns:
+        The momentum, at most 0.99.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> round(scaled_momentum(calls=24), 3), scaled_momentum(calls=10_000)
+        (0.905, 0.99)
+    """
+    if calls <= 1:
+        raise ValueError(f"calls must be greater than 1, got {calls}: train for more epochs")
+    if not 0 < first_update_weight < 1:
+        raise ValueError(f"first_update_weight must lie in (0, 1), got {first_update_weight}")
+    return min(PUBLISHED_MOMENTUM, first_update_weight ** (1 / (calls - 1)))

@@ -1,4 +1,4 @@
-"""Training processes and sums over them; a single process needs none of it, and each is a no-op."""
+"""Groups of training processes, and sums over them. With a single process, each is a no-op."""
 
 import math
 import os
@@ -13,49 +13,49 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-_NEEDED = ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")
-_MINUTES = "PCB_WAIT_MINUTES"  # how long to wait for processes that have not come yet
-_TORCHRUN = "start the processes with torchrun, which sets them all"
+_VARIABLES = ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")
+_MINUTES = "PCB_WAIT_MINUTES"  # how long to wait for processes that have not started yet
+_TORCHRUN = "start the processes with torchrun, which sets all of these variables"
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the processes that ``torchrun`` has started, for as long as the context lasts.
+    """Connect this process with the others that ``torchrun`` started, while the context lasts.
 
-    It tells each process the address of the others through environment variables; without them
-    nothing happens. Whoever sets these by hand has the others waited for up to 10 minutes, or
-    ``PCB_WAIT_MINUTES``. After an error the group is not left: the process has to end, and torchrun
-    then ends the others.
+    ``torchrun`` describes the group in environment variables; without them, nothing happens. If the
+    variables are set by hand, the process waits for the others for up to 10 minutes, or
+    ``PCB_WAIT_MINUTES``. After an error, the group is not closed: the process must exit, whereupon
+    torchrun stops the others.
 
     Args:
-        device: what this process computes on: ``nccl`` connects GPUs, ``gloo`` CPUs. Of several
-            GPUs its own, with an index.
+        device: device of this process. GPUs are connected by ``nccl``, CPUs by ``gloo``. If there
+            are several GPUs, include the index.
 
     Raises:
-        ValueError: some of the variables are missing or wrong, or the others have not come.
+        ValueError: if some of the variables are missing or wrong, or the others cannot be reached.
 
     Example:
         >>> with process_group(torch.device("cpu")):
         ...     world_size()
         1
     """
-    if dist.is_initialized() or _processes_asked_for() == 1:
+    if dist.is_initialized() or _requested_processes() == 1:
         yield
         return
     _join(device)
     yield
-    # In no `finally`: leaving nccl's group waits for the others, and after an error they wait for
-    # this process, all without a word until the timeout of 10 minutes.
+    # Not in a `finally`: closing an nccl group waits for the others, which after an error wait for
+    # this process, so all would hang silently until the timeout of 10 minutes.
     dist.destroy_process_group()
 
 
-def _processes_asked_for() -> int:
-    """How many processes the environment says there are.
+def _requested_processes() -> int:
+    """Return the number of processes that the environment asks for.
 
     Raises:
-        ValueError: it says so by halves, or what cannot be.
+        ValueError: if variables are missing or contradict each other.
     """
-    given = {name: os.environ[name] for name in _NEEDED if os.environ.get(name, "").strip()}
+    given = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name, "").strip()}
     if "WORLD_SIZE" not in given and "RANK" not in given:
         return 1
     numbers = {}
@@ -64,19 +64,19 @@ def _processes_asked_for() -> int:
             if not given[name].strip().isdecimal():
                 raise ValueError(f"{name} must be a whole number, got {given[name]!r}; {_TORCHRUN}")
             numbers[name] = int(given[name])
-    processes = numbers.get("WORLD_SIZE", 0)
-    if processes == 1 and numbers.get("RANK", 0) == 0:
-        return 1  # alone, nobody has to be found
-    if lacking := [name for name in _NEEDED if name not in given]:
+    if numbers.get("WORLD_SIZE") == 1 and numbers.get("RANK", 0) == 0:
+        return 1  # a single process needs no address
+    if missing := [name for name in _VARIABLES if name not in given]:
         raise ValueError(
             f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} set, as for one of several "
-            f"processes, but not {', '.join(lacking)}: unset {'it' if len(given) == 1 else 'them'} "
+            f"processes, but not {', '.join(missing)}: unset {'it' if len(given) == 1 else 'them'} "
             f"to train in one process, or {_TORCHRUN}"
         )
+    processes = numbers["WORLD_SIZE"]
     if not numbers["RANK"] < processes:
         raise ValueError(
-            f"RANK is {numbers['RANK']}, but of WORLD_SIZE={processes} processes it must be a "
-            f"number below {processes}, another one for each; {_TORCHRUN}"
+            f"RANK is {numbers['RANK']}, but with WORLD_SIZE={processes} it must be below "
+            f"{processes}, and different for each process; {_TORCHRUN}"
         )
     if not 0 < numbers["MASTER_PORT"] < 2**16:
         raise ValueError(f"MASTER_PORT must lie in [1, 65535], got {numbers['MASTER_PORT']}")
@@ -84,66 +84,69 @@ def _processes_asked_for() -> int:
 
 
 def _join(device: torch.device) -> None:
-    """Meet the other processes.
+    """Connect with the other processes.
 
     Raises:
-        ValueError: they have not come in time, or cannot be reached.
+        ValueError: if they do not start in time, or cannot be reached.
     """
     minutes = _minutes_to_wait()
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     own, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    if "TORCHELASTIC_RUN_ID" not in os.environ:  # torchrun has seen to it that all are there
+    if "TORCHELASTIC_RUN_ID" not in os.environ:  # under torchrun, all processes are running
         print(
             f"Process {own} of {processes}: waiting up to {minutes:g} minutes for the others at "
-            f"{address} ({_MINUTES} sets the time).",
+            f"{address} ({_MINUTES} changes this limit).",
             file=sys.stderr,
             flush=True,
         )
-        _find(own, minutes)
+        _wait_for_first(own, minutes)
     try:
-        # Met here, so that the limit is that of the meeting alone and not of every later sum.
-        from torch.distributed.rendezvous import rendezvous  # which not every build has
+        # A rendezvous of its own, so that the time limit does not apply to every later sum, too.
+        # Imported here, since not every build of PyTorch has it.
+        from torch.distributed.rendezvous import rendezvous
 
         store, own, processes = next(rendezvous("env://", timeout=timedelta(minutes=minutes)))
         backend, own_device = ("nccl", device) if device.type == "cuda" else ("gloo", None)
-        # A named device, or a barrier would have to guess which GPU is whose.
+        # Without a named device, a barrier would have to guess the GPU of this process.
         dist.init_process_group(
             backend, store=store, rank=own, world_size=processes, device_id=own_device
         )
-    except (RuntimeError, ValueError) as error:  # of torch's store, whatever is the matter
+    except (RuntimeError, ValueError) as error:  # the store raises these for any failure
         first_line = str(error).strip().splitlines()[0]
-        hint = f"are all {processes} started, within {minutes:g} minutes?"
+        hint = f"were all {processes} started within {minutes:g} minutes?"
         if "EADDRINUSE" in str(error) or "address already in use" in str(error):
-            hint = "that port is taken: choose another MASTER_PORT for all of them"
+            hint = "this port is in use: choose another MASTER_PORT for all processes"
         raise ValueError(
-            f"process {own} of {processes} could not meet the others at {address}; {hint} "
+            f"process {own} of {processes} could not reach the others at {address}; {hint} "
             f"({first_line[:200]})"
         ) from error
 
 
-def _find(own: int, minutes: float) -> None:
-    """Wait until the first process can be reached; torch itself would print a page of its stack.
+def _wait_for_first(own: int, minutes: float) -> None:
+    """Wait until the first process can be reached.
+
+    Torch waits, too, but prints a page of stack traces if it fails.
 
     Raises:
-        ValueError: its machine is unknown, or nobody answers in time.
+        ValueError: if the host name is unknown, or nobody answers in time.
     """
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     try:
         socket.getaddrinfo(host, port)
     except OSError as error:
         raise ValueError(
-            f"MASTER_ADDR is {host!r}, which is no machine that this one knows "
+            f"MASTER_ADDR is {host!r}, which is not the name of a known machine "
             f"({error.strerror}); {_TORCHRUN}"
         ) from None
     deadline = time.monotonic() + 60 * minutes
-    while own > 0:  # the first one is who answers
+    while own > 0:  # process 0 is the one that answers
         with suppress(OSError), socket.create_connection((host, port), timeout=5):
             return
         if time.monotonic() > deadline:
             processes = os.environ["WORLD_SIZE"]
             raise ValueError(
-                f"process {own} of {processes} could not meet the others at {host}:{port}; are all "
-                f"{processes} started, within {minutes:g} minutes?"
+                f"process {own} of {processes} could not reach the others at {host}:{port}; were "
+                f"all {processes} started within {minutes:g} minutes?"
             )
         time.sleep(0.1)
 
@@ -155,22 +158,22 @@ def _minutes_to_wait() -> float:
     except ValueError:
         minutes = math.nan
     if not 0 < minutes <= 24 * 60:
-        raise ValueError(f"{_MINUTES} must be a number of minutes, up to a day, got {text!r}")
+        raise ValueError(f"{_MINUTES} must be a number of minutes, at most 1440, got {text!r}")
     return minutes
 
 
 def rank() -> int:
-    """Number of this process, from 0; the first one writes the files."""
+    """Return the number of this process, counted from 0. Process 0 writes the files."""
     return dist.get_rank() if _in_group() else 0
 
 
 def world_size() -> int:
-    """Number of processes."""
+    """Return the number of processes."""
     return dist.get_world_size() if _in_group() else 1
 
 
 def wait_for_all() -> None:
-    """Go on when every process has come here."""
+    """Wait until every process has called this."""
     if world_size() > 1:
         dist.barrier()
 
@@ -178,14 +181,15 @@ def wait_for_all() -> None:
 def sum_over_processes(tensor: Tensor) -> Tensor:
     """Sum a tensor over all processes of the default group.
 
-    Every process has to call this equally often and with equal shapes, whether or not it has
-    anything to add: a process that stays away stalls all others.
+    Every process must call this equally often and with equal shapes, even if it has nothing to
+    add; otherwise the others wait for it.
 
     Args:
-        tensor: any shape, on the device that the process group's backend works on. Not modified.
+        tensor: any shape, on a device that the backend of the process group supports. Not
+            modified.
 
     Returns:
-        The sum, on every process; without a process group the tensor itself.
+        The sum, on every process; without a process group, the tensor itself.
 
     Example:
         >>> sum_over_processes(torch.tensor([1.0, 2.0]))
@@ -193,7 +197,7 @@ def sum_over_processes(tensor: Tensor) -> Tensor:
     """
     if world_size() == 1:
         return tensor
-    total = tensor.clone(memory_format=torch.contiguous_format)  # as nccl and gloo want it
+    total = tensor.clone(memory_format=torch.contiguous_format)  # nccl and gloo need this
     dist.all_reduce(total)
     return total
 

@@ -1,11 +1,10 @@
-"""Iterative refinement: class and box predictions fed back into the RoI features.
+"""Iterative refinement: predictions of classes and boxes are fed back into the RoI features.
 
 Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
 CVPR 2022.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -13,15 +12,21 @@ from torch import Tensor, nn
 class Feedback(nn.Module):
     """A small MLP that turns a prediction into a change of the features.
 
+    Its layers are named as in official checkpoints: ``layers.fc1``, ``layers.fc2``, ``layer_norm``.
+
     Args:
-        in_features: width of the prediction.
-        out_features: width of the change.
-        hidden_features: width between the layers.
+        in_features: D_in, width of the prediction.
+        out_features: D_out, width of the change.
+        hidden_features: width of the hidden layers.
         num_layers: number of linear layers, at least 1.
-        layer_norm: normalise the prediction first (for sigmoid classifiers such as EQL v2).
+        layer_norm: normalise the prediction first, as for sigmoid classifiers (EQL v2).
+
+    Raises:
+        ValueError: if ``num_layers`` is less than 1.
 
     Shape:
-        (N, in_features) to (N, out_features).
+        - prediction: (N, D_in).
+        - returns (N, D_out).
 
     Example:
         >>> import torch
@@ -51,22 +56,24 @@ class Feedback(nn.Module):
         self.layers = nn.Sequential(layers)
 
     def forward(self, prediction: Tensor) -> Tensor:
-        """Change of the features, (N, out_features)."""
+        """Return the change (N, D_out) for a prediction (N, D_in)."""
         if hasattr(self, "layer_norm"):
             prediction = self.layer_norm(prediction)
         return self.layers(prediction)
 
 
 def refine_features(features: Tensor, location: Tensor, category: Tensor) -> Tensor:
-    """Features of the next iteration: ``features * location + category``.
+    """Return the features of the next iteration: ``features * location + category``.
+
+    Nothing is detached, so gradients flow through all iterations.
 
     Args:
         features: (N, D, H, W) RoI features.
-        location: (N, H * W) feedback of the box regression, one factor per position.
-        category: (N, D) feedback of the classifier, one term per channel.
+        location: (N, H * W) feedback from the box regression, one factor for each position.
+        category: (N, D) feedback from the classifier, one term for each channel.
 
     Returns:
-        (N, D, H, W); nothing is detached.
+        (N, D, H, W).
 
     Example:
         >>> import torch
@@ -76,14 +83,3 @@ def refine_features(features: Tensor, location: Tensor, category: Tensor) -> Ten
     """
     n, channels, height, width = features.shape
     return features * location.view(n, 1, height, width) + category.view(n, channels, 1, 1)
-
-
-def weighted_sum(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """Sum of one loss term over the iterations of refinement, each with its weight.
-
-    Example:
-        >>> import torch
-        >>> weighted_sum([torch.tensor(1.0), torch.tensor(2.0)], [0.5, 0.25])
-        tensor(1.)
-    """
-    return sum(weight * value for weight, value in zip(weights, values, strict=True))

@@ -1,4 +1,4 @@
-"""Modules that remember what they have seen, in buffers of a precision of their own."""
+"""A base class for modules whose buffers accumulate what the modules have seen."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 
 
-class Remembering(nn.Module):
-    """Base of modules whose buffers are a memory: counts, sums and running means.
+class StatefulModule(nn.Module):
+    """Base of modules whose buffers are running state: counts, sums and moving averages.
 
-    Such buffers need their precision: in bfloat16 a count stops at 256, and a mean of momentum 0.99
-    does not move at all. ``module.to(device)`` and ``module.double()`` act as everywhere. A
-    narrower dtype (``model.half()``, ``model.to(torch.bfloat16)``) changes the weights of a model,
-    but not the memory in it.
+    Such buffers must keep their precision. In bfloat16, a count stops at 256, and an average with
+    momentum 0.99 does not move at all. ``module.to(device)`` and ``module.double()`` therefore work
+    as usual, but conversion to a narrower dtype (``model.half()``, ``model.to(torch.bfloat16)``)
+    changes only the weights of a model, not this state.
 
     Example:
-        >>> class Counter(Remembering):
+        >>> class Counter(StatefulModule):
         ...     def __init__(self):
         ...         super().__init__()
         ...         self.register_buffer("count", torch.zeros(1))
@@ -26,15 +26,15 @@ class Remembering(nn.Module):
     """
 
     def reset_state(self) -> None:
-        """Forget everything: the state of a new module."""
+        """Reset all buffers to those of a new module."""
         for buffer in self.buffers(recurse=False):
             buffer.zero_()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
-        """Every conversion of a module comes through here."""
+        """Apply a conversion (PyTorch calls this for all of them) without narrowing the buffers."""
         was_meta = self._is_meta()
         super()._apply(partial(_without_narrowing, fn), recurse)
-        if was_meta and not self._is_meta():  # to_empty: buffers of arbitrary content
+        if was_meta and not self._is_meta():  # after `to_empty`, buffers hold arbitrary values
             self.reset_state()
         return self
 
@@ -42,9 +42,10 @@ class Remembering(nn.Module):
         return any(buffer.is_meta for buffer in self.buffers(recurse=False))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Widen what a checkpoint holds in half precision; it would stay so with ``assign=True``.
+        """Widen buffers that a checkpoint holds in half precision, then load them.
 
-        The last of the arguments is the list of errors.
+        With ``assign=True``, PyTorch would otherwise keep the narrow dtype. The last of ``args`` is
+        PyTorch's list of errors.
         """
         for name, buffer in self.named_buffers(recurse=False):
             loaded = state_dict.get(prefix + name)
@@ -53,8 +54,8 @@ class Remembering(nn.Module):
             state_dict[prefix + name] = loaded.to(buffer.dtype)
             if not loaded.is_meta and not loaded.isfinite().all():
                 args[-1].append(
-                    f"{prefix + name} has overflowed in {loaded.dtype}: load a checkpoint that was "
-                    f"saved in {buffer.dtype}, or leave this buffer out"
+                    f"{prefix + name} overflowed when it was saved in {loaded.dtype}: load a "
+                    f"checkpoint that was saved in {buffer.dtype}, or leave this buffer out"
                 )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -65,8 +66,8 @@ def _is_wider(dtype: torch.dtype, other: torch.dtype) -> bool:
 
 
 def _without_narrowing(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
-    """``fn(tensor)`` with its device, and with its dtype if that is wider."""
-    moved = fn(tensor)
-    if moved.dtype == tensor.dtype or _is_wider(moved.dtype, tensor.dtype):
-        return moved
-    return tensor.to(moved.device)
+    """Return ``fn(tensor)``, but with the dtype of ``tensor`` if that is wider."""
+    converted = fn(tensor)
+    if converted.dtype == tensor.dtype or _is_wider(converted.dtype, tensor.dtype):
+        return converted
+    return tensor.to(converted.device)

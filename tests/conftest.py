@@ -1,4 +1,4 @@
-"""What tests of several parts share."""
+"""Fixtures for tests of several parts."""
 
 import os
 from pathlib import Path
@@ -15,8 +15,8 @@ settings.register_profile(
 )
 settings.load_profile("busy machine")
 
-# A `make` that a test starts is nobody's sub-make, also under `make test`: a sub-make says which
-# folders it enters and leaves, and takes over the flags of the outer one.
+# In `make test`, a `make` that a test starts must not be a sub-make, which would print the folders
+# it enters and leaves, and inherit the flags of the outer one.
 for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"):
     os.environ.pop(name, None)
 
@@ -67,7 +67,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class Trap:
-    """Unpickling this creates a file; ``sprung`` says whether somebody did."""
+    """An object whose unpickling creates a file; ``sprung`` tells whether this has happened."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -77,7 +77,7 @@ class Trap:
 
     @property
     def text(self) -> str:
-        """The same as Python text."""
+        """Python source with the same effect."""
         return f"open({str(self.path)!r}, 'w')"
 
     @property
@@ -92,7 +92,7 @@ def trap(tmp_path) -> Trap:
 
 @pytest.fixture(scope="session")
 def tiny_openmoji(tmp_path_factory) -> Path:
-    """OpenMoji-LT in its smallest size: 8 classes, 24 training images."""
+    """Make OpenMoji-LT in its smallest size: 8 classes, 24 training images."""
     from pcb.datasets.openmoji import make_openmoji
 
     return make_openmoji(tmp_path_factory.mktemp("data") / "tiny", size="tiny", progress=False)
@@ -100,5 +100,5 @@ def tiny_openmoji(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_options(tiny_openmoji) -> dict:
-    """Overrides that make ``tests/configs/tiny_pcb.py`` train on it."""
+    """Return overrides with which ``tests/configs/tiny_pcb.py`` trains on it."""
     return tiny.tiny_options(tiny_openmoji)

@@ -1,4 +1,4 @@
-"""PairwiseClassBalance: gate, strength, warning, state."""
+"""PairwiseClassBalance: gate, strength, warnings, state."""
 
 import copy
 import re
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pcb import PairwiseClassBalance, scaled_momentum, strength
+from pcb import PairwiseClassBalance, strength
 from pcb.balance import PATIENCE, SMALLEST_EPOCH
 
 
@@ -45,12 +45,12 @@ def test_gate_stays_closed_for_an_unseen_class_and_warns_once():
     assert balance.current_strength() == 0.4
 
 
-def test_no_warning_while_a_class_may_yet_come_nor_when_only_watching():
-    acting, watching = PairwiseClassBalance(2, 0.4), PairwiseClassBalance(2, 0.0)
-    watching.set_epoch(9)
+def test_no_warning_in_the_first_epoch_nor_with_alpha_0():
+    acting, observing = PairwiseClassBalance(2, 0.4), PairwiseClassBalance(2, 0.0)
+    observing.set_epoch(9)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for balance in (acting, watching):
+        for balance in (acting, observing):
             see(balance, 0)
             assert balance.current_strength() == 0
 
@@ -90,14 +90,6 @@ def test_double_precision_reaches_the_matrix():
     torch.testing.assert_close(balance.confusion[0], logits.softmax(1).mean(0), rtol=1e-14, atol=0)
 
 
-def test_scaled_momentum_forgets_the_first_update():
-    momentum = scaled_momentum(calls=40, first_update_weight=0.1)
-    assert momentum**39 == pytest.approx(0.1)
-    assert scaled_momentum(calls=1e6) == 0.99
-    with pytest.raises(ValueError, match="calls"):
-        scaled_momentum(1)
-
-
 @pytest.mark.parametrize(
     "argument, value",
     [
@@ -114,7 +106,7 @@ def test_settings_out_of_range_are_named(argument, value):
         PairwiseClassBalance(**settings)
 
 
-def test_warning_comes_too_where_no_epochs_are_told():
+def test_warning_comes_even_if_no_epoch_is_set():
     balance = PairwiseClassBalance(2, alpha=0.4)
     with pytest.warns(UserWarning, match="1 of 2 classes do not occur") as caught:
         for _ in range(PATIENCE + 5):
@@ -140,7 +132,7 @@ def test_warning_comes_from_one_of_several_processes(monkeypatch):
         PairwiseClassBalance(2, alpha=0.4).warn_of_missing([1])
 
 
-def test_questions_change_nothing():
+def test_queries_change_nothing():
     balance = PairwiseClassBalance(2, alpha=0.4, start_epoch=2)
     see(balance, 0)
     balance.set_epoch(1)
@@ -156,17 +148,17 @@ def test_questions_change_nothing():
 
 
 @pytest.mark.parametrize("num_iterations", [1, 3])
-def test_epochs_that_nobody_tells_are_said_once(num_iterations):
+def test_epochs_that_nobody_sets_cause_one_warning(num_iterations):
     balance = PairwiseClassBalance(2, 0.4, start_epoch=3, num_iterations=num_iterations)
     with pytest.warns(
         UserWarning, match=r"from epoch 3 on.*still epoch 1\. Call .*set_epoch"
-    ) as told:
+    ) as caught:
         for _ in range(3 * PATIENCE):
             see(balance, 0, 1)
-    assert len(told) == 1 and balance.current_strength() == 0
+    assert len(caught) == 1 and balance.current_strength() == 0
 
 
-def test_epochs_that_nobody_tells_after_resuming_are_said():
+def test_epochs_that_nobody_sets_after_resuming_cause_a_warning():
     saved, balance = (PairwiseClassBalance(2, 0.4, start_epoch=5) for _ in range(2))
     saved.set_epoch(2)
     balance.load_state_dict(saved.state_dict())
@@ -178,12 +170,12 @@ def test_epochs_that_nobody_tells_after_resuming_are_said():
 @pytest.mark.parametrize(
     "settings, epochs",
     [
-        (dict(alpha=0.4, start_epoch=3), (1, 2, 3)),  # told, as it should be
-        (dict(alpha=0.4), ()),  # acts from the beginning
-        (dict(alpha=0.0, start_epoch=3), ()),  # only watches
+        (dict(alpha=0.4, start_epoch=3), (1, 2, 3)),  # set, as it should be
+        (dict(alpha=0.4), ()),  # acts from the start
+        (dict(alpha=0.0, start_epoch=3), ()),  # only observes
     ],
 )
-def test_nothing_to_say_of_epochs(settings, epochs):
+def test_no_warning_about_epochs(settings, epochs):
     balance = PairwiseClassBalance(2, **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -195,7 +187,7 @@ def test_nothing_to_say_of_epochs(settings, epochs):
     assert balance.current_strength() == balance.alpha
 
 
-def test_an_epoch_that_is_told_at_every_step_still_names_a_missing_class():
+def test_setting_the_epoch_at_every_step_still_names_a_missing_class():
     balance = PairwiseClassBalance(2, alpha=0.4)
     with pytest.warns(UserWarning, match="1 of 2 classes do not occur"):
         for _ in range(PATIENCE):
@@ -219,7 +211,7 @@ def test_wrong_epochs_are_refused(epoch):
         PairwiseClassBalance(2, alpha=0.4, start_epoch=epoch)
 
 
-def test_an_epoch_may_be_numpys():
+def test_an_epoch_may_be_a_numpy_integer():
     balance = PairwiseClassBalance(2, alpha=0.4)
     balance.set_epoch(np.int64(3))
     assert balance.epoch == 3

@@ -1,15 +1,17 @@
-"""The running confusion matrix and the soft labels as pure functions."""
+"""The running confusion matrix, its momentum, and the soft labels."""
 
 import pytest
 import torch
 
-from pcb import batch_confusion, fightback_soft_labels, update_confusion
+from pcb import batch_confusion, fightback_soft_labels, scaled_momentum, update_confusion
 
 
 def random_batch(num=50, num_classes=6, seed=0, dtype=torch.float64):
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(num, num_classes, generator=generator, dtype=dtype)
-    return logits, torch.randint(num_classes - 1, (num,), generator=generator)  # last one absent
+    return logits, torch.randint(
+        num_classes - 1, (num,), generator=generator
+    )  # the last class does not occur
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
@@ -69,6 +71,16 @@ def test_precision_is_at_least_single(dtype, expected):
     assert not sums.requires_grad
 
 
+def test_scaled_momentum_forgets_the_first_update():
+    momentum = scaled_momentum(calls=40, first_update_weight=0.1)
+    assert momentum**39 == pytest.approx(0.1)
+    assert scaled_momentum(calls=1e6) == 0.99
+    with pytest.raises(ValueError, match="calls"):
+        scaled_momentum(1)
+    with pytest.raises(ValueError, match="first_update_weight"):
+        scaled_momentum(9, first_update_weight=1)
+
+
 def test_soft_labels_are_normalised_columns():
     confusion = torch.rand(4, 4, dtype=torch.float64)
     labels = fightback_soft_labels(confusion)
@@ -84,7 +96,7 @@ def test_diagonal_confusion_gives_one_hot_labels():
 
 
 @pytest.mark.parametrize("normalize", [True, False])
-def test_class_that_nothing_is_taken_for_keeps_its_one_hot_label(normalize):
+def test_class_that_is_never_predicted_keeps_its_one_hot_label(normalize):
     confusion = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     labels = fightback_soft_labels(confusion, normalize)
     assert torch.equal(labels[1], torch.tensor([0.0, 1.0]))

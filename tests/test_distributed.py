@@ -1,4 +1,4 @@
-"""Sums over processes: every one takes part, also one that has nothing to add."""
+"""Sums over processes: every process takes part, even one that has nothing to add."""
 
 import socket
 import subprocess
@@ -10,7 +10,7 @@ import torch
 from pcb.distributed import process_group, rank, sum_over_processes, world_size
 from tests.support.patience import PATIENCE
 
-# What each process does with its part of every batch, and this one with the whole.
+# Run by each process on its part of every batch, and by the test on the whole batch.
 STEPS = """
 import torch
 from pcb import CrossEntropyLoss, EQLv2Loss, PairwiseClassBalance, SeesawLoss
@@ -23,7 +23,7 @@ def losses():
         yield loss(3, balance, background="last").double(), width
 
 def steps(loss, width, batches):
-    '''Loss, gradient with respect to the logits, and state after each batch.'''
+    '''Yield the loss, its gradient by the logits, and the state after each batch.'''
     for logits, labels in batches:
         logits = logits[:, :width].requires_grad_()
         value = loss(logits, labels)
@@ -44,9 +44,9 @@ with process_group(torch.device("cpu")):
     torch.save(found, f"{folder}/{rank()}.pt")
 """
 )
-# Samples of the two processes in each step.
+# Number of samples of the two processes in each step.
 SIZES = ((6, 6), (6, 6), (5, 0), (0, 0), (3, 7), (0, 4), (6, 6))
-WITHOUT_POSITIVES = {(1, 0), (2, 0), (4, 1)}  # in this step, on this process
+WITHOUT_POSITIVES = {(1, 0), (2, 0), (4, 1)}  # (step, process)
 
 
 def torchrun(*arguments):
@@ -56,7 +56,7 @@ def torchrun(*arguments):
 
 
 @pytest.mark.slow
-def test_two_processes_see_and_learn_what_one_does_of_the_joined_batch(tmp_path):
+def test_two_processes_compute_what_one_computes_from_the_joined_batch(tmp_path):
     generator = torch.Generator().manual_seed(0)
     parts = [
         [
@@ -90,7 +90,7 @@ def test_two_processes_see_and_learn_what_one_does_of_the_joined_batch(tmp_path)
             sizes = set(SIZES[step]) - {0}
             if len(sizes) > 1:
                 continue  # each averages over its own number of samples
-            # Where one process has none, half of the mean is 0.
+            # If one process has no samples, half of the mean is 0.
             share = sum(n > 0 for n in SIZES[step]) / 2
             mean = (first[0] + second[0]) / 2
             torch.testing.assert_close(mean, share * value, rtol=0, atol=1e-12)
@@ -100,7 +100,7 @@ def test_two_processes_see_and_learn_what_one_does_of_the_joined_batch(tmp_path)
 
 @pytest.mark.slow
 def test_a_process_that_fails_ends_the_others_and_says_why(tmp_path):
-    """The others are already waiting for it."""
+    """A process fails while the others are already waiting for it."""
     (tmp_path / "worker.py").write_text(
         """
 import time
@@ -114,7 +114,7 @@ with process_group(torch.device("cpu")):
     try:
         sum_over_processes(torch.ones(1))
         print("summed")
-    except RuntimeError:  # gloo knows that the other is gone; nccl would go on waiting
+    except RuntimeError:  # gloo notices that the other is gone; nccl keeps waiting
         time.sleep(3600)
     print("reached")
 """
@@ -125,38 +125,38 @@ with process_group(torch.device("cpu")):
     assert outcome.stdout == b""
 
 
-def test_without_a_group_there_is_one_process_and_a_sum_is_what_was_given():
+def test_without_a_group_there_is_one_process_and_the_sum_is_the_tensor_itself():
     tensor = torch.rand(3)
     with process_group(torch.device("cpu")):
         assert sum_over_processes(tensor) is tensor
         assert (rank(), world_size()) == (0, 1)
 
 
-def test_sum_does_not_touch_what_was_given(monkeypatch):
+def test_sum_does_not_modify_its_argument(monkeypatch):
     monkeypatch.setattr("pcb.distributed.world_size", lambda: 2)
     monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor: tensor.mul_(2))
     tensor = torch.ones(2)
     assert sum_over_processes(tensor).tolist() == [2, 2] and tensor.tolist() == [1, 1]
 
 
-def test_group_is_left_at_the_end_but_not_after_an_error(monkeypatch):
-    """Leaving nccl's group waits for processes that may be waiting for this one."""
+def test_group_is_closed_at_the_end_but_not_after_an_error(monkeypatch):
+    """Closing an nccl group waits for processes that may be waiting for this one."""
     calls = []
     for name, value in environment_of(rank="1").items():
         monkeypatch.setenv(name, value)
-    met = sys.modules["torch.distributed.rendezvous"]
-    monkeypatch.setattr(met, "rendezvous", lambda *args, **kwargs: iter([("store", 1, 2)]))
+    module = sys.modules["torch.distributed.rendezvous"]
+    monkeypatch.setattr(module, "rendezvous", lambda *args, **kwargs: iter([("store", 1, 2)]))
     monkeypatch.setattr(
         "torch.distributed.init_process_group",
         lambda backend, device_id, **_: calls.append((backend, device_id)),
     )
-    monkeypatch.setattr("torch.distributed.destroy_process_group", lambda: calls.append("left"))
+    monkeypatch.setattr("torch.distributed.destroy_process_group", lambda: calls.append("closed"))
     gpu = torch.device("cuda", 1)
     with process_group(gpu):
         pass
     with pytest.raises(RuntimeError), process_group(torch.device("cpu")):
         raise RuntimeError
-    assert calls == [("nccl", gpu), "left", ("gloo", None)]
+    assert calls == [("nccl", gpu), "closed", ("gloo", None)]
 
 
 VALIDATING = """
@@ -204,7 +204,7 @@ with process_group(torch.device("cpu")):
 
 @pytest.mark.slow
 def test_one_process_of_two_validates(tmp_path):
-    """It does not wait for the other one, and leaves no trace."""
+    """The process does not wait for the other one, and its state stays the same."""
     (tmp_path / "worker.py").write_text(VALIDATING)
     for validates in (False, True):
         outcome = torchrun(tmp_path / "worker.py", tmp_path, validates)
@@ -220,9 +220,9 @@ def test_one_process_of_two_validates(tmp_path):
 
 
 def environment_of(rank: str = "0", world_size: str = "2", port: str = "29500") -> dict[str, str]:
-    """The environment that torchrun gives to a process."""
-    there = {"WORLD_SIZE": world_size, "RANK": rank, "MASTER_PORT": port}
-    return {**there, "MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "x"}
+    """Return the environment that torchrun gives to a process."""
+    numbers = {"WORLD_SIZE": world_size, "RANK": rank, "MASTER_PORT": port}
+    return {**numbers, "MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "x"}
 
 
 @pytest.mark.parametrize(
@@ -236,10 +236,10 @@ def environment_of(rank: str = "0", world_size: str = "2", port: str = "29500") 
         ({"WORLD_SIZE": "2", "RANK": "0"}, "WORLD_SIZE, RANK are set, .* MASTER_ADDR, MASTER_PORT"),
         (
             environment_of(rank="2"),
-            "RANK is 2, but of WORLD_SIZE=2 processes it must be .* below 2",
+            "RANK is 2, but with WORLD_SIZE=2 it must be below 2",
         ),
-        (environment_of(rank="1", world_size="1"), "RANK is 1, but of WORLD_SIZE=1"),
-        (environment_of(world_size="0"), "RANK is 0, but of WORLD_SIZE=0"),
+        (environment_of(rank="1", world_size="1"), "RANK is 1, but with WORLD_SIZE=1"),
+        (environment_of(world_size="0"), "RANK is 0, but with WORLD_SIZE=0"),
         (
             environment_of(world_size="two"),
             "WORLD_SIZE must be a whole number, got 'two'; start the proc",
@@ -252,7 +252,7 @@ def environment_of(rank: str = "0", world_size: str = "2", port: str = "29500") 
         ),
     ],
 )
-def test_half_an_environment_is_named(environment, message, monkeypatch):
+def test_incomplete_environment_is_an_error(environment, message, monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=message), process_group(torch.device("cpu")):
@@ -260,7 +260,7 @@ def test_half_an_environment_is_named(environment, message, monkeypatch):
 
 
 @pytest.mark.parametrize("rank", ["0", "1"])
-def test_waiting_for_others_has_an_end_and_says_so(rank, monkeypatch, capfd):
+def test_waiting_for_others_ends_with_an_error(rank, monkeypatch, capfd):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -268,20 +268,20 @@ def test_waiting_for_others_has_an_end_and_says_so(rank, monkeypatch, capfd):
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("TORCHELASTIC_RUN_ID")
     monkeypatch.setenv("PCB_WAIT_MINUTES", "0.02")
-    message = f"process {rank} of 2 could not meet the others at 127.0.0.1:{port}; are all 2 st"
+    message = f"process {rank} of 2 could not reach the others at 127.0.0.1:{port}; were all 2 st"
     with pytest.raises(ValueError, match=message), process_group(torch.device("cpu")):
         pass
-    said = capfd.readouterr().err
-    assert f"Process {rank} of 2: waiting up to 0.02 minutes for the others at" in said
-    assert "frame #" not in said  # of torch's own stack
+    printed = capfd.readouterr().err
+    assert f"Process {rank} of 2: waiting up to 0.02 minutes for the others at" in printed
+    assert "frame #" not in printed  # from torch's own stack trace
 
 
-def test_taken_port_is_named(monkeypatch):
+def test_port_in_use_is_named(monkeypatch):
     with socket.socket() as taken:
         taken.bind(("", 0))
         taken.listen()
         for name, value in environment_of(port=str(taken.getsockname()[1])).items():
             monkeypatch.setenv(name, value)
-        cpu, message = torch.device("cpu"), "that port is taken: choose another MASTER_PORT"
+        cpu, message = torch.device("cpu"), "this port is in use: choose another MASTER_PORT"
         with pytest.raises(ValueError, match=message), process_group(cpu):
             pass

@@ -1,4 +1,4 @@
-"""Feedback modules and the refinement of features."""
+"""Feedback modules and refinement of features."""
 
 import pytest
 import torch

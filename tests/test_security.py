@@ -1,4 +1,4 @@
-"""No code from data: what the source may call, and names that try to be more than names."""
+"""No code from data: forbidden calls in the source, and names that try to act as code."""
 
 import ast
 import csv
@@ -30,11 +30,11 @@ HOSTILE = [
     "'''\nimport os",
 ]
 
-# Names of classes, which may also act on a terminal or in a spreadsheet, or be no text at all.
+# Names of classes. Some act on a terminal or in a spreadsheet, and some are not valid text.
 NAMES = [*HOSTILE, "\x1b]0;owned\x07\x9b2J", "\ud83e", "=cmd|' /C calc'!A1", "@SUM(1)", "+1", "-1"]
 NAMES += ["twin", "twin", "hot_dog", "hot dog", "\x00", "y" * 5000, "y" * 5001]
 
-# What runs code, or may be made to, and why it is there. A line of this kind needs a reason here.
+# Calls that can run code, each with the reason why it is allowed. A new one needs a reason here.
 ALLOWED = {
     (
         "pcb/detection/config/loading.py",
@@ -44,20 +44,20 @@ ALLOWED = {
     ("pcb/__init__.py", "import_module"): "of names in a table beside it",
     ("pcb/cli/doctor.py", "import_module"): "of names in a table beside it",
 }
-BUILTINS = {"eval", "exec", "compile", "__import__"}  # a model's eval() is another thing
+BUILTINS = {"eval", "exec", "compile", "__import__"}  # but not a method such as model.eval()
 FORBIDDEN = {
     "import_module",
     *("os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput"),
     *("pickle.load", "pickle.loads", "pickle.Unpickler", "marshal.loads", "shelve.open"),
     *("joblib.load", "dill.load", "torch.load", "np.fromregex", "pandas.read_pickle"),
     *("yaml.load", "yaml.full_load", "yaml.unsafe_load", "Config.fromfile", "Config.fromstring"),
-    *("HTML", "Markdown", "Javascript"),  # of IPython: what is shown is escaped by nobody
+    *("HTML", "Markdown", "Javascript"),  # IPython does not escape their content
 }
 UNSAFE_ARGUMENTS = {"shell": True, "allow_pickle": True, "escape": False, "autoescape": False}
 
 
 def calls_of_code(source: str) -> Iterator[str]:
-    """What a program calls that is forbidden."""
+    """Yield the forbidden calls of a program."""
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call):
             continue
@@ -66,16 +66,16 @@ def calls_of_code(source: str) -> Iterator[str]:
             yield name
         yield from (call for call in FORBIDDEN if f".{name}".endswith(f".{call}"))
         for argument in node.keywords:
-            value = getattr(argument.value, "value", None)  # a constant's
+            value = getattr(argument.value, "value", None)  # only a constant has one
             safe = not UNSAFE_ARGUMENTS.get(argument.arg, value)
             if argument.arg in UNSAFE_ARGUMENTS and value is not safe:
                 yield f"{argument.arg}={ast.unparse(argument.value)}"
 
 
 def sources() -> Iterator[tuple[str, str]]:
-    """Path and text of every program of the kit."""
+    """Yield the path and the text of every program of the kit."""
     root = repository_root()
-    for folder in ("pcb", "workflow", "configs", "benchmarks"):
+    for folder in ("pcb", "tools", "workflow", "configs", "benchmarks"):
         for path in sorted((root / folder).rglob("*.py")):
             yield str(path.relative_to(root)), path.read_text()
     for path in sorted((root / "notebooks").glob("*.ipynb")):
@@ -84,7 +84,7 @@ def sources() -> Iterator[tuple[str, str]]:
         yield str(path.relative_to(root)), "\n".join(code)
 
 
-def test_no_source_runs_what_it_reads():
+def test_no_source_runs_data():
     found = {(path, call) for path, source in sources() for call in calls_of_code(source)}
     assert found == set(ALLOWED)
     snakefile = (repository_root() / "workflow/Snakefile").read_text()
@@ -103,11 +103,11 @@ def test_no_source_runs_what_it_reads():
         "display(HTML(x))",
     ],
 )
-def test_such_a_call_is_found(source):
+def test_forbidden_calls_are_found(source):
     assert list(calls_of_code(source))
 
 
-def test_harmless_calls_are_let_be():
+def test_harmless_calls_are_accepted():
     for source in ("model.eval()", "re.compile(x)", "yaml.safe_load(x)", "run(x, shell=False)"):
         assert not list(calls_of_code(source))
 
@@ -129,7 +129,7 @@ LITERALS = st.recursive(
 @settings(deadline=None, derandomize=True, max_examples=30)
 @given(value=LITERALS, path=TEXTS.map(lambda text: text.replace("\ud83d", "")))
 def test_dumped_config_is_data(tmp_path_factory, value, path):
-    """Whatever stands in a config or a path comes back as it was, as literals."""
+    """Every value of a config or a path is read back unchanged, as a literal."""
     from mmcv.utils import Config
 
     from pcb.detection.config.loading import save_config
@@ -145,7 +145,7 @@ def test_dumped_config_is_data(tmp_path_factory, value, path):
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory) -> Path:
-    """The sample dataset and run, classes, folders and files of such names."""
+    """The sample dataset and run with hostile names of classes, folders and files."""
     folder = tmp_path_factory.mktemp("hostile") / "a 'b' \"c\"; $(touch owned) %s <i>\\n"
     sample = Path(shutil.copytree(repository_root() / "sample/openmoji", folder / "data"))
     annotations = sample / "annotations" / "val.json"
@@ -165,7 +165,7 @@ def hostile(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 def test_notebook_of_hostile_names(hostile):
-    """They name no file and become no element of the page, which shows them."""
+    """The page shows them; they become neither files nor elements of the page."""
     run = RunFolder(hostile / "data" / "softmax_pcb" / "seed0")
     outside = set(hostile.parent.rglob("*"))
     more = list(range(len(HOSTILE), len(NAMES)))
@@ -200,12 +200,12 @@ def test_matrix_of_hostile_names(hostile):
     assert rows[0][1 : 1 + len(NAMES)] == expected
     assert [row[0] for row in rows[1 : 1 + len(NAMES)]] == expected
     assert len(set(rows[0])) == len(rows[0]) and max(map(len, rows[0])) < 100
-    assert all(cell.isdecimal() for row in rows[1:] for cell in row[1:])  # numbers stay numbers
+    assert all(cell.isdecimal() for row in rows[1:] for cell in row[1:])  # numbers are unchanged
 
 
 @pytest.mark.parametrize("spoilt", ["\x1b[2J\x07", "\ud83e", "\x9b31m\nTrained"])
 def test_errors_show_what_they_quote(spoilt, tmp_path, capsys):
-    """A value of a file, and a path, reach the terminal as text, on one line."""
+    """A value of a file or a path is shown in the terminal as text on one line."""
     bad = tmp_path / "gt.json"
     bad.write_text(json.dumps({"images": [], "annotations": [], "categories": [{"id": spoilt}]}))
     for path in (bad, tmp_path / f"a{spoilt.replace(chr(0xD83E), chr(0xDCFF))}.json"):
@@ -223,7 +223,7 @@ def test_a_table_of_a_run_holds_no_formula(tmp_path):
 
 
 def test_every_csv_is_written_by_one_function():
-    """Nothing else writes a table, so that none is written without its texts made harmless."""
+    """No other code writes tables, so every table has harmless cells."""
     for path, source in sources():
         if path != "pcb/messages/printable.py":
             assert "csv.writer" not in source and "DictWriter" not in source, path

@@ -1,4 +1,4 @@
-"""The set-up's files agree with each other and with what is installed."""
+"""The files of the set-up agree with each other and with the installed packages."""
 
 import re
 import shutil
@@ -16,12 +16,12 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Distributions that nothing may install, and what stands in for them.
+# Distributions that must not be installed, and their substitutes.
 SUBSTITUTES = {"opencv-python": "opencv-python-headless"}
 
 
-# The Pythons that `make setup` takes, and the releases that no pin may exclude: the first of each,
-# and Debian 12's own.
+# Versions of Python that `make setup` accepts, and releases that every pin must support: the first
+# of each version, and that of Debian 12.
 PYTHONS = ("3.11", "3.12")
 OLDEST = ("3.11.0", "3.11.2", "3.12.0")
 HERE = "{}.{}".format(*sys.version_info)
@@ -68,7 +68,7 @@ def test_pinned_versions_are_the_installed_ones():
 
 
 @pytest.mark.parametrize("python", OLDEST)
-def test_no_pin_excludes_a_python_that_the_set_up_takes(python):
+def test_every_pin_supports_the_pythons_of_the_set_up(python):
     excluding = {}
     for name in pinned_versions():
         needed = metadata.metadata(name).get("Requires-Python", "")
@@ -79,9 +79,9 @@ def test_no_pin_excludes_a_python_that_the_set_up_takes(python):
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_requirements_of_every_pinned_distribution_are_met(python):
-    """What `pip check` would say, but for the headless OpenCV, and for the pins alone.
+    """Check what `pip check` does, but only for the pins, and with the headless OpenCV.
 
-    Those that are pinned for another Python alone are not installed, so that theirs are unknown.
+    Pins only for another Python are not installed, so their requirements are unknown.
     """
     pins, known = pinned_versions(python), pinned_versions()
     asked = {
@@ -97,7 +97,7 @@ def test_requirements_of_every_pinned_distribution_are_met(python):
         }
         return requirement.marker is None or requirement.marker.evaluate(environment)
 
-    extras = {name: {""} for name in pins}  # "" stands for no extra
+    extras = {name: {""} for name in pins}  # "" means no extra
     for requirement in [found for requirements in asked.values() for found in requirements]:
         if applies(requirement, ""):
             extras.setdefault(canonicalize_name(requirement.name), set()).update(requirement.extras)
@@ -127,7 +127,7 @@ def test_conda_installs_the_same_pins():
     assert pip == {"pip": ["-r constraints.txt", "-e ."]}
 
 
-def test_make_installs_the_pins_and_nothing_else():
+def test_make_installs_only_the_pins():
     install_lines = [
         line
         for line in (ROOT / "Makefile").read_text().splitlines()
@@ -141,7 +141,7 @@ def test_make_installs_the_pins_and_nothing_else():
 
 
 def test_builds_are_constrained_only_where_they_are_isolated(clone):
-    """pip from 25.3 on refuses to constrain builds without a build environment."""
+    """Since 25.3 pip rejects build constraints without a build environment."""
     command = ["make", "--dry-run", "BIN=nowhere", "operators"]
     made = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=True)
     installs = [line for line in made.stdout.splitlines() if "-m pip install" in line]
@@ -171,7 +171,7 @@ def test_commands_of_the_documentation_are_targets():
 
 @pytest.fixture
 def clone(tmp_path):
-    """A folder to set up, with a blank in its path and only the files that this reads."""
+    """A folder to set up, with a blank in its path and only the files that the set-up reads."""
     root = tmp_path / "my clone"
     script = root / "workflow" / "scripts" / "make_venv.sh"
     script.parent.mkdir(parents=True)
@@ -182,7 +182,7 @@ def clone(tmp_path):
 
 @pytest.fixture
 def commands(tmp_path, monkeypatch):
-    """Folder of the only commands that the shell finds: no Python, and disks with 100 GB free."""
+    """Folder of the only commands that the shell finds: no Python, and 100 GB of free space."""
     folder = tmp_path / "commands"
     folder.mkdir()
     for name in ("awk", "bash", "env", "grep", "make", "rm", "sed", "tail", "touch", "uname"):
@@ -194,7 +194,7 @@ def commands(tmp_path, monkeypatch):
 
 
 def stand_in_df(path: Path, here: int, there: int) -> None:
-    """Write a `df` of two disks, with so many GB free, that are mounted on / and /elsewhere."""
+    """Write a `df` that reports free GB on two disks, mounted on / and on /elsewhere."""
     path.write_text(f"""#!/bin/sh
 case "$*" in
     *avail*/elsewhere) echo Avail; echo " {there}GB" ;;
@@ -207,7 +207,7 @@ esac
 
 
 def stand_in_python(path: Path, version: str, venv: bool = True) -> Path:
-    """Write a command that is asked for its version, for venv, and to make an environment."""
+    """Write a fake Python that answers questions about its version and venv, and makes a venv."""
     path.write_text(f"""#!/bin/sh
 case "$*" in
     *python_version*) echo {version} ;;
@@ -243,7 +243,7 @@ def test_no_python_at_all_names_uv_first(clone, commands):
     assert not (clone / ".venv").exists()
 
 
-def test_every_python_that_does_not_serve_is_named(clone, commands):
+def test_every_unsuitable_python_is_named(clone, commands):
     stand_in_python(commands / "python3.11", "3.11.2", venv=False)
     stand_in_python(commands / "python3", "3.13.0")
     stand_in_python(commands / "python", "2.7.18")
@@ -254,8 +254,8 @@ def test_every_python_that_does_not_serve_is_named(clone, commands):
 
 
 @pytest.mark.parametrize("name, version", [("python3.12", "3.12.3"), ("python3", "3.11.0rc1")])
-def test_python_that_serves_is_found_and_said(clone, commands, name, version):
-    (commands / "python3.11").write_text("#!/bin/sh\nexit 127\n")  # as pyenv's are
+def test_suitable_python_is_found_and_reported(clone, commands, name, version):
+    (commands / "python3.11").write_text("#!/bin/sh\nexit 127\n")  # as pyenv's commands do
     (commands / "python3.11").chmod(0o755)
     stand_in_python(commands / name, version)
     made = make_venv(clone)
@@ -271,7 +271,7 @@ def test_python_3_11_comes_before_3_12(clone, commands):
     assert "Python 3.11.2" in make_venv(clone).stdout
 
 
-def test_named_python_is_taken_or_refused(clone, commands, tmp_path):
+def test_named_python_is_used_or_rejected(clone, commands, tmp_path):
     stand_in_python(commands / "python3.11", "3.11.2")
     (tmp_path / "with blank").mkdir()
     for version in ("3.13.0", "3.10.1"):
@@ -285,7 +285,7 @@ def test_named_python_is_taken_or_refused(clone, commands, tmp_path):
     assert str(python) in make_venv(clone, python).stdout
 
 
-def test_environment_of_another_python_is_not_replaced_nor_used(clone, commands, tmp_path):
+def test_environment_of_another_python_is_neither_replaced_nor_used(clone, commands, tmp_path):
     (clone / ".venv" / "bin").mkdir(parents=True)
     inside = stand_in_python(clone / ".venv" / "bin" / "python", "3.13.0")
     made = make_venv(clone)
@@ -297,7 +297,7 @@ def test_environment_of_another_python_is_not_replaced_nor_used(clone, commands,
     assert not (clone / ".venv" / "made").exists()
 
 
-def test_environment_whose_python_is_gone_is_made_again(clone, commands):
+def test_environment_without_its_python_is_made_again(clone, commands):
     (clone / ".venv" / "bin").mkdir(parents=True)
     (clone / ".venv" / "bin" / "python").symlink_to("/nowhere/python3.11")
     stand_in_python(commands / "python3.11", "3.11.2")
@@ -324,8 +324,8 @@ def test_full_disk_is_reported_before_the_download(
     assert not (clone / ".venv").exists()
 
 
-def test_missing_network_is_said_before_the_large_packages(clone, commands, tmp_path):
-    """pip's own last word offline is that versions conflict."""
+def test_missing_network_is_reported_before_the_large_packages(clone, commands, tmp_path):
+    """Without a network, pip itself reports conflicting versions."""
     stand_in_python(commands / "python3.11", "3.11.2")
     (clone / ".venv" / "bin").mkdir(parents=True)
     pip = clone / ".venv" / "bin" / "python"
@@ -346,7 +346,7 @@ esac
 
 @pytest.mark.slow
 def test_core_imports_with_torch_alone():
-    """`import pcb` and the core must not reach for anything but PyTorch."""
+    """`import pcb` and the core must import only PyTorch."""
     program = """
 import sys
 blocked = ("numpy", "mmcv", "mmdet", "matplotlib", "cv2", "pycocotools")

@@ -1,4 +1,4 @@
-"""State keeps its own precision, whatever happens to the model around it."""
+"""State keeps its precision, whatever happens to the model around it."""
 
 import copy
 
@@ -46,7 +46,7 @@ def dtypes(model):
 
 
 @pytest.mark.parametrize("convert", CONVERSIONS.values(), ids=CONVERSIONS)
-def test_narrowing_a_model_leaves_the_state_as_it_was(loss_type, convert):
+def test_narrowing_a_model_does_not_change_the_state(loss_type, convert):
     model = make_model(loss_type)
     learn(model, num=300)
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
@@ -57,7 +57,7 @@ def test_narrowing_a_model_leaves_the_state_as_it_was(loss_type, convert):
     assert (model["criterion"].balance.update_count == 301).all()
 
 
-def test_counting_goes_on_in_a_half_precision_model(loss_type):
+def test_counts_keep_growing_in_a_half_precision_model(loss_type):
     model = make_model(loss_type).bfloat16()
     assert model["layer"].weight.dtype == torch.bfloat16
     learn(model, num=300)  # in bfloat16, 256 + 1 is 256
@@ -67,15 +67,15 @@ def test_counting_goes_on_in_a_half_precision_model(loss_type):
     assert balance.epoch == 257
 
 
-def test_widening_and_moving_act_as_everywhere(loss_type):
+def test_widening_and_moving_work_as_usual(loss_type):
     model = make_model(loss_type).double()
     assert {d for d in dtypes(model).values() if d.is_floating_point} == {torch.float64}
     assert model.to("meta")["criterion"].balance.confusion.is_meta
     assert dtypes(model.half()) == dtypes(model)
 
 
-def test_state_that_is_built_without_memory_begins_as_new(loss_type):
-    """to_empty leaves arbitrary content, which a fresh model gets from nowhere else."""
+def test_state_built_on_the_meta_device_starts_as_new(loss_type):
+    """``to_empty`` leaves arbitrary values, and nothing else initialises the buffers."""
     with torch.device("meta"):
         model = make_model(loss_type)
     model["criterion"].balance.require_classes([0, 2])
@@ -103,5 +103,7 @@ def test_counts_that_overflowed_in_a_checkpoint_are_refused():
     balance = PairwiseClassBalance(3, alpha=0.4)
     balance.instance_count.fill_(70_000)
     half = {name: value.half() for name, value in balance.state_dict().items()}
-    with pytest.raises(RuntimeError, match=r"instance_count has overflowed in torch\.float16"):
+    with pytest.raises(
+        RuntimeError, match=r"instance_count overflowed when it was saved in torch\.float16"
+    ):
         PairwiseClassBalance(3, alpha=0.4).load_state_dict(half)

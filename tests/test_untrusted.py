@@ -1,4 +1,4 @@
-"""Files of other people: whatever they hold, none of it is executed by what reads them."""
+"""Files of other people: reading them never executes their content."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def trained(tmp_path_factory, tiny_options) -> RunFolder:
 
 @pytest.fixture
 def poisoned(trained, trap, tmp_path):
-    """Write a checkpoint with something in its meta; it fits the config and is finished."""
+    """Function that writes a finished checkpoint of the config with additional metadata."""
 
     def write(**meta) -> Path:
         state = torch.load(trained.checkpoint, weights_only=True)
@@ -62,19 +62,19 @@ def test_commands_refuse_a_pickle(name, poisoned, trap, options, capsys):
 
 
 @pytest.mark.parametrize("name", ["train", "test"])
-def test_commands_leave_python_text_alone(name, poisoned, trap, options):
+def test_commands_do_not_run_python_text(name, poisoned, trap, options):
     assert command(name, poisoned(config=trap.text), options) == 0
     assert not trap.sprung
 
 
 @pytest.mark.parametrize("name", ["train", "test"])
-def test_commands_unpickle_what_they_are_told_to_trust(name, poisoned, trap, options):
+def test_commands_unpickle_trusted_checkpoints(name, poisoned, trap, options):
     checkpoint = poisoned(hook_msgs=trap)
     assert command(name, checkpoint, ["--trust-checkpoint", *options]) == 0
     assert trap.sprung
 
 
-def test_views_unpickle_what_they_are_told_to_trust(trained, poisoned, trap):
+def test_views_unpickle_trusted_checkpoints(trained, poisoned, trap):
     view = study.open_run(trained.path)
     view.learned_confusion(poisoned(hook_msgs=trap), trust_checkpoint=True)
     assert trap.sprung
@@ -98,13 +98,13 @@ def test_notebooks_refuse_a_pickle(name, tiny_options, poisoned, trap, tmp_path)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_notebooks_leave_python_text_alone(name, tiny_options, poisoned, trap, tmp_path):
+def test_notebooks_do_not_run_python_text(name, tiny_options, poisoned, trap, tmp_path):
     run(name, tiny_options, poisoned(config=trap.text), tmp_path)
     assert not trap.sprung
 
 
-def test_a_run_folder_brings_no_program(trained, poisoned, trap, tiny_options):
-    """Its config.py is data for whoever opens, tests or resumes the run."""
+def test_config_of_a_run_folder_is_not_executed(trained, poisoned, trap, tiny_options):
+    """Opening, testing and resuming a run read its config.py as data."""
     from pcb.detection.engine.inference import predict
 
     folder = RunFolder(poisoned().parent)

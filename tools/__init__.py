@@ -1,1 +1,1 @@
-"""What maintains the repository; using it needs none of this."""
+"""Programs that maintain the repository; using the kit does not need them."""

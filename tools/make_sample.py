@@ -1,8 +1,8 @@
-"""Make the committed sample runs from those of the demo: ``make sample`` after ``make demo``.
+"""Make the committed sample runs from the runs of the demo: ``make sample`` after ``make demo``.
 
-A sample run is a run folder without weights, on every third validation image and without detections
-that score under 0.05, so that it is small; its metrics and its measured matrices are those of these
-images. Beside the runs lie the annotations, the icons and a few of the images.
+A sample run is a small run folder: it has no weights, every third validation image, and no
+detections that score below 0.05. Its metrics and its measured matrices are those of these images.
+The annotations, the icons and a few images lie beside the runs.
 """
 
 import gzip
@@ -21,9 +21,9 @@ from pcb.runs.folder import RunFolder
 from pcb.storage.files import read_json, write_atomically
 from pcb.storage.repository import repository_path
 
-EVERY = 3  # of the validation images
-SHOWN = 12  # images that are copied
-SCORE = 0.05
+EVERY = 3  # keep every third validation image
+SHOWN = 12  # number of images to copy
+SCORE = 0.05  # smallest score of a detection to keep
 NOTICE = """\
 The icons, images and annotations in this folder are made from OpenMoji.
 
@@ -35,7 +35,7 @@ The images are adaptations (recoloured, scaled, rotated, composed) under the sam
 
 
 def main() -> None:
-    """Write ``sample/openmoji`` anew."""
+    """Write ``sample/openmoji`` again."""
     demo, sample = repository_path("runs/demo/openmoji"), repository_path("sample/openmoji")
     data = repository_path("data/openmoji/mini")
     shutil.rmtree(sample, ignore_errors=True)
@@ -61,7 +61,14 @@ def write_subset(full: Path, subset: Path) -> list[dict]:
 
 
 def write_run(run: RunFolder, sample: RunFolder, annotations: Path, image_dir: Path) -> None:
-    """Write one run, as it predicts the images of these annotations."""
+    """Write a sample run with the predictions of a run on some images.
+
+    Args:
+        run: The run.
+        sample: The folder of the sample run.
+        annotations: Annotations of the images to predict.
+        image_dir: Folder of the images.
+    """
     metrics = {}
     with tempfile.TemporaryDirectory() as scratch:
         options = {"data.val.ann_file": str(annotations), "data.val.img_prefix": str(image_dir)}
@@ -93,13 +100,13 @@ def write_run(run: RunFolder, sample: RunFolder, annotations: Path, image_dir: P
 
 
 def write_packed(path: Path, content: object) -> None:
-    """Write JSON with gzip, the same bytes for the same content."""
+    """Write gzipped JSON; the same content gives the same bytes."""
     text = json.dumps(content, separators=(",", ":"))
     write_atomically(path, gzip.compress(text.encode(), 9, mtime=0))
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a file, making folders."""
+    """Copy a file and make missing folders."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 

@@ -1,5 +1,5 @@
 custom_imports = dict(imports=["pcb.detection"])
-# For mmdet's own training, which does not tell the loss which epoch is running; `pcb train` does.
+# Needed for mmdet's own training, which does not pass the epoch to the loss; `pcb train` does.
 custom_hooks = [dict(type="LossEpochUpdateHook")]
-# At the end of every epoch; dict(interval=500, by_epoch=False) adds one every 500 iterations of it.
+# At the end of every epoch. dict(interval=500, by_epoch=False) adds one every 500 iterations.
 checkpoint_config = dict(interval=1, by_epoch=True)

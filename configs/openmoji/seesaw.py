@@ -1,4 +1,4 @@
-# Seesaw baseline with repeat factor sampling; it also observes the confusion matrix.
+# Seesaw baseline with repeat factor sampling. It also records the confusion matrix.
 _base_ = "rfs.py"
 model = dict(
     roi_head=dict(

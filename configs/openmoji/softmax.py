@@ -1,4 +1,4 @@
-# Softmax baseline: cross-entropy, which also observes the confusion matrix.
+# Softmax baseline: cross-entropy. It also records the confusion matrix.
 _base_ = [
     "../_base_/models/mask_rcnn_r18_fpn_small.py",
     "../_base_/datasets/openmoji.py",
@@ -13,8 +13,8 @@ model = dict(
                 type="CrossEntropyPCBLoss",
                 num_classes={{_base_.num_classes}},
                 alpha=0.0,
-                # pcb.scaled_momentum(9): the rarest class has 3 images, each of which gives one
-                # call in each of the 3 epochs before PCB would act.
+                # pcb.scaled_momentum(9): the rarest class has 3 images. Each image gives one call
+                # of the loss per epoch, in 3 epochs before PCB would act.
                 momentum=0.75,
             ),
         ),

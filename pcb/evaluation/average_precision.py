@@ -144,15 +144,15 @@ def group_means(values: Sequence[float], frequency: Sequence[str]) -> dict[str, 
         >>> group_means([0.1, 0.25, 0.75, float("nan")], ["r", "c", "c", "c"])
         {'r': 0.1, 'c': 0.5, 'f': nan}
     """
-    values, frequency = np.asarray(values, dtype=float), np.asarray(frequency)
-    if values.shape != frequency.shape:
+    numbers, groups = np.asarray(values, dtype=float), np.asarray(frequency)
+    if numbers.shape != groups.shape:
         raise ValueError(
-            f"values and frequency must have one entry per class, got {len(values)} and"
-            f" {len(frequency)}"
+            f"values and frequency must have one entry per class, got {len(numbers)} and"
+            f" {len(groups)}"
         )
     means = {}
     for group in "rcf":
-        defined = values[(frequency == group) & ~np.isnan(values)]
+        defined = numbers[(groups == group) & ~np.isnan(numbers)]
         means[group] = float(defined.mean()) if defined.size else math.nan
     return means
 

@@ -128,7 +128,7 @@ def count_detections(
 
     images, labels = _images_and_labels(annotations)
     num_classes = len(annotations.categories)
-    taken = _matches(annotations, images, labels, detections, iou_type, iou_threshold)
+    taken = _matches(annotations, images, labels, detections, iou_threshold)
     matched = taken >= 0
     missed = np.ones(len(labels), bool)
     missed[taken[matched]] = False
@@ -176,11 +176,10 @@ def _matches(
     images: np.ndarray,
     labels: np.ndarray,
     detections: CompactResults,
-    iou_type: str,
     iou_threshold: float,
 ) -> np.ndarray:
     """Return the object that each detection takes, -1 for none; (n,) int64."""
-    found, objects, overlap = _overlapping(annotations, images, detections, iou_type, iou_threshold)
+    found, objects, overlap = _overlapping(annotations, images, detections, iou_threshold)
     same = detections.labels[found] == labels[objects]
     # Highest score first, then the order of the results. For each detection, largest IoU first,
     # then its own class. (hotcoco prefers the class with the largest id instead, so that two right
@@ -197,7 +196,6 @@ def _overlapping(
     annotations: Annotations,
     images: np.ndarray,
     detections: CompactResults,
-    iou_type: str,
     iou_threshold: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the detections, the objects and the IoUs of all pairs that overlap enough; (p,)."""
@@ -206,11 +204,12 @@ def _overlapping(
     for image in of_object.keys() & of_detection.keys():
         here, there = of_detection[image], of_object[image]
         records = [annotations.annotations[index] for index in there.tolist()]
-        if iou_type == "bbox":
-            ours = detections.boxes[here]  # type: ignore[index]
+        if detections.boxes is not None:
+            ours = detections.boxes[here]
             theirs = np.array([record["bbox"] for record in records], np.float64)
         else:
-            ours = [detections.masks[index] for index in here.tolist()]  # type: ignore[index]
+            masks = detections.masks or []
+            ours = [masks[index] for index in here.tolist()]
             size = [annotations.images[image][key] for key in ("height", "width")]
             theirs = [encode_mask(record["segmentation"], *size) for record in records]
         overlap = mask.iou(ours, theirs, [False] * len(records))

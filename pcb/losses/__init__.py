@@ -1,4 +1,4 @@
-"""Base losses; each takes a :class:`pcb.PairwiseClassBalance`, and is plain without one."""
+"""Losses: plain by themselves, with PCB if they are given a :class:`pcb.PairwiseClassBalance`."""
 
 from pcb.losses.cross_entropy import CrossEntropyLoss
 from pcb.losses.eqlv2 import EQLv2Loss

@@ -1,4 +1,4 @@
-"""What the base losses share: a balance that watches, and checked inputs."""
+"""What all losses share: the balance they are given, and checks of their inputs."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -7,41 +7,47 @@ from torch import Tensor
 
 from pcb.balance import PairwiseClassBalance
 from pcb.confusion import at_least_float32
-from pcb.losses.learning import is_trained_on, learn
-from pcb.state import Remembering
+from pcb.losses.updates import is_trained_on, update_once
+from pcb.state import StatefulModule
 
 
-def averaging(
+def weights_and_factor(
     logits: Tensor, weights: Tensor | None, avg_factor: float | None
 ) -> tuple[Tensor, float | Tensor]:
-    """Weights (N,) of the samples, default 1, and the factor that their sum is divided by.
+    """Fill in the defaults of the sample weights and of the averaging factor.
 
-    The factor is by default the number of samples with positive weight, at least 1.
+    Args:
+        logits: (N, width).
+        weights: (N,), or None for weights of 1.
+        avg_factor: divisor of the weighted sum over samples, or None for the number of samples with
+            positive weight, at least 1.
+
+    Returns:
+        The weights (N,), in the dtype of the logits, and the averaging factor.
     """
     weights = logits.new_ones(len(logits)) if weights is None else weights.to(logits.dtype)
     return weights, (weights > 0).sum().clamp(min=1) if avg_factor is None else avg_factor
 
 
-class BalancedLoss(Remembering):
-    """Base of the losses; each is plain without a :class:`PairwiseClassBalance`.
+class BalancedLoss(StatefulModule):
+    """Base of the losses; without a :class:`PairwiseClassBalance`, each loss is plain.
 
-    A loss learns (the balance, and whatever else it counts) only from what is trained on: in
-    training mode, with gradients enabled and logits that require them, once for every batch. See
-    :mod:`pcb.losses.learning`.
+    A loss updates its state (its balance and its own counts) only with batches it trains on, once
+    for each: in training mode, with gradients enabled and logits that require them. See
+    :mod:`pcb.losses.updates`.
 
     Args:
-        num_classes: C, the foreground classes.
-        balance: watches the predictions and gives soft labels; None for the plain loss.
-        background: None for a classifier of C classes; for a detector where its background is:
-            ``"last"``, label C (MMDetection), or ``"first"``, label 0 before classes 1 to C
-            (torchvision). The balance leaves background out and counts classes from 0 either way.
+        num_classes: C, the number of foreground classes.
+        balance: observes the predictions and provides soft labels; None for the plain loss.
+        background: position of the background class. None if there is none; ``"last"`` for label C
+            (MMDetection); ``"first"`` for label 0, followed by classes 1 to C (torchvision). The
+            balance leaves background out and counts classes from 0 in every case.
 
     Raises:
-        ValueError: the balance is for another number of classes, or the background is not one of
-            these.
+        ValueError: if the balance has a different number of classes, or ``background`` is invalid.
     """
 
-    # Columns of a detector's logits besides its classes.
+    # Number of columns that a detector's logits have besides those of the C classes.
     extra_columns = 1
 
     def __init__(
@@ -53,7 +59,8 @@ class BalancedLoss(Remembering):
         super().__init__()
         if balance is not None and balance.num_classes != num_classes:
             raise ValueError(
-                f"the balance is for {balance.num_classes} classes, the loss for {num_classes}"
+                f"the balance is for {balance.num_classes} classes, the loss for {num_classes}: "
+                "give both the same num_classes"
             )
         if background not in (None, "last", "first"):
             raise ValueError(f"background must be None, 'last' or 'first', got {background!r}")
@@ -62,21 +69,21 @@ class BalancedLoss(Remembering):
         self.background = background
 
     def extra_repr(self) -> str:
-        """Settings, as ``print(model)`` shows them."""
+        """Return the settings that ``print(model)`` shows."""
         return f"num_classes={self.num_classes}, background={self.background!r}"
 
-    def arrange(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Check a batch, and bring it into the order in which the losses compute.
+    def prepare(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Check a batch and put background last, as the losses expect it.
 
         Args:
             logits: (N, C), or (N, C + extra_columns) with background.
             labels: (N,), in [0, C - 1], or [0, C] with background.
 
         Returns:
-            The logits, at least in float32, and the labels, both with background last.
+            The logits, at least float32, and the labels, both with background last.
 
         Raises:
-            ValueError: logits of another width, or a label out of range.
+            ValueError: if the logits have the wrong shape, or a label is out of range.
         """
         self._check_width(logits)
         if labels.shape != logits.shape[:1]:
@@ -96,20 +103,23 @@ class BalancedLoss(Remembering):
         return self._background_last(at_least_float32(logits)), labels
 
     def scores(self, logits: Tensor) -> Tensor:
-        """Test-time scores (N, C), or (N, C + 1) with background where the labels have it.
+        """Return the scores of a batch at test time.
 
         Args:
             logits: as in :meth:`forward`.
 
+        Returns:
+            (N, C), or (N, C + 1) with background in the column of its label.
+
         Raises:
-            ValueError: for logits of another width.
+            ValueError: if the logits have the wrong shape.
         """
         self._check_width(logits)
         scores = self._scores(self._background_last(at_least_float32(logits)))
         return scores.roll(1, dims=1) if self.background == "first" else scores
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Scores of logits with background last."""
+        """Return the scores for logits with background last, in the same order."""
         raise NotImplementedError
 
     def _background_last(self, logits: Tensor) -> Tensor:
@@ -129,17 +139,17 @@ class BalancedLoss(Remembering):
         message = f"logits must have the shape (N, {expected}) for {meaning}, got {shape}"
         if len(shape) == 2 and self.background is None and shape[1] == classes + extra:
             message += (
-                ". If there is a background, say which label it has: background='last' "
+                ". If one of the classes is background, give its label: background='last' "
                 f"({classes}, as in MMDetection) or background='first' (0, as in torchvision)"
             )
         elif len(shape) == 2 and shape[1] == classes:
-            message += ". Without a background, leave background=None"
+            message += ". If there is no background, use background=None"
         raise ValueError(message)
 
     def _label_hint(self, label: int) -> str:
-        """What may help with a label out of range."""
+        """Return a hint for a label that is out of range."""
         if label < 0:
-            return "; leave out the samples that are to be ignored"
+            return "; leave out samples to be ignored"
         if self.background == "last":
             return f"; {self.num_classes} is background"
         if self.background == "first":
@@ -148,32 +158,33 @@ class BalancedLoss(Remembering):
             return "; classes are counted from 0, and this loss has no background"
         return ""
 
-    def watch(
+    def consult_balance(
         self, logits: Tensor, labels: Tensor, iteration: int | None
     ) -> tuple[float, Tensor | None]:
-        """Let the balance see the positives of a batch, then ask what to do with them.
+        """Show the positives of a batch to the balance, then ask it for soft labels.
 
-        The balance observes what is trained on, unless the loss or the balance is in eval mode.
+        The balance observes a batch that is trained on, unless the loss or the balance is in eval
+        mode.
 
         Args:
             logits: (P, C) class logits of the positives; P may be 0.
             labels: (P,), in [0, C - 1].
-            iteration: iteration of refinement; default the last.
+            iteration: refinement iteration; default: the last.
 
         Returns:
             The strength of PCB in this iteration, which may be 0, and the soft labels (P, C) in the
-            precision of the logits; 0 and None while PCB is off.
+            dtype of the logits. While PCB is off: 0 and None.
         """
         if self.balance is None:
             return 0.0, None
         if self.balance.training:
-            self.learn(logits, self.balance.observe, logits.detach(), labels)
+            self.update_state(logits, self.balance.observe, logits.detach(), labels)
         if not self.balance.is_active():
             return 0.0, None
         soft_labels = self.balance.soft_labels(labels).to(logits.dtype)
         return self.balance.strength_at(iteration), soft_labels
 
-    def learn(self, logits: Tensor, change: Callable[..., None], *args: Any) -> None:
-        """Change the state of the loss by ``change(*args)`` if these logits are trained on."""
+    def update_state(self, logits: Tensor, update: Callable[..., None], *args: Any) -> None:
+        """Call ``update(*args)`` to update the state, if these logits are trained on."""
         if self.training and is_trained_on(logits):
-            learn(self, change, *args)
+            update_once(self, update, *args)

@@ -1,10 +1,10 @@
-"""Cross-entropy, plain or balanced pairwise."""
+"""Cross-entropy, plain or with PCB."""
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from pcb.losses.base import BalancedLoss, averaging
-from pcb.losses.learning import learns_once
+from pcb.losses.base import BalancedLoss, weights_and_factor
+from pcb.losses.updates import updates_once
 
 
 class CrossEntropyLoss(BalancedLoss):
@@ -15,18 +15,19 @@ class CrossEntropyLoss(BalancedLoss):
           + \frac{1 - a}{A} \sum_{n\,\text{positive}} w_n CE_n
           + \frac{a}{N} \sum_{n\,\text{positive}} KL(q_{y_n} \| \mathrm{softmax}(z_n))
 
-    with the strength ``a`` of the balance (0 while it is off), its soft labels ``q`` and the
-    averaging factor ``A``. Without a balance, or with ``a = 0``, this is cross-entropy.
+    Here ``a`` is the strength of the balance (0 while PCB is off), ``q`` its soft label, ``w`` the
+    sample weights and ``A`` the averaging factor. Without a balance, or with ``a = 0``, the loss is
+    cross-entropy.
 
     Args:
-        num_classes: C, the foreground classes.
-        balance: watches the predictions and gives soft labels; None for plain cross-entropy.
+        num_classes: C, the number of foreground classes.
+        balance: observes the predictions and provides soft labels; None for plain cross-entropy.
         background: None, ``"last"`` or ``"first"``, see :class:`BalancedLoss`.
 
     Shape:
         - logits: (N, C), or (N, C + 1) with background.
-        - labels: (N,), in [0, C - 1]; with background in [0, C].
-        - returns a scalar, in the precision of the logits, at least float32.
+        - labels: (N,), in [0, C - 1], or [0, C] with background.
+        - returns a scalar in the dtype of the logits, at least float32.
 
     Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
     CVPR 2022.
@@ -41,7 +42,7 @@ class CrossEntropyLoss(BalancedLoss):
         torch.Size([4, 3])
     """
 
-    @learns_once
+    @updates_once
     def forward(
         self,
         logits: Tensor,
@@ -50,34 +51,38 @@ class CrossEntropyLoss(BalancedLoss):
         avg_factor: float | None = None,
         iteration: int | None = None,
     ) -> Tensor:
-        """Loss of a batch; if it is trained on, the balance observes it first.
+        """Return the loss of a batch; in training, the balance observes the batch first.
 
         Args:
             logits: (N, C), or (N, C + 1) with background.
             labels: (N,).
-            weights: (N,) weights of the cross-entropy terms; default 1.
-            avg_factor: A; default the number of samples with positive weight, at least 1.
-            iteration: iteration of refinement; default the last.
+            weights: (N,) weights w of the cross-entropy terms; default: 1.
+            avg_factor: A; default: the number of samples with positive weight, at least 1.
+            iteration: refinement iteration; default: the last.
+
+        Returns:
+            The loss, a scalar.
 
         Raises:
-            ValueError: for logits of another width, or a label out of range.
+            ValueError: if the logits have the wrong shape, or a label is out of range.
         """
-        logits, labels = self.arrange(logits, labels)
-        weights, avg_factor = averaging(logits, weights, avg_factor)
+        logits, labels = self.prepare(logits, labels)
+        weights, avg_factor = weights_and_factor(logits, weights, avg_factor)
         log_probabilities = logits.log_softmax(dim=1)
         cross_entropy = weights * F.nll_loss(log_probabilities, labels, reduction="none")
 
         positive = labels < self.num_classes
         class_logits = logits[positive, : self.num_classes]
-        strength, soft_labels = self.watch(class_logits, labels[positive], iteration)
+        strength, soft_labels = self.consult_balance(class_logits, labels[positive], iteration)
         if strength == 0:
             return cross_entropy.sum() / avg_factor
         background = logits.shape[1] - self.num_classes
-        soft_labels = F.pad(soft_labels, (0, background))  # background gets nothing
+        soft_labels = F.pad(soft_labels, (0, background))  # no probability for background
         divergence = F.kl_div(log_probabilities[positive], soft_labels, reduction="sum")
-        kept = 1 - strength * positive.to(logits.dtype)
+        # Negatives keep their full cross-entropy.
+        share = 1 - strength * positive.to(logits.dtype)
         mean_divergence = divergence / max(len(labels), 1)
-        return (kept * cross_entropy).sum() / avg_factor + strength * mean_divergence
+        return (share * cross_entropy).sum() / avg_factor + strength * mean_divergence
 
     def _scores(self, logits: Tensor) -> Tensor:
         return logits.softmax(dim=1)

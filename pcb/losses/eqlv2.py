@@ -1,4 +1,4 @@
-"""Equalization loss v2 (EQL v2), plain or balanced pairwise."""
+"""Equalization loss v2 (EQL v2), plain or with PCB."""
 
 from typing import Literal
 
@@ -9,40 +9,44 @@ from torch import Tensor
 from pcb.balance import PairwiseClassBalance
 from pcb.distributed import sum_over_processes
 from pcb.losses.base import BalancedLoss
-from pcb.losses.learning import learns_once
+from pcb.losses.updates import updates_once
 
 
 class EQLv2Loss(BalancedLoss):
-    r"""Sigmoid loss that evens out each class's positive and negative gradients.
+    r"""Sigmoid loss that balances the positive and negative gradients of each class.
 
     .. math::
         L = \frac{1}{N} \sum_{n, j} \left(u_j t_{nj} + v_j (1 - t_{nj})\right)
             \mathrm{BCE}(z_{nj}, t_{nj}), \qquad
         v_j = \frac{1}{1 + e^{-\gamma (g_j - \mu)}}, \quad u_j = 1 + \alpha (1 - v_j)
 
-    with the one-hot target ``t`` and ``g`` the ratio of the positive to the negative gradients that
-    a class has accumulated. Weights are 1 until something has been accumulated, and for background.
+    Here ``t`` is the one-hot target, and ``g`` the ratio of the positive to the negative gradients
+    that a class has accumulated. The weights ``u`` and ``v`` are 1 before the first update, and
+    always 1 for background.
 
-    With a :class:`PairwiseClassBalance` the target of a positive becomes
-    ``a q + (1 - a) onehot``, with the strength ``a`` and the soft label ``q``.
+    With a :class:`PairwiseClassBalance`, the target of a positive becomes
+    ``a * q + (1 - a) * onehot``, where ``a`` is the strength and ``q`` the soft label.
 
     Args:
-        num_classes: C, the foreground classes.
-        balance: watches the predictions and gives soft labels; has to be for ``"sigmoid"``. None
-            for plain EQL v2.
-        gamma: steepness of the weight of negatives.
-        mu: ratio of gradients at which negatives weigh one half.
-        alpha: how much positives gain where negatives lose.
+        num_classes: C, the number of foreground classes.
+        balance: observes the predictions and provides soft labels; its activation must be
+            ``"sigmoid"``. None for plain EQL v2.
+        gamma: steepness of the negative weight ``v`` as a function of ``g``.
+        mu: ratio ``g`` at which ``v`` is one half.
+        alpha: how much the positive weight ``u`` grows as ``v`` falls.
         background: None, ``"last"`` or ``"first"``, see :class:`BalancedLoss`.
 
     Shape:
         - logits: (N, C), or (N, C + 1) with background.
-        - labels: (N,), in [0, C - 1]; with background in [0, C].
-        - returns a scalar, in the precision of the logits, at least float32.
+        - labels: (N,), in [0, C - 1], or [0, C] with background.
+        - returns a scalar in the dtype of the logits, at least float32.
 
     Buffers:
-        positive_gradient (C,), negative_gradient (C,): accumulated on all processes.
-        has_gradients (1,): 0 until something has been accumulated, then 1.
+        positive_gradient (C,), negative_gradient (C,): sums over all batches and processes.
+        has_gradients (1,): 0 until a gradient has been accumulated, then 1.
+
+    Raises:
+        ValueError: if the balance is not for a sigmoid.
 
     Source: Tan et al., "Equalization Loss v2: A New Gradient Balance Approach for Long-tailed
     Object Detection", CVPR 2021; He et al., "Relieving Long-tailed Instance Segmentation via
@@ -70,8 +74,8 @@ class EQLv2Loss(BalancedLoss):
         super().__init__(num_classes, balance, background)
         if balance is not None and balance.activation != "sigmoid":
             raise ValueError(
-                "EQL v2 is a sigmoid loss, its balance is for "
-                f"{balance.activation!r}: give PairwiseClassBalance(..., activation='sigmoid')"
+                f"EQL v2 is a sigmoid loss, but its balance is for {balance.activation!r}: use "
+                "PairwiseClassBalance(..., activation='sigmoid')"
             )
         self.gamma = gamma
         self.mu = mu
@@ -80,21 +84,24 @@ class EQLv2Loss(BalancedLoss):
         self.register_buffer("negative_gradient", torch.zeros(num_classes))
         self.register_buffer("has_gradients", torch.zeros(1))
 
-    @learns_once
+    @updates_once
     def forward(self, logits: Tensor, labels: Tensor, iteration: int | None = None) -> Tensor:
-        """Loss of a batch; if it is trained on, the balance observes it, and gradients accumulate.
+        """Return the loss of a batch; in training, update the balance and the gradient sums.
 
         Args:
             logits: (N, C), or (N, C + 1) with background.
             labels: (N,).
-            iteration: iteration of refinement; default the last.
+            iteration: refinement iteration; default: the last.
+
+        Returns:
+            The loss, a scalar.
 
         Raises:
-            ValueError: for logits of another width, or a label out of range.
+            ValueError: if the logits have the wrong shape, or a label is out of range.
         """
-        logits, labels = self.arrange(logits, labels)
+        logits, labels = self.prepare(logits, labels)
         positive = labels < self.num_classes
-        strength, soft_labels = self.watch(
+        strength, soft_labels = self.consult_balance(
             logits[positive, : self.num_classes], labels[positive], iteration
         )
         targets = F.one_hot(labels, logits.shape[1]).to(logits.dtype)
@@ -102,41 +109,48 @@ class EQLv2Loss(BalancedLoss):
             targets[positive, : self.num_classes] = torch.lerp(
                 targets[positive, : self.num_classes], soft_labels, strength
             )
-        of_positives, of_negatives = self.class_weights(logits)
-        weights = of_positives * targets + of_negatives * (1 - targets)
+        positive_weight, negative_weight = self.class_weights(logits)
+        weights = positive_weight * targets + negative_weight * (1 - targets)
         losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        self.learn(logits, self._accumulate, logits.detach(), targets, weights)
+        self.update_state(logits, self._accumulate, logits.detach(), targets, weights)
         return (weights * losses).sum() / max(len(labels), 1)
 
     @torch.no_grad()
     def class_weights(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights of positives and of negatives for each column of the logits, (width,) each."""
+        """Return the weights of positive and negative targets for each column of the logits.
+
+        Args:
+            logits: (N, C), or (N, C + 1) with background last.
+
+        Returns:
+            ``u`` and ``v``, each (C,), or (C + 1,) with background.
+        """
         ratio = self.positive_gradient / (self.negative_gradient + 1e-10)
-        of_negatives = torch.sigmoid(self.gamma * (ratio - self.mu))
-        # Without gradients the ratio would be 0, and the weight of negatives almost 0, too.
-        of_negatives = torch.where(self.has_gradients > 0, of_negatives, 1.0).to(logits.dtype)
+        negative_weight = torch.sigmoid(self.gamma * (ratio - self.mu))
+        # Before the first update, the ratio is 0, which would give negatives almost no weight.
+        negative_weight = torch.where(self.has_gradients > 0, negative_weight, 1.0).to(logits.dtype)
         background = logits.shape[1] - self.num_classes
-        of_negatives = F.pad(of_negatives, (0, background), value=1.0)
-        return 1 + self.alpha * (1 - of_negatives), of_negatives
+        negative_weight = F.pad(negative_weight, (0, background), value=1.0)
+        return 1 + self.alpha * (1 - negative_weight), negative_weight
 
     @torch.no_grad()
     def _accumulate(self, logits: Tensor, targets: Tensor, weights: Tensor) -> None:
-        """Add the weighted gradients of a batch, on all processes together."""
-        # |t (sigma - 1) + (1 - t) sigma|: the terms in t sigma cancel.
+        """Add the weighted gradients of a batch, summed over all processes."""
+        # t (sigma - 1) + (1 - t) sigma = sigma - t
         gradients = weights * (logits.sigmoid() - targets).abs()
-        # One NaN would stay in what has been accumulated for ever.
-        usable = logits.isfinite().all(dim=1, keepdim=True)
-        gradients = torch.where(usable, gradients, 0.0)[:, : self.num_classes]
+        # A NaN would stay in the sums for ever.
+        finite = logits.isfinite().all(dim=1, keepdim=True)
+        gradients = torch.where(finite, gradients, 0.0)[:, : self.num_classes]
         targets = targets[:, : self.num_classes]
         sums = torch.stack([(gradients * targets).sum(0), (gradients * (1 - targets)).sum(0)])
         sums = sum_over_processes(sums)
         positive, negative = sums
         self.positive_gradient += positive.to(self.positive_gradient.dtype)
         self.negative_gradient += negative.to(self.negative_gradient.dtype)
-        self.has_gradients.masked_fill_(sums.sum() > 0, 1)  # not after an empty batch
+        self.has_gradients.masked_fill_(sums.sum() > 0, 1)  # unless the batch is empty
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """``sigma(z_j)``, with background ``sigma(z_j) (1 - sigma(z_C))``."""
+        """Return ``sigma(z_j)``, times ``1 - sigma(z_C)`` if there is a background."""
         scores = logits.sigmoid()
         if self.background is None:
             return scores

@@ -1,4 +1,4 @@
-"""Seesaw loss, plain or balanced pairwise."""
+"""Seesaw loss, plain or with PCB."""
 
 import math
 from typing import Literal
@@ -9,45 +9,50 @@ from torch import Tensor
 
 from pcb.balance import PairwiseClassBalance
 from pcb.distributed import sum_over_processes
-from pcb.losses.base import BalancedLoss, averaging
-from pcb.losses.learning import learns_once
+from pcb.losses.base import BalancedLoss, weights_and_factor
+from pcb.losses.updates import updates_once
 
 
 class SeesawLoss(BalancedLoss):
     r"""Seesaw loss; with a :class:`PairwiseClassBalance`, Seesaw + PCB.
 
-    Cross-entropy over the classes in which a positive of class ``y`` pushes class ``j`` down with
-    the factor ``S[y, j]``, which is below 1 for rarer classes (mitigation), and above 1 for those
-    it is taken for (compensation):
+    The loss is a cross-entropy over the classes in which the factor ``S[y, j]`` scales how strongly
+    an instance of class ``y`` suppresses class ``j``. The factor is below 1 for rarer classes
+    (mitigation), and above 1 for classes that the instance is mistaken for (compensation):
 
     .. math::
         L_y = -\log \frac{e^{z_y}}{\sum_j S_{yj} e^{z_j}}, \qquad
         S_{yj} = \min\left(1, \frac{n_j}{n_y}\right)^p
                  \max\left(1, \frac{\sigma_j}{\max(\sigma_y, \epsilon)}\right)^q
 
-    with ``n`` the samples of each class so far and ``sigma`` the softmax of the logits. A detector
-    has two more logits, foreground and background, trained by cross-entropy over all RoIs.
+    Here ``n`` is the number of samples of each class so far, and ``sigma`` the softmax of the
+    logits. A detector has two more logits, for foreground and background, which are trained with
+    cross-entropy over all RoIs.
 
-    With PCB the class part becomes ``(1 - a) L_y`` and ``a`` times the soft cross-entropy between
-    the soft label of ``y`` and the same logits after the factors for ``y``; ``a`` is the strength.
+    With PCB, the class part becomes ``(1 - a) * L_y`` plus ``a`` times the cross-entropy between
+    the soft label of ``y`` and the same logits with the same factors. Here ``a`` is the strength.
 
     Args:
-        num_classes: C, the foreground classes.
-        balance: watches the predictions and gives soft labels; None for plain Seesaw.
+        num_classes: C, the number of foreground classes.
+        balance: observes the predictions and provides soft labels; None for plain Seesaw.
         p: exponent of the mitigation; 0 turns it off.
         q: exponent of the compensation; 0 turns it off.
-        eps: least probability that the compensation divides by.
-        background: None, ``"last"`` or ``"first"``, see :class:`BalancedLoss`; says which label
-            background has, and its column in the scores. The logits have one order.
+        eps: smallest probability that the compensation divides by.
+        background: None, ``"last"`` or ``"first"``, see :class:`BalancedLoss`. It sets the label of
+            background and its column in the scores; the order of the logits is always the same.
 
     Shape:
         - logits: (N, C), or (N, C + 2) with background: the classes, then foreground, then
           background.
-        - labels: (N,), in [0, C - 1]; with background in [0, C].
-        - returns scalars, in the precision of the logits, at least float32.
+        - labels: (N,), in [0, C - 1], or [0, C] with background.
+        - returns scalars in the dtype of the logits, at least float32.
 
     Buffers:
-        cum_samples (C + 1,): samples of each class so far, background last, on all processes.
+        cum_samples (C + 1,): number of samples of each class so far, background last, summed over
+            all processes.
+
+    Raises:
+        ValueError: if a setting is out of range.
 
     Source: Wang et al., "Seesaw Loss for Long-Tailed Instance Segmentation", CVPR 2021; He et al.,
     "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance", CVPR 2022.
@@ -83,7 +88,7 @@ class SeesawLoss(BalancedLoss):
         self.eps = eps
         self.register_buffer("cum_samples", torch.zeros(num_classes + 1))
 
-    @learns_once
+    @updates_once
     def forward(
         self,
         logits: Tensor,
@@ -92,25 +97,26 @@ class SeesawLoss(BalancedLoss):
         avg_factor: float | None = None,
         iteration: int | None = None,
     ) -> dict[str, Tensor]:
-        """Losses of a batch; if it is trained on, samples are counted and the balance observes.
+        """Return the losses of a batch; in training, first count samples and update the balance.
 
         Args:
             logits: (N, C), or (N, C + 2) with background.
             labels: (N,).
-            weights: (N,), default 1.
-            avg_factor: A; default the number of samples with positive weight, at least 1.
-            iteration: iteration of refinement; default the last.
+            weights: (N,) sample weights; default: 1.
+            avg_factor: divisor of the weighted sums; default: the number of samples with positive
+                weight, at least 1.
+            iteration: refinement iteration; default: the last.
 
         Returns:
-            ``loss_cls_classes``; for a detector also ``loss_cls_objectness``; while PCB acts also
-            ``loss_pcb_classes``. Their sum is the loss.
+            ``loss_cls_classes``, for a detector also ``loss_cls_objectness``, and while PCB acts
+            also ``loss_pcb_classes``. The loss is their sum.
 
         Raises:
-            ValueError: for logits of another width, or a label out of range.
+            ValueError: if the logits have the wrong shape, or a label is out of range.
         """
-        logits, labels = self.arrange(logits, labels)
-        weights, avg_factor = averaging(logits, weights, avg_factor)
-        self.learn(logits, self._count, labels)
+        logits, labels = self.prepare(logits, labels)
+        weights, avg_factor = weights_and_factor(logits, weights, avg_factor)
+        self.update_state(logits, self._count, labels)
 
         def average(loss: Tensor, weights: Tensor) -> Tensor:
             return (weights * loss).sum() / avg_factor
@@ -125,7 +131,7 @@ class SeesawLoss(BalancedLoss):
 
         logits = logits[positive, : self.num_classes]
         labels, weights = labels[positive], weights[positive]
-        strength, soft_labels = self.watch(logits, labels, iteration)
+        strength, soft_labels = self.consult_balance(logits, labels, iteration)
         log_probabilities = (logits + self.log_factors(logits, labels)).log_softmax(dim=1)
         hard = F.nll_loss(log_probabilities, labels, reduction="none")
         losses["loss_cls_classes"] = (1 - strength) * average(hard, weights)
@@ -135,13 +141,21 @@ class SeesawLoss(BalancedLoss):
         return losses
 
     def _count(self, labels: Tensor) -> None:
-        """Count the samples of a batch, on all processes together."""
+        """Count the samples of a batch, summed over all processes."""
         counts = torch.bincount(labels, minlength=self.num_classes + 1)
         self.cum_samples += sum_over_processes(counts.to(self.cum_samples.dtype))
 
     @torch.no_grad()
     def log_factors(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Logarithm of the factors ``S`` of positives (P, C), 0 for the true class."""
+        """Return the logarithms of the factors ``S`` for the labels of positives.
+
+        Args:
+            logits: (P, C) class logits.
+            labels: (P,), in [0, C - 1].
+
+        Returns:
+            (P, C), without gradient; 0 for the true class.
+        """
         log_counts = self.cum_samples[:-1].clamp(min=1).log().to(logits.dtype)
         mitigation = (log_counts - log_counts[labels, None]).clamp(max=0)
         log_scores = logits.log_softmax(dim=1)
@@ -150,10 +164,10 @@ class SeesawLoss(BalancedLoss):
         return self.p * mitigation + self.q * compensation
 
     def _background_last(self, logits: Tensor) -> Tensor:
-        return logits  # objectness is last anyway
+        return logits  # objectness is always last
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """The softmax of the classes, with background times the probability of foreground."""
+        """Return the softmax of the classes, times the foreground probability for a detector."""
         classes = logits[:, : self.num_classes].softmax(dim=1)
         if self.background is None:
             return classes

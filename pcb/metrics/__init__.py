@@ -19,7 +19,6 @@ from pcb.metrics.numbers import (
     format_estimate,
     format_interval,
     format_metric,
-    format_number,
     format_points,
 )
 from pcb.metrics.pairs import (
@@ -45,7 +44,6 @@ __all__ = [
     "format_estimate",
     "format_interval",
     "format_metric",
-    "format_number",
     "format_points",
     "group_bias",
     "group_shares",

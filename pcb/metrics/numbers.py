@@ -17,18 +17,20 @@ ones; ``r``, ``c`` and ``f`` to rare, common and frequent classes. AR@300 is the
 """
 
 
-def format_number(value: float, number_format: str) -> str:
-    """Return a number as text: n/a if it is undefined, and without a sign if it rounds to zero.
+def format_number(value: float, spec: str) -> str:
+    """Format a number; n/a if undefined, and without a sign if it rounds to zero.
+
+    Args:
+        value: the number, or nan.
+        spec: a format specification such as ``"+.1f"``.
 
     Example:
-        >>> format_number(0.12, "+.1f"), format_number(-0.04, "+.1f"), format_number(-2, ".0f")
-        ('+0.1', '0.0', '-2')
-        >>> format_number(float("nan"), ".1f")
-        'n/a'
+        >>> [format_number(value, "+.1f") for value in (0.12, -0.12, -0.04, math.nan)]
+        ['+0.1', '-0.1', '0.0', 'n/a']
     """
     if math.isnan(value):
         return "n/a"
-    text = format(value, number_format)
+    text = format(value, spec)
     return text if float(text) else text.lstrip("+-")
 
 
@@ -39,7 +41,7 @@ def format_metric(value: float | None) -> str:
         >>> format_metric(0.3014), format_metric(float("nan")), format_metric(None)
         ('30.1', 'n/a', 'n/a')
     """
-    return "n/a" if value is None else format_number(100 * value, ".1f")
+    return "n/a" if value is None or math.isnan(value) else f"{100 * value:.1f}"
 
 
 def format_estimate(value: Estimate, seeds: int | None = None) -> str:
@@ -69,7 +71,7 @@ def format_points(difference: float) -> str:
         >>> format_points(0.0125), format_points(-0.0001), format_points(float("nan"))
         ('+1.2', '0.0', 'n/a')
     """
-    return format_number(100 * difference, "+.1f")
+    return format_number(round(100 * difference, 1), "+.1f")
 
 
 def format_difference(value: Estimate, seeds: int | None = None) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pcb.metrics.matrix import GROUP_NAMES, check_alike, row_shares
+from pcb.metrics.groups import GROUP_NAMES
+from pcb.metrics.matrix import check_alike, row_shares
 
 
 def largest_pairs(values: np.ndarray, count: int) -> list[tuple[int, int]]:

@@ -1,10 +1,10 @@
-"""Figures: arrays in, (figure, axes) out; nothing here knows of models or run folders.
+"""Figures: arrays in, (figure, axes) out; nothing here depends on models or run folders.
 
-Rare, common and frequent classes have the same three colours in every figure, undefined values
-are written n/a, and each figure can be saved as it is with :func:`save`. :func:`use` lays figures
-out for a paper.
+All figures use the same colours for rare, common and frequent classes, and show undefined values as
+n/a. :func:`save` writes a figure to files, and :func:`use` lays figures out for a paper.
 """
 
+from pcb.metrics.groups import GROUP_NAMES
 from pcb.plots.classes import ap_by_class, ap_by_image_count, gain_by_role
 from pcb.plots.dataset import class_tail, icon_pairs, image_grid
 from pcb.plots.groups import group_confusion, group_heatmap, start_weights
@@ -12,14 +12,16 @@ from pcb.plots.heatmap import confusion_difference, confusion_heatmap
 from pcb.plots.interactive import interactive_confusion
 from pcb.plots.layout import use
 from pcb.plots.method import class_matrices, logit_pushes, loss_parts
-from pcb.plots.pairs import changed_pairs, confused_pairs, confusion_zoom
+from pcb.plots.pairs import changed_pairs, confused_pairs
 from pcb.plots.precision import ap_by_group
+from pcb.plots.saving import save
 from pcb.plots.seeds import ap_difference, ap_over_seeds
 from pcb.plots.soft_label_history import soft_label_history
 from pcb.plots.soft_labels import soft_label_bars, soft_label_entropy, soft_label_strength
-from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, save
+from pcb.plots.style import GROUP_COLORS
 from pcb.plots.toy import decision_regions, mistaken_share
 from pcb.plots.training import loss_curves, strength_curve
+from pcb.plots.zoom import confusion_zoom
 
 __all__ = [
     "GROUP_COLORS",

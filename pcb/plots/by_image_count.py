@@ -1,4 +1,4 @@
-"""A number of each class against its training images: the form of several figures."""
+"""A value of each class against its number of training images, as several figures show it."""
 
 from collections.abc import Sequence
 
@@ -7,19 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pcb.plots.layout import canvas, entitle, fitted, legend_outside, narrow, text_size
+from pcb.metrics.groups import GROUP_NAMES, GROUPS, check_groups
+from pcb.plots.layout import add_title, canvas, is_narrow, legend_outside, text_size, wrap_if_narrow
+from pcb.plots.marks import dot_style, legend_mark
 from pcb.plots.placement import name_marks
-from pcb.plots.style import (
-    GROUP_COLORS,
-    GROUP_MARKERS,
-    GROUP_NAMES,
-    GROUPS,
-    MUTED,
-    check_groups,
-    dots,
-    legend_mark,
-    plain_numbers,
-)
+from pcb.plots.style import GROUP_COLORS, GROUP_MARKERS, MUTED
+from pcb.plots.text import plain_numbers
 
 
 def scatter_by_image_count(
@@ -32,24 +25,25 @@ def scatter_by_image_count(
     number_format: str,
     title: str | None,
 ) -> tuple[Figure, Axes]:
-    """A point per class and a line at the mean of each group; each group's extremes are named.
+    """Draw a dot per class and the mean of each group, and name the extremes of each group.
 
     Args:
-        values: (C,); nan where undefined, which is left out and counted.
-        image_count: (C,) training images per class.
-        frequency: (C,) 'r', 'c' or 'f' per class.
-        names: (C,) class names; None names none.
-        what: the value in a word, such as "AP".
-        label: what stands at the axis, such as "AP (%)".
-        number_format: of the means.
-        title: the figure's title; none if empty.
+        values: (C,) value of each class. Undefined values (nan) are left out; the figure shows how
+            many there are.
+        image_count: (C,) number of training images of each class.
+        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
+        names: (C,) class names; None for no names.
+        what: the value in one word, such as ``"AP"``.
+        label: label of the y axis, such as ``"AP (%)"``.
+        number_format: format specification of the means.
+        title: title of the figure; none if empty.
 
     Returns:
         (figure, axes).
     """
     groups = np.array(check_groups(frequency))
     values = np.asarray(values, dtype=float)
-    # A class without training images stays visible on the log axis.
+    # Keep classes without training images visible on the log axis.
     counts = np.maximum(np.asarray(image_count, dtype=float), 0.5)
     figure, axes = plt.subplots(figsize=canvas(9.5, 5))
     handles, means, extremes = [], [], []
@@ -59,32 +53,32 @@ def scatter_by_image_count(
             continue
         x, y = counts[chosen], values[chosen]
         look = {"marker": GROUP_MARKERS[group], "color": GROUP_COLORS[group]}
-        axes.scatter(x, y, linewidths=0, zorder=3, **look, **dots(len(values)))
+        axes.scatter(x, y, linewidths=0, zorder=3, **look, **dot_style(len(values)))
         means.append((x.min() / 1.06, y.mean(), x.max() * 1.06, y.mean()))
         axes.hlines(y.mean(), means[-1][0], means[-1][2], color=GROUP_COLORS[group], lw=1.6)
         name = f"{GROUP_NAMES[group]}, mean {y.mean():{number_format}}"
         handles.append(legend_mark(name, **look))
-        # Of many classes with AP 0, say, none is the worst.
+        # An extreme that several classes share, such as AP 0, names none of them.
         extremes += [chosen[y == end] for end in (y.max(), y.min()) if (y == end).sum() == 1]
     axes.set_xscale("log")
     plain_numbers(axes.xaxis)
     left, right = axes.get_xlim()
     axes.set_xlim(left / 1.1, right * 1.1)
-    axes.set_ylim(bottom=-0.08 * axes.get_ylim()[1])  # room for names below zero
+    axes.set_ylim(bottom=-0.08 * axes.get_ylim()[1])  # leave room for names below zero
     axes.set_xlabel("training images of the class (log scale)")
     axes.grid()
     if undefined := int(np.isnan(values).sum()):
         text = f"{what} n/a: {undefined} of {len(values)} classes"
-        if narrow():  # there is no room beside the axes
+        if is_narrow():  # no room beside the axes
             handles.append(legend_mark(text, ""))
         else:
-            look = {"color": MUTED, "fontsize": text_size(9.5)}
-            axes.text(1.02, 0.02, text, transform=axes.transAxes, **look)
+            place = {"transform": axes.transAxes, "fontsize": text_size(9.5)}
+            axes.text(1.02, 0.02, text, color=MUTED, **place)
     legend_outside(axes, handles)
     if names is not None:
         named = {label.item(): names[label.item()] for label in extremes}
-        radius = np.sqrt(dots(len(values))["s"]) / 2
+        radius = np.sqrt(dot_style(len(values))["s"]) / 2
         name_marks(axes, named, np.column_stack([counts, values]), radius, np.array(means))
-    axes.set_ylabel(fitted(label, 20))
-    entitle(figure, title, axes)
+    axes.set_ylabel(wrap_if_narrow(label, 20))
+    add_title(figure, title, axes)
     return figure, axes

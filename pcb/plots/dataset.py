@@ -1,4 +1,4 @@
-"""What is in the data: the tail, pictures with their instances, icons of look-alikes."""
+"""Contents of a dataset: its long tail, images with their instances, icons of look-alikes."""
 
 import itertools
 import textwrap
@@ -10,53 +10,42 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from pcb.plots.layout import canvas, columns_of, entitle, most_names, points, text_size
+from pcb.metrics.groups import GROUP_NAMES, check_groups, most_frequent_first
+from pcb.plots.layout import add_title, canvas, fit_columns, most_names, points, text_size
+from pcb.plots.marks import group_handles
 from pcb.plots.placement import free_place
-from pcb.plots.style import (
-    FAINT,
-    GROUP_COLORS,
-    GROUP_NAMES,
-    INK,
-    MUTED,
-    PALETTE,
-    by_frequency,
-    check_groups,
-    group_handles,
-    ink_on,
-    name_ticks,
-    plain_numbers,
-    short,
-    styled,
-)
+from pcb.plots.style import FAINT, GROUP_COLORS, INK, MUTED, PALETTE, ink_on, with_style
+from pcb.plots.text import name_ticks, plain_numbers, short
 
 
-@styled
+@with_style
 def class_tail(
     image_count: Sequence[int],
     frequency: Sequence[str],
     names: Sequence[str] | None = None,
     title: str = "Training images per class",
 ) -> tuple[Figure, Axes]:
-    """Bars of training images per class, most frequent first, on a log scale.
+    """Draw the number of training images per class, most frequent first, on a log scale.
 
     Args:
-        image_count: (C,) training images that contain each class.
-        frequency: (C,) 'r', 'c' or 'f' per class.
-        names: (C,) class names, written under the bars of up to 60 classes, fewer in a narrow
-            figure.
-        title: the figure's title.
+        image_count: (C,) number of training images that contain each class.
+        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
+        names: (C,) class names, written below the bars if there are at most 60 classes (fewer in a
+            narrow figure).
+        title: title of the figure.
 
     Returns:
         (figure, axes).
 
-    >>> figure, axes = class_tail([500, 40, 3], ["f", "c", "r"], ["cat", "fox", "yak"])
-    >>> [text.get_text() for text in axes.get_xticklabels()]
-    ['cat', 'fox', 'yak']
-    >>> plt.close(figure)
+    Example:
+        >>> figure, axes = class_tail([500, 40, 3], ["f", "c", "r"], ["cat", "fox", "yak"])
+        >>> [text.get_text() for text in axes.get_xticklabels()]
+        ['cat', 'fox', 'yak']
+        >>> plt.close(figure)
     """
     counts = np.asarray(image_count, dtype=float)
     groups = check_groups(frequency)
-    order = by_frequency(counts)
+    order = most_frequent_first(counts)
     named = names is not None and len(counts) <= most_names()
     width = max(8.0, 0.27 * len(counts)) if named else 10
     figure, axes = plt.subplots(figsize=canvas(width, 4.4, lines=named))
@@ -73,16 +62,16 @@ def class_tail(
     axes.grid(axis="y")
     axes.set_xlim(-0.7, len(counts) - 0.3)
     axes.set_ylabel("training images")
-    if named and names is not None:
+    if names is not None and named:
         name_ticks(axes, [names[label] for label in order])
     else:
         axes.set_xlabel("classes, most frequent first")
     axes.legend(handles=group_handles(groups, marker=False), loc="upper right")
-    entitle(figure, title, axes)
+    add_title(figure, title, axes)
     return figure, axes
 
 
-@styled
+@with_style
 def image_grid(
     images: Sequence[np.ndarray],
     titles: Sequence[str] | None = None,
@@ -93,34 +82,41 @@ def image_grid(
     columns: int = 4,
     size: float = 2.9,
 ) -> tuple[Figure, np.ndarray]:
-    """Pictures in a grid, with the masks, boxes and captions of their instances drawn over them.
+    """Draw images in a grid, with the masks, boxes and captions of their instances on top.
 
     Args:
-        images: pictures (H, W, 3), uint8 or floats in [0, 1].
-        titles: one per picture.
-        masks: per picture (n, H, W), true where instance is; filled lightly and outlined.
-        boxes: per picture (n, 4) as x, y, width, height in pixels.
-        captions: per picture n texts, written at each instance's upper left corner, or elsewhere
-            at its box where another caption stands there; one without any room is left out, and
-            how many are is said below the picture.
-        colors: per picture n colours; by default each instance has its own.
-        columns: pictures in a row.
-        size: width of a picture in inches.
+        images: images (H, W, 3), uint8 or floats in [0, 1].
+        titles: one title per image.
+        masks: for each image, (n, H, W) masks of its instances; lightly filled and outlined.
+        boxes: for each image, (n, 4) boxes as x, y, width, height in pixels.
+        captions: for each image, n texts, written at the upper left corner of each instance, or
+            elsewhere along its box if that place is occupied. Captions without room are left out; a
+            note below the image counts them.
+        colors: for each image, n colours; default: a different one for each instance.
+        columns: number of images in a row.
+        size: width of an image in inches.
+
+    Raises:
+        ValueError: if there are no images, or captions without masks and boxes.
 
     Returns:
         (figure, axes), axes an array (rows, columns).
 
-    >>> figure, axes = image_grid([np.zeros((8, 8, 3))], boxes=[[[1, 1, 4, 4]]], captions=[["cat"]])
-    >>> axes.shape
-    (1, 1)
-    >>> plt.close(figure)
+    Example:
+        >>> image, box = np.zeros((8, 8, 3)), [1, 1, 4, 4]
+        >>> figure, axes = image_grid([image], boxes=[[box]], captions=[["cat"]])
+        >>> axes.shape
+        (1, 1)
+        >>> plt.close(figure)
     """
     if not len(images):
-        raise ValueError("images is empty: pass at least one picture")
-    columns = columns_of(size, min(columns, len(images)))
+        raise ValueError("images is empty: pass at least one image")
+    if captions is not None and masks is None and boxes is None:
+        raise ValueError("captions need places: pass the masks or boxes of the instances")
+    columns = fit_columns(size, min(columns, len(images)))
     rows = -(-len(images) // columns)
     shape = canvas(size * columns, size * rows)
-    shape = (shape[0], rows * (shape[0] / columns + 0.3 * points(1)))  # pictures are square, or so
+    shape = (shape[0], rows * (shape[0] / columns + 0.3 * points(1)))  # images are about square
     figure, axes = plt.subplots(rows, columns, figsize=shape, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
@@ -141,19 +137,17 @@ def image_grid(
                     Rectangle((x - 0.5, y - 0.5), width, height, fill=False, ec=color, lw=1.3)
                 )
     if captions is not None:
-        figure.draw_without_rendering()  # where the pictures are decides what has room
+        figure.draw_without_rendering()  # captions need the final positions of the images
         for index, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
-            if boxes is not None:
-                own = np.asarray(boxes[index], float)
-            else:
-                own = _boxes_of([] if masks is None else masks[index])
+            own_masks = [] if masks is None else masks[index]
+            own = _boxes_of(own_masks) if boxes is None else np.asarray(boxes[index], float)
             own_colors = itertools.cycle(PALETTE) if colors is None else colors[index]
             _draw_captions(ax, image.shape[:2], captions[index], own, own_colors)
     return figure, axes
 
 
 def _draw_mask(ax, mask: np.ndarray, color: str) -> None:
-    """Fill a mask (H, W) lightly and outline it; an empty mask draws nothing."""
+    """Fill a mask (H, W) lightly and outline it; draw nothing for an empty mask."""
     if not mask.any():
         return
     layer = np.zeros((*mask.shape, 4))
@@ -165,7 +159,7 @@ def _draw_mask(ax, mask: np.ndarray, color: str) -> None:
 
 
 def _boxes_of(masks: Sequence[np.ndarray]) -> np.ndarray:
-    """Box x, y, width, height around each mask (H, W); of an empty one, its first pixel."""
+    """Return the box x, y, width, height of each mask (H, W); all zeros for an empty mask."""
     boxes = np.zeros((len(masks), 4))
     for box, mask in zip(boxes, masks, strict=True):
         ys, xs = np.nonzero(mask)
@@ -175,18 +169,18 @@ def _boxes_of(masks: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _draw_captions(ax, shape, captions, boxes, colors) -> None:
-    """Write each caption, white on its colour, at its box (x, y, width, height), on no other."""
+    """Write each caption on its colour at its box (x, y, width, height), away from the others."""
     height, width = shape
-    scale = width / ax.bbox.width  # the picture's pixels in one of the figure's
+    scale = width / ax.bbox.width  # image pixels per figure pixel
     pad = 1.2 * ax.figure.dpi / 72 * scale
     taken, left_out = np.empty((0, 4)), 0
     for caption, (x, y, w, h), color in zip(captions, boxes, colors, strict=False):
         look = {"fontsize": text_size(8), "color": ink_on(color), "va": "top"}
         text = ax.text(0, 0, short(caption), **look)
-        text.set_in_layout(False)  # captions must not move the pictures that they were placed on
-        # Text saved at another resolution is a little wider or narrower.
+        text.set_in_layout(False)  # captions must not move the images
+        # At another resolution, saved text is slightly wider or narrower.
         size = 1.06 * scale * np.array(text.get_window_extent().size) + 2 * pad
-        # From beside its upper left corner to beside the lower right one, in steps; nearest first.
+        # Candidate places from the upper left corner of the box to the lower right, nearest first.
         left = np.linspace(x - size[0], x + w, 25).clip(0, max(width - size[0], 0))
         top = np.linspace(y - size[1], y + h, 25).clip(0, max(height - size[1], 0))
         corners = np.stack(np.meshgrid([x, *left], [y, *top]), axis=-1).reshape(-1, 2)
@@ -207,7 +201,7 @@ def _draw_captions(ax, shape, captions, boxes, colors) -> None:
         ax.text(1, -0.01, note, transform=ax.transAxes, **look)
 
 
-@styled
+@with_style
 def icon_pairs(
     pairs: Sequence[Sequence[int]],
     icons: Sequence[np.ndarray],
@@ -217,30 +211,34 @@ def icon_pairs(
     titles: Sequence[str] | None = None,
     columns: int = 4,
 ) -> tuple[Figure, np.ndarray]:
-    """Icons of look-alike classes side by side, with their names and training images.
+    """Draw the icons of look-alike classes side by side, with their names and image counts.
 
     Args:
-        pairs: labels that belong together, usually two; one for a class without a look-alike.
-        icons: (C,) pictures (h, w, 3 or 4), by label.
+        pairs: groups of labels: usually two, or one for a class without a look-alike.
+        icons: (C,) pictures (h, w, 3 or 4) by label.
         names: (C,) class names.
-        frequency: (C,) 'r', 'c' or 'f' per class.
-        image_count: (C,) training images per class.
-        titles: one per pair, such as "head-tail".
-        columns: pairs in a row.
+        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
+        image_count: (C,) number of training images of each class.
+        titles: one title per pair, such as ``"head-tail"``.
+        columns: number of pairs in a row.
 
     Returns:
         (figure, axes), axes an array (rows, columns), one per pair.
 
-    >>> icon = np.zeros((8, 8, 3))
-    >>> figure, axes = icon_pairs([(0, 1)], [icon, icon], ["cat", "fox"], ["f", "r"], [300, 4])
-    >>> axes.shape
-    (1, 1)
-    >>> plt.close(figure)
+    Raises:
+        ValueError: if there are no pairs.
+
+    Example:
+        >>> icon = np.zeros((8, 8, 3))
+        >>> figure, axes = icon_pairs([(0, 1)], [icon, icon], ["cat", "fox"], ["f", "r"], [300, 4])
+        >>> axes.shape
+        (1, 1)
+        >>> plt.close(figure)
     """
     if not len(pairs):
         raise ValueError("pairs is empty: pass at least one pair of labels")
     groups = check_groups(frequency)
-    columns = columns_of(3.3, min(columns, len(pairs)))
+    columns = fit_columns(3.3, min(columns, len(pairs)))
     rows = -(-len(pairs) // columns)
     lines = {label: _two_lines(names[label]) for pair in pairs for label in pair}
     deepest = 0.26 + 0.13 * max(text.count("\n") + 1 for text in lines.values())
@@ -270,16 +268,17 @@ def icon_pairs(
                 color=GROUP_COLORS[group],
                 **text,
             )
-        ax.set_xlim(0, max(2, len(pair)))  # imshow moves the limits to its picture
+        ax.set_xlim(0, max(2, len(pair)))  # imshow has set the limits to its image
         ax.set_ylim(-deepest - 0.02, 1)
         ax.set_aspect("equal")
     return figure, axes
 
 
 def _two_lines(name: str) -> str:
-    """A name on up to two lines that are as wide as an icon's frame.
+    """Break a name into at most two lines that fit below an icon.
 
-    >>> _two_lines("hear no evil monkey")
-    'hear no evil\\nmonkey'
+    Example:
+        >>> _two_lines("hear no evil monkey")
+        'hear no evil\\nmonkey'
     """
     return "\n".join(textwrap.wrap(name, 16, max_lines=2, placeholder="…"))

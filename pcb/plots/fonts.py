@@ -1,4 +1,4 @@
-"""Fonts for names in any script: one that is installed, or one line that says which is missing."""
+"""Fonts for names in any script, and one warning for characters that no font has."""
 
 import functools
 import unicodedata
@@ -10,17 +10,18 @@ from matplotlib import font_manager
 
 from pcb.messages.printable import JOINERS, VARIANTS
 
-_PLACEHOLDERS = "Last Resort"  # matplotlib's own font of boxes, which has every character
-_said: set[str] = set()  # characters of which the line has been said
+_PLACEHOLDERS = "Last Resort"  # matplotlib's font that draws a box for every character
+_reported: set[str] = set()  # missing characters that a warning has named
 
 
 def font_families(texts: Iterable[str]) -> list[str]:
-    """Return matplotlib's font families, and after them those that have what they lack.
+    """Return font families that together have all characters of the texts.
 
-    What no font has is drawn as a box, and said once.
+    The families of matplotlib's settings come first. A character that no installed font has is
+    drawn as a box; a warning names it once.
 
     Args:
-        texts: whatever is going to be drawn.
+        texts: the texts to be drawn.
 
     Example:
         >>> font_families(["fox", "caf\u00e9"]) == mpl.rcParams["font.family"]
@@ -40,19 +41,20 @@ def font_families(texts: Iterable[str]) -> list[str]:
         families.append(best)
         missing -= found[best]
     if missing:
-        # Matplotlib would say so for each character, whenever the figure is drawn.
+        # Matplotlib would warn about each character whenever the figure is drawn.
         warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from", UserWarning)
-    if missing - _said:
-        _said.update(missing)
-        warnings.warn(_sentence(missing), stacklevel=3)
+    if missing - _reported:
+        _reported.update(missing)
+        warnings.warn(_missing_text(missing), stacklevel=3)
     return families
 
 
-def _sentence(missing: Iterable[str]) -> str:
-    """What no font draws, by script.
+def _missing_text(missing: Iterable[str]) -> str:
+    """Return the warning about characters that no font has, grouped by script.
 
-    >>> print(_sentence("\u0e01\u732b")[:57])
-    figures show boxes for CJK (\u732b), Thai (\u0e01): no font on this
+    Example:
+        >>> print(_missing_text("\u0e01\u732b")[:54])
+        figures show boxes for CJK (\u732b), Thai (\u0e01): no installed
     """
     scripts: dict[str, list[str]] = {}
     for char in sorted(missing):
@@ -62,8 +64,8 @@ def _sentence(missing: Iterable[str]) -> str:
         for script, chars in sorted(scripts.items())
     )
     return (
-        f"figures show boxes for {shown}: no font on this machine has them; install one that does, "
-        f"such as a Noto font, and remove {mpl.get_cachedir()}/fontlist-*.json"
+        f"figures show boxes for {shown}: no installed font has these characters; install one that "
+        f"does, such as a Noto font, then delete {mpl.get_cachedir()}/fontlist-*.json"
     )
 
 
@@ -80,7 +82,7 @@ def _fonts() -> list[font_manager.FontEntry]:
 
 @functools.cache
 def _characters(path: str) -> frozenset[str]:
-    """The characters that a font draws; none where matplotlib cannot use it, as of colour fonts."""
+    """Return the characters of a font, or none if matplotlib cannot use it (colour fonts)."""
     try:
         font = font_manager.get_font(path)
         return frozenset(map(chr, font.get_charmap())) if font.scalable else frozenset()

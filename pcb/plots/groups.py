@@ -1,8 +1,8 @@
-"""A confusion matrix in few numbers: by group, and how old each row of the learned one is.
+"""A confusion matrix summarised: by frequency group, and by the age of its rows.
 
-Everywhere ``matrix[i, j]`` belongs to true class ``i`` predicted as class ``j``. A matrix of
-detections has one row and one column more: its last row holds detections on background, its
-last column ground truth that was missed.
+In all functions, ``matrix[i, j]`` is for true class ``i`` predicted as class ``j``. A matrix of
+detections has an additional last row for detections on background, and an additional last column
+for missed objects.
 """
 
 from collections.abc import Sequence
@@ -14,59 +14,51 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from pcb.metrics.groups import GROUP_NAMES, GROUPS, check_groups, most_frequent_first
 from pcb.metrics.matrix import group_bias, group_totals
 from pcb.plots.layout import (
+    add_title,
     canvas,
-    entitle,
-    fitted,
+    is_narrow,
     legend_below,
     legend_outside,
     most_names,
-    narrow,
     points,
     text_size,
+    wrap_if_narrow,
 )
-from pcb.plots.style import (
-    GROUP_COLORS,
-    GROUP_NAMES,
-    GROUPS,
-    INK,
-    MUTED,
-    by_frequency,
-    check_groups,
-    group_handles,
-    name_ticks,
-    plain_numbers,
-    styled,
-)
+from pcb.plots.marks import group_handles
+from pcb.plots.style import GROUP_COLORS, INK, MUTED, with_style
+from pcb.plots.text import name_ticks, number_text, plain_numbers
 
 
-@styled
+@with_style
 def group_confusion(
     shares: np.ndarray,
     columns: Sequence[str],
     title: str = "Where instances of each group end up",
 ) -> tuple[Figure, Axes]:
-    """Stacked bars of :func:`pcb.metrics.group_shares`: its classes, others, missed.
+    """Draw where instances of each group end up, as stacked bars.
 
     Args:
-        shares: (3, 4) or (3, 5), rows frequent, common, rare.
-        columns: names of the columns.
-        title: the figure's title.
+        shares: (3, 4) or (3, 5) from :func:`pcb.metrics.group_shares`; rows frequent, common, rare.
+        columns: names of the columns, from the same function.
+        title: title of the figure.
 
     Returns:
         (figure, axes).
 
-    >>> from pcb.metrics import group_shares
-    >>> figure, axes = group_confusion(*group_shares(np.eye(2), ["f", "r"]))
-    >>> [text.get_text() for text in axes.get_yticklabels()]
-    ['true frequent', 'true common', 'true rare']
-    >>> plt.close(figure)
+    Example:
+        >>> from pcb.metrics import group_shares
+        >>> figure, axes = group_confusion(*group_shares(np.eye(2), ["f", "r"]))
+        >>> [text.get_text() for text in axes.get_yticklabels()]
+        ['true frequent', 'true common', 'true rare']
+        >>> plt.close(figure)
     """
     colors = {"itself": "#555555", "missed": "#FFFFFF"}
     colors.update({f"other {GROUP_NAMES[group]}": GROUP_COLORS[group] for group in GROUPS})
     figure, axes = plt.subplots(figsize=canvas(9.5, 3.2, lines=True))
-    least = 0.1 if narrow() else 0.035  # of a bar in which a number has room
+    least = 0.1 if is_narrow() else 0.035  # smallest segment with room for a number
     left = np.zeros(len(shares))
     for column, name in enumerate(columns):
         values = np.nan_to_num(shares[:, column])
@@ -102,57 +94,59 @@ def group_confusion(
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
     axes.set_xlabel("mean share over the group's classes")
     legend_outside(axes)
-    entitle(figure, title, axes)
+    add_title(figure, title, axes)
     return figure, axes
 
 
-@styled
+@with_style
 def group_heatmap(
     matrix: np.ndarray, frequency: Sequence[str], title: str = "Confusion between groups"
 ) -> tuple[Figure, np.ndarray]:
-    """What each group is taken for, 3 by 3, and beside it how lopsided that is.
+    """Draw what each group is predicted as, and which direction of each confusion prevails.
 
     Args:
-        matrix: (C, C), or (C + 1, C + 1) for detections; then a fourth column holds what was
-            missed.
-        frequency: (C,) 'r', 'c' or 'f' per class.
-        title: which matrix this is.
+        matrix: (C, C), or (C + 1, C + 1) for detections. For detections, a fourth column shows the
+            share of missed objects.
+        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
+        title: title of the figure; should name the matrix.
 
     Returns:
-        (figure, axes), axes an array of two: mean shares of the true classes
-        (:func:`pcb.metrics.group_totals`), and by how much the share of row taken for column
-        exceeds that of column taken for row (:func:`pcb.metrics.group_bias`), in points.
+        (figure, axes), axes an array of two. The first shows mean shares of the true classes in
+        percent (:func:`pcb.metrics.group_totals`). The second shows the share of the row predicted
+        as the column minus that of the reverse direction, in points
+        (:func:`pcb.metrics.group_bias`).
 
-    >>> figure, axes = group_heatmap(np.array([[8, 2], [1, 1]]), ["f", "r"])
-    >>> [text.get_text() for text in axes[1].texts]
-    ['-30.0', '+30.0', 'n/a', 'n/a', 'n/a', 'n/a']
-    >>> plt.close(figure)
+    Example:
+        >>> figure, axes = group_heatmap(np.array([[8, 2], [1, 1]]), ["f", "r"])
+        >>> [text.get_text() for text in axes[0].texts]
+        ['80.0', '0.0', '20.0', '50.0', '0.0', '50.0', 'n/a', 'n/a', 'n/a']
+        >>> plt.close(figure)
     """
     check_groups(frequency)
     totals = group_totals(matrix, frequency)
     if len(matrix) > len(frequency):
         totals = np.column_stack([totals, 1 - totals.sum(axis=1)])
     totals = 100 * totals
-    lopsided = 100 * group_bias(matrix, frequency)
-    np.fill_diagonal(lopsided, np.nan)
+    biases = 100 * group_bias(matrix, frequency)
+    np.fill_diagonal(biases, np.nan)
     names = [GROUP_NAMES[group] for group in GROUPS]
     size = canvas(11, 4.1, lines=True)
-    if narrow():
+    if is_narrow():
         figure, axes = plt.subplots(2, 1, figsize=(size[0], 2 * size[1]))
     else:
         widths = {"width_ratios": [totals.shape[1], 3]}
         figure, axes = plt.subplots(1, 2, figsize=size, gridspec_kw=widths)
-    largest = max(np.nanmax(np.abs(lopsided), initial=0), 1.0)
+    largest = max(np.nanmax(np.abs(biases), initial=0), 1.0)
     panels = (
-        (totals, "taken for (mean share of a class, %)", ".1f", "YlGnBu", 0, 100),
-        (lopsided, "bias: more than vice versa (points)", "+.1f", "RdBu_r", -largest, largest),
+        (totals, "mean share predicted as each group (%)", ".1f", "YlGnBu", 0, 100),
+        (biases, "bias: share minus reverse (points)", "+.1f", "RdBu_r", -largest, largest),
     )
     for ax, (values, heading, form, colors, low, high) in zip(axes, panels, strict=True):
         look = {"cmap": colors, "vmin": low, "vmax": high, "cbar": False, "linewidths": 1.5}
         columns = [*names, "missed"][: values.shape[1]]
-        seaborn.heatmap(
-            values, annot=True, fmt=form, ax=ax, xticklabels=columns, yticklabels=names, **look
-        )
+        texts = np.vectorize(number_text, otypes=[object])(values, form)
+        look |= {"annot": texts, "fmt": "", "xticklabels": columns, "yticklabels": names}
+        seaborn.heatmap(values, ax=ax, **look)
         for row, column in np.argwhere(np.isnan(values)):
             if values is totals or row != column:
                 place = {"ha": "center", "va": "center", "color": MUTED}
@@ -162,14 +156,14 @@ def group_heatmap(
                 tick.set_color(GROUP_COLORS[group])
                 tick.set_rotation(0)
         ax.tick_params(length=0)
-        ax.set_title(fitted(heading, 30), fontsize=text_size(10.5))
+        ax.set_title(wrap_if_narrow(heading, 30), fontsize=text_size(10.5))
         ax.set_ylabel("true group")
         ax.set_xlabel("predicted group")
-    entitle(figure, title)
+    add_title(figure, title)
     return figure, axes
 
 
-@styled
+@with_style
 def start_weights(
     weight: Sequence[float],
     update_count: Sequence[int],
@@ -179,27 +173,29 @@ def start_weights(
     start: str = "first update",
     title: str | None = None,
 ) -> tuple[Figure, Axes]:
-    """Bars per class: the weight that its start still has in its row of the running matrix.
+    """Draw the weight that the start of each row still has in the running matrix.
 
     Args:
-        weight: (C,) weight of the start in the class's row, in [0, 1]; nan if never seen.
-        update_count: (C,) updates that each row has had, written above the bars.
-        image_count: (C,) training images per class, which orders them.
-        frequency: (C,) 'r', 'c' or 'f' per class.
+        weight: (C,) weight of the start in the row of each class, in [0, 1]; nan if never seen.
+        update_count: (C,) number of updates of each row, written above the bars.
+        image_count: (C,) number of training images of each class; sets the order.
+        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
         names: (C,) class names.
         start: what a row started with: its first update, or zero.
-        title: by default "How much of each row is still its <start>?"; none if empty.
+        title: title of the figure; none if empty. Default:
+            ``"How much of each row is still its <start>?"``.
 
     Returns:
         (figure, axes).
 
-    >>> figure, axes = start_weights([0.1, 0.9], [200, 8], [90, 4], "cr", ["cat", "yak"])
-    >>> [text.get_text() for text in axes.texts][:2]
-    ['200', '8']
-    >>> plt.close(figure)
+    Example:
+        >>> figure, axes = start_weights([0.1, 0.9], [200, 8], [90, 4], "cr", ["cat", "yak"])
+        >>> [text.get_text() for text in axes.texts][:2]
+        ['200', '8']
+        >>> plt.close(figure)
     """
     groups = check_groups(frequency)
-    order = by_frequency(image_count)
+    order = most_frequent_first(image_count)
     weight = np.asarray(weight, dtype=float)[order]
     named = len(order) <= most_names()
     counts = np.asarray(update_count)[order]
@@ -229,12 +225,12 @@ def start_weights(
         below.set_xticks([])
         below.set_xlabel("classes, most frequent first")
         handles = group_handles(groups, marker=False)
-        if narrow():
+        if is_narrow():
             legend_below(figure, handles)
         else:
             axes.legend(handles=handles, ncols=3, loc="upper left")
     axes.set_xlim(-0.7, len(order) - 0.3)
-    # Where all rows have forgotten their start, the axis shows how far, down to a thousandth.
+    # If all rows have forgotten their start, scale the axis to the largest rest, at least 0.1%.
     largest = float(np.nanmax(weight, initial=0))
     axes.set_ylim(0, 1.2 * max(largest, 1e-3))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -244,9 +240,9 @@ def start_weights(
     if not named and (unseen := int(np.isnan(weight).sum())):
         notes.append(f"n/a: {unseen} of {len(order)} classes, never seen in training.")
     place = {"transform": axes.transAxes, "color": MUTED}
-    axes.text(0.02, 0.75, "\n".join(fitted(note, 38) for note in notes), **place)
+    axes.text(0.02, 0.75, "\n".join(wrap_if_narrow(note, 38) for note in notes), **place)
     axes.grid(axis="y")
-    axes.set_ylabel(fitted(f"weight of the {start}", 16))
+    axes.set_ylabel(wrap_if_narrow(f"weight of the {start}", 16))
     default = f"How much of each row is still its {start}?"
-    entitle(figure, default if title is None else title, axes)
+    add_title(figure, default if title is None else title, axes)
     return figure, axes

@@ -1,4 +1,4 @@
-"""A confusion matrix as a picture, from a handful of classes to LVIS's 1203; and what changed."""
+"""A confusion matrix, or its change, as an image; from a few classes to the 1203 of LVIS."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from pcb.metrics.matrix import column_shares, row_shares, share_difference
-from pcb.plots.layout import fitted
+from pcb.plots.layout import wrap_if_narrow
 from pcb.plots.raster import Frame
-from pcb.plots.style import MUTED, plain_numbers, styled, written
+from pcb.plots.style import MUTED, with_style
+from pcb.plots.text import number_text, plain_numbers
 
 ZERO_COLOR = "#FFFFFF"
 UNDEFINED_COLOR = "#D9D9D9"
 NORMALIZERS = {"none": np.asarray, "row": row_shares, "column": column_shares}
 
 
-@styled
+@with_style
 def confusion_heatmap(
     matrix: np.ndarray,
     names: Sequence[str] | None = None,
@@ -33,44 +34,46 @@ def confusion_heatmap(
     ylabel: str = "true class",
     smallest: float | None = None,
 ) -> tuple[Figure, Axes]:
-    """A confusion matrix as one raster in logarithmic colours, at any number of classes.
+    """Draw a confusion matrix of any size with logarithmic colours.
 
-    Zeros are white and undefined rows (nan) grey, both apart from the smallest colour. Up to 60
-    classes carry their names, fewer in a narrow figure; a very large matrix is drawn so that each
-    pixel shows the largest entry it covers, and the row and column of background so broad that they
-    are seen.
+    Zeros are white and undefined rows (nan) grey; both differ from the lightest colour. Up to 60
+    classes have their names on the axes (fewer in a narrow figure). In a very large matrix, each
+    pixel shows the largest entry it covers, and the row and column of background are widened so
+    that they are visible.
 
     Args:
-        matrix: (C, C), or (C + 1, C + 1) for detections, whose last row and column stand for
-            background and stay last. ``[i, j]``: true class i, predicted class j.
+        matrix: (C, C), or (C + 1, C + 1) for detections, with background last. ``matrix[i, j]``:
+            true class i predicted as class j.
         names: (C,) class names.
-        image_count: (C,) training images per class.
-        frequency: (C,) 'r', 'c' or 'f' per class, which colours the name of each class, or a strip
-            where names do not fit; with borders between the groups where each is contiguous.
-        order: ``"frequency"`` (where image counts are given, else that of the labels),
-            ``"cluster"`` or ``"name"``; see :func:`pcb.metrics.class_order`.
-        normalize: ``"row"`` or ``"column"`` divides each by its sum; ``"none"`` draws it as it is.
-        title: which matrix this is: learned, at ground-truth boxes, or of detections.
-        value_label: what an entry is, written at the colour bar; by default what ``normalize``
-            makes of it.
-        xlabel: what a column stands for.
-        ylabel: what a row stands for.
-        smallest: entries below this share the smallest colour; by default 1e-3, less for a matrix
-            whose largest entry is below 0.1, as that of a sigmoid classifier may be, and 1 for
-            counts.
+        image_count: (C,) number of training images of each class.
+        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class; colours the class names, or
+            strips along the axes if the names do not fit. Lines separate groups that are
+            contiguous.
+        order: ``"frequency"`` (the order of labels if there are no image counts), ``"cluster"`` or
+            ``"name"``; see :func:`pcb.metrics.class_order`.
+        normalize: ``"row"`` or ``"column"`` divides each by its sum; ``"none"`` keeps the entries.
+        title: title of the figure; should say if the matrix is learned, at ground-truth boxes, or
+            of detections.
+        value_label: meaning of an entry, written at the colour bar; default: depends on
+            ``normalize``.
+        xlabel: meaning of a column.
+        ylabel: meaning of a row.
+        smallest: entries below this value have the lightest colour. Default: 1e-3; less if the
+            largest entry is below 0.1, as with sigmoid classifiers; 1 for counts.
 
     Returns:
         (figure, axes).
 
     Raises:
-        ValueError: the matrix is not square, does not fit the names, or has a negative entry; an
-            unknown order or normalisation.
+        ValueError: if the matrix is not square, has the wrong size or a negative entry, or the
+            order or normalisation is unknown.
 
-    >>> import matplotlib.pyplot as plt
-    >>> figure, axes = confusion_heatmap(np.eye(2), ["cat", "dog"], title="learned confusion")
-    >>> axes.get_xlabel(), axes.get_ylabel()
-    ('predicted class', 'true class')
-    >>> plt.close(figure)
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> figure, axes = confusion_heatmap(np.eye(2), ["cat", "dog"], title="learned confusion")
+        >>> axes.get_xlabel(), axes.get_ylabel()
+        ('predicted class', 'true class')
+        >>> plt.close(figure)
     """
     if normalize not in NORMALIZERS:
         raise ValueError(f"normalize must be 'none', 'row' or 'column', got {normalize!r}")
@@ -78,29 +81,29 @@ def confusion_heatmap(
     if np.nanmin(matrix, initial=0) < 0:
         raise ValueError(f"matrix has a negative entry, {np.nanmin(matrix)}: pass shares or counts")
     values = NORMALIZERS[normalize](np.asarray(matrix, dtype=float))
-    shown = frame.arranged(values)
+    shown = frame.arrange(values)
     figure, axes = frame.draw(xlabel, ylabel, title, normalize)
     largest = np.nanmax(shown, initial=0)
-    of_objects = normalize == "none" and frame.with_background and largest > 1
+    are_counts = normalize == "none" and frame.with_background and largest > 1
     if smallest is None:
-        smallest = 1.0 if of_objects else _smallest_color(largest)
+        smallest = 1.0 if are_counts else _smallest_color(largest)
     below = "min" if ((shown > 0) & (shown < smallest)).any() else "neither"
     masked = np.ma.masked_invalid(np.where(shown > 0, np.maximum(shown, smallest), shown))
     norm = LogNorm(smallest, max(largest, 10 * smallest))
     image = frame.show(axes, masked, norm, light_to_dark())
-    # LogNorm masks zeros together with nan, so zeros get a white layer of their own above.
+    # LogNorm masks zeros along with nan, so draw zeros in a separate white layer on top.
     white = np.zeros((*shown.shape, 4))
     white[shown == 0] = mpl.colors.to_rgba(ZERO_COLOR)
     frame.show(axes, white)
     legend = [Patch(facecolor=ZERO_COLOR, edgecolor=MUTED, label="0")] if (shown == 0).any() else []
-    entry = "objects, or detections on background" if of_objects else "entry"
+    entry = "objects, or detections on background" if are_counts else "entry"
     labels = {"none": entry, "row": "share of the true class"}
     label = value_label or labels.get(normalize, "share of the predicted class")
     plain_numbers(_color_bar(axes, image, label, values, legend, extend=below).ax.yaxis)
     return figure, axes
 
 
-@styled
+@with_style
 def confusion_difference(
     before: np.ndarray,
     after: np.ndarray,
@@ -111,33 +114,34 @@ def confusion_difference(
     title: str = "What changed",
     value_label: str = "change of the share of the true class",
 ) -> tuple[Figure, Axes]:
-    """The row shares of one run minus those of another, on a diverging scale.
+    """Draw the row shares of one run minus those of another, on a diverging scale.
 
-    Red cells gained, blue ones lost; the scale is linear up to 1% and logarithmic beyond. A very
-    large matrix is drawn so that each pixel shows the largest change it covers.
+    Red cells gained, blue cells lost. The scale is linear up to 1% and logarithmic beyond. In a
+    very large matrix, each pixel shows the largest change it covers.
 
     Args:
-        before, after: two matrices of one kind and of the same classes, (C, C) or (C + 1, C + 1).
-        names, image_count, frequency, order: as in :func:`confusion_heatmap`; clusters are those
-            of ``before``.
-        title: which matrix, and of which runs.
-        value_label: written at the colour bar.
+        before, after: two matrices of the same kind and classes, (C, C) or (C + 1, C + 1).
+        names, image_count, frequency, order: as in :func:`confusion_heatmap`; clusters are computed
+            from ``before``.
+        title: title of the figure; should name the matrix and the runs.
+        value_label: label of the colour bar.
 
     Returns:
         (figure, axes).
 
     Raises:
-        ValueError: the two differ in shape; or as :func:`confusion_heatmap`.
+        ValueError: if the matrices differ in shape, or as in :func:`confusion_heatmap`.
 
-    >>> import matplotlib.pyplot as plt
-    >>> figure, axes = confusion_difference(np.eye(2), np.ones((2, 2)), ["cat", "dog"])
-    >>> axes.get_title(loc="left")
-    'What changed'
-    >>> plt.close(figure)
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> figure, axes = confusion_difference(np.eye(2), np.ones((2, 2)), ["cat", "dog"])
+        >>> axes.get_title(loc="left")
+        'What changed'
+        >>> plt.close(figure)
     """
     frame = Frame.of(before, names, image_count, frequency, order)
     change = share_difference(before, after)
-    shown = frame.arranged(change)
+    shown = frame.arrange(change)
     figure, axes = frame.draw("predicted class", "true class", title, "row")
     largest = max(np.nanmax(np.abs(shown), initial=0), 0.1)
     norm = SymLogNorm(0.01, vmin=-largest, vmax=largest)
@@ -146,15 +150,15 @@ def confusion_difference(
     bar = _color_bar(axes, image, value_label, change)
     ticks = [t for t in (0.01, 0.1, 0.5) if t <= largest]
     bar.set_ticks([-t for t in reversed(ticks)] + [0.0, *ticks])
-    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{written(100 * value, '+.0f')}%")
+    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{number_text(100 * value, '+.0f')}%")
     bar.ax.minorticks_off()
     return figure, axes
 
 
 def _color_bar(axes, image, label: str, values: np.ndarray, legend: Sequence = (), **look):
-    """The colour bar, with a legend of what is no colour on it; ``values`` are not pooled yet."""
+    """Draw the colour bar, with a legend for zeros and undefined cells of ``values`` (unpooled)."""
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02, **look)
-    bar.set_label(fitted(label, 26))
+    bar.set_label(wrap_if_narrow(label, 26))
     legend = list(legend)
     undefined = np.isnan(values)
     if undefined.any():
@@ -167,20 +171,21 @@ def _color_bar(axes, image, label: str, values: np.ndarray, legend: Sequence = (
 
 
 def _smallest_color(largest: float) -> float:
-    """Where the colours begin: two decades below that of the largest entry, at most 1e-3.
+    """Return where the colour scale begins: two decades below the largest entry, at most 1e-3.
 
-    Of counts, the largest of which is above 1, they begin at 1.
+    For counts, which are above 1, the scale begins at 1.
 
-    >>> [float(_smallest_color(largest)) for largest in (100.0, 0.9, 0.007, 0.0)]
-    [1.0, 0.001, 1e-05, 0.001]
+    Example:
+        >>> [float(_smallest_color(largest)) for largest in (100.0, 0.9, 0.007, 0.0)]
+        [1.0, 0.001, 1e-05, 0.001]
     """
-    if largest > 1.001:  # not a share that is 1 but for rounding
+    if largest > 1.001:  # tolerates the rounding error of a share of 1
         return 1.0
     return min(1e-3, 10.0 ** (np.floor(np.log10(largest)) - 2)) if largest > 0 else 1e-3
 
 
 def light_to_dark() -> mpl.colors.Colormap:
-    """Colours from pale to dark whose palest is still apart from the white of a zero."""
+    """Return a colour map from light to dark, whose lightest colour differs from white."""
     samples = mpl.colormaps["YlGnBu"](np.linspace(0.1, 1.0, 256))
     colors = mpl.colors.ListedColormap(samples, name="light_to_dark")
     return colors.with_extremes(bad=UNDEFINED_COLOR)

@@ -1,4 +1,4 @@
-"""A part of a confusion matrix to point at: names and numbers appear under the pointer."""
+"""A part of a confusion matrix as an interactive figure: hovering shows names and numbers."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -9,20 +9,22 @@ import plotly.graph_objects as go
 from plotly.io.base_renderers import PlotlyRenderer
 
 from pcb.messages.printable import display_names, printable
+from pcb.metrics.groups import GROUP_NAMES, check_groups
 from pcb.metrics.matrix import row_shares
 from pcb.plots.heatmap import UNDEFINED_COLOR, ZERO_COLOR, light_to_dark
 from pcb.plots.raster import check_matrix
-from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, INK, check_groups, short
+from pcb.plots.style import GROUP_COLORS, INK
+from pcb.plots.text import short
 
-# Plotly reads a few tags and entities in names; quotes are none.
+# Plotly interprets some tags and entities in names, but not quotes.
 escape = partial(escape_html, quote=False)
 
-# Powers of ten. Smaller shares have the palest colour, as in the static figures; zeros are white,
-# in a band of the scale of their own.
+# Powers of ten. Smaller shares have the lightest colour, as in the static figures. Zeros have their
+# own white band of the colour scale.
 SMALLEST, ZERO = -3, -3.2
-# Plotly offers to upload a figure to its makers, which nobody expects of a local page.
+# Remove the button that uploads a figure to plotly, which nobody expects of a local page.
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}
-CELL, WIDEST = 26, 660  # pixels: of a cell, and of all of them in a page of usual width
+CELL, WIDEST = 26, 660  # pixels: size of a cell, and of the matrix at most
 
 
 def interactive_confusion(
@@ -34,30 +36,31 @@ def interactive_confusion(
     title: str = "",
     value_label: str = "share of the true class",
 ) -> go.Figure:
-    """The confusion of some classes with each other, as an interactive figure.
+    """Draw the confusion between some classes as an interactive figure.
 
-    A notebook keeps it as data, which JupyterLab draws with plotly's extension; the exported page
-    brings plotly.js along. Neither needs a network.
+    A notebook stores the figure as data, which JupyterLab draws with plotly's extension. Exported
+    pages contain plotly.js. Neither needs a network.
 
     Args:
-        matrix: (C, C), or (C + 1, C + 1) for detections: then background and missed stand at the
-            end, and the objects are counted. Rows are divided by their sums.
-        classes: labels in the order in which they are drawn; up to about 60 are readable.
+        matrix: (C, C), or (C + 1, C + 1) for detections. For detections, background and missed
+            objects come last, and hovering shows counts. Rows are divided by their sums.
+        classes: labels in drawing order; up to about 60 are readable.
         names: (C,) class names.
-        frequency: (C,) 'r', 'c' or 'f' per class; colours the names.
-        image_count: (C,) training images per class.
-        title: which matrix this is.
-        value_label: what a number is.
+        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class; colours the names.
+        image_count: (C,) number of training images of each class.
+        title: title of the figure; should name the matrix.
+        value_label: meaning of the numbers.
 
     Returns:
         The plotly figure, one heatmap.
 
     Raises:
-        ValueError: the matrix does not fit the names; classes is empty or names no class.
+        ValueError: if the matrix has the wrong size, or ``classes`` is empty or out of range.
 
-    >>> figure = interactive_confusion(np.eye(2), [1], ["cat", "dog"], ["f", "r"], [90, 3])
-    >>> print(figure.data[0].text[0][0].replace("<br>", "; "))
-    <b>dog</b> taken for <b>dog</b>; 100% of the true class; true: rare, 3 training images
+    Example:
+        >>> figure = interactive_confusion(np.eye(2), [1], ["cat", "dog"], ["f", "r"], [90, 3])
+        >>> print(figure.data[0].text[0][0].replace("<br>", "; "))
+        <b>dog</b> predicted as <b>dog</b>; 100% of the true class; true: rare, 3 training images
     """
     classes, names = [int(label) for label in classes], display_names(names)
     groups, matrix = check_groups(frequency), np.asarray(matrix)
@@ -88,7 +91,7 @@ def interactive_confusion(
         zmax=0,
         text=texts,
         hoverinfo="text",
-        hoverongaps=True,  # undefined cells, which show the background
+        hoverongaps=True,  # undefined cells, which show the background colour
         xgap=1,
         ygap=1,
         colorscale=_color_scale(),
@@ -112,13 +115,13 @@ def interactive_confusion(
                 **axis,
                 "ticktext": columns,
                 "tickangle": -90,
-                "title": _apart("predicted class"),
+                "title": _axis_title("predicted class"),
             },
             yaxis={
                 **axis,
                 "ticktext": rows,
                 "autorange": "reversed",
-                "title": _apart("true class"),
+                "title": _axis_title("true class"),
             },
             plot_bgcolor=UNDEFINED_COLOR,
             margin={"l": 60, "b": 60, "t": 50, "r": 20},
@@ -130,30 +133,31 @@ def interactive_confusion(
 
 
 class _Embedded(go.Figure):
-    """A figure that a notebook keeps as data alone, whatever plotly's default renderer is."""
+    """A figure that notebooks store as data only, whatever plotly's default renderer is."""
 
     def _repr_mimebundle_(self, *_include, **_exclude) -> dict:
         bundle = PlotlyRenderer(config=CONFIG).to_mimebundle(self.to_plotly_json())
         return {**bundle, "text/plain": "An interactive figure, which JupyterLab draws."}
 
-    def _ipython_display_(self) -> None:  # IPython asks it first
+    def _ipython_display_(self) -> None:  # IPython calls this first
         from IPython.display import display
 
         display(self._repr_mimebundle_(), raw=True)
 
 
 def _levels(shares: np.ndarray) -> list[list[float]]:
-    """Powers of ten by which cells are coloured.
+    """Return the powers of ten that colour the cells.
 
-    >>> _levels(np.array([[1, 0.01, 1e-5, 0, np.nan]]))
-    [[0.0, -2.0, -3.0, -3.2, nan]]
+    Example:
+        >>> _levels(np.array([[1, 0.01, 1e-5, 0, np.nan]]))
+        [[0.0, -2.0, -3.0, -3.2, nan]]
     """
     powers = np.log10(np.maximum(shares, 10.0**SMALLEST))
     return np.where(shares == 0, ZERO, powers).round(3).tolist()
 
 
 def _color_scale() -> list[list]:
-    """Plotly's form of the static figures' colours, and white for zeros below them."""
+    """Return the colours of the static figures in plotly's format, preceded by white for zeros."""
     places = np.linspace((SMALLEST - ZERO) / -ZERO, 1, 12).round(4).tolist()
     colors = [
         f"rgb({r * 255:.0f},{g * 255:.0f},{b * 255:.0f})"
@@ -163,7 +167,7 @@ def _color_scale() -> list[list]:
     return white + [list(stop) for stop in zip(places, colors, strict=True)]
 
 
-def _apart(text: str) -> dict:
+def _axis_title(text: str) -> dict:
     return {"text": text, "standoff": 12}
 
 
@@ -176,7 +180,7 @@ def _facts(label: int, groups: Sequence[str], image_count: Sequence[int]) -> str
 
 
 def _hover(matrix, shares, true, predicted, names, facts, counted: bool) -> str:
-    """What stands under the pointer in one cell."""
+    """Return the text that hovering over a cell shows."""
     background = len(names)
     if true == predicted == background:
         return ""
@@ -188,10 +192,10 @@ def _hover(matrix, shares, true, predicted, names, facts, counted: bool) -> str:
     name, end = f"<b>{escape(names[true])}</b>", f"<br>true: {facts[true]}"
     if predicted == background:
         return f"{name} missed<br>{number} of the true class{count}{end}"
-    text = f"{name} taken for <b>{escape(names[predicted])}</b><br>"
+    text = f"{name} predicted as <b>{escape(names[predicted])}</b><br>"
     text += f"{number} of the true class{count}"
     if true != predicted:
-        back = shares[predicted, true]
-        text += f"<br>the way back: {'n/a' if np.isnan(back) else f'{100 * back:.3g}%'}"
+        reverse = shares[predicted, true]
+        text += f"<br>reverse direction: {'n/a' if np.isnan(reverse) else f'{100 * reverse:.3g}%'}"
         end += f"<br>predicted: {facts[predicted]}"
     return text + end

@@ -1,4 +1,4 @@
-"""How figures are laid out: for a screen or for a paper, with titles or without."""
+"""The layout of figures: for a screen or for a paper, with titles or without."""
 
 import math
 import textwrap
@@ -11,20 +11,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 TEXT = 11.0  # points, on a screen
-MOST_NAMES = 60  # with more classes than this their names no longer fit on an axis
-WIDTHS = {"column": 3.25, "page": 6.875}  # inches, in a paper of two columns, as of CVPR
-_NARROW = 5.0  # inches; below, panels stand one above the other, and legends below them
-_PRINTED = 8.0 / TEXT  # text of a paper's figure, 8 points, to that on a screen
-_SMALLEST = 7.0  # points, of text in print
+MOST_NAMES = 60  # the names of more classes do not fit on an axis
+WIDTHS = {"column": 3.25, "page": 6.875}  # inches, in a two-column paper such as those of CVPR
+_PAGE = 8.875  # inches, height of the text on a page of such a paper
+_NARROW = 5.0  # inches; in narrower figures, panels are stacked, with the legend below
+_PRINT_SCALE = 8.0 / TEXT  # text in print has 8 points
+_SMALLEST = 7.0  # points, the smallest text in print
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What :func:`use` sets.
+    """The settings made with :func:`use`.
 
     Attributes:
-        width: of figures, in inches; None for as wide as each is best read on a screen.
-        titles: whether figures have their titles.
+        width: width of figures in inches; None for the best width of each figure on a screen.
+        titles: whether figures have titles.
     """
 
     width: float | None = None
@@ -35,31 +36,31 @@ _layout = Layout()
 
 
 def use(width: str | float | None = None, titles: bool = True) -> AbstractContextManager[Any]:
-    """Lay out the figures that are drawn from here on, or in a ``with`` block, for a paper.
+    """Lay out all further figures, or those of a ``with`` block, for a paper.
 
-    Text is of 7 to 10 points, to be read in print, whatever the width; so include a figure as it
-    is, unscaled. Where it does not fit, panels stand one above the other, and names of many classes
-    are left out.
+    Text has 7 to 10 points at any width, so include the figures in a paper without scaling them.
+    Where space is short, panels are stacked, and the names of many classes are left out.
 
     Args:
-        width: ``"column"`` (3.25 inches) or ``"page"`` (6.875), as of CVPR, or inches; None or ""
-            for figures to be read on a screen.
-        titles: False leaves the titles out, which say the run, the data and the measure: that is
-            what a caption is for.
+        width: ``"column"`` (3.25 inches) or ``"page"`` (6.875 inches), as in a CVPR paper, or a
+            number of inches; None or ``""`` for figures on a screen.
+        titles: False leaves out the titles. They name the run, the data and the metric, which in a
+            paper is the task of the caption.
 
     Returns:
-        A context manager, to restore what was set before; without ``with`` nothing is restored.
+        A context manager that restores the previous layout. Without ``with``, the new layout stays.
 
     Raises:
-        ValueError: it is no such width.
+        ValueError: if an argument is invalid.
 
-    >>> import matplotlib.pyplot as plt
-    >>> from pcb import plots
-    >>> with plots.use(width="column", titles=False):
-    ...     figure, axes = plots.ap_by_group({"softmax": {"AP": 0.3}})
-    >>> float(figure.get_figwidth()), axes.get_title(loc="left")
-    (3.25, '')
-    >>> plt.close(figure)
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> from pcb import plots
+        >>> with plots.use(width="column", titles=False):
+        ...     figure, axes = plots.ap_by_group({"softmax": {"AP": 0.3}})
+        >>> float(figure.get_figwidth()), axes.get_title(loc="left")
+        (3.25, '')
+        >>> plt.close(figure)
     """
     global _layout
     if not isinstance(titles, bool):
@@ -76,10 +77,11 @@ def _restore(layout: Layout) -> None:
 
 
 def _inches(width: str | float | None) -> float | None:
-    """A width in inches; the errors of :func:`use`.
+    """Convert a width to inches; raises the errors of :func:`use`.
 
-    >>> _inches("page"), _inches("5.5"), _inches("")
-    (6.875, 5.5, None)
+    Example:
+        >>> _inches("page"), _inches("5.5"), _inches("")
+        (6.875, 5.5, None)
     """
     if width is None or width == "":
         return None
@@ -92,100 +94,126 @@ def _inches(width: str | float | None) -> float | None:
     return inches
 
 
-def printed() -> bool:
-    """Whether figures are laid out for a paper."""
+def is_for_print() -> bool:
+    """Return whether figures are laid out for a paper."""
     return _layout.width is not None
 
 
-def narrow() -> bool:
-    """Whether figures are as narrow as a column."""
+def is_narrow() -> bool:
+    """Return whether figures are as narrow as a column."""
     return _layout.width is not None and _layout.width < _NARROW
 
 
 def points(length: float) -> float:
-    """A length in points as it is on a screen, scaled like the text around it."""
-    return length * _PRINTED if printed() else length
+    """Scale a length in points from the screen to the current layout, as text is scaled."""
+    return length * _PRINT_SCALE if is_for_print() else length
 
 
 def text_size(size: float) -> float:
-    """A size of text on a screen, scaled for print, where it stays readable."""
-    return max(size * _PRINTED, _SMALLEST) if printed() else size
+    """Scale a text size in points from the screen to the current layout; it stays readable."""
+    return max(size * _PRINT_SCALE, _SMALLEST) if is_for_print() else size
 
 
 def canvas(width: float, height: float, lines: bool = False) -> tuple[float, float]:
-    """Size of a figure in inches, of that which is best on a screen.
+    """Scale the size of a figure from the screen to the current layout.
 
     Args:
-        width: on a screen.
-        height: on a screen.
-        lines: whether the height is that of lines of text, and none may be lost.
+        width: width on a screen, in inches.
+        height: height on a screen, in inches.
+        lines: whether the figure consists of lines of text, all of which must fit.
+
+    Returns:
+        Width and height in inches.
     """
     if _layout.width is None:
         return width, height
-    squeeze = _PRINTED if lines else math.sqrt(_PRINTED * _layout.width / width)
+    squeeze = _PRINT_SCALE if lines else math.sqrt(_PRINT_SCALE * _layout.width / width)
     return _layout.width, height * squeeze
 
 
-def columns_of(width: float, most: int) -> int:
-    """How many panels, each so wide on a screen in inches, stand side by side."""
+def fit_panels(height: float, rows: int, rest: float) -> float:
+    """Return the height of panels such that rows of them fit on a page.
+
+    Args:
+        height: best height of a panel on a screen, in inches.
+        rows: number of rows.
+        rest: height of everything else in the figure on a screen, in inches.
+
+    Returns:
+        The height on a screen, in inches, at most ``height``.
+    """
+    if _layout.width is None:
+        return height
+    return min(height, (_PAGE / _PRINT_SCALE - rest) / rows)
+
+
+def fit_columns(width: float, most: int) -> int:
+    """Return how many panels fit side by side.
+
+    Args:
+        width: width of a panel on a screen, in inches.
+        most: largest number of panels.
+    """
     if _layout.width is None:
         return most
-    return min(most, max(1, round(_layout.width / (width * _PRINTED))))
+    return min(most, max(1, round(_layout.width / (width * _PRINT_SCALE))))
 
 
 def most_names(share: float = 0.85) -> int:
-    """How many classes can be named along an axis that is this share of the figure's width."""
+    """Return how many class names fit along an axis that takes this share of the figure's width."""
     if _layout.width is None:
         return MOST_NAMES
     return min(MOST_NAMES, int(share * _layout.width / (1.15 * _SMALLEST / 72)))
 
 
-def fitted(text: str, letters: int) -> str:
-    """The text on lines of so many letters where the figure is narrow."""
-    return textwrap.fill(text, letters) if narrow() else text
+def wrap_if_narrow(text: str, letters: int) -> str:
+    """Break a text into lines of at most ``letters`` characters if the figure is narrow."""
+    return textwrap.fill(text, letters) if is_narrow() else text
 
 
-def wrapped(title: str, inches: float) -> str:
-    """A title broken into lines that fit ``inches``, at the size of titles.
+def wrap_title(title: str, inches: float) -> str:
+    """Break a title into lines that fit a width in inches.
 
-    >>> wrapped("Detections: openmoji/softmax_pcb/seed0 minus openmoji/softmax/seed0", 5)
-    'Detections: openmoji/softmax_pcb/seed0 minus\\nopenmoji/softmax/seed0'
+    Example:
+        >>> wrap_title("Detections: openmoji/softmax_pcb/seed0 minus openmoji/softmax/seed0", 5)
+        'Detections: openmoji/softmax_pcb/seed0 minus\\nopenmoji/softmax/seed0'
     """
     letters = max(20, int(9 * inches / points(1)))
     return textwrap.fill(title, letters, break_long_words=False)
 
 
-def entitle(
+def add_title(
     figure: Figure, title: str | None, axes: Axes | None = None, pad: float | None = None
 ) -> None:
-    """Write a title over the figure, or over its axes, in the lines it needs, if titles are wanted.
+    """Write a title above the figure, or above ``axes``, unless titles are turned off.
 
-    >>> import matplotlib.pyplot as plt
-    >>> figure, axes = plt.subplots()
-    >>> entitle(figure, "Mask AP", axes)
-    >>> axes.get_title()
-    'Mask AP'
-    >>> plt.close(figure)
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> figure, axes = plt.subplots()
+        >>> add_title(figure, "Mask AP", axes)
+        >>> axes.get_title()
+        'Mask AP'
+        >>> plt.close(figure)
     """
     if not (title and _layout.titles):
         return
-    if axes is None or narrow():
-        figure.suptitle(wrapped(title, figure.get_figwidth()), x=0.01, ha="left")
+    if axes is None or is_narrow():
+        figure.suptitle(wrap_title(title, figure.get_figwidth()), x=0.01, ha="left")
     else:
-        axes.set_title(wrapped(title, 0.85 * figure.get_figwidth()), pad=pad)
+        axes.set_title(wrap_title(title, 0.85 * figure.get_figwidth()), pad=pad)
 
 
 def legend_outside(axes: Axes, handles: Sequence[Any] | None = None) -> None:
-    """A legend right of the axes, or below everything where the figure is narrow."""
+    """Draw a legend to the right of the axes, or below the figure if it is narrow."""
     handles = axes.get_legend_handles_labels()[0] if handles is None else handles
-    if not narrow():
+    if not is_narrow():
         axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.02))
         return
     legend_below(axes.figure, handles)
 
 
 def legend_below(figure: Figure, handles: Sequence[Any], title: str | None = None) -> None:
-    """A legend below everything, in a line or, where the figure is narrow, in two columns."""
+    """Draw a legend below the figure: in one line, or in one or two columns if it is narrow."""
     longest = max(len(handle.get_label()) for handle in handles)
-    ncols = len(handles) if not narrow() else 1 if longest > 24 else 2
+    ncols = len(handles) if not is_narrow() else 1 if longest > 24 else 2
     figure.legend(handles=handles, loc="outside lower center", ncols=ncols, title=title)

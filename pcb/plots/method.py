@@ -10,13 +10,23 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from pcb.plots.layout import canvas, columns_of, entitle, fitted, legend_below, points, text_size
-from pcb.plots.style import GROUP_COLORS, INK, MUTED, check_groups, short, styled, written
+from pcb.metrics.groups import check_groups
+from pcb.plots.layout import (
+    add_title,
+    canvas,
+    fit_columns,
+    legend_below,
+    points,
+    text_size,
+    wrap_if_narrow,
+)
+from pcb.plots.style import GROUP_COLORS, INK, MUTED, with_style
+from pcb.plots.text import number_text, short
 
 PLAIN = "#B5B5B5"  # bars of the loss without PCB
 
 
-@styled
+@with_style
 def class_matrices(
     matrices: Mapping[str, np.ndarray],
     names: Sequence[str],
@@ -52,7 +62,7 @@ def class_matrices(
     groups = check_groups(frequency)
     rows = range(len(names)) if labels is None else labels
     width, height = 2.1 + 0.8 * len(names), 1.5 + 0.55 * len(rows)
-    columns = columns_of(width, len(matrices))
+    columns = fit_columns(width, len(matrices))
     lines = -(-len(matrices) // columns)
     size = canvas(max(width * columns, 6.0), height * lines + 0.4, lines=True)
     figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False)
@@ -86,14 +96,14 @@ def class_matrices(
                 tick.set_color(GROUP_COLORS[groups[label]])
                 tick.set_rotation(0)
         ax.tick_params(length=0)
-        ax.set_title(fitted(heading, 40), fontsize=text_size(11.5))
+        ax.set_title(wrap_if_narrow(heading, 40), fontsize=text_size(11.5))
         ax.set_xlabel(xlabel)
         ax.set_ylabel("true class" if labels is None else "instance of")
-    entitle(figure, title)
+    add_title(figure, title)
     return figure, axes.ravel()[: len(matrices)]
 
 
-@styled
+@with_style
 def loss_parts(
     plain: Sequence[float],
     hard: Sequence[float],
@@ -140,11 +150,11 @@ def loss_parts(
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.grid(axis="y")
     legend_below(figure, axes.get_legend_handles_labels()[0])
-    entitle(figure, title, axes)
+    add_title(figure, title, axes)
     return figure, axes
 
 
-@styled
+@with_style
 def logit_pushes(
     pushes: Mapping[str, np.ndarray],
     labels: Sequence[int],
@@ -173,7 +183,7 @@ def logit_pushes(
     """
     groups = check_groups(frequency)
     (plain, before), (balanced, after) = pushes.items()
-    columns = columns_of(3.6, len(labels))
+    columns = fit_columns(3.6, len(labels))
     lines = -(-len(labels) // columns)
     size = canvas(max(3.6 * columns, 6.0), 2.9 * lines + 0.6, lines=True)
     figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False, sharey=True)
@@ -185,9 +195,9 @@ def logit_pushes(
     for ax, label, old, new in zip(axes.flat, labels, before, after, strict=False):
         look = {"padding": points(2), "fontsize": text_size(9.5)}
         bars = ax.bar(place - 0.2, old, 0.36, color="white", edgecolor=colors, linewidth=1.2)
-        ax.bar_label(bars, [written(value, "+.2f") for value in old], color=MUTED, **look)
+        ax.bar_label(bars, [number_text(value, "+.2f") for value in old], color=MUTED, **look)
         bars = ax.bar(place + 0.2, new, 0.36, color=colors)
-        ax.bar_label(bars, [written(value, "+.2f") for value in new], **look)
+        ax.bar_label(bars, [number_text(value, "+.2f") for value in new], **look)
         ax.axhline(0, color=INK, lw=0.8)
         _name_instances(ax, range(len(names)), names, groups)
         ax.set_ylim(-highest, highest)
@@ -198,7 +208,7 @@ def logit_pushes(
         ax.set_ylabel("down     logit     up")
     handles = [Patch(fc="white", ec=INK, label=plain), Patch(fc=INK, ec=INK, label=balanced)]
     legend_below(figure, handles)
-    entitle(figure, title)
+    add_title(figure, title)
     return figure, axes.ravel()[: len(labels)]
 
 

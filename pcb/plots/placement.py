@@ -1,6 +1,6 @@
-"""Where text can stand: beside what it names, and on nothing else.
+"""Placing text beside what it names without covering anything else.
 
-Boxes are rows (x0, y0, x1, y1) of an array, y upwards or downwards, in any unit.
+Boxes are rows (x0, y0, x1, y1) of an array, with y upwards or downwards, in any unit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pcb.plots.layout import text_size
-from pcb.plots.style import HALO, MUTED, short
+from pcb.plots.style import HALO, MUTED
+from pcb.plots.text import short
 
-# Tried in this order: how far from its mark a name may stand, in points, and in which direction.
-_BESIDE = 5  # so near that no line need lead to the mark, if no other mark is as near
+# Distances in points and directions from a mark to its name, in the order of preference.
+_BESIDE = 5  # close enough to need no line to the mark, unless another mark is as close
 _DISTANCES = (_BESIDE, 13, 20, 28, 38, 50, 64, 80)
 _STRAIGHT = [(1, 0), (0, -1), (0, 1), (-1, 0)]
 _OBLIQUE = [(x, y) for x in (1, -1, 0.5, -0.5) for y in (1, -1)]
@@ -19,18 +20,20 @@ _DIRECTIONS = np.array([*_STRAIGHT, *_OBLIQUE])
 
 
 def free_place(candidates: np.ndarray, taken: np.ndarray, inside: Sequence[float]) -> int | None:
-    """The first candidate that lies inside and overlaps nothing that is taken.
+    """Find the first candidate box inside a frame that overlaps no occupied box.
 
     Args:
         candidates: (K, 4) boxes, the preferred one first.
-        taken: (n, 4) boxes.
-        inside: box that the candidate must not leave.
+        taken: (n, 4) occupied boxes.
+        inside: the frame, a box.
 
     Returns:
-        Its index; None if there is no such candidate.
+        The index of the candidate; None if there is none.
 
-    >>> free_place(np.array([[0, 0, 2, 1], [2, 0, 4, 1]]), np.array([[1, 0, 2, 1]]), (0, 0, 9, 9))
-    1
+    Example:
+        >>> candidates = np.array([[0, 0, 2, 1], [2, 0, 4, 1]])
+        >>> free_place(candidates, np.array([[1, 0, 2, 1]]), (0, 0, 9, 9))
+        1
     """
     candidates, taken = np.asarray(candidates, float), np.asarray(taken, float).reshape(-1, 4)
     within = (candidates[:, :2] >= inside[:2]) & (candidates[:, 2:] <= inside[2:])
@@ -41,14 +44,15 @@ def free_place(candidates: np.ndarray, taken: np.ndarray, inside: Sequence[float
 
 
 def spread(positions: Sequence[float], gap: float) -> np.ndarray:
-    """Move positions as little as needed for neighbours to be ``gap`` apart; order is kept.
+    """Move positions as little as possible so that neighbours are ``gap`` apart; keep their order.
 
-    >>> spread([0.5, 0.0, 0.5], 0.2).round(2).tolist()
-    [0.4, 0.0, 0.6]
+    Example:
+        >>> spread([0.5, 0.0, 0.5], 0.2).round(2).tolist()
+        [0.4, 0.0, 0.6]
     """
     order = np.argsort(positions, kind="stable")
     steps = gap * np.arange(len(order))
-    # What stands too close shares its middle: clusters of positions less their steps.
+    # Positions that are too close form a cluster, whose mean stays.
     clusters: list[list[float]] = []
     for value in np.asarray(positions, dtype=float)[order] - steps:
         clusters.append([value])
@@ -66,17 +70,17 @@ def name_marks(
     radius: float = 4,
     avoid: np.ndarray | None = None,
 ) -> None:
-    """Name some marks of a scatter: beside the mark where no other is as near, else with a line.
+    """Write names next to some marks of a scatter plot, with a line if another mark is as close.
 
-    The axes must be as large as they will be: draw everything else first. A name is left out where
-    nothing is free near its mark.
+    The axes must have their final size, so draw everything else first. Names without free space
+    near their mark are left out.
 
     Args:
-        axes: what holds the marks.
-        names: name by index of the mark.
-        points: (n, 2) all marks in data coordinates; nan for none.
-        radius: of a mark, in points.
-        avoid: (m, 4) other boxes that no name may cover, in data coordinates.
+        axes: axes with the marks.
+        names: names by index of the mark.
+        points: (n, 2) positions of all marks in data coordinates; nan for no mark.
+        radius: radius of a mark, in points.
+        avoid: (m, 4) other boxes that names must not cover, in data coordinates.
     """
     axes.figure.draw_without_rendering()
     to_points = 72 / axes.figure.dpi
@@ -89,7 +93,7 @@ def name_marks(
         taken = corners.reshape(-1, 4)
     distances = np.repeat(_DISTANCES, len(_DIRECTIONS))[:, None]
     directions = np.tile(_DIRECTIONS, (len(_DISTANCES), 1))
-    # Room that a candidate wants around it: no other mark may be as near as its own.
+    # Margin around a candidate, so that no other mark is as close as its own.
     margin = np.where(distances == _BESIDE, _BESIDE + 3, 1.5)
     for index, name in names.items():
         look = {"fontsize": text_size(8.5), "color": MUTED, "path_effects": HALO, "zorder": 2}

@@ -1,4 +1,4 @@
-"""How precise, and for whom: average precision by frequency group, of one run or several."""
+"""Average precision by frequency group, for one run or several."""
 
 from collections.abc import Mapping
 
@@ -8,10 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from pcb.plots.layout import canvas, entitle, legend_outside, text_size
-from pcb.plots.style import GROUP_COLORS, styled, tint, tints, written
+from pcb.plots.layout import add_title, canvas, legend_outside, text_size
+from pcb.plots.style import GROUP_COLORS, tint, tints, with_style
+from pcb.plots.text import number_text
 
-# The metric of each bar, its name and its colour.
+# Metric, name and colour of each bar.
 GROUP_METRICS = (
     ("AP", "all classes", "#555555"),
     ("APf", "frequent", GROUP_COLORS["f"]),
@@ -21,31 +22,37 @@ GROUP_METRICS = (
 
 
 def _points(value: float | None) -> float:
-    """A fraction in AP points (hundredths); None, as JSON writes it, is nan.
+    """Convert a fraction to AP points (hundredths); None, which JSON uses for nan, becomes nan.
 
-    >>> _points(0.25), _points(None)
-    (25.0, nan)
+    Example:
+        >>> _points(0.25), _points(None)
+        (25.0, nan)
     """
     return np.nan if value is None else 100 * float(value)
 
 
-@styled
+@with_style
 def ap_by_group(
     metrics: Mapping[str, Mapping[str, float]], title: str = "Average precision by frequency group"
 ) -> tuple[Figure, Axes]:
-    """Bars of AP over all, frequent, common and rare classes, for one run or several.
+    """Draw the AP over all, frequent, common and rare classes, for one run or several.
 
     Args:
-        metrics: per run its metrics as fractions, ``{"softmax": {"AP": 0.3, "APr": nan, ...}}``.
-        title: the figure's title; say of which run, data and mask or box AP.
+        metrics: for each run, its metrics as fractions:
+            ``{"softmax": {"AP": 0.3, "APr": nan, ...}}``. Undefined metrics are shown as n/a.
+        title: title of the figure; should name the run, the data, and mask or box AP.
 
     Returns:
-        (figure, axes). Undefined metrics are written n/a.
+        (figure, axes).
 
-    >>> figure, axes = ap_by_group({"softmax": {"AP": 0.3, "APr": float("nan"), "APf": 0.4}})
-    >>> [text.get_text() for text in axes.texts]
-    ['30.0', '40.0', 'n/a', 'n/a']
-    >>> plt.close(figure)
+    Raises:
+        ValueError: if there is no run.
+
+    Example:
+        >>> figure, axes = ap_by_group({"softmax": {"AP": 0.3, "APr": float("nan"), "APf": 0.4}})
+        >>> [text.get_text() for text in axes.texts]
+        ['30.0', '40.0', 'n/a', 'n/a']
+        >>> plt.close(figure)
     """
     if not metrics:
         raise ValueError("metrics is empty: pass the metrics of at least one run")
@@ -64,7 +71,9 @@ def ap_by_group(
             color=[tint(color, share) for _, _, color in GROUP_METRICS],
         )
         small = text_size(10.5 if len(values) <= 4 else 8.5)
-        axes.bar_label(bars, [written(value, ".1f") for value in own], padding=2, fontsize=small)
+        axes.bar_label(
+            bars, [number_text(value, ".1f") for value in own], padding=2, fontsize=small
+        )
     axes.set_xticks(range(len(GROUP_METRICS)), [f"{name}\n({m})" for m, name, _ in GROUP_METRICS])
     axes.tick_params(axis="x", length=0)
     axes.grid(axis="y")
@@ -76,5 +85,5 @@ def ap_by_group(
         legend_outside(axes, handles)
     axes.set_ylabel("AP (%)")
     axes.set_ylim(0, max(1.18 * np.nanmax([*values.values(), np.zeros(4)]), 1))
-    entitle(figure, title, axes)
+    add_title(figure, title, axes)
     return figure, axes

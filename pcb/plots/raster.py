@@ -1,33 +1,51 @@
-"""What pictures of a whole matrix share: order, groups, background, and cells that can be seen."""
+"""What images of a whole matrix share: order, groups, background, and visible cells."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
+from pcb.metrics.groups import GROUP_NAMES, check_groups
 from pcb.metrics.matrix import class_order
-from pcb.plots.layout import canvas, entitle, fitted, legend_below, most_names, points, text_size
-from pcb.plots.style import GROUP_COLORS, GROUP_NAMES, INK, check_groups, group_handles, short
+from pcb.plots.layout import (
+    add_title,
+    canvas,
+    legend_below,
+    most_names,
+    points,
+    text_size,
+    wrap_if_narrow,
+)
+from pcb.plots.marks import group_handles
+from pcb.plots.style import GROUP_COLORS, INK
+from pcb.plots.text import short
 
-MOST_CELLS = 500  # a raster of more cells a side than this is pooled: pixels would swallow cells
+MOST_CELLS = 500  # larger matrices are pooled, because pixels would lose cells
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Everything of the picture but its cells: order, names, groups, background, labels."""
+    """Everything in the image of a matrix except its cells: order, names, groups, labels.
 
-    labels: np.ndarray  # (C,) class drawn at each place
+    Attributes:
+        labels: (C,) class label at each position.
+        with_background: whether the matrix has a row and column of background.
+        names: class names by position; None if they do not fit.
+        groups: frequency groups by position; None if unknown.
+        by_frequency: whether the classes are ordered by frequency.
+    """
+
+    labels: np.ndarray
     with_background: bool
-    names: list[str] | None  # of the places; None where they would not fit
-    groups: Any  # (C,) letters of the places; None where they are not known
+    names: list[str] | None
+    groups: np.ndarray | None
     by_frequency: bool
 
     @classmethod
     def of(cls, matrix, names, image_count, frequency, order: str) -> "Frame":
-        """The frame of a matrix; arguments and errors are those of ``confusion_heatmap``."""
+        """Make the frame of a matrix; arguments and errors as in ``confusion_heatmap``."""
         matrix = np.asarray(matrix, dtype=float)
         num_classes = check_matrix(matrix, names, image_count, frequency)
         if order == "frequency" and image_count is None:
@@ -45,34 +63,36 @@ class Frame:
 
     @property
     def factor(self) -> int:
-        """How many classes one cell stands for."""
+        """Number of classes per cell."""
         return -(-len(self.labels) // MOST_CELLS)
 
     @property
     def edge(self) -> int:
-        """Where the cells of the classes end and background begins, counted in classes."""
+        """Position where the classes end and background begins, counted in classes."""
         return -(-len(self.labels) // self.factor) * self.factor
 
     @property
     def thickness(self) -> int:
-        """Cells across the row and column of background: one in a thousand would not be seen."""
+        """Width of the row and column of background in cells; one in a thousand is invisible."""
         return 1 if self.names is not None else -(-self.edge // (50 * self.factor))
 
     @property
     def end(self) -> int:
-        """Where the picture ends, counted in classes."""
+        """Position where the image ends, counted in classes."""
         return self.edge + self.with_background * self.thickness * self.factor
 
     @property
     def spans(self) -> list[tuple[int, int, str]]:
-        """Where each run of classes of one group begins and ends, and which group it is."""
+        """Start, end and group of each sequence of classes of the same group."""
+        if self.groups is None:
+            return []
         starts = np.flatnonzero(np.append(True, self.groups[1:] != self.groups[:-1]))
         ends = np.append(starts[1:], len(self.groups))
         return list(zip(starts.tolist(), ends.tolist(), self.groups[starts], strict=True))
 
     @property
     def contiguous(self) -> bool:
-        """Whether the order makes one span of each group."""
+        """Whether each group forms a single span."""
         return (
             self.groups is not None
             and self.by_frequency
@@ -81,11 +101,11 @@ class Frame:
 
     @property
     def names_above(self) -> bool:
-        """Whether the names of the groups fit above their spans."""
+        """Whether the group names fit above their spans."""
         return self.contiguous and min(end - start for start, end, _ in self.spans) > 0.1 * self.end
 
-    def arranged(self, matrix: np.ndarray) -> np.ndarray:
-        """The cells as they are drawn."""
+    def arrange(self, matrix: np.ndarray) -> np.ndarray:
+        """Return the cells of a matrix in drawing order, pooled, with a wide background."""
         num_classes = len(self.labels)
         places = np.append(self.labels, num_classes) if self.with_background else self.labels
         matrix = matrix[np.ix_(places, places)]
@@ -96,12 +116,12 @@ class Frame:
         return matrix
 
     def show(self, axes, cells: np.ndarray, norm: Normalize | None = None, colors=None):
-        """Draw cells."""
+        """Draw cells on the axes; return the image."""
         extent = (-0.5, self.end - 0.5, self.end - 0.5, -0.5)
         return axes.imshow(cells, norm=norm, cmap=colors, extent=extent, interpolation="nearest")
 
     def draw(self, xlabel: str, ylabel: str, title: str, normalize: str):
-        """Figure and axes with all but the cells."""
+        """Make the figure and axes with everything except the cells."""
         side = 7.5 if self.names is None else float(np.clip(0.21 * self.end, 5.5, 10.5))
         size = canvas(side + 1.6, side + 0.8)
         size = (size[0], size[0] * (side + 0.8) / (side + 1.6))  # the matrix is square
@@ -120,22 +140,21 @@ class Frame:
         if self.factor > 1:
             xlabel += f"\n(each pixel: the largest of {self.factor} x {self.factor} entries)"
         if self.groups is not None:
-            self._mark_groups(axes)
+            self._mark_groups(axes, self.groups)
         bare = self.names is None and self.groups is not None and not self.with_background
-        xlabel = "\n".join(fitted(line, 36) for line in xlabel.splitlines())
-        pad = points(16 if bare else 4)  # no tick labels keep it off the strip
+        xlabel = "\n".join(wrap_if_narrow(line, 36) for line in xlabel.splitlines())
+        pad = points(16 if bare else 4)  # without tick labels, keep the label away from the strip
         axes.set_xlabel(xlabel, labelpad=pad)
         axes.set_ylabel(ylabel, labelpad=pad)
-        entitle(figure, title, axes, pad=points(24 if self.names_above else 9))
+        add_title(figure, title, axes, pad=points(24 if self.names_above else 9))
         return figure, axes
 
     def _name_ticks(self, axes) -> None:
-        """Write class names on both axes, background as what it means on each."""
-        places, names = [], []
-        if self.names is not None:
-            places, names = list(range(len(self.names))), self.names
+        """Write class names on both axes, plus "missed" or "background"."""
+        names = self.names or []
+        places: list[float] = list(range(len(names)))
         if self.with_background:
-            places = [*places, (self.edge + self.end - 1) / 2]
+            places.append((self.edge + self.end - 1) / 2)
         columns = [*names, "missed"][: len(places)]
         rows = [*names, "background"][: len(places)]
         text = {"fontsize": text_size(9.5 if self.names is None or self.end <= 45 else 8)}
@@ -144,11 +163,11 @@ class Frame:
         below_strip = self.names is None and self.groups is not None
         axes.tick_params(length=0, pad=points(16 if below_strip else 3.5))
 
-    def _mark_groups(self, axes) -> None:
-        """Tick labels, or else a strip along the axes, in the colours of the groups."""
+    def _mark_groups(self, axes, groups: np.ndarray) -> None:
+        """Colour the tick labels by group or, without them, draw coloured strips along the axes."""
         if self.names is not None:
             for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
-                for tick, group in zip(ticks, self.groups, strict=False):
+                for tick, group in zip(ticks, groups, strict=False):
                     tick.set_color(GROUP_COLORS[group])
         else:
             for span in self.spans:
@@ -158,7 +177,7 @@ class Frame:
                 axes.axvline(start - 0.5, color=INK, lw=0.6)
                 axes.axhline(start - 0.5, color=INK, lw=0.6)
         if not self.names_above:
-            legend_below(axes.figure, group_handles(self.groups, marker=False))
+            legend_below(axes.figure, group_handles(groups, marker=False))
             return
         for start, end, group in self.spans:
             axes.annotate(
@@ -176,7 +195,7 @@ class Frame:
 
 
 def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None:
-    """A piece of the coloured strips left of the matrix and below it."""
+    """Draw one group's part of the coloured strips to the left of the matrix and below it."""
     look = {"facecolor": GROUP_COLORS[group], "edgecolor": "none", "clip_on": False}
     left, below = axes.get_yaxis_transform(), axes.get_xaxis_transform()
     length = end - start
@@ -185,14 +204,16 @@ def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None
 
 
 def _pool_largest(matrix: np.ndarray, factor: int, axis: int) -> np.ndarray:
-    """The entry farthest from 0 of every ``factor`` along an axis.
+    """Keep the entry farthest from 0 among every ``factor`` entries along an axis.
 
-    nan is farther than 0, so that rows without instances stay visible among zeros.
+    nan counts as farther than 0, so that rows without instances stay visible among zeros.
 
-    >>> _pool_largest(np.array([[1.0, -5.0, 3.0], [np.nan, 4.0, np.nan], [0.0, np.nan, 0]]), 2, 1)
-    array([[-5.,  3.],
-           [ 4., nan],
-           [nan,  0.]])
+    Example:
+        >>> nan = np.nan
+        >>> _pool_largest(np.array([[1.0, -5.0, 3.0], [nan, 4.0, nan], [0.0, nan, 0]]), 2, 1)
+        array([[-5.,  3.],
+               [ 4., nan],
+               [nan,  0.]])
     """
     matrix = np.moveaxis(matrix, axis, -1)
     missing = -matrix.shape[-1] % factor
@@ -205,7 +226,11 @@ def _pool_largest(matrix: np.ndarray, factor: int, axis: int) -> np.ndarray:
 
 
 def check_matrix(matrix: np.ndarray, names, image_count, frequency) -> int:
-    """C, or an error naming what does not fit."""
+    """Return C, the number of classes of a matrix.
+
+    Raises:
+        ValueError: if the matrix is not square, or the sizes of the arguments do not match.
+    """
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
         raise ValueError(f"matrix must be square, got shape {matrix.shape}")
     given = [values for values in (names, image_count, frequency) if values is not None]

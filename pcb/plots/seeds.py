@@ -1,4 +1,4 @@
-"""Several runs over several seeds: each seed, their mean and its interval, a row per config."""
+"""AP over several seeds: one row per config, with each seed, their mean and its interval."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -11,62 +11,80 @@ from matplotlib.lines import Line2D
 
 from pcb.messages.printable import shortened
 from pcb.metrics.seeds import Estimate, estimate
-from pcb.plots.layout import canvas, entitle, legend_below, narrow, points, printed, text_size
+from pcb.plots.layout import (
+    add_title,
+    canvas,
+    is_for_print,
+    is_narrow,
+    legend_below,
+    points,
+    text_size,
+)
+from pcb.plots.marks import interval_bar, legend_mark
 from pcb.plots.precision import GROUP_METRICS
-from pcb.plots.style import FAINT, INK, interval_bar, legend_mark, styled, tint, written
+from pcb.plots.style import FAINT, INK, tint, with_style
+from pcb.plots.text import number_text
 
-_LONGEST = 36  # characters of a row's name
-_BETWEEN = 0.5  # rows left free between groups
+_LONGEST = 36  # characters of a row name
+_BETWEEN = 0.5  # free space between groups, in rows
 
 
-@styled
+@with_style
 def ap_over_seeds(
     estimates: Mapping[str, Mapping[str, Estimate]],
     groups: Sequence[str] | None = None,
     title: str = "Average precision over seeds",
 ) -> tuple[Figure, np.ndarray]:
-    """AP over all, frequent, common and rare classes: a row per config, each seed a dot.
+    """Draw the AP over all, frequent, common and rare classes: a row per config, a dot per seed.
 
     Args:
-        estimates: per config and metric (``AP``, ``APf``, ``APc``, ``APr``) the fractions over its
-            seeds, see :func:`pcb.metrics.estimate`; a missing metric is n/a.
-        groups: of each row, such as its baseline; neighbours of one group stand together, the last
-            of them in full colour. By default all are one group.
-        title: the figure's title; say of which data and mask or box AP.
+        estimates: for each config and metric (``AP``, ``APf``, ``APc``, ``APr``), the estimate of
+            fractions over seeds from :func:`pcb.metrics.estimate`. A missing metric is n/a.
+        groups: group of each row, such as its baseline. Adjacent rows of the same group are drawn
+            together, the last of them in full colour. Default: all rows form one group.
+        title: title of the figure; should name the data, and mask or box AP.
 
     Returns:
-        (figure, (4,) axes). The means are written beside the rows, the interval of a mean is a
-        bar; with one seed there is none. A bar with an arrow goes on beyond the axis.
+        (figure, (4,) axes). Means are written beside the rows. From two seeds on, a bar shows the
+        interval of the mean; an arrow shows that it continues beyond the axis.
 
-    >>> from pcb.metrics import estimate
-    >>> figure, axes = ap_over_seeds({"softmax": {"AP": estimate([0.25, 0.5])}})
-    >>> [text.get_text() for text in axes[0].texts], [text.get_text() for text in axes[1].texts]
-    (['37.5'], ['n/a'])
-    >>> plt.close(figure)
+    Raises:
+        ValueError: if there are no rows.
+
+    Example:
+        >>> from pcb.metrics import estimate
+        >>> figure, axes = ap_over_seeds({"softmax": {"AP": estimate([0.25, 0.5])}})
+        >>> [text.get_text() for text in axes[0].texts], [text.get_text() for text in axes[1].texts]
+        (['37.5'], ['n/a'])
+        >>> plt.close(figure)
     """
     return _rows_of_metrics(estimates, groups, title, "AP (%)", signed=False)
 
 
-@styled
+@with_style
 def ap_difference(
     differences: Mapping[str, Mapping[str, Estimate]],
     title: str = "Difference in AP over seeds",
 ) -> tuple[Figure, np.ndarray]:
-    """Paired differences in AP: a row per comparison, the difference of each seed a dot.
+    """Draw paired differences in AP: a row per comparison, a dot per seed.
 
     Args:
-        differences: per comparison and metric the differences of fractions over the seeds, see
+        differences: for each comparison and metric, the difference of fractions over seeds from
             :func:`pcb.metrics.paired_difference`.
-        title: the figure's title.
+        title: title of the figure.
 
     Returns:
-        (figure, (4,) axes), all with one scale; see :func:`ap_over_seeds`.
+        (figure, (4,) axes), all with the same scale; see :func:`ap_over_seeds`.
 
-    >>> from pcb.metrics import estimate
-    >>> figure, axes = ap_difference({"pcb - plain": {"AP": estimate([0.01, 0.02])}})
-    >>> axes[0].texts[0].get_text()
-    '+1.5'
-    >>> plt.close(figure)
+    Raises:
+        ValueError: if there are no rows.
+
+    Example:
+        >>> from pcb.metrics import estimate
+        >>> figure, axes = ap_difference({"pcb - plain": {"AP": estimate([0.01, 0.02])}})
+        >>> axes[0].texts[0].get_text()
+        '+1.5'
+        >>> plt.close(figure)
     """
     return _rows_of_metrics(differences, None, title, "difference (points)", signed=True)
 
@@ -79,12 +97,12 @@ def _rows_of_metrics(
     signed: bool,
 ) -> tuple[Figure, np.ndarray]:
     if not estimates:
-        raise ValueError("there is nothing to draw: pass at least one row")
+        raise ValueError("nothing to draw: pass at least one row")
     names, groups = list(estimates), list(groups or [""] * len(estimates))
     height = np.arange(len(names)) + _BETWEEN * np.cumsum(
         [0, *(one != other for one, other in zip(groups[1:], groups, strict=False))]
     )
-    rows = 2 if narrow() else 1
+    rows = 2 if is_narrow() else 1
     size = canvas(11, 1.9 + 0.42 * (height[-1] + 1), lines=True)
     figure, axes = plt.subplots(
         *(rows, 4 // rows),
@@ -103,7 +121,7 @@ def _rows_of_metrics(
         panel.set_xlim(common if signed else _limits(own, signed))
         for row, one, share in zip(height, own, shares, strict=True):
             _draw(panel, row, one, tint(color, share))
-            text = written(100 * one.mean, "+.1f" if signed else ".1f")
+            text = number_text(100 * one.mean, "+.1f" if signed else ".1f")
             look = {"xycoords": ("axes fraction", "data"), "va": "center", "fontweight": "bold"}
             panel.annotate(text, (1.02, row), color=tint(color, 1), **look)
         if signed:
@@ -112,7 +130,7 @@ def _rows_of_metrics(
             panel.axhline((height[row] + height[row + 1]) / 2, color=FAINT, lw=1)
         panel.set_title(f"{metric}, {name}", fontsize=text_size(11.5), color=color)
         panel.grid(axis="x")
-        panel.locator_params(axis="x", nbins=3 if printed() else 5)
+        panel.locator_params(axis="x", nbins=3 if is_for_print() else 5)
         panel.tick_params(axis="y", length=0)
         panel.set_xlabel(label)
     axes[0].set_yticks(height, [_row_name(name) for name in names])
@@ -123,25 +141,25 @@ def _rows_of_metrics(
         bar.set_label(f"{what} over seeds, with its 95% interval")
         handles = [bar, legend_mark("one seed", "o", mfc="none", mec=INK)]
         legend_below(figure, handles)
-    entitle(figure, title)
+    add_title(figure, title)
     return figure, axes
 
 
 def _row_name(name: str) -> str:
-    """The name of a row, on two lines where the figure is narrow."""
-    if not narrow():
+    """Shorten the name of a row, or break it into two lines if the figure is narrow."""
+    if not is_narrow():
         return shortened(name, _LONGEST)
     return "\n".join(textwrap.wrap(name.replace("/", "/ "), 14, max_lines=2, placeholder="…"))
 
 
 def _draw(axes: Axes, row: float, one: Estimate, color) -> None:
-    """A row: the dots of seeds, and above them the mean with its interval if there are several."""
+    """Draw the dots of a row and, for several seeds, the mean with its interval above them."""
     values = 100 * np.array(one.values)
     if len(values) < 2:
         axes.plot(values, [row] * len(values), "o", ms=points(7), color=color, zorder=3)
         return
     left, right = axes.get_xlim()
-    limits = left + 0.02 * (right - left), right - 0.02 * (right - left)  # room for an arrow
+    limits = left + 0.02 * (right - left), right - 0.02 * (right - left)  # leave room for an arrow
     interval_bar(axes, (100 * one.low, 100 * one.high), row - 0.1, limits, color)
     axes.plot(100 * one.mean, row - 0.1, "D", ms=points(6), color=color, zorder=3)
     look = {"mfc": "none", "mec": color, "mew": 1.2}
@@ -149,14 +167,14 @@ def _draw(axes: Axes, row: float, one: Estimate, color) -> None:
 
 
 def _limits(estimates: Sequence[Estimate], signed: bool) -> tuple[float, float]:
-    """An axis, in points, that holds 0, all seeds, and of the intervals what is not far from them.
+    """Return axis limits, in points, that include 0, all seeds, and all but very long intervals.
 
-    Of two seeds an interval is 13 times as long as they are apart: it would hide everything else.
+    The interval of two seeds is 13 times as long as their distance, which would dwarf the rest.
     """
     values = 100 * np.array([0.0, *(value for one in estimates for value in one.values)])
     ends = 100 * np.array([end for one in estimates if one.n > 1 for end in (one.low, one.high)])
     span = max(np.ptp(values), 1)
-    ends = np.clip(ends, values.min() - span * signed, values.max() + span)  # no AP is below 0
+    ends = np.clip(ends, values.min() - span * signed, values.max() + span)  # AP is never negative
     low, high = min([*values, *ends]), max([*values, *ends])
     margin = 0.05 * max(high - low, 1)
     return low - margin * signed, high + margin

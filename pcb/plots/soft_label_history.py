@@ -1,4 +1,4 @@
-"""How soft labels change over training, and when they begin to be trained towards."""
+"""Soft labels over the course of training."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,12 +9,22 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from pcb.plots.layout import canvas, columns_of, entitle, legend_below, points, text_size
+from pcb.metrics.groups import check_groups
+from pcb.plots.layout import (
+    add_title,
+    canvas,
+    fit_columns,
+    fit_panels,
+    legend_below,
+    points,
+    text_size,
+)
 from pcb.plots.placement import spread
-from pcb.plots.style import FAINT, GROUP_COLORS, INK, PALETTE, check_groups, percent, short, styled
+from pcb.plots.style import FAINT, GROUP_COLORS, INK, PALETTE, with_style
+from pcb.plots.text import percent, short
 
 
-@styled
+@with_style
 def soft_label_history(
     history: Mapping[int, np.ndarray | Mapping[int, np.ndarray]],
     classes: Sequence[int],
@@ -25,31 +35,36 @@ def soft_label_history(
     columns: int = 2,
     title: str = "Soft labels over training",
 ) -> tuple[Figure, np.ndarray]:
-    """Lines of what the label of a class gives to itself and to its largest receivers.
+    """Draw how the soft label of a class distributes probability over training.
 
-    Shaded are the epochs in which PCB acts, that is, trains towards these labels. A value stands
-    at the end of its epoch, so that the label at the left edge is the first that is used.
+    Each panel shows the share of the class itself and the classes that receive most. The shaded
+    epochs are those in which PCB trains towards these labels. A value is drawn at the end of its
+    epoch, so the labels at the left edge of the shade are the first in use.
 
     Args:
-        history: soft labels by epoch (counted from 1), each (C, C), row y is the label of class y;
-            a dict of the rows (C,) of ``classes`` does, too, and takes little memory.
-        classes: labels of the classes to show, a panel each.
+        history: soft labels by epoch, counted from 1. For each epoch (C, C), where row y is the
+            label of class y, or to save memory a dict of the rows (C,) of ``classes``.
+        classes: labels of the classes to show, one panel each.
         names: (C,) class names.
-        frequency: (C,) 'r', 'c' or 'f' per class; colours the names. The colours of lines tell
-            classes apart and mean no group.
+        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class; colours the names. The colours
+            of the lines only distinguish classes.
         start_epoch: first epoch in which PCB acts; None if it never does.
-        top: other classes in a panel: those that receive most at any epoch.
-        columns: panels in a row.
-        title: the figure's title.
+        top: number of other classes in a panel: those that receive most in any epoch.
+        columns: number of panels in a row.
+        title: title of the figure.
 
     Returns:
         (figure, axes), axes an array (rows, columns).
 
-    >>> history = {1: np.array([[0.6, 0.4], [0.5, 0.5]]), 2: np.array([[0.9, 0.1], [0.2, 0.8]])}
-    >>> figure, axes = soft_label_history(history, [0], ["cat", "dog"], ["f", "r"], start_epoch=2)
-    >>> [line.get_ydata().tolist() for line in axes[0, 0].get_lines()]
-    [[0.4, 0.1], [0.6, 0.9]]
-    >>> plt.close(figure)
+    Raises:
+        ValueError: if there is no epoch or no class.
+
+    Example:
+        >>> history = {1: {0: np.array([0.6, 0.4])}, 2: {0: np.array([0.9, 0.1])}}
+        >>> figure, axes = soft_label_history(history, [0], ["cat", "dog"], "fr", start_epoch=2)
+        >>> [line.get_ydata().tolist() for line in axes[0, 0].get_lines()]
+        [[0.4, 0.1], [0.6, 0.9]]
+        >>> plt.close(figure)
     """
     if not len(history):
         raise ValueError("history is empty: pass the soft labels of at least one epoch")
@@ -57,21 +72,22 @@ def soft_label_history(
         raise ValueError("classes is empty: name at least one class")
     groups = check_groups(frequency)
     epochs = sorted(history)
-    columns = columns_of(5.8, min(columns, len(classes)))
+    columns = fit_columns(5.8, min(columns, len(classes)))
     rows = -(-len(classes) // columns)
-    size = canvas(max(5.8 * columns, 7), 2.9 * rows + 0.6, lines=True)
+    size = canvas(max(5.8 * columns, 7), fit_panels(2.9, rows, 0.6) * rows + 0.6, lines=True)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat[len(classes) :]:
         ax.axis("off")
-    acts = start_epoch is not None and start_epoch <= epochs[-1]
-    lines = []  # per panel: its axes, the colour of each class shown, the last values
+    if start_epoch is not None and start_epoch > epochs[-1]:
+        start_epoch = None
+    lines = []  # for each panel: axes, colour of each class, last values
     for ax, label in zip(axes.flat, classes, strict=False):
         values = np.array([history[epoch][label] for epoch in epochs], dtype=float)
         ranked = np.argsort(-np.nan_to_num(values).max(axis=0), kind="stable")
         colors = {label: INK}
         for other in ranked[ranked != label][:top]:
             colors[int(other)] = PALETTE[(len(colors) - 1) % len(PALETTE)]
-        for other in reversed(colors):  # the class itself last, over the others
+        for other in reversed(colors):  # draw the class itself last, on top of the others
             look = {"color": colors[other], "lw": 2.4 if other == label else 1.7}
             ax.plot(epochs, values[:, other], marker="o", ms=points(3.5), **look)
         lines.append((ax, colors, values[-1]))
@@ -84,15 +100,15 @@ def soft_label_history(
         ax.grid()
         look = {"color": GROUP_COLORS[groups[label]], "fontsize": text_size(11.5)}
         ax.set_title(f"true: {short(names[label])}", **look)
-        if acts and start_epoch is not None:
+        if start_epoch is not None:
             shade = {"color": FAINT, "lw": 0, "zorder": 0}
             ax.axvspan(start_epoch - 1, ax.get_xlim()[1], **shade)
         ax.set_xlabel("end of epoch")
-    entitle(figure, title)
-    if acts:
+    add_title(figure, title)
+    if start_epoch is not None:
         handle = Patch(color=FAINT, label=f"PCB acts, from epoch {start_epoch} on")
         legend_below(figure, [handle])
-    figure.draw_without_rendering()  # how high a panel is decides how far apart names must be
+    figure.draw_without_rendering()  # the distance of the names depends on the final height
     for ax, colors, last in lines:
         texts = {o: f"{short(names[o])}  {percent(last[o])}" for o in colors}
         _name_ends(ax, texts, colors, groups, last)
@@ -106,7 +122,7 @@ def _name_ends(
     groups: Sequence[str],
     last: np.ndarray,
 ) -> None:
-    """Write each line's text right of the axes, as near to its end as the others let it."""
+    """Write the text of each line to the right of the axes, as close to its end as possible."""
     ends = np.nan_to_num([last[label] for label in texts]) / ax.get_ylim()[1]
     line_height = text_size(12.5) * ax.figure.dpi / 72 / ax.bbox.height  # in fractions of the axes
     for (label, text), end, place in zip(

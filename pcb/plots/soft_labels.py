@@ -1,6 +1,6 @@
-"""What soft labels say: who receives probability, how spread they are, how the strength mixes."""
+"""Soft labels: which classes receive probability, and how strength and spread change targets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,79 +8,74 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pcb.metrics.groups import GROUP_NAMES, GROUPS, check_groups
 from pcb.plots.by_image_count import scatter_by_image_count
 from pcb.plots.layout import (
+    add_title,
     canvas,
-    columns_of,
-    entitle,
-    fitted,
+    fit_columns,
+    fit_panels,
+    is_narrow,
     legend_below,
     legend_outside,
-    narrow,
     points,
     text_size,
+    wrap_if_narrow,
 )
-from pcb.plots.style import (
-    GROUP_COLORS,
-    GROUP_NAMES,
-    GROUPS,
-    INK,
-    MUTED,
-    PALETTE,
-    check_groups,
-    icon_of,
-    ink_on,
-    legend_mark,
-    percent,
-    place_icon,
-    short,
-    styled,
-)
+from pcb.plots.marks import Pictures, legend_mark, picture_of, place_picture
+from pcb.plots.style import GROUP_COLORS, INK, MUTED, PALETTE, ink_on, with_style
+from pcb.plots.text import percent, short
 
 
-@styled
+@with_style
 def soft_label_bars(
     soft_labels: np.ndarray,
     classes: Sequence[int],
     names: Sequence[str],
     frequency: Sequence[str],
-    icons: Sequence[np.ndarray | None] | Mapping[int, np.ndarray | None] | None = None,
+    icons: Pictures | None = None,
     top: int = 6,
     columns: int = 3,
     title: str = "Soft labels",
 ) -> tuple[Figure, np.ndarray]:
-    """Bars of the soft label of chosen classes: the classes that receive most probability.
+    """Draw the soft labels of some classes: the classes that receive most probability.
+
+    If rows do not sum to 1 (sigmoid losses), the figure says so.
 
     Args:
-        soft_labels: (C, C), row y is the soft label of an instance of true class y. Rows that do
-            not sum to 1, as those of a sigmoid loss, are said not to.
-        classes: labels of the classes to show, a panel each.
+        soft_labels: (C, C); row y is the soft label of true class y.
+        classes: labels of the classes to show, one panel each.
         names: (C,) class names.
-        frequency: (C,) 'r', 'c' or 'f' per class; colours the bars.
-        icons: pictures (h, w, 3 or 4) by label, a list or a dict, drawn beside the names; also
-            photographs. None for a class without one.
-        top: bars in a panel; what the other classes receive together is written below.
-        columns: panels in a row.
-        title: the figure's title.
+        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class; colours the bars.
+        icons: pictures of the classes, drawn beside the names.
+        top: number of bars in a panel, fewer if the figure would not fit on a page. A note below
+            each panel sums up the other classes.
+        columns: number of panels in a row.
+        title: title of the figure.
 
     Returns:
         (figure, axes), axes an array (rows, columns).
 
-    >>> q = np.array([[0.7, 0.3], [0.0, 1.0]])
-    >>> figure, axes = soft_label_bars(q, [0], ["cat", "dog"], ["f", "r"])
-    >>> axes[0, 0].get_title(loc="left")
-    'true: cat'
-    >>> plt.close(figure)
+    Raises:
+        ValueError: if ``classes`` is empty.
+
+    Example:
+        >>> q = np.array([[0.7, 0.3], [0.0, 1.0]])
+        >>> figure, axes = soft_label_bars(q, [0], ["cat", "dog"], ["f", "r"])
+        >>> axes[0, 0].get_title(loc="left")
+        'true: cat'
+        >>> plt.close(figure)
     """
     if not len(classes):
         raise ValueError("classes is empty: name at least one class")
     groups = check_groups(frequency)
-    top = min(top, len(names))
     totals = np.asarray(soft_labels)[classes].sum(axis=1)
     sums_to_one = np.allclose(totals[np.isfinite(totals)], 1, atol=1e-3)
     with_icons = icons is not None
-    columns = columns_of(4.6, min(columns, len(classes)))
+    columns = fit_columns(4.6, min(columns, len(classes)))
     rows = -(-len(classes) // columns)
+    panel = fit_panels(1.2 + 0.34 * top, rows, 0.9)
+    top = min(max(2, int((panel - 1.2) / 0.34 + 1e-6)), top, len(names))
     size = canvas(max(4.6 * columns, 6.2), (1.2 + 0.34 * top) * rows + 0.9, lines=True)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat[len(classes) :]:
@@ -90,7 +85,7 @@ def soft_label_bars(
         values = np.asarray(soft_labels[label], dtype=float)
         ranked = np.argsort(-values, kind="stable")[:top]
         if label not in ranked:
-            ranked[-1] = label  # the true class is always there to compare with
+            ranked[-1] = label  # always show the true class for comparison
         bars = ax.barh(
             range(len(ranked)),
             values[ranked],
@@ -108,8 +103,8 @@ def soft_label_bars(
             tick.set_fontweight("bold" if other == label else "normal")
         if with_icons:
             for row, other in enumerate(ranked):
-                if (icon := icon_of(icons, int(other))) is not None:
-                    place_icon(ax, icon, (0, row), size=points(20), offset=(points(-15), 0))
+                if (icon := picture_of(icons, int(other))) is not None:
+                    place_picture(ax, icon, (0, row), size=points(20), offset=(points(-15), 0))
         ax.invert_yaxis()
         ax.set_xlim(0, 1.2 * highest)
         ax.xaxis.set_major_locator(MaxNLocator(4))
@@ -128,23 +123,24 @@ def soft_label_bars(
         if group in groups
     ]
     handles.append(legend_mark("the true class", mfc="none", mec=INK, mew=1.5))
-    said = None if sums_to_one else "Values of a sigmoid loss need not sum to 100%."
-    legend_below(figure, handles, said)
-    entitle(figure, title)
+    legend_title = None if sums_to_one else "Values of a sigmoid loss need not sum to 100%."
+    legend_below(figure, handles, legend_title)
+    add_title(figure, title)
     figure.get_layout_engine().set(h_pad=0.08)
     return figure, axes
 
 
 def _more_classes(count: int) -> str:
-    """How many classes are not shown on their own.
+    """Return a label for the classes that are not shown individually.
 
-    >>> _more_classes(1), _more_classes(34)
-    ('1 more class', '34 more classes')
+    Example:
+        >>> _more_classes(1), _more_classes(34)
+        ('1 more class', '34 more classes')
     """
     return f"{count} more class{'es' * (count > 1)}"
 
 
-@styled
+@with_style
 def soft_label_strength(
     soft_label: np.ndarray,
     label: int,
@@ -153,24 +149,27 @@ def soft_label_strength(
     top: int = 5,
     title: str | None = None,
 ) -> tuple[Figure, Axes]:
-    """What a classifier is asked to learn as the strength grows: alpha * q + (1 - alpha) * onehot.
+    """Draw the target ``alpha * q + (1 - alpha) * onehot`` for several strengths alpha.
 
     Args:
-        soft_label: (C,) soft label q of the class; that of a sigmoid loss need not sum to 1.
-        label: the true class.
+        soft_label: (C,) soft label q of the class; for sigmoid losses, it need not sum to 1.
+        label: label of the true class.
         names: (C,) class names.
-        strengths: values of alpha, a bar each.
-        top: other classes shown on their own, if large enough to be seen; the rest is one segment.
-        title: by default "Target for <class> as the strength grows"; none if empty.
+        strengths: values of alpha, one bar each.
+        top: number of other classes with their own segment, if it is large enough to be visible.
+            The rest share one segment.
+        title: title of the figure; none if empty. Default:
+            ``"Target for <class> as the strength grows"``.
 
     Returns:
         (figure, axes).
 
-    >>> q = np.array([0.7, 0.3])
-    >>> figure, axes = soft_label_strength(q, 0, ["cat", "dog"], strengths=[0.0, 0.5])
-    >>> [text.get_text() for text in axes.get_yticklabels()]
-    ['0', '0.5']
-    >>> plt.close(figure)
+    Example:
+        >>> q = np.array([0.7, 0.3])
+        >>> figure, axes = soft_label_strength(q, 0, ["cat", "dog"], strengths=[0.0, 0.5])
+        >>> [text.get_text() for text in axes.get_yticklabels()]
+        ['0', '0.5']
+        >>> plt.close(figure)
     """
     soft_label = np.asarray(soft_label, dtype=float)
     alpha = np.asarray(strengths, dtype=float)[:, None]
@@ -178,7 +177,7 @@ def soft_label_strength(
     onehot[label] = 1
     target = alpha * soft_label + (1 - alpha) * onehot
     others = [c for c in np.argsort(-soft_label, kind="stable") if c != label and soft_label[c] > 0]
-    # A segment of its own only for what can be seen.
+    # Only visible segments are drawn individually.
     top = min(top, int((soft_label[others] >= 0.003 * max(1.0, soft_label.sum())).sum()))
     segments = [(short(names[label]), target[:, label], "#555555")]
     for number, other in enumerate(others[:top]):
@@ -190,7 +189,7 @@ def soft_label_strength(
     left = np.zeros(len(alpha))
     totals = target.sum(axis=1)
     width = max(1.0, totals.max())
-    least = width * (0.13 if narrow() else 0.045)  # of a segment in which a number has room
+    least = width * (0.13 if is_narrow() else 0.045)  # smallest segment with room for a number
     for name, values, color in segments:
         bars = axes.barh(
             range(len(alpha)), values, left=left, height=0.72, color=color, ec="white", label=name
@@ -209,14 +208,14 @@ def soft_label_strength(
         axes.set_xlabel("probability in the target")
     else:
         text = "target of each class, side by side; they need not sum to 100%"
-        axes.set_xlabel(fitted(text, 40))
+        axes.set_xlabel(wrap_if_narrow(text, 40))
     legend_outside(axes)
     default = f"Target for {names[label]} as the strength grows"
-    entitle(figure, default if title is None else title, axes)
+    add_title(figure, default if title is None else title, axes)
     return figure, axes
 
 
-@styled
+@with_style
 def soft_label_entropy(
     entropy: Sequence[float],
     image_count: Sequence[int],
@@ -224,24 +223,26 @@ def soft_label_entropy(
     names: Sequence[str] | None = None,
     title: str = "How spread out is the soft label of each class?",
 ) -> tuple[Figure, Axes]:
-    """A point per class: the entropy of its soft label against its training images.
+    """Draw the entropy of the soft label of each class against its number of training images.
 
-    0 bits is a one-hot label; b bits are as spread as 2^b classes that share alike.
+    A one-hot label has 0 bits. A label with b bits is as spread out as one with 2^b equal classes.
 
     Args:
-        entropy: (C,) in bits; nan where undefined, which is left out and counted.
-        image_count: (C,) training images per class.
-        frequency: (C,) 'r', 'c' or 'f' per class.
-        names: (C,) class names; each group's highest and lowest are named, if it is one class.
-        title: the figure's title.
+        entropy: (C,) in bits; nan if undefined. The figure shows how many are undefined.
+        image_count: (C,) number of training images of each class.
+        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
+        names: (C,) class names. The highest and lowest class of each group are named, unless
+            several classes share this entropy.
+        title: title of the figure.
 
     Returns:
         (figure, axes).
 
-    >>> figure, axes = soft_label_entropy([0.5, 2.0, 1.5], [300, 40, 2], ["f", "c", "r"])
-    >>> axes.get_xscale()
-    'log'
-    >>> plt.close(figure)
+    Example:
+        >>> figure, axes = soft_label_entropy([0.5, 2.0, 1.5], [300, 40, 2], ["f", "c", "r"])
+        >>> axes.get_xscale()
+        'log'
+        >>> plt.close(figure)
     """
     what = {"what": "entropy", "label": "entropy of the soft label (bits)", "number_format": ".2f"}
     return scatter_by_image_count(entropy, image_count, frequency, names, **what, title=title)

@@ -9,24 +9,15 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from pcb.plots.layout import canvas, columns_of, entitle, legend_below, legend_outside, text_size
-from pcb.plots.style import (
-    GROUP_COLORS,
-    GROUP_MARKERS,
-    GROUP_NAMES,
-    INK,
-    MUTED,
-    check_groups,
-    dots,
-    legend_mark,
-    styled,
-    tint,
-)
+from pcb.metrics.groups import GROUP_NAMES, check_groups
+from pcb.plots.layout import add_title, canvas, fit_columns, legend_below, legend_outside, text_size
+from pcb.plots.marks import dot_style, legend_mark
+from pcb.plots.style import GROUP_COLORS, GROUP_MARKERS, INK, MUTED, tint, with_style
 
 PLAIN, BALANCED = "#8A8A8A", "#AA4499"
 
 
-@styled
+@with_style
 def decision_regions(
     decisions: Mapping[str, np.ndarray],
     extent: Sequence[float],
@@ -58,7 +49,7 @@ def decision_regions(
     """
     groups, labels = check_groups(frequency), np.asarray(labels)
     colors = ListedColormap([tint(GROUP_COLORS[group], 0.3) for group in groups])
-    columns = columns_of(4.6, len(decisions))
+    columns = fit_columns(4.6, len(decisions))
     lines = -(-len(decisions) // columns)
     size = canvas(4.6 * columns, 4.2 * lines + 0.5, lines=True)
     figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False)
@@ -68,7 +59,7 @@ def decision_regions(
         bounds = {"vmin": -0.5, "vmax": len(names) - 0.5, "interpolation": "nearest"}
         ax.imshow(predicted, colors, origin="lower", extent=extent, aspect="equal", **bounds)
         for label, group in enumerate(groups):
-            look = {**dots(len(labels)), "marker": GROUP_MARKERS[group], "linewidths": 0.4}
+            look = {**dot_style(len(labels)), "marker": GROUP_MARKERS[group], "linewidths": 0.4}
             own = points[labels == label]
             ax.scatter(*own.T, color=GROUP_COLORS[group], edgecolors="white", **look)
         ax.set_xlim(extent[0], extent[1])
@@ -81,11 +72,11 @@ def decision_regions(
         for name, g in zip(names, groups, strict=True)
     ]
     legend_below(figure, handles)
-    entitle(figure, title)
+    add_title(figure, title)
     return figure, axes.ravel()[: len(decisions)]
 
 
-@styled
+@with_style
 def mistaken_share(
     shares: Mapping[str, np.ndarray],
     steps: Sequence[int],
@@ -100,7 +91,7 @@ def mistaken_share(
             T steps.
         steps: (T,) training steps.
         start: step from which PCB acts; a dotted line marks it. None for no line.
-        ylabel: written at the vertical axis.
+        ylabel: number_text at the vertical axis.
         title: the figure's title.
 
     Returns:
@@ -127,5 +118,5 @@ def mistaken_share(
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid()
     legend_outside(axes)
-    entitle(figure, title, axes)
+    add_title(figure, title, axes)
     return figure, axes

@@ -1,4 +1,4 @@
-"""Does it learn, and when does pairwise class balance act: curves over training."""
+"""Curves over training: the losses, and when pairwise class balance acts."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pcb.plots.layout import canvas, entitle, legend_outside, narrow, points, text_size
-from pcb.plots.style import FAINT, INK, MUTED, PALETTE, styled
+from pcb.plots.layout import add_title, canvas, is_narrow, legend_outside, points, text_size
+from pcb.plots.style import FAINT, INK, MUTED, PALETTE, with_style
 
 
 def training_records(records: Sequence[dict]) -> list[dict]:
-    """The records of training steps that state an iteration and a loss.
+    """Return the records of training steps, those with an iteration and a loss.
 
-    >>> training_records([{"seed": 0}, {"mode": "train", "iter": 10, "loss": 2.0}])
-    [{'mode': 'train', 'iter': 10, 'loss': 2.0}]
+    Example:
+        >>> training_records([{"seed": 0}, {"mode": "train", "iter": 10, "loss": 2.0}])
+        [{'mode': 'train', 'iter': 10, 'loss': 2.0}]
     """
     train = [
         record
@@ -25,19 +26,19 @@ def training_records(records: Sequence[dict]) -> list[dict]:
     if not train:
         raise ValueError(
             f"none of the {len(records)} log records is of a training step with a loss: "
-            "train first, or wait for the first progress line"
+            "train first, or wait for the first line of progress"
         )
     return train
 
 
 def _values(records: Sequence[dict], key: str) -> np.ndarray:
-    """``record[key]`` as floats, nan where a record has no such number."""
+    """Return ``record[key]`` of all records as floats; nan if a record lacks it."""
     values = (record.get(key) for record in records)
     return np.array([np.nan if value is None else float(value) for value in values])
 
 
 def _time_axis(ax, time: np.ndarray) -> None:
-    """Iterations along the x axis, from 0 to the last; few ticks, since LVIS has 180000."""
+    """Set up the x axis for iterations, with few ticks: LVIS has 180000 iterations."""
     ax.set_xlabel("iteration")
     ax.set_xlim(0, time.max() * 1.01)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
@@ -45,12 +46,12 @@ def _time_axis(ax, time: np.ndarray) -> None:
 
 
 def _marker(time: np.ndarray) -> str | None:
-    """A marker where the records are so few that a line alone would hardly be seen."""
+    """Return a marker if there are too few records for a visible line."""
     return "o" if len(time) < 4 else None
 
 
 def _mark_start(ax, text: str, start: float) -> None:
-    """Write ``text`` beside ``start``, on the side that has room."""
+    """Write a text beside the position ``start``, on the side with more room."""
     right_half = start > np.mean(ax.get_xlim())
     ax.annotate(
         text,
@@ -64,30 +65,34 @@ def _mark_start(ax, text: str, start: float) -> None:
     )
 
 
-@styled
+@with_style
 def loss_curves(records: Sequence[dict], title: str = "Training loss") -> tuple[Figure, np.ndarray]:
-    """The total loss and each of its parts over training.
+    """Draw the total loss and each of its parts over training.
 
-    A dotted line marks where pairwise class balance begins to act, if the log says so.
+    A dotted line marks the iteration from which pairwise class balance acts, if the log has one.
 
     Args:
-        records: of :meth:`pcb.runs.RunFolder.read_log`, which has each iteration of a resumed
-            run once; those of training steps are used. ``iter`` counts from 1 over the training.
-        title: the figure's title.
+        records: log records from :meth:`pcb.runs.RunFolder.read_log`, which lists each iteration of
+            a resumed run once. Only training steps are used; ``iter`` counts from 1.
+        title: title of the figure.
 
     Returns:
-        (figure, axes), axes an array of two: the total, the parts.
+        (figure, axes), axes an array of two: total and parts.
 
-    >>> log = [{"mode": "train", "iter": i, "loss": 2 / i, "loss_cls": 1 / i}
-    ...        for i in (1, 2, 3)]
-    >>> figure, (total, parts) = loss_curves(log)
-    >>> len(parts.get_lines())
-    1
-    >>> plt.close(figure)
+    Raises:
+        ValueError: if no record is of a training step.
+
+    Example:
+        >>> log = [{"mode": "train", "iter": i, "loss": 2 / i, "loss_cls": 1 / i}
+        ...        for i in (1, 2, 3)]
+        >>> figure, (total, parts) = loss_curves(log)
+        >>> len(parts.get_lines())
+        1
+        >>> plt.close(figure)
     """
     train = training_records(records)
     time = _values(train, "iter")
-    stacked = narrow()
+    stacked = is_narrow()
     figure, axes = plt.subplots(*((2, 1) if stacked else (1, 2)), figsize=canvas(11.5, 4.2))
     if stacked:
         figure.set_figheight(5.0)
@@ -108,7 +113,7 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss") -> tuple[
     axes[1].set_title("parts", fontsize=text_size(11.5))
     if keys:
         legend_outside(axes[1])
-    start = _first_open(train, time)
+    start = _first_active(train, time)
     for ax in axes:
         _time_axis(ax, time)
         ax.set_ylim(bottom=0)
@@ -116,47 +121,53 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss") -> tuple[
             ax.axvline(start, color=MUTED, linestyle=":", lw=1.4)
     if start is not None:
         _mark_start(axes[0], "PCB acts", start)
-    entitle(figure, title)
+    add_title(figure, title)
     return figure, axes
 
 
-def _first_open(train: Sequence[dict], time: np.ndarray) -> float | None:
-    """When PCB was first logged as acting, as an iteration; None if it never did."""
-    opened = np.flatnonzero(_values(train, "pcb_strength") > 0)
-    return float(time[opened[0]]) if len(opened) else None
+def _first_active(train: Sequence[dict], time: np.ndarray) -> float | None:
+    """Return the first iteration in which the log shows PCB acting; None if it never did."""
+    active = np.flatnonzero(_values(train, "pcb_strength") > 0)
+    return float(time[active[0]]) if len(active) else None
 
 
-@styled
+@with_style
 def strength_curve(
     records: Sequence[dict],
     num_classes: int | None = None,
     title: str = "When does Pairwise Class Balance act?",
 ) -> tuple[Figure, np.ndarray]:
-    """Strength of the soft labels and classes seen over training; shaded while PCB may act.
+    """Draw the strength of the soft labels and the classes seen over training.
 
-    The gate opens when the start epoch is reached and every class has been seen. Strength is
-    that of the last refinement iteration; a plain baseline has strength 0 throughout. Where the
-    strength stays 0, the figure says why.
+    The gate opens when the start epoch is reached and every class has been seen. The strength is
+    that of the last refinement iteration; a plain baseline has strength 0 throughout. While PCB
+    acts, the background is shaded. If the strength stays 0, the figure says why.
 
     Args:
-        records: of :meth:`pcb.runs.RunFolder.read_log`, with ``pcb_strength``, ``pcb_gate`` and
-            ``pcb_classes_seen``.
-        num_classes: C, drawn as a line that the classes seen must reach.
-        title: the figure's title.
+        records: log records from :meth:`pcb.runs.RunFolder.read_log` with ``pcb_strength``,
+            ``pcb_gate`` and ``pcb_classes_seen``.
+        num_classes: C, drawn as the line that the number of classes seen must reach.
+        title: title of the figure.
 
     Returns:
-        (figure, axes), axes an array of two: strength, classes seen.
+        (figure, axes), axes an array of two: strength and classes seen.
 
-    >>> log = [{"mode": "train", "iter": e, "loss": 1.0, "pcb_strength": 0.2 * e,
-    ...         "pcb_gate": e - 1, "pcb_classes_seen": e + 1} for e in (1, 2)]
-    >>> figure, axes = strength_curve(log, num_classes=3)
-    >>> axes[0].get_ylabel()
-    'strength'
-    >>> plt.close(figure)
+    Raises:
+        ValueError: if no record is of a training step, or none has ``pcb_strength``.
+
+    Example:
+        >>> log = [{"mode": "train", "iter": e, "loss": 1.0, "pcb_strength": 0.2 * e,
+        ...         "pcb_gate": e - 1, "pcb_classes_seen": e + 1} for e in (1, 2)]
+        >>> figure, axes = strength_curve(log, num_classes=3)
+        >>> axes[0].get_ylabel()
+        'strength'
+        >>> plt.close(figure)
     """
     train = training_records(records)
     if not any("pcb_strength" in record for record in train):
-        raise ValueError("no record has 'pcb_strength': the run's loss holds no confusion matrix")
+        raise ValueError(
+            "no record has 'pcb_strength': the loss of this run has no confusion matrix"
+        )
     time = _values(train, "iter")
     strength, gate = _values(train, "pcb_strength"), _values(train, "pcb_gate")
     seen = _values(train, "pcb_classes_seen")
@@ -196,22 +207,23 @@ def strength_curve(
     else:
         reason = _why_not(gate, seen, num_classes)
         axes[0].annotate(reason, (0.02, 0.9), xycoords="axes fraction", va="top", color=MUTED)
-    entitle(figure, title)
+    add_title(figure, title)
     return figure, axes
 
 
 def _why_not(gate: np.ndarray, seen: np.ndarray, num_classes: int | None) -> str:
-    """Why the strength is 0 throughout, as far as the log tells.
+    """Return why the strength is 0 throughout, as far as the log shows.
 
-    >>> _why_not(np.array([0.0, 1.0]), np.array([2.0, 3.0]), 3)
-    'strength 0 throughout: this run only watches'
-    >>> _why_not(np.array([0.0, 0.0]), np.array([2.0, 3.0]), 4)
-    'strength 0 throughout: 1 of 4 classes not seen'
+    Example:
+        >>> _why_not(np.array([0.0, 1.0]), np.array([2.0, 3.0]), 3)
+        'strength 0 throughout: this run only observes'
+        >>> _why_not(np.array([0.0, 0.0]), np.array([2.0, 3.0]), 4)
+        'strength 0 throughout: 1 of 4 classes not seen'
     """
-    said = "strength 0 throughout"
+    prefix = "strength 0 throughout"
     if np.nan_to_num(gate).any():
-        return f"{said}: this run only watches"
+        return f"{prefix}: this run only observes"
     missing = 0 if num_classes is None else num_classes - int(np.nanmax(seen, initial=0.0))
     if missing > 0:
-        return f"{said}: {missing} of {num_classes} classes not seen"
-    return f"{said}: the gate never opened"
+        return f"{prefix}: {missing} of {num_classes} classes not seen"
+    return f"{prefix}: the gate never opened"

@@ -135,7 +135,7 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
     sentences = []
     for config in configs:
         if config.baseline:
-            sentences.append(_compared(config))
+            sentences.append(_compared(config, config.baseline))
             pairs = list(config.pairs.values())
             if more := _differences(pairs, without_pcb):
                 sentences.append(
@@ -203,10 +203,10 @@ def _never_acts(run: RunFolder) -> bool:
     return loss.get(strength_argument(loss), 0) > 0 and loss.get("start_epoch", 0) > last
 
 
-def _compared(config: ConfigRuns) -> str:
+def _compared(config: ConfigRuns, baseline: ConfigRuns) -> str:
     seeds = ", ".join("unknown" if seed is None else str(seed) for seed in config.pairs)
     why = "" if config.has_counterpart else ", the first one given,"
-    start = f"{config.name} is compared with {config.baseline.name}{why}"
+    start = f"{config.name} is compared with {baseline.name}{why}"
     if not config.pairs:
         return f"{start} but they have no seed in common: no difference is given."
     if len(config.pairs) == 1:

@@ -70,7 +70,7 @@ def differing_settings(ours: Any, theirs: Any, prefix: str = "") -> dict[str, tu
     both = isinstance(ours, Mapping) and isinstance(theirs, Mapping)
     if not both or ours.get("type") != theirs.get("type"):
         return {prefix: (ours, theirs)}
-    found = {}
+    found: dict[str, tuple[Any, Any]] = {}
     for key in dict.fromkeys([*theirs, *ours]):
         dotted = f"{prefix}.{key}" if prefix else str(key)
         found |= differing_settings(ours.get(key), theirs.get(key), dotted)

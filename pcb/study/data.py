@@ -15,7 +15,7 @@ from pcb.datasets.lvis import (
     missing_images,
     read_annotations,
 )
-from pcb.datasets.openmoji.make import DESIGN_FILE, read_design
+from pcb.datasets.openmoji.make import DESIGN_FILE, make_openmoji, read_design
 from pcb.datasets.openmoji.roles import class_roles
 from pcb.datasets.orientation import orientation_warning
 from pcb.datasets.pictures import (
@@ -185,8 +185,6 @@ def open_dataset(
                 f"size is {size!r}, but {config} reads {root}: leave size empty to open that "
                 f"folder, or give `out`, a folder for OpenMoji-LT {size}"
             )
-        from pcb.datasets.openmoji import make_openmoji
-
         make_openmoji(root, size=size, seed=seed)
     annotations = read_annotations(file)
     if not annotations.has_counts:

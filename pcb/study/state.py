@@ -45,7 +45,7 @@ class RunState:
         Raises:
             ValueError: The run's ``config.py`` is not a merged config.
         """
-        if self.is_launched:
+        if self.trainer and self.trainer.note:  # launched
             return json.loads(self.trainer.note)
         run = self.run
         if not run.config_file.is_file() or (not self.trainer and not run.checkpoint.is_file()):

@@ -1,4 +1,4 @@
-"""Reading LVIS files: what good ones give, and what bad ones are told."""
+"""Reading LVIS files: the content of good ones, and the errors for bad ones."""
 
 import copy
 import gzip
@@ -20,13 +20,13 @@ from pcb.datasets import (
 RLE = {"size": [40, 60], "counts": "P[2"}
 
 
-# Whether records or arrays are kept, a file is checked alike.
+# Both readers check a file in the same way.
 READERS = pytest.mark.parametrize("read", [read_annotations, read_compact_annotations])
 
 
 @pytest.fixture
 def dataset():
-    """Two images and three classes, whose ids neither start at 0 nor are sorted."""
+    """Two images and three classes; the ids do not start at 0 and are not sorted."""
     image = {"height": 40, "width": 60, "neg_category_ids": [], "not_exhaustive_category_ids": []}
     annotation = {"bbox": [1, 2, 10.5, 20], "area": 210.0, "segmentation": [[1, 2, 11, 2, 11, 22]]}
     return {
@@ -50,7 +50,7 @@ def dataset():
 
 @pytest.fixture
 def write(tmp_path):
-    """Function that writes a dataset, or results, and returns the path of the file."""
+    """Function that writes a dataset or results and returns the path of the file."""
 
     def write(dataset, name="annotations.json"):
         path = tmp_path / name
@@ -82,7 +82,7 @@ RESULTS_READERS = pytest.mark.parametrize("read", [read_results, read_boxes, rea
 
 
 def assert_refused(error_type, parts, function, *arguments, **options):
-    """The call raises an error that starts with the file's name and says all the parts."""
+    """Assert that a call raises an error that starts with the file's name and has all parts."""
     with pytest.raises(error_type) as caught:
         function(*arguments, **options)
     file_name, *rest = parts
@@ -106,7 +106,7 @@ def test_content_is_kept_and_shared(annotations, dataset):
     dataset["categories"].sort(key=lambda category: category["id"])
     assert content == dataset
     assert content["annotations"] is annotations.annotations
-    assert "images" not in repr(annotations)  # a million records in a traceback help nobody
+    assert "images" not in repr(annotations)  # a traceback must not show a million records
 
 
 def test_gzip(dataset, annotations, tmp_path):
@@ -118,7 +118,7 @@ def test_gzip(dataset, annotations, tmp_path):
     assert read_results(results, annotations) == [detection()]
 
 
-def test_file_is_absent(tmp_path):
+def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.json: no such file; check the path"):
         read_annotations(tmp_path / "nowhere.json")
 
@@ -138,8 +138,8 @@ def test_truncated(dataset, read, tmp_path):
         assert_refused(AnnotationError, parts, read, tmp_path / name)
 
 
-def test_what_only_python_takes_for_json(dataset, annotations, tmp_path):
-    """Numbers that are not finite, half of a surrogate pair, other encodings."""
+def test_json_that_only_python_reads(dataset, annotations, tmp_path):
+    """Numbers that are not finite, lone surrogates, other encodings."""
     images, info = dataset["images"], {"temperature": float("nan")}
     images[0]["note"] = "\ud83d"
     for name, text, encoding in (
@@ -178,7 +178,7 @@ def test_compact_annotations_are_grouped_by_image(dataset, write):
     "odd", [1 / 3, 1e-3, 9e6 + 1 / 8, -9e6], ids=["thirds", "thousandths", "large", "negative"]
 )
 def test_compact_coordinates_keep_every_digit(dataset, write, odd):
-    """Also where the first thousand polygons have two decimals and a later one has not."""
+    """Even if a thousand polygons have two decimals and a later one has more."""
     template = dataset["annotations"][0]
     rng = np.random.default_rng(0)
     polygons = [rng.uniform(-5, 700, size=10).round(2).tolist() for _ in range(1000)]
@@ -264,7 +264,7 @@ def test_results_file_as_annotations(write):
 
 
 @READERS
-def test_images_must_exist(dataset, write, read, tmp_path):
+def test_missing_images_are_named(dataset, write, read, tmp_path):
     folder = tmp_path / "images"
     (folder / "val2017").mkdir(parents=True)
     (folder / "7.png").touch()
@@ -314,11 +314,11 @@ def test_compact_results(annotations, write):
     assert len(empty) == 0 and empty.boxes.shape == (0, 4)
 
 
-def test_compact_results_take_what_records_may_be(annotations, write):
+def test_compact_results_accept_numpy_and_nan(annotations, write):
     numpy = detection(score=np.float32(0.25), image_id=np.int64(3), bbox=np.array([1, 2, 3, 4]))
     (score,) = read_compact_results([numpy], annotations, "bbox").scores
     assert score == 0.25
-    # Python writes NaN, which JSON lacks; here it is in a member that nobody reads.
+    # Python writes NaN, which JSON does not have; here it is in a member that nobody reads.
     path = write([detection(logit=float("nan"))] * 2, "results.json")
     assert len(read_compact_results(path, annotations, "segm")) == 2
 
@@ -349,7 +349,7 @@ def test_bad_results(annotations, write, read, changes, parts):
     assert_refused(ResultsError, ["bad.json", *parts], read, file, annotations)
 
 
-def test_results_lack_what_is_evaluated(annotations, write):
+def test_results_without_the_evaluated_key(annotations, write):
     for key, iou_type in {"bbox": "bbox", "segmentation": "segm"}.items():
         results = [detection()]
         del results[0][key]
@@ -364,7 +364,7 @@ def test_results_lack_what_is_evaluated(annotations, write):
 
 
 @RESULTS_READERS
-def test_results_hold_too_little(annotations, write, read):
+def test_results_with_missing_keys(annotations, write, read):
     bare = {"image_id": 7, "category_id": 9, "score": 0.5}
     for key in ("image_id", "category_id", "score"):
         lacking = detection()
@@ -381,7 +381,7 @@ def test_results_hold_too_little(annotations, write, read):
 
 
 @RESULTS_READERS
-def test_results_are_no_list_of_detections(annotations, dataset, write, tmp_path, read):
+def test_results_that_are_not_a_list_of_detections(annotations, dataset, write, tmp_path, read):
     parts = ["annotations.json", "got an annotation file"]
     assert_refused(ResultsError, parts, read, write(dataset), annotations)
     assert_refused(ResultsError, ["results", "NoneType"], read, None, annotations)

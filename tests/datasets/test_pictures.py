@@ -23,7 +23,7 @@ def test_every_form_of_a_segmentation_gives_the_same_mask():
         np.testing.assert_array_equal(decode_mask(segmentation, 5, 7), mask.astype(bool))
 
 
-def test_picture_holds_what_the_file_says(tiny_openmoji):
+def test_picture_equals_the_file(tiny_openmoji):
     annotations = read_annotations(tiny_openmoji / "annotations" / "val.json")
     records = by_image(annotations.annotations)
     for image in annotations.images[:3]:
@@ -48,7 +48,7 @@ def test_picture_without_instances_and_results_without_boxes(tiny_openmoji):
     assert picture.boxes.tolist() == [box] and picture.scores.tolist() == [0.5]
 
 
-def test_missing_files_are_named_or_none(tiny_openmoji, tmp_path):
+def test_missing_image_is_named_and_missing_icons_are_none(tiny_openmoji, tmp_path):
     annotations = read_annotations(tiny_openmoji / "annotations" / "val.json")
     with pytest.raises(FileNotFoundError, match=r"000001\.png does not exist; it is image 1"):
         load_picture(annotations, annotations.images[0], tmp_path, [])
@@ -57,7 +57,7 @@ def test_missing_files_are_named_or_none(tiny_openmoji, tmp_path):
     assert len(icons) == 8 and icons[0].shape[2] == 4
 
 
-def test_16_bit_greyscale_and_turned_images_look_like_in_training(tmp_path):
+def test_16_bit_greyscale_and_oriented_images_look_as_in_training(tmp_path):
     grey = np.random.default_rng(0).integers(0, 256, (4, 6), dtype=np.uint8)
     path = tmp_path / "1.png"
     for pixels in (grey, grey.astype(np.uint16) * 257):

@@ -1,4 +1,4 @@
-"""Readers of annotations and results, on files that hypothesis makes up."""
+"""Readers of annotations and results on files that hypothesis generates."""
 
 import copy
 import json
@@ -37,7 +37,7 @@ def subset(ids: list[int]):
 
 @st.composite
 def run_lengths(draw, height: int, width: int) -> dict:
-    """A mask of a few rectangles, its runs as text or as integers."""
+    """Draw a mask of a few rectangles, with its runs as text or as integers."""
     mask = np.zeros((height, width), np.uint8, order="F")
     for _ in range(draw(st.integers(0, 3))):
         top, left = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
@@ -51,7 +51,7 @@ def run_lengths(draw, height: int, width: int) -> dict:
 
 @st.composite
 def datasets(draw) -> dict:
-    """A valid annotation file."""
+    """Draw a valid annotation file."""
     image_ids = draw(st.lists(st.integers(0, 2**63 - 1), unique=True, min_size=1, max_size=4))
     category_ids = draw(st.lists(st.integers(0, 5000), unique=True, min_size=1, max_size=4))
     count = st.integers(0, 10_000)
@@ -102,7 +102,7 @@ def datasets(draw) -> dict:
 
 @st.composite
 def detections(draw, dataset: dict) -> list[dict]:
-    """Valid results on it, all with boxes and masks."""
+    """Draw valid results on a dataset, all with boxes and masks."""
     results = []
     for _ in range(draw(st.integers(1, 5))):
         image = draw(st.sampled_from(dataset["images"]))
@@ -136,7 +136,7 @@ DEEP = '"<deep>"', "[" * 20_000 + "]" * 20_000
 
 @st.composite
 def mutated(draw, content):
-    """The content with one value, at whatever depth, replaced or taken out."""
+    """Replace or remove one value at any depth."""
     content = copy.deepcopy(content)
     node, places = content, []
     while isinstance(node, (dict, list)) and node and (not places or draw(st.integers(0, 3))):
@@ -153,7 +153,7 @@ def mutated(draw, content):
 
 @pytest.fixture
 def file(tmp_path):
-    """Function that writes JSON, and returns the path."""
+    """Function that writes JSON and returns the path."""
 
     def write(content, name="content.json"):
         path = tmp_path / name
@@ -164,7 +164,7 @@ def file(tmp_path):
 
 
 def assert_same(found, compact, dataset) -> None:
-    """Records and arrays say what the file says."""
+    """Assert that records and arrays equal the file."""
     categories = sorted(dataset["categories"], key=lambda category: category["id"])
     assert found.images == dataset["images"] and found.annotations == dataset["annotations"]
     assert found.categories == compact.categories == categories
@@ -183,7 +183,7 @@ def assert_same(found, compact, dataset) -> None:
 @pytest.mark.slow
 @QUICK
 @given(dataset=datasets())
-def test_both_readers_say_what_a_valid_file_says(file, dataset):
+def test_both_readers_equal_a_valid_file(file, dataset):
     path = file(dataset)
     assert_same(read_annotations(path), read_compact_annotations(path), dataset)
 
@@ -191,7 +191,7 @@ def test_both_readers_say_what_a_valid_file_says(file, dataset):
 @pytest.mark.slow
 @settings(QUICK, max_examples=100)
 @given(dataset=datasets().flatmap(mutated))
-def test_one_wrong_value_is_an_annotation_error_or_read_as_it_is(file, dataset):
+def test_one_wrong_value_is_an_annotation_error_or_read_unchanged(file, dataset):
     path = file(dataset)
     try:
         found = read_annotations(path)
@@ -205,7 +205,7 @@ def test_one_wrong_value_is_an_annotation_error_or_read_as_it_is(file, dataset):
 
 @QUICK
 @given(pair=datasets().flatmap(lambda d: st.tuples(st.just(d), detections(d))))
-def test_both_readers_say_what_valid_results_say(file, pair):
+def test_both_readers_equal_valid_results(file, pair):
     dataset, results = pair
     annotations, path = read_annotations(file(dataset)), file(results, "results.json")
     assert read_results(path, annotations, ("bbox", "segm")) == results
@@ -223,7 +223,7 @@ def test_both_readers_say_what_valid_results_say(file, pair):
 @pytest.mark.slow
 @settings(QUICK, max_examples=100)
 @given(pair=datasets().flatmap(lambda d: st.tuples(st.just(d), detections(d).flatmap(mutated))))
-def test_one_wrong_value_is_a_results_error_or_read_as_it_is(file, pair):
+def test_one_wrong_value_is_a_results_error_or_read_unchanged(file, pair):
     dataset, results = pair
     annotations, path = read_annotations(file(dataset)), file(results, "results.json")
     for iou_type in ("bbox", "segm"):
@@ -235,7 +235,7 @@ def test_one_wrong_value_is_a_results_error_or_read_as_it_is(file, pair):
         try:
             compact = read_compact_results(path, annotations, iou_type)
         except ResultsError:
-            # The runs of masks are looked at only where masks are asked for.
+            # The runs of masks are checked only if masks are read.
             assert found is None
         else:
             assert iou_type == "bbox" or found is not None

@@ -9,16 +9,17 @@ SIZE = 160  # height and width of an image, in pixels
 
 @pytest.fixture
 def make_lvis():
-    """Function that makes (LVIS annotations as a dict, COCO results); see `_make_lvis`."""
+    """Function that makes (LVIS annotations as a dict, COCO results); see ``_make_lvis``."""
     return _make_lvis
 
 
 def _make_lvis(seed=0, images=5, classes=7, clutter=40, zero_area=False, masks_only=False):
-    """A federated dataset with three groups of classes, and jittered, confused detections.
+    """Make a federated dataset with three groups of classes, and jittered, confused detections.
 
-    The last class has no ground truth. Boxes of the ground truth are those of diamonds, half of
-    them stored as polygons and half as RLE. `clutter` detections an image hit nothing on purpose;
-    `zero_area` gives a fifth of both sides no area; `masks_only` leaves out the detections' boxes.
+    The last class has no ground truth. Objects are diamonds, half of them stored as polygons and
+    half as RLE. ``clutter`` is the number of detections per image that hit no object on purpose.
+    ``zero_area`` gives a fifth of objects and detections no area. ``masks_only`` leaves out the
+    boxes of detections.
     """
     rng = np.random.default_rng(seed)
     ids = [int(i) for i in 3 * rng.permutation(np.arange(1, classes + 1))]
@@ -69,7 +70,7 @@ def _make_lvis(seed=0, images=5, classes=7, clutter=40, zero_area=False, masks_o
         image_id, category_id, box = detections[index]
         if zero_area and rng.random() < 0.2:
             box = [*box[:2], 0.0, box[3]]
-        # Two digits, so that there are ties.
+        # Two digits, so that some scores are equal.
         score = round(float(rng.random()), 2)
         result = {"image_id": image_id, "category_id": category_id, "score": score, "bbox": box}
         result["segmentation"] = _rle(box)

@@ -1,4 +1,4 @@
-"""LVIS average precision: two implementations against each other, and against known cases."""
+"""LVIS average precision: two implementations agree with each other and with known cases."""
 
 import copy
 import json
@@ -67,7 +67,7 @@ def test_backends_agree(make_lvis, write, options, seed):
     iou_types = ("segm",) if options.get("masks_only") else ("bbox", "segm")
     metrics = assert_backends_agree(annotations, results, iou_types)
     for iou_type in iou_types:
-        assert 0 < metrics[iou_type]["AP"] < 1  # neither trivially right nor trivially wrong
+        assert 0 < metrics[iou_type]["AP"] < 1  # neither all right nor all wrong
 
 
 def test_only_the_300_best_detections_of_an_image_count(make_lvis, write):
@@ -84,7 +84,7 @@ def test_only_the_300_best_detections_of_an_image_count(make_lvis, write):
 
 
 def test_federated_rules(make_lvis, write):
-    """Detections of a class count where it is annotated or known to be absent, and only there."""
+    """Detections count only in images where their class is annotated or known to be absent."""
     dataset, _ = make_lvis(images=2, classes=3)
     first, second = (image["id"] for image in dataset["images"])
     a, b = dataset["categories"][0]["id"], dataset["categories"][1]["id"]
@@ -157,7 +157,7 @@ def test_per_class_ap(make_lvis, write, iou_type):
 
 
 @pytest.mark.parametrize("backend", ["fast", "lvis"])
-def test_inputs_and_libraries_stay_as_they_were(make_lvis, write, capsys, caplog, backend):
+def test_inputs_and_libraries_are_not_changed(make_lvis, write, capsys, caplog, backend):
     dataset, results = make_lvis()
     annotations = read_annotations(write(dataset))
     before = copy.deepcopy((annotations.to_dict(), results))
@@ -171,7 +171,7 @@ def test_inputs_and_libraries_stay_as_they_were(make_lvis, write, capsys, caplog
     assert capsys.readouterr() == ("", "")
 
 
-def test_files_and_lists_are_the_same(make_lvis, write):
+def test_files_and_lists_give_the_same(make_lvis, write):
     dataset, results = make_lvis()
     path = write(dataset)
     from_files = evaluate(path, write(results, "results.json"), "segm")["segm"]

@@ -1,4 +1,4 @@
-"""The measured confusion matrix, on cases worked out by hand."""
+"""The confusion matrix of detections on cases worked out by hand."""
 
 import copy
 import gzip
@@ -38,9 +38,10 @@ def detection(image_id, label, box, score, mask_box=None):
 
 @pytest.fixture
 def ground_truth(tmp_path):
-    """Function that writes instances `(image id, label, box)` of three classes and reads them.
+    """Function that writes instances ``(image id, label, box)`` of three classes and reads them.
 
-    Every image judges every class, unless `negative` or `unfinished` lists labels by image.
+    Every image is complete for every class, unless ``negative`` or ``unfinished`` lists labels by
+    image.
     """
 
     def make(*instances, negative=None, unfinished=None):
@@ -97,7 +98,7 @@ def test_worked_out_by_hand(ground_truth, iou_type):
     annotations = ground_truth(
         (1, A, [0, 0, 40, 40]),  # found as A, and once more: a duplicate
         (1, B, [100, 0, 40, 40]),  # found as A with a high score and as B with a lower one
-        (1, C, [100, 100, 40, 40]),  # missed: the only detection there scores too little
+        (1, C, [100, 100, 40, 40]),  # missed: the only detection scores too low
         (2, A, [0, 0, 40, 40]),  # overlaps the next one; both are found, one as C
         (2, A, [10, 0, 40, 40]),
         (2, B, [150, 150, 20, 20]),  # missed: the detection overlaps too little
@@ -116,15 +117,15 @@ def test_worked_out_by_hand(ground_truth, iou_type):
     before = copy.deepcopy(results)
     confusion = detection_confusion(annotations, results, iou_type)
     expected = [
-        [2, 0, 1, 0],  # A: found twice, once taken for C
-        [1, 0, 0, 1],  # B: once taken for A, once missed
+        [2, 0, 1, 0],  # A: found twice, once as C
+        [1, 0, 0, 1],  # B: once found as A, once missed
         [0, 0, 0, 1],  # C: missed
         [1, 2, 1, 0],  # background
     ]
     np.testing.assert_array_equal(confusion, expected)
     assert confusion.dtype == np.int64
     assert results == before
-    # Every instance is counted once, every detection that scores enough is counted once.
+    # Every instance and every detection that scores enough is counted once.
     assert confusion[:BACKGROUND].sum(axis=1).tolist() == [3, 2, 1]
     assert confusion[:, :BACKGROUND].sum() == 8
 
@@ -164,10 +165,10 @@ def test_no_detections(ground_truth):
 def test_federated_case_worked_out_by_hand(ground_truth, iou_type):
     annotations = ground_truth(
         (1, A, [0, 0, 40, 40]),  # found as A, and once more: a duplicate, A is not exhaustive
-        (1, B, [100, 0, 40, 40]),  # found as B, and once more: a duplicate, B is judged
-        (1, B, [100, 100, 40, 40]),  # found as C, of which the image says nothing
-        (2, B, [0, 0, 40, 40]),  # one thing with two labels, found under both,
-        (2, C, [0, 0, 40, 40]),  # each by its own
+        (1, B, [100, 0, 40, 40]),  # found as B, and once more: a duplicate, B is complete
+        (1, B, [100, 100, 40, 40]),  # found as C, for which the image is not complete
+        (2, B, [0, 0, 40, 40]),  # one object with two labels, found as both,
+        (2, C, [0, 0, 40, 40]),  # each by its own class
         (2, C, [100, 0, 40, 40]),  # missed
         (2, B, [0, 100, 40, 40]),  # overlapped by a detection of B and, more, by one of A
         negative={1: (), 2: (A,)},
@@ -178,11 +179,11 @@ def test_federated_case_worked_out_by_hand(ground_truth, iou_type):
         detection(1, A, [2, 0, 40, 40], 0.8),  # left out: there may be more of A
         detection(1, B, [100, 0, 40, 40], 0.9),
         detection(1, B, [102, 0, 40, 40], 0.8),  # background
-        detection(1, C, [100, 100, 40, 40], 0.9),  # B taken for C: what is there, is annotated
-        detection(1, C, [0, 150, 40, 40], 0.8),  # left out: nobody looked for C
+        detection(1, C, [100, 100, 40, 40], 0.9),  # B found as C: a match always counts
+        detection(1, C, [0, 150, 40, 40], 0.8),  # left out: C may be there
         detection(2, C, [0, 0, 40, 40], 0.9),
         detection(2, B, [0, 0, 40, 40], 0.8),
-        detection(2, A, [0, 100, 40, 40], 0.9),  # B taken for A
+        detection(2, A, [0, 100, 40, 40], 0.9),  # B found as A
         detection(2, B, [2, 100, 40, 40], 0.8),  # background: comes second
         detection(2, A, [150, 150, 40, 40], 0.7),  # background: known to be absent
         detection(2, C, [150, 100, 40, 40], 0.7),  # left out: there may be more of C
@@ -190,7 +191,7 @@ def test_federated_case_worked_out_by_hand(ground_truth, iou_type):
     counts = count_detections(annotations, results, iou_type)
     expected = [
         [1, 0, 0, 0],  # A
-        [1, 2, 1, 0],  # B: once taken for A, once for C
+        [1, 2, 1, 0],  # B: once found as A, once as C
         [0, 0, 1, 1],  # C: once missed
         [1, 2, 0, 0],  # background
     ]
@@ -202,7 +203,7 @@ def test_federated_case_worked_out_by_hand(ground_truth, iou_type):
 
 
 @pytest.mark.parametrize("iou_type, masks_only", [("bbox", False), ("segm", False), ("segm", True)])
-def test_matching_does_not_depend_on_what_is_judged(make_lvis, tmp_path, iou_type, masks_only):
+def test_matching_does_not_depend_on_completeness(make_lvis, tmp_path, iou_type, masks_only):
     dataset, results = make_lvis(seed=3, images=12, zero_area=True, masks_only=masks_only)
     path = tmp_path / "annotations.json"
     path.write_text(json.dumps(dataset))
@@ -218,7 +219,7 @@ def test_matching_does_not_depend_on_what_is_judged(make_lvis, tmp_path, iou_typ
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
 @pytest.mark.parametrize("scores", [(0.9, 0.8), (0.8, 0.9)])
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_thing_with_two_labels_is_found_under_both(ground_truth, iou_type, scores, order):
+def test_an_object_with_two_labels_is_found_as_both(ground_truth, iou_type, scores, order):
     box = [0, 0, 40, 40]
     annotations = ground_truth(*[(1, A, box), (1, B, box)][::order])
     results = [detection(1, A, [2, 0, 40, 40], scores[0]), detection(1, B, box, scores[1])]
@@ -227,7 +228,7 @@ def test_a_thing_with_two_labels_is_found_under_both(ground_truth, iou_type, sco
 
 
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
-def test_where_all_is_judged_it_is_hotcocos_matrix(make_lvis, tmp_path, iou_type):
+def test_on_complete_images_it_is_hotcocos_matrix(make_lvis, tmp_path, iou_type):
     dataset, results = make_lvis(seed=3)
     everything = [category["id"] for category in dataset["categories"]]
     for image in dataset["images"]:
@@ -245,7 +246,7 @@ def test_where_all_is_judged_it_is_hotcocos_matrix(make_lvis, tmp_path, iou_type
 
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
 @pytest.mark.parametrize("ending", [".json", ".json.gz"])
-def test_file_and_list_are_counted_alike(make_lvis, tmp_path, iou_type, ending):
+def test_file_and_list_give_the_same(make_lvis, tmp_path, iou_type, ending):
     dataset, results = make_lvis(seed=4, zero_area=True)
     truth, file = tmp_path / "annotations.json", tmp_path / f"results{ending}"
     truth.write_text(json.dumps(dataset))
@@ -299,7 +300,7 @@ def test_file_that_holds_no_detections(ground_truth, tmp_path):
 
 
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
-def test_row_sums_are_the_instances(make_lvis, tmp_path, iou_type):
+def test_row_sums_are_instance_counts(make_lvis, tmp_path, iou_type):
     dataset, results = make_lvis(zero_area=True)
     path = tmp_path / "annotations.json"
     path.write_text(json.dumps(dataset))

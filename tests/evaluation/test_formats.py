@@ -1,4 +1,4 @@
-"""LVIS or COCO, odd ids, names and boxes: the right numbers, and a line where one is due."""
+"""LVIS and COCO, odd ids, names and boxes: the numbers are right, and the log reports oddities."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ from pcb.datasets.lvis.boxes import box_warning
 from pcb.evaluation import count_detections, evaluate, per_class_ap
 from tests.support.inputs import POLYGON, RIGHT, as_corners, detections, plain_coco, truth
 
-JUDGED = [[2, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [2, 3, 3, 0]]  # score 0.3, IoU 0.5
+CONFUSION = [[2, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [2, 3, 3, 0]]  # score 0.3, IoU 0.5
 BACKENDS = pytest.mark.parametrize("backend", ["fast", "lvis"])
 
 
@@ -36,12 +36,12 @@ def write(tmp_path):
 
 
 def lines(caplog, *words: str) -> list[str]:
-    """The lines said that hold all words."""
+    """Return the log lines that contain all words."""
     return [r.getMessage() for r in caplog.records if all(w in r.getMessage() for w in words)]
 
 
 def coco_ap(content: dict, results: list[dict], iou_type: str) -> tuple[float, np.ndarray]:
-    """AP of COCO's own evaluation, and of each class."""
+    """Return the AP of COCO's own evaluation, and that of each class."""
     ground_truth = COCO()
     ground_truth.dataset = content
     ground_truth.createIndex()
@@ -55,7 +55,7 @@ def coco_ap(content: dict, results: list[dict], iou_type: str) -> tuple[float, n
 
 @BACKENDS
 @pytest.mark.parametrize("empty", [True, False])
-def test_exhaustive_data_is_as_federated_coco_does(write, caplog, backend, empty):
+def test_exhaustive_data_is_evaluated_as_by_coco(write, caplog, backend, empty):
     content = truth(neg_category_ids=[]) if empty else plain_coco()
     caplog.set_level(logging.INFO, logger="pcb")
     annotations = read_annotations(write(content))
@@ -66,7 +66,7 @@ def test_exhaustive_data_is_as_federated_coco_does(write, caplog, backend, empty
     assert np.isnan(metrics["APr"]) != empty
     assert len(lines(caplog, "APr, APc and APf are n/a")) == (not empty)
     counts = count_detections(annotations, detections())
-    np.testing.assert_array_equal(counts.confusion, JUDGED)
+    np.testing.assert_array_equal(counts.confusion, CONFUSION)
     assert not counts.left_out.any() and not lines(caplog, "not judged")
 
 
@@ -88,7 +88,7 @@ def test_ap_of_exhaustive_data_is_cocos(make_lvis, write, backend, iou_type, see
     np.testing.assert_allclose(per_class_ap(annotations, results, iou_type), by_class, atol=1e-9)
 
 
-def test_it_is_said_where_cocos_evaluation_counts_fewer(write, caplog):
+def test_detections_that_coco_would_leave_out_are_reported(write, caplog):
     caplog.set_level(logging.INFO, logger="pcb")
     path, results = write(plain_coco()), detections() + detections()[:1] * 102
     evaluate(path, results, "bbox")
@@ -99,8 +99,8 @@ def test_it_is_said_where_cocos_evaluation_counts_fewer(write, caplog):
 
 
 @BACKENDS
-def test_what_no_metric_needs_ends_none(write, backend):
-    """Half a character in a name, text where COCO has numbers, members of one's own."""
+def test_unneeded_members_do_not_matter(write, backend):
+    """Lone surrogates in a name, text where COCO has numbers, additional members."""
     content, results, half = truth(), detections(), "\ud800"
     content["categories"][0] |= {"name": half, "synonyms": [half], "supercategory": 5}
     content["images"][0] |= {"file_name": f"{half}.png", "license": "CC", "flickr_url": half}
@@ -114,7 +114,7 @@ def test_what_no_metric_needs_ends_none(write, backend):
         assert per_class_ap(path, given, "bbox").mean() == pytest.approx(RIGHT)
 
 
-def test_boxes_too_large_to_add_up_are_refused_by_every_metric(write):
+def test_every_metric_rejects_boxes_that_overflow(write):
     results = detections()
     results[0]["bbox"] = [1e308, 1e308, 1e308, 4]
     for given in (results, write(results, "results.json")):
@@ -123,7 +123,7 @@ def test_boxes_too_large_to_add_up_are_refused_by_every_metric(write):
                 metric(write(truth()), given, "bbox")
 
 
-def test_lvis_stays_federated_and_says_what_is_not_judged(write, caplog):
+def test_lvis_is_federated_and_unjudged_detections_are_reported(write, caplog):
     caplog.set_level(logging.INFO, logger="pcb")
     content = truth()
     content["images"][0]["neg_category_ids"] = [2]
@@ -136,7 +136,7 @@ def test_lvis_stays_federated_and_says_what_is_not_judged(write, caplog):
 
 
 @BACKENDS
-def test_a_warning_where_most_is_not_judged(write, caplog, backend):
+def test_a_warning_if_most_detections_do_not_count(write, caplog, backend):
     path = write(truth(neg_category_ids=[]))
     metrics = evaluate(path, detections(), "bbox", backend, federated=True)["bbox"]
     assert metrics["AP"] == pytest.approx(1)
@@ -150,7 +150,7 @@ def test_a_warning_where_most_is_not_judged(write, caplog, backend):
     assert len(lines(caplog, "8 of 12 detections", "are not judged", "--exhaustive")) == 1
 
 
-def test_both_commands_take_the_users_word(write, capsys):
+def test_both_commands_obey_the_options(write, capsys):
     path, results = write(truth(neg_category_ids=[])), write(detections(), "results.json")
     words = {"evaluate": "are not judged", "confusion": "match no object and are left out"}
     for command, word in words.items():
@@ -173,7 +173,7 @@ def test_both_commands_take_the_users_word(write, capsys):
     capsys.readouterr()
 
 
-def test_judged_the_other_way_after_reading(write):
+def test_federated_can_change_after_reading(write):
     lvis, coco = read_annotations(write(truth())), read_annotations(write(plain_coco(), "c.json"))
     assert lvis.as_federated(None) is lvis and not lvis.as_federated(False).federated
     assert evaluate(lvis, detections(), "bbox", federated=False)["bbox"]["AP"] == RIGHT
@@ -181,7 +181,7 @@ def test_judged_the_other_way_after_reading(write):
         evaluate(coco, detections(), "bbox", federated=True)
 
 
-def test_groups_follow_from_training_counts_where_given(write):
+def test_groups_follow_from_training_counts(write):
     content = plain_coco()
     for category, count in zip(content["categories"], (101, 10, 100), strict=True):
         category["image_count"] = count
@@ -222,13 +222,13 @@ def test_without_training_counts_there_are_no_groups(write, caplog, train):
     assert not annotations.has_counts and lines(caplog, path, "no frequency groups")
 
 
-def test_boxes_of_area_0_are_said(write, caplog):
+def test_boxes_of_area_0_are_reported(write, caplog):
     flat = [{**record, "bbox": [5, 5, 0, 10]} for record in detections()[:2]]
     evaluate(write(truth()), [*flat, *detections()[2:]], "bbox")
     assert lines(caplog, "2 of 12 boxes have area 0 and are left out of the AP of boxes")
 
 
-def test_images_that_state_incomplete_classes_alone_are_federated(write):
+def test_images_that_list_only_incomplete_classes_are_federated(write):
     content = truth(not_exhaustive_category_ids=[1])
     for image in content["images"]:
         del image["neg_category_ids"]
@@ -238,7 +238,7 @@ def test_images_that_state_incomplete_classes_alone_are_federated(write):
 
 @pytest.mark.parametrize("part, key", [("images", "neg_category_ids"), ("categories", "frequency")])
 @pytest.mark.parametrize("read", [read_annotations, read_compact_annotations])
-def test_what_some_records_state_all_must(write, part, key, read):
+def test_all_records_or_none_must_have_a_key(write, part, key, read):
     content = truth()
     del content[part][1][key]
     with pytest.raises(AnnotationError, match=f"2: no '{key}', although others of its kind have"):
@@ -250,7 +250,7 @@ def test_what_some_records_state_all_must(write, part, key, read):
     "ids, said",
     [([0, 1, 2, 3], "one is 0"), ([1, 1, 1, 1], "4 of 4 share"), ([0, 7, 0, 8], "2 of 4 share")],
 )
-def test_annotation_ids_lose_no_match(write, caplog, backend, ids, said):
+def test_odd_annotation_ids_lose_no_match(write, caplog, backend, ids, said):
     content = truth()
     for annotation, number in zip(content["annotations"], ids, strict=True):
         annotation["id"] = number
@@ -258,11 +258,11 @@ def test_annotation_ids_lose_no_match(write, caplog, backend, ids, said):
     metrics = evaluate(path, detections(), "bbox", backend)["bbox"]
     assert metrics["AP"] == pytest.approx(RIGHT) and metrics["AR@300"] == 1
     assert len(lines(caplog, path, "annotation ids are renumbered", said)) == 1
-    np.testing.assert_array_equal(count_detections(path, detections()).confusion, JUDGED)
+    np.testing.assert_array_equal(count_detections(path, detections()).confusion, CONFUSION)
     assert len(read_compact_annotations(path).labels) == 4
 
 
-def test_area_of_0_is_said(write, caplog):
+def test_area_of_0_is_reported(write, caplog):
     content = truth()
     content["annotations"][0]["area"] = 0
     evaluate(write(content), detections(), "bbox")
@@ -275,7 +275,7 @@ def test_detections_beyond_the_limit_are_counted(write, caplog):
     assert lines(caplog, "12 detections do not count, beyond the 300 best of an image")
 
 
-def test_no_detections_are_said(write, caplog):
+def test_no_detections_are_reported(write, caplog):
     annotations = read_annotations(write(truth()))
     assert evaluate(annotations, [], "bbox")["bbox"]["AP"] == 0
     assert len(lines(caplog, "no detections at all")) == 1
@@ -284,7 +284,7 @@ def test_no_detections_are_said(write, caplog):
 
 
 @pytest.mark.parametrize("second", ["fish", "fi_sh"])
-def test_two_classes_of_one_name_stay_two(write, caplog, capsys, tmp_path, second):
+def test_two_classes_with_one_name_stay_separate(write, caplog, capsys, tmp_path, second):
     content = truth()
     first = second.replace("_", " ")
     content["categories"][0]["name"], content["categories"][1]["name"] = first, second
@@ -309,7 +309,7 @@ def test_two_classes_of_one_name_stay_two(write, caplog, capsys, tmp_path, secon
 
 
 @pytest.mark.parametrize("door", ["evaluate", "confusion"])
-def test_results_as_corners_are_noticed(write, capsys, door):
+def test_results_as_corners_are_reported(write, capsys, door):
     path, results = write(truth()), write(as_corners(detections()), "results.json")
     assert cli.main([door, path, results]) == 0
     error = capsys.readouterr().err
@@ -319,7 +319,7 @@ def test_results_as_corners_are_noticed(write, capsys, door):
 
 
 @pytest.mark.parametrize("door", ["evaluate", "confusion"])
-def test_results_as_shares_are_noticed(write, capsys, door):
+def test_results_as_fractions_are_reported(write, capsys, door):
     shares = [
         {**d, "bbox": (np.divide(d["bbox"], [60, 40, 60, 40])).tolist()} for d in detections()
     ]
@@ -328,9 +328,9 @@ def test_results_as_shares_are_noticed(write, capsys, door):
 
 
 @pytest.mark.parametrize("masks", [True, False])
-def test_true_boxes_as_corners_are_noticed(write, caplog, masks):
+def test_annotations_as_corners_are_reported(write, caplog, masks):
     content = truth()
-    # Those inside of their image also as corners, which only their masks betray.
+    # In the second case the boxes fit into their images as corners, too: only masks reveal it.
     where = 0 if masks else 20
     for annotation in content["annotations"]:
         annotation["bbox"] = [10 + where, 10, 20, 20]
@@ -346,7 +346,7 @@ def test_true_boxes_as_corners_are_noticed(write, caplog, masks):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_boxes_that_overhang_a_little_are_left_in_peace(seed):
+def test_boxes_that_leave_their_image_a_little_are_accepted(seed):
     rng = np.random.default_rng(seed)
     sizes = rng.integers(100, 700, (400, 2)).astype(float)
     start, end = np.sort(rng.uniform(-0.04, 1.04, (2, 400, 2)), axis=0) * sizes
@@ -358,7 +358,7 @@ def test_boxes_that_overhang_a_little_are_left_in_peace(seed):
     assert box_warning(boxes[:0], sizes[:0]) is None
 
 
-def test_real_boxes_of_the_demo_say_nothing(tiny_openmoji, caplog):
+def test_real_boxes_give_no_warning(tiny_openmoji, caplog):
     path = tiny_openmoji / "annotations" / "train.json"
     annotations = read_annotations(path)
     results = [{**r, "score": 0.5} for r in annotations.annotations]

@@ -1,11 +1,12 @@
-"""What the tests of all losses share."""
+"""Fixtures for the tests of all losses."""
 
 import pytest
 import torch
 
 from pcb import CrossEntropyLoss, EQLv2Loss, PairwiseClassBalance, SeesawLoss
 
-EXTRA = {CrossEntropyLoss: 1, EQLv2Loss: 1, SeesawLoss: 2}  # columns of a detector
+# Number of columns that a detector's logits have besides those of the classes.
+EXTRA = {CrossEntropyLoss: 1, EQLv2Loss: 1, SeesawLoss: 2}
 
 
 @pytest.fixture(params=EXTRA, ids=lambda loss: loss.__name__)
@@ -15,7 +16,7 @@ def loss_type(request):
 
 @pytest.fixture
 def make_balance(loss_type):
-    """Balance for the loss; its matrix is in double precision as the tests' logits are."""
+    """Make a balance for the loss, in double precision like the logits of the tests."""
     activation = "sigmoid" if loss_type is EQLv2Loss else "softmax"
 
     def make(num_classes=5, alpha=0.4, **settings):
@@ -26,7 +27,7 @@ def make_balance(loss_type):
 
 @pytest.fixture
 def make_loss(loss_type):
-    """The loss for 5 classes and, unless told otherwise, background last."""
+    """Make the loss for 5 classes, by default with background last."""
 
     def make(balance=None, background=True, **settings):
         return loss_type(5, balance, background="last" if background else None, **settings)
@@ -36,14 +37,14 @@ def make_loss(loss_type):
 
 @pytest.fixture
 def make_batch(loss_type):
-    """Logits (N, C), or for a detector with further columns, and labels in which each occurs."""
+    """Make logits (N, C), or wider ones for a detector, and labels that contain every class."""
 
     def make(num=32, num_classes=5, background=True, seed=0, dtype=torch.float64):
         generator = torch.Generator().manual_seed(seed)
         width = num_classes + EXTRA[loss_type] * background
         logits = torch.randn(num, width, generator=generator, dtype=dtype, requires_grad=True)
         labels = torch.randint(num_classes + background, (num,), generator=generator)
-        labels[:num_classes] = torch.arange(num_classes)  # so that the gate is open
+        labels[:num_classes] = torch.arange(num_classes)  # opens the gate
         return logits, labels
 
     return make
@@ -51,5 +52,5 @@ def make_batch(loss_type):
 
 @pytest.fixture
 def total():
-    """The loss as one number, whether a loss returns one or several by name."""
+    """Sum the terms of a loss that returns a dict; return a single tensor unchanged."""
     return lambda losses: sum(losses.values()) if isinstance(losses, dict) else losses

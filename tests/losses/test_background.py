@@ -1,4 +1,4 @@
-"""Where background is: said, never guessed."""
+"""The position of background is given, never guessed."""
 
 import pytest
 import torch
@@ -10,12 +10,12 @@ C = 5
 
 @pytest.fixture
 def extra(make_batch):
-    """Columns of a detector besides its classes."""
+    """Number of columns that a detector's logits have besides those of the classes."""
     return make_batch()[0].shape[1] - C
 
 
 def background_first(loss_type, logits, labels):
-    """The same batch in torchvision's order."""
+    """Return the same batch in torchvision's order."""
     if loss_type is not SeesawLoss:
         logits = logits.roll(1, dims=1)
     return logits.detach().requires_grad_(), (labels + 1) % (C + 1)
@@ -34,14 +34,14 @@ def test_background_first_is_the_same_loss(loss_type, make_balance, make_batch, 
         expected, _ = background_first(loss_type, gradient, labels)
         torch.testing.assert_close(other_gradient, expected.detach(), rtol=0, atol=0)
     torch.testing.assert_close(first.state_dict(), last.state_dict(), rtol=0, atol=0)
-    # The balance knows foreground alone, in order: class 1 of the labels is its class 0.
+    # The balance has foreground classes only: label 1 is its class 0.
     counted = torch.bincount(other_labels, minlength=C + 1)[1:]
     assert torch.equal(first.balance.instance_count, 3.0 * counted)
     scores = first.scores(other_logits), last.scores(logits)
     torch.testing.assert_close(scores[0], scores[1].roll(1, dims=1), rtol=0, atol=0)
 
 
-def test_a_further_column_is_not_guessed(loss_type, make_batch):
+def test_the_meaning_of_an_extra_column_is_not_guessed(loss_type, make_batch):
     logits, labels = make_batch()
     message = rf"got \(32, {logits.shape[1]}\).*background='last' \(5, .*background='first' \(0, "
     for compute in (lambda loss: loss(logits, labels), lambda loss: loss.scores(logits)):
@@ -64,7 +64,7 @@ def test_a_missing_column_is_refused(loss_type, make_batch, extra, background):
         (None, 9, r"\[0, 4\], got 9$"),
         ("last", 9, r"\[0, 5\], got 9; 5 is background"),
         ("first", 9, r"\[0, 5\], got 9; 0 is background, and classes are counted from 1"),
-        ("first", -100, r"\[0, 5\], got -100; leave out the samples that are to be ignored"),
+        ("first", -100, r"\[0, 5\], got -100; leave out samples to be ignored"),
     ],
 )
 def test_labels_out_of_range_are_named(loss_type, make_batch, background, label, message):
@@ -75,12 +75,12 @@ def test_labels_out_of_range_are_named(loss_type, make_batch, background, label,
 
 
 @pytest.mark.parametrize("background", ["lst", 0, True, "Last"])
-def test_another_background_is_refused(loss_type, background):
+def test_an_invalid_background_is_an_error(loss_type, background):
     with pytest.raises(ValueError, match=f"None, 'last' or 'first', got {background!r}"):
         loss_type(C, background=background)
 
 
-def test_shapes_that_do_not_fit_are_named(loss_type):
+def test_wrong_shapes_are_named(loss_type):
     with pytest.raises(ValueError, match=r"labels must have the shape \(4,\).*got \(3,\)"):
         loss_type(C)(torch.zeros(4, C), torch.zeros(3, dtype=torch.long))
     with pytest.raises(

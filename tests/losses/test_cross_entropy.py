@@ -1,4 +1,4 @@
-"""Cross-entropy with PCB. What holds for every loss: test_every_loss.py."""
+"""Cross-entropy with PCB. Properties of all losses are tested in test_every_loss.py."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""EQL v2 and EQL v2 + PCB. What holds for every loss: test_every_loss.py."""
+"""EQL v2 and EQL v2 + PCB. Properties of all losses are tested in test_every_loss.py."""
 
 import pytest
 import torch
@@ -28,10 +28,10 @@ def test_weights_follow_the_accumulated_gradients(make_batch):
     positive, negative = (gradients * targets).sum(0), (gradients * (1 - targets)).sum(0)
     torch.testing.assert_close(loss.positive_gradient, positive[:5])
     torch.testing.assert_close(loss.negative_gradient, negative[:5])
-    of_negatives = 1 / (1 + (-2.0 * (positive / negative - 0.5)).exp())
-    of_negatives[5] = 1.0  # background
-    of_positives = 1 + 3.0 * (1 - of_negatives)
-    torch.testing.assert_close(loss.class_weights(logits), (of_positives, of_negatives))
+    negative_weight = 1 / (1 + (-2.0 * (positive / negative - 0.5)).exp())
+    negative_weight[5] = 1.0  # background
+    positive_weight = 1 + 3.0 * (1 - negative_weight)
+    torch.testing.assert_close(loss.class_weights(logits), (positive_weight, negative_weight))
 
 
 def test_targets_are_mixed_without_normalising(make_batch):
@@ -60,7 +60,7 @@ def test_first_call_state_survives_saving_and_a_state_without_it_loads():
     torch.testing.assert_close(fresh.class_weights(logits), ones)
 
 
-def test_scores_are_of_class_and_not_background():
+def test_scores_combine_class_and_background():
     scores = EQLv2Loss(2, background="last").scores(torch.tensor([[0.0, torch.inf, 0.0]]))
     torch.testing.assert_close(scores, torch.tensor([[0.25, 0.5, 0.5]]))
 

@@ -1,4 +1,4 @@
-"""What holds for every loss: identities, gradients, precision, bad input."""
+"""Properties of all losses: identities, gradients, precision, invalid input."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ def test_without_strength_it_is_the_plain_loss(
     outcomes = []
     for balance in (None, make_balance(alpha=0.0), make_balance(start_epoch=2)):
         loss = make_loss(balance, background).double()
-        for _ in range(2):  # Seesaw and EQL v2 change with what they have seen
+        for _ in range(2):  # Seesaw and EQL v2 change from call to call
             value = total(loss(logits, labels))
             (gradient,) = torch.autograd.grad(value, logits)
             outcomes.append((value.detach(), gradient))
@@ -44,7 +44,7 @@ def test_a_single_iteration_has_the_full_strength(make_loss, make_balance, make_
 
 
 def test_a_diagonal_matrix_gives_the_one_hot_label(make_loss, make_balance, make_batch, total):
-    """Nothing is confused, so nothing is fought back."""
+    """Without confusion, there is nothing to counter."""
     logits, labels = make_batch()
     balanced = make_loss(make_balance(alpha=1.0)).double()
     balanced.balance.observe = lambda *_: None
@@ -52,7 +52,7 @@ def test_a_diagonal_matrix_gives_the_one_hot_label(make_loss, make_balance, make
     balanced.balance.confusion.copy_(torch.eye(5))
     plain = make_loss().double()
     if isinstance(plain, CrossEntropyLoss):
-        # The divergence is averaged over all samples, so that the two weigh alike only if all are.
+        # The divergence is averaged over all samples; average the cross-entropy alike.
         plain_value = plain(logits, labels, avg_factor=len(labels))
         value = balanced(logits, labels, avg_factor=len(labels))
     else:
@@ -67,8 +67,8 @@ def test_gradient_with_balance(make_loss, make_balance, make_batch, total, backg
     logits, labels = make_batch(num=12, background=background)
     loss = make_loss(make_balance(momentum=0.0), background).double()
     loss(logits, labels)  # fills the matrix
-    loss.eval()  # whatever is observed is a constant of the gradient
-    # Seesaw's compensation is, too: mmdet and the paper do not differentiate it.
+    loss.eval()  # the observed state is constant in the gradient
+    # So are Seesaw's factors: neither mmdet nor the paper differentiates them.
     if hasattr(loss, "log_factors"):
         factors = loss.log_factors(logits[labels < 5, :5].detach(), labels[labels < 5])
         loss.log_factors = lambda *_: factors
@@ -78,26 +78,26 @@ def test_gradient_with_balance(make_loss, make_balance, make_batch, total, backg
 def test_batch_without_positives_or_without_anything(make_loss, make_balance, make_batch, total):
     loss = make_loss(make_balance()).double()
     logits, labels = make_batch()
-    names = _names(loss(logits, labels))  # sees every class, so the gate is open
+    names = _names(loss(logits, labels))  # contains every class, which opens the gate
     negatives = loss(logits, torch.full_like(labels, 5))
     assert total(negatives) > 0
     empty = logits[:0].detach().requires_grad_()
     nothing = loss(empty, labels[:0])
     total(nothing).backward()
     assert total(nothing) == 0
-    # The same terms on every process, whatever it has got: logs are averaged over processes.
+    # Logs are averaged over processes, so every process must return the same terms.
     assert _names(negatives) == _names(nothing) == names
 
 
-def test_a_value_that_is_not_finite_spoils_one_step_alone(
+def test_a_value_that_is_not_finite_affects_only_one_step(
     make_loss, make_balance, make_batch, total
 ):
     logits, labels = make_batch()
     loss = make_loss(make_balance()).double()
     loss(logits, labels)
-    spoilt = logits.detach().clone()
-    spoilt[0, 1], spoilt[1, 2] = torch.nan, torch.inf
-    loss(spoilt.requires_grad_(), labels)
+    broken = logits.detach().clone()
+    broken[0, 1], broken[1, 2] = torch.nan, torch.inf
+    loss(broken.requires_grad_(), labels)
     assert all(value.isfinite().all() for value in loss.state_dict().values())
     assert total(loss(logits, labels)).isfinite()
 
@@ -131,7 +131,7 @@ def test_label_out_of_range_is_named(make_loss, make_batch, background):
         make_loss(None, background)(logits, labels)
 
 
-def test_refused_labels_leave_the_state_as_it_was(make_loss, make_balance, make_batch):
+def test_invalid_labels_do_not_change_the_state(make_loss, make_balance, make_batch):
     loss = make_loss(make_balance())
     before = {name: value.clone() for name, value in loss.state_dict().items()}
     logits, labels = make_batch()
@@ -148,7 +148,7 @@ def test_validation_changes_nothing(make_loss, make_balance, make_batch):
     torch.testing.assert_close(dict(loss.state_dict()), before)
 
 
-def test_widths_that_do_not_fit_are_named(make_loss, make_balance):
+def test_wrong_widths_are_named(make_loss, make_balance):
     with pytest.raises(ValueError, match=r"\(N, \d\) for 5 classes and background.* got \(1, 9\)"):
         make_loss()(torch.zeros(1, 9), torch.tensor([0]))
     with pytest.raises(ValueError, match="balance is for 4 classes, the loss for 5"):

@@ -1,4 +1,4 @@
-"""Seesaw and Seesaw + PCB. What holds for every loss: test_every_loss.py."""
+"""Seesaw and Seesaw + PCB. Properties of all losses are tested in test_every_loss.py."""
 
 import math
 
@@ -14,17 +14,18 @@ def loss_type():
     return SeesawLoss
 
 
-def test_factors_of_a_case_worked_out_by_hand():
+def test_factors_match_a_case_computed_by_hand():
     loss = SeesawLoss(3, p=0.5, q=2.0, eps=0.01).double()
     loss.cum_samples.copy_(torch.tensor([100.0, 25.0, 0.0, 7.0]))
     logits = torch.tensor([[0.1, 0.2, 0.7]], dtype=torch.float64).log()
     factors = loss.log_factors(logits, torch.tensor([0])).exp()
-    # Class 1: a quarter of the samples, twice the score. Class 2: counts as 1 sample, 7 times.
+    # Class 1: a quarter of the samples, twice the score.
+    # Class 2: no samples, which count as 1, and seven times the score.
     expected = torch.tensor([[1.0, math.sqrt(0.25) * 4, math.sqrt(0.01) * 49]]).double()
     torch.testing.assert_close(factors, expected)
 
 
-def test_a_score_of_the_true_class_below_eps_counts_as_eps():
+def test_a_true_class_score_below_eps_counts_as_eps():
     loss = SeesawLoss(2, p=0.0, q=1.0, eps=0.1).double()
     logits = torch.tensor([[0.001, 0.999]], dtype=torch.float64).log()
     factors = loss.log_factors(logits, torch.tensor([0])).exp()
@@ -74,7 +75,7 @@ def test_value_follows_the_equation(make_batch):
     torch.testing.assert_close(losses["loss_pcb_classes"], 0.3 * soft_sum / 11.0)
 
 
-def test_scores_are_of_class_and_foreground():
+def test_scores_combine_class_and_foreground():
     scores = SeesawLoss(2, background="last").scores(torch.tensor([[0.0, math.log(3), 0.0, 0.0]]))
     torch.testing.assert_close(scores, torch.tensor([[0.125, 0.375, 0.5]]))
 

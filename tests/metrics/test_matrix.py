@@ -1,4 +1,4 @@
-"""What a confusion matrix says in numbers, on matrices small enough to check by hand."""
+"""Numbers from confusion matrices that are small enough to check by hand."""
 
 import numpy as np
 import pytest
@@ -34,8 +34,8 @@ def test_shares_by_row_and_column():
     assert np.isnan(metrics.column_shares(with_nan)[3]).all()
 
 
-def test_group_shares_count_every_class_alike():
-    # Two frequent classes and a rare one of which a single instance exists, and is missed.
+def test_group_shares_weight_classes_equally():
+    # Two frequent classes, and a rare one whose only instance is missed.
     detections = np.array([[8, 0, 2, 0], [5, 5, 0, 0], [0, 0, 0, 1], [3, 0, 0, 0]])
     shares, columns = metrics.group_shares(detections, ["f", "f", "r"])
     assert columns == ["itself", "other frequent", "other common", "other rare", "missed"]
@@ -46,7 +46,7 @@ def test_group_shares_count_every_class_alike():
 
 def test_group_totals_and_bias():
     totals = metrics.group_totals(DETECTIONS, GROUPS)
-    # The frequent row: means of (0.8, 0, 0) and (0.9, 0, 0.1).
+    # The row of frequent classes: means of (0.8, 0, 0) and (0.9, 0, 0.1).
     np.testing.assert_allclose(totals, [[0.85, 0, 0.05], [0.5, 0.5, 0], [0.5, 0, 0]])
     bias = metrics.group_bias(DETECTIONS, GROUPS)
     np.testing.assert_allclose(bias, [[0, -0.5, -0.45], [0.5, 0, 0], [0.45, 0, 0]])
@@ -76,7 +76,7 @@ def test_worst_pairs_of_detections_and_of_a_running_matrix():
     }
     enough = metrics.worst_pairs(DETECTIONS, NAMES, GROUPS, min_objects=4)
     assert [row["true"] for row in enough] == ["cat", "ant", "bee", "bee"]
-    # The class with too few objects may still be what another is taken for.
+    # A class with too few objects may still be predicted for another class.
     assert enough[-1]["predicted"] == "dog" and enough[-1]["reverse_share"] == 0
     learned = metrics.worst_pairs(LEARNED, NAMES, GROUPS)
     assert len(learned) == 5 and "count" not in learned[0]
@@ -91,7 +91,7 @@ def test_pairs_by_bias():
         metrics.worst_pairs(matrix, ["a", "b", "c"], ["f", "f", "r"], by="x")
 
 
-def test_all_pairs_are_found_when_more_are_asked_for():
+def test_largest_pairs_are_at_most_all_pairs():
     assert metrics.largest_pairs(np.eye(3), 5) == []
     assert metrics.largest_pairs(np.ones((2, 2)), 0) == []
     with pytest.raises(ValueError, match="count must be at least 0, got -1"):
@@ -141,7 +141,7 @@ def test_order_is_a_permutation_of_the_classes(by):
     assert sorted(order.tolist()) == list(range(30))
 
 
-def test_clusters_stand_side_by_side():
+def test_clusters_are_side_by_side():
     matrix = np.eye(6)
     for one, other in ((0, 3), (1, 5), (2, 4)):
         matrix[one, other] = matrix[other, one] = 1
@@ -153,7 +153,7 @@ def test_clusters_stand_side_by_side():
     }
 
 
-def test_order_says_what_it_needs():
+def test_order_names_what_it_needs():
     with pytest.raises(ValueError, match="order must be one of frequency, cluster, name, got 'x'"):
         metrics.class_order(np.eye(2), "x")
     with pytest.raises(ValueError, match="needs image_count"):
@@ -162,7 +162,7 @@ def test_order_says_what_it_needs():
         metrics.class_order(np.eye(2), "name")
 
 
-def test_matrices_of_two_kinds_are_not_compared():
+def test_matrices_of_different_kinds_are_not_compared():
     learned = np.eye(len(NAMES))
     with pytest.raises(ValueError, match=r"cannot be compared: give two of the same kind"):
         metrics.changed_pairs(learned, DETECTIONS, NAMES, GROUPS)

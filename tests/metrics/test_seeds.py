@@ -1,4 +1,4 @@
-"""Means over seeds and paired differences, against numbers worked by hand."""
+"""Means over seeds and paired differences, compared with numbers worked out by hand."""
 
 import math
 
@@ -23,7 +23,7 @@ def test_interval_is_students():
     assert two.high - 2 == pytest.approx(math.tan(0.475 * math.pi))
 
 
-def test_one_seed_says_nothing_of_chance():
+def test_one_seed_has_no_deviation():
     one, none = metrics.estimate([0.25]), metrics.estimate([NAN, None])
     assert one.mean == 0.25 and all(math.isnan(x) for x in (one.std, one.low, one.high))
     assert math.isnan(none.mean) and none.n == 0
@@ -32,11 +32,11 @@ def test_one_seed_says_nothing_of_chance():
     assert metrics.format_estimate(none) == metrics.format_difference(none) == "n/a"
 
 
-def test_equal_seeds_have_an_interval_of_no_length():
+def test_equal_values_have_an_interval_of_length_0():
     assert metrics.estimate([0.5, 0.5])[1:4] == (0.0, 0.5, 0.5)
 
 
-def test_pairs_are_of_the_same_seed_and_defined():
+def test_pairs_have_the_same_seed_and_are_defined():
     ours = {0: 0.30, 1: 0.40, 2: NAN, 3: 0.90, 4: 0.5}
     theirs = {1: 0.30, 0: 0.25, 2: 0.1, 4: None, 5: 0.0}
     difference = metrics.paired_difference(ours, theirs)
@@ -49,7 +49,7 @@ def test_pairs_are_of_the_same_seed_and_defined():
     assert metrics.paired_difference(ours, {7: 0.1}).n == 0
 
 
-def test_pairing_takes_out_what_a_seed_does_to_both():
+def test_pairing_cancels_the_effect_of_a_seed_on_both():
     theirs = {seed: 0.1 * seed for seed in range(5)}
     ours = {seed: value + 0.01 + 0.001 * (seed % 2) for seed, value in theirs.items()}
     paired = metrics.paired_difference(ours, theirs)

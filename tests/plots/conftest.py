@@ -1,4 +1,4 @@
-"""A long tail to draw, and a backend that needs no screen."""
+"""Data to draw, and a backend that needs no screen."""
 
 import itertools
 from types import SimpleNamespace
@@ -15,14 +15,14 @@ matplotlib.use("agg")
 
 @pytest.fixture(autouse=True)
 def close_figures():
-    """Leave no figure open: matplotlib warns when they pile up."""
+    """Close all figures, because matplotlib warns if many are open."""
     yield
     plt.close("all")
 
 
 @pytest.fixture
 def tail():
-    """40 classes with long names, unordered, and a matrix of each kind."""
+    """Make a long tail of 40 unordered classes with long names, and a matrix of each kind."""
     rng = np.random.default_rng(0)
     count = rng.permutation(np.rint(560 * (3 / 560) ** (np.arange(40) / 39)).astype(int))
     learned = rng.dirichlet(np.full(40, 0.05), 40) * 0.4 + 0.6 * np.eye(40)
@@ -41,7 +41,7 @@ def tail():
 
 @pytest.fixture
 def log():
-    """Records of a short training in which the gate opens in the third epoch."""
+    """Make the log of a short training in which the gate opens in the third epoch."""
     return [
         {
             "mode": "train",
@@ -63,7 +63,7 @@ METRICS = {"AP": 0.3, "APr": float("nan"), "APc": 0.28, "APf": 0.4}
 
 
 def draw_every_figure(tail, log):
-    """Call each function once; yield its name and figure."""
+    """Call each plotting function once; yield its name and figure."""
     names, count, groups, icons = tail.names, tail.count, tail.frequency, tail.icons
     shares = metrics.row_shares(tail.detections)
     mask = np.zeros((1, 16, 16), dtype=bool)
@@ -121,17 +121,17 @@ def draw_every_figure(tail, log):
 
 @pytest.fixture
 def every_figure():
-    """Draws each figure there is of a tail and a log."""
+    """Return a function that draws every figure for a tail and a log."""
     return draw_every_figure
 
 
 @pytest.fixture
 def overlapping():
-    """Gives pairs of texts that lie on each other in the drawn figure."""
+    """Return a function that finds pairs of overlapping texts in a figure."""
 
     def find(figure, texts) -> list[tuple[str, str]]:
         figure.draw_without_rendering()
-        extent = plt.Text.get_window_extent  # without the line that an annotation may have
+        extent = plt.Text.get_window_extent  # without the line of an annotation
         boxes = [(text.get_text(), extent(text)) for text in texts if text.get_text()]
         return [
             (one, other)

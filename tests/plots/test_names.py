@@ -1,4 +1,4 @@
-"""Classes in figures: told apart by their labels whatever their names, which may be anything."""
+"""Class names in figures: any text, and distinct for each label."""
 
 import warnings
 
@@ -20,7 +20,7 @@ def texts(figure) -> list[str]:
 
 
 @pytest.mark.slow
-def test_two_classes_of_one_name_stay_two_in_every_figure():
+def test_classes_with_the_same_name_are_distinct_in_every_figure():
     count = [300, 5, 40]
     figures = [
         plots.class_tail(count, GROUPS, NAMES),
@@ -41,7 +41,7 @@ def test_two_classes_of_one_name_stay_two_in_every_figure():
         shown = " ".join(texts(figure))
         assert "fish (1)" in shown and "fish (2)" in shown
     (heatmap,) = plots.interactive_confusion(DETECTIONS, [0, 1], NAMES, GROUPS, count).data
-    assert "<b>red_fish (1)</b> taken for <b>red fish (2)</b>" in heatmap.text[0][1]
+    assert "<b>red_fish (1)</b> predicted as <b>red fish (2)</b>" in heatmap.text[0][1]
 
 
 def test_a_number_is_kept_where_a_name_is_cut():
@@ -51,7 +51,7 @@ def test_a_number_is_kept_where_a_name_is_cut():
     assert len(set(shown)) == 12 and shown[-1] == "automatic washer… (12)"
 
 
-def test_pairs_say_which_class_is_meant():
+def test_pairs_include_labels():
     (pair, other) = metrics.worst_pairs(DETECTIONS, ["fish", "fish", "dog"], GROUPS)
     assert (pair["true_label"], pair["predicted_label"]) == (0, 1)
     assert (other["true_label"], other["predicted_label"]) == (1, 0)
@@ -73,29 +73,29 @@ def test_hostile_runs_and_titles_are_drawn(tmp_path):
 
 
 @pytest.fixture
-def unsaid(monkeypatch):
-    """As in a process that has drawn nothing yet."""
-    monkeypatch.setattr(fonts, "_said", set())
+def nothing_reported(monkeypatch):
+    """Forget which missing characters have been reported."""
+    monkeypatch.setattr(fonts, "_reported", set())
 
 
 @pytest.mark.slow
-def test_one_line_says_which_font_is_missing(unsaid, monkeypatch, tmp_path):
+def test_one_warning_names_characters_without_font(nothing_reported, monkeypatch, tmp_path):
     usual = [font for font in fonts._fonts() if font.name == "DejaVu Sans"]
     monkeypatch.setattr(fonts, "_fonts", lambda: usual)
     names = ["\u732b", "\u0e44\u0e01\u0e48", "\U0001f98a"]
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for draw in range(2):
             figure, _ = plots.class_tail([300, 5, 40], GROUPS, names)
             plots.save(figure, tmp_path, f"figure{draw}")
-    (line,) = [str(warning.message) for warning in said]
+    (line,) = [str(warning.message) for warning in caught]
     thai = "\u0e01 \u0e44 \u0e48"
     assert line.startswith(f"figures show boxes for CJK (\u732b), Thai ({thai}), symbols (")
     assert "\n" not in line and "install one" in line
 
 
-def test_a_font_that_has_the_letters_is_used(unsaid):
-    """DejaVu Sans lacks them; STIX, which comes with matplotlib, has them."""
+def test_an_installed_font_with_the_characters_is_used(nothing_reported):
+    """DejaVu Sans lacks the characters; STIX, which comes with matplotlib, has them."""
     letters = "\u24b6\u24b7"
     with warnings.catch_warnings():
         warnings.simplefilter("error")

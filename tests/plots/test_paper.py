@@ -1,4 +1,4 @@
-"""Figures for a paper: as wide as asked for, readable in print, without titles on request."""
+"""Figures for a paper: exact width, readable in print, titles optional."""
 
 import io
 
@@ -25,8 +25,8 @@ def test_every_figure_fits_its_width_and_is_readable(width, inches, every_figure
             assert min(edge.min() for edge in edges) > 0.9, f"{name} is cut off"
             sizes = [t.get_fontsize() for t in figure.findobj(plt.Text) if t.get_text()]
             assert min(sizes) >= 7 and max(sizes) <= 9.5, (name, set(sizes))
-            if name != "image_grid":  # whose pictures are as high as they are wide
-                assert figure.get_figheight() <= 9, name  # of a page of 8.875
+            if name != "image_grid":  # its images are as high as they are wide
+                assert figure.get_figheight() <= 9, name  # fits a page of 8.875 inches
             for ax in figure.axes:
                 low, high = ax.get_position().x0, ax.get_position().x1
                 assert high - low > 0.01, name
@@ -34,7 +34,7 @@ def test_every_figure_fits_its_width_and_is_readable(width, inches, every_figure
 
 
 def titles_of(figure) -> list[str]:
-    """What stands over the figure, or over its only axes."""
+    """Return the title of the figure or of its first axes."""
     over = [figure._suptitle] if figure._suptitle else []
     first = figure.axes[0] if figure.axes else None
     over += [first.title, first._left_title] if first else []
@@ -62,7 +62,7 @@ def test_titles_are_left_out_on_request(tail):
             assert titles_of(call(title)[0]) == []
 
 
-def test_a_width_is_for_a_block_or_from_here_on():
+def test_a_width_applies_to_a_block_or_to_all_further_figures():
     def drawn() -> float:
         return float(plots.ap_by_group({"a": {"AP": 0.3}})[0].get_figwidth())
 
@@ -83,12 +83,23 @@ def test_a_width_is_for_a_block_or_from_here_on():
 
 
 @pytest.mark.parametrize("width", ["colum", "nan", "inf", -3, 0.5, 1000, True, [3]])
-def test_a_width_that_is_none_is_refused(width):
+def test_an_invalid_width_is_an_error(width):
     with pytest.raises(ValueError, match="width must be 'column', 'page' or inches from 2 to 40"):
         plots.use(width)
     with pytest.raises(ValueError, match="titles must be True or False, got 'false'"):
         plots.use("page", titles="false")
     assert plots.layout._layout == plots.layout.Layout()
+
+
+def test_many_panels_fit_a_page(tail):
+    labels = tail.learned.T
+    history = {1: labels, 2: labels}
+    with plots.use("column"):
+        for figure, axes in (
+            plots.soft_label_bars(labels, range(6), tail.names, tail.frequency, tail.icons),
+            plots.soft_label_history(history, range(6), tail.names, tail.frequency),
+        ):
+            assert axes.shape == (6, 1) and figure.get_figheight() <= 8.9
 
 
 @pytest.mark.slow

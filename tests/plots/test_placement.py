@@ -1,4 +1,4 @@
-"""Names stand beside what they name, and on nothing else."""
+"""Names are placed beside what they name, and cover nothing else."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -7,19 +7,19 @@ from pcb import plots
 from pcb.plots.placement import free_place, name_marks, spread
 
 
-def test_free_place_is_the_first_that_is_free_and_inside():
+def test_free_place_is_the_first_free_candidate_inside_the_frame():
     candidates = np.array([[0, 0, 4, 2], [6, 0, 10, 2], [3, 3, 7, 5], [4, 5, 8, 7]])
     frame = (0, 0, 9, 9)
     assert free_place(candidates, np.empty((0, 4)), frame) == 0
-    assert free_place(candidates, np.array([[3, 1, 5, 2]]), frame) == 2  # the second leaves it
-    assert free_place(candidates, np.array([[3, 1, 5, 4]]), frame) == 3  # touching is free
+    assert free_place(candidates, np.array([[3, 1, 5, 2]]), frame) == 2  # 1 leaves the frame
+    assert free_place(candidates, np.array([[3, 1, 5, 4]]), frame) == 3  # touching is allowed
     assert free_place(candidates, np.array([[0, 0, 9, 9]]), frame) is None
 
 
-def test_spread_moves_only_what_is_too_close():
+def test_spread_moves_only_positions_that_are_too_close():
     np.testing.assert_allclose(spread([0.9, 0.1, 0.5], 0.2), [0.9, 0.1, 0.5])
     np.testing.assert_allclose(spread([0, 0, 0, 9], 1), [-1, 0, 1, 9])
-    # Two pairs that meet once they are spread become one cluster around their common mean.
+    # Two pairs that collide after spreading form one cluster around their common mean.
     np.testing.assert_allclose(spread([0, 0, 0.8, 0.8], 1), [-1.1, -0.1, 0.9, 1.9])
     assert spread([], 1).shape == (0,)
 
@@ -32,14 +32,14 @@ def named(points):
     return axes.texts
 
 
-def test_a_lone_mark_has_its_name_at_its_right_without_a_line():
+def test_the_name_of_a_lone_mark_is_on_the_right_without_a_line():
     (text,) = named([(5, 5), (np.nan, 5)])
     assert text.arrow_patch is None
     assert text.get_position()[0] == 5  # points
 
 
-def test_a_name_avoids_the_side_where_it_could_mean_another_mark():
-    above_its_right = (5.31, 5.38)  # 11 and 10 points away: it would touch no name at the right
+def test_a_name_avoids_the_side_with_another_mark():
+    above_its_right = (5.31, 5.38)  # 11 and 10 points away, clear of a name on the right
     (text,) = named([(5, 5), above_its_right])
     assert text.arrow_patch is None and text.get_position()[1] < -10  # below
 

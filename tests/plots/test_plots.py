@@ -1,4 +1,4 @@
-"""Every figure: readable, consistent, honest about what is undefined."""
+"""All figures: readable, consistent, and explicit about undefined values."""
 
 import itertools
 import json
@@ -35,8 +35,8 @@ def test_every_figure_is_saved_whole_and_leaves_settings_alone(every_figure, tai
 
 
 @pytest.mark.slow
-def test_names_are_text_and_no_formula(every_figure, tail, log):
-    """Dollars, backslashes, control characters, halves of characters, a page of letters."""
+def test_names_are_never_formulas(every_figure, tail, log):
+    """Dollars, backslashes, control characters, lone surrogates, very long names."""
     hostile = [r"$\frac$", "$x$ and $y_1$", r"a \$ b$", "<b>bold</b>", "two\nlines", "%s {0}"]
     hostile += ["\x1b[2J\x07", "\ud83e", "\u202eflow", "\x00", "", "y" * 5000]
     tail.names[: len(hostile)] = hostile
@@ -55,9 +55,9 @@ def test_names_are_text_and_no_formula(every_figure, tail, log):
 
 
 def test_figures_of_a_notebook_backend_stay_interactive():
-    """The first figure loads the backend, which sets `interactive`: that must not be undone."""
+    """The first figure loads the backend, which sets ``interactive``; this must last."""
 
-    @plots.style.styled
+    @plots.style.with_style
     def load_backend():
         plt.rcParams["interactive"] = True
 
@@ -90,7 +90,7 @@ def test_heatmap_is_ordered_by_training_images(tail):
         assert colors[name] == plots.GROUP_COLORS[group]
 
 
-def test_heatmap_keeps_zero_small_and_undefined_apart():
+def test_heatmap_distinguishes_zero_small_and_undefined():
     matrix = np.array([[0.9, 1e-9, 0.1], [0.0, 0.5, 0.5], [NAN, NAN, NAN]])
     _, axes = plots.confusion_heatmap(matrix)
     colored, white = axes.images
@@ -120,7 +120,7 @@ def test_heatmap_in_another_order(order, expected):
     names, groups = ["a", "b", "c"], ["f", "c", "r"]
     figure, axes = plots.confusion_heatmap(matrix, names, [9, 5, 1], groups, order=order)
     assert "".join(text.get_text() for text in axes.get_yticklabels()) == expected
-    (legend,) = figure.legends  # there are no borders between groups
+    (legend,) = figure.legends  # there are no lines between groups
     assert [t.get_text() for t in legend.get_texts()] == ["frequent (1)", "common (1)", "rare (1)"]
 
 
@@ -151,7 +151,7 @@ def test_difference_is_after_minus_before_and_keeps_the_largest_change():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [40, 1203])
-def test_texts_of_pairs_and_zoom_stay_apart(size, tail, overlapping):
+def test_texts_of_pairs_and_zoom_do_not_overlap(size, tail, overlapping):
     rng = np.random.default_rng(1)
     names = [f"automatic washer with dryer {label}" for label in range(size)]
     groups = [("f", "c", "r")[label % 3] for label in range(size)]
@@ -168,7 +168,7 @@ def test_texts_of_pairs_and_zoom_stay_apart(size, tail, overlapping):
     ):
         figure, axes = draw()
         texts = [figure._suptitle]
-        for ax in np.ravel(axes):  # rotated names are as wide as the boxes around them are not
+        for ax in np.ravel(axes):  # rotated names would seem too wide
             texts += [*ax.texts, ax.xaxis.label, ax.yaxis.label, *ax.get_yticklabels()]
         assert not overlapping(figure, texts)
         width, height = figure.canvas.get_width_height()
@@ -179,36 +179,36 @@ def test_texts_of_pairs_and_zoom_stay_apart(size, tail, overlapping):
                 assert box.y0 >= -1 and box.y1 <= height + 1, text.get_text()
 
 
-def test_zoom_sums_up_what_it_does_not_show():
+def test_zoom_sums_up_other_classes():
     detections = np.array([[5, 2, 1, 2], [0, 4, 0, 0], [0, 0, 1, 1], [3, 0, 0, 0]])
     _, axes = plots.confusion_zoom(detections, [0, 1], ["a", "b", "c"], ["f", "c", "r"])
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["a", "b", "1 others", "missed"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["a", "b", "1 other", "missed"]
     texts = [text.get_text() for text in axes.texts]
     assert texts == ["50", "20", "10", "20", "0", "100", "0", "0"]
     with pytest.raises(ValueError, match="classes is empty"):
         plots.confusion_zoom(detections, [], ["a", "b", "c"], ["f", "c", "r"])
 
 
-def test_pairs_show_the_way_back_and_count_objects():
+def test_pairs_show_the_reverse_direction_and_count_objects():
     detections = np.array([[6, 2, 2], [1, 3, 0], [0, 0, 0]])
     _, axes = plots.confused_pairs(detections, ["cat", "dog"], ["f", "r"])
-    forth, back = axes.containers
-    np.testing.assert_allclose([bar.get_width() for bar in forth], [0.25, 0.2])
-    np.testing.assert_allclose([bar.get_width() for bar in back], [0.2, 0.25])
+    forward, reverse = axes.containers
+    np.testing.assert_allclose([bar.get_width() for bar in forward], [0.25, 0.2])
+    np.testing.assert_allclose([bar.get_width() for bar in reverse], [0.2, 0.25])
     assert {"25% (1)", "20% (2)"} <= {text.get_text() for text in axes.texts}
     _, axes = plots.confused_pairs(detections, ["cat", "dog"], ["f", "r"], min_objects=5)
-    assert len(axes.containers[0]) == 1  # of the dog there are 4 objects
+    assert len(axes.containers[0]) == 1  # there are only 4 dogs
 
 
-def test_interactive_figure_says_what_the_matrix_says():
+def test_interactive_figure_shows_the_values_of_the_matrix():
     detections = np.array([[6, 2, 2], [1, 3, 0], [5, 0, 0]])
     names = ["<b>cat</b>", "dog"]
     figure = plots.interactive_confusion(detections, [1, 0], names, ["f", "r"], [90, 3], "A & b")
     (heatmap,) = figure.data
     texts = heatmap.text
     assert texts[1][0].startswith(
-        "<b>&lt;b&gt;cat&lt;/b&gt;</b> taken for <b>dog</b><br>20% of the true class (2)"
-        "<br>the way back: 25%<br>true: frequent, 90 training images"
+        "<b>&lt;b&gt;cat&lt;/b&gt;</b> predicted as <b>dog</b><br>20% of the true class (2)"
+        "<br>reverse direction: 25%<br>true: frequent, 90 training images"
     )
     assert texts[1][2].startswith("<b>&lt;b&gt;cat&lt;/b&gt;</b> missed<br>20% of the true")
     assert texts[2][1].endswith("detected on background<br>100% of such detections (5)")
@@ -221,20 +221,20 @@ def test_interactive_figure_says_what_the_matrix_says():
         plots.interactive_confusion(detections[:, :2], [0], names, ["f", "r"], [90, 3])
 
 
-def test_interactive_figure_sets_undefined_cells_apart_from_zeros():
+def test_interactive_figure_distinguishes_undefined_cells_from_zeros():
     figure = plots.interactive_confusion(
         np.array([[5, 0], [0, 0]]), [0, 1], ["cat", "dog"], "fr", [90, 3]
     )
     np.testing.assert_array_equal(figure.data[0].z, [[0, -3.2], [NAN, NAN]])
-    white, _, palest, *_ = figure.data[0].colorscale
-    assert white == (0, "#FFFFFF") and palest[0] == 0.0625  # 0.2 of 3.2 powers of ten
+    white, _, lightest, *_ = figure.data[0].colorscale
+    assert white == (0, "#FFFFFF") and lightest[0] == 0.0625  # 0.2 of 3.2 powers of ten
     assert figure.layout.plot_bgcolor == UNDEFINED_COLOR
     assert "n/a of the true class" in figure.data[0].text[1][0]
 
 
-def test_notebook_keeps_an_interactive_figure_without_plotly_js(monkeypatch):
+def test_notebook_stores_an_interactive_figure_without_plotly_js(monkeypatch):
     figure = plots.interactive_confusion(np.eye(2), [0, 1], ["cat", "dog"], "fr", [90, 3])
-    monkeypatch.setattr(plotly.io.renderers, "default", "notebook")  # would bring it along
+    monkeypatch.setattr(plotly.io.renderers, "default", "notebook")  # would include plotly.js
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append((data, raw)))
     figure._ipython_display_()
@@ -243,7 +243,7 @@ def test_notebook_keeps_an_interactive_figure_without_plotly_js(monkeypatch):
     assert len(json.dumps(data)) < 10_000
 
 
-def test_rows_without_instances_are_seen_among_many_classes():
+def test_rows_without_instances_are_visible_among_many_classes():
     detections = np.diag(np.arange(1204) % 3)
     detections[:-1, -1] = np.arange(1203) % 3 > 0
     detections[-1, 0] = 1
@@ -253,19 +253,19 @@ def test_rows_without_instances_are_seen_among_many_classes():
     assert [text.get_text() for text in legend.get_texts()] == ["0", "n/a (401)"]
 
 
-def test_counts_have_colours_from_one_object_on():
+def test_counts_are_coloured_from_one_object_on():
     detections = np.array([[30, 1, 4], [0, 2, 2], [5, 0, 0]])
     _, axes = plots.confusion_heatmap(detections, ["a", "b"])
     assert axes.images[0].norm.vmin == 1
     assert axes.figure.axes[1].get_ylabel() == "objects, or detections on background"
 
 
-def test_nothing_changed_is_said():
+def test_pairs_without_change_have_a_note():
     _, axes = plots.changed_pairs(np.ones((2, 2)), np.ones((2, 2)), "ab", "fr")
     assert [text.get_text() for text in axes.texts] == ["no confusion has changed"]
 
 
-def test_heatmap_says_what_does_not_fit():
+def test_heatmap_names_wrong_arguments():
     with pytest.raises(ValueError, match=r"square, got shape \(2, 3\)"):
         plots.confusion_heatmap(np.zeros((2, 3)))
     with pytest.raises(ValueError, match=r"does not fit 4 classes: it must have 4 rows, or 5"):
@@ -278,11 +278,11 @@ def test_heatmap_says_what_does_not_fit():
         plots.confusion_heatmap(np.eye(2), ["a", "b"], [2, 1], ["f", "x"])
 
 
-def test_undefined_metrics_are_written():
+def test_undefined_metrics_are_shown_as_na():
     _, axes = plots.ap_by_group({"run": METRICS})
     texts = [text.get_text() for text in axes.texts]
     assert texts[3] == "n/a" and not any("nan" in text for text in texts)
-    # null of a JSON file, and a metric that is not there at all
+    # null in a JSON file, and missing metrics
     _, axes = plots.ap_by_group({"run": {"AP": None}})
     assert [text.get_text() for text in axes.texts] == ["n/a"] * 4
 
@@ -299,30 +299,30 @@ def test_undefined_classes_are_counted_or_left_out(tail):
     assert "n/a" in axes.texts[0].get_text()
 
 
-def test_no_confusion_is_said():
+def test_a_matrix_without_confusion_has_a_note():
     _, axes = plots.confused_pairs(np.eye(3), ["a", "b", "c"], ["f", "c", "r"])
     assert [text.get_text() for text in axes.texts] == ["no confusion between classes"]
 
 
-def test_curves_say_when_the_gate_opened(log):
+def test_curves_show_when_pcb_acts_or_why_it_does_not(log):
     figure, (total, parts) = plots.loss_curves(log)
     assert "PCB acts" in [text.get_text() for text in total.texts]
     assert [line.get_label() for line in parts.get_lines()][:1] == ["loss_cls"]
     plt.close(figure)
     closed = [record | {"pcb_gate": False, "pcb_strength": 0.0} for record in log]
     _, (strength, _) = plots.strength_curve(closed, 40)
-    said = "strength 0 throughout: "
-    assert [text.get_text() for text in strength.texts] == [f"{said}the gate never opened"]
+    prefix = "strength 0 throughout: "
+    assert [text.get_text() for text in strength.texts] == [f"{prefix}the gate never opened"]
     _, (strength, _) = plots.strength_curve(closed, 43)
-    assert [text.get_text() for text in strength.texts] == [f"{said}3 of 43 classes not seen"]
+    assert [text.get_text() for text in strength.texts] == [f"{prefix}3 of 43 classes not seen"]
     plain = [record | {"pcb_strength": 0.0} for record in log]
     _, (strength, _) = plots.strength_curve(plain, 40)
-    assert [text.get_text() for text in strength.texts] == [f"{said}this run only watches"]
+    assert [text.get_text() for text in strength.texts] == [f"{prefix}this run only observes"]
     _, (strength, _) = plots.strength_curve(log, 40)
     assert [text.get_text() for text in strength.texts] == ["PCB acts from epoch 3 on"]
 
 
-def test_curves_of_one_record_are_seen_and_long_ones_have_ticks_apart(log, overlapping):
+def test_curves_of_one_record_are_visible_and_long_ones_have_few_ticks(log, overlapping):
     _, axes = plots.loss_curves(log[:1])
     assert axes[0].get_lines()[0].get_marker() == "o"
     long = [record | {"iter": 3000 * record["iter"]} for record in log * 4]
@@ -348,7 +348,7 @@ def test_only_an_extreme_that_is_one_class_is_named(tail):
     assert sorted(text.get_text() for text in axes.texts) == ["c", "d", "e"]
 
 
-def test_captions_of_a_crowd_stay_apart_and_inside(overlapping):
+def test_captions_of_a_crowd_do_not_overlap_and_stay_inside(overlapping):
     boxes = [[10, 10, 40, 40], [12, 11, 40, 40], [90, 5, 10, 10], [85, 90, 15, 10], [0, 95, 9, 5]]
     captions = ["see no evil monkey", "hear no evil monkey", "raised hand", "older man", "rocket"]
     image = np.zeros((100, 100, 3))
@@ -361,7 +361,7 @@ def test_captions_of_a_crowd_stay_apart_and_inside(overlapping):
         box = text.get_bbox_patch().get_window_extent()
         assert picture.x0 - 1 <= box.x0 and box.x1 <= picture.x1 + 1
         assert picture.y0 - 1 <= box.y0 and box.y1 <= picture.y1 + 1
-    # The picture holds some 16 lines; what has no room is counted.
+    # The image has room for about 16 lines; a note counts the other captions.
     figure, axes = plots.image_grid(
         [image], boxes=[[[0, 0, 100, 100]] * 80], captions=[["extraterrestrial alien"] * 80]
     )
@@ -370,7 +370,7 @@ def test_captions_of_a_crowd_stay_apart_and_inside(overlapping):
     assert not overlapping(figure, texts)
 
 
-def test_names_of_a_pair_stay_apart(tail, overlapping):
+def test_names_of_a_pair_do_not_overlap(tail, overlapping):
     tail.names[:2] = "hear no evil monkey", "see no evil monkey"
     figure, axes = plots.icon_pairs([(0, 1)], tail.icons, tail.names, tail.frequency, tail.count)
     assert not overlapping(figure, axes[0, 0].texts)
@@ -389,7 +389,7 @@ def test_target_mixes_soft_and_hard_label():
     np.testing.assert_allclose(widths, [[1, 0.8], [0, 0.12], [0, 0.08]])
 
 
-def test_labels_that_do_not_sum_to_one_are_said_to():
+def test_labels_that_do_not_sum_to_one_have_a_note():
     spread = [0.8, *[0.05] * 39]
     _, axes = plots.soft_label_strength(spread, 0, list(map(str, range(40))), [0.0, 1.0])
     assert "need not sum to 100%" in axes.get_xlabel()
@@ -399,7 +399,7 @@ def test_labels_that_do_not_sum_to_one_are_said_to():
     assert axes.get_xlabel() == "probability in the target"
 
 
-def test_small_probabilities_keep_colors_and_ticks_apart():
+def test_small_probabilities_have_distinct_colors_and_ticks():
     small = 1e-2 * np.array([[0.6, 0.02, 0.0], [0.1, 0.5, 0.01], [0.3, 0.01, 0.02]])
     _, axes = plots.confusion_heatmap(small)
     colored = axes.images[0]
@@ -414,13 +414,15 @@ def test_small_probabilities_keep_colors_and_ticks_apart():
 def test_grid_needs_images_and_takes_empty_masks():
     with pytest.raises(ValueError, match="images is empty"):
         plots.image_grid([])
+    with pytest.raises(ValueError, match="captions need places"):
+        plots.image_grid([np.zeros((8, 8, 3))], captions=[["fox"]])
     empty = np.zeros((1, 8, 8), dtype=bool)
     _, axes = plots.image_grid([np.zeros((8, 8, 3))] * 5, masks=[empty] * 5, columns=2)
     assert axes.shape == (3, 2)
 
 
-def test_groups_and_palette_are_told_apart_by_color_blind_readers():
-    """Distances in a simulation of deuteranopia (Machado et al., 2009, severity 1)."""
+def test_color_blind_readers_can_distinguish_groups_and_palette():
+    """Colours stay distant in a simulation of deuteranopia (Machado et al., 2009, severity 1)."""
     simulation = np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]])
     colors = [*plots.GROUP_COLORS.values(), *PALETTE]
     seen = [simulation @ np.array(plt.matplotlib.colors.to_rgb(color)) for color in colors]
@@ -428,12 +430,12 @@ def test_groups_and_palette_are_told_apart_by_color_blind_readers():
 
 
 def colors_of(figure) -> set[str]:
-    """Colours of all lines, bars and dots, as matplotlib writes them."""
+    """Return the colours of all lines, bars and dots in hexadecimal."""
     shapes = figure.findobj(lambda one: isinstance(one, plt.Line2D | Patch | PathCollection))
     found = set()
     for shape in shapes:
         if isinstance(shape, PathCollection) and not len(shape.get_offsets()):
-            continue  # of a group without classes
+            continue  # a group without classes
         for get in ("get_color", "get_facecolor", "get_edgecolor", "get_markerfacecolor"):
             colors = getattr(shape, get, lambda: "none")()
             if not isinstance(colors, str) or colors not in ("none", "auto"):
@@ -442,8 +444,8 @@ def colors_of(figure) -> set[str]:
 
 
 @pytest.mark.slow
-def test_colours_of_groups_mean_groups_and_nothing_else(tail, log):
-    """A figure that is given no groups, or of rare classes alone, holds no other group's colour."""
+def test_group_colours_are_used_for_groups_only(tail, log):
+    """A figure without groups, or with rare classes only, has no colour of another group."""
     names, rare = tail.names, ["r"] * 40
     log = [record | {f"s{n}.loss_cls": 1.0 for n in range(8)} for record in log]
     learned, pictures = tail.learned.T, [np.zeros((8, 8, 3))]

@@ -1,4 +1,4 @@
-"""Figures over seeds: dots and intervals stand where the numbers are, and texts stay apart."""
+"""Figures over seeds: dots and intervals match the numbers, and texts do not overlap."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,7 +10,7 @@ NAMES = ("AP", "APf", "APc", "APr")
 
 
 def over_seeds(*rows) -> dict:
-    """A row per tuple of values, the same for every metric."""
+    """Return one row per tuple of values, the same for all metrics."""
     return {
         f"config_{number}": dict.fromkeys(NAMES, metrics.estimate(values))
         for number, values in enumerate(rows)
@@ -18,7 +18,7 @@ def over_seeds(*rows) -> dict:
 
 
 def bars(axes) -> list:
-    """Ends of the interval bars, in points."""
+    """Return the ends of the interval bars, in points."""
     return [line.get_xdata() for line in axes.lines if line.get_solid_capstyle() == "butt"]
 
 
@@ -38,7 +38,7 @@ def test_seeds_are_dots_and_the_interval_of_their_mean_a_bar():
     assert "95% interval" in legend.get_texts()[0].get_text()
 
 
-def test_one_seed_is_a_dot_alone_and_none_is_na():
+def test_one_seed_is_a_single_dot_and_no_seed_is_na():
     figure, panels = plots.ap_difference(over_seeds([0.02], [float("nan")]))
     for axes in panels:
         assert marks(axes, "o") == [pytest.approx([2]), []]
@@ -47,14 +47,14 @@ def test_one_seed_is_a_dot_alone_and_none_is_na():
     assert not figure.legends
 
 
-def test_interval_of_two_seeds_ends_in_arrows_and_hides_nothing():
+def test_interval_of_two_seeds_ends_in_arrows_and_does_not_stretch_the_axis():
     _, (axes, *_) = plots.ap_difference(over_seeds([0.01, 0.05], [0.01, 0.02, 0.03]))
     left, right = axes.get_xlim()
-    assert -11 < left < 0 < 5 < right < 11  # the interval goes to -22 and to 28
+    assert -11 < left < 0 < 5 < right < 11  # the interval is from -22 to 28
     assert len(marks(axes, "<")) == len(marks(axes, ">")) == 1
 
 
-def test_all_differences_have_one_axis_and_no_ap_is_below_zero():
+def test_differences_share_one_axis_and_ap_axes_start_at_zero():
     rows = over_seeds([0.01, 0.02])
     rows["config_0"]["APr"] = metrics.estimate([0.4, 0.3])
     _, panels = plots.ap_difference(rows)
@@ -64,7 +64,7 @@ def test_all_differences_have_one_axis_and_no_ap_is_below_zero():
 
 
 @pytest.mark.slow
-def test_texts_of_a_large_grid_stay_apart_and_baselines_together(overlapping):
+def test_texts_of_a_large_grid_do_not_overlap_and_groups_stay_together(overlapping):
     rng = np.random.default_rng(0)
     baselines = ("softmax", "rfs", "eqlv2", "seesaw_r101-longer_schedule")
     rows = {
@@ -96,7 +96,7 @@ def test_nothing_to_draw_is_an_error():
 
 
 def test_gain_by_role_has_the_interval_of_each_mean():
-    gain = [[0.01, 0.03, 0.1], [0.02, 0.06, 0.1], [0.03, 0.09, 0.1]]  # of 3 seeds and classes
+    gain = [[0.01, 0.03, 0.1], [0.02, 0.06, 0.1], [0.03, 0.09, 0.1]]  # 3 seeds, 3 classes
     _, axes = plots.gain_by_role(gain, ["tail", "tail", "head"], "rrf")
     estimate = metrics.estimate([0.02, 0.04, 0.06])
     ends = f"[{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]".replace("-", "\u2212")

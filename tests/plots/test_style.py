@@ -1,4 +1,4 @@
-"""What all figures share: saving, pictures beside names."""
+"""What all figures share: saved files, and pictures beside names."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pcb import plots
-from pcb.plots.style import icon_of, place_icon
+from pcb.plots.marks import picture_of, place_picture
 
 DRAW = """
 import matplotlib; matplotlib.use("agg")
@@ -52,14 +52,14 @@ def test_neither_file_is_written_if_one_cannot_be(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("shape", [(10, 80, 3), (80, 10, 4), (40, 40, 3)])
-def test_longer_side_of_a_picture_has_the_size_asked_for(shape):
+def test_longer_side_of_a_picture_has_the_given_size(shape):
     figure, axes = plt.subplots(dpi=72)
-    box = place_icon(axes, np.zeros(shape, dtype=np.uint8), (0.5, 0.5), size=20)
+    box = place_picture(axes, np.zeros(shape, dtype=np.uint8), (0.5, 0.5), size=20)
     figure.draw_without_rendering()
     assert max(box.get_window_extent().size) == pytest.approx(20, abs=0.1)
 
 
-def test_pictures_come_as_a_list_or_by_label():
+def test_pictures_are_a_list_or_a_dict():
     picture = np.zeros((2, 2, 3))
-    assert icon_of([None, picture], 1) is picture and icon_of([None, picture], 0) is None
-    assert icon_of({7: picture}, 7) is picture and icon_of({7: picture}, 1) is None
+    assert picture_of([None, picture], 1) is picture and picture_of([None, picture], 0) is None
+    assert picture_of({7: picture}, 7) is picture and picture_of({7: picture}, 1) is None

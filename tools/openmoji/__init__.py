@@ -1,1 +1,1 @@
-"""How the classes of OpenMoji-LT were chosen, and whether they can be told apart."""
+"""The choice of the classes of OpenMoji-LT, and a test of whether they can be distinguished."""

@@ -1,7 +1,7 @@
-"""How ``icons.json`` was made: which emojis become classes, and which of them are look-alikes.
+"""Choose the emojis that become classes, and the look-alikes among them.
 
-Making the dataset does not need this module. ``python -m tools.openmoji.choose`` writes the
-file anew, in a few minutes, for another release of OpenMoji or other rules.
+``python -m tools.openmoji.choose`` writes ``icons.json`` in a few minutes. Run it again for another
+release of OpenMoji or after a change of the rules. Making the dataset does not need this module.
 """
 
 import json
@@ -18,21 +18,22 @@ from pcb.datasets.openmoji.scene import OPAQUE
 from pcb.storage.repository import repository_path
 from tools.openmoji.similarity import congruence, similarities, similarity
 
-# A pair is at least this similar, and at most this congruent: alike, but no two positions or
-# colourings of one picture.
+# Look-alikes are at least this similar. They are at most this congruent, so that they are not one
+# picture in two positions or colours.
 LEAST_SIMILAR, LARGEST_CONGRUENCE = 0.60, 0.90
-DUPLICATE = 0.97  # no two classes of a dataset are more congruent than this
-LEAST_FILLED = 0.12  # share of the icon's square
-LEAST_COLOURED = 0.6  # share of what is filled that is still filled without outlines
+DUPLICATE = 0.97  # largest congruence of two classes of a dataset
+LEAST_FILLED = 0.12  # fraction of the icon's square that is opaque
+LEAST_COLOURED = 0.6  # fraction of the opaque part that stays opaque without outlines
 
-# Similar enough and not congruent, but told apart less than nine times in ten (report.py).
-NOT_TOLD_APART = {
+# Similar and not congruent, but report.py shows that a classifier distinguishes them in less than
+# nine of ten cases.
+INDISTINGUISHABLE = {
     ("1F6C0", "1F6C1"),  # bath, bathtub
     ("1F40E", "1F410"),  # horse, goat
     ("1F475", "1F9D3"),  # older woman, older adult
 }
 
-# A word in the names of signs: letters, arrows, plain shapes.
+# Words in the names of signs: letters, arrows, plain shapes.
 _SIGN = re.compile(
     "(^|_)(squared|letters?|ideograph|input|keycap|circled|button|arrows?|circle|square|diamond"
     "|triangle|octagon|hexagon|ellipse|rectangle|oval|clock|sign|symbol|mark|heart|aries|taurus"
@@ -44,9 +45,9 @@ _NO_CANDIDATE = re.compile(
     "(^|_)(flags?|emoji_modifier|emoji_component|regional_indicator|black_rightwards_arrow)(_|$)"
 )
 
-# `mini`: picked by eye from the most similar pairs, so that a person sees both the likeness and
-# the difference, and such that no member is more like another class than like its partner; then
-# measured (report.py). Singletons are unlike everything else.
+# "mini": picked by eye from the most similar pairs and then measured with report.py. A person sees
+# both the similarity and the difference, and no class is more similar to another class than to its
+# partner. Singletons are unlike all other classes.
 MINI_PAIRS = (
     ("1F34E", "1F345"),  # red apple, tomato
     ("1F648", "1F649"),  # see-no-evil monkey, hear-no-evil monkey
@@ -77,16 +78,17 @@ MINI_SINGLETONS = (
 )
 
 
-Pairs = Sequence[tuple[str, str]]  # of codes
+Pairs = Sequence[tuple[str, str]]  # pairs of codes
 
 
 def choose_full() -> tuple[Pairs, list[str]]:
-    """Choose pairs and singletons of ``full``, those of ``mini`` among them.
+    """Choose the pairs and singletons of "full", which include those of "mini".
 
-    Singletons join in the order of :func:`candidates`, unless they duplicate a class.
+    Singletons are added in the order of :func:`candidates` unless they duplicate a class.
 
     Returns:
-        Pairs of codes, and the codes of the singletons.
+        pairs: Pairs of codes.
+        singletons: Codes of the singletons.
     """
     design = DESIGNS["full"]
     things, others = candidates()
@@ -106,11 +108,12 @@ def choose_full() -> tuple[Pairs, list[str]]:
 
 @cache
 def candidates() -> tuple[tuple[Icon, ...], tuple[Icon, ...]]:
-    """Find the icons that are mostly filled with colour, in the order of their codes.
+    """Find the icons that consist mostly of colour, in the order of their codes.
 
     Returns:
-        Things, emojis of a single code point; and others, which are never paired and become classes
-        only after all things: signs, then combined emojis (mostly men and women of one profession).
+        things: Emojis of a single code point that are not signs.
+        others: Signs, then combined emojis (mostly men and women of one profession). They are never
+            paired, and become classes only after all things.
     """
     things, signs, combined = [], [], []
     for code in openmoji_codes():
@@ -131,12 +134,15 @@ def candidates() -> tuple[tuple[Icon, ...], tuple[Icon, ...]]:
 
 
 def look_alikes(icons: Sequence[Icon], taken: Pairs = (), count: int | None = None) -> Pairs:
-    """Pair icons that are alike and can be told apart, most similar first, each at most once.
+    """Pair icons that are similar but distinguishable, most similar first, each at most once.
 
     Args:
-        icons: Those to pair.
+        icons: Icons to pair.
         taken: Pairs that come first.
-        count: Number of pairs, those of ``taken`` included; None for all there are.
+        count: Number of pairs, including ``taken``; None for all.
+
+    Returns:
+        Pairs of codes.
     """
     similar = np.triu(similarities(icons), 1)
     pairs = list(taken)
@@ -147,7 +153,7 @@ def look_alikes(icons: Sequence[Icon], taken: Pairs = (), count: int | None = No
         first, second = icons[i], icons[j]
         if len(pairs) == count or similar[i, j] < LEAST_SIMILAR:
             break
-        if {first.code, second.code} & used or (first.code, second.code) in NOT_TOLD_APART:
+        if {first.code, second.code} & used or (first.code, second.code) in INDISTINGUISHABLE:
             continue
         if congruence(first, second) <= LARGEST_CONGRUENCE and (
             _is_new(first, classes) and _is_new(second, classes)
@@ -160,16 +166,16 @@ def look_alikes(icons: Sequence[Icon], taken: Pairs = (), count: int | None = No
 
 def _is_new(icon: Icon, classes: Iterable[Icon]) -> bool:
     """Whether no class is a duplicate of the icon."""
-    # Most are unlike at first sight, which saves the search over positions.
+    # Most are clearly dissimilar, so the search over positions is not needed.
     near = (other for other in classes if similarity(icon, other) > 0.5)
     return all(congruence(icon, other) <= DUPLICATE for other in near)
 
 
 def _name(code: str) -> str:
-    """Name an emoji after its Unicode characters; "" for one that is no candidate.
+    """Return the name of an emoji by its Unicode characters; "" if it is not a candidate.
 
-    Those are flags, skin tones, turned people, letters of regions, keycaps, and what OpenMoji has
-    beyond Unicode.
+    Flags, skin tones, people in other directions, regional letters, keycaps and emojis outside of
+    Unicode are not candidates.
 
     Example:
         >>> _name("1F34E"), _name("1F43B-200D-2744-FE0F"), _name("1F1E6"), _name("0031-FE0F-20E3")

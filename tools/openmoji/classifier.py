@@ -1,4 +1,4 @@
-"""A small classifier of crops, for :mod:`tools.openmoji.report`. Needs PyTorch."""
+"""A small classifier of crops for :mod:`tools.openmoji.report`; it needs PyTorch."""
 
 import numpy as np
 import torch
@@ -11,13 +11,16 @@ _WIDTHS = (24, 48, 96, 128)
 
 
 def train_classifier(crops: np.ndarray, labels: np.ndarray, epochs: int, seed: int) -> nn.Module:
-    """Train four convolutions from scratch, by AdamW with a one-cycle schedule.
+    """Train four convolutions from scratch, with AdamW and a one-cycle schedule.
 
     Args:
         crops: (n, H, W, 3) uint8.
-        labels: (n,) int64, from 0 to the number of classes less one, all of them there.
-        epochs: Passes over the crops.
-        seed: Seed of the weights and of the order; the global generator is left as it was.
+        labels: (n,) int64, from 0 to the number of classes minus 1; every class occurs.
+        epochs: Number of passes over the crops.
+        seed: Seed of the weights and of the order; the global generator is not changed.
+
+    Returns:
+        The network, in evaluation mode.
     """
     inputs, targets = torch.from_numpy(crops), torch.from_numpy(labels)
     with torch.random.fork_rng(devices=[]):

@@ -1,8 +1,8 @@
-"""Are the look-alikes as designed: alike, and yet not the same?
+"""Measure whether the look-alikes can be distinguished, as designed.
 
-:func:`pair_report` trains a classifier on crops of all classes in equal number, drawn as in the
-dataset, and measures how often it tells the two members of each pair apart: at least nine times in
-ten, if they are as designed. What a detector then confuses on the long-tailed data is owed to the
+:func:`pair_report` trains a classifier on equally many crops of every class, drawn as in the
+dataset. It measures how often the classifier distinguishes the two members of each pair: by design,
+in at least nine of ten cases. Confusions of a detector on the long-tailed data are then due to the
 imbalance.
 """
 
@@ -17,9 +17,9 @@ from pcb.datasets.openmoji.layout import spread_evenly
 from pcb.datasets.openmoji.scene import compose
 from pcb.datasets.openmoji.streams import stream
 
-CROP_SIZE = 32  # px
-_CONTEXT = 1.1  # side of a crop over the longer side of the instance's box
-_LOAD = 5  # instances in an image that crops are cut from, as in training
+CROP_SIZE = 32  # pixels
+_CONTEXT = 1.1  # side of a crop divided by the longer side of the instance's box
+_LOAD = 5  # instances per image, as in training
 
 
 def pair_report(
@@ -29,20 +29,20 @@ def pair_report(
     test_per_class: int = 100,
     epochs: int = 10,
 ) -> list[dict]:
-    """Measure how well each pair of a dataset is told apart by a classifier on balanced data.
+    """Measure how well a classifier on balanced data distinguishes each pair of a dataset.
 
-    It takes three to four minutes on one core with "mini". Needs PyTorch.
+    With "mini" it takes three to four minutes on one core. It needs PyTorch.
 
     Args:
         size: "tiny", "mini" or "full".
         seed: Seed of the dataset, of the crops and of the classifier.
-        train_per_class: Crops of each class to learn from.
-        test_per_class: Crops of each class to measure on.
-        epochs: Passes over the training crops.
+        train_per_class: Number of training crops of each class.
+        test_per_class: Number of test crops of each class.
+        epochs: Number of passes over the training crops.
 
     Returns:
-        For each pair ``head`` and ``tail`` (names), ``kind``, ``similarity`` and ``accuracy``, see
-        :func:`pair_accuracies`.
+        One row per pair: ``head`` and ``tail`` (names), ``kind``, ``similarity`` and ``accuracy``
+        (see :func:`pair_accuracies`).
     """
     design = DESIGNS[size]
     classes, pairs = draw_classes(design, seed)
@@ -72,22 +72,22 @@ def pair_accuracies(
     test_per_class: int,
     epochs: int,
 ) -> np.ndarray:
-    """Measure how well the members of each pair are told apart.
+    """Measure how well a classifier distinguishes the members of each pair.
 
-    One classifier learns all icons from crops with training renderings. A crop with one of the
-    validation renderings then counts as right if its own logit exceeds its look-alike's.
+    One classifier learns all icons from crops with training renderings. A crop with a validation
+    rendering then counts as right if the logit of its class exceeds that of its look-alike.
 
     Args:
-        icons: What the classes look like, indexed by label.
-        pairs: Two labels each.
-        design: Sets the sizes of images and instances.
+        icons: Icon of each class, indexed by label.
+        pairs: Two labels per pair.
+        design: Determines the sizes of images and instances.
         seed: Seed of the crops and of the classifier.
-        train_per_class: Crops of each class to learn from.
-        test_per_class: Crops of each class to measure on.
-        epochs: Passes over the training crops.
+        train_per_class: Number of training crops of each class.
+        test_per_class: Number of test crops of each class.
+        epochs: Number of passes over the training crops.
 
     Returns:
-        (len(pairs),) accuracies in [0, 1], both members counting the same.
+        (len(pairs),) accuracies in [0, 1]; both members have the same weight.
     """
     from tools.openmoji.classifier import classify, train_classifier
 
@@ -106,14 +106,14 @@ def pair_accuracies(
 def balanced_crops(
     icons: Sequence[Icon], design: Design, seed: int, per_class: int, validation: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut instances out of images drawn for the purpose, as many of each icon.
+    """Draw images and cut equally many instances of each icon out of them.
 
     Args:
-        icons: What the classes look like, indexed by label.
-        design: Sets the sizes of images and instances.
-        seed: Seed of the images, which are not those of a dataset with this seed.
+        icons: Icon of each class, indexed by label.
+        design: Determines the sizes of images and instances.
+        seed: Seed of the images; a dataset with this seed has other images.
         per_class: Number of crops of each icon.
-        validation: Draw the renderings of validation, and other images.
+        validation: Whether to draw validation renderings, and other images.
 
     Returns:
         crops: (len(icons) * per_class, CROP_SIZE, CROP_SIZE, 3) uint8.
@@ -141,7 +141,7 @@ def balanced_crops(
 
 
 def _cut(picture: Image.Image, mask: np.ndarray) -> np.ndarray:
-    """Scale the square around a mask to CROP_SIZE; black where it leaves the picture."""
+    """Scale the square around a mask to CROP_SIZE; parts beyond the picture are black."""
     ys, xs = np.nonzero(mask)
     side = _CONTEXT * (max(np.ptp(xs), np.ptp(ys)) + 1)
     left, top = ((axis.min() + axis.max() + 1 - side) / 2 for axis in (xs, ys))

@@ -1,4 +1,4 @@
-"""How alike two icons are at the size of an instance."""
+"""Measure how similar two icons are at the size of an instance."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -8,18 +8,18 @@ from PIL import Image
 
 from pcb.datasets.openmoji.icons import COLOURS_ALONE, DRAWN_SIZE, PLAIN, Icon, draw
 
-SIDE = 28  # px
+SIDE = 28  # pixels
 _RENDERINGS = (PLAIN, COLOURS_ALONE)
-_MARGIN = 1.06  # of an icon's extent, so that little is cut off when it is turned
+_MARGIN = 1.06  # times an icon's extent, so that rotation cuts off little
 _ANGLES = range(0, 360, 15)
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def similarity(first: Icon, second: Icon) -> float:
-    """Return how alike two icons look as they stand: 1 for equal, 0 for nothing in common.
+    """Return how similar two icons look: 1 if they are equal, 0 if they have nothing in common.
 
-    The sum of the pixelwise minima over the sum of the maxima, over colour and alpha, averaged over
-    two renderings: all layers and colours alone.
+    It is the sum of the pixelwise minima of colour and alpha divided by the sum of their maxima,
+    averaged over two renderings: with and without outlines.
 
     Example:
         >>> taxi, car, apple = (Icon(code, "") for code in ("1F696", "1F698", "1F34E"))
@@ -30,7 +30,7 @@ def similarity(first: Icon, second: Icon) -> float:
 
 
 def similarities(icons: Sequence[Icon]) -> np.ndarray:
-    """Return :func:`similarity` of every two icons: (n, n) float32.
+    """Return the :func:`similarity` of every two icons, (n, n) float32.
 
     Example:
         >>> similarities([Icon("1F696", "taxi"), Icon("1F698", "car")]).shape
@@ -41,10 +41,10 @@ def similarities(icons: Sequence[Icon]) -> np.ndarray:
 
 
 def congruence(first: Icon, second: Icon) -> float:
-    """Return the greatest likeness under any rotation and mirroring, colour set aside.
+    """Return the largest similarity of two icons under rotation and mirroring, without colour.
 
-    As :func:`similarity`, but of luminance and alpha, and the most alike of 48 positions and two
-    renderings: what remains of the difference when an image is augmented.
+    It is like :func:`similarity`, but of luminance and alpha, and the maximum over 48 positions and
+    two renderings. It shows whether two icons still differ after augmentation.
 
     Example:
         >>> left, right, apple = (Icon(code, "") for code in ("1F91B", "1F91C", "1F34E"))
@@ -58,7 +58,7 @@ def congruence(first: Icon, second: Icon) -> float:
 
 @cache
 def _views(icon: Icon) -> np.ndarray:
-    """Draw an icon centred and at one extent: (renderings, SIDE, SIDE, 4) float32 in [0, 1]."""
+    """Draw an icon in the centre at a fixed extent; (renderings, SIDE, SIDE, 4) in [0, 1]."""
     views = []
     for rendering in _RENDERINGS:
         picture = Image.fromarray(draw(icon, rendering), mode="RGBa")
@@ -79,7 +79,11 @@ def _views(icon: Icon) -> np.ndarray:
 
 @cache
 def _positions(icon: Icon) -> np.ndarray:
-    """Turn and mirror an icon: (renderings, positions, SIDE, SIDE, 2), luminance and alpha."""
+    """Rotate and mirror an icon.
+
+    Returns:
+        (renderings, positions, SIDE, SIDE, 2) luminance and alpha in [0, 1].
+    """
     positions = []
     for view in _views(icon):
         upright = Image.fromarray(np.rint(255 * view).astype(np.uint8), mode="RGBa")
@@ -95,7 +99,7 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Sum of minima over sum of maxima of the last three axes; the others broadcast."""
+    """Divide the sum of minima by the sum of maxima over the last three axes."""
     difference = np.abs(first - second).sum((-3, -2, -1))
     total = first.sum((-3, -2, -1)) + second.sum((-3, -2, -1))
     return (total - difference) / (total + difference)

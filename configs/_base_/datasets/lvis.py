@@ -1,4 +1,4 @@
-# What both versions of LVIS share: short sides of 640 to 800 pixels for training, 800 for testing.
+# Shared by both versions of LVIS: short sides of 640 to 800 pixels for training, 800 for testing.
 normalize = dict(
     type="Normalize", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
 )

@@ -1,6 +1,6 @@
 # LVIS v0.5.
 _base_ = "lvis.py"
-num_classes = 1230  # every config of this dataset refers to this number
+num_classes = 1230  # the configs of this dataset refer to this number
 data_root = "data/lvis_v0.5/"
 data = dict(
     train=dict(

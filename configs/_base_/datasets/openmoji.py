@@ -1,5 +1,5 @@
 # OpenMoji-LT mini, made by `pcb openmoji data/openmoji/mini`.
-num_classes = 40  # every config of this dataset refers to this number
+num_classes = 40  # the configs of this dataset refer to this number
 data_root = "data/openmoji/mini/"
 normalize = dict(
     type="Normalize", mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True
@@ -43,7 +43,7 @@ data = dict(
         img_prefix=data_root + "val",
         pipeline=test_pipeline,
     ),
-    # The same classes in the proportions of training.
+    # The same classes with the frequencies of training.
     test=dict(
         type="LVISFormatDataset",
         ann_file=data_root + "annotations/val_prior.json",

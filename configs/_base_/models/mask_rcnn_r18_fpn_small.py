@@ -1,6 +1,6 @@
-# Mask R-CNN for 128x128 images, small enough to train on a laptop's CPU from scratch: boxes and
-# masks are shared by all classes, so that classification is what the long tail makes hard. The
-# backbone ends at stride 16: at 32 such an image would be 4x4 cells, coarser than its objects.
+# Mask R-CNN for 128x128 images, small enough to train from scratch on a laptop's CPU. All classes
+# share boxes and masks, so the long tail affects only classification. The backbone ends at stride
+# 16: at stride 32 an image would have 4x4 cells, coarser than its objects.
 model = dict(
     type="MaskRCNN",
     backbone=dict(

@@ -1,5 +1,5 @@
-# Mask R-CNN with an ImageNet-pretrained ResNet-50 and FPN, tested as on LVIS: up to 300 detections
-# an image, however unsure.
+# Mask R-CNN with an ImageNet-pretrained ResNet-50 and FPN. Testing is LVIS's: up to 300 detections
+# per image, even with low scores.
 model = dict(
     type="MaskRCNN",
     backbone=dict(
@@ -45,8 +45,8 @@ model = dict(
             ),
             reg_class_agnostic=False,
             loss_bbox=dict(type="L1Loss", loss_weight=1.0),
-            # As officially: fc_cls and fc_reg, too, are Xavier-normal, about ten times as wide as
-            # mmdet's default. A normalised classifier initialises itself.
+            # As in the official code, fc_cls and fc_reg are Xavier-normal, too, about ten times as
+            # wide as mmdet's default. A normalised classifier initialises itself.
             init_cfg=dict(
                 type="Xavier",
                 distribution="normal",

@@ -1,4 +1,4 @@
-# PCB as published: what a _pcb config changes in `model.roi_head` of its plain baseline.
+# PCB as published: the changes of a _pcb config to `model.roi_head` of its plain baseline.
 refinement = dict(
     type="IterativeRoIHead",
     n_iter=3,
@@ -7,7 +7,7 @@ refinement = dict(
     reg_iter=2,
     use_layer_norm=False,
 )
-# Epoch 17 of 24 comes right after the first drop of the learning rate.
+# Epoch 17 of 24 is the first after the first drop of the learning rate.
 balance = dict(start_epoch=17, momentum=0.99)
 pcb = dict(
     softmax=dict(refinement, bbox_head=dict(loss_cls=dict(balance, alpha=0.4))),
@@ -16,4 +16,4 @@ pcb = dict(
         refinement, use_layer_norm=True, bbox_head=dict(loss_cls=dict(balance, alpha_pcb=0.2))
     ),
 )
-del refinement, balance  # keys of their own would look like settings
+del refinement, balance  # keys of the config would look like settings

@@ -97,9 +97,9 @@ def read_compact_results(
             labels.append(annotations.label_of[record.category_id])
             scores.append(record.score)
             if iou_type == "bbox":
-                boxes.extend(record.bbox)
+                boxes.extend(record.bbox)  # type: ignore[arg-type]  # the rules require it
             else:
-                masks.append(record.segmentation)
+                masks.append(record.segmentation)  # type: ignore[arg-type]  # likewise
                 run_lengths.add(index, record.segmentation)
     run_lengths.finish()
     total = len(found)

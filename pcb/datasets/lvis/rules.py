@@ -189,7 +189,7 @@ class DetectionRules:
         return None
 
 
-def _name_problem(image: Mapping[str, Any]) -> str | None:
+def _name_problem(image: dict) -> str | None:
     """Return what is wrong with an image's name: it must not lead out of the image folder."""
     for key in ("file_name", "coco_url"):
         if not isinstance(image.get(key) or "", str):

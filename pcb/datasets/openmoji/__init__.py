@@ -1,5 +1,6 @@
-"""OpenMoji-LT: a long-tailed instance segmentation dataset in LVIS v1 format, made offline."""
+"""OpenMoji-LT, a long-tailed instance segmentation dataset in LVIS v1 format, made offline."""
 
-from pcb.datasets.openmoji.make import OutputFolderError, make_openmoji, read_design
+from pcb.datasets.openmoji.design import read_design
+from pcb.datasets.openmoji.make import OutputFolderError, make_openmoji
 
 __all__ = ["OutputFolderError", "make_openmoji", "read_design"]

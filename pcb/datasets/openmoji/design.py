@@ -1,16 +1,22 @@
-"""What an OpenMoji-LT holds: its classes, their look-alikes and how often each of them occurs."""
+"""Design of an OpenMoji-LT: its classes, their look-alikes, and how often each class occurs."""
 
 import json
+import os
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pcb.datasets.lvis.classes import MOST_IMAGES_IF_COMMON, MOST_IMAGES_IF_RARE, group_of
 from pcb.datasets.openmoji.icons import Icon, catalogue
 from pcb.datasets.openmoji.streams import stream
 
-# Roles of the two members of a pair, by kind.
+DESIGN_FILE = "design.json"  # describes the dataset in whose folder it lies
+
+# Roles of the two members of a pair, for each kind.
 PAIR_ROLES = {
     "head-tail": ("head", "tail"),
     "head-head": ("head", "head"),
@@ -20,26 +26,26 @@ PAIR_ROLES = {
 
 @dataclass(frozen=True)
 class Design:
-    """The sizes of a dataset.
+    """The size of a dataset.
 
     Args:
         name: "tiny", "mini" or "full".
         pairs: Number of look-alike pairs of each kind, in the order of ``PAIR_ROLES``.
         singletons: Number of classes without a look-alike.
         train_images: Number of training images.
-        largest_load: Most classes in a training image.
+        largest_load: Largest number of classes in a training image.
         count_range: Image counts of the most and of the least frequent class; None for the image
             counts of LVIS v1.
-        val_instances: Instances of each class in the flat validation set.
-        val_load: Instances in an image of the flat validation set.
-        val_prior_images: Images of the validation set with the training prior.
+        val_instances: Number of instances of each class in the flat validation set.
+        val_load: Number of instances in an image of the flat validation set.
+        val_prior_images: Number of images in the validation set with the training prior.
         rare_at_most: Largest image count of a rare class.
         common_at_most: Largest image count of a common class.
-        image_size: Side of the square images in pixels.
-        instance_size: Smallest and largest side of an instance in pixels, before its rotation.
-        exhaustive: Every class is annotated in every image; if not, ``neg_category_ids`` name only
-            the look-alikes of the classes in an image and a few others, as in LVIS.
-        icon_set: "mini" or "full", which icons of ``icons.json`` to draw from.
+        image_size: Side of the square images, in pixels.
+        instance_size: Smallest and largest side of an instance before its rotation, in pixels.
+        exhaustive: Whether every class is annotated in every image. If not, ``neg_category_ids``
+            list only the look-alikes of the classes in an image and a few others, as in LVIS.
+        icon_set: Icons of ``icons.json`` to draw from, "mini" or "full".
     """
 
     name: str
@@ -51,8 +57,8 @@ class Design:
     val_instances: int
     val_load: int
     val_prior_images: int
-    rare_at_most: int = 10
-    common_at_most: int = 100
+    rare_at_most: int = MOST_IMAGES_IF_RARE
+    common_at_most: int = MOST_IMAGES_IF_COMMON
     image_size: int = 128
     instance_size: tuple[int, int] = (30, 64)
     exhaustive: bool = True
@@ -64,22 +70,20 @@ class Design:
         return 2 * sum(self.pairs) + self.singletons
 
     def frequency(self, image_count: int) -> str:
-        """LVIS's group of a class with this many training images: "r", "c" or "f".
+        """Return the frequency group of a class with this many training images: "r", "c" or "f".
 
         Example:
             >>> [DESIGNS["mini"].frequency(count) for count in (10, 11, 100, 101)]
             ['r', 'c', 'c', 'f']
         """
-        if image_count <= self.rare_at_most:
-            return "r"
-        return "c" if image_count <= self.common_at_most else "f"
+        return group_of(image_count, self.rare_at_most, self.common_at_most)
 
 
 DESIGNS = {
     design.name: design
     for design in (
-        # For tests and first looks. None of its classes could have more than 100 images, so the
-        # groups have limits of their own.
+        # For tests and a first look. With so few images no class could be frequent by LVIS's
+        # limits, so it has its own.
         Design(
             name="tiny",
             pairs=(1, 1, 1),
@@ -128,10 +132,10 @@ class EmojiClass:
     """A class of the dataset.
 
     Args:
-        icon: What it looks like.
-        image_count: Number of training images that show it.
+        icon: Its icon.
+        image_count: Number of training images that show the class.
         role: "head", "tail" or "singleton".
-        pair: Index of its pair, None for a singleton.
+        pair: Index of its pair; None for a singleton.
     """
 
     icon: Icon
@@ -145,10 +149,10 @@ class Pair:
     """Two look-alikes.
 
     Args:
-        head: Label of the more frequent one.
-        tail: Label of the other.
+        head: Label of the more frequent class.
+        tail: Label of the other class.
         kind: "head-tail", "head-head" or "tail-tail".
-        similarity: How alike their icons are, in [0, 1] (``choose.similarity``).
+        similarity: Similarity of their icons, in [0, 1] (``tools.openmoji.similarity``).
     """
 
     head: int
@@ -160,10 +164,10 @@ class Pair:
 def image_counts(design: Design) -> np.ndarray:
     """Return the number of training images of each class, in descending order.
 
-    With a ``count_range`` they follow a power law: between the two ends, the number of classes
-    with ``n`` images falls as ``1/n``, which is close to the profile of LVIS. Without, they are the
-    counts of LVIS v1, thinned above 100 to ``100 (n/100)^0.3`` so that some thousand images suffice
-    and unchanged below, so that every class stays in its group.
+    With a ``count_range`` they follow a power law: the number of classes with ``n`` images falls as
+    ``1 / n``, which is close to the profile of LVIS. Without it, they are the counts of LVIS v1.
+    Counts up to 100 are unchanged. Larger ones are reduced to ``100 (n / 100)^0.3``, so that a few
+    thousand images suffice, but stay above 100. Every class thus stays in its group.
 
     Returns:
         (C,) int64.
@@ -182,17 +186,23 @@ def image_counts(design: Design) -> np.ndarray:
 
 
 def draw_classes(design: Design, seed: int) -> tuple[list[EmojiClass], list[Pair]]:
-    """Decide with the seed which icon is head and which is tail.
+    """Draw which icons are heads and which are tails.
 
-    The icons of a design are fixed. Drawn are the kind of each pair, which of its members is the
-    more frequent, and all image counts, so that the difficulty of an icon and its frequency are
-    not one thing. Singletons take every so-many-th rank of the counts and thus cover head and tail
-    alike; of the other ranks the upper half are heads and the lower half tails. Head-tail pairs
-    join heads and tails of matching rank, which makes all of them about equally unbalanced.
+    The icons of a design are fixed. The seed determines the kind of each pair, which of its members
+    is more frequent, and all image counts. How hard an icon is and how often it occurs are
+    therefore independent. Singletons take ranks of the counts at equal distances, so they cover
+    head and tail. Of the other ranks, the upper half are heads and the lower half are tails.
+    Head-tail pairs join heads and tails of matching rank, so all of them are about equally
+    unbalanced.
+
+    Args:
+        design: Size of the dataset.
+        seed: Seed of the draw.
 
     Returns:
-        The classes by label, sorted by name so that a label says nothing of the frequency; and the
-        pairs.
+        classes: The classes by label. They are sorted by name, so a label does not reveal the
+            frequency.
+        pairs: The pairs of look-alikes.
 
     Example:
         >>> classes, pairs = draw_classes(DESIGNS["mini"], seed=0)
@@ -227,10 +237,36 @@ def draw_classes(design: Design, seed: int) -> tuple[list[EmojiClass], list[Pair
     return classes, pairs
 
 
+def read_design(folder: str | os.PathLike) -> dict[str, Any]:
+    """Read the description of an OpenMoji-LT.
+
+    Args:
+        folder: Folder of the dataset.
+
+    Returns:
+        ``size``, ``seed``, ``version`` and ``openmoji`` (the release of the icons). ``classes``:
+        for each label its ``name``, ``icon`` (code), ``role`` ("head", "tail" or "singleton"),
+        ``pair`` (index into ``pairs``, None for a singleton), ``frequency``, ``image_count`` and
+        ``instance_count``. ``pairs``: for each pair of look-alikes the labels ``head`` (the more
+        frequent class) and ``tail``, its ``kind`` ("head-tail", "head-head" or "tail-tail") and its
+        ``similarity``. ``renderings``: names of those in ``train`` and of those that are
+        ``validation_only``.
+
+    Raises:
+        FileNotFoundError: The folder does not hold an OpenMoji-LT.
+    """
+    path = Path(folder) / DESIGN_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist; make the dataset with `pcb openmoji {folder}`"
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def _draw_ranks(
     design: Design, rng: np.random.Generator
 ) -> tuple[list[tuple[tuple[int, int], str]], list[int]]:
-    """Deal the ranks of the image counts: two and a kind to each pair, one to each singleton."""
+    """Assign the ranks of the image counts: two and a kind to each pair, one to each singleton."""
     edges = np.linspace(0, design.num_classes, design.singletons + 1)
     single = ((edges[:-1] + edges[1:]) / 2).astype(int)
     paired = np.setdiff1d(np.arange(design.num_classes), single)
@@ -248,6 +284,6 @@ def _draw_ranks(
 
 @cache
 def _lvis_image_counts() -> list[int]:
-    """Training images of the 1203 categories of LVIS v1, in descending order."""
+    """Return the training images of the 1203 categories of LVIS v1, in descending order."""
     file = resources.files("pcb.datasets.openmoji") / "lvis_v1_image_counts.json"
     return json.loads(file.read_text(encoding="utf-8"))["image_counts"]

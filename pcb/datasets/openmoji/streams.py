@@ -1,18 +1,18 @@
-"""Random number streams: one for each purpose and image, so that order never matters."""
+"""Random streams: one per purpose and image, so that the order of drawing does not matter."""
 
 import numpy as np
 
-# Each purpose keeps its number: with another one, the same seed would give other data.
+# Never change a number: the same seed would give other data.
 _PURPOSES = {"classes": 0, "layout": 1, "negatives": 2, "image": 3, "crops": 4}
 
 
 def stream(seed: int, purpose: str, *index: int) -> np.random.Generator:
-    """Return a generator that depends on the seed, a purpose and an index, and on nothing else.
+    """Return a generator that depends only on the seed, a purpose and an index.
 
     Args:
         seed: Seed of the dataset, at least 0.
         purpose: "classes", "layout", "negatives", "image" or "crops".
-        index: What tells streams of one purpose apart, such as split and image.
+        index: Distinguishes the streams of one purpose, such as split and image.
 
     Example:
         >>> a, b, c = (stream(0, "image", 0, i).integers(1000) for i in (0, 1, 0))

@@ -1,4 +1,4 @@
-"""The contents of OpenMoji-LT: images, LVIS v1 annotations and icons."""
+"""Write the content of OpenMoji-LT: images, LVIS v1 annotations and icons."""
 
 import json
 import multiprocessing
@@ -18,13 +18,13 @@ from pcb.datasets.openmoji.scene import Instance, compose
 from pcb.datasets.openmoji.streams import stream
 
 SPLITS = ("train", "val", "val_prior")
-_SECOND_INSTANCE = 0.2  # chance that a class shows twice in an image of the training prior
-_OTHER_NEGATIVES = 20  # absent classes besides look-alikes that an image names if not exhaustive
+_SECOND_INSTANCE = 0.2  # probability of a second instance of a class in an image of the prior
+_OTHER_NEGATIVES = 20  # absent classes listed besides look-alikes if data is not exhaustive
 
 
 @dataclass(frozen=True)
 class _Job:
-    """An image to draw: ``labels`` names a class as often as it shows."""
+    """An image to draw; ``labels`` has one entry per instance."""
 
     design: Design
     icons: tuple[icons.Icon, ...]
@@ -36,13 +36,13 @@ class _Job:
 
 
 def write_dataset(folder: Path, design: Design, seed: int, progress: bool, workers: int) -> dict:
-    """Write all files but ``design.json`` into an empty folder.
+    """Write all files except ``design.json`` into an empty folder.
 
     Args:
-        folder: Where to write.
-        design: Sizes of the dataset.
+        folder: The folder.
+        design: Size of the dataset.
         seed: Seed of everything random.
-        progress: Show a progress bar.
+        progress: Whether to show a progress bar.
         workers: Number of processes.
 
     Returns:
@@ -102,7 +102,7 @@ def write_dataset(folder: Path, design: Design, seed: int, progress: bool, worke
 
 
 def _lay_out(split: str, design: Design, classes: list[EmojiClass], seed: int) -> list[list[int]]:
-    """Labels that each image of a split shows, a label as often as there are instances."""
+    """Return the labels of each image of a split, one per instance."""
     rng = stream(seed, "layout", SPLITS.index(split))
     if split == "val":
         num_images = -(-len(classes) * design.val_instances // design.val_load)
@@ -111,7 +111,7 @@ def _lay_out(split: str, design: Design, classes: list[EmojiClass], seed: int) -
     num_images = design.train_images
     if split == "val_prior":
         num_images = design.val_prior_images
-        # The same share of the images, rounded up or down by chance.
+        # The same fraction of the images, rounded up or down at random.
         counts = np.floor(counts * num_images / design.train_images + rng.random(len(counts)))
     images = spread(counts.astype(int), num_images, design.largest_load, rng)
     return [
@@ -130,7 +130,7 @@ def _draw_images(jobs: list[_Job], workers: int) -> Iterator[list[dict]]:
 
 
 def _draw_image(job: _Job) -> list[dict]:
-    """Draw and save one image; return its annotations, still without ids."""
+    """Draw and save one image; return its annotations, without ids."""
     rng = stream(job.seed, "image", SPLITS.index(job.split), job.index)
     image, instances = compose(
         job.icons,
@@ -145,7 +145,7 @@ def _draw_image(job: _Job) -> list[dict]:
 
 
 def _annotation(instance: Instance) -> dict:
-    """Annotate a visible mask exactly: run lengths, as polygons would round it."""
+    """Annotate a visible mask by run lengths; polygons would round it."""
     encoded = run_length.encode(np.asfortranarray(instance.mask.astype(np.uint8)))
     return {
         "category_id": instance.label + 1,
@@ -156,13 +156,13 @@ def _annotation(instance: Instance) -> dict:
 
 
 def _number(annotations: Iterable[list[dict]]) -> list[dict]:
-    """Join the annotations of all images and give them ids."""
+    """Join the annotations of all images and number them."""
     joined = (annotation for of_image in annotations for annotation in of_image)
     return [{"id": i} | annotation for i, annotation in enumerate(joined, start=1)]
 
 
 def _category(label: int, emoji: EmojiClass, instance_count: int, design: Design) -> dict:
-    """Describe a class with its counts in training, in every split, as LVIS does."""
+    """Describe a class; like LVIS, with its training counts in every split."""
     name = emoji.icon.name
     return {
         "id": label + 1,
@@ -179,7 +179,7 @@ def _category(label: int, emoji: EmojiClass, instance_count: int, design: Design
 def _image_records(
     split: str, images: list[list[int]], design: Design, pairs: list[Pair], seed: int
 ) -> list[dict]:
-    """Describe the images, and which classes are known to be absent from each."""
+    """Describe the images and list the classes that are absent from each."""
     rng = stream(seed, "negatives", SPLITS.index(split))
     partner = {pair.head: pair.tail for pair in pairs} | {pair.tail: pair.head for pair in pairs}
     everything = np.arange(design.num_classes)
@@ -187,7 +187,7 @@ def _image_records(
     for index, labels in enumerate(images):
         absent = np.setdiff1d(everything, labels)
         if not design.exhaustive:
-            # With its look-alike among the negatives, taking one for the other counts as an error.
+            # Look-alikes are listed as absent, so that mistaking one for the other is an error.
             look_alikes = np.array([partner[y] for y in labels if y in partner], dtype=int)
             others = rng.choice(absent, min(_OTHER_NEGATIVES, len(absent)), replace=False)
             absent = np.intersect1d(absent, np.union1d(look_alikes, others))

@@ -1,4 +1,4 @@
-"""A loss learns from what is trained on, once, whatever loop calls it."""
+"""A loss updates its state once for each batch it trains on, whatever the training loop."""
 
 import copy
 import gc
@@ -25,7 +25,7 @@ def batches(num, seed=0):
 
 
 def states(module):
-    """A copy of all buffers, those outside of checkpoints included."""
+    """Return a copy of all buffers, including those that checkpoints leave out."""
     return {name: buffer.clone() for name, buffer in module.named_buffers()}
 
 
@@ -35,7 +35,7 @@ def assert_same(found, expected):
 
 @pytest.fixture
 def make_training(make_loss, make_balance):
-    """Model and criterion, alike on every call."""
+    """Make a model and a criterion, identical on every call."""
 
     def make(**settings):
         torch.manual_seed(0)
@@ -47,7 +47,7 @@ def make_training(make_loss, make_balance):
 
 @pytest.fixture
 def total_of(total):
-    """Loss of a batch as one number."""
+    """Compute the loss of a batch as a single tensor."""
     return lambda model, criterion, x, y: total(criterion(model(x), y))
 
 
@@ -73,7 +73,7 @@ def evaluation_of_the_criterion(model, criterion):
 
 
 def cached_predictions(model, criterion):
-    """Logits that still require gradients, judged without any."""
+    """Compute the loss without gradients from logits that still require them."""
     predictions = [(model(x), y) for x, y in batches(3, seed=9)]
     with torch.no_grad():
         for logits, y in predictions:
@@ -89,7 +89,7 @@ def cached_predictions(model, criterion):
         cached_predictions,
     ],
 )
-def test_validation_leaves_no_trace(make_training, total_of, validate):
+def test_validation_changes_nothing(make_training, total_of, validate):
     outcomes = []
     for validates in (False, True):
         model, criterion = make_training()
@@ -153,13 +153,13 @@ def test_every_micro_batch_of_an_accumulated_step_is_observed(make_training, tot
 
 @pytest.fixture(params=[True, False], ids=["early_stop", "whole"])
 def recomputation(request):
-    """Recomputation without reentry may end before it comes to the loss, or not."""
+    """Let non-reentrant recomputation stop early, before it reaches the loss, or not."""
     with set_checkpoint_early_stop(request.param):
         yield
 
 
 def train(model, criterion, step, num=3):
-    """Losses, gradients and state of each step."""
+    """Yield the loss, the gradients and the state of each step."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     for x, y in batches(num):
         optimizer.zero_grad()
@@ -169,7 +169,7 @@ def train(model, criterion, step, num=3):
         optimizer.step()
 
 
-def test_checkpoint_without_reentry_changes_nothing(make_training, total_of, recomputation):
+def test_non_reentrant_checkpoint_changes_nothing(make_training, total_of, recomputation):
     outcomes = []
     for checkpoints in (False, True):
         model, criterion = make_training()
@@ -185,7 +185,7 @@ def test_checkpoint_without_reentry_changes_nothing(make_training, total_of, rec
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_checkpointed_model_alone(make_training, total_of, reentrant):
+def test_checkpoint_around_the_model_only(make_training, total_of, reentrant):
     outcomes = []
     for checkpoints in (False, True):
         model, criterion = make_training()
@@ -200,8 +200,8 @@ def test_checkpointed_model_alone(make_training, total_of, reentrant):
     assert_same(*outcomes)
 
 
-def test_reentrant_checkpoint_learns_at_the_end_of_the_backward_pass(make_training, total_of):
-    """Once a step, and value and gradient are of the state before it."""
+def test_reentrant_checkpoint_updates_at_the_end_of_the_backward_pass(make_training, total_of):
+    """The state is updated once; value and gradient belong to the state before the step."""
     model, criterion = make_training()
 
     def loss(x, y):
@@ -227,7 +227,7 @@ def test_reentrant_checkpoint_learns_at_the_end_of_the_backward_pass(make_traini
 
 
 def refinement(model, criterion, total, run):
-    """Step of three iterations, each checkpointed on its own or not."""
+    """Return a step of three iterations, each run by ``run``."""
 
     def step(x, y):
         values, shift = [], torch.zeros(())
@@ -245,10 +245,10 @@ def refinement(model, criterion, total, run):
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_checkpointed_iterations_have_the_gradient_of_their_value(
+def test_gradients_of_checkpointed_iterations_match_their_values(
     make_training, total, reentrant, recomputation
 ):
-    """State moves between an iteration and its recomputation, and the gate opens."""
+    """The state changes and the gate opens between an iteration and its recomputation."""
     model, criterion = make_training()
     criterion.balance.num_iterations = 3
 
@@ -256,7 +256,7 @@ def test_checkpointed_iterations_have_the_gradient_of_their_value(
         return checkpoint(function, *inputs, use_reentrant=reentrant)
 
     plain_model, plain_criterion = copy.deepcopy((model, criterion))
-    if reentrant:  # learns at the end, so that all iterations see the state before the step
+    if reentrant:  # all iterations see the state before the step
         plain_criterion.eval()
     plain = refinement(plain_model, plain_criterion, total, lambda f, *inputs: f(*inputs))
     checkpointed = refinement(model, criterion, total, run)
@@ -275,8 +275,8 @@ def test_checkpointed_iterations_have_the_gradient_of_their_value(
     assert (criterion.balance.update_count == 9).all()
 
 
-def test_gate_that_opens_before_the_recomputation(make_training, total_of, recomputation):
-    """The second batch brings the last class; the first one's loss was the plain one."""
+def test_gate_opens_before_the_recomputation(make_training, total_of, recomputation):
+    """The second batch contains the last class; the first batch had the plain loss."""
     outcomes = []
     for checkpoints in (False, True):
         model, criterion = make_training()
@@ -298,7 +298,7 @@ def test_gate_that_opens_before_the_recomputation(make_training, total_of, recom
 @pytest.mark.parametrize("outer", [False, True])
 @pytest.mark.parametrize("inner", [False, True])
 def test_nested_checkpoints(make_training, total_of, outer, inner, recomputation):
-    """Two calls of the loss in each."""
+    """Each outer checkpoint calls the loss twice."""
     model, criterion = make_training()
 
     def loss(x, y):
@@ -309,12 +309,12 @@ def test_nested_checkpoints(make_training, total_of, outer, inner, recomputation
 
     for x, y in batches(2):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the inner one, which runs without gradients first
+            warnings.simplefilter("ignore")  # from the inner one, which runs without gradients
             checkpoint(both, x.requires_grad_(), y, use_reentrant=outer).backward()
     assert (criterion.balance.update_count == 4).all()
 
 
-def test_checkpointed_validation_leaves_no_trace(make_training, total_of):
+def test_checkpointed_validation_changes_nothing(make_training, total_of):
     model, criterion = make_training()
     before = states(criterion)
     for reentrant in (False, True):
@@ -328,7 +328,7 @@ def test_checkpointed_validation_leaves_no_trace(make_training, total_of):
     assert_same(states(criterion), before)
 
 
-# What else goes through autograd.
+# Other uses of autograd.
 
 
 def test_second_backward_and_second_derivative(make_training, total, make_balance):
@@ -345,7 +345,7 @@ def test_second_backward_and_second_derivative(make_training, total, make_balanc
     assert second.abs().sum() > 0 and second.isfinite().all()
 
 
-def test_logits_modified_in_place_are_an_error_as_everywhere():
+def test_logits_modified_in_place_are_an_error():
     model = nn.Linear(FEATURES, C)
     (x, y), *_ = batches(1)
     logits = model(x)
@@ -356,7 +356,7 @@ def test_logits_modified_in_place_are_an_error_as_everywhere():
 
 
 def test_a_loss_is_freed_with_its_last_reference(make_training, total):
-    """Nothing waits for the garbage collector: GPUs would run out of memory."""
+    """No memory waits for the garbage collector; otherwise GPUs would run out of it."""
     model, criterion = make_training()
     (x, y), *_ = batches(1)
     gc.collect()
@@ -373,10 +373,10 @@ def test_a_loss_is_freed_with_its_last_reference(make_training, total):
         gc.enable()
 
 
-def test_copies_and_files_of_a_training(make_training, total_of):
+def test_copies_and_saved_files_of_a_loss(make_training, total_of):
     model, criterion = make_training()
     (x, y), *_ = batches(1)
-    value = total_of(model, criterion, x, y)  # its graph is alive
+    value = total_of(model, criterion, x, y)  # keeps the graph alive
     copied = copy.deepcopy(criterion)
     file = io.BytesIO()
     torch.save(criterion, file)
@@ -424,8 +424,8 @@ def test_compiled_step():
     assert (criterion.balance.update_count == 3).all()
 
 
-def test_a_loss_without_memory_is_a_function_as_any_other():
-    """torch.func refuses what is done for the losses that have one."""
+def test_a_loss_without_state_works_with_torch_func():
+    """``torch.func`` rejects the hooks that losses with state need."""
     (_, y), *_ = batches(1)
     logits = torch.randn(BATCH, C)
     gradient = torch.func.grad(CrossEntropyLoss(C))(logits, y)

@@ -1,0 +1,43 @@
+"""The frequency groups of LVIS: rare, common and frequent classes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+GROUPS = ("f", "c", "r")
+"""The groups in the order in which tables and figures show them."""
+
+GROUP_NAMES = {"f": "frequent", "c": "common", "r": "rare"}
+
+
+def check_groups(frequency: Sequence[str]) -> list[str]:
+    """Return ``frequency`` as a list if every entry is a frequency group.
+
+    Args:
+        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
+
+    Raises:
+        ValueError: if an entry is none of these.
+
+    Example:
+        >>> check_groups("fcr")
+        ['f', 'c', 'r']
+    """
+    groups = list(frequency)
+    for label, group in enumerate(groups):
+        if group not in GROUPS:
+            raise ValueError(f"frequency[{label}] must be one of 'r', 'c', 'f', got {group!r}")
+    return groups
+
+
+def most_frequent_first(image_count: Sequence[float]) -> np.ndarray:
+    """Return the class labels by descending number of training images; ties keep their order.
+
+    Args:
+        image_count: (C,) number of training images of each class.
+
+    Example:
+        >>> most_frequent_first([5, 200, 40]).tolist()
+        [1, 2, 0]
+    """
+    return np.argsort(-np.asarray(image_count, dtype=float), kind="stable")
