@@ -102,7 +102,7 @@ def _config_rows(
     if not config.pairs or not config.baseline:
         return rows
     differences = [config.difference(iou_type, name) for _, iou_type, name in COLUMNS]
-    several = count > 1 or len(config.baseline.runs) > 1  # type: ignore[union-attr]
+    several = count > 1 or len(config.baseline.runs) > 1
     pairs = len(config.pairs)
     over = f" over {pairs} seed{'s' if pairs > 1 else ''}" if several else ""
     cells = [format_difference(d, pairs) for d in differences]

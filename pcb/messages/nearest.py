@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 LEAST_LIKENESS = 0.65  # ratio of difflib; names that are less alike share letters by accident
+MISSPELLING = 0.78  # names that are as alike as `modle` and `model`, but not `my_hooks` and `hooks`
 SHOWN = 10  # names that an error message lists
 
 

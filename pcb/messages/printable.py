@@ -60,7 +60,7 @@ def shortened(text: str, length: int = LONGEST) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
-def short_repr(value: object, length: int = LONGEST) -> str:
+def short_repr(value: object, length: int = 80) -> str:
     """Return a value as an error message shows it, in at most ``length`` characters.
 
     Example:

@@ -98,19 +98,19 @@ class Parameter:
         if self.type_name not in _TYPES:
             return value
         kind: Any = _TYPES[self.type_name][0]
-        given, value = value, _convert(value, kind)
-        if self.numeric and type(value) in (int, float):
-            value = repr(value)
-        if type(value) is not kind:
-            raise self._refusal(given, self._hint(given))
-        if kind in (int, float) and not self._in_range(value):
-            raise self._refusal(given)
-        if self.choices and value not in self.choices and not self._is_number_in_range(value):
-            raise self._refusal(given, did_you_mean(value, self.choices))
-        for entry in value if kind is list and self.entries else ():
+        taken: Any = _convert(value, kind)
+        if self.numeric and type(taken) in (int, float):
+            taken = repr(taken)
+        if type(taken) is not kind:
+            raise self._refusal(value, self._hint(value))
+        if kind in (int, float) and not self._in_range(taken):
+            raise self._refusal(value)
+        if self.choices and taken not in self.choices and not self._is_number_in_range(taken):
+            raise self._refusal(value, did_you_mean(taken, self.choices))
+        for entry in taken if kind is list and self.entries else ():
             if type(entry) is not self.entries:
-                raise self._refusal(given, self._hint())
-        return value
+                raise self._refusal(value, self._hint())
+        return taken
 
     def _in_range(self, value: float) -> bool:
         return self.least <= value <= self.most and not (self.above and value == self.least)
