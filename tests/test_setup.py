@@ -151,6 +151,12 @@ def test_builds_are_constrained_only_where_they_are_isolated(clone):
         assert ("PIP_BUILD_CONSTRAINT=constraints.txt" in line) == isolated, line
 
 
+def test_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == project()["project"]["version"]
+    assert citation["preferred-citation"]["url"] == project()["project"]["urls"]["Paper"]
+
+
 def test_help_lists_every_target():
     listed = subprocess.run(
         ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -311,7 +311,7 @@ def test_link_at_out_is_kept(tmp_path, capsys, detections, door):
     below = tmp_path / "below.csv"
     below.symlink_to(file / "deep.csv")
     capsys.readouterr()
-    for out, part in ((tmp_path / "loop.csv", "leads back to itself"), (below, "no folder")):
+    for out, part in ((tmp_path / "loop.csv", "leads back to itself"), (below, "not a folder")):
         refused(capsys, [door, *detections, "--out", str(out)], part)
         assert out.is_symlink()
 

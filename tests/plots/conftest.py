@@ -72,6 +72,8 @@ def draw_every_figure(tail, log):
     aps = {"plain": tail.ap, "pcb": tail.ap + 0.01}
     roles = ["tail", "singleton"] * 20
     over_seeds = {"AP": metrics.estimate([0.01, 0.02, 0.05]), "APr": metrics.estimate([0.03])}
+    three = (["fox", "wolf", "bird"], ["f", "r", "c"])
+    pushes = {"plain": np.full((2, 3), 0.3), "pcb": np.full((2, 3), -0.2)}
     calls = {
         "class_tail": lambda: plots.class_tail(count, groups, names),
         "image_grid": lambda: plots.image_grid(
@@ -112,6 +114,15 @@ def draw_every_figure(tail, log):
             {1: np.eye(40), 2: tail.learned.T}, [0, 5, 6], names, groups, start_epoch=2
         ),
         "soft_label_strength": lambda: plots.soft_label_strength(tail.learned.T[0], 0, names),
+        "class_matrices": lambda: plots.class_matrices({"a": np.eye(3), "b": np.eye(3)}, *three),
+        "loss_parts": lambda: plots.loss_parts([1.0, 0.2], [0.6, 0.1], [0.1, 0.1], [0, 1], *three),
+        "logit_pushes": lambda: plots.logit_pushes(pushes, [0, 1], *three),
+        "decision_regions": lambda: plots.decision_regions(
+            {"plain": np.eye(2), "pcb": np.eye(2)}, [0, 2, 0, 2], np.ones((3, 2)), [0, 1, 2], *three
+        ),
+        "mistaken_share": lambda: plots.mistaken_share(
+            {"plain": np.full((2, 9), 0.6), "pcb": np.full((2, 9), 0.3)}, range(9), start=6
+        ),
     }
     others = {"GROUP_COLORS", "GROUP_NAMES", "interactive_confusion", "save", "use"}
     assert set(calls) == set(plots.__all__) - others

@@ -31,7 +31,7 @@ def test_every_figure_is_saved_whole_and_leaves_settings_alone(every_figure, tai
         assert not small, (name, small)
         plt.close(figure)
     assert dict(plt.rcParams) == before
-    assert len(list((tmp_path / "figures").iterdir())) == 2 * 23  # and no partial file
+    assert len(list((tmp_path / "figures").iterdir())) == 2 * 28  # and no partial file
 
 
 @pytest.mark.slow
