@@ -1,4 +1,4 @@
-# Everything runs in .venv, which every target that needs it sets up first. `make help` lists them.
+# Everything runs in .venv; targets that need it set it up first. `make help` lists the targets.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -6,29 +6,29 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # one environment, one run at a time; Snakemake and PyTorch use the cores
 
-PYTHON ?= # the Python to make .venv with; looked for if empty, see workflow/scripts/make_venv.sh
+PYTHON ?= # the Python to make .venv with; if empty, workflow/scripts/make_venv.sh looks for one
 export GRID ?= demo
 export PROFILE ?= local
 OPS ?= 0
 
 BIN := .venv/bin
 READY := .venv/.ready
-# Stale after a change of the pinned versions or of the package's own metadata.
+# .venv is out of date after a change of the pinned versions or of the package's metadata.
 PINS := constraints.txt pyproject.toml
 
-# See the header of constraints.txt. Without bytecode the installation takes half the time; Python
-# compiles what is really imported, and has to keep it: else every process compiles again, 10 s.
+# See the header of constraints.txt. Without bytecode, the installation takes half the time. Python
+# compiles what is imported, and must be allowed to store it: otherwise every process needs 10 s.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --use-pep517
 INSTALL := PIP_BUILD_CONSTRAINT=constraints.txt $(PIP)
-# What builds in .venv itself has no build environment, whose versions pip refuses to constrain.
-# setuptools warns of every editable installation.
+# Builds in .venv itself have no build environment, so pip refuses to constrain its versions.
+# setuptools warns about every editable installation.
 INSTALL_HERE := PYTHONWARNINGS=ignore $(PIP) --no-build-isolation
-# A few large packages take as long as all the others, so the two halves are installed at once.
+# A few large packages take as long as all others: the two halves are installed in parallel.
 LARGE := ^(torch|torchvision|triton|nvidia-.*|cuda-.*)==
 MMCV = "$$(grep '^mmcv-full==' constraints.txt)"
-FIRST = "$$(grep '^setuptools==' constraints.txt)" # small, and builds need it
+FIRST = "$$(grep '^setuptools==' constraints.txt)" # small, and needed by builds
 
 .PHONY: help setup operators demo grid sample docs test reliability lint lab bench clean
 
@@ -43,9 +43,9 @@ setup: ## set up or repair .venv (PYTHON=... names the Python); OPS=1 compiles m
 demo: ## train softmax with and without PCB, compare them in runs/demo/index.html; 8 minutes
 demo: override GRID := demo
 grid: ## run the notebooks over a grid: make grid GRID=NAME, or a file; PROFILE=slurm on a cluster
-# Names reach the shell as variables, which it does not parse.
+# The shell does not parse the content of variables, whatever the names are.
 demo grid: $(READY)
-	@$(BIN)/python -m pcb.grids.processes "$$GRID" --profile "$$PROFILE"
+	@$(BIN)/python -m pcb grid run "$$GRID" --profile "$$PROFILE"
 
 sample: $(READY) ## make the committed sample run again from a finished demo
 	@$(BIN)/python -m tools.make_sample
@@ -75,7 +75,7 @@ lint: $(READY) ## check style and format of code and notebooks, spelling and typ
 	@$(BIN)/python -m mypy
 
 lab: $(READY) ## open copies of the notebooks in JupyterLab; ARGS="--port 9999 --no-browser"
-	@$(BIN)/python -m pcb.notebooks.lab $(ARGS)
+	@$(BIN)/python -m pcb lab $(ARGS)
 
 bench: $(READY) ## measure what LVIS v1's size takes, time and memory; 12 minutes
 	@$(BIN)/python benchmarks/lvis_reading.py
@@ -85,8 +85,8 @@ bench: $(READY) ## measure what LVIS v1's size takes, time and memory; 12 minute
 clean: ## remove .venv; data/ and runs/ stay
 	rm -rf .venv
 
-# mmcv-full comes apart from the others and never from pip's wheel cache, which does not tell a
-# wheel with compiled operators from one without, nor for which PyTorch they were compiled.
+# mmcv-full is installed separately, and never from pip's wheel cache, which does not distinguish
+# wheels with compiled operators from wheels without, nor the PyTorch that they were compiled for.
 $(READY): export PYTHON := $(PYTHON)
 $(READY): $(PINS)
 	@workflow/scripts/make_venv.sh "$$PYTHON"
@@ -103,7 +103,7 @@ $(READY): $(PINS)
 	@$(INSTALL_HERE) --editable .
 	@touch $@
 
-# The build must see the installed PyTorch, so it runs in .venv itself.
+# The build needs the installed PyTorch, so it runs in .venv itself.
 operators: $(READY)
 	@echo "Compiling the operators of mmcv-full; 10 to 25 minutes on 2 cores"
 	@MMCV_WITH_OPS=1 $(INSTALL_HERE) --no-cache-dir --force-reinstall $(MMCV)

@@ -43,7 +43,7 @@ def test_example_of_a_grid_is_one(tmp_path):
     [example] = re.findall(r"```yaml\n(.+?)```", (ROOT / "docs/grids.md").read_text(), re.DOTALL)
     (tmp_path / "mine.yaml").write_text(example)
     grid = read_grid(tmp_path / "mine.yaml")
-    assert "openmoji/softmax_pcb-half_lr/seed2" in {run.name for run in grid.runs}
+    assert "openmoji/softmax_pcb-half_lr/seed2" in {str(run) for run in grid.runs}
 
 
 def test_readme_is_short():

@@ -242,7 +242,7 @@ def test_no_python_at_all_names_uv_first(clone, commands):
     made = subprocess.run(["make", "setup"], cwd=clone, capture_output=True, text=True)
     lines = made.stderr.splitlines()
     assert made.returncode != 0 and made.stdout == ""
-    assert lines[0] == "PCB-kit takes Python 3.11 or 3.12, and finds none."
+    assert lines[0] == "PCB-kit needs Python 3.11 or 3.12, and there is none."
     assert lines[1].startswith("uv ")
     assert lines[2].strip() == "uv venv --seed --python 3.12 .venv && make setup"
     assert "make setup PYTHON=/path/to/python3.12" in made.stderr
@@ -285,7 +285,7 @@ def test_named_python_is_used_or_rejected(clone, commands, tmp_path):
         made = make_venv(clone, python)
         assert made.returncode == 1 and f"  {python} is Python {version}\n" in made.stderr
     made = make_venv(clone, "/nowhere/python3.11")
-    assert made.returncode == 1 and "  /nowhere/python3.11 is not there\n" in made.stderr
+    assert made.returncode == 1 and "  /nowhere/python3.11 does not exist\n" in made.stderr
     assert not (clone / ".venv").exists()
     python = stand_in_python(tmp_path / "with blank" / "python", "3.12.1")
     assert str(python) in make_venv(clone, python).stdout
@@ -299,7 +299,7 @@ def test_environment_of_another_python_is_neither_replaced_nor_used(clone, comma
     stand_in_python(inside, "3.11.2")
     named = stand_in_python(tmp_path / "python", "3.12.1")
     made = make_venv(clone, named)
-    assert made.returncode == 1 and f".venv has Python 3.11.2, and {named} is 3.12.1" in made.stderr
+    assert made.returncode == 1 and f".venv has Python 3.11.2, but {named} is 3.12.1" in made.stderr
     assert not (clone / ".venv" / "made").exists()
 
 
@@ -314,9 +314,9 @@ def test_environment_without_its_python_is_made_again(clone, commands):
 @pytest.mark.parametrize(
     "here, there, where, said",
     [
-        (5, 100, "/elsewhere", "{root} has 5 GB free of the 6 GB"),
-        (100, 1, "/elsewhere", "/elsewhere has 1 GB free of the 2 GB"),
-        (7, 7, "/tmp", "{root} has 7 GB free of the 8 GB"),  # both on one disk
+        (5, 100, "/elsewhere", "{root} has 5 GB of free space, but the set-up needs 6 GB"),
+        (100, 1, "/elsewhere", "/elsewhere has 1 GB of free space, but the set-up needs 2 GB"),
+        (7, 7, "/tmp", "{root} has 7 GB of free space, but the set-up needs 8 GB"),  # the same disk
     ],
 )
 def test_full_disk_is_reported_before_the_download(

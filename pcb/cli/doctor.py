@@ -1,8 +1,8 @@
-"""``pcb doctor``: what is set up, what data is there, and what to do about what is not.
+"""``pcb doctor``: checks of the set-up and of the data, with a remedy for each problem.
 
-It looks at a set-up that may be broken, so it needs the standard library alone and imports
-everything else inside a check. A failed check of the set-up is a problem, and so is data that is
-there in part or broken; a dataset that is absent altogether is not.
+The set-up may be broken, so this module needs the standard library alone, and each check imports
+what it needs. A failed check of the set-up is a problem. Data that is incomplete or broken is a
+problem, too; a dataset that is missing altogether is not.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pcb.runs import folder as runs
 from pcb.runs.environment import cpu_model
 
-WAY_OUT = "run `make setup`"
-DATA_WAY_OUT = "complete the data as said above"
+HINT = "run `make setup`"
+DATA_HINT = "complete the data as described above"
 
 OPENMOJI = {"OpenMoji-LT mini": "mini", "OpenMoji-LT full": "full"}
 
@@ -32,23 +31,23 @@ class Check:
     """One line of the report.
 
     Attributes:
-        name: what was looked at.
-        text: what was found, and the way out where something is missing.
-        ok: False if it is missing or wrong.
-        required: False for data that is optional, whose absence is information.
-        way_out: what the verdict says if this is a problem.
+        name: the checked item.
+        text: the result, with a hint if something is missing.
+        ok: False if the item is missing or wrong.
+        required: False for optional data, whose absence is not a problem.
+        hint: what the verdict recommends if this is a problem.
     """
 
     name: str
     text: str
     ok: bool = True
     required: bool = True
-    way_out: str = WAY_OUT
+    hint: str = HINT
 
 
 def examine(root: Path | None = None) -> list[Check]:
-    """Return every check of this environment and of the data below ``root`` (the repository)."""
-    root = root or Path(runs.__file__).resolve().parents[2]
+    """Run every check of the environment, and of the data below ``root`` (the repository)."""
+    root = root or Path(__file__).resolve().parents[2]
     return [
         check_python(root),
         *check_distributions(requirements(root)),
@@ -61,12 +60,12 @@ def examine(root: Path | None = None) -> list[Check]:
 
 
 def problems(checks: Iterable[Check]) -> list[Check]:
-    """Return the checks that failed and matter."""
+    """Return the failed checks of required items."""
     return [check for check in checks if check.required and not check.ok]
 
 
 def report(checks: list[Check]) -> str:
-    """Return the checks as text, one a line, with the verdict last.
+    """Return the checks as text, one on each line, with the verdict at the end.
 
     Example:
         >>> print(report([Check("torch", "2.11.0"), Check("mmdet", "missing", ok=False)]))
@@ -81,18 +80,18 @@ def report(checks: list[Check]) -> str:
         lines.append(f"{mark}  {check.name:{width}}  {check.text}")
     found = problems(checks)
     if found:
-        ways_out = " and ".join(dict.fromkeys(check.way_out for check in found))
-        lines.append(f"{len(found)} problem{'s' if len(found) > 1 else ''}: {ways_out}")
+        hints = " and ".join(dict.fromkeys(check.hint for check in found))
+        lines.append(f"{len(found)} problem{'s' if len(found) > 1 else ''}: {hints}")
     else:
         lines.append("Everything is set up.")
     return "\n".join(lines)
 
 
 def requirements(root: Path) -> list[str]:
-    """Return the direct dependencies of the kit, all groups, as ``name>=1,<2``.
+    """Return the direct dependencies of the kit in all groups, such as ``name>=1,<2``.
 
-    The repository's ``pyproject.toml`` comes first: the metadata of an editable installation is as
-    old as the installation.
+    The repository's ``pyproject.toml`` is preferred, because the metadata of an editable
+    installation is as old as the installation.
     """
     project = _project(root)
     if project is None:
@@ -105,7 +104,7 @@ def requirements(root: Path) -> list[str]:
 
 
 def check_python(root: Path, version: str = platform.python_version()) -> Check:
-    """Say which Python this is, and whether it is one that the kit is tested with."""
+    """Check that the kit is tested with this version of Python."""
     text = f"{version} ({sys.executable})"
     classifiers = (_project(root) or {}).get("classifiers", [])
     tested = [line.split(" :: ")[-1] for line in classifiers if "Python :: 3." in line]
@@ -122,42 +121,43 @@ def check_distributions(
 
     Args:
         lines: requirements such as ``numpy>=1.26``.
-        installed: gives the version of a distribution or raises ``PackageNotFoundError``.
+        installed: function that returns the version of a distribution, or raises
+            ``PackageNotFoundError``.
     """
     try:
         from packaging.requirements import Requirement
     except ModuleNotFoundError:
-        return [Check("packaging", f"missing, so no version can be compared; {WAY_OUT}", ok=False)]
+        return [Check("packaging", f"missing, so versions cannot be compared; {HINT}", ok=False)]
     checks = []
     for requirement in map(Requirement, lines):
         try:
             version = installed(requirement.name)
         except metadata.PackageNotFoundError:
-            checks.append(Check(requirement.name, f"missing; {WAY_OUT}", ok=False))
+            checks.append(Check(requirement.name, f"missing; {HINT}", ok=False))
             continue
         if requirement.specifier.contains(version, prereleases=True):
             checks.append(Check(requirement.name, version))
         else:
-            text = f"{version}, but {requirement.specifier} is needed; {WAY_OUT}"
+            text = f"{version}, but {requirement.specifier} is needed; {HINT}"
             checks.append(Check(requirement.name, text, ok=False))
     return checks
 
 
 def check_opencv(installed: Callable[[str], str] = metadata.version) -> Check:
-    """Check that OpenCV can be imported and that only one build of it is there.
+    """Check that OpenCV can be imported and that only one build of it is installed.
 
-    Two distributions, ``opencv-python`` and the headless one, would write the same files.
+    The distributions ``opencv-python`` and ``opencv-python-headless`` contain the same files.
     """
     names = ("opencv-python-headless", "opencv-python", "opencv-contrib-python")
     builds = [name for name in names if _is_installed(name, installed)]
     if len(builds) > 1:
-        text = f"{' and '.join(builds)} share their files; delete .venv and {WAY_OUT}"
+        text = f"{' and '.join(builds)} overwrite each other; delete .venv and {HINT}"
         return Check("OpenCV", text, ok=False)
     return _import_check("OpenCV", "cv2", lambda cv2: f"{cv2.__version__}, {builds[0]}")
 
 
 def check_torch() -> Check:
-    """Check that PyTorch can be imported, and say on which device a training will run."""
+    """Check that PyTorch can be imported, and report the device that trainings use."""
 
     def device(torch) -> str:
         if torch.cuda.is_available():
@@ -171,21 +171,21 @@ def check_torch() -> Check:
 
 
 def check_operators() -> Check:
-    """Check that the detector can be imported, and say whose operators it uses."""
+    """Check that the detector can be imported, and report whose operators it uses."""
     return _import_check(
         "operators", "pcb.detection.legacy.operators", lambda module: module.operators_in_use()
     )
 
 
 def check_openmoji(root: Path) -> list[Check]:
-    """Say which OpenMoji-LT datasets are made."""
+    """Report which OpenMoji-LT datasets exist."""
     checks = []
     for name, size in OPENMOJI.items():
         folder = Path("data", "openmoji", size)
         if (root / folder / "annotations" / "train.json").is_file():
             checks.append(Check(name, str(folder), required=False))
         else:
-            text = f"not made; `pcb openmoji {folder} --size {size}`"
+            text = f"not made yet; `pcb openmoji {folder} --size {size}`"
             checks.append(Check(name, text, ok=False, required=False))
     return checks
 
@@ -195,22 +195,22 @@ def check_lvis(root: Path) -> list[Check]:
     try:
         from pcb.datasets.lvis.installation import VERSIONS, examine_lvis
     except ImportError as error:
-        return [Check("LVIS", f"not examined ({error}); {WAY_OUT}", ok=False)]
+        return [Check("LVIS", f"cannot be examined ({error}); {HINT}", ok=False)]
     checks = []
     for version in VERSIONS:
         if version.is_absent(root):
-            text = f"optional, not there; {version.instructions}"
+            text = f"optional, missing; {version.instructions}"
             checks.append(Check(version.name, text, ok=False, required=False))
             continue
         found, troubles = examine_lvis(version, root)
         if not troubles:
             checks.append(Check(version.name, f"{version.folder}: {found}", required=False))
-        checks += [Check(version.name, text, ok=False, way_out=DATA_WAY_OUT) for text in troubles]
+        checks += [Check(version.name, text, ok=False, hint=DATA_HINT) for text in troubles]
     return checks
 
 
 def _project(root: Path) -> dict[str, Any] | None:
-    """The project's table in ``pyproject.toml``; None where the kit is installed without it."""
+    """The project's table in ``pyproject.toml``; None if the kit is installed without this file."""
     try:
         with open(root / "pyproject.toml", "rb") as file:
             return tomllib.load(file)["project"]
@@ -227,10 +227,10 @@ def _is_installed(name: str, installed: Callable[[str], str]) -> bool:
 
 
 def _import_check(name: str, module: str, describe: Callable[..., str]) -> Check:
-    """Import a module and describe it; whatever stops that is the finding."""
+    """Import a module and describe it; if that fails, the error is the result."""
     try:
         return Check(name, describe(importlib.import_module(module)))
-    except Exception as error:  # a broken build raises anything: ImportError, OSError, RuntimeError
+    except Exception as error:  # broken builds raise ImportError, OSError, RuntimeError, ...
         reason = str(error).strip().splitlines()
-        text = f"{type(error).__name__}: {reason[0] if reason else 'no message'}; {WAY_OUT}"
+        text = f"{type(error).__name__}: {reason[0] if reason else 'no message'}; {HINT}"
         return Check(name, text, ok=False)

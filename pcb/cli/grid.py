@@ -3,23 +3,108 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pcb.grids.grid import check_options, grid_root, read_grid
+from pcb.cli import options as shared
+from pcb.messages.terminal import outliving_terminal
+from pcb.storage.repository import repository_path, repository_root
 
-
-def main(arguments: list[str] | None = None) -> int:
-    """Check a grid, also the options of its configs, and print the folder of its runs."""
-    parser = argparse.ArgumentParser(prog="python -m pcb.cli.grid", description=main.__doc__)
-    parser.add_argument("grid", help="a file, or the name of one in workflow/grids/")
-    name = parser.parse_args(arguments).grid
-    try:
-        check_options(read_grid(name))
-    except (OSError, ValueError) as error:
-        parser.exit(1, f"{error}\n")
-    print(grid_root(name))
-    return 0
+if TYPE_CHECKING:
+    from pcb.grids.grid import Grid
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def add_command(commands: Any) -> None:
+    """Add the command and its three subcommands."""
+    grid = commands.add_parser(
+        "grid",
+        help="check, run or report a grid of runs: datasets x configs x seeds",
+        description="Check, run or report a grid of runs: datasets x configs x seeds.",
+    )
+    actions = grid.add_subparsers(metavar="ACTION", required=True)
+    check = shared.add_command(
+        actions, "check", _check, "check a grid and print the folder of its runs"
+    )
+    run = shared.add_command(
+        actions, "run", _run, "run what is missing or out of date in a grid, and report it"
+    )
+    for parser in (check, run):
+        parser.add_argument(
+            "grid", metavar="GRID", help="a YAML file, or the name of one in workflow/grids/"
+        )
+    run.add_argument(
+        "--profile",
+        default="local",
+        metavar="P",
+        help="folder of workflow/profiles/: local or slurm (default: local)",
+    )
+    report = shared.add_command(
+        actions, "report", _report, "print the metrics of a grid, its finding and what failed"
+    )
+    report.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="folder of the grid's runs, such as runs/demo"
+    )
+
+
+def check_options(grid: Grid, configs: str | os.PathLike[str] = "configs") -> None:
+    """Check that every config takes the options that a grid sets; takes seconds if it sets any.
+
+    Args:
+        grid: the grid.
+        configs: folder of the configs; a relative path starts at the repository root.
+
+    Raises:
+        ValueError: a config does not take an option; names it and the nearest valid one.
+    """
+    from pcb.grids.grid import config_file
+
+    points = {f"{run.dataset}/{run.config_folder}": run for run in grid.runs if grid.options(run)}
+    for name, run in points.items():
+        from pcb.detection import load_config
+
+        try:
+            load_config(config_file(run, configs), grid.options(run))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+
+
+def _check(options: argparse.Namespace) -> None:
+    from pcb.grids.grid import grid_root, read_grid
+
+    check_options(read_grid(options.grid))
+    print(grid_root(options.grid))
+
+
+@outliving_terminal()
+def _run(options: argparse.Namespace) -> int:
+    from pcb.grids.grid import grid_root, read_grid
+    from pcb.grids.processes import LOCAL, check_machine, check_profile, count_gpus, run_workflow
+
+    name, root = options.grid, grid_root(options.grid)
+    check_profile(options.profile)
+    grid = read_grid(name)
+    check_options(grid)
+    gpus = count_gpus() if options.profile == LOCAL else 0
+    if options.profile == LOCAL:
+        check_machine(grid, gpus)
+    if Path.cwd() != repository_root():  # where the paths of the workflow start
+        if name.endswith((".yaml", ".yml")):
+            name = os.path.abspath(name)
+        root = repository_path(root)
+        os.chdir(repository_root())
+    status = run_workflow(name, options.profile, gpus)
+    if root.is_dir():
+        _print_report(root)
+    return status
+
+
+def _report(options: argparse.Namespace) -> None:
+    _print_report(options.folder)
+
+
+def _print_report(folder: Path) -> None:
+    from pcb.grids.report import text_report
+    from pcb.grids.results import read_results
+
+    print(text_report(read_results(folder)))

@@ -1,20 +1,54 @@
-"""Options of the command line that several commands share."""
+"""Options that several commands share, and how their values are read."""
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from pcb.messages.ranges import Range
+
+Command = Callable[[argparse.Namespace], int | None]
+
+
+def add_command(commands: Any, name: str, command: Command, description: str) -> Any:
+    """Add a command and return its parser.
+
+    Args:
+        commands: what ``add_subparsers`` returned.
+        name: name of the command.
+        command: function that runs it; its result is the exit status, None for 0.
+        description: what the command does, without a capital and a full stop.
+    """
+    parser = commands.add_parser(
+        name, help=description, description=f"{description[0].upper()}{description[1:]}."
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def add_number(
+    parser: argparse.ArgumentParser, flag: str, numbers: Range, default: float, meaning: str
+) -> None:
+    """Add an option that takes a number; the help states its range and default."""
+    parser.add_argument(
+        flag,
+        type=numbers.argument,
+        default=default,
+        metavar="N" if numbers.whole else "X",
+        help=f"{meaning}: {numbers} (default: {default})",
+    )
 
 
 def parse_cfg_options(words: Iterable[str]) -> dict[str, Any]:
-    """Return configuration overrides from ``key=value`` words, one JSON object, or both.
+    """Return config options from words such as ``key=value`` or JSON objects.
 
-    A value is read as JSON or as a Python literal; what is neither is a string.
+    A value is read as JSON or as a Python literal, and otherwise as text.
 
     Raises:
-        ValueError: a word is neither.
+        ValueError: a word has neither form.
 
     Example:
         >>> parse_cfg_options(["runner.max_epochs=1", "data.val.pipeline=[]", "log_level=INFO"])

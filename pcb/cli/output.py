@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pcb.messages.printable import csv_text
+from pcb.messages.table import align
 from pcb.storage.files import write_atomically
 
 if TYPE_CHECKING:
@@ -16,21 +19,23 @@ if TYPE_CHECKING:
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """Return the metrics as an aligned table, a line per IoU type."""
+    """Return the metrics as an aligned table with a line for each IoU type."""
     from pcb.metrics import format_metric
 
     names = list(next(iter(metrics.values())))
     rows = [["", *names]]
     rows += [[kind, *(format_metric(row[name]) for name in names)] for kind, row in metrics.items()]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
+    return align(rows)
 
 
 def confusion_summary(matrix: np.ndarray, class_names: Sequence[str], shown: int = 10) -> str:
-    """Say how many objects were found, and which classes were most often taken for another."""
+    """Return the counts of a matrix of detections, and the most frequent mistakes, as text.
+
+    Args:
+        matrix: (C + 1, C + 1) counts; the last row is background, the last column missed objects.
+        class_names: (C,) names by label.
+        shown: number of mistakes to show.
+    """
     import numpy as np
 
     from pcb.metrics import detection_totals
@@ -51,10 +56,10 @@ def confusion_summary(matrix: np.ndarray, class_names: Sequence[str], shown: int
 
 
 def write_matrix(path: Path, matrix: np.ndarray, class_names: Sequence[str]) -> None:
-    """Write a matrix of detections as ``.npz`` or as a table, by the name of the file."""
+    """Write a matrix of detections as ``.npz`` or ``.csv``, as the name of the file says."""
     import numpy as np
 
-    file = os.path.realpath(path)  # a link stays one
+    file = os.path.realpath(path)  # keeps a symbolic link
     if path.suffix == ".npz":
         buffer = io.BytesIO()
         np.savez_compressed(buffer, detections=matrix, class_names=np.array(class_names))
@@ -63,3 +68,29 @@ def write_matrix(path: Path, matrix: np.ndarray, class_names: Sequence[str]) -> 
     rows = zip([*class_names, "background"], matrix.tolist(), strict=True)
     head = ["true class", *class_names, "missed"]
     write_atomically(file, csv_text([head, *([name, *row] for name, row in rows)]))
+
+
+def is_matrix_file(path: Path) -> bool:
+    """Return whether ``pcb confusion`` may have written a file."""
+    if path.suffix == ".csv":
+        head = path.read_bytes().split(b"\n", 1)[0].strip()
+        return head.startswith(b"true class,") and head.endswith(b",missed")
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as archive:
+        return set(archive.files) == {"detections", "class_names"}
+
+
+@contextmanager
+def log_to_stderr() -> Iterator[None]:
+    """Print what readers log about the data on standard error, from level INFO, a line each."""
+    logger, handler = logging.getLogger("pcb"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("pcb: %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -1,6 +1,6 @@
-"""What did not finish in a grid: a note beside each executed notebook for as long as that is so.
+"""Notebooks of a grid that did not finish: a note beside each executed notebook until it succeeds.
 
-``01_train.failed.json`` says where ``01_train.ipynb`` stopped, ``01_train.failed.html`` shows it.
+``01_train.failed.json`` tells where ``01_train.ipynb`` stopped; ``01_train.failed.html`` shows it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from pathlib import Path
 
 from pcb.messages.lines import say
 from pcb.messages.printable import printable, shortened
-from pcb.runs.files import FAILURE_NOTE
+from pcb.runs.files import EXECUTED, FAILURE_NOTE, FAILURE_PAGE
 from pcb.runs.running import described, notebook_lock
 from pcb.storage.files import write_atomically
 from pcb.storage.locks import Writer, holding, is_locked
 
 LONGEST = 1000  # characters of an error in one line
-NOTE, PAGE = FAILURE_NOTE, ".failed.html"
 KILLED = "The process ended without an error message: it was killed, or ran out of memory or time"
 
 
@@ -29,9 +28,10 @@ class Failure:
     """A notebook that did not finish.
 
     Attributes:
-        executed: where its executed copy lies, if it came so far: ``.../01_train.ipynb``.
-        cell: number of the cell that failed, as in ``In [3]``; None outside of cells.
-        error: what was said, in one line or many.
+        executed: path of the executed copy, such as ``.../01_train.ipynb``; it does not exist if
+            the notebook never began to run.
+        cell: number of the cell that failed, as in ``In [3]``; None if no cell failed.
+        error: the error message, of one line or several.
     """
 
     executed: Path
@@ -40,12 +40,12 @@ class Failure:
 
     @property
     def page(self) -> Path:
-        """The failed notebook as HTML; it is there if the notebook began to run."""
-        return self.executed.with_suffix(PAGE)
+        """The failed notebook as HTML; it exists if the notebook began to run."""
+        return self.executed.with_suffix(FAILURE_PAGE)
 
     @property
     def line(self) -> str:
-        """The error in one line: of many, the first and the last, which mostly say it all.
+        """The error in one line: the first and the last of its lines, which usually suffice.
 
         Control characters, which a terminal would obey, are escaped.
 
@@ -58,14 +58,14 @@ class Failure:
 
 
 @contextmanager
-def noted(executed: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep a note and a page of a notebook that is run in this context, until it succeeds.
+def record_failure(executed: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep a note and a page of the notebook that runs in this context, until it succeeds.
 
-    The note is there from the start, so that a notebook whose process is killed has one, too. One
-    process at a time runs a notebook: if an earlier one still does, it is named and waited for.
+    The note is written first, so that it exists even if the process is killed. Only one process at
+    a time runs a notebook: if another one does, this prints its name and waits for its end.
 
     Args:
-        executed: where the executed copy will lie; one of another attempt is removed.
+        executed: path of the executed copy; the copy of an earlier attempt is removed.
     """
     lock = notebook_lock(executed)
 
@@ -74,10 +74,10 @@ def noted(executed: str | os.PathLike[str]) -> Iterator[None]:
         say(f"{executed} is being run by {who}: waiting for its end")
 
     with holding(lock, Path(executed).stem, wait_for):
-        yield from _noted(Failure(Path(executed), None, KILLED))
+        yield from _record(Failure(Path(executed), None, KILLED))
 
 
-def _noted(failure: Failure) -> Iterator[None]:
+def _record(failure: Failure) -> Iterator[None]:
     from pcb.notebooks.pages import export_page
 
     failure.executed.unlink(missing_ok=True)
@@ -88,52 +88,52 @@ def _noted(failure: Failure) -> Iterator[None]:
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt)
         text = getattr(error, "error", f"{type(error).__name__}: {error}")
-        text = "interrupted; the next call goes on" if stopped else text
+        text = "interrupted; the next call continues it" if stopped else text
         _write(Failure(failure.executed, getattr(error, "cell", None), text))
         if failure.executed.is_file():
-            with suppress(Exception):  # it may have been cut off while it was written
+            with suppress(Exception):  # the copy may be cut off
                 export_page(failure.executed, failure.page)
         raise
     _note(failure.executed).unlink()
 
 
-def failures(root: str | os.PathLike[str]) -> list[Failure]:
-    """Return what did not finish below a folder, by path; the names of notebooks tell the order.
+def find_failures(root: str | os.PathLike[str]) -> list[Failure]:
+    """Return the notebooks below a folder that did not finish, sorted by path.
 
-    What is still running has not failed; :func:`pcb.runs.running.running` lists it.
+    A notebook that is still running has not failed; :func:`pcb.runs.running.running` lists it.
 
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
-        >>> with noted(folder / "01_train.ipynb"):
+        >>> with record_failure(folder / "01_train.ipynb"):
         ...     raise ValueError("no data")
         Traceback (most recent call last):
         ValueError: no data
-        >>> [(failure.executed.name, failure.error) for failure in failures(folder)]
+        >>> [(failure.executed.name, failure.error) for failure in find_failures(folder)]
         [('01_train.ipynb', 'ValueError: no data')]
     """
     found = []
-    for note in sorted(Path(root).rglob(f"*{NOTE}")):
+    for note in sorted(Path(root).rglob(f"*{FAILURE_NOTE}")):
         try:
             content = json.loads(note.read_text(encoding="utf-8"))
-        except FileNotFoundError:  # it has succeeded meanwhile
+        except FileNotFoundError:  # the notebook has succeeded in the meantime
             continue
-        executed = note.with_name(note.name.removesuffix(NOTE) + ".ipynb")
+        executed = note.with_name(note.name.removesuffix(FAILURE_NOTE) + EXECUTED)
         if is_locked(notebook_lock(executed)):
             continue
         found.append(Failure(executed, content["cell"], content["error"]))
     return found
 
 
-def forget(root: str | os.PathLike[str]) -> None:
-    """Remove notes and pages of failures below a folder."""
-    for failure in failures(root):
+def forget_failures(root: str | os.PathLike[str]) -> None:
+    """Remove the notes and pages of failures below a folder."""
+    for failure in find_failures(root):
         _note(failure.executed).unlink()
         failure.page.unlink(missing_ok=True)
 
 
 def _note(executed: Path) -> Path:
-    return executed.with_suffix(NOTE)
+    return executed.with_suffix(FAILURE_NOTE)
 
 
 def _write(failure: Failure) -> None:

@@ -1,14 +1,12 @@
-"""Running a grid: one process at a time, which ends whatever it started, and says what it found.
+"""The processes of a grid: one of them runs it, and ends whatever it started.
 
-``python -m pcb.grids.processes demo`` is ``make grid GRID=demo``. Snakemake runs in the same
-process, so that there is one process to stop, and nothing to pass a signal on. The Snakefile and
-the scripts of its jobs call the functions of this module, so that all of it holds where Snakemake
-is called directly, too.
+``pcb grid run`` calls Snakemake in its own process, so that there is a single process to stop and
+no signal to pass on. The Snakefile and the scripts of its jobs call the functions of this module,
+so that all this also holds if Snakemake is called directly.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import subprocess
@@ -22,97 +20,93 @@ from typing import NoReturn
 
 import psutil
 
-from pcb.grids.grid import Grid, check_options, grid_root, read_grid
+from pcb.grids.grid import Grid
 from pcb.messages.lines import say
-from pcb.messages.terminal import outliving_terminal
+from pcb.messages.nearest import suggestion
 from pcb.runs.running import GRID, running
 from pcb.storage.locks import Writer, writing_alone
+from pcb.storage.repository import repository_path
+
+LOCAL = "local"  # the profile for this machine
 
 SNAKEMAKE = "PCB_SNAKEMAKE"  # environment variable: the Snakemake process that started a job
-GRACE = 30  # seconds in which a job that is told to end hands back its kernel
+GRACE = 30  # seconds for a job to end its kernel before it is killed
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+_PROFILES = Path("workflow", "profiles")
 _until_the_end = ExitStack()  # holds the grid's lock
 _gone = threading.Event()  # set in a job whose Snakemake has died
 
 
-@outliving_terminal()
-def main(arguments: list[str] | None = None) -> int:
-    """Check a grid, run it, and print its table, where its page is and what failed."""
-    parser = argparse.ArgumentParser(prog="python -m pcb.grids.processes", description=main.__doc__)
-    parser.add_argument("grid", help="a file, or the name of one in workflow/grids/")
-    parser.add_argument("--profile", default="local", help="folder of workflow/profiles/")
-    given = parser.parse_args(arguments)
-    profile = Path("workflow", "profiles", given.profile)
-    is_local = given.profile == "local"
-    try:
-        if not profile.is_dir():
-            known = sorted(path.name for path in profile.parent.iterdir())
-            raise ValueError(f"no profile {given.profile!r}; there are: {', '.join(known)}")
-        grid = read_grid(given.grid)
-        check_options(grid)
-        gpus = _count_gpus() if is_local else 0
-        if is_local:
-            check_machine(grid, gpus)
-    except (OSError, ValueError) as error:
-        parser.exit(1, f"{error}\n")
-    # No two trainings share a GPU; a cluster sees to that by itself.
-    limit = ["--resources", f"gpu={gpus}"] if gpus else []
-    status = _snakemake(["--profile", str(profile), *limit, "--config", f"grid={given.grid}"])
-    root = grid_root(given.grid)
-    if root.is_dir():
-        from pcb.grids import report
+def run_workflow(name: str, profile: str, gpus: int = 0) -> int:
+    """Run the Snakemake workflow on a grid, from the repository root, and return its exit status.
 
-        report.main([str(root)])
-    return status
+    Args:
+        name: the grid, as :func:`pcb.grids.grid.read_grid` takes it.
+        profile: folder of ``workflow/profiles/``.
+        gpus: GPUs of this machine. No two trainings share one; a cluster ensures that itself.
+    """
+    limit = ["--resources", f"gpu={gpus}"] if gpus else []
+    return _snakemake(["--profile", str(_PROFILES / profile), *limit, "--config", f"grid={name}"])
+
+
+def check_profile(profile: str) -> None:
+    """Check that a profile exists.
+
+    Raises:
+        ValueError: there is no such profile; the message names the nearest, or all.
+    """
+    known = sorted(path.name for path in repository_path(_PROFILES).iterdir())
+    if profile not in known:
+        raise ValueError(f"no profile {profile!r}; {suggestion(profile, known)}")
 
 
 def begin(root: str | os.PathLike[str], notebooks: str | os.PathLike[str]) -> None:
-    """Be the one process that runs a grid, until this process ends.
+    """Be the only process that runs a grid, until this process ends.
 
-    Prints who runs it before it waits for them; what still runs of an earlier call; and which
-    notebooks are not as they were committed.
+    If another process runs the grid, print its name and wait for its end. Then print which
+    processes of an earlier call are still running, and which notebooks have uncommitted changes.
 
     Args:
         root: the grid's folder.
-        notebooks: the folder of the notebooks that it runs.
+        notebooks: folder of the notebooks that it runs.
     """
     root = Path(root)
 
     def wait_for(other: Writer) -> None:
         lines = [str(one) for one in running(root) if one.what != GRID]
-        doing = f" It is at:\n{_listed(lines)}" if lines else ""
+        doing = f" It is running:\n{_indent(lines)}" if lines else ""
         [who] = [one.who for one in running(root) if one.what == GRID] or [other.host]
         _say(
-            f"{root} is being run by {who}: waiting for its end, then going on with what is "
-            f"missing. Ctrl-C stops the waiting, not the other.{doing}"
+            f"{root} is being run by {who}: waiting for its end, then running what is missing. "
+            f"Ctrl-C stops this call and not that process.{doing}"
         )
 
     _until_the_end.enter_context(writing_alone(root, GRID, wait_for))
     if left := [str(one) for one in running(root) if one.what != GRID]:
         _say(
-            "Still running of an earlier call, which was killed; its trainings are followed, its "
-            f"notebooks waited for:\n{_listed(left)}"
+            "An earlier call was killed, and some of its processes are still running. This call "
+            f"follows its trainings and waits for its notebooks:\n{_indent(left)}"
         )
     if changed := changed_notebooks(notebooks):
-        _say(f"Not as in the last commit: {', '.join(changed)}. The grid runs them as they are.")
+        _say(f"Uncommitted changes in {', '.join(changed)}: the grid runs them as they are.")
 
 
 def changed_notebooks(folder: str | os.PathLike[str]) -> list[str]:
-    """Return the notebooks in a folder that differ from the last commit; none outside of git."""
+    """Return the notebooks in a folder with uncommitted changes; [] outside a git repository."""
     command = ["git", "-C", str(folder), "diff", "--name-only", "--relative", "HEAD"]
     try:
-        told = subprocess.run([*command, "--", "*.ipynb"], capture_output=True, text=True)
-    except OSError:  # no git
+        diff = subprocess.run([*command, "--", "*.ipynb"], capture_output=True, text=True)
+    except OSError:  # git is not installed
         return []
-    return told.stdout.splitlines() if told.returncode == 0 else []
+    return diff.stdout.splitlines() if diff.returncode == 0 else []
 
 
 def check_machine(grid: Grid, gpus: int) -> None:
-    """Check what a grid asks of this machine; says what it gets where that is less.
+    """Check that this machine has the GPUs of a grid, and warn if it has fewer cores.
 
     Raises:
-        ValueError: it asks for more GPUs than there are.
+        ValueError: the grid asks for more GPUs than there are.
     """
     if gpus and grid.gpus > gpus:
         raise ValueError(
@@ -121,14 +115,23 @@ def check_machine(grid: Grid, gpus: int) -> None:
         )
     cores = len(os.sched_getaffinity(0))
     if grid.threads > cores:
-        _say(f"threads is {grid.threads}; this machine has {cores} cores, so that is what it uses")
+        _say(f"threads is {grid.threads}, but this machine has {cores} cores: {cores} are used")
+
+
+def count_gpus() -> int:
+    """Return the number of this machine's NVIDIA GPUs, without importing PyTorch."""
+    try:
+        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True)
+    except OSError:
+        return 0
+    return len(listed.stdout.splitlines()) if listed.returncode == 0 else 0
 
 
 def stop_with_jobs() -> None:
-    """Let a signal that asks this process to stop, also one to it alone, end its jobs first.
+    """End the jobs of this process first when a signal asks it to stop.
 
-    Snakemake by itself lets running jobs go on: to their end when it is terminated, without it when
-    it is killed. A signal that is ignored stays so: `make grid` goes on when its terminal closes.
+    Snakemake by itself does not stop running jobs, neither when it is terminated nor when it is
+    killed. Ignored signals stay ignored: ``make grid`` continues when its terminal closes.
     """
 
     def stop(number: int, frame: object) -> NoReturn:
@@ -144,10 +147,10 @@ def stop_with_jobs() -> None:
 
 
 def end_with_snakemake() -> None:
-    """In a job: stop like from Ctrl-C when asked to, once, or when the job's Snakemake is gone."""
+    """In a job: stop as with Ctrl-C when a signal asks for it, or when the job's Snakemake dies."""
 
     def stop(number: int, frame: object) -> NoReturn:
-        _ignore_signals()  # a second one must not cut short how the first one is obeyed
+        _ignore_signals()  # a second signal must not interrupt the clean-up
         raise KeyboardInterrupt
 
     def watch(process: int) -> None:
@@ -164,7 +167,7 @@ def end_with_snakemake() -> None:
 
 
 def snakemake_is_gone() -> bool:
-    """In a job: whether it ends because its Snakemake has died, not because it was asked to."""
+    """In a job: whether it ends because its Snakemake has died, and not because of a signal."""
     return _gone.is_set()
 
 
@@ -181,9 +184,10 @@ def _snakemake(arguments: list[str]) -> int:
 
 
 def _jobs(snakemake: psutil.Process) -> list[psutil.Process]:
-    """The scripts of running jobs; kernels and trainings belong to groups of their own.
+    """The scripts of running jobs. Kernels and trainings are in process groups of their own.
 
-    Not the shells that Snakemake puts between: a shell that is terminated waits for nobody.
+    The shells that Snakemake starts in between are left out, because a terminated shell does not
+    wait for its children.
     """
     group = os.getpgid(snakemake.pid)
     found = []
@@ -214,21 +218,9 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _count_gpus() -> int:
-    try:
-        told = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True)
-    except OSError:
-        return 0
-    return len(told.stdout.splitlines()) if told.returncode == 0 else 0
-
-
-def _listed(lines: Iterable[str]) -> str:
+def _indent(lines: Iterable[str]) -> str:
     return "\n".join(f"  {line}" for line in lines)
 
 
 def _say(text: str) -> None:
     say(text, sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

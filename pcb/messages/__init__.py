@@ -1,1 +1,1 @@
-"""What people read: text fit to be shown, nearest names, ranges, warnings, terminals."""
+"""What people read: printable text, tables, suggested names, ranges, warnings, terminals."""

@@ -1,9 +1,9 @@
-"""Text that others wrote, made fit to be shown: class names, paths, cells of a table.
+"""Text of others, made safe to show: class names, paths, cells of a table.
 
-A class name comes from somebody's file. It may hold an escape sequence that a terminal obeys, half
-a character that no file can be written with, a formula that a spreadsheet runs, or 5000 letters;
-and two classes may bear the same name. Names are for display only, so they pass through
-:func:`display_names` once, where they are read; classes are told apart by their label.
+Class names come from somebody's file. A name may contain an escape sequence for terminals, half a
+character (which no file can store), a formula for spreadsheets, or 5000 letters, and two classes
+may have the same name. Names are for display only: they pass through :func:`display_names` once,
+where they are read. Classes are identified by their label.
 
 This module needs the standard library alone.
 """
@@ -15,26 +15,26 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 LONGEST = 60  # characters of a name; the longest of LVIS v1 has 44
-JOINERS = "\u200c\u200d"  # invisible, but they belong to the spelling of Persian and of emoji
-VARIANTS = "\ufe0e\ufe0f"  # of an emoji: as text or as a picture
+JOINERS = "\u200c\u200d"  # invisible, but part of the spelling of Persian words and of emoji
+VARIANTS = "\ufe0e\ufe0f"  # show an emoji as text or as a picture
 
-# Control and format characters (also those that turn the direction of text), halves of surrogate
-# pairs, separators of lines and paragraphs.
+# Control characters, format characters (also those that reverse the direction of text), lone
+# surrogates, separators of lines and paragraphs.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-# A cell that begins so is a formula for a spreadsheet, also in full-width letters
+# Spreadsheets read a cell that begins with one of these as a formula, also in full-width form
 # (https://owasp.org/www-community/attacks/CSV_Injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""Return ``text`` with a visible escape for each character that would act instead of show.
+    r"""Return text in which each character that would not be shown is escaped.
 
-    Those are control characters (a terminal obeys them), line breaks, marks that turn the direction
-    of text, characters without width, and lone surrogates (no file can be written with one).
+    These are control characters (which terminals obey), line breaks, marks that reverse the
+    direction of text, characters without width, and lone surrogates (which no file can store).
 
     Args:
         text: any text.
-        keep: characters that stay as they are, such as a line break.
+        keep: characters that are not escaped, such as a line break.
 
     Example:
         >>> print(printable("\x1b[31mred\n"), printable("caf\u00e9 \u202e\ud800"))
@@ -51,7 +51,7 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def shortened(text: str, length: int = LONGEST) -> str:
-    """Return ``text``, cut to ``length`` characters, the last of them an ellipsis.
+    """Return text of at most ``length`` characters; text that is cut ends in an ellipsis.
 
     Example:
         >>> shortened("slightly smiling face", 17)
@@ -60,12 +60,22 @@ def shortened(text: str, length: int = LONGEST) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
-def display_names(names: Iterable[str]) -> list[str]:
-    r"""Return the names of classes as they are shown: printable, short, and no two alike.
+def short_repr(value: object, length: int = 80) -> str:
+    """Return a value as an error message shows it, in at most ``length`` characters.
 
-    Several classes whose names look the same are numbered. Names look the same also if they differ
-    only in blanks, underscores or invisible characters, or only beyond the place where they are
-    cut. Shown once, names stay as they are: calling this twice does no harm.
+    Example:
+        >>> short_repr("1"), short_repr(list(range(100)), 12)
+        ("'1'", '[0, 1, 2, 3…')
+    """
+    return shortened(repr(value), length)
+
+
+def display_names(names: Iterable[str]) -> list[str]:
+    r"""Return names of classes that are printable, short and distinct.
+
+    Classes whose names look the same are numbered. That includes names that differ only in blanks,
+    underscores or invisible characters, or only after the point where they are cut. Names that
+    this function returned are not changed by another call.
 
     Args:
         names: (C,) names by label, as they were read.
@@ -82,7 +92,7 @@ def display_names(names: Iterable[str]) -> list[str]:
     shown = [shortened(_one_name(name)) for name in names]
     looks = [look(name) for name in shown]
     count = Counter(looks)
-    taken = set(looks)  # a number must give nobody the name of another
+    taken = set(looks)  # a numbered name must not be the name of another class
     numbers = dict.fromkeys(count, 0)
     for label, name in enumerate(shown):
         own = looks[label]
@@ -94,7 +104,7 @@ def display_names(names: Iterable[str]) -> list[str]:
 
 
 def look(name: str) -> str:
-    r"""Return what two names have in common that a reader cannot tell apart.
+    r"""Return a key that is equal for names that a reader cannot distinguish.
 
     Example:
         >>> look("hot_dog") == look(" hot  dog"), look("caf\u00e9") == look("cafe\u0301")
@@ -105,10 +115,10 @@ def look(name: str) -> str:
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """Return ``rows`` as CSV whose cells a spreadsheet shows and does not run.
+    """Return rows as CSV in which spreadsheets find no formula.
 
-    A text that a spreadsheet would read as a formula gets an apostrophe in front, as spreadsheets
-    expect. Numbers stay numbers.
+    Text that a spreadsheet would read as a formula gets an apostrophe in front, as spreadsheets
+    expect. Numbers are not changed.
 
     Example:
         >>> print(csv_text([["true", "change"], ["=1+1", -0.5], ["hot, dog", 1]]), end="")
@@ -130,7 +140,7 @@ def _cell(value: object) -> object:
 
 
 def _one_name(name: str) -> str:
-    """One name, printable; every kind of blank is a plain one."""
+    """One name, printable, with plain blanks."""
     blanks = (" " if unicodedata.category(char) == "Zs" else char for char in str(name))
     return printable("".join(blanks)).strip() or "(no name)"
 

@@ -1,4 +1,4 @@
-"""Ranges of numbers that users give: stated in the help and checked where they are declared."""
+"""Ranges of numbers that users give: stated in the help, and checked."""
 
 import argparse
 import math
@@ -10,13 +10,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Range:
-    """Finite numbers from `low` to `high`, both included unless said otherwise.
+    """Finite numbers from ``low`` to ``high``, both included by default.
 
     Attributes:
-        low: The least number.
-        high: The largest number.
-        low_open: Leave out `low` itself.
-        whole: Whole numbers alone.
+        low: smallest number.
+        high: largest number.
+        low_open: whether ``low`` itself is excluded.
+        whole: whether only whole numbers are included.
 
     Example:
         >>> share = Range(0, 1, low_open=True)
@@ -43,14 +43,18 @@ class Range:
     def __contains__(self, value: Any) -> bool:
         is_number = isinstance(value, Integral if self.whole else Real)
         if not is_number or isinstance(value, bool) or not -math.inf < value < math.inf:
-            return False  # nor is nan between them
+            return False  # NaN fails this comparison, too
         return (self.low < value if self.low_open else self.low <= value) and value <= self.high
 
     def check(self, name: str, value: object) -> None:
-        """Raise an error that names the parameter and the range, unless the value is in it.
+        """Check that a value is in the range.
+
+        Args:
+            name: name of the parameter, for the message.
+            value: any value.
 
         Raises:
-            ValueError: It is not.
+            ValueError: the value is not in the range; names the parameter, the range and the value.
         """
         if value not in self:
             raise ValueError(f"{name} {self._demand}, got {value!r}")
@@ -61,13 +65,13 @@ class Range:
 
     @property
     def argument(self) -> Callable[[str], float]:
-        """What argparse takes as the type of an option."""
+        """The function to give to argparse as the type of an option."""
 
         def read(text: str) -> float:
             try:
-                value = int(text) if self.whole else float(text)
+                value: float = int(text) if self.whole else float(text)
             except ValueError:
-                value = math.nan
+                value = math.nan  # not in any range
             if value not in self:
                 raise argparse.ArgumentTypeError(f"{self._demand}, got {text!r}")
             return value
@@ -76,5 +80,5 @@ class Range:
 
 
 IOU_THRESHOLD = Range(0, 1, low_open=True)
-SCORE_THRESHOLD = Range()  # scores need be no probabilities
-SEED = Range(0, 2**32 - 1, whole=True)  # what NumPy's generators take
+SCORE_THRESHOLD = Range()  # scores need not be probabilities
+SEED = Range(0, 2**32 - 1, whole=True)  # the seeds that NumPy takes

@@ -1,4 +1,4 @@
-"""Hours of work that do not end with the terminal they were started from."""
+"""Work that goes on for hours, also after its terminal has been closed."""
 
 import errno
 import os
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-# A closed pipe, a terminal that is gone, a closed descriptor.
+# Errors of writing to a closed pipe, a closed terminal or a closed descriptor.
 _NOBODY_READS = (errno.EPIPE, errno.EIO, errno.ENXIO, errno.EBADF)
 
 
 class _Lasting:
-    """A text stream that falls silent when nobody reads it any more, rather than raise.
+    """A text stream that discards its output when nobody can read it any more.
 
     Args:
         stream: standard output or standard error.
@@ -27,13 +27,13 @@ class _Lasting:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write; where that fails, nothing from then on."""
+        """Write text; after a failure, all later text is discarded."""
         with self._lasting():
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flush, likewise."""
+        """Flush; a failure has the same effect."""
         with self._lasting():
             self._stream.flush()
 
@@ -45,11 +45,11 @@ class _Lasting:
             if not self._stream.closed:
                 raise
         except BlockingIOError:
-            pass  # a full pipe that nobody empties now; the next line may find room
+            pass  # a full pipe; there may be room for the next line
         except OSError as error:
             if error.errno not in _NOBODY_READS:
-                raise  # a full disk, say
-            # The descriptor itself: libraries write to it too, and Python flushes it at its end.
+                raise  # such as a full disk
+            # Redirect the descriptor itself, which libraries and the exit of Python also write to.
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stream.fileno())
             os.close(null)
@@ -57,12 +57,11 @@ class _Lasting:
 
 @contextmanager
 def outliving_terminal() -> Iterator[None]:
-    """Go on when the terminal is closed, or whoever reads the output ends.
+    """Continue when the terminal is closed, or when the process that reads the output ends.
 
-    What is printed is lost from then on, as with ``| head``; a hang-up (SIGHUP), which a closed
-    terminal or connection sends, is ignored as by ``nohup``. Ctrl-C and SIGTERM still end the
-    process. Contexts may be nested; in threads and where Python's streams have been replaced, as
-    in notebooks, only what applies is done.
+    Later output is lost, as with ``| head``. The hang-up signal (SIGHUP) of a closed terminal or
+    connection is ignored, as by ``nohup``. Ctrl-C and SIGTERM still end the process. Contexts can
+    be nested. In threads, signals are left alone, as Python requires.
 
     Example:
         >>> with outliving_terminal():
@@ -81,22 +80,22 @@ def outliving_terminal() -> Iterator[None]:
         yield
     finally:
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()  # while a failure is no error
+            stream.flush()  # here, where a failure is not an error
         sys.stdout, sys.stderr = before
         if hang_up == signal.SIG_DFL:
             signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _lasting(stream: TextIO | None) -> Any:
-    if stream is None:  # Python's own, of a descriptor that was closed when it started
+    if stream is None:  # the descriptor was closed when Python started
         return open(os.devnull, "w")
     return stream if isinstance(stream, _Lasting) else _Lasting(stream)
 
 
 def _fill_closed_descriptors() -> None:
-    """Else the next file that is opened becomes standard output, and gets what is printed."""
+    """Occupy closed standard descriptors, or the next opened file would receive the output."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number

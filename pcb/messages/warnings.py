@@ -1,7 +1,6 @@
-"""Python's warnings as one line of text each, for people who did not write the code.
+"""Python's warnings, each in one line, for people who did not write the code.
 
-Commands and notebooks call this; somebody's own program that uses the losses keeps its warnings as
-Python shows them.
+Only commands and notebooks call this. A program that uses the losses keeps Python's own format.
 """
 
 import warnings
@@ -10,7 +9,7 @@ from pcb.messages.printable import printable
 
 
 def one_line_warnings() -> None:
-    """Show every later warning of this process as one line, without file, line and code.
+    """Show every later warning of this process in one line, without its place in the code.
 
     Example:
         >>> shown = warnings.formatwarning

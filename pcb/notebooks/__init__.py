@@ -1,1 +1,1 @@
-"""A notebook: its parameters, its execution, its page, and copies to work in."""
+"""Notebooks: their parameters, their execution, their pages, and copies to work on."""

@@ -1,4 +1,4 @@
-"""Running a notebook with parameters, and showing the executed one as a page."""
+"""Running a notebook with parameters, and writing the executed copy as a page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pcb.notebooks.pages import export_page
 from pcb.notebooks.parameters import check_parameters
 from pcb.storage.repository import repository_root
 
-PATIENCE = 300  # seconds for a kernel to start, and to hand over its output, on a busy machine
+PATIENCE = 300  # seconds for a kernel to start, and to deliver its output, on a busy machine
 
 
 class NotebookError(RuntimeError):
@@ -22,7 +22,7 @@ class NotebookError(RuntimeError):
 
     Attributes:
         cell: number of the cell that failed, as in ``In [3]``; None if the kernel died.
-        error: what the cell said, such as ``KeyError: 'x'``.
+        error: the error of the cell, such as ``KeyError: 'x'``.
     """
 
     def __init__(self, message: str, error: str, cell: int | None = None) -> None:
@@ -37,17 +37,17 @@ def run_notebook(
     page: str | os.PathLike[str],
     label: str = "",
 ) -> None:
-    """Run a notebook from the repository root and export it.
+    """Run a notebook in the repository root and export it.
 
-    What it prints appears on standard output while it runs, and standard error likewise.
+    Its output appears on standard output and standard error while it runs.
 
     Args:
         notebook: the ``.ipynb`` file; it is not changed.
-        parameters: values of its parameters; the others keep their defaults.
-        executed: the executed copy, written after every cell, so that a failed run can be looked
-            at.
+        parameters: values by name; other parameters keep their defaults.
+        executed: the executed copy, written after every cell, so that it also exists after a
+            failure.
         page: the executed copy as HTML with its code folded, written when all cells have run.
-        label: stands before each printed line; several notebooks may share a terminal.
+        label: beginning of each printed line; several notebooks may share a terminal.
 
     Raises:
         ParameterError: see :func:`pcb.notebooks.parameters.check_parameters`.
@@ -58,8 +58,8 @@ def run_notebook(
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    parameters = check_parameters(notebook, parameters)  # papermill only warns, and goes on
-    logging.getLogger("papermill").setLevel(logging.WARNING)  # else a line for every cell
+    parameters = check_parameters(notebook, parameters)  # papermill would only warn
+    logging.getLogger("papermill").setLevel(logging.WARNING)  # without a line for every cell
     Path(executed).parent.mkdir(parents=True, exist_ok=True)
     output, errors = WholeLines(sys.stdout, label), WholeLines(sys.stderr, label)
     try:
@@ -72,10 +72,10 @@ def run_notebook(
             stdout_file=output,
             stderr_file=errors,
             start_timeout=PATIENCE,
-            iopub_timeout=PATIENCE,  # else 4 seconds, which a busy machine may take
+            iopub_timeout=PATIENCE,  # the default of 4 seconds is too short
             # Other users of a shared machine can read a kernel's plain TCP traffic.
             config=Config({"KernelManager": {"transport_encryption": "auto"}}),
-            # Else a kernel calls it an error that it is shut down.
+            # Otherwise kernels log their shutdown as an error.
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
     except PapermillExecutionError as error:
@@ -87,7 +87,7 @@ def run_notebook(
             error.exec_count,
         ) from None
     except DeadKernelError:
-        text = "the kernel died; a system ends what takes more memory than there is"
+        text = "the kernel died; the system kills processes when memory runs out"
         raise NotebookError(f"{Path(notebook).name}: {text}", text) from None
     finally:
         output.close()

@@ -1,7 +1,8 @@
-"""papermill makes the folder of its output, as ``mkdir -p`` does, instead of a traceback.
+"""Lets papermill create the folder of its output; otherwise it fails with a traceback.
 
-papermill has no setting for it. It loads this module, which is its entry point ``papermill.io``,
-whenever it is imported; the entry point's own use, addresses such as ``s3://``, is not needed.
+papermill has no setting for that. It loads this module as an entry point of ``papermill.io``
+whenever it is imported. The purpose of these entry points, addresses such as ``s3://``, does not
+matter here.
 """
 
 import os
@@ -12,7 +13,7 @@ _write = LocalHandler.write
 
 
 def _write_in_new_folder(self: LocalHandler, content: str, path: str) -> None:
-    # While a notebook runs elsewhere, papermill keeps what a relative path starts from.
+    # papermill remembers where relative paths start while the notebook runs in another folder.
     folder = os.path.dirname(os.path.join(self._cwd or "", path))
     if folder:
         os.makedirs(folder, exist_ok=True)

@@ -1,7 +1,8 @@
-"""JupyterLab on copies of the notebooks: ``python -m pcb.notebooks.lab``, or ``make lab``.
+"""JupyterLab on copies of the notebooks: ``pcb lab``, or ``make lab``.
 
-JupyterLab saves what it has open, and grids run the notebooks in ``notebooks/``. So people work on
-copies in ``runs/lab/``, which git ignores. A copy that somebody changed is never written over.
+JupyterLab saves the notebooks that it has open, and grids run the notebooks in ``notebooks/``.
+People therefore work on copies in ``runs/lab/``, which git ignores. An edited copy is never
+overwritten.
 """
 
 import hashlib
@@ -16,24 +17,43 @@ from pcb.storage.files import write_atomically
 from pcb.storage.repository import repository_path, repository_root
 
 FOLDER = "runs/lab"
-FIRST = "00_dataset"  # the notebook that is opened
-_RECORD = ".copies.json"  # for each copy the digest of the notebook as it was copied
+FIRST = "00_dataset"  # the notebook that JupyterLab opens
+_RECORD = ".copies.json"  # for each copy, the digest of the notebook that was copied
+
+
+def start_lab(arguments: Sequence[str] = ()) -> None:
+    """Copy the notebooks and replace this process by JupyterLab, whose root is the repository.
+
+    Args:
+        arguments: options of JupyterLab.
+    """
+    copies = copy_notebooks(repository_path("notebooks"), repository_path(FOLDER))
+    first = copies[FIRST].relative_to(repository_root()).as_posix()
+    command = [sys.executable, "-m", "jupyterlab"]
+    command += [
+        f"--ServerApp.root_dir={repository_root()}",
+        f"--LabApp.default_url=/lab/tree/{first}",
+    ]
+    if os.geteuid() == 0:
+        command.append("--allow-root")  # otherwise JupyterLab refuses to start in most containers
+    sys.stdout.flush()
+    os.execv(sys.executable, [*command, *arguments])  # noqa: S606
 
 
 def copy_notebooks(
     notebooks: str | os.PathLike[str], folder: str | os.PathLike[str]
 ) -> dict[str, Path]:
-    """Copy notebooks for somebody to work on, and say what became of copies that are there.
+    """Copy notebooks to work on, and print a line for each notebook that gets a second copy.
 
-    An unchanged copy follows its notebook. If both have changed, the copy stays and the notebook is
-    copied again under another name, such as ``01_train-2.ipynb``.
+    An unedited copy is replaced when its notebook changes. If both have changed, the copy is kept
+    and the notebook is copied again under another name, such as ``01_train-2.ipynb``.
 
     Args:
         notebooks: folder of the notebooks.
-        folder: of the copies; made if it is not there.
+        folder: folder of the copies; created if it is missing.
 
     Returns:
-        For each notebook's name the newest copy.
+        The newest copy of each notebook, by name.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +71,7 @@ def copy_notebooks(
         if digest not in (found, original):
             if found != original:
                 edited, copy = copy, folder / f"{notebook.stem}-{number + 1}.ipynb"
-                print(f"{notebook.name} has changed: {edited} stays, {copy} is the new one")
+                print(f"{notebook.name} has changed: {edited} is kept, {copy} is the new copy")
             write_atomically(copy, content)
             copied[copy.name] = digest
         newest[notebook.stem] = copy
@@ -59,35 +79,15 @@ def copy_notebooks(
     return newest
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Copy the notebooks and become JupyterLab, whose root is the repository.
-
-    Args:
-        arguments: of JupyterLab; by default those of this process.
-    """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    copies = copy_notebooks(repository_path("notebooks"), repository_path(FOLDER))
-    first = copies[FIRST].relative_to(repository_root()).as_posix()
-    command = [sys.executable, "-m", "jupyterlab"]
-    command += [
-        f"--ServerApp.root_dir={repository_root()}",
-        f"--LabApp.default_url=/lab/tree/{first}",
-    ]
-    if os.geteuid() == 0:
-        command.append("--allow-root")  # else JupyterLab refuses to start, as in most containers
-    sys.stdout.flush()
-    os.execv(sys.executable, [*command, *arguments])  # noqa: S606
-
-
 def _copies(folder: Path, name: str) -> dict[int, Path]:
-    """The copies of a notebook by number; the one without a number is the first."""
+    """The copies of a notebook by number; the copy without a number is the first."""
     pattern = re.compile(rf"{re.escape(name)}(?:-(\d+))?\.ipynb")
     matches = ((pattern.fullmatch(path.name), path) for path in folder.iterdir())
     return {int(match[1] or 1): path for match, path in matches if match}
 
 
 def _read_record(file: Path) -> dict[str, str]:
-    """Digests by copy; none if the record is lost or damaged: copies count as changed then."""
+    """Digests by copy; without a readable record, all copies count as edited."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -97,7 +97,3 @@ def _read_record(file: Path) -> dict[str, str]:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-if __name__ == "__main__":
-    main()

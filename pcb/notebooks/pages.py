@@ -25,10 +25,10 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor, Preprocessor
 from pcb.messages.printable import shortened
 from pcb.storage.files import write_atomically
 
-TEMPLATE = "folded"  # code can be unfolded: a page is read for its text and figures first
+TEMPLATE = "folded"  # people read a page for its text and figures; code can be unfolded
 PLOTLY = "application/vnd.plotly.v1+json"
 LONGEST_OUTPUT = 100_000  # characters of one output in a page
-MOST_TEXT = 4_000_000  # characters of all of them, figures left aside
+MOST_TEXT = 4_000_000  # characters of all outputs, without figures
 LONGEST_LABEL = 600  # characters of one text in an interactive figure
 
 # Unpacks plotly.js and runs it; figures wait for `plotlyReady`.
@@ -63,7 +63,7 @@ def export_page(executed: str | os.PathLike[str], page: str | os.PathLike[str]) 
         extra_template_basedirs=[str(Path(__file__).with_name("templates"))],
         template_name=TEMPLATE,
         preprocessors=[
-            CoalesceStreamsPreprocessor,  # a progress bar is one block, not hundreds
+            CoalesceStreamsPreprocessor,  # a progress bar is one output instead of hundreds
             ShortOutputs,
             InteractiveFigures,
             StaticFigures,
@@ -108,12 +108,10 @@ class EquationRenderer(IPythonRenderer):
 
 
 class ShortOutputs(Preprocessor):
-    """Cuts outputs that would make a page too large for a browser; says so, and how much it is.
+    """Cuts outputs that would make a page too large for a browser, and notes how much is missing.
 
-    Counted are the characters of HTML, in which ``<`` has four.
-
-    Names of thousands of characters, or a loop that prints, make megabytes. The executed notebook
-    keeps all of it.
+    Names of thousands of characters, or a loop that prints, can make megabytes. The executed
+    notebook keeps the whole output. The limits count characters of HTML, where ``<`` has four.
     """
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
@@ -139,14 +137,14 @@ class ShortOutputs(Preprocessor):
         return cell, resources
 
     def _cut(self, text: str, kind: str = "text/plain") -> str:
-        """Text to its limit, or to what the page has left; markup as a whole or not at all."""
+        """Cut text to its limit, or to the rest of the page's; markup is kept whole or left out."""
         most = min(LONGEST_OUTPUT, self._left)
         is_markup = kind in ("text/html", "text/markdown", "text/latex")
         size = len(text) if is_markup else len(escape(text))
         if size <= most:
             self._left -= size
             return text
-        # Part of a table's markup would not be one.
+        # A part of a table's markup would not be a table.
         shown = "" if is_markup else text[: most * len(text) // size]
         self._left -= 0 if is_markup else most
         note = f"[{len(text) - len(shown):,} characters more: see the executed notebook (.ipynb)]"
@@ -187,7 +185,7 @@ class StaticFigures(Preprocessor):
 
 
 def plotly_script() -> str:
-    """Return JavaScript that brings the installed plotly.js, packed to 2 of its 5 MB."""
+    """Return JavaScript that contains the installed plotly.js, packed from 5 to 2 MB."""
     from plotly.offline import get_plotlyjs
 
     packed = gzip.compress(get_plotlyjs().encode(), mtime=0)
@@ -195,7 +193,7 @@ def plotly_script() -> str:
 
 
 def _with_short_labels(value: Any) -> Any:
-    """A figure's data in which no text is longer than a label can be."""
+    """A figure's data with shortened texts."""
     if isinstance(value, str):
         return shortened(value, LONGEST_LABEL)
     if isinstance(value, dict):
@@ -205,7 +203,7 @@ def _with_short_labels(value: Any) -> Any:
 
 
 def _in_script(value: Any) -> str:
-    r"""JSON that cannot end the script element it stands in.
+    r"""JSON that cannot end the script element around it.
 
     >>> print(_in_script("<b>cat</b><!--</script>"))
     "<b>cat<\/b>\u003c!--<\/script>"
@@ -214,7 +212,7 @@ def _in_script(value: Any) -> str:
 
 
 def _outputs(nb: Any) -> Iterator[tuple[str, Any]]:
-    """Each output with data, and the heading that it stands under."""
+    """Each output with data, and the last heading above it."""
     heading = ""
     for cell in nb.cells:
         if cell.cell_type == "markdown":

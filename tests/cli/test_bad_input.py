@@ -1,4 +1,4 @@
-"""Bad input at the doors a user comes by: a clear error and nothing lost, or a count and a skip."""
+"""Bad input of users: a clear error without any loss, or a count of what is left out."""
 
 import copy
 import json
@@ -61,7 +61,7 @@ def write(folder: Path, name: str, content) -> str:
 
 
 def earlier_out(folder: Path, door: str) -> str:
-    """What the command wrote before, and may write over."""
+    """An output of the command, which it may overwrite."""
     if door == "evaluate":
         write_metrics(folder / "out.json", {"bbox": {"AP": 0.25}})
         return str(folder / "out.json")
@@ -76,13 +76,13 @@ def train_words(folder: Path, annotations: str, **options) -> list[str]:
 
 
 def everything(folder: Path) -> dict[Path, bytes]:
-    """Content of all files but the lock, which says who wrote last."""
+    """Content of all files except the lock, which names the last writer."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
     return {path: path.read_bytes() for path in files}
 
 
 def assert_refused(words: list[str], folder: Path, capsys, *parts: str) -> None:
-    """The command ends with one line that says all parts, and changes no file."""
+    """The command ends with one line that contains all parts, and changes no file."""
     before = everything(folder)
     assert cli.main(words) == 2
     error = capsys.readouterr().err.splitlines()[-1]
@@ -93,7 +93,7 @@ def assert_refused(words: list[str], folder: Path, capsys, *parts: str) -> None:
 
 
 def change(part: str, index: int = 0, **values):
-    """Function that changes one record."""
+    """A function that changes one record."""
     return lambda content: content[part][index].update(values)
 
 
@@ -217,13 +217,13 @@ def test_results_file_of_0_entries(content, folder, capsys):
     assert cli.main(["evaluate", truth, results, "--out", str(out)]) == 0
     for metrics in read_metrics(out).values():
         assert metrics["AP"] == metrics["APr"] == metrics["AR@300"] == 0
-        assert np.isnan(metrics["APc"])  # there is no common class
+        assert np.isnan(metrics["APc"])  # no class is common
     assert cli.main(["confusion", truth, results]) == 0
     assert "objects 2: right class 0, other class 0, missed 2" in capsys.readouterr().out
 
 
 def test_empty_class(content, folder, capsys):
-    """A class without objects is undefined, not 0, and can still be detected wrongly."""
+    """The AP of a class without objects is undefined, not 0; detections of it are mistakes."""
     content["annotations"].pop()
     truth = write(folder, "gt.json", content)
     results = write(folder, "results.json", [detection(1, 0.9), detection(2, 0.8, (0, 0, 5, 5))])
@@ -241,18 +241,18 @@ def test_empty_class(content, folder, capsys):
 
 DIRT = [
     instance(1, (50, 10, 20.5, 20), 300, ([50, 10, 71, 10, 71, 30, 50, 30],)),  # sticks out
-    instance(1, (-5, 30, 20, 20), 300, ([-5, 30, 15, 30, 15, 50],)),  # at two sides
-    instance(1, (60, 10, 5, 5), 25, ([60, 10, 65, 10, 65, 15],)),  # outside, touches
+    instance(1, (-5, 30, 20, 20), 300, ([-5, 30, 15, 30, 15, 50],)),  # sticks out at two sides
+    instance(1, (60, 10, 5, 5), 25, ([60, 10, 65, 10, 65, 15],)),  # outside, touches the border
     instance(2, (-30, -30, 10, 10), 50, ([-30, -30, -20, -30, -20, -20],)),  # outside
-    instance(2, (10, 10, 0, 20), 20),  # a box of no area
-    instance(2, (59.5, 10, 10, 20), 20),  # of which less than a pixel is inside
+    instance(2, (10, 10, 0, 20), 20),  # a box without area
+    instance(2, (59.5, 10, 10, 20), 20),  # less than a pixel is inside
     instance(2, area=0),
 ]
 SHORT = [
     instance(2, polygons=([10, 10, 30, 30],)),
     instance(2, polygons=([10, 10], [])),
     instance(2, polygons=()),
-    instance(2, polygons=([10, 10, 30, 30], SQUARE)),  # one of them has an area
+    instance(2, polygons=([10, 10, 30, 30], SQUARE)),  # one polygon has an area
 ]
 LEFT_OUT = (
     "train.json: 8 of 13 annotations skipped: 2 outside the image, 2 boxes smaller than a pixel,"
@@ -268,7 +268,7 @@ def dirty(content: dict, dirt: list[dict]) -> dict:
     return content
 
 
-def test_boxes_outside_or_of_no_area_and_short_polygons_are_counted_in_training(
+def test_boxes_outside_or_without_area_and_short_polygons_are_counted_in_training(
     content, folder, caplog
 ):
     from pcb.detection.dataset import LVISFormatDataset
@@ -285,7 +285,7 @@ def test_boxes_outside_or_of_no_area_and_short_polygons_are_counted_in_training(
     assert truth["masks"][-1] == [SQUARE]
 
 
-def test_boxes_outside_or_of_no_area_are_evaluated_as_the_lvis_package_does(
+def test_boxes_outside_or_without_area_are_evaluated_as_by_the_lvis_package(
     content, folder, capsys
 ):
     truth = write(folder, "gt.json", dirty(content, DIRT))
@@ -301,7 +301,7 @@ def test_boxes_outside_or_of_no_area_are_evaluated_as_the_lvis_package_does(
         metrics[backend] = read_metrics(out)
     for iou_type, values in metrics["lvis"].items():
         assert metrics["fast"][iou_type] == pytest.approx(values, abs=1e-12, nan_ok=True)
-    assert 0.3 < metrics["fast"]["bbox"]["AP"] < 1  # also what lies outside is found
+    assert 0.3 < metrics["fast"]["bbox"]["AP"] < 1  # objects outside can be found
     assert cli.main(["confusion", truth, results]) == 0
     assert "objects 9: " in capsys.readouterr().out
 
@@ -317,7 +317,7 @@ def test_polygons_with_fewer_than_three_points_are_refused_where_they_are_evalua
     from pcb.datasets import AnnotationError
     from pcb.detection.dataset import LVISFormatDataset
 
-    # Found before anything is predicted.
+    # This is detected before anything is predicted.
     with pytest.raises(AnnotationError, match="at least three points"):
         LVISFormatDataset(ann_file=path, pipeline=[], img_prefix=str(folder), test_mode=True)
 
@@ -342,7 +342,7 @@ def test_grid_of_an_unknown_baseline(folder):
 
 
 def test_notebook_of_an_unknown_baseline(folder):
-    """What the first cells of 00, 01 and of 02 to 04 call."""
+    """The first cells of the notebooks 00, 01 and 02 to 04."""
     from pcb import study
     from pcb.study import launch
 
@@ -360,7 +360,7 @@ def test_notebook_of_an_unknown_baseline(folder):
 
 
 def test_checkpoint_of_another_number_of_classes(tiny_options, folder, capsys):
-    """For testing and for going on with a training."""
+    """To test it, or to resume the training."""
     from pcb.detection import load_config
     from pcb.detection.checkpoint import save_checkpoint
     from pcb.detection.engine.training import build_model
@@ -381,8 +381,8 @@ def test_checkpoint_of_another_number_of_classes(tiny_options, folder, capsys):
         assert_refused([*words, *options], folder, capsys, *parts, "Use the config")
 
 
-def test_training_never_writes_over_somebodys_config(folder, capsys, tiny_options):
-    """Nor clears the folder that it lies in."""
+def test_training_never_overwrites_a_config_of_the_user(folder, capsys, tiny_options):
+    """Nor does it clear the folder of that config."""
     mine = folder / "mine"
     mine.mkdir()
     own = write(mine, "config.py", f"_base_ = ['{Path(CONFIG).resolve()}']\n")
@@ -436,7 +436,7 @@ def checkpoint(tiny_options, folder) -> str:
     "name, what",
     [("metrics.json", "metrics"), ("confusion.npz", "matrices"), ("predictions/bbox.json", "pred")],
 )
-def test_prediction_writes_over_nothing_else(folder, capsys, tiny_options, checkpoint, name, what):
+def test_prediction_overwrites_nothing_else(folder, capsys, tiny_options, checkpoint, name, what):
     foreign = Path(checkpoint).parent / name
     foreign.parent.mkdir(exist_ok=True)
     foreign.write_text("mine")

@@ -1,4 +1,4 @@
-"""The doctor: finds what is missing, says what to do, and runs on a broken set-up."""
+"""The doctor finds what is missing, gives a hint, and runs on a broken set-up."""
 
 import json
 import shutil
@@ -185,7 +185,7 @@ def lvis_problems(root: Path) -> list[str]:
     found = doctor.problems(doctor.check_lvis(root))
     assert all("\n" not in check.text and str(root) not in check.text for check in found)
     if found:
-        assert "complete the data as said above" in doctor.report(found)
+        assert "complete the data as described above" in doctor.report(found)
     return [check.text for check in found]
 
 
@@ -262,10 +262,10 @@ def test_half_an_lvis_exits_1_and_no_lvis_exits_0(lvis, monkeypatch, capsys):
     assert cli.main(["doctor"]) == 0
     (lvis / "coco" / "train2017" / "000000000001.jpg").unlink()
     assert cli.main(["doctor"]) == 1
-    assert capsys.readouterr().out.endswith("\n2 problems: complete the data as said above\n")
+    assert capsys.readouterr().out.endswith("\n2 problems: complete the data as described above\n")
     shutil.rmtree(lvis / "data")
     assert cli.main(["doctor"]) == 0
-    assert "optional, not there" in capsys.readouterr().out
+    assert "optional, missing" in capsys.readouterr().out
 
 
 def test_lvis_without_the_packages_that_read_it_is_not_examined(lvis, monkeypatch):

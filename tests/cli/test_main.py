@@ -1,4 +1,4 @@
-"""The command line: what a user types, and how a user's mistake ends."""
+"""The command line: commands, and how mistakes of the user end."""
 
 import json
 import os
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pcb.cli import main as cli
+from pcb.cli.options import parse_cfg_options
 from pcb.runs.metrics import read_metrics
 
 CATEGORIES = [
@@ -37,7 +38,7 @@ def detection(category_id: int, x: float, score: float, image_id: int = 1) -> di
 
 @pytest.fixture
 def detections(tmp_path):
-    """Ground truth and results: the fox is found, the wolf is taken for a fox."""
+    """Ground truth and results: the fox is found, the wolf is mistaken for a fox."""
     ground_truth = {
         "info": {},
         "licenses": [],
@@ -87,7 +88,7 @@ def test_confusion_names_the_mistake(detections, tmp_path, capsys):
     assert [row.split(",")[0] for row in rows[1:]] == ["fox", "wolf", "background"]
 
 
-def test_two_classes_of_one_name_stay_two(detections, tmp_path, capsys):
+def test_two_classes_with_the_same_name_stay_separate(detections, tmp_path, capsys):
     gt, results = detections
     ground_truth = json.loads((tmp_path / "gt.json").read_text())
     for category, name in zip(ground_truth["categories"], ("red_fox", "red fox"), strict=True):
@@ -105,14 +106,14 @@ def test_score_threshold_reaches_the_matrix(detections, capsys):
     assert "right class 1, other class 0, missed 1" in capsys.readouterr().out
 
 
-def test_confusion_says_what_it_leaves_out(detections, capsys):
+def test_confusion_reports_what_it_leaves_out(detections, capsys):
     gt, results = detections
     with open(gt) as file:
         ground_truth = json.load(file)
     ground_truth["images"][0]["not_exhaustive_category_ids"] = [1]
     with open(results) as file:
         found = json.load(file)
-    # Both foxes that match count; of the others, only the wolf's absence is known.
+    # Both matching foxes count. Of the other detections, only the wolf is known to be wrong.
     found += [detection(1, 25.0, 0.7), detection(1, 75.0, 0.6), detection(2, 75.0, 0.5)]
     for name, content in ((gt, ground_truth), (results, found)):
         with open(name, "w") as file:
@@ -158,20 +159,20 @@ def test_bug_keeps_its_traceback(monkeypatch):
         int("not a number of the user's")
 
     monkeypatch.setattr(cli, "_doctor", buggy)
-    # `int` has no frame of its own: let the error come from another package.
+    # `int` has no frame of its own: pretend that the error comes from another package.
     monkeypatch.setattr(cli, "_is_for_the_user", lambda error: False)
     with pytest.raises(ValueError, match="not a number"):
         cli.main(["doctor"])
 
 
-def test_error_is_for_the_user_if_the_kit_or_the_disk_raised_it(tmp_path):
+def test_errors_of_the_kit_and_of_files_are_for_the_user(tmp_path):
     def caught(function, *arguments):
         try:
             function(*arguments)
         except Exception as error:
             return error
 
-    assert cli._is_for_the_user(caught(cli.parse_cfg_options, ["x"]))
+    assert cli._is_for_the_user(caught(parse_cfg_options, ["x"]))
     assert cli._is_for_the_user(caught(open, tmp_path / "missing"))
     assert not cli._is_for_the_user(caught(json.loads, "{"))
 
@@ -204,13 +205,13 @@ def test_interrupt_is_quiet(monkeypatch, capsys):
     ],
 )
 def test_cfg_options_are_read_as_values(words, options):
-    assert cli.parse_cfg_options(words) == options
+    assert parse_cfg_options(words) == options
 
 
 @pytest.mark.parametrize("word", ["nonsense", "=1", '{"a": '])
 def test_wrong_cfg_option_is_named(word):
     with pytest.raises(ValueError, match="--cfg-options"):
-        cli.parse_cfg_options([word])
+        parse_cfg_options([word])
 
 
 def test_matrix_file_must_have_a_known_suffix(capsys):
@@ -239,19 +240,19 @@ def door(request) -> str:
 
 
 def refused(capsys, words: list[str], *parts: str) -> None:
-    """One line that says all parts, without any work."""
+    """The command ends with one line that contains all parts, before any work."""
     assert cli.main(words) == 2
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1
     for part in ("pcb: error: --out ", *parts):
-        assert part in said.err
+        assert part in printed.err
 
 
 @pytest.mark.parametrize("force", [[], ["--force"]])
 @pytest.mark.parametrize("way", ["itself", "symlink", "hard link", "spelling", "folder link"])
 @pytest.mark.parametrize("which", [0, 1])
-def test_no_input_is_written_over(tmp_path, capsys, detections, door, way, which, force):
-    # The matrix must have another suffix than the inputs: both get one that fits.
+def test_no_input_is_overwritten(tmp_path, capsys, detections, door, way, which, force):
+    # Give the inputs the suffix that the output needs.
     suffix = OUTPUTS[door][3:]
     inputs = [str(tmp_path / f"in{i}{suffix}") for i in range(2)]
     for file, name in zip(inputs, detections, strict=True):
@@ -276,7 +277,7 @@ def test_no_input_is_written_over(tmp_path, capsys, detections, door, way, which
     assert out.samefile(target)
 
 
-def test_no_file_of_another_kind_is_written_over(tmp_path, capsys, detections, door):
+def test_no_file_of_another_kind_is_overwritten(tmp_path, capsys, detections, door):
     out = tmp_path / OUTPUTS[door]
     words = [door, *detections, "--out", str(out)]
     for foreign in ('{"images": [], "bbox": 1}', '{"AP": 0.5}', "true class", "a,b\n1,2\n", "[1]"):
@@ -285,14 +286,14 @@ def test_no_file_of_another_kind_is_written_over(tmp_path, capsys, detections, d
         assert out.read_text() == foreign
     assert cli.main([*words, "--force"]) == 0
     first = out.read_bytes()
-    assert cli.main(words) == 0  # its own
+    assert cli.main(words) == 0  # its own output
     out.write_bytes(b"")
-    assert cli.main(words) == 0  # nothing to lose
+    assert cli.main(words) == 0  # an empty file
     assert out.read_bytes() == first
     capsys.readouterr()
 
 
-def test_metrics_of_somebody_are_of_another_kind(tmp_path, capsys, detections):
+def test_other_json_files_are_of_another_kind(tmp_path, capsys, detections):
     out = tmp_path / "metrics.json"
     for foreign in ("{}", '{"bbox": {"AP": 0.5, "remark": "mine"}}'):
         out.write_text(foreign)
@@ -300,10 +301,10 @@ def test_metrics_of_somebody_are_of_another_kind(tmp_path, capsys, detections):
         assert out.read_text() == foreign
 
 
-def test_a_link_at_out_stays_one(tmp_path, capsys, detections, door):
+def test_link_at_out_is_kept(tmp_path, capsys, detections, door):
     file, link = tmp_path / f"kept{Path(OUTPUTS[door]).suffix}", tmp_path / OUTPUTS[door]
     link.symlink_to(file.name)
-    for _ in range(2):  # to nothing, then to the first output
+    for _ in range(2):  # a broken link, then a link to the first output
         assert cli.main([door, *detections, "--out", str(link)]) == 0
         assert link.is_symlink() and file.is_file()
     (tmp_path / "loop.csv").symlink_to("loop.csv")
@@ -333,7 +334,7 @@ def test_long_names_of_outputs(tmp_path, capsys, detections, door):
     capsys.readouterr()
 
 
-def test_no_other_archive_is_written_over(tmp_path, capsys, detections):
+def test_no_other_archive_is_overwritten(tmp_path, capsys, detections):
     out = tmp_path / "confusion.npz"  # of a run
     np.savez(out, learned=np.eye(2))
     words = ["confusion", *detections, "--out", str(out)]
@@ -381,7 +382,7 @@ def test_impossible_outputs_are_refused_before_the_work(tmp_path, capsys, door, 
         (["openmoji", "out", "--seed", "-1"], "must be a whole number in [0, 4294967295]"),
     ],
 )
-def test_numbers_at_their_edge_are_refused_where_they_are_typed(capsys, words, part):
+def test_numbers_out_of_range_are_refused_by_the_parser(capsys, words, part):
     with pytest.raises(SystemExit) as exit_:
         cli.main(words)
     assert exit_.value.code == 2
@@ -403,7 +404,7 @@ def test_help_states_the_range_of_every_number(capsys):
 
 
 def test_warnings_are_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # back afterwards
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # restored afterwards
     assert cli.main(["evaluate", "absent.json", "absent.json"]) == cli.USER_ERROR
     shown = warnings.formatwarning("2 classes do not\noccur", UserWarning, "file.py", 7, "code()")
     assert shown == "warning: 2 classes do not occur\n"

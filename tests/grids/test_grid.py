@@ -1,4 +1,4 @@
-"""The workflow: grids, checked notebooks, and whole grids with stand-in notebooks."""
+"""Grid files, the parameters of notebooks, and whole grids with stand-in notebooks."""
 
 import json
 import os
@@ -12,9 +12,9 @@ import nbformat
 import papermill
 import pytest
 
-from pcb.cli.grid import main as check_grid
-from pcb.grids import processes as workflow
-from pcb.grids.failures import failures, noted
+from pcb.cli.main import main
+from pcb.grids import processes
+from pcb.grids.failures import find_failures, record_failure
 from pcb.grids.grid import config_sources, read_grid
 from pcb.grids.questions import OF_PAIR, OF_RUN
 from pcb.notebooks.execute import NotebookError, run_notebook
@@ -77,7 +77,7 @@ def snakemake(
     python: str | Path = sys.executable,
     **environment: str,
 ) -> subprocess.CompletedProcess:
-    """Run the workflow on the stand-in notebooks, with everything it writes in ``folder``."""
+    """Run the workflow on the stand-in notebooks; it writes into ``folder`` only."""
     command = [python, "-m", "snakemake", "--snakefile", ROOT / "workflow" / "Snakefile"]
     command += ["--directory", folder, "--cores", "2", "--keep-going", *arguments]
     command += ["--config", f"grid={grid}", f"notebooks={folder / 'notebooks'}"]
@@ -92,7 +92,7 @@ def snakemake(
 
 
 def executed(result: subprocess.CompletedProcess) -> list[str]:
-    """The notebooks that a call of the workflow ran to their end, sorted."""
+    """The notebooks that a call of the workflow finished, sorted."""
     lines = result.stdout.splitlines()
     return sorted(line.split(": done in")[0] for line in lines if ": done in" in line)
 
@@ -110,7 +110,7 @@ def _name(root: Path, notebook: str) -> str:
 
 
 @pytest.mark.slow
-def test_failure_stops_what_depends_on_it_alone(stand_ins):
+def test_failure_stops_only_what_depends_on_it(stand_ins):
     grid = write_grid(stand_ins / "pair.yaml", seeds=[3])
     root = stand_ins / "runs" / "pair"
     plain, balanced = (root / "openmoji" / name / "seed3" for name in ("softmax", "softmax_pcb"))
@@ -127,20 +127,20 @@ def test_failure_stops_what_depends_on_it_alone(stand_ins):
     assert f"The executed notebook: {balanced / '02_evaluate.ipynb'}" in first.stderr
     assert not (balanced / "02_evaluate.html").exists()
     assert not (balanced / "metrics.json").exists()
-    [failure] = failures(root)
+    [failure] = find_failures(root)
     assert failure.executed == balanced / "02_evaluate.ipynb" and failure.cell == 3
     failed_page = failure.page.read_text()
     assert "Traceback" in failed_page and "<b>no</b>" not in failed_page
     index = (root / "index.html").read_text()
     assert 'href="openmoji/softmax_pcb/seed3/02_evaluate.failed.html"' in index
     assert "ValueError: &lt;b&gt;no&lt;/b&gt; ... a &amp; b" in index
-    assert "openmoji/softmax_pcb/seed3/01_train.html" in index  # without metrics, and yet there
+    assert "openmoji/softmax_pcb/seed3/01_train.html" in index  # although the run has no metrics
 
     (balanced / "broken").unlink()
-    mended = snakemake(stand_ins, grid)
-    assert mended.returncode == 0, mended.stderr
-    assert executed(mended) == sorted([evaluate, confusion, changes, "05_compare openmoji"])
-    assert failures(root) == [] and not list(root.rglob("*.failed.*"))
+    fixed = snakemake(stand_ins, grid)
+    assert fixed.returncode == 0, fixed.stderr
+    assert executed(fixed) == sorted([evaluate, confusion, changes, "05_compare openmoji"])
+    assert find_failures(root) == [] and not list(root.rglob("*.failed.*"))
     index = (root / "index.html").read_text()
     assert "failed" not in index.replace(".failed", "") and "03_confusion_matrix.html" in index
     pages = sorted(page.relative_to(root / "openmoji").as_posix() for page in root.rglob("0*.html"))
@@ -169,12 +169,12 @@ def test_change_reruns_exactly_what_it_touches(stand_ins):
             (root / "openmoji" / run / "seed0" / name).touch()
     for name in ("openmoji/00_dataset", "openmoji/05_compare", "index"):
         (root / f"{name}.html").touch()
-    assert snakemake(stand_ins, grid, "--touch", "--forceall").returncode == 0  # all is done
+    assert snakemake(stand_ins, grid, "--touch", "--forceall").returncode == 0  # everything is done
 
     def of(runs, notebooks=OF_RUN):
         return [f"{run}/seed0/{notebook}" for run in runs for notebook in notebooks]
 
-    # An inherited config, and a notebook on which nothing depends.
+    # Change an inherited config, and a notebook on which nothing depends.
     config = stand_ins / "configs" / "_base_" / "pcb" / "scaled.py"
     source = config.read_text()
     config.write_text(source + "\n")
@@ -184,7 +184,7 @@ def test_change_reruns_exactly_what_it_touches(stand_ins):
     changes = of(balanced, OF_PAIR)
     assert planned(stand_ins, grid) == sorted([*of(balanced), *changes, "00_dataset", "05_compare"])
 
-    # What looks new and has its old content; another value of an override; a parameter.
+    # Restore the config, which only looks new; change the value of an override and a parameter.
     config.write_text(source)
     overrides["lr2"]["optimizer.lr"] = 0.003
     write_grid(grid, overrides=overrides, parameters={"04_soft_labels": {"classes": ["a"]}})
@@ -196,7 +196,7 @@ def test_change_reruns_exactly_what_it_touches(stand_ins):
 
 
 @pytest.mark.slow
-def test_grid_runs_where_the_path_of_the_clone_has_blanks(stand_ins):
+def test_grid_runs_in_a_clone_whose_path_has_blanks(stand_ins):
     (stand_ins / "my clone").symlink_to(sys.prefix)
     python = stand_ins / "my clone" / "bin" / Path(sys.executable).name
     grid = write_grid(stand_ins / "one.yaml", pcb=[False])
@@ -205,13 +205,13 @@ def test_grid_runs_where_the_path_of_the_clone_has_blanks(stand_ins):
 
 
 @pytest.mark.slow
-def test_slurm_is_asked_for_what_the_grid_says(stand_ins):
+def test_slurm_jobs_request_what_the_grid_says(stand_ins):
     grid = write_grid(
         stand_ins / "large.yaml", pcb=[False], gpus=2, threads=8, memory="64GB", time="36h"
     )
     commands = stand_ins / "bin"
     commands.mkdir()
-    source = (ROOT / "tests" / "slurm.py").read_text()
+    source = (ROOT / "tests" / "support" / "slurm.py").read_text()
     for name in ("sbatch", "srun", "sacct", "sacctmgr", "sinfo", "scontrol"):
         write_command(commands / name, source)
     result = snakemake(
@@ -249,7 +249,7 @@ def test_unknown_parameter_names_the_nearest(tmp_path):
 
 @pytest.mark.parametrize("name", STAND_INS)
 def test_stand_in_has_the_parameters_of_its_notebook(name, stand_ins):
-    """So that what the workflow passes to the stand-ins is right for the notebooks."""
+    """So that the parameters of the workflow are right for the notebooks, too."""
     stand_in, notebook = (
         papermill.inspect_notebook(str(folder / "notebooks" / f"{name}.ipynb"))
         for folder in (stand_ins, ROOT)
@@ -272,7 +272,7 @@ def test_parameters_reach_the_notebook_as_they_are(tmp_path, capfd):
     folder = tmp_path / "out"
     run_notebook(notebook, parameters, folder / "n.ipynb", folder / "n.html", label="n | ")
     printed = """n | {'a.b': [1, None]} a'b" $HOME; <b>\nn | 50%\nn | 100%\n"""
-    assert capfd.readouterr().out == printed  # a bar that goes back in its line is one line more
+    assert capfd.readouterr().out == printed  # each state of a progress bar is a line
     assert "&lt;b&gt;" in (tmp_path / "out" / "n.html").read_text()
 
 
@@ -289,25 +289,28 @@ def test_failed_cell_is_an_error_that_names_the_copy(tmp_path):
 @pytest.mark.slow
 def test_dead_kernel_is_an_error_and_leaves_a_note(tmp_path):
     notebook = write_notebook(tmp_path / "n.ipynb", "", "import os; os._exit(9)")
-    with pytest.raises(NotebookError, match="more memory"), noted(tmp_path / "out.ipynb"):
+    with (
+        pytest.raises(NotebookError, match="memory runs out"),
+        record_failure(tmp_path / "out.ipynb"),
+    ):
         run_notebook(notebook, {}, tmp_path / "out.ipynb", tmp_path / "out.html")
-    [failure] = failures(tmp_path)
+    [failure] = find_failures(tmp_path)
     assert failure.cell is None and "the kernel died" in failure.line
     assert "_exit" in failure.page.read_text()
 
 
-def test_note_is_there_before_a_process_is_killed(tmp_path):
-    with noted(tmp_path / "01_train.ipynb"):
+def test_note_exists_before_a_process_is_killed(tmp_path):
+    with record_failure(tmp_path / "01_train.ipynb"):
         assert "killed" in (tmp_path / "01_train.failed.json").read_text()
-    assert failures(tmp_path) == []
+    assert find_failures(tmp_path) == []
     assert [file.name for file in tmp_path.iterdir()] == [".01_train.lock"]
 
 
-def test_interrupted_notebook_is_noted_as_such(tmp_path):
-    with pytest.raises(KeyboardInterrupt), noted(tmp_path / "01_train.ipynb"):
+def test_note_of_an_interrupted_notebook_says_so(tmp_path):
+    with pytest.raises(KeyboardInterrupt), record_failure(tmp_path / "01_train.ipynb"):
         (tmp_path / "01_train.ipynb").write_text('{"cells": [')  # stopped while it was written
         raise KeyboardInterrupt
-    [failure] = failures(tmp_path)
+    [failure] = find_failures(tmp_path)
     assert failure.line.startswith("interrupted") and not failure.page.exists()
 
 
@@ -327,7 +330,7 @@ def test_grid_multiplies_out(tmp_path):
         cfg_options={"lr": 1, "epochs": 3},
     )
     grid = read_grid(file, tmp_path / "configs")
-    names = [run.name for run in grid.runs]
+    names = [str(run) for run in grid.runs]
     assert names == [
         f"cats/{config}{override}/seed{seed}"
         for config in ("plain", "plain_pcb", "other_pcb")
@@ -336,9 +339,9 @@ def test_grid_multiplies_out(tmp_path):
     ]
     assert [grid.options(run)["lr"] for run in grid.runs[:4]] == [2, 2, 1, 1]
     assert grid.options(grid.runs[0])["epochs"] == 3
-    plain = {run.name: getattr(grid.plain(run), "name", None) for run in grid.runs}
-    assert plain["cats/plain_pcb-fast/seed1"] == "cats/plain-fast/seed1"
-    assert plain["cats/plain_pcb/seed1"] == "cats/plain/seed1"
+    plain = {str(run): grid.plain(run) for run in grid.runs}
+    assert str(plain["cats/plain_pcb-fast/seed1"]) == "cats/plain-fast/seed1"
+    assert str(plain["cats/plain_pcb/seed1"]) == "cats/plain/seed1"
     assert plain["cats/plain-fast/seed1"] is plain["cats/other_pcb-fast/seed1"] is None
 
 
@@ -347,31 +350,31 @@ def test_grid_multiplies_out(tmp_path):
     [
         ({"sedes": [0]}, "unknown key 'sedes'; did you mean 'seeds'"),
         ({"seeds": 0}, "seeds must be a list, got 0"),
-        ({"seeds": [True]}, "seeds must hold ints, got True"),
-        ({"seeds": [-1]}, "seeds must be at least 0, got -1"),
+        ({"seeds": [True]}, "seeds must hold whole numbers, got True"),
+        ({"seeds": [-1]}, r"seeds must be a whole number in \[0, 4294967295\], got -1"),
         ({"seeds": []}, "seeds is empty"),
         ({"seeds": [1, 1]}, "openmoji/softmax/seed1 is in the grid 2 times"),
         ({"configs": ["softmax_pcb"]}, "openmoji/softmax_pcb/seed0 is in the grid 2 times"),
         ({"overrides": {"a": {}, "b": {}}}, "openmoji/softmax/seed0 is in the grid 2 times"),
-        ({"pcb": ["on"]}, "pcb must hold bools, got 'on'"),
-        ({"datasets": []}, "datasets is missing or empty"),
+        ({"pcb": ["on"]}, "pcb must hold on or off, without quotes, got 'on'"),
+        ({"datasets": []}, "datasets is empty"),
         ({"baselines": []}, "baselines and configs are missing or empty"),
         (
             {"baselines": ["sofmax"]},
             r"no config 'openmoji/sofmax'; did you mean 'openmoji/softmax'",
         ),
-        ({"datasets": ["../openmoji"]}, "datasets: '../openmoji' is no name"),
-        ({"configs": ["a/../b"]}, "configs: 'a/../b' is no name"),
+        ({"datasets": ["../openmoji"]}, "datasets: '../openmoji' is not a name"),
+        ({"configs": ["a/../b"]}, "configs: 'a/../b' is not a name"),
         (
             {"configs": ["a-b"]},
-            "configs: 'a-b' is no name, which is text of .*, _, .$",
+            "configs: 'a-b' is not a name; names consist of .*, _, .$",
         ),
-        ({"overrides": {"$(x)": {}}}, r"overrides: '\$\(x\)' is no name"),
-        ({"overrides": {"lr2": 0.5}}, "overrides must hold dicts, got 0.5"),
+        ({"overrides": {"$(x)": {}}}, r"overrides: '\$\(x\)' is not a name"),
+        ({"overrides": {"lr2": 0.5}}, "overrides must hold mappings, got 0.5"),
         ({"make": {"openmoij": "mini"}}, "make: unknown 'openmoij'; did you mean 'openmoji'"),
         ({"parameters": {"04_soft": {}}}, "unknown '04_soft'; did you mean '04_soft_labels'"),
         ({"gpus": 0}, "gpus must be at least 1, got 0"),
-        ({"seeds": [2**32]}, "seeds must be below 4294967296, got 4294967296"),
+        ({"seeds": [2**32]}, "seeds must be a whole number in .*, got 4294967296"),
         ({"make": {"openmoji": "huge"}}, "tiny, mini and full, not 'huge'"),
         ({"parameters": {"01_train": {"seed": 5}}}, "'seed' of 01_train is set by the workflow"),
         (
@@ -386,7 +389,7 @@ def test_grid_multiplies_out(tmp_path):
             {"parameters": {"02_evaluate": {"score_threshold": [0.5]}}},
             r"score_threshold must be a number",
         ),
-        ({"threads": True}, "threads must be a int, got True"),
+        ({"threads": True}, "threads must be a whole number, got True"),
         ({"memory": "64; rm"}, "memory must be text such as 64GB, got '64; rm'"),
         ({"time": "2 days"}, "time must be text such as 36h or 2d, got '2 days'"),
         ({"memory": "0GB"}, "memory must be text such as 64GB, got '0GB'"),
@@ -401,12 +404,12 @@ def test_wrong_grid_says_what_is_wrong(tmp_path, changes, message):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("seeds: [2]", "'seeds' is there twice"),
-        ("cfg_options: {1: 0.5}", "cfg_options: 1 is no text"),
-        ("parameters: {02_evaluate: {5: 0.5}}", "parameters: 5 is no text"),
+        ("seeds: [2]", "the key 'seeds' occurs twice"),
+        ("cfg_options: {1: 0.5}", "cfg_options: 1 is not text: put it in quotes"),
+        ("parameters: {02_evaluate: {5: 0.5}}", "parameters: 5 is not text: put it in quotes"),
     ],
 )
-def test_keys_of_a_grid_are_texts_and_there_once(tmp_path, text, message):
+def test_keys_of_a_grid_are_text_and_occur_once(tmp_path, text, message):
     file = write_grid(tmp_path / "g.yaml", seeds=[0, 1])
     file.write_text(f"{file.read_text()}\n{text}\n")
     with pytest.raises(ValueError, match=message):
@@ -415,12 +418,13 @@ def test_keys_of_a_grid_are_texts_and_there_once(tmp_path, text, message):
 
 def test_grid_of_another_encoding_is_named(tmp_path):
     (tmp_path / "g.yaml").write_bytes("title: Äpfel\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"g\.yaml is not YAML: .*utf-8"):
+    with pytest.raises(ValueError, match=r"g\.yaml: not YAML: .*utf-8"):
         read_grid(tmp_path / "g.yaml")
 
 
 @pytest.mark.parametrize(
-    "name, message", [("a b.yaml", "the file's name: 'a b' is no name"), ("$(x)'/a.yaml", "quotes")]
+    "name, message",
+    [("a b.yaml", "the file's name: 'a b' is not a name"), ("$(x)'/a.yaml", "quotes")],
 )
 def test_grid_of_an_odd_path_is_refused(tmp_path, name, message):
     (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -428,28 +432,26 @@ def test_grid_of_an_odd_path_is_refused(tmp_path, name, message):
         read_grid(write_grid(tmp_path / name))
 
 
-def test_every_grid_here_is_right():
+def test_every_committed_grid_is_valid():
     runs = {file.stem: read_grid(file).runs for file in ROOT.glob("workflow/grids/*.yaml")}
-    names = [run.name for run in runs["demo"]]
+    names = [str(run) for run in runs["demo"]]
     assert names == ["openmoji/softmax/seed0", "openmoji/softmax_pcb/seed0"]
     assert len(runs["baselines"]) == 24 and len(runs["lvis_v1"]) == 10
 
 
-def test_checked_grid_says_where_its_runs_lie(tmp_path, capsys):
-    assert check_grid([str(write_grid(tmp_path / "own.yaml"))]) == 0
+def test_check_prints_the_folder_of_the_runs(tmp_path, capsys):
+    assert main(["grid", "check", str(write_grid(tmp_path / "own.yaml"))]) == 0
     assert capsys.readouterr().out == "runs/own\n"
     typo = {"03_confusion_matrix": {"score_treshold": 0.5}}
-    with pytest.raises(SystemExit, match="1"):
-        check_grid([str(write_grid(tmp_path / "own.yaml", parameters=typo))])
+    assert main(["grid", "check", str(write_grid(tmp_path / "own.yaml", parameters=typo))]) == 2
     assert "did you mean 'score_threshold'" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="1"):
-        check_grid(["dmo"])
+    assert main(["grid", "check", "dmo"]) == 2
     error = capsys.readouterr().err
     assert "there are: baselines, demo, " in error and "Traceback" not in error
 
 
-def test_make_grid_passes_names_on_as_they_are_and_fails_as_the_grid_does(tmp_path):
-    """A name is data to its shell."""
+def test_make_grid_passes_names_unchanged_and_fails_if_the_grid_does(tmp_path):
+    """The shell does not parse names."""
     stand_in = """import json, sys
 with open("calls", "a") as file:
     print(json.dumps(sys.argv[1:]), file=file)
@@ -463,7 +465,7 @@ sys.exit(3)
     )
     assert made.returncode != 0 and "Error 3" in made.stderr
     calls = [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
-    assert calls == [["-m", "pcb.grids.processes", name, "--profile", "slurm"]]
+    assert calls == [["-m", "pcb", "grid", "run", name, "--profile", "slurm"]]
     assert not (tmp_path / "harmed").exists()
 
 
@@ -478,20 +480,20 @@ def test_options_of_configs_are_checked_before_anything_runs(
     tmp_path, changes, message, capsys, monkeypatch
 ):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(workflow, "_snakemake", lambda arguments: pytest.fail("it ran"))
-    with pytest.raises(SystemExit, match="1"):
-        workflow.main([str(write_grid(tmp_path / "g.yaml", **changes))])
+    monkeypatch.setattr(processes, "_snakemake", lambda arguments: pytest.fail("it ran"))
+    assert main(["grid", "run", str(write_grid(tmp_path / "g.yaml", **changes))]) == 2
     assert re.search(message, capsys.readouterr().err)
     assert not Path("runs", "g").exists()
 
 
 @pytest.mark.parametrize("arguments", [["dmo"], ["demo", "--profile", "slrm"]])
-def test_wrong_call_of_the_workflow_is_one_line(arguments, capsys, monkeypatch):
+def test_wrong_call_ends_with_one_line(arguments, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(workflow, "_snakemake", lambda arguments: pytest.fail("it ran"))
-    with pytest.raises(SystemExit, match="1"):
-        workflow.main(arguments)
-    assert re.fullmatch(r"no .* there are: .*\n|no .* did you mean .*\n", capsys.readouterr().err)
+    monkeypatch.setattr(processes, "_snakemake", lambda arguments: pytest.fail("it ran"))
+    assert main(["grid", "run", *arguments]) == 2
+    assert re.fullmatch(
+        r"pcb: error: no .*(there are: |did you mean ).*\n", capsys.readouterr().err
+    )
 
 
 def test_config_sources_follow_inheritance(tmp_path):

@@ -1,7 +1,7 @@
-"""What becomes of a grid's processes: signals, kills, a second call during the first.
+"""The processes of a grid under signals, kills, and a second call during the first.
 
-`make grid` itself runs, in a copy of the repository with stand-in notebooks. Its notebook 01 starts
-a stand-in of a training, in a session of its own as trainings are, and waits for it.
+The tests call `make grid` in a copy of the repository with stand-in notebooks. Notebook 01 starts a
+stand-in for a training, in a session of its own like a real one, and waits for it.
 """
 
 import json
@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pcb.grids.failures import failures, noted
+from pcb.grids.failures import find_failures, record_failure
 from pcb.grids.grid import Grid
 from pcb.grids.processes import begin, changed_notebooks, check_machine
 from pcb.runs.running import notebook_lock, running
@@ -85,7 +85,7 @@ def call(clone: Path) -> subprocess.Popen:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # A shell that runs the tests in its background has Ctrl-C ignored, and so a grid would.
+            # A shell that runs the tests in the background ignores Ctrl-C, and grids inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
@@ -98,7 +98,7 @@ def wait_until(said: Callable[[], object], what: str) -> None:
 
 
 def processes(clone: Path) -> dict[str, psutil.Process]:
-    """The processes of a grid that follows its training, by what they are."""
+    """The processes of a grid that is training, by purpose."""
     kernel = clone / "runs" / "one" / RUN / "kernel"
     wait_until(kernel.is_file, "the training did not start")
     kernel_process = psutil.Process(int(kernel.read_text()))
@@ -123,25 +123,25 @@ def test_stopped_grid_leaves_nothing_behind(clone, target, number):
     found = processes(clone)
     os.kill(make.pid if target == "make" else found["grid"].pid, number)
     assert make.wait(PATIENCE) != 0
-    assert_ended(*found.values())  # stopped on demand, the training goes on after its checkpoint
-    failure = failures(clone / "runs" / "one")[-1]
+    assert_ended(*found.values())  # also the training, which can resume
+    failure = find_failures(clone / "runs" / "one")[-1]
     assert failure.executed.stem == "01_train"
-    assert failure.line == "interrupted; the next call goes on"
+    assert failure.line == "interrupted; the next call continues it"
     assert failure.line in (clone / "runs" / "one" / "index.html").read_text()
     assert "Traceback" not in (clone / "0.out").read_text()
 
 
-def test_call_during_another_one_waits_and_takes_over_what_was_killed(clone):
+def test_second_call_waits_and_takes_over_after_a_kill(clone):
     root = clone / "runs" / "one"
     first = call(clone)
     found = processes(clone)
     second = call(clone)
     out = clone / "1.out"
-    told = f"being run by process {found['grid'].pid} on {socket.gethostname()}, since 20"
-    wait_until(lambda: told in out.read_text(), "the second call does not say who is first")
-    wait_until(lambda: "training of " in out.read_text(), "it does not say what runs")
+    shown = f"being run by process {found['grid'].pid} on {socket.gethostname()}, since 20"
+    wait_until(lambda: shown in out.read_text(), "the second call does not name the first")
+    wait_until(lambda: "training of " in out.read_text(), "the second call lists nothing")
     assert f"01_train of {RUN}: process {found['01_train'].pid} on" in out.read_text()
-    assert failures(root) == []  # what runs has not failed
+    assert find_failures(root) == []  # a running notebook has not failed
 
     found["grid"].kill()
     assert_ended(found["grid"], found["01_train"], found["kernel"])
@@ -149,24 +149,24 @@ def test_call_during_another_one_waits_and_takes_over_what_was_killed(clone):
 
     again = processes(clone)  # of the second call
     assert again["training"] == found["training"]
-    told = f"training of {RUN}: process {found['training'].pid} on"
-    assert told in out.read_text().partition("Still running of an earlier call")[2]
+    shown = f"training of {RUN}: process {found['training'].pid} on"
+    assert shown in out.read_text().partition("some of its processes are still running")[2]
     (root / RUN / "trained").touch()
     assert second.wait(PATIENCE) == 0, out.read_text()
-    assert running(root) == [] and failures(root) == []
+    assert running(root) == [] and find_failures(root) == []
     assert "did not finish" not in (root / "index.html").read_text()
     _, title, end = out.read_text().partition("All notebooks and figures: runs/one/index.html")
-    assert title and "Still running" not in end  # the grid that says so is no such thing
+    assert title and "Still running" not in end  # the reporting process is left out
 
 
-def test_grid_whose_output_nobody_reads_goes_on(clone):
-    """As with `make grid | head`, or a terminal that is closed."""
+def test_grid_continues_when_its_output_is_closed(clone):
+    """As with `make grid | head`, or a closed terminal."""
     folder = clone / "runs" / "one" / RUN
     folder.mkdir(parents=True)
     (folder / "trained").touch()
     reader, writer = os.pipe()
     grid = subprocess.Popen(
-        [sys.executable, "-m", "pcb.grids.processes", "one.yaml"],
+        [sys.executable, "-m", "pcb", "grid", "run", "one.yaml"],
         cwd=clone,
         env=os.environ | {"PYTHONPATH": str(clone)},
         stdout=writer,
@@ -177,11 +177,11 @@ def test_grid_whose_output_nobody_reads_goes_on(clone):
     os.close(reader)
     grid.send_signal(signal.SIGHUP)
     assert grid.wait(PATIENCE) == 0
-    assert failures(clone / "runs" / "one") == [] and (clone / "runs/one/index.html").is_file()
+    assert find_failures(clone / "runs" / "one") == [] and (clone / "runs/one/index.html").is_file()
 
 
 def test_a_grid_on_another_machine_is_named_and_waited_for(tmp_path, capfd):
-    """The lock is that of a shared file system; who holds it is read from its file."""
+    """As on a shared file system: the lock's file names its holder."""
     hold = (
         "import sys; from pcb.storage.locks import writing_alone\n"
         "import socket; socket.gethostname = lambda: 'login2'\n"
@@ -196,15 +196,15 @@ def test_a_grid_on_another_machine_is_named_and_waited_for(tmp_path, capfd):
     assert (there.what, there.host, there.process) == ("grid", "login2", other.pid)
     code = f"from pcb.grids.processes import begin; begin({str(tmp_path / 'runs')!r}, '.')"
     waiting = subprocess.Popen([sys.executable, "-c", code], stderr=pipe, text=True, cwd=tmp_path)
-    told = waiting.stderr.readline()
-    assert f"is being run by process {other.pid} on login2, since " in told
+    shown = waiting.stderr.readline()
+    assert f"is being run by process {other.pid} on login2, since " in shown
     assert waiting.poll() is None
     other.communicate(timeout=PATIENCE)  # which ends it
     waiting.communicate(timeout=PATIENCE)
     assert other.returncode == 0 and waiting.returncode == 0
 
 
-def test_what_an_earlier_call_left_is_said(tmp_path):
+def test_processes_of_an_earlier_call_are_listed(tmp_path):
     code = f"from pcb.grids.processes import begin; begin({str(tmp_path)!r}, {str(tmp_path)!r})"
     with holding(notebook_lock(tmp_path / RUN / "02_evaluate.ipynb"), "02_evaluate"):
         begun = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -217,26 +217,26 @@ def test_what_an_earlier_call_left_is_said(tmp_path):
 def test_one_process_at_a_time_runs_a_notebook(tmp_path):
     executed = tmp_path / "01_train.ipynb"
     code = (
-        "import sys; from pcb.grids.failures import noted\n"
-        "with noted(sys.argv[1]): print('runs', flush=True)"
+        "import sys; from pcb.grids.failures import record_failure\n"
+        "with record_failure(sys.argv[1]): print('runs', flush=True)"
     )
-    with noted(executed):
+    with record_failure(executed):
         other = subprocess.Popen(
             [sys.executable, "-c", code, executed], stdout=subprocess.PIPE, text=True
         )
-        told = other.stdout.readline()
-        assert f"{executed} is being run by process {os.getpid()} on" in told
-        assert failures(tmp_path) == []
+        shown = other.stdout.readline()
+        assert f"{executed} is being run by process {os.getpid()} on" in shown
+        assert find_failures(tmp_path) == []
     assert other.communicate(timeout=PATIENCE)[0] == "runs\n" and other.returncode == 0
 
 
-def test_killed_notebook_is_noted_in_plain_words(tmp_path):
+def test_note_of_a_killed_notebook_is_in_plain_words(tmp_path):
     code = (
-        "import os, sys; from pcb.grids.failures import noted\n"
-        "with noted(sys.argv[1]): os.kill(os.getpid(), 9)"
+        "import os, sys; from pcb.grids.failures import record_failure\n"
+        "with record_failure(sys.argv[1]): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "01_train.ipynb"])
-    [failure] = failures(tmp_path)
+    [failure] = find_failures(tmp_path)
     assert failure.line.startswith("The process ended without an error message: it was killed, or")
 
 
@@ -255,7 +255,7 @@ def checkout(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-def test_notebooks_that_are_not_as_committed_are_named(checkout, tmp_path, capfd):
+def test_notebooks_with_uncommitted_changes_are_named(checkout, tmp_path, capfd):
     assert changed_notebooks(checkout) == []
     (checkout / "01_train.ipynb").write_text("{}")
     (checkout / "mine.ipynb").write_text("{}")
@@ -264,8 +264,8 @@ def test_notebooks_that_are_not_as_committed_are_named(checkout, tmp_path, capfd
     assert "01_train.ipynb" in changed_notebooks(checkout)
     begin(tmp_path / "runs", checkout)
     begin(tmp_path / "runs", checkout)
-    told = capfd.readouterr().err
-    assert told.startswith("Not as in the last commit: 01_train.ipynb")
+    shown = capfd.readouterr().err
+    assert shown.startswith("Uncommitted changes in 01_train.ipynb")
 
     plain = tmp_path / "plain"
     shutil.copytree(checkout, plain)
@@ -276,5 +276,5 @@ def test_grid_of_more_gpus_or_threads_than_there_are(capfd):
     grid = Grid("Test", ["openmoji"], ["softmax"], gpus=8, threads=10_000)
     with pytest.raises(ValueError, match="gpus is 8, but this machine has 2"):
         check_machine(grid, gpus=2)
-    check_machine(grid, gpus=0)  # on CPUs they are processes
-    assert capfd.readouterr().err.startswith("threads is 10000; this machine has ")
+    check_machine(grid, gpus=0)  # without GPUs, `gpus` counts processes
+    assert capfd.readouterr().err.startswith("threads is 10000, but this machine has ")

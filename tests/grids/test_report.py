@@ -1,4 +1,4 @@
-"""The page over a grid: every link resolves, everything is escaped, differences are right."""
+"""The report on a grid: every link resolves, text is escaped, differences are right."""
 
 import json
 import re
@@ -8,8 +8,11 @@ from urllib.parse import unquote
 
 import pytest
 
-from pcb.grids import report
+from pcb.cli.main import main
 from pcb.grids.questions import OF_DATASET, OF_PAIR, OF_RUN
+from pcb.grids.report import write_page
+from pcb.grids.results import read_results
+from pcb.grids.table import text_table
 from pcb.runs.folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,7 +20,7 @@ PNG = bytes.fromhex("89504e470d0a1a0a")
 
 
 class Links(HTMLParser):
-    """Collects the targets of a page and the tags it is made of."""
+    """Collects the tags of a page and the targets of its links."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -44,6 +47,10 @@ def make_run(root: Path, name: str, **segm: float) -> RunFolder:
     return run
 
 
+def table_of(root: Path) -> str:
+    return text_table(read_results(root).rows)
+
+
 @pytest.fixture
 def grid(tmp_path: Path) -> Path:
     make_run(tmp_path, "openmoji/softmax/seed0", AP=0.30, APr=0.125, APc=0.3)
@@ -58,7 +65,7 @@ def grid(tmp_path: Path) -> Path:
 
 
 def test_every_link_resolves_and_every_page_is_linked(grid):
-    page = report.write_page(grid, "Demo")
+    page = write_page(grid, "Demo")
     links = Links(page.read_text()).local
     assert links
     for target in links:
@@ -75,31 +82,31 @@ def test_key_figures_are_drawn_by_their_notebook(name, figures):
         assert f'\\"{figure.removesuffix("*")}' in notebook
 
 
-def test_section_is_headed_by_the_question_of_its_notebook(grid):
+def test_section_has_the_question_of_its_notebook_as_its_title(grid):
     cells = [{"cell_type": "markdown", "source": ["# Does it <learn>?\n", "More."]}]
     for run in ("softmax", "softmax_pcb"):
         executed = grid / "openmoji" / run / "seed0" / "01_train.ipynb"
         executed.write_text(json.dumps({"cells": cells}))
-    html = report.write_page(grid, "Demo").read_text()
+    html = write_page(grid, "Demo").read_text()
     assert "<h3>Does it &lt;learn&gt;?</h3>" in html
     assert html.index(">01_train of softmax/seed0<") < html.index(">01_train of softmax_pcb/seed0<")
     assert "<h3>soft labels</h3>" in html  # no executed notebook: its name
 
 
 def test_page_needs_no_network(grid):
-    html = report.write_page(grid, "Demo").read_text()
+    html = write_page(grid, "Demo").read_text()
     assert not {"script", "link", "iframe"} & set(Links(html).tags)
     assert "@import" not in html and "url(" not in html
 
 
 def test_names_are_escaped(grid):
-    html = report.write_page(grid, "A <b>bold</b> & 'quoted' title").read_text()
+    html = write_page(grid, "A <b>bold</b> & 'quoted' title").read_text()
     assert "<b>" not in html and "&lt;b&gt;bold&lt;/b&gt; &amp;" in html
     assert "<more>" not in html and "my data &amp; &lt;more&gt;/100% new/seed0" in html
     assert "my%20data%20%26%20%3Cmore%3E/100%25%20new/seed0/01_train.html" in html
 
 
-def test_parameters_and_files_of_each_run_are_there(grid):
+def test_page_has_the_parameters_and_files_of_each_run(grid):
     run = RunFolder(grid / "openmoji/softmax/seed0")
     given = {
         "01_train": {"seed": 3, "cfg_options": {"a.b": "<i>"}, "work_dir": "/x", "replace": True},
@@ -111,21 +118,21 @@ def test_parameters_and_files_of_each_run_are_there(grid):
         (run.path / f"{name}.ipynb").write_text(json.dumps({"cells": [], "metadata": metadata}))
     run.write_table("confused_pairs", [{"true": "cat"}])
     (run.figures / "loss.pdf").touch()
-    html = report.write_page(grid, "Demo").read_text()
-    expected = "seed = 3; cfg_options = {&quot;a.b&quot;: &quot;&lt;i&gt;&quot;}; "
+    html = write_page(grid, "Demo").read_text()
+    expected = "seed = 3; cfg_options = {&#34;a.b&#34;: &#34;&lt;i&gt;&#34;}; "
     expected += "score_threshold = 0.7 (02_evaluate); score_threshold = 0.5 (03_confusion_matrix)"
     assert f"<td>{expected}</td>" in html
     assert 'href="openmoji/softmax/seed0/confused_pairs.csv"' in html
     assert 'href="openmoji/softmax/seed0/figures/loss.pdf">PDF</a>' in html
 
 
-def test_figures_of_a_run_alone_stand_beside_each_other(grid):
+def test_figures_of_a_single_run_share_a_row(grid):
     figures = grid / "openmoji" / "softmax_pcb" / "seed0" / "figures"
     figures.with_name("06_changes.html").touch()
     for name in ("confusion_difference", "changed_pairs"):
         (figures / f"{name}.png").write_bytes(PNG)
     (grid / "openmoji" / "softmax" / "seed0" / "figures" / "strength.png").write_bytes(PNG)
-    html = report.write_page(grid, "Demo").read_text()
+    html = write_page(grid, "Demo").read_text()
     rows = [row.split("</div>")[0] for row in html.split('<div class="figures">')[1:]]
     assert [row.count("<figure>") for row in rows] == [1, 1, 2, 1, 2]
     assert "confusion difference" in rows[-1] and "changed pairs" in rows[-1]
@@ -133,11 +140,11 @@ def test_figures_of_a_run_alone_stand_beside_each_other(grid):
 
 def test_difference_is_from_the_plain_run_of_the_same_seed(grid):
     make_run(grid, "openmoji/softmax_pcb/seed1", AP=0.5)
-    table = report.text_table(grid).splitlines()
+    table = table_of(grid).splitlines()
     assert table[0].split() == ["AP", "APr", "APc", "APf", "AP50", "APb"]
     rows = dict(re.split(r"  +", line.strip(), maxsplit=1) for line in table[1:])
     assert rows["openmoji/softmax/seed0"].split() == ["30.0", "12.5", "30.0", "n/a", "n/a", "20.0"]
-    difference = rows["difference over 1 seed"]  # there is no plain run of seed 1
+    difference = rows["difference over 1 seed"]  # seed 1 has no plain run
     assert difference.split() == ["+1.0", "-2.5", "n/a", "n/a", "n/a", "0.0"]
     assert rows["openmoji/softmax_pcb, 2 seeds"].startswith("40.5 ± 13.4  10.0 (n = 1)")
     assert "95% interval" not in rows
@@ -147,7 +154,7 @@ def test_seeds_have_one_row_and_each_of_them_is_folded(tmp_path):
     for seed, plain, pcb in ((0, 0.30, 0.31), (1, 0.32, 0.35), (2, 0.31, 0.33)):
         make_run(tmp_path, f"lvis_v1/rfs/seed{seed}", AP=plain)
         make_run(tmp_path, f"lvis_v1/rfs_pcb/seed{seed}", AP=pcb)
-    rows = [re.split(r"  +", line.strip()) for line in report.text_table(tmp_path).splitlines()[1:]]
+    rows = [re.split(r"  +", line.strip()) for line in table_of(tmp_path).splitlines()[1:]]
     assert [row[:2] for row in rows] == [
         ["lvis_v1/rfs, 3 seeds", "31.0 ± 1.0"],
         ["lvis_v1/rfs_pcb, 3 seeds", "33.0 ± 2.0"],
@@ -156,21 +163,21 @@ def test_seeds_have_one_row_and_each_of_them_is_folded(tmp_path):
         ["95% interval", "[-0.5, +4.5]"],  # 2 -+ 4.303 / sqrt(3)
     ]
     assert rows[2][1:] == ["26.5", "18.5", "26.5", "30.2", "n/a", "28.3"]
-    html = report.write_page(tmp_path, "Demo").read_text()
+    html = write_page(tmp_path, "Demo").read_text()
     table, folded = html.split("<details>")[0], html.split("<details>")[1].split("</details>")[0]
     assert "rfs_pcb, 3 seeds" in table and "rfs_pcb/seed1</td>" not in table
     assert "<td>lvis_v1/rfs_pcb/seed1</td><td>35.0</td>" in folded and "published" not in folded
-    assert folded.count("<td>difference</td>") == 3 and "chance of training alone" in table
+    assert folded.count("<td>difference</td>") == 3 and "randomness of training" in table
 
 
 def test_one_seed_has_no_deviation_and_no_fold(grid):
-    html = report.write_page(grid, "Demo").read_text()
-    assert "±" not in html and "<details>" not in html and "chance of their seed" in html
+    html = write_page(grid, "Demo").read_text()
+    assert "±" not in html and "<details>" not in html and "random effect of the seed" in html
 
 
 def finding_of(root: Path) -> str:
-    """The sentence below the title, which the terminal prints, too."""
-    html = report.write_page(root, "Demo").read_text()
+    """The sentence below the title."""
+    html = write_page(root, "Demo").read_text()
     found = re.search(r'</h1>\n<p class="finding">(.*?)</p>', html)
     return found[1] if found else ""
 
@@ -190,7 +197,7 @@ def make_pair(root: Path, config: str, plain: list[float], pcb: list[float], nam
             [0.032],
             "PCB lowered mask APr of softmax by 4.3 points (one seed, no interval).",
         ),
-        ([0.032], [0.0321], "PCB left mask APr of softmax as it was (one seed, no interval)."),
+        ([0.032], [0.0321], "PCB did not change mask APr of softmax (one seed, no interval)."),
         (
             [0.30, 0.32, 0.31],
             [0.34, 0.37, 0.355],  # 4, 5 and 4.5 points: 4.5 -+ 4.303 * 0.5 / sqrt(3)
@@ -200,15 +207,15 @@ def make_pair(root: Path, config: str, plain: list[float], pcb: list[float], nam
         (
             [0.30, 0.32, 0.31],
             [0.31, 0.35, 0.33],
-            "Whether PCB changes mask APr of softmax is open: +2.0 points "
+            "PCB has no clear effect on mask APr of softmax: +2.0 points "
             "(95% interval [-0.5, +4.5] over 3 seeds).",
         ),
     ],
 )
-def test_page_says_first_what_was_found(tmp_path, plain, pcb, sentence, capsys):
+def test_page_begins_with_the_finding(tmp_path, plain, pcb, sentence, capsys):
     make_pair(tmp_path, "softmax", plain, pcb)
     assert finding_of(tmp_path) == sentence
-    report.main([str(tmp_path)])
+    main(["grid", "report", str(tmp_path)])
     assert sentence in capsys.readouterr().out
 
 
@@ -224,7 +231,7 @@ def test_finding_over_several_baselines_is_one_sentence(tmp_path):
     assert finding_of(tmp_path).endswith("(in points, with 95% intervals over 1 to 3 seeds).")
 
 
-def test_finding_is_of_all_classes_where_none_is_rare(tmp_path):
+def test_finding_is_about_all_classes_if_none_is_rare(tmp_path):
     make_pair(tmp_path, "softmax", [0.2], [0.21], name="AP")
     assert finding_of(tmp_path).startswith("PCB raised mask AP of softmax by 1.0 points")
 
@@ -250,24 +257,24 @@ def test_nothing_is_found_without_a_pair(tmp_path):
     assert finding_of(tmp_path) == ""
 
 
-def test_table_of_one_seed_has_nothing_that_it_cannot_say(tmp_path):
+def test_table_of_one_seed_has_no_deviations_and_intervals(tmp_path):
     make_pair(tmp_path, "softmax", [0.2], [0.21])
-    html = report.write_page(tmp_path, "Demo").read_text()
+    html = write_page(tmp_path, "Demo").read_text()
     table = html.partition("<table>")[2].partition("</table>")[0]
     assert "±" not in html and "95%" not in html
     assert table.count("<tr") == 4  # head, two configs, the difference
 
 
 @pytest.mark.slow
-def test_page_and_terminal_take_hostile_words(grid, capsys):
+def test_page_and_terminal_show_hostile_text(grid, capsys):
     run = grid / "openmoji" / "softmax" / "seed0"
     error = "KeyError: '\x1b[2J\ud800" + "x" * 20_000_000 + "'"
     (run / "02_evaluate.failed.json").write_text(json.dumps({"cell": 1, "error": error}))
     metadata = {"papermill": {"parameters": {"classes": ["y" * 20_000_000]}}}
     (run / "01_train.ipynb").write_text(json.dumps({"cells": [], "metadata": metadata}))
-    page = report.write_page(grid, "A \ud800 title")
+    page = write_page(grid, "A \ud800 title")
     assert page.stat().st_size < 100_000
-    assert report.main([str(grid)]) == 0
+    assert main(["grid", "report", str(grid)]) == 0
     out = capsys.readouterr().out
     assert "\x1b" not in out and "KeyError: '\\x1b[2J\\ud800xx" in out and len(out) < 10_000
 
@@ -276,23 +283,23 @@ def test_page_has_no_colour_of_a_frequency_group(grid):
     from pcb.plots import GROUP_COLORS
 
     style = ROOT / "pcb" / "notebooks" / "templates" / "folded" / "static" / "page.css"
-    for text in (report.write_page(grid, "Demo").read_text(), style.read_text()):
+    for text in (write_page(grid, "Demo").read_text(), style.read_text()):
         colors = [color.lower() for color in re.findall(r"#[0-9a-fA-F]{6}", text)]
         assert colors and not {color.lower() for color in GROUP_COLORS.values()} & set(colors)
 
 
-def test_pcb_may_stand_in_the_middle_of_a_name(tmp_path):
+def test_pcb_may_be_in_the_middle_of_a_name(tmp_path):
     for config, ap in (("seesaw_pcb_r101", 0.287), ("seesaw_r101", 0.28)):
         make_run(tmp_path, f"lvis_v1/{config}/seed0", AP=ap)
-    differences = [row for row in report.text_table(tmp_path).splitlines() if "difference" in row]
+    differences = [row for row in table_of(tmp_path).splitlines() if "difference" in row]
     assert [row.split()[1] for row in differences] == ["+0.7"]
 
 
 def test_half_finished_grid_still_has_a_page(tmp_path):
     RunFolder(tmp_path / "openmoji/softmax/seed0").create().config_file.touch()
-    page = report.write_page(tmp_path, "Demo")
+    page = write_page(tmp_path, "Demo")
     assert Links(page.read_text()).local == ["openmoji/softmax/seed0/config.py"]
-    assert report.text_table(tmp_path).split() == ["AP", "APr", "APc", "APf", "AP50", "APb"]
+    assert table_of(tmp_path).split() == ["AP", "APr", "APc", "APf", "AP50", "APb"]
 
 
 def test_failures_come_first_and_are_escaped(grid, capsys):
@@ -305,7 +312,7 @@ def test_failures_come_first_and_are_escaped(grid, capsys):
     (grid / "openmoji" / "data.failed.json").write_text('{"cell": null, "error": "OSError: full"}')
     (run / "figures" / "strength.png").write_bytes(PNG)  # of an earlier training
 
-    page = report.write_page(grid, "Demo")
+    page = write_page(grid, "Demo")
     html = page.read_text()
     assert "<script>" not in html
     shown = "RuntimeError: training ended: ... ValueError: &lt;script&gt;no &amp; why"
@@ -316,7 +323,7 @@ def test_failures_come_first_and_are_escaped(grid, capsys):
     assert all((grid / target).is_file() for target in links)
     assert "strength.png" not in html
 
-    assert report.main([str(grid)]) == 0
+    assert main(["grid", "report", str(grid)]) == 0
     *_, first, where, second, folder = capsys.readouterr().out.splitlines()
     assert first.startswith("  my data & <more>/100% new/seed0/01_train, cell 4: RuntimeError: tr")
     assert where.strip() == str(run / "01_train.failed.html")
@@ -324,6 +331,6 @@ def test_failures_come_first_and_are_escaped(grid, capsys):
 
 
 def test_command_prints_table_and_page(grid, capsys):
-    assert report.main([str(grid)]) == 0
+    assert main(["grid", "report", str(grid)]) == 0
     out = capsys.readouterr().out
     assert "difference" in out and str(grid / "index.html") in out

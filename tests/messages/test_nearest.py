@@ -12,7 +12,7 @@ from pcb.messages.nearest import nearest_names, suggestion
         ("", ["seed"]),
     ],
 )
-def test_nothing_is_named_rather_than_something_unlike(wanted, known):
+def test_no_name_is_suggested_if_none_is_similar(wanted, known):
     assert nearest_names(wanted, known) == []
     assert "did you mean" not in suggestion(wanted, known)
 
@@ -21,7 +21,7 @@ def test_nothing_is_named_rather_than_something_unlike(wanted, known):
     "wanted, right",
     [("alpa", "alpha"), ("steps", "step"), ("optimiser", "optimizer"), ("FOX", "fox")],
 )
-def test_a_slip_names_the_right_one(wanted, right):
+def test_a_misspelling_suggests_the_right_name(wanted, right):
     known = ["alpha", "fox", "optimizer", "step", "wolf"]
     assert nearest_names(wanted, known) == [right]
     assert suggestion(wanted, known) == f"did you mean {right!r}?"

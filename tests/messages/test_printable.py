@@ -1,4 +1,4 @@
-"""Names that others wrote: shown as they are, doing nothing, and never two alike."""
+"""Names from files: harmless, printable and distinct."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ NAMES = st.lists(
 
 @settings(deadline=None, derandomize=True)
 @given(names=NAMES)
-def test_names_are_safe_short_and_unlike(names):
+def test_names_are_safe_short_and_distinct(names):
     shown = display_names(names)
     assert len(shown) == len(names)
     assert len({look(name) for name in shown}) == len(names)
@@ -47,17 +47,17 @@ def test_names_are_safe_short_and_unlike(names):
         assert not set(name) & set("\u202e\u2066\ufeff\u200b")
 
 
-def test_usual_names_stay_as_they_are():
+def test_usual_names_are_not_changed():
     usual = ["hot_dog", "monitor_(computer_equipment) computer_monitor", "猫", "ไก่", "🦊", "a\\n"]
     usual += ["👨\u200d👩\u200d👧", "\u0645\u06cc\u200c\u062e\u0648\u0627", "$x$", "<b>", "=1+1"]
     assert display_names(usual) == usual
 
 
-def test_classes_of_one_name_are_numbered():
+def test_classes_with_the_same_name_are_numbered():
     assert display_names(["fish", "fish", "dog"]) == ["fish (1)", "fish (2)", "dog"]
     assert display_names(["a b", "a_b", "a  b"]) == ["a b (1)", "a_b (2)", "a  b (3)"]
     assert display_names(["a", "a", "a (2)"]) == ["a (1)", "a (3)", "a (2)"]
-    # As many as one likes, and quickly.
+    # Any number of them, quickly.
     many = display_names(["fish"] * 1203)
     assert many[-1] == "fish (1203)" and len(set(many)) == 1203
 
@@ -77,7 +77,7 @@ def test_hostile_names_are_escaped_visibly():
     assert shown[9].endswith("y… (1)") and shown[10].endswith("… (2)")
 
 
-def test_printable_keeps_what_it_is_told_to():
+def test_printable_keeps_the_characters_it_is_told_to():
     assert printable("one\ntwo\x1b", keep="\n") == "one\ntwo\\x1b"
     assert shortened("abc", 3) == "abc" and shortened("abcd", 3) == "ab…"
 
@@ -89,13 +89,13 @@ FULL_WIDTH = [f"{char}A1" for char in "\uff1d\uff0b\uff0d\uff20"]
     "formula",
     ["=cmd|' /C calc'!A1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", *FULL_WIDTH],
 )
-def test_a_cell_is_no_formula(formula):
+def test_no_cell_is_a_formula(formula):
     ((cell, number),) = csv.reader(io.StringIO(csv_text([[formula, -1.5]])))
     assert cell[0] == "'" and cell[1:] == printable(formula)
     assert number == "-1.5"
 
 
-def test_a_table_can_be_written_whatever_the_names():
+def test_every_table_can_be_written():
     text = csv_text([HOSTILE, [None, 1, 0.25, True, "a, b", 'c"d']])
     text.encode("utf-8")
     first, second = csv.reader(io.StringIO(text))

@@ -1,4 +1,4 @@
-"""A training does not end with the terminal it was started from."""
+"""A training continues after its terminal has been closed."""
 
 import os
 import pty
@@ -16,7 +16,7 @@ from pcb.storage.repository import repository_root
 from tests.support.patience import PATIENCE
 from tests.support.tiny import CONFIG
 
-# What stands in for hours of work: it prints, waits to be told to go on, and prints more.
+# A stand-in for hours of work: it prints, waits for a line, and prints more.
 WORK = """
 import sys
 from pcb.messages.terminal import outliving_terminal
@@ -42,7 +42,7 @@ def start(tmp_path, **streams) -> subprocess.Popen:
     )
 
 
-def test_output_that_nobody_reads_any_more(tmp_path):
+def test_closed_pipes(tmp_path):
     process = start(tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.readline() == "begun\n"
     process.stdout.close()
@@ -51,8 +51,8 @@ def test_output_that_nobody_reads_any_more(tmp_path):
     assert process.returncode == 0 and (tmp_path / "done").read_text() == "whole"
 
 
-def test_terminal_that_goes_away(tmp_path):
-    """Its hang-up is ignored, and writing to it, which fails, too."""
+def test_closed_terminal(tmp_path):
+    """Its hang-up signal is ignored, and so are failing writes."""
     own, theirs = pty.openpty()
     process = start(tmp_path, stdout=theirs, stderr=theirs)
     os.close(theirs)
@@ -63,8 +63,8 @@ def test_terminal_that_goes_away(tmp_path):
     assert process.returncode == 0 and (tmp_path / "done").read_text() == "whole"
 
 
-def test_streams_that_are_closed_from_the_start(tmp_path):
-    """Their numbers must not go to the next files, which would get what is printed."""
+def test_streams_that_are_closed_at_the_start(tmp_path):
+    """The next opened files must not get their numbers, and with them the output."""
     command = f'exec {sys.executable} -c "$0" {tmp_path} >&- 2>&-'
     subprocess.run(
         ["bash", "-c", command, WORK],
@@ -76,14 +76,14 @@ def test_streams_that_are_closed_from_the_start(tmp_path):
     assert (tmp_path / "done").read_text() == "whole"
 
 
-def test_what_was_before_is_so_again():
+def test_streams_and_signals_are_restored():
     before = sys.stdout, sys.stderr, signal.getsignal(signal.SIGHUP)
     with outliving_terminal(), outliving_terminal():
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     assert before == (sys.stdout, sys.stderr, signal.getsignal(signal.SIGHUP))
 
 
-def test_other_errors_of_printing_are_none_of_its_business():
+def test_other_errors_of_printing_are_raised():
     class Broken:
         closed = False
 
@@ -103,7 +103,7 @@ def test_other_errors_of_printing_are_none_of_its_business():
 
 
 @pytest.mark.slow
-def test_training_and_test_go_on_to_their_end(tmp_path, tiny_options):
+def test_training_and_test_run_to_their_end(tmp_path, tiny_options):
     run = RunFolder(tmp_path / "run")
     options = [f"{key}={value}" for key, value in tiny_options.items()]
     train = [sys.executable, "-m", "pcb", "train", CONFIG, "--work-dir", str(run.path)]

@@ -1,10 +1,11 @@
-"""JupyterLab opens copies of the notebooks, and no copy that somebody changed is written over."""
+"""JupyterLab opens copies of the notebooks, and an edited copy is never overwritten."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
+from pcb.cli.main import main
 from pcb.notebooks import lab
 from pcb.storage.repository import repository_root
 
@@ -22,7 +23,7 @@ def contents(folder: Path) -> dict[str, str]:
     return {file.stem: file.read_text() for file in folder.glob("*.ipynb")}
 
 
-def test_copies_are_made_once_and_follow_their_notebooks(notebooks, tmp_path, capsys):
+def test_copies_are_made_once_and_updated_with_their_notebooks(notebooks, tmp_path, capsys):
     copies = tmp_path / "lab"
     assert lab.copy_notebooks(notebooks, copies) == {
         name: copies / f"{name}.ipynb" for name in ("00_dataset", "01_train")
@@ -33,7 +34,7 @@ def test_copies_are_made_once_and_follow_their_notebooks(notebooks, tmp_path, ca
     assert contents(copies) == contents(notebooks) and capsys.readouterr().out == ""
 
 
-def test_changed_copy_stays_beside_the_newer_notebook(notebooks, tmp_path, capsys):
+def test_edited_copy_is_kept_beside_the_newer_notebook(notebooks, tmp_path, capsys):
     copies = tmp_path / "lab"
     lab.copy_notebooks(notebooks, copies)
     (copies / "01_train.ipynb").write_text("my work")
@@ -45,8 +46,8 @@ def test_changed_copy_stays_beside_the_newer_notebook(notebooks, tmp_path, capsy
         for _ in range(2):
             newest = lab.copy_notebooks(notebooks, copies)
         assert newest["01_train"] == copies / f"01_train-{version}.ipynb"
-        said = capsys.readouterr().out
-        assert said.count("\n") == 1 and "01_train.ipynb has changed" in said
+        printed = capsys.readouterr().out
+        assert printed.count("\n") == 1 and "01_train.ipynb has changed" in printed
         newest["01_train"].write_text(f"more of my work, {version}")
     assert contents(copies) == {
         "00_dataset": "00_dataset, first version",
@@ -57,7 +58,7 @@ def test_changed_copy_stays_beside_the_newer_notebook(notebooks, tmp_path, capsy
 
 
 @pytest.mark.parametrize("record", [None, "", "{", "[]", "null"])
-def test_copies_whose_record_is_lost_are_kept(notebooks, tmp_path, record):
+def test_copies_without_a_readable_record_are_kept(notebooks, tmp_path, record):
     copies = tmp_path / "lab"
     lab.copy_notebooks(notebooks, copies)
     (copies / ".copies.json").unlink()
@@ -71,13 +72,13 @@ def test_copies_whose_record_is_lost_are_kept(notebooks, tmp_path, record):
 
 
 @pytest.mark.parametrize("user", [0, 1000])
-def test_lab_has_the_repository_as_its_root_and_takes_arguments(user, monkeypatch, tmp_path):
+def test_lab_has_the_repository_as_its_root_and_gets_the_arguments(user, monkeypatch, tmp_path):
     started = []
     monkeypatch.setattr(lab.os, "execv", lambda program, command: started.append(command))
     monkeypatch.setattr(lab.os, "geteuid", lambda: user)
     place = repository_root() / "runs" / "lab"
     monkeypatch.setattr(lab, "copy_notebooks", lambda *_: {lab.FIRST: place / "00_dataset.ipynb"})
-    lab.main(["--port", "9999", "--no-browser"])
+    main(["lab", "--port", "9999", "--no-browser"])
     ((python, module, name, *options),) = started
     assert [python, module, name] == [sys.executable, "-m", "jupyterlab"]
     assert f"--ServerApp.root_dir={repository_root()}" in options

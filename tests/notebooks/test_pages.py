@@ -1,4 +1,4 @@
-"""Pages as a browser shows them: no error, no network, every image and interactive figure drawn."""
+"""Pages in a browser: no errors, no network, every image and interactive figure is drawn."""
 
 import base64
 import json
@@ -74,7 +74,7 @@ def test_plotly_is_in_a_page_once(executed, tmp_path):
     html = page.read_text()
     assert html.count("DecompressionStream") == 1 and html.count("Plotly.newPlot") == 2
     assert page.stat().st_size < MOST_BYTES
-    assert PLOTLY in executed.read_text()  # the notebook itself is left as it was
+    assert PLOTLY in executed.read_text()  # the notebook itself is not changed
 
 
 def test_page_without_interactive_figures_has_no_plotly(tmp_path):
@@ -86,8 +86,8 @@ def test_page_without_interactive_figures_has_no_plotly(tmp_path):
     assert not re.findall(r'(?:src|href)="https?://', html) and "import(" not in html
 
 
-def test_page_stays_small_whatever_names_are(tmp_path):
-    """1203 classes with names of 5000 characters, wherever a notebook may show them."""
+def test_page_of_long_names_stays_small(tmp_path):
+    """1203 classes with names of 5000 characters, everywhere a notebook may show them."""
     names = [f"{label} {'<&>' * 1665}" for label in range(1203)]
     figure = plots.interactive_confusion(
         np.eye(1203), list(range(60)), names, "f" * 1203, [9] * 1203, names[0]
@@ -110,11 +110,11 @@ def test_page_stays_small_whatever_names_are(tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert len(page.encode()) < MOST_BYTES
     assert page.count("characters more: see the executed notebook (.ipynb)]") >= 4
-    assert "<td>1 " not in page  # half of a table is none
+    assert "<td>1 " not in page  # not half of a table
 
 
 def test_page_of_many_outputs_stays_small(tmp_path):
-    """Of characters, too, that take several in HTML."""
+    """Also if each character takes several in HTML."""
     outputs = [output({"text/plain": "<&>" * 33_000}) for _ in range(150)]
     path = tmp_path / "notebook.ipynb"
     nbformat.write(

@@ -1,4 +1,4 @@
-"""Parameters of notebooks: what is declared, what is converted, and what is refused."""
+"""Parameters of notebooks: declarations, conversions and refusals."""
 
 import ast
 import json
@@ -15,7 +15,8 @@ import pytest
 from nbclient import NotebookClient
 from papermill.exceptions import PapermillExecutionError
 
-from pcb.notebooks.parameters import ParameterError, check, check_parameters, declared
+from pcb.notebooks.declarations import ParameterError, read_declarations
+from pcb.notebooks.parameters import check, check_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -74,8 +75,8 @@ def write_notebook(path: Path, parameters: str = CELL, code: str = "") -> Path:
         ("width", "", ""),
     ],
 )
-def test_what_can_mean_one_thing_is_converted(name, given, taken):
-    found = declared(CELL)[name].accept(given)
+def test_unambiguous_values_are_converted(name, given, taken):
+    found = read_declarations(CELL)[name].accept(given)
     assert found == taken and type(found) is type(taken)
 
 
@@ -123,12 +124,12 @@ def test_what_can_mean_one_thing_is_converted(name, given, taken):
         ("classes", "[wolf, fox", r"got '\[wolf, fox'"),
         ("classes", {"wolf": 1}, "got {'wolf': 1}"),
         ("runs", ["a", 1], r"runs must be a list of texts, got \['a', 1\]"),
-        ("work_dir", ["x" * 1000], r"got \['x{98}\.\.\.; "),
+        ("work_dir", ["x" * 1000], r"got \['x{97}…; "),
     ],
 )
 def test_wrong_values_are_refused_by_name(name, given, message):
     with pytest.raises(ParameterError, match=message) as error:
-        declared(CELL)[name].accept(given)
+        read_declarations(CELL)[name].accept(given)
     assert "\n" not in str(error.value)
 
 
@@ -136,17 +137,17 @@ def test_types_are_read_in_every_form():
     cell = (
         'config: str | None = None\nmine = 3\n%matplotlib inline\nnames: list[str] = ["a"]  # [x]'
     )
-    found = declared(cell)
+    found = read_declarations(cell)
     assert list(found) == ["config", "mine", "names"]
     assert found["config"].accept(5) == 5  # a type that is not checked
     with pytest.raises(ParameterError, match="mine must be a whole number, got 'b'"):
         found["mine"].accept("b")
     with pytest.raises(ParameterError, match="names must be a list of texts"):
         found["names"].accept([1])
-    assert declared("for x in y:") == declared("figure = plots.draw()") == {}
+    assert read_declarations("for x in y:") == read_declarations("figure = plots.draw()") == {}
 
 
-def test_kernel_that_has_run_more_cells_is_checked_by_what_they_declare():
+def test_kernel_that_has_run_more_cells_is_checked_by_their_declarations():
     cells = ["", CELL, "# Parameters\npiars = 3", "x: dict = {}", "plots = draw()"]
     with pytest.raises(ParameterError, match="no parameter 'piars'; did you mean 'pairs'"):
         check({"In": cells, "pairs": 12, "piars": 3})
@@ -172,18 +173,18 @@ def test_notebooks_check_first_and_state_every_range(notebook):
     code = [cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "code"]
     assert code[1].startswith("from pcb.notebooks.parameters import check\n")
     assert code[1].endswith("check(globals())") or code[1].endswith("check(globals());")
-    for parameter in declared(code[0]).values():
-        if parameter.type in ("int", "float"):
+    for parameter in read_declarations(code[0]).values():
+        if parameter.type_name in ("int", "float"):
             assert abs(parameter.least) < 2**32, parameter
-            assert parameter.type == "int" or abs(parameter.most) < 2**32, parameter
-    # What a notebook has by default is right.
+            assert parameter.type_name == "int" or abs(parameter.most) < 2**32, parameter
+    # The defaults are allowed.
     defaults = papermill.inspect_notebook(str(notebook))
     assert check_parameters(
         notebook, {name: ast.literal_eval(p["default"]) for name, p in defaults.items()}
     )
 
 
-def test_check_is_imported_in_a_blink():
+def test_check_imports_nothing_slow():
     code = (
         "import sys, json; import pcb.notebooks.parameters;"
         "print(json.dumps([m for m in sys.modules if '.' not in m]))"
@@ -254,7 +255,7 @@ def test_papermill_makes_the_folder_of_its_output(tmp_path):
 
 @pytest.mark.slow
 def test_notebook_is_executed_without_papermill(tmp_path):
-    """As JupyterLab and `nbconvert --execute` do; a wrong value stands in the cell itself."""
+    """As JupyterLab and `nbconvert --execute` do; the wrong value is in the cell itself."""
     cell = CELL.replace("pairs: int = 12", "pairs: int = 0")
     notebook = nbformat.read(write_notebook(tmp_path / "n.ipynb", cell, "print(pairs)"), 4)
     client = NotebookClient(notebook, allow_errors=True)
@@ -276,7 +277,7 @@ def test_warnings_of_a_notebook_are_one_line(tmp_path):
 
 @pytest.mark.slow
 def test_finished_training_is_not_replaced_by_the_text_false(tmp_path):
-    """Nothing of the notebook but its first cells; the next would start the training."""
+    """Only the first cells run; the next one would start the training."""
     notebook = nbformat.read(ROOT / "notebooks" / "01_train.ipynb", 4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     code[2].source = "raise SystemExit('replaces' if replace else 'keeps')"
@@ -304,8 +305,8 @@ def test_notebooks_know_the_widths_of_figures(width):
                 check_parameters(notebook, {"width": width})
 
 
-def test_annotated_variables_of_ones_own_are_no_parameters():
-    """Somebody adds a cell, runs it, and runs the first cells again, one of them edited."""
+def test_annotated_variables_of_the_user_are_not_parameters():
+    """Somebody runs a cell of their own, edits one of the first cells, and runs them again."""
     cells = [CELL, "check(globals())", "top: int = 3", "top = 'text'"]
     variables = {"In": cells, "top": "text", "pairs": "7"}
     assert check(variables) == {"pairs": 7} and variables["top"] == "text"

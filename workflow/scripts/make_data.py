@@ -1,8 +1,8 @@
-"""Make the data of a dataset if it is not there."""
+"""Make the data of a dataset if it is missing."""
 
 from pathlib import Path
 
-from pcb.grids.failures import noted
+from pcb.grids.failures import record_failure
 from pcb.grids.processes import end_with_snakemake
 from pcb.messages.lines import say
 from pcb.messages.terminal import outliving_terminal
@@ -10,6 +10,6 @@ from pcb.study.data import open_dataset
 
 job = snakemake
 end_with_snakemake()
-with outliving_terminal(), noted(Path(job.output[0]).with_name("data.ipynb")):
+with outliving_terminal(), record_failure(Path(job.output[0]).with_name("data.ipynb")):
     data = open_dataset(job.params.config, size=job.params.size)
     say(f"data {job.wildcards.dataset}: {data.root}")

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Make .venv, or check the one that is there: `make_venv.sh [PYTHON]`, in the repository's root.
 #
-# `make setup` runs this first. What would end the installation minutes later (a Python that the
-# pinned versions do not support, a full disk) ends it here, in one message that says what to do.
+# `make setup` runs this first. It detects what would make the installation fail minutes later (a
+# Python that the pinned versions do not support, a full disk), and prints what to do about it.
 set -euo pipefail
 
 named=${1:-}
-# Disk in GB: what the packages take in .venv, and meanwhile their archives as temporary files.
+# Disk space in GB: for the packages in .venv, and for their archives during the installation.
 needed=6
 needed_meanwhile=2
 
-# The classifiers in pyproject.toml are the one list of supported Pythons.
+# The supported versions of Python are those of the classifiers in pyproject.toml.
 supported=$(sed -nE 's/.*"Programming Language :: Python :: (3\.[0-9]+)".*/\1/p' pyproject.toml)
 supported=${supported//$'\n'/ }
 either=${supported// / or }
@@ -20,34 +20,34 @@ fail() {
     exit 1
 }
 
-version_of() { # nothing, and an error, if this does not run
+version_of() { # fails if this Python does not run
     "$1" -c 'import platform; print(platform.python_version())' 2> /dev/null
 }
 
-serves() { # 3.11.0rc1 is a 3.11
+is_supported() { # 3.11.0rc1 counts as 3.11
     [[ " $supported " == *" ${1%.*} "* ]]
 }
 
-objection() { # what speaks against a Python; nothing if it serves
+objection() { # prints why a Python cannot be used, or nothing
     local version
     if ! version=$(version_of "$1"); then
         echo "does not run"
-    elif ! serves "$version"; then
+    elif ! is_supported "$version"; then
         echo "is Python $version"
     elif ! "$1" -c 'import ensurepip, venv' 2> /dev/null; then
         echo "is Python $version without venv: apt install python${version%.*}-venv"
     fi
 }
 
-[[ $(uname) == Linux ]] || fail "PCB-kit is set up on Linux, and this is $(uname)."
+[[ $(uname) == Linux ]] || fail "PCB-kit needs Linux, and this is $(uname)."
 
 if version=$(version_of .venv/bin/python); then
-    serves "$version" ||
-        fail "PCB-kit takes Python $either, and .venv has $version: remove it with \`make clean\`."
+    is_supported "$version" ||
+        fail "PCB-kit needs Python $either, but .venv has $version: remove it with \`make clean\`."
     if [[ -n $named ]]; then
         asked=$(version_of "$named") || fail "PYTHON=$named does not run."
         [[ $asked == "$version" ]] ||
-            fail ".venv has Python $version, and $named is $asked: \`make clean\` removes .venv."
+            fail ".venv has Python $version, but $named is $asked: \`make clean\` removes .venv."
     fi
     .venv/bin/python -m pip --version > /dev/null 2>&1 || .venv/bin/python -m ensurepip > /dev/null
     exit
@@ -67,20 +67,20 @@ for candidate in "${candidates[@]}"; do
         python=$path
         break
     fi
-    [[ -z $path && -z $named ]] || objections+="  $candidate ${against:-is not there}"$'\n'
+    [[ -z $path && -z $named ]] || objections+="  $candidate ${against:-does not exist}"$'\n'
 done
-[[ -n $python ]] || fail "PCB-kit takes Python $either, and finds none." \
+[[ -n $python ]] || fail "PCB-kit needs Python $either, and there is none." \
     ${objections:+"${objections%$'\n'}"} \
     "uv (https://docs.astral.sh/uv) downloads one, without root:" \
     "  uv venv --seed --python ${supported##* } .venv && make setup" \
     "Or install one (apt install python${supported##* }-venv, conda, pyenv) and name it:" \
     "  make setup PYTHON=/path/to/python${supported##* }"
 
-require_space() { # in a folder
+require_space() { # folder, GB
     local free
     free=$(df -B GB --output=avail "$1" | tail -1)
     free=${free//[^0-9]/}
-    ((free >= $2)) || fail "$1 has $free GB free of the $2 GB that the set-up takes there."
+    ((free >= $2)) || fail "$1 has $free GB of free space, but the set-up needs $2 GB there."
 }
 temporary=${TMPDIR:-/tmp}
 if [[ $(df --output=target . | tail -1) == "$(df --output=target "$temporary" | tail -1)" ]]; then
@@ -92,5 +92,5 @@ fi
 
 version=$(version_of "$python")
 echo "Making .venv with Python $version ($python)"
-[[ $version =~ ^[0-9.]+$ ]] || echo "This Python is a pre-release, with which PCB-kit was never tried"
+[[ $version =~ ^[0-9.]+$ ]] || echo "This Python is a pre-release, which PCB-kit has not been tested with"
 "$python" -m venv --clear .venv

@@ -1,7 +1,7 @@
-"""Write the page over all runs of the grid, all of which have succeeded."""
+"""Write the page of a grid after all its notebooks have succeeded."""
 
-from pcb.grids.failures import forget
+from pcb.grids.failures import forget_failures
 from pcb.grids.report import write_page
 
-forget(snakemake.params.root)  # of runs that the grid no longer has
+forget_failures(snakemake.params.root)  # of runs that are no longer in the grid
 write_page(snakemake.params.root, title=snakemake.params.title)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from pcb.messages.printable import short_repr
+
 # Ids are stored in 64 bits and sizes in 32. pycocotools follows the edges of a polygon in steps of
 # a fifth of a pixel, so points that are farther away than ``FARTHEST`` would take gigabytes.
 MOST_ID = 2**63 - 1
@@ -49,7 +51,7 @@ def own_id_problem(record: Mapping[str, Any]) -> str | None:
     """Return what is wrong with a record's own ``id``."""
     if is_id(record["id"]):
         return None
-    return f"id must be a non-negative integer, got {shortened(record['id'])}"
+    return f"id must be a non-negative integer, got {short_repr(record['id'])}"
 
 
 def reference_problem(
@@ -61,15 +63,15 @@ def reference_problem(
         return None
     for key, value in (("image_id", image_id), ("category_id", category_id)):
         if isinstance(value, str):
-            return f"{key} is text, {shortened(value)}; write ids as numbers, without quotes"
+            return f"{key} is text, {short_repr(value)}; write ids as numbers, without quotes"
     if not is_integer(image_id) or image_id not in image_of:
         return (
-            f"image_id {shortened(image_id)} is not among the {len(image_of)} images of the"
+            f"image_id {short_repr(image_id)} is not among the {len(image_of)} images of the"
             " annotations; is this another split or dataset?"
         )
     if not is_integer(category_id) or category_id not in label_of:
         return (
-            f"category_id {shortened(category_id)} is not among the {len(label_of)} categories of"
+            f"category_id {short_repr(category_id)} is not among the {len(label_of)} categories of"
             f" the annotations ({min(label_of)} to {max(label_of)}); is this another dataset, or a"
             " label (the index of a class) instead of an id?"
         )
@@ -86,7 +88,7 @@ def box_problem(bbox: Any) -> str | None:
         pass
     return (
         "bbox must be [x, y, width, height] with finite numbers and no negative size, got"
-        f" {shortened(bbox)}"
+        f" {short_repr(bbox)}"
     )
 
 
@@ -134,9 +136,3 @@ def is_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
 def is_compressed_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
     """Whether a value is an RLE of the image's size whose runs are encoded as text."""
     return is_rle(segmentation, image) and isinstance(segmentation["counts"], (str, bytes))
-
-
-def shortened(value: Any, length: int = 80) -> str:
-    """Return the ``repr`` of a value for a message, cut to ``length`` characters."""
-    text = repr(value)
-    return text if len(text) <= length else text[: length - 3] + "..."

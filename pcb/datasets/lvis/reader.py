@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from pcb.datasets.lvis.checks import shortened
 from pcb.datasets.lvis.classes import repeated_names
 from pcb.datasets.lvis.files import decode, load_json
 from pcb.datasets.lvis.images import first_names, missing_images
@@ -23,6 +22,7 @@ from pcb.datasets.lvis.rules import (
     image_problem,
 )
 from pcb.datasets.lvis.run_lengths import RunLengthCheck
+from pcb.messages.printable import short_repr
 
 
 class AnnotationError(ValueError):
@@ -185,7 +185,7 @@ class AnnotationReader:
             problem = problem_of(record)
             if problem:
                 has_id = isinstance(record, dict) and "id" in record
-                name = shortened(record["id"]) if has_id else f"at index {index}"
+                name = short_repr(record["id"]) if has_id else f"at index {index}"
                 raise AnnotationError(f"{self.path}: {kind} {name}: {problem}")
             if kind != "annotation":
                 ids.append(record["id"])

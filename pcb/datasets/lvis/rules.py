@@ -23,9 +23,9 @@ from pcb.datasets.lvis.checks import (
     missing_problem,
     own_id_problem,
     reference_problem,
-    shortened,
 )
 from pcb.datasets.lvis.images import image_path
+from pcb.messages.printable import short_repr
 
 CATEGORY_KEYS = ("id", "name")
 IMAGE_KEYS = ("id", "width", "height")
@@ -45,17 +45,17 @@ def category_problem(category: Any) -> str | None:
     if problem:
         return problem
     if not (isinstance(category["name"], str) and category["name"]):
-        return f"name must be a non-empty text, got {shortened(category['name'])}"
+        return f"name must be a non-empty text, got {short_repr(category['name'])}"
     if category.get("frequency", "r") not in ("r", "c", "f"):
         return (
             f"frequency must be 'r' (rare), 'c' (common) or 'f' (frequent), got"
-            f" {shortened(category['frequency'])}"
+            f" {short_repr(category['frequency'])}"
         )
     for key in ("image_count", "instance_count"):
         if not is_id(category.get(key, 0)):
             return (
                 f"{key} must be a non-negative integer, the count in the training data, got"
-                f" {shortened(category[key])}"
+                f" {short_repr(category[key])}"
             )
     return None
 
@@ -75,12 +75,12 @@ def image_problem(image: Any) -> str | None:
     if not all(is_integer(size) and 0 < size <= MOST_PIXELS for size in sizes):
         return (
             f"width and height must be positive and at most {MOST_PIXELS} pixels, got"
-            f" {' x '.join(map(shortened, sizes))}"
+            f" {' x '.join(map(short_repr, sizes))}"
         )
     for key in FEDERATED_KEYS:
         listed = image.get(key, [])
         if not (isinstance(listed, list) and all(map(is_integer, listed))):
-            return f"{key} must be a list of category ids, got {shortened(image[key])}"
+            return f"{key} must be a list of category ids, got {short_repr(image[key])}"
     return None
 
 
@@ -108,18 +108,18 @@ def annotation_problem(
         return problem
     area = annotation["area"]
     if not (is_number(area) and area >= 0):
-        return f"area must be a non-negative number of pixels, got {shortened(area)}"
+        return f"area must be a non-negative number of pixels, got {short_repr(area)}"
     segmentation = annotation["segmentation"]
     image = image_of[annotation["image_id"]]
     if not (is_polygons(segmentation) or is_rle(segmentation, image)):
         return (
             "segmentation must be a list of polygons [x1, y1, x2, y2, x3, y3, ...] or an RLE of"
-            f" size {[image['height'], image['width']]}, got {shortened(segmentation)}"
+            f" size {[image['height'], image['width']]}, got {short_repr(segmentation)}"
         )
     if not allow_short_polygons and has_short_polygon(segmentation):
         return (
             "segmentation must be a list of polygons of at least three points each, got"
-            f" {shortened(segmentation)}; remove shorter polygons, and annotations without any"
+            f" {short_repr(segmentation)}; remove shorter polygons, and annotations without any"
         )
     # The two evaluation backends would treat such regions differently.
     for key in ("iscrowd", "ignore"):
@@ -170,7 +170,7 @@ class DetectionRules:
         if problem:
             return problem
         if not is_number(score):
-            found = shortened(score)
+            found = short_repr(score)
             return f"score must be a finite number, got {found}; was the model's output NaN?"
         if not has_bbox and not has_mask:
             return "neither 'bbox' nor 'segmentation'; a detection needs one of them"
@@ -184,7 +184,7 @@ class DetectionRules:
             return (
                 "segmentation must be a compressed RLE {'size':"
                 f" {[image['height'], image['width']]}, 'counts': string}}, got"
-                f" {shortened(segmentation)}; encode it with pycocotools.mask"
+                f" {short_repr(segmentation)}; encode it with pycocotools.mask"
             )
         return None
 
@@ -193,11 +193,11 @@ def _name_problem(image: dict) -> str | None:
     """Return what is wrong with an image's name: it must not lead out of the image folder."""
     for key in ("file_name", "coco_url"):
         if not isinstance(image.get(key) or "", str):
-            return f"{key} must be a text, got {shortened(image[key])}"
+            return f"{key} must be a text, got {short_repr(image[key])}"
     name = image_path(image)
     if name.startswith("/") or ".." in name.split("/") or "\0" in name:
         return (
-            f"its file {shortened(name)} is outside of the image folder; name images relative to"
+            f"its file {short_repr(name)} is outside of the image folder; name images relative to"
             " the folder that holds all of them, and give that folder"
         )
     return None

@@ -11,16 +11,13 @@ from pcb.detection.config.schema import TOP_LEVEL, unknown_keys
 from pcb.detection.config.unsupported import UNSUPPORTED, unsupported_hooks, unsupported_settings
 from pcb.detection.config.values import get_dotted, other_than_dictionaries, wrong_values
 from pcb.detection.config.variables import names_read, set_too_late
-from pcb.messages.nearest import nearest_names
+from pcb.messages.nearest import MISSPELLING, nearest_names
 
 # Variables that many configs define without using them; `pcb` holds PCB's settings in this kit's.
 _USUAL_VARIABLES = {
     *("pcb", "num_classes", "data_root", "dataset_type", "img_norm_cfg", "classes", "normalize"),
     *("train_pipeline", "val_pipeline", "test_pipeline", "default_scope"),
 }
-
-# A name this similar to a setting is a misspelling of it: `modle` is, `my_hooks` is not.
-_MISSPELLING = 0.78
 
 # Types of top-level settings that are not dictionaries.
 _TYPES: dict[str, type] = {"custom_hooks": list, "workflow": list, "gpu_ids": list}
@@ -83,7 +80,7 @@ def _misspelt_setting(key: str, value: Any) -> str | None:
     alike = [name for name, kind in types.items() if isinstance(value, kind)]
     if not isinstance(value, Mapping | list):  # a number or text is more likely a variable
         alike = [name for name in alike if name not in UNSUPPORTED]
-    return next(iter(nearest_names(key, alike, least=_MISSPELLING)), None)
+    return next(iter(nearest_names(key, alike, least=MISSPELLING)), None)
 
 
 def missing(cfg: Mapping[str, Any]) -> list[str]:

@@ -4,7 +4,6 @@ import copy
 import keyword
 import re
 import sys
-import textwrap
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from pcb.detection.config.faults import faults, ignored_keys
 from pcb.detection.config.overrides import check_override
 from pcb.detection.config.schema import TOP_LEVEL
 from pcb.messages.nearest import suggestion
+from pcb.messages.printable import shortened
 from pcb.runs.folder import RunFolder
 from pcb.storage.files import write_atomically
 from pcb.storage.literals import format_literal, to_literal
@@ -109,7 +109,7 @@ def naming_config(config: str | Path) -> Iterator[None]:
         line = (str(error.args[0]) if error.args else "").split("\n")[0]
         named = re.match(r"(?:\w+: )+", line)  # mmcv begins with the names of the types
         if _WRONG_ARGUMENTS.search(line):
-            message = textwrap.shorten(line, 200)  # mmcv appends whole dictionaries
+            message = shortened(" ".join(line.split()), 200)  # mmcv appends whole dictionaries
         elif named and not isinstance(error, KeyError):
             innermost = _innermost_frame(error)
             refused = line[named.end() :] or innermost.line

@@ -8,7 +8,8 @@ from mmcv.runner.hooks import CheckpointHook, LrUpdaterHook, OptimizerHook
 from mmcv.runner.hooks.momentum_updater import MomentumUpdaterHook
 from mmcv.runner.priority import Priority
 
-from pcb.detection.config.values import get_dotted, shortened
+from pcb.detection.config.values import get_dotted
+from pcb.messages.printable import short_repr
 
 _RESUME = "`pcb train --resume` continues from the run folder's latest.pth"
 _EVALUATE = "evaluate with `pcb test` or notebook 02 after the training"
@@ -93,14 +94,14 @@ def unsupported_settings(cfg: Mapping[str, Any]) -> Iterator[str]:
     for key, (harmless, instead) in UNSUPPORTED.items():
         value = get_dotted(cfg, key)
         if value is not None and _with_lists(value) not in harmless:
-            yield f"{key} is {shortened(value)}, which is not supported: {instead}"
+            yield f"{key} is {short_repr(value)}, which is not supported: {instead}"
 
 
 def unsupported_hooks(cfg: Mapping[str, Any]) -> Iterator[str]:
     """A sentence for each fault in the hooks of ``log_config`` and ``custom_hooks``."""
     loggers = get_dotted(cfg, "log_config.hooks")
     if not isinstance(loggers, list | tuple | None):
-        yield f"log_config.hooks must be a list of dictionaries, got {shortened(loggers)}"
+        yield f"log_config.hooks must be a list of dictionaries, got {short_repr(loggers)}"
     for number, hook in enumerate(_entries(loggers)):
         name = hook.get("type") if isinstance(hook, Mapping) else hook
         if name != "TextLoggerHook":  # train.log.json takes its place
@@ -110,7 +111,7 @@ def unsupported_hooks(cfg: Mapping[str, Any]) -> Iterator[str]:
             )
     hooks = cfg.get("custom_hooks")
     if hooks is not None and not isinstance(hooks, list | tuple):
-        yield f"custom_hooks must be a list of dictionaries with a type, got {shortened(hooks)}"
+        yield f"custom_hooks must be a list of dictionaries with a type, got {short_repr(hooks)}"
     for number, hook in enumerate(_entries(hooks)):
         yield from _custom_hook(f"custom_hooks.{number}", hook)
 
@@ -118,7 +119,7 @@ def unsupported_hooks(cfg: Mapping[str, Any]) -> Iterator[str]:
 def _custom_hook(key: str, hook: Any) -> Iterator[str]:
     name = hook.get("type") if isinstance(hook, Mapping) else None
     if not isinstance(name, str):
-        yield f"{key} must be a dictionary with a type, got {shortened(hook)}"
+        yield f"{key} must be a dictionary with a type, got {short_repr(hook)}"
         return
     if name in ("EvalHook", "DistEvalHook"):  # no registry has them
         yield f"{key} is {name}, which is not supported: {_EVALUATE}"
@@ -128,7 +129,7 @@ def _custom_hook(key: str, hook: Any) -> Iterator[str]:
             yield f"{key} is {name}, but the training has such a hook already: set {setting}"
     if "priority" in hook and not _is_priority(hook["priority"]):
         yield (
-            f"{key}.priority is {shortened(hook['priority'])}: give a whole number in [0, 100], "
+            f"{key}.priority is {short_repr(hook['priority'])}: give a whole number in [0, 100], "
             f"or one of {', '.join(Priority.__members__)}"
         )
     if hook.get("resume_from") is not None:

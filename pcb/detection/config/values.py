@@ -1,8 +1,10 @@
-"""The values of a config's settings that no training can use, and how messages show values."""
+"""The values of a config's settings that no training can use."""
 
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from pcb.messages.printable import short_repr
 
 # These settings must be dictionaries; mmcv and mmdet read their keys without looking.
 _DICTIONARIES = (
@@ -25,17 +27,11 @@ def get_dotted(cfg: Mapping[str, Any], key: str) -> Any:
     return node
 
 
-def shortened(value: Any) -> str:
-    """A value as an error message shows it."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def other_than_dictionaries(cfg: Mapping[str, Any]) -> Iterator[str]:
     """A sentence for each setting that must be a dictionary and is not."""
     for key in _DICTIONARIES:
         if not isinstance(value := get_dotted(cfg, key), Mapping | None):
-            yield f"{key} must be a dictionary, got {shortened(value)}"
+            yield f"{key} must be a dictionary, got {short_repr(value)}"
 
 
 def wrong_values(cfg: Mapping[str, Any]) -> Iterator[str]:
@@ -50,22 +46,22 @@ def wrong_values(cfg: Mapping[str, Any]) -> Iterator[str]:
     for key in ("optimizer.lr", "optimizer.weight_decay"):
         name, value = key.partition(".")[2], get_dotted(cfg, key)
         if name in (get_dotted(cfg, "optimizer") or ()) and not (value == 0 or _is_positive(value)):
-            yield f"{key} must be a number, at least 0, got {shortened(value)}"
+            yield f"{key} must be a number, at least 0, got {short_repr(value)}"
     for key in ("cudnn_benchmark", "find_unused_parameters"):
         if not isinstance(cfg.get(key), bool | None):
-            yield f"{key} must be True or False, got {shortened(cfg[key])}"
+            yield f"{key} must be True or False, got {short_repr(cfg[key])}"
     clipping = get_dotted(cfg, "optimizer_config.grad_clip")
     if isinstance(clipping, Mapping) and not _is_positive(norm := clipping.get("max_norm")):
         key = "optimizer_config.grad_clip.max_norm"
-        yield f"{key} must be a positive number, got {shortened(norm)}"
+        yield f"{key} must be a positive number, got {short_repr(norm)}"
     scale = get_dotted(cfg, "fp16.loss_scale")
     if not (scale in (None, "dynamic") or isinstance(scale, Mapping) or _is_positive(scale)):
-        yield f"fp16.loss_scale must be a positive number or 'dynamic', got {shortened(scale)}"
+        yield f"fp16.loss_scale must be a positive number or 'dynamic', got {short_repr(scale)}"
     for key in ("lr_config", "momentum_config"):
         if isinstance(cfg.get(key), Mapping) and "policy" not in cfg[key]:
             yield f"{key} has no policy, such as 'step'"
     if not isinstance(cfg.get("load_from"), str | None):
-        yield f"load_from must be a file, got {shortened(cfg['load_from'])}"
+        yield f"load_from must be a file, got {short_repr(cfg['load_from'])}"
     yield from _checkpoint_interval(cfg)
     stepping = str(get_dotted(cfg, "optimizer_config.type") or "OptimizerHook")
     if "Fp16" in stepping:
@@ -94,4 +90,4 @@ def _is_positive(value: Any) -> bool:
 def _whole_number(cfg: Mapping[str, Any], key: str, least: int) -> Iterator[str]:
     value = get_dotted(cfg, key)
     if value is not None and (type(value) is not int or value < least):
-        yield f"{key} must be a whole number, at least {least}, got {shortened(value)}"
+        yield f"{key} must be a whole number, at least {least}, got {short_repr(value)}"

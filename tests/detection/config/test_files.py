@@ -449,7 +449,7 @@ def test_grids_and_run_folders_accept_every_name(tmp_path):
     assert len(read_grid(tmp_path / "all.yaml").runs) == 24
     names = ["title: deep", "datasets: [lvis_v1]", "configs: [seesaw_r101, seesaw_pcb_r101]"]
     (tmp_path / "deep.yaml").write_text("\n".join(names))
-    runs = [run.name for run in read_grid(tmp_path / "deep.yaml").runs]
+    runs = [str(run) for run in read_grid(tmp_path / "deep.yaml").runs]
     assert runs == ["lvis_v1/seesaw_r101/seed0", "lvis_v1/seesaw_pcb_r101/seed0"]
     folder = default_work_dir("configs/lvis_v1/seesaw_pcb_r101.py")
     assert folder == repository_root() / "runs/lvis_v1/seesaw_pcb_r101/seed0"

@@ -1,0 +1,151 @@
+"""``pcb evaluate`` and ``pcb confusion``: evaluate a results file of any detector."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pcb.cli.options import add_command, add_number
+from pcb.cli.output import (
+    confusion_summary,
+    is_matrix_file,
+    log_to_stderr,
+    metrics_table,
+    write_matrix,
+)
+from pcb.messages.ranges import IOU_THRESHOLD, SCORE_THRESHOLD
+from pcb.runs.metrics import is_metrics_file, write_metrics
+from pcb.storage.files import check_output
+
+
+def add_commands(commands: Any) -> None:
+    """Add both commands."""
+    evaluate = add_command(
+        commands, "evaluate", _evaluate, "compute the metrics of a results file of any detector"
+    )
+    _add_detections(evaluate)
+    evaluate.add_argument(
+        "--iou-type",
+        nargs="+",
+        choices=("bbox", "segm"),
+        help="overlap of boxes (bbox) or of masks (segm); default: those that the results have",
+    )
+    evaluate.add_argument(
+        "--backend",
+        choices=("fast", "lvis"),
+        default="fast",
+        help="lvis: the slow reference implementation (default: fast)",
+    )
+    evaluate.add_argument("--out", type=Path, metavar="FILE", help="also write the metrics as JSON")
+    _add_force(evaluate)
+
+    confusion = add_command(
+        commands,
+        "confusion",
+        _confusion,
+        "count which class is mistaken for which in a results file of any detector",
+    )
+    _add_detections(confusion)
+    confusion.add_argument(
+        "--iou-type",
+        choices=("bbox", "segm"),
+        default="bbox",
+        help="overlap of boxes (bbox) or of masks (segm); default: bbox",
+    )
+    add_number(confusion, "--iou-threshold", IOU_THRESHOLD, 0.5, "least overlap of a match")
+    add_number(confusion, "--score-threshold", SCORE_THRESHOLD, 0.3, "least score of a detection")
+    confusion.add_argument(
+        "--out",
+        type=_matrix_file,
+        metavar="FILE",
+        help="also write the matrix to this .npz or .csv file",
+    )
+    _add_force(confusion)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    if options.out:
+        _check_out(options, is_metrics_file)
+    from pcb.evaluation import evaluate
+
+    with log_to_stderr():
+        metrics = evaluate(
+            options.ground_truth,
+            options.results,
+            iou_types=options.iou_type,
+            backend=options.backend,
+            federated=options.federated,
+        )
+    print(metrics_table(metrics))
+    if options.out:
+        write_metrics(os.path.realpath(options.out), metrics)  # keeps a symbolic link
+        print(f"Written: {options.out}")
+
+
+def _confusion(options: argparse.Namespace) -> None:
+    if options.out:
+        _check_out(options, is_matrix_file)
+    from pcb.datasets.lvis import read_annotations
+    from pcb.evaluation import count_detections
+
+    with log_to_stderr():
+        annotations = read_annotations(options.ground_truth, federated=options.federated)
+        matrix, left_out = count_detections(
+            annotations,
+            options.results,
+            iou_type=options.iou_type,
+            iou_threshold=options.iou_threshold,
+            score_threshold=options.score_threshold,
+        )
+    print(confusion_summary(matrix, annotations.class_names))
+    if left_out.any():
+        print(
+            f"left out: {left_out.sum()} detections on background, of classes that are not"
+            " annotated in their image"
+        )
+    if options.out:
+        write_matrix(options.out, matrix, annotations.class_names)
+        print(f"Written: {options.out}")
+
+
+def _check_out(options: argparse.Namespace, is_own: Callable[[Path], bool]) -> None:
+    """Check ``--out`` before anything is read, which can take minutes."""
+    inputs = (options.ground_truth, options.results)
+    check_output(options.out, inputs, is_own, force=options.force, name="--out")
+
+
+def _add_detections(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "ground_truth", metavar="GT.json", help="annotations in LVIS or COCO format, also .json.gz"
+    )
+    parser.add_argument(
+        "results", metavar="RESULTS.json", help="detections in COCO's results format"
+    )
+    scope = parser.add_mutually_exclusive_group()
+    for name, value, meaning in (
+        ("exhaustive", False, "every class is annotated in every image, as in COCO"),
+        ("federated", True, "each image lists the classes it is annotated for, as in LVIS"),
+    ):
+        scope.add_argument(
+            f"--{name}",
+            dest="federated",
+            action="store_const",
+            const=value,
+            help=f"{meaning} (default: detected from the file)",
+        )
+
+
+def _add_force(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite --out even if it is another kind of file"
+    )
+
+
+def _matrix_file(text: str) -> Path:
+    path = Path(text)
+    if path.suffix not in (".npz", ".csv"):
+        raise argparse.ArgumentTypeError(f"must end in .npz or .csv, got {text!r}")
+    return path

@@ -1,0 +1,134 @@
+"""``pcb train`` and ``pcb test``."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from pcb.cli.options import add_command, add_number, parse_cfg_options
+from pcb.cli.output import log_to_stderr, metrics_table
+from pcb.messages.ranges import SEED
+from pcb.messages.terminal import outliving_terminal
+from pcb.runs.folder import RunFolder
+from pcb.storage.locks import writing_alone
+
+
+def add_commands(commands: Any) -> None:
+    """Add both commands."""
+    train = add_command(
+        commands, "train", _train, "train a detector and record everything about it in a run folder"
+    )
+    train.add_argument(
+        "config",
+        metavar="CONFIG",
+        help="config file, such as configs/openmoji/softmax_pcb.py; executed as Python",
+    )
+    _add_run_options(train, "runs/<dataset>/<config>/seed<N>")
+    add_number(train, "--seed", SEED, 0, "seed of every random choice")
+    begin = train.add_mutually_exclusive_group()
+    begin.add_argument(
+        "--resume", action="store_true", help="continue from the run folder's latest.pth"
+    )
+    begin.add_argument(
+        "--replace",
+        action="store_true",
+        help="train from scratch and delete the training in the run folder",
+    )
+    _add_trust(train)
+
+    test = add_command(
+        commands, "test", _test, "predict the validation images and evaluate the predictions"
+    )
+    test.add_argument(
+        "config", metavar="CONFIG", help="config file, or run folder whose config.py is read"
+    )
+    test.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="weights, such as a run's latest.pth"
+    )
+    _add_run_options(test, "the checkpoint's folder")
+    _add_trust(test)
+
+
+@outliving_terminal()
+def _train(options: argparse.Namespace) -> None:
+    from pcb.detection.engine.device import pick_device
+    from pcb.detection.engine.training import train
+    from pcb.distributed import process_group
+
+    with process_group(pick_device(options.device)):
+        train(
+            options.config,
+            work_dir=options.work_dir,
+            seed=options.seed,
+            cfg_options=parse_cfg_options(options.cfg_options),
+            resume=options.resume,
+            replace=options.replace,
+            trust_checkpoint=options.trust_checkpoint,
+            device=options.device,
+        )
+
+
+@outliving_terminal()
+def _test(options: argparse.Namespace) -> None:
+    from pcb.detection import load_config
+    from pcb.detection.checkpoint import check_exists
+    from pcb.detection.engine.device import pick_device
+    from pcb.detection.engine.inference import predict
+    from pcb.distributed import process_group, rank
+    from pcb.evaluation import evaluate
+    from pcb.study.data import read_validation
+
+    cfg_options = parse_cfg_options(options.cfg_options)
+    check_exists(options.checkpoint)  # before the lock below creates a folder
+    data = load_config(options.config, cfg_options, for_training=False).get("data")
+    # Without --work-dir, the checkpoint's folder is the run folder.
+    run = RunFolder(options.work_dir or Path(options.checkpoint).parent)
+    with ExitStack() as stack:
+        with process_group(pick_device(options.device)):
+            if rank() == 0:  # until the metrics are written
+                stack.enter_context(writing_alone(run.path, "prediction"))
+            files = predict(
+                options.config,
+                options.checkpoint,
+                run.path,
+                cfg_options=cfg_options,
+                trust_checkpoint=options.trust_checkpoint,
+                device=options.device,
+            )
+            if rank() > 0:
+                return
+        metrics: dict[str, dict[str, float]] = {}
+        with log_to_stderr():
+            ground_truth = read_validation(data)
+            for iou_type, file in files.items():
+                metrics |= evaluate(ground_truth, file, iou_types=(iou_type,))
+        run.write_metrics(metrics)
+    print(metrics_table(metrics))
+    print(f"Written: {run.metrics_file}")
+
+
+def _add_run_options(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--work-dir", type=Path, metavar="D", help=f"run folder; default: {default}"
+    )
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), help="default: cuda if there is a GPU, else cpu"
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override values of the config, such as runner.max_epochs=1, or as a JSON object, "
+        "'{\"runner.max_epochs\": 1}'",
+    )
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust-checkpoint",
+        action="store_true",
+        help="read the checkpoint even if it may run code of its author",
+    )

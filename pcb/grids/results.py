@@ -1,0 +1,87 @@
+"""The results of a grid, read once: its page and its text are drawn from them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from pcb.grids.failures import Failure, find_failures
+from pcb.grids.finding import finding
+from pcb.grids.table import Row, metric_rows
+from pcb.runs.comparison import ConfigRuns, group_runs
+from pcb.runs.find import collect
+from pcb.runs.folder import RunFolder
+from pcb.runs.running import Running, running
+
+
+@dataclass(frozen=True)
+class DatasetResults:
+    """The results on one dataset.
+
+    Attributes:
+        name: name of the dataset; its runs are in a folder of this name.
+        runs: its runs, sorted by path.
+        rows: rows of the metric table, for the runs that have metrics.
+    """
+
+    name: str
+    runs: list[RunFolder]
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a grid's folder holds.
+
+    Attributes:
+        root: the folder; a run is in ``<root>/<dataset>/<config>/seed<N>``.
+        datasets: the results on each dataset, sorted by name.
+        finding: one sentence, see :func:`pcb.grids.finding.finding`.
+        failures: notebooks that did not finish.
+        running: processes that are running, this one excepted.
+    """
+
+    root: Path
+    datasets: list[DatasetResults]
+    finding: str
+    failures: list[Failure]
+    running: list[Running]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of the metric table over all datasets."""
+        return [row for dataset in self.datasets for row in dataset.rows]
+
+
+def read_results(root: str | os.PathLike[str]) -> Results:
+    """Read the results below a folder.
+
+    Raises:
+        FileNotFoundError: ``root`` is not a folder.
+    """
+    root = Path(root)
+
+    def dataset(run: RunFolder) -> str:
+        return run.path.relative_to(root).parts[0] if run.path != root else ""
+
+    def dataset_of(config: ConfigRuns) -> str:
+        return dataset(next(iter(config.runs.values())))
+
+    runs = collect(root)
+    configs = group_runs([run for run in runs if run.metrics_file.is_file()], or_first=False)
+    return Results(
+        root,
+        [
+            DatasetResults(
+                name,
+                list(group),
+                metric_rows([config for config in configs if dataset_of(config) == name], root),
+            )
+            for name, group in groupby(runs, key=dataset)
+        ],
+        finding(configs, root),
+        find_failures(root),
+        [one for one in running(root) if not one.is_this_process],
+    )

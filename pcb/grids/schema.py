@@ -1,0 +1,113 @@
+"""A YAML file as a msgspec Struct, with errors that name the key, its value and the remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from pcb.messages.nearest import suggestion
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+# How a message names each type of msgspec: one value, and the entries of a list or mapping.
+_NAMES = {
+    "array": ("a list", "lists"),
+    "bool": ("on or off, without quotes", "on or off, without quotes"),
+    "int": ("a whole number", "whole numbers"),
+    "object": ("a mapping", "mappings"),
+    "str": ("text", "texts"),
+}
+_TYPES = {bool: "bool", int: "int", float: "float", str: "str", list: "array", dict: "object"}
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
+_MISSING = re.compile(r"Object missing required field `(.*)`")
+_WRONG = re.compile(
+    r"Expected `(?P<type>.*?)`(?:, got `(?P<got>.*?)`)?"
+    r"(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?"
+)
+
+
+def decode_yaml(text: str, schema: type[T]) -> T:
+    """Return YAML text as an instance of a Struct.
+
+    Raises:
+        ValueError: the text is not YAML, has a key twice, or does not fit the Struct. The message
+            names the nearest valid key.
+
+    Example:
+        >>> class Pet(msgspec.Struct, forbid_unknown_fields=True):
+        ...     name: str
+        ...     lives: int = 9
+        >>> decode_yaml("name: Tom", Pet)
+        Pet(name='Tom', lives=9)
+        >>> decode_yaml("{name: Tom, live: 3}", Pet)
+        Traceback (most recent call last):
+        ValueError: unknown key 'live'; did you mean 'lives'?
+        >>> decode_yaml("{name: Tom, lives: many}", Pet)
+        Traceback (most recent call last):
+        ValueError: lives must be a whole number, got 'many'
+    """
+    try:
+        values = _Loader(text).get_single_data()
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"not YAML: {' '.join(str(error).split())}") from error
+    try:
+        return msgspec.convert(values, schema)
+    except msgspec.ValidationError as error:
+        raise ValueError(_explain(str(error), values, schema)) from error.__cause__
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that occurs twice; PyYAML silently keeps the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                line = node.start_mark.line + 1
+                raise yaml.YAMLError(f"the key {key!r} occurs twice in the block of line {line}")
+        return super().construct_mapping(node, deep)
+
+
+def _explain(error: str, values: Any, schema: type[msgspec.Struct]) -> str:
+    """Return msgspec's message in terms of the file."""
+    keys = schema.__struct_fields__
+    if found := _UNKNOWN.fullmatch(error):
+        return f"unknown key {found[1]!r}; {suggestion(found[1], keys)}"
+    if found := _MISSING.fullmatch(error):
+        return f"{found[1]} is missing"
+    found = _WRONG.fullmatch(error)
+    if not found:
+        return error  # of the Struct's own checks
+    steps = re.findall(r"[^.\[\]]+|\.{3}", found["path"] or "")
+    if not isinstance(values, dict):
+        return f"must be a mapping with the keys {', '.join(keys)}"
+    candidates = list(_values_at(values, steps))
+    if found["key"]:
+        key = next(key for value in candidates for key in value if not isinstance(key, str))
+        return f"{': '.join([*steps[:1], repr(key)])} is not text: put it in quotes"
+    value = next((one for one in candidates if _type_name(one) == found["got"]), None)
+    one, several = _NAMES.get(found["type"], ("", ""))
+    if not one:  # any value that JSON has
+        return f"{steps[0]}: {value} is a {found['got']}: put it in quotes"
+    return f"{steps[0]} must {'be' if len(steps) == 1 else 'hold'} " + (
+        f"{one if len(steps) == 1 else several}, got {value!r}"
+    )
+
+
+def _values_at(value: Any, steps: list[str]) -> Iterator[Any]:
+    """Every value at a path, in which msgspec writes ``...`` for the key of a mapping."""
+    if not steps:
+        yield value
+    elif isinstance(value, dict):
+        for entry in value.values() if steps[0] == "..." else [value[steps[0]]]:
+            yield from _values_at(entry, steps[1:])
+    elif isinstance(value, list) and steps[0].isdecimal():
+        yield from _values_at(value[int(steps[0])], steps[1:])
+
+
+def _type_name(value: Any) -> str:
+    return "null" if value is None else _TYPES.get(type(value), type(value).__name__)

@@ -1,0 +1,24 @@
+"""Tables of text for a terminal."""
+
+from collections.abc import Sequence
+
+
+def align(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as an aligned table: the first column to the left, the others to the right.
+
+    Args:
+        rows: rows of equal length; the first one is the head.
+
+    Example:
+        >>> print(align([["", "AP", "APr"], ["softmax", "5.0", "12.5"]]))
+                  AP   APr
+        softmax  5.0  12.5
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if index else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )

@@ -1,0 +1,255 @@
+"""What a notebook declares: the names, types and allowed values of its parameters.
+
+A notebook declares its parameters in the cell that is tagged ``parameters``, one on each line::
+
+    pairs: int = 12  # worst pairs to show [1 to 100]
+    order: str = "frequency"  # of the classes [frequency, cluster or name]
+
+Name, type and default are Python. A comment may end with the allowed values in square brackets:
+``[at least 1]``, ``[0 to 1]``, ``[above 0 to 1]``, or words, where ``empty`` stands for ``""`` and
+a range for numbers: ``[page, 2 to 40 or empty]``. People read them in the cell, also with
+``papermill --help-notebook``; :mod:`pcb.notebooks.parameters` enforces them.
+
+This module needs the standard library alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import os
+import re
+import sys
+import tokenize
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pcb.messages.nearest import did_you_mean
+from pcb.messages.printable import short_repr
+
+# For each type: its name in messages, and how to give papermill such a value.
+_TYPES = {
+    "bool": (bool, "True or False", "-p {name} True"),
+    "int": (int, "a whole number", "-p {name} 1"),
+    "float": (float, "a number", "-p {name} 0.5"),
+    "str": (str, "text", "-r {name} TEXT"),
+    "list": (list, "a list", "-y '{name}: [a, b]'"),
+    "dict": (dict, "a dict", "-y '{name}: {{key: value}}'"),
+}
+_ALLOWED = re.compile(r"\[([^\[\]]+)\]$")  # at the end of a comment
+_NUMBER = r"(-?\d+(?:\.\d+)?)"
+_RANGE = re.compile(rf"at least {_NUMBER}|(above )?{_NUMBER} to {_NUMBER}")
+_SHOWN = 100  # characters of a wrong value
+
+
+class ParameterError(ValueError):
+    """The notebook does not take a parameter of this name, type or value.
+
+    Notebooks show this error as one line, without a traceback.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that IPython shows; see ``InteractiveShell.showtraceback``."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter as its notebook declares it.
+
+    Attributes:
+        name: name of the parameter.
+        type_name: its type: bool, int, float, str, list or dict; other types are not checked.
+        least: smallest allowed number.
+        most: largest allowed number.
+        above: whether a number must be larger than ``least``.
+        choices: allowed texts; empty if any text is allowed.
+        numeric: whether a text with choices may also be a number from ``least`` to ``most``.
+        entries: type of a list's entries; None if any type is allowed.
+    """
+
+    name: str
+    type_name: str
+    least: float = -sys.float_info.max
+    most: float = sys.float_info.max
+    above: bool = False
+    choices: tuple[str, ...] = ()
+    numeric: bool = False
+    entries: type | None = None
+
+    def accept(self, value: Any) -> Any:
+        """Return a value, converted to the parameter's type.
+
+        Only unambiguous values are converted: ``"false"`` to False, a whole float to an int, JSON
+        text to a number, list or dict, and one text to a list of texts.
+
+        Raises:
+            ParameterError: the value has the wrong type or is not allowed.
+
+        Example:
+            >>> Parameter("replace", "bool").accept("false"), Parameter("runs", "list").accept("a")
+            (False, ['a'])
+            >>> Parameter("n", "int", least=1).accept(0)
+            Traceback (most recent call last):
+            pcb.notebooks.declarations.ParameterError: n must be a whole number of at least 1, got 0
+        """
+        if self.type_name not in _TYPES:
+            return value
+        kind: Any = _TYPES[self.type_name][0]
+        taken: Any = _convert(value, kind)
+        if self.numeric and type(taken) in (int, float):
+            taken = repr(taken)
+        if type(taken) is not kind:
+            raise self._refusal(value, self._hint(value))
+        if kind in (int, float) and not self._in_range(taken):
+            raise self._refusal(value)
+        if self.choices and taken not in self.choices and not self._is_number_in_range(taken):
+            raise self._refusal(value, did_you_mean(taken, self.choices))
+        for entry in taken if kind is list and self.entries else ():
+            if type(entry) is not self.entries:
+                raise self._refusal(value, self._hint())
+        return taken
+
+    def _in_range(self, value: float) -> bool:
+        return self.least <= value <= self.most and not (self.above and value == self.least)
+
+    def _is_number_in_range(self, text: str) -> bool:
+        try:
+            return self.numeric and self._in_range(float(text))
+        except ValueError:
+            return False
+
+    def _refusal(self, value: Any, hint: str = "") -> ParameterError:
+        message = f"{self.name} must be {self._expected()}, got {short_repr(value, _SHOWN)}"
+        return ParameterError(f"{message}; {hint}" if hint else message)
+
+    def _expected(self) -> str:
+        if self.choices:
+            number = [f"a number {self._range()}"] if self.numeric else []
+            *others, last = [*map(repr, self.choices), *number]
+            return f"{', '.join(others)} or {last}" if others else last
+        _, expected, _ = _TYPES[self.type_name]
+        if self.entries is str:
+            return f"{expected} of texts"
+        return f"{expected} {self._range()}".rstrip()
+
+    def _range(self) -> str:
+        if self.above:
+            return f"above {self.least:.12g}, up to {self.most:.12g}"
+        if self.most < sys.float_info.max:
+            return f"from {self.least:.12g} to {self.most:.12g}"
+        if self.least > -sys.float_info.max:
+            return f"of at least {self.least:.12g}"
+        return ""
+
+    def _hint(self, given: Any = None) -> str:
+        _, _, option = _TYPES[self.type_name]
+        if (
+            self.type_name == "str"
+            and isinstance(given, int | float)
+            and not isinstance(given, bool)
+        ):
+            option = option.replace("TEXT", str(given))
+        return f"with papermill: {option.format(name=self.name)}"
+
+
+def read_declarations(source: str) -> dict[str, Parameter]:
+    """Return the parameters that a cell declares, by name.
+
+    A cell without an annotated variable declares none. In other cells, a plain assignment of a
+    literal also declares a parameter, of the literal's type.
+
+    Example:
+        >>> read_declarations('order: str = "name"  # [name or cluster]')["order"].choices
+        ('name', 'cluster')
+        >>> read_declarations("pairs: int = 12  # to show [at least 1]")["pairs"].least
+        1.0
+        >>> read_declarations("order = 3")
+        {}
+    """
+    lines = source.splitlines()
+    # IPython magics are not Python. Their lines are emptied, so that line numbers stay right.
+    code = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in lines) + "\n"
+    try:
+        statements = ast.parse(code).body
+        tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))
+    except (SyntaxError, tokenize.TokenError, ValueError, RecursionError, MemoryError):
+        return {}
+    if not any(isinstance(statement, ast.AnnAssign) for statement in statements):
+        return {}
+    comments = {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
+    found = {}
+    for statement in statements:
+        targets: Sequence[ast.expr]
+        annotation: ast.expr | None
+        if isinstance(statement, ast.AnnAssign):
+            targets, annotation = [statement.target], statement.annotation
+        elif isinstance(statement, ast.Assign):
+            targets, annotation = statement.targets, None
+        else:
+            continue
+        comment = comments.get(statement.end_lineno or statement.lineno, "")
+        for target in targets:
+            if isinstance(target, ast.Name):
+                found[target.id] = _parameter(target.id, annotation, statement.value, comment)
+    return found
+
+
+def _parameter(
+    name: str, annotation: ast.expr | None, value: ast.expr | None, comment: str
+) -> Parameter:
+    try:
+        default = None if value is None else ast.literal_eval(value)
+    except (ValueError, TypeError):  # not a literal
+        default = None
+    base = annotation.value if isinstance(annotation, ast.Subscript) else annotation
+    type_name = ast.unparse(base) if base else type(default).__name__
+    allowed = _ALLOWED.search(comment.rstrip())
+    if allowed and type_name in ("int", "float") and (limits := _RANGE.fullmatch(allowed[1])):
+        return Parameter(name, type_name, **_limits(limits))
+    if allowed and type_name == "str" and len(words := re.split(r", | or ", allowed[1])) > 1:
+        numeric = next(filter(None, map(_RANGE.fullmatch, words)), None)
+        texts = [word for word in words if not numeric or word != numeric[0]]
+        choices = tuple("" if word == "empty" else word for word in texts)
+        bounds = _limits(numeric) if numeric else {}
+        return Parameter(name, type_name, choices=choices, numeric=bool(numeric), **bounds)
+    of_texts = type_name == "list" and default and all(isinstance(entry, str) for entry in default)
+    return Parameter(name, type_name, entries=str if of_texts else None)
+
+
+def _limits(found: re.Match[str]) -> dict[str, Any]:
+    lower, above, least, most = found.groups()
+    if most is None:
+        return {"least": float(lower)}
+    return {"least": float(least), "most": float(most), "above": bool(above)}
+
+
+def _convert(value: Any, kind: type) -> Any:
+    """Return ``value`` as a ``kind`` if that is unambiguous, and otherwise unchanged."""
+    if isinstance(value, os.PathLike) and kind is str:
+        return os.fspath(value)
+    if isinstance(value, str) and kind is not str:
+        return _convert_text(value, kind)
+    if type(value) is int and kind is float and abs(value) < sys.float_info.max:
+        return float(value)
+    if type(value) is float and kind is int and value.is_integer():
+        return int(value)
+    if isinstance(value, tuple) and kind is list:
+        return list(value)
+    return value
+
+
+def _convert_text(text: str, kind: type) -> Any:
+    if kind in (list, dict) and not text.strip():
+        return kind()
+    try:
+        value = json.loads(text.lower() if kind is bool else text)
+    except (ValueError, RecursionError):
+        value = text
+    if kind is list and not isinstance(value, list) and not text.lstrip().startswith("["):
+        return [text]
+    # The JSON value must have the right kind: no text within the text, no number for a dict.
+    fits = isinstance(value, (int, float) if kind in (int, float) else kind)
+    return _convert(value, kind) if fits and not isinstance(value, str) else text
