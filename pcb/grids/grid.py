@@ -148,14 +148,14 @@ def grid_file(name: str | os.PathLike[str]) -> Path:
     """Return the file of a grid: a path, or the name of one in ``workflow/grids/``.
 
     Raises:
-        FileNotFoundError: there is no such file; the message lists the grids that there are.
+        FileNotFoundError: there is no such file; the message names the nearest grid, or all.
     """
     file = Path(name)
     if file.suffix not in (".yaml", ".yml"):
         file = repository_path(Path("workflow", "grids", f"{name}.yaml"))
     if not file.is_file():
         known = sorted(found.stem for found in repository_path("workflow/grids").glob("*.yaml"))
-        raise FileNotFoundError(f"no grid {file}; there are: {', '.join(known)}")
+        raise FileNotFoundError(f"no grid {file}; {suggestion(file.stem, known)}")
     return file
 
 
@@ -183,7 +183,7 @@ def read_grid(
         notebooks: folder of the notebooks, likewise.
 
     Raises:
-        FileNotFoundError: there is no such grid; the message lists those that there are.
+        FileNotFoundError: there is no such grid; the message names the nearest, or all.
         ValueError: a key is unknown, missing or repeated, a value is not allowed, a config does not
             exist, or a notebook does not take a parameter. The message names the nearest valid one.
 

@@ -52,6 +52,9 @@ def decode_yaml(text: str, schema: type[T]) -> T:
     """
     try:
         values = _Loader(text).get_single_data()
+    except yaml.MarkedYAMLError as error:
+        place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ValueError(f"not YAML: {place}{error.problem}") from error
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"not YAML: {' '.join(str(error).split())}") from error
     try:
@@ -64,11 +67,13 @@ class _Loader(yaml.SafeLoader):
     """Refuses a key that occurs twice; PyYAML silently keeps the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                line = node.start_mark.line + 1
-                raise yaml.YAMLError(f"the key {key!r} occurs twice in the block of line {line}")
+        keys: list[Any] = []
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in keys:
+                problem = f"the key {key!r} occurs twice"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
+            keys.append(key)
         return super().construct_mapping(node, deep)
 
 
