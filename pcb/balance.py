@@ -15,7 +15,7 @@ from torch import Tensor
 from pcb.confusion import ACTIVATIONS, PUBLISHED_MOMENTUM, batch_confusion, update_confusion
 from pcb.distributed import rank, sum_over_processes
 from pcb.soft_labels import fightback_soft_labels
-from pcb.state import StatefulModule
+from pcb.stateful import StatefulModule
 
 # After this many observed batches, a class that has not occurred is considered missing in the data.
 PATIENCE = 1000

@@ -13,7 +13,7 @@ from pcb.detection.epoch import LossEpochUpdateHook
 from pcb.detection.legacy import backbones  # noqa: F401  # registers the sources of ImageNet weights
 from pcb.detection.losses import CrossEntropyPCBLoss, EQLv2, EQLv2PCBLoss, SeesawPCBLoss
 from pcb.detection.roi_head import IterativeRoIHead
-from pcb.runs.names import default_work_dir
+from pcb.runs.paths import default_work_dir
 
 __all__ = [
     "CrossEntropyPCBLoss",

@@ -1,7 +1,11 @@
 """Evaluation of detections: average precision and confusion matrices."""
 
 from pcb.evaluation.average_precision import evaluate, group_means, per_class_ap
-from pcb.evaluation.detections import DetectionCounts, count_detections, detection_confusion
+from pcb.evaluation.detection_confusion import (
+    DetectionCounts,
+    count_detections,
+    detection_confusion,
+)
 
 __all__ = [
     "DetectionCounts",

@@ -15,7 +15,7 @@ from pathlib import Path
 from pcb.messages.lines import say
 from pcb.messages.printable import printable, shortened
 from pcb.runs.files import EXECUTED, FAILURE_NOTE, FAILURE_PAGE
-from pcb.runs.running import described, notebook_lock
+from pcb.runs.processes import described, notebook_lock
 from pcb.storage.files import write_atomically
 from pcb.storage.locks import Writer, holding, is_locked
 
@@ -100,7 +100,7 @@ def _record(failure: Failure) -> Iterator[None]:
 def find_failures(root: str | os.PathLike[str]) -> list[Failure]:
     """Return the notebooks below a folder that did not finish, sorted by path.
 
-    A notebook that is still running has not failed; :func:`pcb.runs.running.running` lists it.
+    A notebook that is still running has not failed; :func:`pcb.runs.processes.running` lists it.
 
     Example:
         >>> import tempfile

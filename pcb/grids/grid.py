@@ -20,7 +20,7 @@ from pcb.grids.schema import decode_yaml
 from pcb.messages.nearest import suggestion
 from pcb.messages.ranges import SEED
 from pcb.notebooks.parameters import check_parameters
-from pcb.runs.names import BALANCED, RunName
+from pcb.runs.paths import BALANCED, RunName
 from pcb.storage.repository import repository_path
 
 SIZES = ("tiny", "mini", "full")  # of a dataset that can be made

@@ -23,7 +23,7 @@ import psutil
 from pcb.grids.grid import Grid
 from pcb.messages.lines import say
 from pcb.messages.nearest import suggestion
-from pcb.runs.running import GRID, running
+from pcb.runs.processes import GRID, running
 from pcb.storage.locks import Writer, writing_alone
 from pcb.storage.repository import repository_path
 

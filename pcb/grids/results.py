@@ -13,7 +13,7 @@ from pcb.grids.table import Row, metric_rows
 from pcb.runs.comparison import ConfigRuns, group_runs
 from pcb.runs.find import collect
 from pcb.runs.folder import RunFolder
-from pcb.runs.running import Running, running
+from pcb.runs.processes import Running, running
 
 
 @dataclass(frozen=True)

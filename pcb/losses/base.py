@@ -8,7 +8,7 @@ from torch import Tensor
 from pcb.balance import PairwiseClassBalance
 from pcb.confusion import at_least_float32
 from pcb.losses.updates import is_trained_on, update_once
-from pcb.state import StatefulModule
+from pcb.stateful import StatefulModule
 
 
 def weights_and_factor(

@@ -3,7 +3,7 @@
 from pcb.runs.find import collect, plain_counterpart
 from pcb.runs.folder import RunFolder
 from pcb.runs.metrics import is_metrics_file, read_metrics, write_metrics
-from pcb.runs.names import BALANCED, RunName, default_work_dir, plain_names, run_name
+from pcb.runs.paths import BALANCED, RunName, default_work_dir, plain_names, run_name
 
 __all__ = [
     "BALANCED",

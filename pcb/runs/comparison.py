@@ -12,7 +12,7 @@ from typing import Any
 
 from pcb.metrics.seeds import Estimate, estimate, paired_difference
 from pcb.runs.folder import RunFolder
-from pcb.runs.names import parse_seed, plain_names
+from pcb.runs.paths import parse_seed, plain_names
 from pcb.runs.settings import differing_settings, loss_settings, strength_argument, without_pcb
 from pcb.storage.repository import repository_path
 
@@ -88,7 +88,7 @@ def group_runs(
     """Group runs by config, and choose the baseline of each config.
 
     The baseline of a config with PCB is the config in the same folder with the same name without
-    PCB (see :func:`pcb.runs.names.plain_names`). If that is not given, the baseline is the first
+    PCB (see :func:`pcb.runs.paths.plain_names`). If that is not given, the baseline is the first
     config without PCB, or the first of all if every config has PCB. This also holds for a config
     without PCB that is not the baseline of another.
 

@@ -1,7 +1,7 @@
 """Every file of a run, by name.
 
 A run is one training and everything computed from it. Its path is composed in
-:mod:`pcb.runs.names`::
+:mod:`pcb.runs.paths`::
 
     runs/<dataset>/<config>[-<override>]/seed<N>/
         config.py                      merged config, as literals

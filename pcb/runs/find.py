@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pcb.runs.folder import RunFolder
-from pcb.runs.names import plain_names
+from pcb.runs.paths import plain_names
 
 
 def collect(root: str | os.PathLike[str]) -> list[RunFolder]:

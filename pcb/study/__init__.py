@@ -3,7 +3,7 @@
 from pcb.study.data import DataView, open_dataset, read_validation
 from pcb.study.launch import follow, start_training, stop_training
 from pcb.study.run import RunView, open_before, open_run, open_runs
-from pcb.study.state import RunState, state_of
+from pcb.study.run_state import RunState, state_of
 
 __all__ = [
     "DataView",

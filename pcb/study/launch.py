@@ -17,11 +17,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pcb.runs.folder import RunFolder
-from pcb.runs.running import TRAINING
+from pcb.runs.processes import TRAINING
 from pcb.runs.settings import other_settings, plain
 from pcb.storage.locks import Writer, already_written, handing_over
 from pcb.storage.repository import repository_path, repository_root
-from pcb.study.state import state_of, trainer
+from pcb.study.run_state import state_of, trainer
 
 LAST_LINES = 60  # of the output, shown when a training fails: a traceback and torchrun's report
 _PATIENCE = 30.0  # seconds for a training that is being started to get its process number

@@ -15,7 +15,7 @@ from pcb.datasets.lvis import IOU_TYPES, read_results
 from pcb.metrics.learned import LearnedConfusion
 from pcb.runs.find import plain_counterpart
 from pcb.runs.folder import RunFolder
-from pcb.runs.names import run_name
+from pcb.runs.paths import run_name
 from pcb.storage.repository import repository_path, repository_root
 from pcb.study.data import DataView, read_validation
 

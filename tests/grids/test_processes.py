@@ -21,7 +21,7 @@ import pytest
 from pcb.grids.failures import find_failures, record_failure
 from pcb.grids.grid import Grid
 from pcb.grids.processes import begin, changed_notebooks, check_machine
-from pcb.runs.running import notebook_lock, running
+from pcb.runs.processes import notebook_lock, running
 from pcb.storage.locks import holding
 from tests.grids.test_grid import ROOT, STAND_INS, write_grid, write_notebook
 from tests.support.patience import PATIENCE

@@ -11,7 +11,7 @@ import pytest
 
 from pcb.runs import RunFolder
 from pcb.runs.files import EXECUTED, FAILURE_NOTE, FAILURE_PAGE, PAGE
-from pcb.runs.running import notebook_lock
+from pcb.runs.processes import notebook_lock
 from pcb.storage.files import write_atomically
 from pcb.storage.repository import repository_path
 

@@ -19,8 +19,8 @@ from pcb.detection.engine.settings import comparable_settings
 from pcb.runs.folder import RunFolder
 from pcb.runs.settings import plain
 from pcb.storage.locks import handing_over, writing_alone
-from pcb.study import launch, state
-from pcb.study.state import trainer
+from pcb.study import launch, run_state
+from pcb.study.run_state import trainer
 from tests.support.patience import PATIENCE
 from tests.support.stand_in import write_command
 
@@ -43,7 +43,9 @@ def stand_in(tmp_path, monkeypatch):
 @pytest.fixture
 def finished(monkeypatch):
     """Count a run as finished once its folder contains a file `finished`."""
-    monkeypatch.setattr(state, "_has_last_checkpoint", lambda run: (run.path / "finished").exists())
+    monkeypatch.setattr(
+        run_state, "_has_last_checkpoint", lambda run: (run.path / "finished").exists()
+    )
 
 
 def wait_until_ended(run: RunFolder) -> None:
@@ -231,7 +233,7 @@ def test_start_during_another_start_follows_that_one(stand_in, tmp_path, monkeyp
         assert launch.start_training(CONFIG, run.path).path == run.path
         with pytest.raises(ValueError, match=r"other settings \(seed\)"):
             launch.start_training(CONFIG, run.path, seed=1)
-        monkeypatch.setattr(launch, "state_of", lambda run: state.RunState(run, "stopped"))
+        monkeypatch.setattr(launch, "state_of", lambda run: run_state.RunState(run, "stopped"))
         assert launch.start_training(CONFIG, run.path).path == run.path  # both saw nothing running
     assert not run.output_file.exists()
 
@@ -286,7 +288,7 @@ def test_training_holds_the_lock_until_it_ends(stand_in, tmp_path):
     process = trainer(run).process
     try:
         wait_for_output(run)
-        assert trainer(run).process == process and state.state_of(run).is_launched
+        assert trainer(run).process == process and run_state.state_of(run).is_launched
         os.kill(process, signal.SIGKILL)
         wait_until_ended(run)  # though its child lives
     finally:

@@ -7,7 +7,7 @@ setting either has its effect, requests nothing, or is refused with what to do i
 from collections.abc import Mapping
 from typing import Any
 
-from pcb.detection.config.schema import TOP_LEVEL, unknown_keys
+from pcb.detection.config.keys import TOP_LEVEL, unknown_keys
 from pcb.detection.config.unsupported import UNSUPPORTED, unsupported_hooks, unsupported_settings
 from pcb.detection.config.values import get_dotted, other_than_dictionaries, wrong_values
 from pcb.detection.config.variables import names_read, set_too_late

@@ -13,8 +13,8 @@ from typing import Any
 from mmcv.utils import Config, ConfigDict
 
 from pcb.detection.config.faults import faults, ignored_keys
+from pcb.detection.config.keys import TOP_LEVEL
 from pcb.detection.config.overrides import check_override
-from pcb.detection.config.schema import TOP_LEVEL
 from pcb.messages.nearest import suggestion
 from pcb.messages.printable import shortened
 from pcb.runs.folder import RunFolder

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pcb.detection.config.schema import TOP_LEVEL, Schema
+from pcb.detection.config.keys import TOP_LEVEL, Schema
 from pcb.messages.nearest import nearest_names
 
 

@@ -32,7 +32,7 @@ from pcb.messages.terminal import outliving_terminal
 from pcb.runs.files import IOU_TYPES
 from pcb.runs.folder import RunFolder
 from pcb.runs.metrics import is_metrics_file
-from pcb.runs.running import PREDICTION
+from pcb.runs.processes import PREDICTION
 from pcb.storage.files import (
     check_folder,
     check_output,

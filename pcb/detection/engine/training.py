@@ -24,16 +24,16 @@ from torch.utils.data import DataLoader
 from pcb.detection.balances import balances, describe_training_set
 from pcb.detection.checkpoint import load_weights, read_checkpoint
 from pcb.detection.config.loading import naming_config, save_config
-from pcb.detection.engine.activity import ActivityHook, describe_activity
 from pcb.detection.engine.environment import describe_environment
 from pcb.detection.engine.hooks import FiniteLossHook, LossScalingHook, RunLogHook, SaveStateHook
+from pcb.detection.engine.pcb_activity import ActivityHook, describe_activity
 from pcb.detection.engine.runner import Runner
 from pcb.detection.engine.settings import TrainingSettings, read_settings, recorded_settings
 from pcb.distributed import process_group, rank, sum_over_processes, wait_for_all, world_size
 from pcb.messages.terminal import outliving_terminal
 from pcb.runs.folder import RunFolder
-from pcb.runs.names import default_work_dir
-from pcb.runs.running import TRAINING
+from pcb.runs.paths import default_work_dir
+from pcb.runs.processes import TRAINING
 from pcb.runs.settings import other_settings
 from pcb.storage.files import check_folder, remove_unfinished
 from pcb.storage.locks import writing_alone

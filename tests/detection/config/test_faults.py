@@ -16,8 +16,8 @@ from mmcv.utils import Config
 from pcb.cli.main import main
 from pcb.detection import load_config
 from pcb.detection.config.faults import faults, unread_variables
+from pcb.detection.config.keys import unknown_keys
 from pcb.detection.config.loading import save_config
-from pcb.detection.config.schema import unknown_keys
 from pcb.detection.config.variables import names_read
 from pcb.detection.engine.training import train
 from pcb.runs.folder import RunFolder

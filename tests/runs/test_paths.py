@@ -2,7 +2,7 @@
 
 import pytest
 
-from pcb.runs.names import RunName
+from pcb.runs.paths import RunName
 
 
 @pytest.mark.parametrize(

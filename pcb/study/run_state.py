@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from pcb.runs.folder import RunFolder
-from pcb.runs.running import TRAINING
+from pcb.runs.processes import TRAINING
 from pcb.storage.locks import Writer, writer
 
 
