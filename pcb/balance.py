@@ -237,7 +237,7 @@ class PairwiseClassBalance(StatefulModule):
         return (self._required & (self.instance_count == 0)).nonzero().flatten().tolist()
 
     def gate_is_open(self) -> bool:
-        """Return whether the start epoch has been reached and all required classes were seen."""
+        """Return whether the start epoch is reached and all required classes have been seen."""
         return int(self.epoch) >= self.start_epoch and not self.unseen_classes()
 
     def warn_of_missing(self, classes: Sequence[int]) -> None:
@@ -258,7 +258,7 @@ class PairwiseClassBalance(StatefulModule):
         )
 
     def _warn_of_epoch(self, epoch: int) -> None:
-        """Warn, on only one process, that `set_epoch` was not called; not if ``alpha`` is 0."""
+        """Warn, on only one process, that `set_epoch` was not called, unless ``alpha`` is 0."""
         if self.alpha > 0 and rank() == 0:
             warnings.warn(
                 f"PCB should act from epoch {self.start_epoch} on, but stays off: set_epoch was "
@@ -273,7 +273,7 @@ class PairwiseClassBalance(StatefulModule):
         return self.alpha > 0 and self.gate_is_open()
 
     def strength_at(self, iteration: int | None = None) -> float:
-        """Return the strength that active PCB has in an iteration (default: the last)."""
+        """Return the strength in an iteration (default: the last), assuming PCB is active."""
         last = self.num_iterations - 1
         return strength(self.alpha, last if iteration is None else iteration, self.num_iterations)
 

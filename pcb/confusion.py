@@ -103,7 +103,7 @@ def update_confusion(
 
 
 def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
-    """Return a momentum that lets the first of ``calls`` updates of a row fade out in time.
+    """Return a momentum with which a row mostly forgets its first update in ``calls`` updates.
 
     With momentum m, the first update of a row has the weight ``m ** (calls - 1)`` after ``calls``
     updates. The published momentum of 0.99 suits the thousands of updates in an LVIS schedule. In a

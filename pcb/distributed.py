@@ -20,7 +20,7 @@ _TORCHRUN = "start the processes with torchrun, which sets all of these variable
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Connect this process to the other processes started by ``torchrun``, within a context.
+    """Within a context, connect this process to the other processes started by ``torchrun``.
 
     ``torchrun`` describes the process group in environment variables. Without these variables,
     nothing happens. If they are set by hand, this process waits up to 10 minutes for the others to
@@ -180,7 +180,7 @@ def wait_for_all() -> None:
 
 
 def sum_over_processes(tensor: Tensor) -> Tensor:
-    """Sum a tensor over all processes of the default group.
+    """Return the sum of a tensor over all processes of the default process group.
 
     All processes must call this function equally often and with tensors of the same shape. A
     process that has nothing to add must pass zeros; otherwise, the other processes wait for it.

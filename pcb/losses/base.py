@@ -30,7 +30,7 @@ def weights_and_factor(
 
 
 class BalancedLoss(StatefulModule):
-    """Base class of all losses; PCB is used only with a :class:`PairwiseClassBalance`.
+    """Base class of all losses, which may use a :class:`PairwiseClassBalance`.
 
     A loss has a state: its ``balance`` and its own counts. Each training batch updates this state
     once. A batch is a training batch if the loss is in training mode, gradients are enabled and the
@@ -119,7 +119,7 @@ class BalancedLoss(StatefulModule):
         return scores.roll(1, dims=1) if self.background == "first" else scores
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Return the scores for logits with background last; it is also last in the scores."""
+        """Return the scores; background comes last in the logits and in the scores."""
         raise NotImplementedError
 
     def _background_last(self, logits: Tensor) -> Tensor:

@@ -167,7 +167,7 @@ class SeesawLoss(BalancedLoss):
         return logits  # the foreground and background logits are always last
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Return the softmax of the classes; with background, times the foreground probability."""
+        """Return the class softmax; with background, multiplied by the foreground probability."""
         classes = logits[:, : self.num_classes].softmax(dim=1)
         if self.background is None:
             return classes

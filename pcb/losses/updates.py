@@ -31,7 +31,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class _Call:
-    """Record of a call that updated the state; it exists as long as the returned loss's graph.
+    """Record of a call that updated the state; kept alive by the graph of the returned loss.
 
     Args:
         task: number of the backward pass during which the call happened; see
@@ -49,7 +49,7 @@ _CALLS: WeakKeyDictionary[nn.Module, WeakSet[_Call]] = WeakKeyDictionary()
 
 
 def is_trained_on(logits: Tensor) -> bool:
-    """Return whether a backward pass through these logits may follow.
+    """Return whether a later backward pass through these logits is possible.
 
     Example:
         >>> logits = torch.zeros(2, requires_grad=True)
@@ -81,7 +81,7 @@ def update_once(loss: nn.Module, update: Callable[..., None], *args: Any) -> Non
 
 
 def updates_once(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate the ``forward`` method of a loss that calls :func:`update_once`.
+    """Decorate the ``forward`` method of a loss, in which :func:`update_once` is called.
 
     Gradient checkpointing would recompute the tensors that the loss saves for its backward pass,
     but the state has changed in the meantime. The decorator therefore keeps these tensors out of
@@ -126,7 +126,7 @@ def _pack(tensor: Tensor) -> tuple[Tensor, int]:
 
 
 def _unpack(packed: tuple[Tensor, int]) -> Tensor:
-    """Return the packed tensor, after the version check that autograd skips if there are hooks."""
+    """Return the packed tensor; check its version, which autograd omits if there are hooks."""
     tensor, version = packed
     if tensor._version != version:
         raise RuntimeError(
