@@ -164,5 +164,5 @@ def test_order_names_what_it_needs():
 
 def test_matrices_of_different_kinds_are_not_compared():
     learned = np.eye(len(NAMES))
-    with pytest.raises(ValueError, match=r"cannot be compared: give two of the same kind"):
+    with pytest.raises(ValueError, match=r"cannot be compared: pass two matrices of the same kind"):
         metrics.changed_pairs(learned, DETECTIONS, NAMES, GROUPS)

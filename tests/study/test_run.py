@@ -340,7 +340,7 @@ def test_openmoji_is_not_created_for_another_dataset(size, tmp_path):
     config = tmp_path / "own.py"
     text = Path("configs/_base_/datasets/openmoji.py").read_text()
     config.write_text(text.replace('"data/openmoji/mini/"', f'"{data}/"'))
-    with pytest.raises(FileNotFoundError, match=rf"{data}/annotations/train\.json: no such file"):
+    with pytest.raises(FileNotFoundError, match=rf"{data}/annotations/train\.json does not exist"):
         study.open_dataset(config, size=size)
     assert [path.name for path in data.rglob("*")] == ["train2017"]
 
