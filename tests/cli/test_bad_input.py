@@ -184,7 +184,7 @@ def test_damaged_json(content, folder, capsys, door, damage):
 
 
 RESULT_ERRORS = {
-    "NaN scores": ({"score": NAN}, ["score must be a finite number, got nan", "NaN?"]),
+    "NaN scores": ({"score": NAN}, ["score must be a finite number, got nan", "for NaN"]),
     "an image that does not exist": ({"image_id": 7}, ["image_id 7 is not among the 1 images"]),
     "a category out of range": ({"category_id": 0}, ["category_id 0", "(1 to 2)", "label"]),
     "a box of negative size": ({"bbox": [1, 1, -1, 1]}, ["bbox must be", "[1, 1, -1, 1]"]),

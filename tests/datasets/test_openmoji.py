@@ -217,7 +217,7 @@ def test_existing_dataset_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(make, "write_dataset", None)  # a call would fail
     assert make_openmoji(out, size="tiny", progress=False) == out
     assert digest(out) == before
-    with pytest.raises(OutputFolderError, match=r"'seed': 0.*'seed': 1.*another folder"):
+    with pytest.raises(OutputFolderError, match=r"'seed': 0.*'seed': 1.*a different folder"):
         make_openmoji(out, size="tiny", seed=1)
     with pytest.raises(OutputFolderError, match=r"'size': 'tiny'.*'size': 'mini'"):
         make_openmoji(out, size="mini")

@@ -92,10 +92,10 @@ def test_detections_that_coco_would_leave_out_are_reported(write, caplog):
     caplog.set_level(logging.INFO, logger="pcb")
     path, results = write(plain_coco()), detections() + detections()[:1] * 102
     evaluate(path, results, "bbox")
-    assert lines(caplog, "3 detections may count", "100 best of a class in an image")
+    assert lines(caplog, "3 detections may count", "100 with the highest scores per class")
     caplog.clear()
     evaluate(path, results[:-3], "bbox")
-    assert not lines(caplog, "100 best of a class in an image")
+    assert not lines(caplog, "100 with the highest scores per class")
 
 
 @BACKENDS
@@ -156,7 +156,7 @@ def test_both_commands_obey_the_options(write, capsys):
     for command, word in words.items():
         assert cli.main([command, path, results]) == 0
         said = capsys.readouterr()
-        assert "read as exhaustive" in said.err and word not in said.err
+        assert "every class is evaluated" in said.err and word not in said.err
         assert ("33.3" in said.out) == (command == "evaluate")
         assert cli.main([command, path, results, "--exhaustive"]) == 0
         assert capsys.readouterr() == (said.out, "")
@@ -296,7 +296,7 @@ def test_two_classes_with_one_name_stay_separate(write, caplog, capsys, tmp_path
     annotations = read_annotations(path)
     names = [f"{first} (1)", f"{second} (2)", "dog"]
     assert annotations.class_names == names
-    assert len(lines(caplog, path, f"have the name '{first}'", "numbered")) == 1
+    assert len(lines(caplog, path, f"have the name '{first}'", "their names get the numbers")) == 1
     compact = read_compact_annotations(path)
     assert compact.class_names == names and len(compact.warnings) == 1
     assert cli.main(["confusion", path, results, "--out", str(tmp_path / "matrix.csv")]) == 0
@@ -375,5 +375,5 @@ def test_real_boxes_give_no_warning(tiny_openmoji, caplog):
 def test_ids_as_text_are_named(write):
     annotations = read_annotations(write(truth()))
     results = [{**result, "image_id": str(result["image_id"])} for result in detections()]
-    with pytest.raises(ValueError, match="image_id is text, '1'; write ids as numbers"):
+    with pytest.raises(ValueError, match="image_id is text, '1': write ids as numbers"):
         read_results(results, annotations)

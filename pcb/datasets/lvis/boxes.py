@@ -42,7 +42,7 @@ write [x, y, width, height] in pixels of the image'
     if leaves.mean() >= _LEAVING and fits_as_corners.mean() >= _FITTING:
         return f"{count}; the boxes look like corners x1, y1, x2, y2: write {_FORMAT}"
     if leaves.mean() > 0.5:
-        return f"{count}: write {_FORMAT}, at the size at which the image was annotated"
+        return f"{count}: write {_FORMAT} as annotated, not as resized"
     if (np.abs(boxes) <= 1 + 2 * _SLACK_SHARE).all() and extent.any() and sizes.min() > 4:
         return (
             f"all {len(boxes):,} boxes lie within the first pixel of their image and look like"

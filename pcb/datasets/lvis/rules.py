@@ -181,7 +181,9 @@ class DetectionRules:
         if not has_bbox and not has_mask:
             return "neither 'bbox' nor 'segmentation': add one of these keys"
         if has_bbox != self._has_bbox:
-            return "only some results have a 'bbox': write it for all results or for none"
+            return (
+                "only some results have a 'bbox': write a 'bbox' for all or for none of the results"
+            )
         problem = box_problem(bbox) if has_bbox else None
         if problem:
             return problem
