@@ -357,7 +357,7 @@ def test_openmoji_is_created_where_the_config_reads_it(tmp_path, monkeypatch):
     assert not (tmp_path / "openmoji").exists()
     data = study.open_dataset(config, size="tiny")
     assert data.root == tmp_path / "openmoji" / "tiny" and len(data.names) == 8
-    with pytest.raises(ValueError, match=r"another folder$"):  # no advice to remove anything
+    with pytest.raises(ValueError, match=r"a different folder$"):  # no advice to remove anything
         study.open_dataset(config, size="tiny", seed=1)
 
 
