@@ -1,1 +1,1 @@
-"""Programs that maintain the repository; using the kit does not need them."""
+"""Programs for maintaining the repository; they are not needed to use PCB-kit."""

@@ -1,8 +1,8 @@
-"""Make the committed sample runs from the runs of the demo: ``make sample`` after ``make demo``.
+"""Make the committed sample runs from the runs of the demo (``make demo``, then ``make sample``).
 
-A sample run is a small run folder: it has no weights, every third validation image, and no
-detections that score below 0.05. Its metrics and its measured matrices are those of these images.
-The annotations, the icons and a few images lie beside the runs.
+A sample run is a small run folder without weights. It contains predictions for every third
+validation image, without detections whose score is below 0.05; metrics and confusion matrices are
+computed on these images. The annotations, the icons and a few images lie beside the sample runs.
 """
 
 import gzip
@@ -23,7 +23,7 @@ from pcb.storage.repository import repository_path
 
 EVERY = 3  # keep every third validation image
 SHOWN = 12  # number of images to copy
-SCORE = 0.05  # smallest score of a detection to keep
+SCORE = 0.05  # minimum score of a detection to keep
 NOTICE = """\
 The icons, images and annotations in this folder are made from OpenMoji.
 
@@ -35,7 +35,7 @@ The images are adaptations (recoloured, scaled, rotated, composed) under the sam
 
 
 def main() -> None:
-    """Write ``sample/openmoji`` again."""
+    """Write ``sample/openmoji``, replacing any earlier content."""
     demo, sample = repository_path("runs/demo/openmoji"), repository_path("sample/openmoji")
     data = repository_path("data/openmoji/mini")
     shutil.rmtree(sample, ignore_errors=True)
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def write_subset(full: Path, subset: Path) -> list[dict]:
-    """Write an annotation file with every third image; return these images."""
+    """Write an annotation file with only every third image; return the records of these images."""
     content = read_json(full)
     content["images"] = content["images"][::EVERY]
     kept = {image["id"] for image in content["images"]}
@@ -61,11 +61,11 @@ def write_subset(full: Path, subset: Path) -> list[dict]:
 
 
 def write_run(run: RunFolder, sample: RunFolder, annotations: Path, image_dir: Path) -> None:
-    """Write a sample run with the predictions of a run on some images.
+    """Write a sample run with the predictions of a training run on some images.
 
     Args:
-        run: The run.
-        sample: The folder of the sample run.
+        run: The training run.
+        sample: Folder of the sample run to write.
         annotations: Annotations of the images to predict.
         image_dir: Folder of the images.
     """
@@ -100,13 +100,13 @@ def write_run(run: RunFolder, sample: RunFolder, annotations: Path, image_dir: P
 
 
 def write_packed(path: Path, content: object) -> None:
-    """Write gzipped JSON; the same content gives the same bytes."""
+    """Write gzipped JSON; the same content always produces the same bytes."""
     text = json.dumps(content, separators=(",", ":"))
     write_atomically(path, gzip.compress(text.encode(), 9, mtime=0))
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a file and make missing folders."""
+    """Copy a file; create missing parent folders of the target."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 

@@ -1,4 +1,4 @@
-"""Datasets: annotations and results in LVIS format, and OpenMoji-LT, which is made offline."""
+"""Annotations and results in LVIS format, and the dataset OpenMoji-LT, which is made offline."""
 
 from pcb.datasets.lvis import (
     AnnotationError,

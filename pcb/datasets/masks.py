@@ -1,19 +1,19 @@
-"""Segmentations as masks and as run-length encodings."""
+"""Convert segmentations to masks and to run-length encodings."""
 
 import numpy as np
 from pycocotools import mask as run_length
 
 
 def decode_mask(segmentation: dict | list, height: int, width: int) -> np.ndarray:
-    """Return a segmentation as a mask.
+    """Decode a segmentation into a mask.
 
     Args:
-        segmentation: See :func:`encode_mask`.
+        segmentation: Polygons or a run-length encoding, as in :func:`encode_mask`.
         height: Height of the image in pixels.
         width: Width of the image in pixels.
 
     Returns:
-        (height, width) bool.
+        (height, width) bool, the mask.
 
     Example:
         >>> decode_mask([[0, 0, 2, 0, 2, 2, 0, 2]], 2, 3).astype(int)
@@ -24,7 +24,7 @@ def decode_mask(segmentation: dict | list, height: int, width: int) -> np.ndarra
 
 
 def encode_mask(segmentation: dict | list, height: int, width: int) -> dict:
-    """Return a segmentation as a compressed run-length encoding.
+    """Encode a segmentation as a compressed run-length encoding.
 
     Args:
         segmentation: Polygons ``[[x1, y1, x2, y2, ...], ...]`` in pixels, or a run-length encoding
@@ -43,7 +43,7 @@ def encode_mask(segmentation: dict | list, height: int, width: int) -> dict:
 
 
 def box_of(mask: np.ndarray) -> list[float]:
-    """Return the box ``[x, y, width, height]`` around a mask, in pixels; zeros for an empty mask.
+    """Return the box ``[x, y, width, height]`` around a mask, in pixels; all 0 if it is empty.
 
     Args:
         mask: (height, width) bool.

@@ -1,10 +1,10 @@
-"""Photographs that their EXIF data rotates or mirrors.
+"""Rotate or mirror images as their EXIF data asks, and warn if the annotations may not match.
 
-A camera stores a picture as the sensor sees it, with a number from 1 to 8 for how to rotate or
-mirror it. Training, prediction and figures apply this orientation, as OpenCV does. Annotations that
-were made on the stored picture are then misplaced. The sizes in the annotations reveal this if the
-orientation swaps width and height, but not if it keeps the size (orientations 2 to 4, and square
-images).
+A camera stores a photograph as the sensor sees it. The EXIF orientation, a number from 1 to 8,
+states how to rotate or mirror the photograph for display. Training, prediction and figures apply
+the orientation, as OpenCV does. Annotations that were made on the stored photograph are then in the
+wrong place. The image sizes in the annotations reveal this error if the orientation swaps width and
+height, but not if the size stays the same (orientations 2 to 4, and square images).
 """
 
 import os
@@ -23,14 +23,14 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_MOST_OPENED = 2000  # takes a second on a local disk; all 100,000 images of LVIS take minutes
+_MOST_OPENED = 2000  # takes a second on a local disk; the 100,000 images of LVIS take minutes
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation of an open image, 1 to 8; 1 means as stored.
+    """Return the EXIF orientation of an open image, 1 to 8; 1 means to show it as stored.
 
-    Pillow's own function also reads other metadata (XMP), which OpenCV, and therefore training,
-    ignores.
+    Pillow's own function also reads XMP metadata. OpenCV ignores XMP metadata, and so does
+    training.
 
     Example:
         >>> orientation(Image.new("RGB", (60, 40)))
@@ -48,28 +48,29 @@ def orientation(image: Image.Image) -> int:
 
 
 def apply_orientation(image: Image.Image) -> Image.Image:
-    """Return an image rotated and mirrored by its EXIF data, as training sees it."""
+    """Rotate or mirror an image according to its EXIF data, as training does."""
     transpose = _TRANSPOSE.get(orientation(image))
     return image if transpose is None else image.transpose(transpose)
 
 
 def stored_and_shown_size(image: Image.Image) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the size of an open image as stored, and as training sees it.
+    """Return the size of an open image before and after its EXIF orientation is applied.
 
     Returns:
-        Two pairs of width and height, in pixels.
+        Two pairs of width and height in pixels: as stored, and as training sees the image.
     """
     swapped = image.size[::-1] if orientation(image) >= 5 else image.size
-    # Pillow applies the orientation to the size of TIFF files only.
+    # For TIFF files, and only for them, Pillow already applies the orientation to the size.
     return (swapped, image.size) if image.format == "TIFF" else (image.size, swapped)
 
 
 def orientation_warning(
     names: Sequence[str], sizes: Sequence[Sequence[int]], folder: str | os.PathLike
 ) -> str | None:
-    """Check how EXIF data orients images, by the headers of at most 2000 that are spread evenly.
+    """Check whether EXIF data rotates or mirrors images, and warn if it does.
 
-    Missing and damaged images are skipped; an error follows where they are loaded.
+    At most 2000 images, evenly spread over the list, are opened, and only their headers are read.
+    Missing and damaged images are skipped, because loading them later raises an error.
 
     Args:
         names: Paths of the images, relative to the folder.
@@ -77,12 +78,13 @@ def orientation_warning(
         folder: The image folder.
 
     Returns:
-        How many images are rotated or mirrored, and for how many the size does not show whether the
-        annotations are, too; None if there are no such images.
+        A warning that says how many images are rotated or mirrored, and how many of these keep
+        their size, so that the size does not show whether the annotations match. None if no image
+        is rotated or mirrored.
 
     Raises:
-        ValueError: Images have their annotated size as stored, and another size as training sees
-            them.
+        ValueError: Some images have the annotated size as stored, but a different size after their
+            EXIF orientation is applied.
     """
     chosen = range(0, len(names), -(-len(names) // _MOST_OPENED) or 1)
     oriented, same_size, stored = 0, 0, []
@@ -93,7 +95,7 @@ def orientation_warning(
                 if orientation(image) == 1:
                     continue
                 before, after = stored_and_shown_size(image)
-        except (OSError, SyntaxError, ValueError):  # Pillow raises all of them
+        except (OSError, SyntaxError, ValueError):  # Pillow raises all three
             continue
         oriented += 1
         same_size += before == after
@@ -103,20 +105,20 @@ def orientation_warning(
     if stored:
         name, (width, height), after = stored[0]
         raise ValueError(
-            f"{len(stored):,} of {total} have their annotated size only as stored, but training"
-            f" applies their EXIF orientation, which changes it ({name}: {width}x{height}, rotated"
-            f" {after[0]}x{after[1]}): remove the orientation from their EXIF data, or annotate the"
-            " rotated images"
+            f"{len(stored):,} of {total} have the annotated size only as stored, but training"
+            f" applies their EXIF orientation, which changes the size ({name}: {width}x{height}"
+            f" stored, {after[0]}x{after[1]} rotated): remove the orientation from their EXIF data,"
+            " or annotate the rotated images"
         )
     if not oriented:
         return None
     text = (
         f"EXIF data rotates or mirrors {oriented:,} of {total}; training, prediction and figures"
-        " apply it"
+        " apply this orientation"
     )
     if same_size:
         text += (
-            f"; {same_size:,} keep their size, so nothing shows whether their annotations were made"
-            " on the rotated image: look at some in notebook 00"
+            f"; {same_size:,} of these images keep their size, so the size does not show whether"
+            " the annotations were made on the rotated image: look at some of them in notebook 00"
         )
     return text

@@ -1,4 +1,4 @@
-"""Images and their instances as arrays for figures."""
+"""Read images and their instances as arrays, for figures."""
 
 import math
 import os
@@ -20,11 +20,11 @@ class Picture:
     """An image and n instances in it.
 
     Attributes:
-        image: (H, W, 3) uint8.
-        boxes: (n, 4) float, x, y, width and height in pixels.
-        masks: (n, H, W) bool.
-        labels: (n,) int.
-        scores: (n,) float, NaN for ground truth.
+        image: (H, W, 3) uint8, RGB.
+        boxes: (n, 4) float, x, y, width and height of each instance in pixels.
+        masks: (n, H, W) bool, the mask of each instance.
+        labels: (n,) int, the class of each instance.
+        scores: (n,) float, the score of each detection; NaN for ground truth.
     """
 
     image: np.ndarray
@@ -35,7 +35,7 @@ class Picture:
 
 
 def by_image(records: Sequence[dict]) -> dict[int, list[dict]]:
-    """Group annotations or results by image id; an id without any gives an empty list.
+    """Group annotations or results by image id; an id without records maps to an empty list.
 
     Example:
         >>> found = by_image([{"image_id": 3, "id": 1}, {"image_id": 3, "id": 2}])
@@ -57,8 +57,8 @@ def load_picture(
     """Read an image and decode its instances.
 
     Args:
-        annotations: The dataset, which maps categories to labels.
-        image: One of ``annotations.images``.
+        annotations: Annotations of the dataset; they map category ids to labels.
+        image: Record of the image, one of ``annotations.images``.
         image_dir: Folder of the images.
         records: Annotations of the image, or results that have a segmentation.
 
@@ -68,19 +68,19 @@ def load_picture(
     Raises:
         FileNotFoundError: The image does not exist.
         OSError: The image cannot be opened.
-        ValueError: The image does not have the size that the annotations give.
+        ValueError: The size of the image differs from its size in the annotations.
     """
     path = Path(image_dir) / image_path(image)
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} does not exist; it is image {image['id']} of {annotations.path}: copy it there"
+            f"{path} does not exist: copy image {image['id']} of {annotations.path} to this path"
         )
     pixels = read_pixels(path)
     height, width = image["height"], image["width"]
     if pixels.shape[:2] != (height, width):
         raise ValueError(
-            f"{path} is {pixels.shape[1]}x{pixels.shape[0]} pixels, but {width}x{height} in"
-            f" {annotations.path}: replace it by the image that was annotated"
+            f"{path} is {pixels.shape[1]}x{pixels.shape[0]} pixels, but {annotations.path} says"
+            f" {width}x{height}: replace the file with the image that was annotated"
         )
     masks = [decode_mask(record["segmentation"], height, width) for record in records]
     boxes = [
@@ -102,19 +102,21 @@ def read_pixels(path: str | os.PathLike) -> np.ndarray:
         (h, w, 3) uint8, RGB.
 
     Raises:
-        OSError: The file is damaged or not an image; the message names it.
+        OSError: The file is damaged or not an image; the message contains its path.
     """
     try:
         with Image.open(path) as opened:
-            opened.load()  # Pillow orients TIFF files itself when it loads them
+            opened.load()  # Pillow applies the orientation of TIFF files while loading them
             image = apply_orientation(opened)
-            if image.mode.startswith("I"):  # 16 bits, which Pillow would clip
+            if image.mode.startswith("I"):  # 16-bit values, which convert() would clip
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError:
         raise
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all of them
-        raise OSError(f"{path} cannot be opened as an image ({error}); copy it again") from error
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all three
+        raise OSError(
+            f"{path} cannot be opened as an image ({error}): copy the file again"
+        ) from error
 
 
 def read_icons(folder: str | os.PathLike, category_ids: Sequence[int]) -> list[np.ndarray] | None:
@@ -125,7 +127,8 @@ def read_icons(folder: str | os.PathLike, category_ids: Sequence[int]) -> list[n
         category_ids: (C,) id of each class, in label order.
 
     Returns:
-        C arrays (h, w, 4) uint8 in label order; None if an icon is missing, as for photographs.
+        C arrays (h, w, 4) uint8, RGBA, in label order; None if an icon is missing, as it is in
+        datasets of photographs.
     """
     files = [Path(folder) / f"{category_id:04d}.png" for category_id in category_ids]
     if not all(file.is_file() for file in files):
@@ -136,17 +139,18 @@ def read_icons(folder: str | os.PathLike, category_ids: Sequence[int]) -> list[n
 def largest_instances(
     annotations: Annotations, labels: Collection[int], image_ids: Collection[int]
 ) -> dict[int, dict]:
-    """Find the instance with the largest area of each class in some images.
+    """Find the largest instance of each class in some images.
 
-    It takes one pass over the annotations, however many classes there are.
+    The annotations are searched only once for all classes.
 
     Args:
-        annotations: The dataset.
-        labels: The classes.
-        image_ids: The images.
+        annotations: Annotations of the dataset.
+        labels: Labels of the classes.
+        image_ids: Ids of the images to search.
 
     Returns:
-        An annotation for each label; classes without an instance in these images are left out.
+        For each label, the annotation with the largest area. Classes without an instance in these
+        images are left out.
     """
     label_of = {annotations.category_ids[label]: int(label) for label in labels}
     images = set(image_ids)
@@ -168,9 +172,9 @@ def crop(
     Args:
         path: The image file.
         box: x, y, width and height in pixels.
-        margin: Margin on each side, as a fraction of the box's longer side; it ends at the border
-            of the image.
-        longest: Longest side of the crop in pixels; a larger crop is scaled down.
+        margin: Width of the margin on each side, as a fraction of the box's longer side. The crop
+            does not extend beyond the image.
+        longest: Maximum side of the crop in pixels; a larger crop is scaled down.
 
     Returns:
         (h, w, 3) uint8, RGB.

@@ -1,4 +1,4 @@
-"""Evaluation of detections: average precision and confusion matrices."""
+"""Evaluate detections: average precision and confusion matrices."""
 
 from pcb.evaluation.average_precision import evaluate, group_means, per_class_ap
 from pcb.evaluation.detection_confusion import (

@@ -1,4 +1,4 @@
-"""LVIS average precision: the 13 official metrics, per class, and by frequency group."""
+"""Compute average precision (AP) as LVIS defines it: overall, per class and by frequency group."""
 
 import logging
 import math
@@ -24,36 +24,38 @@ def evaluate(
 ) -> dict[str, dict[str, float]]:
     """Compute the 13 official LVIS metrics.
 
-    On federated data the rules of LVIS apply. An image judges a class if the class is annotated in
-    it or listed as absent (``neg_category_ids``). Detections of other classes do not count. If the
-    class is annotated incompletely (``not_exhaustive_category_ids``), only matched detections
-    count: an unmatched one may be right.
+    In federated data, each image was checked only for some classes: those annotated in the image or
+    listed as absent (``neg_category_ids``). Detections of other classes do not count in the image.
+    If a class is not annotated completely (``not_exhaustive_category_ids``), only its matched
+    detections count, because an unmatched detection may be correct.
 
-    On exhaustive data every image judges every class, which gives COCO's AP, with two exceptions:
-    LVIS counts the 300 detections with the highest scores in an image (COCO: 100 of each class),
-    and it leaves out what has no area.
+    In exhaustive data, every image was checked for every class. AP then agrees with the AP of COCO,
+    with two exceptions. LVIS counts the 300 detections with the highest scores in an image (COCO
+    counts 100 per class), and leaves out objects and detections with area 0.
 
-    The size of a detection (for APs, APm and APl) is that of its ``bbox`` if it has one, otherwise
-    that of its mask, as in the lvis package. The log reports how many detections are not judged.
+    APs, APm and APl depend on the size of a detection: the size of its ``bbox`` or, if it has no
+    ``bbox``, of its mask, as in the lvis package. The number of detections that do not count is
+    logged.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
-        results: COCO results, a file or a list; they are not changed. Without any detection the
-            metrics are 0.
-        iou_types: 'bbox', 'segm' or both; None for what the results hold.
-        backend: 'fast' (hotcoco) or 'lvis' (the reference implementation, two orders of magnitude
-            slower). Both return the same numbers.
-        federated: Whether the data is federated; None for what ``read_annotations`` found.
+        results: COCO results, a file or a list; they are not changed. If there are no detections,
+            the metrics are 0.
+        iou_types: 'bbox', 'segm' or both; None to use all that the results contain.
+        backend: 'fast' (the package hotcoco) or 'lvis' (the reference implementation, two orders of
+            magnitude slower). Both return the same numbers.
+        federated: Whether the data is federated; None to use what ``read_annotations`` found.
 
     Returns:
-        ``{iou_type: {metric: value}}``. The values are fractions, and NaN if a metric is undefined,
-        for example without large objects in the ground truth, or with unknown class frequencies.
+        ``{iou_type: {metric: value}}``. The values are fractions. A metric is NaN if it is
+        undefined, for example if the ground truth has no large objects or the class frequencies are
+        unknown.
 
     Raises:
-        FileNotFoundError: See ``read_annotations`` and ``read_results``.
-        AnnotationError: See ``read_annotations``.
-        ResultsError: See ``read_results``.
-        ValueError: Unknown IoU type or backend.
+        FileNotFoundError: The annotation file or the results file does not exist.
+        AnnotationError: The ground truth is invalid; see ``read_annotations``.
+        ResultsError: The results are invalid; see ``read_results``.
+        ValueError: The IoU type or the backend is unknown.
 
     Example:
         >>> from pcb.datasets import Annotations
@@ -73,7 +75,7 @@ def evaluate(
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     annotations, results, iou_types = read_inputs(ground_truth, results, iou_types, federated)
     if not annotations.has_groups:
-        text = "APr, APc and APf are n/a: the categories have neither frequency nor image_count"
+        text = "APr, APc and APf are n/a, because the categories lack 'frequency' and 'image_count'"
         annotations.log(text, level=logging.INFO)
     if backend == "fast":
         run = fast.run
@@ -91,22 +93,23 @@ def per_class_ap(
     iou_type: str = "segm",
     federated: bool | None = None,
 ) -> np.ndarray:
-    """Compute the average precision of each class; the LVIS metric AP is their mean.
+    """Compute the average precision of each class; the LVIS metric AP is the mean of these values.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
         results: COCO results, a file or a list; they are not changed.
         iou_type: 'bbox' or 'segm'.
-        federated: Whether the data is federated; None for what ``read_annotations`` found.
+        federated: Whether the data is federated, as in ``evaluate``; None to use what
+            ``read_annotations`` found.
 
     Returns:
-        (C,) fractions in label order; NaN for classes without ground truth.
+        (C,) AP of each class as a fraction, in label order; NaN for classes without objects.
 
     Raises:
-        FileNotFoundError: See ``evaluate``.
-        AnnotationError: See ``evaluate``.
-        ResultsError: See ``evaluate``.
-        ValueError: Unknown IoU type.
+        FileNotFoundError: The annotation file or the results file does not exist.
+        AnnotationError: The ground truth is invalid; see ``read_annotations``.
+        ResultsError: The results are invalid; see ``read_results``.
+        ValueError: The IoU type is unknown.
 
     Example:
         >>> from pcb.datasets import Annotations
@@ -123,22 +126,22 @@ def per_class_ap(
     # (IoU thresholds, recalls, classes, object sizes, limits on detections); -1 if undefined
     precision = fast.run(annotations, results, iou_type).eval["precision"]
     ap = precision[:, :, :, 0, 0].mean(axis=(0, 1))  # size 0 is "all"
-    # A class without ground truth is -1 everywhere, any other class nowhere.
+    # If a class has no ground truth, all its values are -1; otherwise none is.
     return np.where(ap < 0, np.nan, ap)
 
 
 def group_means(values: Sequence[float], frequency: Sequence[str]) -> dict[str, float]:
-    """Average values per class over the rare, common and frequent classes; NaN is left out.
+    """Average values over the rare, the common and the frequent classes; NaN is left out.
 
     Args:
         values: (C,) one value per class, NaN if undefined.
         frequency: (C,) group of each class, 'r', 'c' or 'f' (``Annotations.frequency``).
 
     Returns:
-        ``{"r": mean, "c": mean, "f": mean}``; NaN for a group without a defined value.
+        ``{"r": mean, "c": mean, "f": mean}``; NaN for a group without defined values.
 
     Raises:
-        ValueError: The two differ in length.
+        ValueError: ``values`` and ``frequency`` have different lengths.
 
     Example:
         >>> group_means([0.1, 0.25, 0.75, float("nan")], ["r", "c", "c", "c"])

@@ -1,4 +1,4 @@
-"""The confusion matrix of detections, which are matched to the ground truth."""
+"""Match detections to the ground truth and count them in a confusion matrix."""
 
 import os
 from typing import NamedTuple
@@ -14,12 +14,12 @@ from pcb.messages.ranges import IOU_THRESHOLD, SCORE_THRESHOLD
 
 
 class DetectionCounts(NamedTuple):
-    """A confusion matrix of C classes, and the detections that it leaves out.
+    """A confusion matrix of C classes, and the number of detections that the matrix leaves out.
 
     Attributes:
-        confusion: (C + 1, C + 1) int64; see ``detection_confusion``.
-        left_out: (C,) int64, number of unmatched detections of each class in images that do not
-            annotate the class completely.
+        confusion: (C + 1, C + 1) int64, the matrix returned by ``detection_confusion``.
+        left_out: (C,) int64, number of unmatched detections of each class in images in which the
+            class is not annotated completely.
     """
 
     confusion: np.ndarray
@@ -34,45 +34,48 @@ def detection_confusion(
     score_threshold: float = 0.3,
     federated: bool | None = None,
 ) -> np.ndarray:
-    """Count, for each true class, as which class its objects are detected.
+    """Count how many objects of each true class are detected as each class.
 
-    The detections of an image that score at least ``score_threshold`` are matched one by one,
-    highest score first. Each takes, among the objects *of any class* that are still free, the one
-    with the largest IoU, if that is at least ``iou_threshold``. Of two objects with equal IoU, it
-    takes the one of its own class. An object is thus matched at most once, and further detections
-    of it count as detections on background.
+    The detections of an image with a score of at least ``score_threshold`` are matched one by one,
+    highest score first. A detection is matched to the object *of any class* with the largest IoU
+    among the objects that are not yet matched, if this IoU is at least ``iou_threshold``. If two
+    objects have equal IoU, an object of the detection's own class is preferred. An object is
+    therefore matched at most once, and further detections of the object count as detections on
+    background.
 
-    On exhaustive data every image is *complete* for every class: whatever it shows of the class is
-    annotated. An image of federated data (LVIS) is complete for a class that is annotated in it or
-    listed as absent (``neg_category_ids``), unless the class is listed as annotated incompletely
-    (``not_exhaustive_category_ids``). Where the image is not complete for its class, an unmatched
-    detection may be right. It is left out, so the last row counts only classes for which the images
-    are complete. A matched detection always counts, whatever its class: otherwise almost no
-    confusion would be visible. This has a price. If an object rightly has two names and its image
-    annotates one of them (toy, deer), a right detection can count as a confusion.
+    An image is *complete* for a class if all objects of this class in the image are annotated. In
+    exhaustive data every image is complete for every class. In federated data (LVIS) an image is
+    complete for the classes that are annotated in it or listed as absent (``neg_category_ids``),
+    except those listed as incompletely annotated (``not_exhaustive_category_ids``).
+
+    An unmatched detection may be correct if the image is not complete for its class, so it is left
+    out. The last row therefore counts a detection only if its image is complete for its class.
+    A matched detection always counts, whatever its class; otherwise almost no confusion would be
+    visible. Therefore, if an object has two valid names and only one of them is annotated (toy,
+    deer), a correct detection can count as a confusion.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
         results: COCO results, a file or a list; they are not changed. A file takes less memory.
-        iou_type: 'bbox' for the IoU of boxes, 'segm' for that of masks.
-        iou_threshold: Smallest IoU of a match, in (0, 1].
-        score_threshold: Smallest score of a detection that counts, a finite number.
-        federated: Whether the data is federated; None for what ``read_annotations`` found.
+        iou_type: 'bbox' for the IoU of boxes, 'segm' for the IoU of masks.
+        iou_threshold: Minimum IoU of a match, in (0, 1].
+        score_threshold: Minimum score of a detection that counts, a finite number.
+        federated: Whether the data is federated; None to use what ``read_annotations`` found.
 
     Returns:
-        (C + 1, C + 1) int64 counts. ``[i, j]``: objects of class i detected as class j. The last
-        row counts detections on background, the last column missed objects. Each row but the last
-        sums to the number of objects of its class.
+        (C + 1, C + 1) int64 counts. Entry ``[i, j]`` counts objects of class i that are detected as
+        class j. The last row counts detections on background, the last column missed objects. Each
+        row except the last sums to the number of objects of its class.
 
     Raises:
-        FileNotFoundError: See ``read_annotations`` and ``read_results``.
-        AnnotationError: See ``read_annotations``.
-        ResultsError: See ``read_results``.
-        ValueError: Unknown IoU type, or a threshold out of range.
+        FileNotFoundError: The annotation file or the results file does not exist.
+        AnnotationError: The ground truth is invalid; see ``read_annotations``.
+        ResultsError: The results are invalid; see ``read_results``.
+        ValueError: The IoU type is unknown, or a threshold is out of range.
 
     Example:
-        A cat is mistaken for a dog and detected a second time. Another dog is left out, because
-        the image does not tell whether it shows dogs.
+        A cat is mistaken for a dog and detected a second time. A second detection of a dog is left
+        out, because the image was not checked for dogs.
 
         >>> from pcb.datasets import Annotations
         >>> image = {"id": 1, "height": 50, "width": 50}
@@ -102,14 +105,15 @@ def count_detections(
     score_threshold: float = 0.3,
     federated: bool | None = None,
 ) -> DetectionCounts:
-    """Count as ``detection_confusion`` does, and also count what the matrix leaves out.
+    """Compute the matrix of ``detection_confusion`` and the number of detections it leaves out.
 
-    Every detection that scores enough is in one of the two:
-    ``confusion[:, :-1].sum() + left_out.sum()`` is their number. The log reports how many are left
-    out. See ``detection_confusion`` for the arguments and errors.
+    The arguments and errors are those of ``detection_confusion``. Every detection whose score
+    reaches the threshold is counted either in the matrix or as left out, so the number of these
+    detections is ``confusion[:, :-1].sum() + left_out.sum()``. The number of detections left out is
+    logged.
 
     Example:
-        A dog is left out, because the image does not tell whether it shows dogs.
+        The detection of a dog is left out, because the image was not checked for dogs.
 
         >>> from pcb.datasets import Annotations
         >>> image = {"id": 1, "height": 50, "width": 50}
@@ -139,15 +143,15 @@ def count_detections(
     np.add.at(confusion[-1], detections.labels[~matched & complete], 1)
     left_out = np.bincount(detections.labels[~matched & ~complete], minlength=num_classes)
     what = (
-        "match no object and are left out of the matrix: their images do not annotate their classes"
-        " completely (federated data)"
+        "match no object and are left out of the matrix, because in federated data their classes"
+        " may be present without annotation"
     )
     log_uncounted(annotations, source_of(results), int(left_out.sum()), len(detections), what)
     return DetectionCounts(confusion, left_out)
 
 
 def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray]:
-    """Return each object's image, as an index of ``Annotations.images``, and label; both (n,)."""
+    """Return two (n,) arrays: each object's image (index in ``Annotations.images``) and label."""
     image_index = {image["id"]: index for index, image in enumerate(annotations.images)}
     objects = annotations.annotations
     images = [image_index[record["image_id"]] for record in objects]
@@ -156,9 +160,9 @@ def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray
 
 
 def _complete(annotations: Annotations, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return whether all objects of class c in image i are annotated, (I, C) bool.
+    """Return an (I, C) bool array: whether all objects of class c in image i are annotated.
 
-    ``images`` and ``labels`` are those of the annotated objects.
+    ``images`` and ``labels`` are the image index and the label of each annotated object.
     """
     if not annotations.federated:
         return np.ones((len(annotations.images), len(annotations.categories)), bool)
@@ -178,12 +182,13 @@ def _matches(
     detections: CompactResults,
     iou_threshold: float,
 ) -> np.ndarray:
-    """Return the object that each detection takes, -1 for none; (n,) int64."""
+    """Return an (n,) int64 array: the object that each detection is matched to, or -1."""
     found, objects, overlap = _overlapping(annotations, images, detections, iou_threshold)
     same = detections.labels[found] == labels[objects]
-    # Highest score first, then the order of the results. For each detection, largest IoU first,
-    # then its own class. (hotcoco prefers the class with the largest id instead, so that two right
-    # detections of an object with two labels count as wrong.)
+    # Detections with the highest score come first; ties keep the order of the results. For each
+    # detection, objects with the largest IoU come first, and ties prefer the detection's own class.
+    # (hotcoco prefers the class with the largest id instead. If an object has two labels, two
+    # correct detections can then count as wrong.)
     order = np.lexsort((~same, -overlap, found, -detections.scores[found]))
     taken, is_free = [-1] * len(detections), [True] * len(labels)
     for detection, thing in zip(found[order].tolist(), objects[order].tolist(), strict=True):
@@ -198,7 +203,10 @@ def _overlapping(
     detections: CompactResults,
     iou_threshold: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the detections, the objects and the IoUs of all pairs that overlap enough; (p,)."""
+    """Return three (p,) arrays: the detection, the object and the IoU of every overlapping pair.
+
+    A pair overlaps if its IoU reaches the threshold and both are in the same image.
+    """
     of_object, of_detection = _by_image(images), _by_image(detections.images)
     pairs: list[tuple[np.ndarray, ...]] = []
     for image in of_object.keys() & of_detection.keys():
@@ -221,7 +229,7 @@ def _overlapping(
 
 
 def _by_image(images: np.ndarray) -> dict[int, np.ndarray]:
-    """Return the indices of each image's entries, in order."""
+    """Group by image: return, for each image index, the positions where it occurs, in order."""
     if not len(images):
         return {}
     order = np.argsort(images, kind="stable")

@@ -1,4 +1,4 @@
-"""LVIS evaluation by hotcoco (Rust), adapted to agree with the lvis package in every case."""
+"""Evaluate with the package hotcoco (Rust), adapted so that results agree with the lvis package."""
 
 import contextlib
 import io
@@ -14,20 +14,20 @@ _ABOVE_ZERO = float(np.nextafter(0.0, 1.0))
 
 
 def run(annotations: Annotations, results: list[dict], iou_type: str) -> hotcoco.COCOeval:
-    """Evaluate with hotcoco.
+    """Evaluate detections with hotcoco.
 
-    The lvis package leaves out ground truth and detections with area 0. It drops such detections
-    after it has kept the 300 with the highest scores in an image. hotcoco counts them, so this
-    function drops them first.
+    The lvis package leaves out objects and detections with area 0. It first selects the 300
+    detections with the highest scores in an image, then drops detections with area 0. hotcoco would
+    count them, so this function drops them before.
 
     Args:
         annotations: The ground truth.
-        results: Checked detections (``read_results``); they are not changed.
+        results: Detections checked by ``read_results``; they are not changed.
         iou_type: 'bbox' or 'segm'.
 
     Returns:
-        The evaluator after its run: ``get_results()`` returns the metrics (-1 if undefined), and
-        ``eval`` holds the arrays behind them.
+        The evaluator after its run. Its method ``get_results()`` returns the metrics (-1 if
+        undefined); its attribute ``eval`` contains the arrays from which they are computed.
     """
     dataset = annotations.for_lvis()
     dataset["annotations"] = [a for a in dataset["annotations"] if a["area"] > 0]
@@ -37,6 +37,6 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> hotcoco
         area_rng=[_ABOVE_ZERO, np.inf], drop_empty_images=False
     )
     evaluation = hotcoco.LVISEval(ground_truth, detections, iou_type)
-    with contextlib.redirect_stdout(io.StringIO()):  # the run prints its summary
+    with contextlib.redirect_stdout(io.StringIO()):  # run() prints a summary
         evaluation.run()
     return evaluation

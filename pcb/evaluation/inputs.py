@@ -1,4 +1,4 @@
-"""Read and check the ground truth and the detections that every metric starts from."""
+"""Read and check the ground truth and the detections for an evaluation."""
 
 import logging
 import os
@@ -10,22 +10,22 @@ from pcb.datasets.lvis.annotations import EXHAUSTIVE_HINT
 from pcb.datasets.lvis.notes import source_of
 from pcb.datasets.lvis.results import RESULT_KEYS
 
-MOST_DETECTIONS = 300  # LVIS's limit per image
-COCOS_MOST = 100  # limit per class and image of COCO's own evaluation
+MOST_DETECTIONS = 300  # limit of the LVIS evaluation per image
+COCOS_MOST = 100  # limit of the COCO evaluation per class and image
 
 
 def read_ground_truth(
     ground_truth: str | os.PathLike | Annotations, federated: bool | None = None
 ) -> Annotations:
-    """Return annotations; read them if a file is given.
+    """Return the ground truth as annotations; read an annotation file if necessary.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
-        federated: See ``read_annotations``; None leaves annotations that are given as they are.
+        federated: Whether the data is federated; None to use what ``read_annotations`` finds.
 
     Raises:
-        FileNotFoundError: See ``read_annotations``.
-        AnnotationError: See ``read_annotations``.
+        FileNotFoundError: The annotation file does not exist.
+        AnnotationError: The ground truth is invalid; see ``read_annotations``.
     """
     if isinstance(ground_truth, Annotations):
         return ground_truth.as_federated(federated)
@@ -38,24 +38,25 @@ def read_inputs(
     iou_types: Sequence[str] | None,
     federated: bool | None = None,
 ) -> tuple[Annotations, list[dict], Sequence[str]]:
-    """Return ground truth and detections for AP; read those that are given as files.
+    """Return ground truth and detections for computing AP; read files if necessary.
 
-    The log reports what AP leaves out.
+    Messages are logged about objects and detections that AP leaves out.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
         results: COCO results, a file or a list.
-        iou_types: What will be evaluated: 'bbox', 'segm' or both; None for what the results hold.
-        federated: See ``read_ground_truth``.
+        iou_types: What will be evaluated: 'bbox', 'segm' or both; None to use all that the results
+            contain.
+        federated: Whether the data is federated; None to use what ``read_annotations`` finds.
 
     Returns:
         The annotations, the detections and the IoU types.
 
     Raises:
-        FileNotFoundError: See ``read_annotations``.
-        AnnotationError: See ``read_annotations``.
-        ResultsError: See ``read_results``.
-        ValueError: Unknown IoU type.
+        FileNotFoundError: The annotation file or the results file does not exist.
+        AnnotationError: The ground truth is invalid; see ``read_annotations``.
+        ResultsError: The results are invalid; see ``read_results``.
+        ValueError: An IoU type is unknown.
     """
     annotations = read_ground_truth(ground_truth, federated)
     checked = read_results(results, annotations, iou_types)
@@ -67,16 +68,19 @@ def read_inputs(
         annotations.log(f"{flat:,} of {total:,} annotations have area 0 and are left out of AP")
     flat = sum("bbox" in record and not min(record["bbox"][2:]) for record in checked)
     if flat and "bbox" in iou_types:
-        text = f"{flat:,} of {len(checked):,} boxes have area 0 and are left out of the AP of boxes"
+        text = f"{flat:,} of {len(checked):,} boxes have area 0 and are left out of box AP"
         annotations.log(text, source)
     counts = Counter(record["image_id"] for record in checked)
     if dropped := sum(max(0, count - MOST_DETECTIONS) for count in counts.values()):
-        text = f"{dropped:,} detections do not count, beyond the {MOST_DETECTIONS} best of an image"
+        text = (
+            f"{dropped:,} detections do not count, because only the {MOST_DETECTIONS} with the"
+            " highest scores in an image do"
+        )
         annotations.log(text, source, logging.INFO)
     if annotations.federated:
         what = (
-            "are not judged and do not count: their images neither annotate their classes nor list"
-            " them as absent (federated data)"
+            "do not count, because their images were not checked for their classes (federated data:"
+            " these classes are neither annotated nor listed as absent)"
         )
         unjudged = _count_unjudged(annotations, checked)
         log_uncounted(annotations, source, unjudged, len(checked), what)
@@ -84,8 +88,8 @@ def read_inputs(
         of_class = Counter((record["image_id"], record["category_id"]) for record in checked)
         if more := sum(max(0, count - COCOS_MOST) for count in of_class.values()):
             text = (
-                f"{more:,} detections may count that COCO's own evaluation leaves out, beyond the"
-                f" {COCOS_MOST} best of a class in an image"
+                f"{more:,} detections may count here, but not in the COCO evaluation, which uses"
+                f" only the {COCOS_MOST} with the highest scores per class and image"
             )
             annotations.log(text, source, logging.INFO)
     return annotations, checked, iou_types
@@ -96,10 +100,10 @@ def log_uncounted(annotations: Annotations, source: str, count: int, total: int,
 
     Args:
         annotations: The ground truth.
-        source: The name of the results.
+        source: Name of the results in messages.
         count: Number of detections that do not count.
         total: Number of all detections.
-        what: The predicate of the message, such as "are not judged".
+        what: The predicate of the message, such as "do not count".
     """
     if not count:
         return
@@ -107,14 +111,14 @@ def log_uncounted(annotations: Annotations, source: str, count: int, total: int,
     is_majority = 2 * count > total
     if is_majority:
         text += (
-            ", which is usual for LVIS; if every class is annotated in every image, use"
+            ". This is normal for LVIS; if every image was checked for every class, use"
             f" {EXHAUSTIVE_HINT}"
         )
     annotations.log(text, source, logging.WARNING if is_majority else logging.INFO)
 
 
 def _count_unjudged(annotations: Annotations, results: list[dict]) -> int:
-    """Count detections of classes that their image neither annotates nor lists as absent."""
+    """Count detections of classes that are neither annotated nor listed as absent in the image."""
     judged = {(record["image_id"], record["category_id"]) for record in annotations.annotations}
     for image in annotations.images:
         judged.update((image["id"], absent) for absent in image.get("neg_category_ids", ()))

@@ -1,6 +1,6 @@
-"""LVIS evaluation by the lvis package, the reference implementation by the dataset's authors.
+"""Evaluate with the lvis package, the reference implementation by the authors of the dataset.
 
-Importing this module imports OpenCV and matplotlib, so it is imported only where it is used.
+Importing this module also imports OpenCV and matplotlib, so import it only when it is needed.
 
 Source: https://github.com/lvis-dataset/lvis-api
 """
@@ -19,18 +19,18 @@ from pcb.datasets.lvis.rules import DETECTION_KEYS
 
 
 def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LVISEval:
-    """Evaluate with the lvis package.
+    """Evaluate detections with the lvis package.
 
     Args:
         annotations: The ground truth.
-        results: Checked detections (``read_results``); they are not changed.
+        results: Detections checked by ``read_results``; they are not changed.
         iou_type: 'bbox' or 'segm'.
 
     Returns:
-        The evaluator after its run: ``get_results()`` returns the metrics (-1 if undefined), and
-        ``eval`` holds the arrays behind them.
+        The evaluator after its run. Its method ``get_results()`` returns the metrics (-1 if
+        undefined); its attribute ``eval`` contains the arrays from which they are computed.
     """
-    # The package writes into the records of both sides, so it gets copies.
+    # The package changes the records of annotations and detections, so pass copies.
     dataset = annotations.for_lvis()
     dataset["annotations"] = [dict(annotation) for annotation in dataset["annotations"]]
     detections = [dict(keep_keys(result, DETECTION_KEYS)) for result in results]
@@ -42,14 +42,14 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LV
 
 
 class _GroundTruth(lvis.LVIS):
-    """LVIS ground truth from a dataset; the package itself expects the path of a file."""
+    """LVIS ground truth from a dict; the lvis package expects the path of a file."""
 
     def _load_json(self, dataset: dict) -> dict:
         return dataset
 
 
 class _Detections(lvis.LVISResults):
-    """LVIS results that may be empty; the package itself reads the first detection."""
+    """LVIS results that may be empty; the lvis package fails without a first detection."""
 
     def __init__(self, ground_truth: lvis.LVIS, results: list[dict]) -> None:
         if results:
@@ -61,7 +61,7 @@ class _Detections(lvis.LVISResults):
 
 
 class _NumPyWithFloat:
-    """NumPy with ``np.float``, which lvis 0.5.3 uses and NumPy 1.24 removed."""
+    """The module NumPy with ``np.float``, which lvis 0.5.3 uses and NumPy 1.24 removed."""
 
     float = float
 
@@ -71,17 +71,17 @@ class _NumPyWithFloat:
 
 @contextlib.contextmanager
 def _patched_lvis():
-    """Make lvis 0.5.3 run with current NumPy and without log messages; undo it afterwards.
+    """Make lvis 0.5.3 run with current NumPy and without log messages; undo this on exit.
 
-    Only the name ``np`` in the package's own module is replaced; NumPy itself is not changed.
+    Only the name ``np`` in the module ``lvis.eval`` is replaced; NumPy itself is not changed.
     """
     logger = logging.getLogger("lvis.results")
     numpy, level = lvis.eval.np, logger.level
     lvis.eval.np = _NumPyWithFloat()
-    logger.setLevel(logging.ERROR)  # it warns that it trusts the results; they are checked
+    logger.setLevel(logging.ERROR)  # hides a warning that the results are not checked; they are
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # it calls Logger.warn
+            warnings.simplefilter("ignore", DeprecationWarning)  # lvis calls Logger.warn
             yield
     finally:
         lvis.eval.np = numpy

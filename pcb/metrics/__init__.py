@@ -1,4 +1,4 @@
-"""Numbers from arrays: confusion matrices, pairs of classes, seeds, learned matrices."""
+"""Compute numbers from confusion matrices, from learned matrices and from results over seeds."""
 
 from pcb.metrics.learned import LearnedConfusion
 from pcb.metrics.matrix import (

@@ -5,19 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 
 GROUPS = ("f", "c", "r")
-"""The groups in the order in which tables and figures show them."""
+"""The frequency groups, in the order in which tables and figures show them."""
 
 GROUP_NAMES = {"f": "frequent", "c": "common", "r": "rare"}
 
 
 def check_groups(frequency: Sequence[str]) -> list[str]:
-    """Return ``frequency`` as a list if every entry is a frequency group.
+    """Check that every entry is a frequency group, and return the entries as a list.
 
     Args:
-        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
+        frequency: (C,) group of each class: ``"f"``, ``"c"`` or ``"r"``.
 
     Raises:
-        ValueError: An entry is none of these.
+        ValueError: An entry is not a frequency group.
 
     Example:
         >>> check_groups("fcr")

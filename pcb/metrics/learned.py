@@ -1,4 +1,4 @@
-"""The matrix that a training has learned: its soft labels, and how much of its start is left."""
+"""A confusion matrix learned during training, and the soft labels computed from it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class LearnedConfusion:
-    """A learned confusion matrix and what is needed to read it.
+    """A confusion matrix learned during training, and the settings needed to interpret it.
 
-    Files of other versions and programs may contain only the matrix. Missing values are None, or
-    NaN for floats.
+    Files from other versions and programs may contain only the matrix. Missing values are then
+    None, or NaN for floats.
 
     Attributes:
-        matrix: (C, C), running mean of the predictions for true class i as class j.
-        instance_count: (C,), number of instances of each class in training.
+        matrix: (C, C), running means of predicted probabilities; row i is the true class, column j
+            the predicted class.
+        instance_count: (C,), number of instances of each class seen in training.
         update_count: (C,), number of updates of each row; missing in official checkpoints.
-        momentum: Weight of the past in the running mean.
-        alpha: Full strength of PCB; 0 for a plain baseline, which only records the matrix.
-        start_epoch: First epoch, counted from 1, in which PCB acts.
-        normalize_rows: Whether rows average probabilities that sum to 1 (softmax losses).
-        normalize_columns: Whether the loss divides columns by their sum to make soft labels.
-        epoch: The epoch, counted from 1, that the matrix belongs to.
+        momentum: Weight of the previous value in the running mean.
+        alpha: Full strength of PCB; 0 for a baseline without PCB, which only records the matrix.
+        start_epoch: First epoch, counted from 1, in which PCB changes the loss.
+        normalize_rows: Whether rows are means of probabilities that sum to 1 (softmax losses).
+        normalize_columns: Whether the loss divides columns by their sums to get soft labels.
+        epoch: Epoch, counted from 1, after which the matrix was recorded.
 
     Example:
         >>> learned = LearnedConfusion(np.array([[0.25, 0.25], [0.0, 0.5]]), alpha=0.4, epoch=24)
@@ -47,39 +48,40 @@ class LearnedConfusion:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> LearnedConfusion:
-        """Read the arrays of ``confusion.npz``; arrays of other matrices are ignored.
+        """Read the learned matrix from the arrays of ``confusion.npz``; ignore other matrices.
 
-        Older files do not tell how rows and columns are normalised: all losses normalised them.
+        Older files do not record whether rows and columns are normalised. At that time, all losses
+        normalised both.
 
         Raises:
-            KeyError: The file has no learned matrix.
+            KeyError: The file does not contain a learned matrix.
         """
         settings = {name: np.asarray(arrays[name]).item() for name in _SETTINGS if name in arrays}
         counts = {name: arrays[name] for name in _COUNTS if name in arrays}
         return cls(arrays["learned"], **counts, **settings)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the known values as arrays for ``confusion.npz``."""
+        """Return all values that are not missing, as arrays for ``confusion.npz``."""
         named = {"learned": self.matrix}
         named |= {name: getattr(self, name) for name in (*_COUNTS, *_SETTINGS)}
         return {name: np.asarray(value) for name, value in named.items() if _is_known(value)}
 
     @property
     def has_seen_every_class(self) -> bool:
-        """Whether each class is known to have had an instance."""
+        """Whether every class had an instance in training; False if this is unknown."""
         return self.instance_count is not None and bool(self.instance_count.all())
 
     def soft_labels(self, matrix: np.ndarray | None = None) -> np.ndarray:
-        """Return the soft label of every class, as the loss that learned the matrix computes it.
+        """Compute the soft label of every class, as the loss that learned the matrix does.
 
-        They are the columns of the matrix. Softmax losses divide them by their sum, EQL v2 does
-        not.
+        The soft label of a class is its column of the matrix. Softmax losses divide the column by
+        its sum; EQL v2 does not.
 
         Args:
-            matrix: (C, C), an earlier matrix of the same training; by default the learned one.
+            matrix: (C, C), an earlier matrix of the same training run; by default ``self.matrix``.
 
         Returns:
-            (C, C); row y is the soft label of class y.
+            (C, C), in which row y is the soft label of class y.
 
         Example:
             >>> matrix = np.array([[0.25, 0.25], [0.0, 0.5]])
@@ -95,17 +97,18 @@ class LearnedConfusion:
         return fightback_soft_labels(columns, self.normalize_columns).numpy()
 
     def start_weights(self) -> np.ndarray:
-        """Return the weight of each row's initial value, with momentum m.
+        """Return how much weight each row's initial value still has in the row.
 
-        With a softmax loss, the first update of a class becomes its whole row; after n updates it
-        has weight ``m ** (n - 1)``. With EQL v2, rows start as zeros, which have weight ``m ** n``;
-        the row is smaller than the mean of its updates by that fraction.
+        Let m be the momentum and n the number of updates of the row. With a softmax loss, the first
+        update replaces the whole row and has weight ``m ** (n - 1)`` after n updates. With EQL v2,
+        the row starts with zeros, which have weight ``m ** n`` after n updates; the row is smaller
+        than the mean of its updates by this fraction.
 
         Returns:
-            (C,) in [0, 1]; NaN for classes that the training has not seen.
+            (C,) weights in [0, 1]; NaN for classes that did not occur in training.
 
         Raises:
-            ValueError: The update counts are unknown, as in official checkpoints.
+            ValueError: The number of updates is unknown, as in official checkpoints.
 
         Example:
             >>> learned = LearnedConfusion(np.eye(2), update_count=np.array([3, 0]), momentum=0.5)
@@ -114,13 +117,16 @@ class LearnedConfusion:
         """
         count = self.update_count
         if count is None:
-            raise ValueError("this matrix comes without the number of its updates")
+            raise ValueError(
+                "this matrix does not record how many times it was updated, as in official"
+                " checkpoints: use a matrix from a training run of this version"
+            )
         powers = count - 1 if self.normalize_rows else count
         weights = np.float64(self.momentum) ** np.maximum(powers, 0.0)
         return np.where(count > 0, weights, np.nan)
 
 
-# In the order in which they are written.
+# Names of the values, in the order in which they are written.
 _COUNTS = ("instance_count", "update_count")
 _SETTINGS = ("momentum", "alpha", "start_epoch", "normalize_rows", "normalize_columns", "epoch")
 

@@ -1,11 +1,11 @@
-"""Numbers from a confusion matrix: NumPy arrays in, NumPy arrays out.
+"""Compute shares, biases, group means and entropies from confusion matrices (NumPy arrays).
 
-Every function accepts all matrices of the kit. In each, ``matrix[i, j]`` is for true class i and
-predicted class j:
+Every function accepts both kinds of confusion matrix. In both, ``matrix[i, j]`` belongs to true
+class i and predicted class j:
 
-- (C, C), learned in training or measured at ground-truth boxes. A class that never occurred has a
-  row of zeros or NaN.
-- (C + 1, C + 1), counted on detections. The last row holds detections on background, the last
+- (C, C), learned during training or computed at ground-truth boxes. If a class never occurred, its
+  row is all zeros or NaN.
+- (C + 1, C + 1), counted on detections. The last row counts detections on background, the last
   column missed objects.
 """
 
@@ -19,7 +19,7 @@ ORDERS = ("frequency", "cluster", "name")
 
 
 def row_shares(matrix: np.ndarray) -> np.ndarray:
-    """Divide each row by its sum; a row that sums to 0 becomes NaN (the class has no instance).
+    """Divide each row by its sum; a row that sums to 0 (a class without instances) becomes NaN.
 
     Example:
         >>> row_shares(np.array([[3, 1], [0, 0]]))
@@ -32,10 +32,11 @@ def row_shares(matrix: np.ndarray) -> np.ndarray:
 
 
 def column_shares(matrix: np.ndarray) -> np.ndarray:
-    """Divide each column by its sum: the fraction of predictions of class j that truly are class i.
+    """Divide each column by its sum.
 
-    Rows of NaN (classes that never occurred) stay NaN and count as 0. A column that sums to 0
-    becomes NaN (the class was never predicted).
+    Entry [i, j] becomes the fraction of predictions of class j whose true class is i. Rows of NaN
+    (classes that never occurred) count as 0 in the sums and stay NaN. A column that sums to 0 (a
+    class that was never predicted) becomes NaN.
 
     Example:
         >>> column_shares(np.array([[3, 0], [1, 0]]))
@@ -57,20 +58,20 @@ def class_order(
     """Order the classes so that a large matrix is readable.
 
     Args:
-        matrix: (C, C) or (C + 1, C + 1); the order leaves out background.
-        by: ``"frequency"``, most training images first; ``"name"``, alphabetical; ``"cluster"``,
-            confused classes side by side (average linkage of the mean of both directions' row
-            shares).
-        image_count: (C,) training images of each class, for ``"frequency"``.
-        names: (C,) class names, for ``"name"``.
-        num_classes: C; by default the length of ``image_count`` or ``names`` if given, otherwise of
-            the matrix.
+        matrix: (C, C) or (C + 1, C + 1); background is not part of the order.
+        by: ``"frequency"``: most training images first. ``"name"``: alphabetical. ``"cluster"``:
+            classes that are confused with each other are adjacent (average-linkage clustering; the
+            similarity of two classes is the mean of their row shares in both directions).
+        image_count: (C,) training images of each class, needed for ``"frequency"``.
+        names: (C,) class names, needed for ``"name"``.
+        num_classes: Number of classes, C; by default the length of ``image_count`` or ``names`` if
+            one of them is passed, otherwise the length of the matrix.
 
     Returns:
-        (C,) labels in order. Ties keep the order of the labels.
+        (C,) labels in the new order. Ties keep the order of the labels.
 
     Raises:
-        ValueError: Unknown order, or an order without the counts or names that it needs.
+        ValueError: The order is unknown, or the counts or names that it needs are missing.
 
     Example:
         >>> class_order(np.eye(3), "frequency", image_count=[5, 200, 40]).tolist()
@@ -84,11 +85,13 @@ def class_order(
         raise ValueError(f"order must be one of {', '.join(ORDERS)}, got {by!r}")
     if by == "frequency":
         if image_count is None:
-            raise ValueError("order 'frequency' needs image_count, the training images per class")
+            raise ValueError(
+                "order 'frequency' needs the number of training images per class: pass image_count"
+            )
         return most_frequent_first(image_count)
     if by == "name":
         if names is None:
-            raise ValueError("order 'name' needs the names of the classes")
+            raise ValueError("order 'name' needs the names of the classes: pass names")
         return np.argsort(np.array([name.casefold() for name in names]), kind="stable")
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform
@@ -105,15 +108,17 @@ def class_order(
 
 
 def bias(matrix: np.ndarray, num_classes: int | None = None) -> np.ndarray:
-    """Subtract the share of j that is predicted as i from the share of i that is predicted as j.
+    """Return how much more often class i is predicted as class j than j is predicted as i.
+
+    The bias is the share of i predicted as j minus the share of j predicted as i.
 
     Args:
         matrix: (C, C) or (C + 1, C + 1); rows are divided by their sums first.
-        num_classes: C; required if the matrix has a row and a column of background.
+        num_classes: Number of classes, C; required for a (C + 1, C + 1) matrix.
 
     Returns:
-        (C, C), antisymmetric: positive if i is mistaken for j more often than j for i; NaN if one
-        of the two never occurred.
+        (C, C), antisymmetric. Entry [i, j] is positive if i is mistaken for j more often than j for
+        i, and NaN if i or j never occurred.
 
     Example:
         >>> bias(np.array([[9, 1], [4, 6]])).round(3)
@@ -126,19 +131,20 @@ def bias(matrix: np.ndarray, num_classes: int | None = None) -> np.ndarray:
 
 
 def group_shares(matrix: np.ndarray, frequency: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """Average, over the classes of each group, how their instances are predicted.
+    """Compute which share of a group's instances is predicted correctly and as each other group.
 
-    Every class has the same weight. Classes without instances are left out.
+    The shares are averaged over the classes of the group with equal weight. Classes without
+    instances are left out.
 
     Args:
-        matrix: (C, C) or (C + 1, C + 1), on any scale: each row is divided by its sum.
-        frequency: (C,) 'r', 'c' or 'f' per class.
+        matrix: (C, C) or (C + 1, C + 1), on any scale, because each row is divided by its sum.
+        frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
 
     Returns:
-        shares: (3, 4), or (3, 5) for detections. Rows are frequent, common and rare; NaN for a
-            group without classes.
-        columns: Names of the columns: the class itself; another frequent, common or rare class;
-            and, for detections, missed.
+        shares: (3, 4), or (3, 5) if the matrix counts detections. Rows are frequent, common and
+            rare classes; the row of a group without classes is NaN.
+        columns: Names of the columns: the class itself; a different frequent, common or rare class;
+            and, if the matrix counts detections, missed.
 
     Example:
         >>> shares, columns = group_shares(np.array([[8, 2], [1, 1]]), ["f", "r"])
@@ -162,17 +168,19 @@ def group_shares(matrix: np.ndarray, frequency: Sequence[str]) -> tuple[np.ndarr
 
 
 def group_totals(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
-    """Average, over the classes of each group, the shares that are predicted as each group.
+    """Compute which share of a frequency group's instances is predicted as each frequency group.
 
-    Every class has the same weight. Classes without instances are left out.
+    The shares are averaged over the classes of the group with equal weight. Classes without
+    instances are left out.
 
     Args:
-        matrix: See :func:`group_shares`.
-        frequency: (C,) 'r', 'c' or 'f' per class.
+        matrix: (C, C) or (C + 1, C + 1), as in :func:`group_shares`.
+        frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
 
     Returns:
-        (3, 3) mean shares, true by predicted group, in the order frequent, common, rare; NaN for a
-        group without classes that occur. For detections a row sums to 1 minus the missed share.
+        (3, 3) mean shares. Rows are true groups and columns predicted groups, both in the order
+        frequent, common, rare. The row of a group without classes that occur is NaN. If the matrix
+        counts detections, a row sums to 1 minus the share of missed objects.
 
     Example:
         >>> group_totals(np.array([[8, 2], [1, 1]]), ["f", "r"])
@@ -185,15 +193,17 @@ def group_totals(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
 
 def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
-    """Subtract the transpose of :func:`group_totals` from it.
+    """Return how much more often each group is predicted as each other group than the reverse.
+
+    The result is the matrix of :func:`group_totals` minus its transpose.
 
     Args:
-        matrix: See :func:`group_shares`.
-        frequency: (C,) 'r', 'c' or 'f' per class.
+        matrix: (C, C) or (C + 1, C + 1), as in :func:`group_shares`.
+        frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
 
     Returns:
-        (3, 3), antisymmetric: positive if the row's group is mistaken for the column's group more
-        often than vice versa; NaN if a group has no class that occurs.
+        (3, 3), antisymmetric. An entry is positive if the row's group is mistaken for the column's
+        group more often than the reverse, and NaN if one of the groups has no class that occurs.
 
     Example:
         >>> group_bias(np.array([[8, 2], [1, 1]]), ["f", "r"]).round(3)
@@ -206,7 +216,7 @@ def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
 
 def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Subtract the row shares of ``before`` from those of ``after``; NaN for absent classes.
+    """Return the row shares of ``after`` minus those of ``before``; NaN for absent classes.
 
     Raises:
         ValueError: The matrices differ in shape.
@@ -221,7 +231,7 @@ def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def detection_totals(matrix: np.ndarray) -> dict[str, int]:
-    """Sum a matrix of detections: objects by outcome, and detections on background.
+    """Count, from a matrix of detections, objects by outcome and detections on background.
 
     Example:
         >>> detection_totals(np.array([[5, 2, 1], [0, 3, 4], [6, 0, 0]]))
@@ -237,14 +247,14 @@ def detection_totals(matrix: np.ndarray) -> dict[str, int]:
 
 
 def label_entropy(soft_labels: np.ndarray) -> np.ndarray:
-    """Compute the entropy of each soft label: 0 for one-hot, log2(k) if uniform over k classes.
+    """Compute the entropy of each soft label: 0 if one-hot, log2(k) if uniform over k classes.
 
     Args:
-        soft_labels: (C, C); row y is the soft label of class y. Rows are scaled to sum to 1 first,
-            because the rows of EQL v2 do not.
+        soft_labels: (C, C), in which row y is the soft label of class y. Rows are first scaled to
+            sum to 1, because the soft labels of EQL v2 do not.
 
     Returns:
-        (C,) in bits; NaN for a row that is undefined or all zeros.
+        (C,) entropies in bits; NaN if the row is undefined or all zeros.
 
     Example:
         >>> label_entropy(np.array([[1.0, 0.0], [0.2, 0.2]])).tolist()
@@ -256,7 +266,7 @@ def label_entropy(soft_labels: np.ndarray) -> np.ndarray:
 
 
 def check_alike(before: np.ndarray, after: np.ndarray) -> None:
-    """Check that two matrices can be compared.
+    """Check that two matrices have the same shape, so that they can be compared.
 
     Raises:
         ValueError: The matrices differ in shape.
@@ -264,18 +274,18 @@ def check_alike(before: np.ndarray, after: np.ndarray) -> None:
     if np.shape(before) != np.shape(after):
         raise ValueError(
             f"matrices of shape {np.shape(before)} and {np.shape(after)} cannot be compared: "
-            "give two of the same kind and of the same classes"
+            "pass two matrices of the same kind and with the same classes"
         )
 
 
 def _summed_by_group(shares: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Sum the columns of each group; (rows, 3)."""
+    """Return a (rows, 3) array: the sum of the columns of each group."""
     foreground = shares[:, : len(groups)]
     return np.stack([foreground[:, groups == group].sum(axis=1) for group in GROUPS], axis=1)
 
 
 def _mean_by_group(table: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Average the rows of each group without rows of NaN; (3, columns)."""
+    """Return a (3, columns) array: the mean of each group's rows; rows with NaN are left out."""
     known = ~np.isnan(table).any(axis=1)
     result = np.full((len(GROUPS), table.shape[1]), np.nan)
     for row, group in enumerate(GROUPS):

@@ -1,4 +1,4 @@
-"""Names of metrics, and the format of their numbers."""
+"""List the names of the LVIS metrics, and format metrics and differences as text."""
 
 import math
 
@@ -10,15 +10,15 @@ METRICS = (
 )
 """The official LVIS metrics, in the order in which they are reported.
 
-AP is the mean over classes, the IoU thresholds 0.50, 0.55, ..., 0.95 and 101 recall levels. ``s``,
-``m`` and ``l`` restrict it to small objects (up to 32^2 pixels), medium (up to 96^2) and large
-ones; ``r``, ``c`` and ``f`` to rare, common and frequent classes. AR@300 is the mean recall with
-300 detections.
+AP is the mean precision over classes, over the IoU thresholds 0.50, 0.55, ..., 0.95 and over 101
+recall levels. ``s``, ``m`` and ``l`` restrict a metric to small objects (up to 32^2 pixels),
+medium objects (up to 96^2 pixels) and large objects. ``r``, ``c`` and ``f`` restrict AP to rare,
+common and frequent classes. AR@300 is the mean recall with up to 300 detections per image.
 """
 
 
 def format_number(value: float, spec: str) -> str:
-    """Format a number; n/a if undefined, and without a sign if it rounds to zero.
+    """Format a number: n/a if it is NaN, and without a sign if it rounds to zero.
 
     Args:
         value: The number, or NaN.
@@ -35,7 +35,7 @@ def format_number(value: float, spec: str) -> str:
 
 
 def format_metric(value: float | None) -> str:
-    """Format a metric as papers do: in percent with one decimal, or n/a if undefined.
+    """Format a metric as in papers: in percent with one decimal, or n/a if undefined.
 
     Example:
         >>> format_metric(0.3014), format_metric(float("nan")), format_metric(None)
@@ -45,11 +45,12 @@ def format_metric(value: float | None) -> str:
 
 
 def format_estimate(value: Estimate, seeds: int | None = None) -> str:
-    """Format mean ± standard deviation in percent, without a deviation for one seed.
+    """Format mean ± standard deviation in percent; only the mean if there is a single seed.
 
     Args:
         value: The estimate.
-        seeds: Number of seeds; the text shows n if it differs.
+        seeds: Expected number of seeds; if the estimate has a different number, the text shows it
+            as n.
 
     Example:
         >>> from pcb.metrics import estimate
@@ -65,7 +66,7 @@ def format_estimate(value: Estimate, seeds: int | None = None) -> str:
 
 
 def format_points(difference: float) -> str:
-    """Format a difference of fractions in points (hundredths) with sign; n/a if undefined.
+    """Format a difference of fractions in percentage points with a sign; n/a if undefined.
 
     Example:
         >>> format_points(0.0125), format_points(-0.0001), format_points(float("nan"))
@@ -75,11 +76,12 @@ def format_points(difference: float) -> str:
 
 
 def format_difference(value: Estimate, seeds: int | None = None) -> str:
-    """Format a mean difference in points.
+    """Format a mean difference in percentage points.
 
     Args:
-        value: The estimate.
-        seeds: Number of seeds; the text shows n if it differs.
+        value: The estimate of the difference.
+        seeds: Expected number of seeds; if the estimate has a different number, the text shows it
+            as n.
 
     Example:
         >>> from pcb.metrics import estimate
@@ -92,7 +94,9 @@ def format_difference(value: Estimate, seeds: int | None = None) -> str:
 
 
 def format_interval(value: Estimate) -> str:
-    """Format the interval of a difference in points; n/a with fewer than two seeds.
+    """Format the 95% confidence interval of a difference, in percentage points.
+
+    The text is n/a if there are fewer than two seeds.
 
     Example:
         >>> from pcb.metrics import estimate

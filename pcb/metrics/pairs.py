@@ -1,6 +1,6 @@
-"""Confused pairs of classes: the worst, those that changed most, and the nearest of a class.
+"""Find pairs of classes that are often confused, or whose confusion changed most.
 
-Every function accepts all confusion matrices of the kit; see :mod:`pcb.metrics.matrix`.
+Every function accepts both kinds of confusion matrix described in :mod:`pcb.metrics.matrix`.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from pcb.metrics.matrix import check_alike, row_shares
 
 
 def largest_pairs(values: np.ndarray, count: int) -> list[tuple[int, int]]:
-    """Find the pairs (true, predicted) off the diagonal with the largest values.
+    """Find the pairs of different classes with the largest values in a matrix.
 
     Args:
-        values: (C, C); only positive values count.
-        count: Largest number of pairs, at least 0.
+        values: (C, C), one value per true and predicted class; only positive values count.
+        count: Maximum number of pairs, at least 0.
 
     Returns:
-        The pairs, largest value first. Ties keep the order of the matrix.
+        Pairs (true label, predicted label), largest value first. Ties keep the order of the matrix.
 
     Raises:
         ValueError: ``count`` is negative.
@@ -35,7 +35,7 @@ def largest_pairs(values: np.ndarray, count: int) -> list[tuple[int, int]]:
     count = min(count, np.count_nonzero(values > 0))
     if not count:
         return []
-    # Sorting all 1.4 million pairs of LVIS would take longer than everything else.
+    # Sorting all 1.4 million pairs of LVIS classes would take longer than everything else.
     smallest = np.partition(values, values.size - count, axis=None)[-count]
     pairs = np.argwhere((values >= smallest) & (values > 0))
     ranked = np.argsort(-values[tuple(pairs.T)], kind="stable")[:count]
@@ -43,16 +43,17 @@ def largest_pairs(values: np.ndarray, count: int) -> list[tuple[int, int]]:
 
 
 def pair_shares(matrix: np.ndarray, num_classes: int, min_objects: float = 0) -> np.ndarray:
-    """Return the row shares between classes; rows with too few objects become NaN.
+    """Return the share of each true class that is predicted as each class.
 
     Args:
-        matrix: A confusion matrix.
-        num_classes: C.
-        min_objects: Smallest row sum, for counts: in a class with a single object, one mistake is
-            100%.
+        matrix: A confusion matrix, (C, C) or (C + 1, C + 1).
+        num_classes: Number of classes, C.
+        min_objects: If the matrix holds counts, minimum number of objects of a true class; rows
+            with fewer objects become NaN. (With a single object, one mistake would be 100%.)
 
     Returns:
-        (C, C). For detections, the shares refer to all objects, including missed ones.
+        (C, C) shares. If the matrix counts detections, the shares refer to all objects, including
+        missed objects.
 
     Example:
         >>> pair_shares(np.array([[5, 3, 2], [1, 0, 0], [7, 7, 0]]), num_classes=2, min_objects=5)
@@ -72,25 +73,27 @@ def worst_pairs(
     min_objects: float = 0,
     by: str = "share",
 ) -> list[dict]:
-    """Find the pairs of classes with the largest confusion.
+    """Find the pairs of classes that are confused most often.
 
     Args:
         matrix: A confusion matrix; rows are divided by their sums.
         names: (C,) class names.
-        frequency: (C,) 'r', 'c' or 'f' per class.
-        count: Largest number of pairs; pairs that are never confused are left out.
-        min_objects: Leave out true classes with fewer objects, for counts.
-        by: ``"share"`` for the largest shares, ``"bias"`` for the most one-sided pairs.
+        frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
+        count: Maximum number of pairs; pairs that are never confused are left out.
+        min_objects: If the matrix holds counts, leave out true classes with fewer objects than
+            this.
+        by: ``"share"`` to find the largest shares, ``"bias"`` to find the most one-sided pairs.
 
     Returns:
-        One row per pair, largest first, ready for ``pandas.DataFrame``: ``true`` and ``predicted``
-        (names), ``true_group`` and ``predicted_group``, ``share`` of the true class that is
-        predicted as the other class, ``reverse_share``, ``bias`` (their difference), ``count`` of
-        the objects (only for detections), and ``true_label`` and ``predicted_label``, which
+        One dict per pair, largest first, ready for ``pandas.DataFrame``. ``true`` and ``predicted``
+        are the names, ``true_group`` and ``predicted_group`` the frequency groups. ``share`` is the
+        share of the true class that is predicted as the other class, ``reverse_share`` the share in
+        the other direction, and ``bias`` the difference of the two. ``count`` is the number of
+        objects (only if the matrix counts detections). ``true_label`` and ``predicted_label``
         distinguish classes with the same name.
 
     Raises:
-        ValueError: Unknown ``by``.
+        ValueError: ``by`` is unknown.
 
     Example:
         >>> worst_pairs(np.array([[9, 1], [4, 6]]), ["cat", "yak"], ["f", "r"], count=1)
@@ -123,19 +126,21 @@ def changed_pairs(
     count: int = 20,
     min_objects: float = 0,
 ) -> list[dict]:
-    """Find the pairs of different classes whose share changed most between two runs.
+    """Find the pairs of different classes whose confusion changed most between two runs.
 
     Args:
-        before: The matrix of one run.
-        after: The matrix of the other run, of the same kind and the same classes.
+        before: The confusion matrix of one run.
+        after: The confusion matrix of the other run, of the same kind and with the same classes.
         names: (C,) class names.
-        frequency: (C,) 'r', 'c' or 'f' per class.
-        count: Largest number of pairs; pairs without a change are left out.
-        min_objects: Leave out true classes with fewer objects, for counts.
+        frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
+        count: Maximum number of pairs; pairs without a change are left out.
+        min_objects: If the matrices hold counts, leave out true classes with fewer objects than
+            this.
 
     Returns:
-        One row per pair, largest change first: names, groups and labels as in :func:`worst_pairs`,
-        ``before`` and ``after`` (shares of the true class) and ``change``.
+        One dict per pair, largest change first, with names, groups and labels as in
+        :func:`worst_pairs`. ``before`` and ``after`` are the shares of the true class that are
+        predicted as the other class; ``change`` is their difference.
 
     Raises:
         ValueError: The matrices differ in shape.
@@ -161,16 +166,17 @@ def changed_pairs(
 def nearest_classes(
     matrix: np.ndarray, label: int, count: int = 8, num_classes: int | None = None
 ) -> list[int]:
-    """Find the classes that a class is most confused with, both directions added.
+    """Find the classes with which a class is confused most, adding up both directions.
 
     Args:
         matrix: A confusion matrix; rows are divided by their sums.
-        label: The class.
-        count: Largest number of other classes; classes that are never confused are left out.
-        num_classes: C; required if the matrix has a row and a column of background.
+        label: Label of the class.
+        count: Maximum number of other classes; classes that are never confused with the class are
+            left out.
+        num_classes: Number of classes, C; required for a (C + 1, C + 1) matrix.
 
     Returns:
-        Labels: ``label`` first, then the others, most confused first.
+        ``label``, followed by the labels of the other classes, most confused first.
 
     Example:
         >>> nearest_classes(np.array([[6, 0, 4], [0, 9, 1], [5, 0, 5]]), 2)
@@ -194,5 +200,5 @@ def _pair(names: Sequence[str], frequency: Sequence[str], true: int, predicted: 
 
 
 def _plain(value):
-    """Return a float as Python's type, rounded to remove the errors of float64."""
+    """Convert a NumPy float to a Python float, rounded to 12 decimals to hide rounding errors."""
     return round(float(value), 12) if isinstance(value, float) else value

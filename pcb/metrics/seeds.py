@@ -1,4 +1,4 @@
-"""Statistics over seeds: mean, standard deviation, and paired differences with an interval."""
+"""Compute means, standard deviations and confidence intervals over seeds."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -6,18 +6,20 @@ from typing import Any, NamedTuple
 
 
 class Estimate(NamedTuple):
-    """The mean of a metric, or of a difference, over seeds.
+    """The mean over seeds of a metric or of a difference, with a confidence interval.
 
-    The interval is Student's. If the values are normally distributed, 95 of 100 such intervals,
-    each from other seeds, contain the mean over all seeds. It covers only the randomness of
-    training, not the choice of images or of the dataset.
+    The confidence interval is based on Student's t distribution. If the values are normally
+    distributed, 95 of 100 such intervals, each from different seeds, contain the mean over all
+    possible seeds. The interval reflects only the randomness of training, not the choice of images
+    or of the dataset.
 
     Attributes:
-        mean: NaN without values.
-        std: Sample standard deviation (divided by n - 1); NaN with fewer than two values.
-        low: Lower end of the 95% interval of the mean; NaN with fewer than two values.
-        high: Upper end of the interval.
-        values: One value per seed, without undefined ones.
+        mean: Mean of the values; NaN if there are none.
+        std: Sample standard deviation (divided by n - 1); NaN if there are fewer than two values.
+        low: Lower end of the 95% confidence interval of the mean; NaN if there are fewer than two
+            values.
+        high: Upper end of the 95% confidence interval of the mean; NaN like ``low``.
+        values: One value per seed; undefined values are left out.
     """
 
     mean: float
@@ -33,7 +35,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(values: Iterable[float | None]) -> Estimate:
-    """Compute mean, standard deviation and 95% interval of the mean over seeds.
+    """Compute mean, standard deviation and 95% confidence interval of the mean over seeds.
 
     Args:
         values: One value per seed; NaN and None are left out.
@@ -62,13 +64,14 @@ def estimate(values: Iterable[float | None]) -> Estimate:
 def paired_difference(
     ours: Mapping[Any, float | None], theirs: Mapping[Any, float | None]
 ) -> Estimate:
-    """Estimate the mean of ours minus theirs over the seeds that both have.
+    """Estimate the mean difference between two methods over the seeds that both have.
 
-    Effects of a seed on both, such as the order of images, cancel out.
+    For each seed, the value in ``theirs`` is subtracted from the value in ``ours``. Effects that a
+    seed has on both methods, such as the order of images, cancel out.
 
     Args:
-        ours: Value of each seed; seeds with NaN or None are left out.
-        theirs: Value of each seed to compare with.
+        ours: Value for each seed; seeds with NaN or None are left out.
+        theirs: Value for each seed of the method to compare with; NaN and None are left out, too.
 
     Example:
         >>> difference = paired_difference({0: 0.5, 1: 0.75, 2: 0.9}, {1: 0.5, 0: 0.375})

@@ -101,7 +101,7 @@ SHORT_RUNS = {"size": [40, 60], "counts": "T1"}
 ANNOTATION_ERRORS = {
     "a category id twice": (
         change("categories", id=2),
-        ["category id 2 occurs 2 times; ids must be unique"],
+        ["category id 2 occurs 2 times: make the ids unique"],
     ),
     "a category id out of range": (
         change("annotations", category_id=3),
@@ -125,7 +125,7 @@ ANNOTATION_ERRORS = {
     ),
     "RLE that does not fill its size": (
         change("annotations", segmentation=SHORT_RUNS),
-        ["annotation 1: the runs of its mask do not fill 40 x 60 pixels", "pycocotools"],
+        ["annotation 1: the runs of the mask do not add up to 40 x 60 pixels", "pycocotools"],
     ),
     "RLE as integers that do not fill its size": (
         change("annotations", segmentation={"size": [40, 60], "counts": [5, 2000]}),
@@ -137,11 +137,11 @@ ANNOTATION_ERRORS = {
     ),
     "an image outside of the folder": (
         change("images", file_name="../1.png"),
-        ["image 1: its file '../1.png' is outside of the image folder", "relative"],
+        ["image 1: file '../1.png' is outside the image folder", "relative"],
     ),
     "an image by its absolute path": (
         change("images", file_name="/etc/passwd"),
-        ["image 1: its file '/etc/passwd' is outside of the image folder"],
+        ["image 1: file '/etc/passwd' is outside the image folder"],
     ),
 }
 
@@ -184,7 +184,7 @@ def test_damaged_json(content, folder, capsys, door, damage):
 
 
 RESULT_ERRORS = {
-    "NaN scores": ({"score": NAN}, ["score must be a finite number, got nan", "NaN?"]),
+    "NaN scores": ({"score": NAN}, ["score must be a finite number, got nan", "for NaN"]),
     "an image that does not exist": ({"image_id": 7}, ["image_id 7 is not among the 1 images"]),
     "a category out of range": ({"category_id": 0}, ["category_id 0", "(1 to 2)", "label"]),
     "a box of negative size": ({"bbox": [1, 1, -1, 1]}, ["bbox must be", "[1, 1, -1, 1]"]),
@@ -194,7 +194,7 @@ RESULT_ERRORS = {
     ),
     "RLE that does not fill its size": (
         {"segmentation": SHORT_RUNS},
-        ["the runs of its mask do not fill 40 x 60 pixels", "pycocotools"],
+        ["the runs of the mask do not add up to 40 x 60 pixels", "pycocotools"],
     ),
 }
 

@@ -205,7 +205,7 @@ def test_missing_images_are_counted_in_both_folders(lvis):
     [problem] = lvis_problems(lvis)
     assert "lvis_v1_val.json: 2 of 3 images are missing in data/lvis_v1" in problem
     assert "train2017/000000000005.jpg, val2017/000000000007.jpg" in problem
-    assert "complete data/lvis_v1/train2017 and data/lvis_v1/val2017" in problem
+    assert "into data/lvis_v1/train2017 and data/lvis_v1/val2017" in problem
     assert "https://cocodataset.org" in problem
 
 
@@ -246,7 +246,10 @@ def test_truncated_annotations_are_a_problem(lvis):
 @pytest.mark.parametrize(
     "spoil, text",
     [
-        (lambda path: Image.new("RGB", (30, 40)).save(path), "is 30x40 pixels, but 40x30"),
+        (
+            lambda path: Image.new("RGB", (30, 40)).save(path),
+            "is 30x40 pixels, but the annotations say 40x30",
+        ),
         (lambda path: path.write_bytes(path.read_bytes()[:-200]), "cannot be opened"),
         (lambda path: path.write_text("not found"), "cannot be opened"),
     ],

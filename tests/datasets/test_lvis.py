@@ -119,7 +119,7 @@ def test_gzip(dataset, annotations, tmp_path):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.json: no such file; check the path"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.json does not exist: check the path"):
         read_annotations(tmp_path / "nowhere.json")
 
 
@@ -213,9 +213,9 @@ def set_value(part, key, value, index=0):
 @pytest.mark.parametrize(
     "change, parts",
     [
-        (drop("images"), ["not an LVIS annotation file", "'images'"]),
-        (drop("categories"), ["not an LVIS annotation file", "'categories'"]),
-        (drop("frequency", "categories"), ["category 9", "'frequency'", "COCO file"]),
+        (drop("images"), ["not an annotation file", "'images'"]),
+        (drop("categories"), ["not an annotation file", "'categories'"]),
+        (drop("frequency", "categories"), ["category 9", "'frequency'", "COCO format"]),
         (drop("image_count", "categories"), ["category 9", "'image_count'"]),
         (drop("neg_category_ids", "images"), ["image 7", "'neg_category_ids'"]),
         (drop("file_name", "images"), ["image 7", "'file_name'", "'coco_url'"]),

@@ -217,7 +217,7 @@ def test_existing_dataset_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(make, "write_dataset", None)  # a call would fail
     assert make_openmoji(out, size="tiny", progress=False) == out
     assert digest(out) == before
-    with pytest.raises(OutputFolderError, match=r"'seed': 0.*'seed': 1.*another folder"):
+    with pytest.raises(OutputFolderError, match=r"'seed': 0.*'seed': 1.*a different folder"):
         make_openmoji(out, size="tiny", seed=1)
     with pytest.raises(OutputFolderError, match=r"'size': 'tiny'.*'size': 'mini'"):
         make_openmoji(out, size="mini")
@@ -240,7 +240,7 @@ def test_other_files_are_not_touched(tmp_path, foreign):
         out.mkdir()
     kept = out / "notes.txt" if foreign == "folder" else out
     kept.write_text("mine")
-    with pytest.raises(OutputFolderError, match="mine exists and is not an OpenMoji-LT"):
+    with pytest.raises(OutputFolderError, match="mine exists, but is not an OpenMoji-LT"):
         make_openmoji(out, size="tiny")
     assert kept.read_text() == "mine"
 
@@ -347,5 +347,5 @@ def test_missing_package(tmp_path, monkeypatch, module, package):
 
 
 def test_missing_design_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"design.json does not exist; make the dataset"):
+    with pytest.raises(FileNotFoundError, match=r"design.json does not exist: make the dataset"):
         read_design(tmp_path)

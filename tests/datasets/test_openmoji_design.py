@@ -181,7 +181,9 @@ def test_renderings_differ():
 
 
 def test_missing_icon_is_named():
-    with pytest.raises(ValueError, match=r"no icon 1F34E \(red_apple\) with skin tone 1F3FB"):
+    with pytest.raises(
+        ValueError, match=r"does not have icon 1F34E \(red_apple\) with skin tone 1F3FB"
+    ):
         draw(APPLE, Rendering("light", skin="1F3FB"))
 
 

@@ -81,7 +81,7 @@ def test_training_and_prediction_report_oriented_images(folder, caplog, test_mod
     LVISFormatDataset(ann_file=path, **options)
     (line,) = (r.getMessage() for r in caplog.records if r.levelno == logging.WARNING)
     assert "train.json: EXIF data rotates or mirrors 3 of 4 images" in line
-    assert "2 keep their size" in line
+    assert "2 of these images keep their size" in line
 
 
 def test_notebook_00_reports_them_too(folder, caplog):
@@ -94,8 +94,8 @@ def test_notebook_00_reports_them_too(folder, caplog):
 def test_annotations_of_the_stored_image_are_rejected_before_training(folder, test_mode):
     path = annotate(folder, size=(60, 40))
     message = (
-        r"train\.json: 1 of 4 images have their annotated size only as stored, .*"
-        r"\(4\.png: 60x40, rotated 40x60\): remove the orientation"
+        r"train\.json: 1 of 4 images have the annotated size only as stored, .*"
+        r"\(4\.png: 60x40 stored, 40x60 rotated\): remove the orientation"
     )
     options = {"pipeline": [], "img_prefix": str(folder / "train"), "test_mode": test_mode}
     with pytest.raises(ImageError, match=message):

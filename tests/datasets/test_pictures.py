@@ -50,7 +50,7 @@ def test_picture_without_instances_and_results_without_boxes(tiny_openmoji):
 
 def test_missing_image_is_named_and_missing_icons_are_none(tiny_openmoji, tmp_path):
     annotations = read_annotations(tiny_openmoji / "annotations" / "val.json")
-    with pytest.raises(FileNotFoundError, match=r"000001\.png does not exist; it is image 1"):
+    with pytest.raises(FileNotFoundError, match=r"000001\.png does not exist: copy image 1 of"):
         load_picture(annotations, annotations.images[0], tmp_path, [])
     assert read_icons(tmp_path, [1]) is None
     icons = read_icons(tiny_openmoji / "icons", annotations.category_ids)
@@ -75,5 +75,7 @@ def test_corrupt_image_is_named(tmp_path, content):
     path = tmp_path / "1.jpg"
     Image.new("RGB", (60, 40)).save(path)
     path.write_bytes(path.read_bytes()[:-300] if content == "half" else content)
-    with pytest.raises(OSError, match=f"{path} cannot be opened as an image .*; copy it again"):
+    with pytest.raises(
+        OSError, match=f"{path} cannot be opened as an image .*: copy the file again"
+    ):
         read_pixels(path)

@@ -255,5 +255,5 @@ def test_training_reports_what_looks_wrong(write, tmp_path, caplog):
     assert dataset.CLASSES == ("class 3 (1)", "class 41", "class 3 (2)")
     said = [record.getMessage() for record in caplog.records]
     assert "annotations.json: several categories have the name 'class 3'" in said[0]
-    assert "1 of 1 boxes leave their images and look like corners" in said[1]
+    assert "1 of 1 boxes extend beyond their images; the boxes look like corners" in said[1]
     assert "boxes clipped to their image: 1" in said[2] and len(said) == 3

@@ -188,7 +188,7 @@ def test_bad_arguments(make_lvis, write):
         evaluate(path, results, iou_types=("bbox", "mask"))
     with pytest.raises(ResultsError, match="no 'segmentation'"):
         evaluate(path, perfect(dataset), "segm")
-    with pytest.raises(AnnotationError, match="give the ground truth first"):
+    with pytest.raises(AnnotationError, match="pass the ground truth first"):
         evaluate(write(results, "results.json"), path)
     with pytest.raises(ValueError, match="one entry per class, got 2 and 1"):
         group_means([0.1, 0.2], ["r"])

@@ -156,7 +156,7 @@ def test_clusters_are_side_by_side():
 def test_order_names_what_it_needs():
     with pytest.raises(ValueError, match="order must be one of frequency, cluster, name, got 'x'"):
         metrics.class_order(np.eye(2), "x")
-    with pytest.raises(ValueError, match="needs image_count"):
+    with pytest.raises(ValueError, match="pass image_count"):
         metrics.class_order(np.eye(2), "frequency")
     with pytest.raises(ValueError, match="needs the names"):
         metrics.class_order(np.eye(2), "name")
@@ -164,5 +164,5 @@ def test_order_names_what_it_needs():
 
 def test_matrices_of_different_kinds_are_not_compared():
     learned = np.eye(len(NAMES))
-    with pytest.raises(ValueError, match=r"cannot be compared: give two of the same kind"):
+    with pytest.raises(ValueError, match=r"cannot be compared: pass two matrices of the same kind"):
         metrics.changed_pairs(learned, DETECTIONS, NAMES, GROUPS)

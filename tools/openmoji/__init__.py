@@ -1,1 +1,1 @@
-"""The choice of the classes of OpenMoji-LT, and a test of whether they can be distinguished."""
+"""Choose the classes of OpenMoji-LT, and measure whether they can be distinguished."""

@@ -1,7 +1,8 @@
-"""Choose the emojis that become classes, and the look-alikes among them.
+"""Choose the emojis that become classes of OpenMoji-LT, and the look-alikes among them.
 
-``python -m tools.openmoji.choose`` writes ``icons.json`` in a few minutes. Run it again for another
-release of OpenMoji or after a change of the rules. Making the dataset does not need this module.
+``python -m tools.openmoji.choose`` writes ``icons.json`` in a few minutes. Run this command again
+for a different release of OpenMoji or after changing the rules. It is not needed to make the
+dataset.
 """
 
 import json
@@ -18,22 +19,22 @@ from pcb.datasets.openmoji.scene import OPAQUE
 from pcb.storage.repository import repository_path
 from tools.openmoji.similarity import congruence, similarities, similarity
 
-# Look-alikes are at least this similar. They are at most this congruent, so that they are not one
-# picture in two positions or colours.
+# Minimum similarity and maximum congruence of look-alikes. A larger congruence would mean that they
+# are the same picture in two positions or colours.
 LEAST_SIMILAR, LARGEST_CONGRUENCE = 0.60, 0.90
-DUPLICATE = 0.97  # largest congruence of two classes of a dataset
-LEAST_FILLED = 0.12  # fraction of the icon's square that is opaque
-LEAST_COLOURED = 0.6  # fraction of the opaque part that stays opaque without outlines
+DUPLICATE = 0.97  # maximum congruence of two classes of a dataset
+LEAST_FILLED = 0.12  # minimum fraction of the icon's square that is opaque
+LEAST_COLOURED = 0.6  # minimum fraction of the opaque part that stays opaque without outlines
 
-# Similar and not congruent, but report.py shows that a classifier distinguishes them in less than
-# nine of ten cases.
+# These pairs are similar and not congruent, but report.py shows that a classifier distinguishes
+# their icons in fewer than nine of ten cases.
 INDISTINGUISHABLE = {
     ("1F6C0", "1F6C1"),  # bath, bathtub
     ("1F40E", "1F410"),  # horse, goat
     ("1F475", "1F9D3"),  # older woman, older adult
 }
 
-# Words in the names of signs: letters, arrows, plain shapes.
+# Words in the names of signs such as letters, arrows and simple shapes.
 _SIGN = re.compile(
     "(^|_)(squared|letters?|ideograph|input|keycap|circled|button|arrows?|circle|square|diamond"
     "|triangle|octagon|hexagon|ellipse|rectangle|oval|clock|sign|symbol|mark|heart|aries|taurus"
@@ -45,9 +46,9 @@ _NO_CANDIDATE = re.compile(
     "(^|_)(flags?|emoji_modifier|emoji_component|regional_indicator|black_rightwards_arrow)(_|$)"
 )
 
-# "mini": picked by eye from the most similar pairs and then measured with report.py. A person sees
-# both the similarity and the difference, and no class is more similar to another class than to its
-# partner. Singletons are unlike all other classes.
+# The pairs of "mini" were picked by eye from the most similar pairs and then measured with
+# report.py. A person sees both the similarity and the difference, and no class is more similar to
+# any other class than to its look-alike. Singletons are unlike all other classes.
 MINI_PAIRS = (
     ("1F34E", "1F345"),  # red apple, tomato
     ("1F648", "1F649"),  # see-no-evil monkey, hear-no-evil monkey
@@ -84,11 +85,11 @@ Pairs = Sequence[tuple[str, str]]  # pairs of codes
 def choose_full() -> tuple[Pairs, list[str]]:
     """Choose the pairs and singletons of "full", which include those of "mini".
 
-    Singletons are added in the order of :func:`candidates` unless they duplicate a class.
+    Singletons are added in the order of :func:`candidates`, except icons that duplicate a class.
 
     Returns:
-        pairs: Pairs of codes.
-        singletons: Codes of the singletons.
+        pairs: Pairs of icon codes.
+        singletons: Icon codes of the singletons.
     """
     design = DESIGNS["full"]
     things, others = candidates()
@@ -108,12 +109,12 @@ def choose_full() -> tuple[Pairs, list[str]]:
 
 @cache
 def candidates() -> tuple[tuple[Icon, ...], tuple[Icon, ...]]:
-    """Find the icons that consist mostly of colour, in the order of their codes.
+    """Find the icons that consist mostly of colour, sorted by code.
 
     Returns:
-        things: Emojis of a single code point that are not signs.
-        others: Signs, then combined emojis (mostly men and women of one profession). They are never
-            paired, and become classes only after all things.
+        things: Emojis that are neither signs nor combined from several emojis.
+        others: Signs, followed by combined emojis (mostly men and women of the same profession).
+            They are never paired, and become classes only after all ``things``.
     """
     things, signs, combined = [], [], []
     for code in openmoji_codes():
@@ -134,15 +135,17 @@ def candidates() -> tuple[tuple[Icon, ...], tuple[Icon, ...]]:
 
 
 def look_alikes(icons: Sequence[Icon], taken: Pairs = (), count: int | None = None) -> Pairs:
-    """Pair icons that are similar but distinguishable, most similar first, each at most once.
+    """Pair icons that are similar but distinguishable, most similar first.
+
+    Each icon is in at most one pair.
 
     Args:
         icons: Icons to pair.
-        taken: Pairs that come first.
-        count: Number of pairs, including ``taken``; None for all.
+        taken: Pairs that are already chosen; they come first in the result.
+        count: Number of pairs, including ``taken``; None for as many as possible.
 
     Returns:
-        Pairs of codes.
+        Pairs of icon codes.
     """
     similar = np.triu(similarities(icons), 1)
     pairs = list(taken)
@@ -165,17 +168,17 @@ def look_alikes(icons: Sequence[Icon], taken: Pairs = (), count: int | None = No
 
 
 def _is_new(icon: Icon, classes: Iterable[Icon]) -> bool:
-    """Whether no class is a duplicate of the icon."""
-    # Most are clearly dissimilar, so the search over positions is not needed.
+    """Return whether no class is a duplicate of the icon."""
+    # Most classes are clearly dissimilar, so the slow search over positions is not needed for them.
     near = (other for other in classes if similarity(icon, other) > 0.5)
     return all(congruence(icon, other) <= DUPLICATE for other in near)
 
 
 def _name(code: str) -> str:
-    """Return the name of an emoji by its Unicode characters; "" if it is not a candidate.
+    """Return the Unicode name of an emoji; "" if the emoji cannot become a class.
 
-    Flags, skin tones, people in other directions, regional letters, keycaps and emojis outside of
-    Unicode are not candidates.
+    Flags, skin tones, people facing right, regional letters, keycaps and emojis that are not part
+    of Unicode cannot become classes.
 
     Example:
         >>> _name("1F34E"), _name("1F43B-200D-2744-FE0F"), _name("1F1E6"), _name("0031-FE0F-20E3")
@@ -189,7 +192,7 @@ def _name(code: str) -> str:
 
 
 def main() -> None:
-    """Write ``icons.json``."""
+    """Choose all icons and write ``icons.json``."""
     icons = {icon.code: icon for group in candidates() for icon in group}
 
     def describe(pairs: Pairs, singletons: Sequence[str]) -> dict:

@@ -1,4 +1,4 @@
-"""A small classifier of crops for :mod:`tools.openmoji.report`; it needs PyTorch."""
+"""Train and apply a small image classifier for :mod:`tools.openmoji.report`; needs PyTorch."""
 
 import numpy as np
 import torch
@@ -11,13 +11,14 @@ _WIDTHS = (24, 48, 96, 128)
 
 
 def train_classifier(crops: np.ndarray, labels: np.ndarray, epochs: int, seed: int) -> nn.Module:
-    """Train four convolutions from scratch, with AdamW and a one-cycle schedule.
+    """Train a network with four convolutions from scratch, with AdamW and a one-cycle schedule.
 
     Args:
-        crops: (n, H, W, 3) uint8.
+        crops: (n, H, W, 3) uint8, the training images.
         labels: (n,) int64, from 0 to the number of classes minus 1; every class occurs.
         epochs: Number of passes over the crops.
-        seed: Seed of the weights and of the order; the global generator is not changed.
+        seed: Seed of the weights and of the order of crops; the global random generator is not
+            changed.
 
     Returns:
         The network, in evaluation mode.
@@ -43,7 +44,7 @@ def train_classifier(crops: np.ndarray, labels: np.ndarray, epochs: int, seed: i
 
 @torch.no_grad()
 def classify(network: nn.Module, crops: np.ndarray) -> np.ndarray:
-    """Return the logits (n, C) of crops (n, H, W, 3) uint8."""
+    """Return the (n, C) logits that a network predicts for (n, H, W, 3) uint8 crops."""
     batches = torch.from_numpy(crops).split(256)
     return torch.cat([network(_normalized(batch)) for batch in batches]).numpy()
 

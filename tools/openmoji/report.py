@@ -1,9 +1,9 @@
-"""Measure whether the look-alikes can be distinguished, as designed.
+"""Measure whether the look-alikes of OpenMoji-LT can be distinguished.
 
-:func:`pair_report` trains a classifier on equally many crops of every class, drawn as in the
-dataset. It measures how often the classifier distinguishes the two members of each pair: by design,
-in at least nine of ten cases. Confusions of a detector on the long-tailed data are then due to the
-imbalance.
+:func:`pair_report` trains a classifier on the same number of crops of every class, drawn as in the
+dataset, and measures how often the classifier distinguishes the two icons of each pair. By design,
+it does so in at least nine of ten cases. Confusions of a detector on the long-tailed data are then
+due to the imbalance of the classes.
 """
 
 from collections.abc import Sequence
@@ -29,9 +29,9 @@ def pair_report(
     test_per_class: int = 100,
     epochs: int = 10,
 ) -> list[dict]:
-    """Measure how well a classifier on balanced data distinguishes each pair of a dataset.
+    """Measure how well a classifier trained on balanced data distinguishes each pair of classes.
 
-    With "mini" it takes three to four minutes on one core. It needs PyTorch.
+    The size "mini" takes three to four minutes on one core. PyTorch is required.
 
     Args:
         size: "tiny", "mini" or "full".
@@ -41,8 +41,8 @@ def pair_report(
         epochs: Number of passes over the training crops.
 
     Returns:
-        One row per pair: ``head`` and ``tail`` (names), ``kind``, ``similarity`` and ``accuracy``
-        (see :func:`pair_accuracies`).
+        One dict per pair with the names ``head`` and ``tail``, the ``kind``, the ``similarity`` and
+        the ``accuracy`` (see :func:`pair_accuracies`).
     """
     design = DESIGNS[size]
     classes, pairs = draw_classes(design, seed)
@@ -72,22 +72,23 @@ def pair_accuracies(
     test_per_class: int,
     epochs: int,
 ) -> np.ndarray:
-    """Measure how well a classifier distinguishes the members of each pair.
+    """Measure how well a classifier distinguishes the two classes of each pair.
 
-    One classifier learns all icons from crops with training renderings. A crop with a validation
-    rendering then counts as right if the logit of its class exceeds that of its look-alike.
+    A single classifier learns all icons from crops with training renderings. A crop with a
+    validation rendering then counts as correct if the logit of the crop's class exceeds the logit
+    of the look-alike.
 
     Args:
         icons: Icon of each class, indexed by label.
         pairs: Two labels per pair.
-        design: Determines the sizes of images and instances.
+        design: Design that determines the sizes of images and instances.
         seed: Seed of the crops and of the classifier.
         train_per_class: Number of training crops of each class.
         test_per_class: Number of test crops of each class.
         epochs: Number of passes over the training crops.
 
     Returns:
-        (len(pairs),) accuracies in [0, 1]; both members have the same weight.
+        (len(pairs),) accuracies in [0, 1]; both classes of a pair have the same weight.
     """
     from tools.openmoji.classifier import classify, train_classifier
 
@@ -106,18 +107,18 @@ def pair_accuracies(
 def balanced_crops(
     icons: Sequence[Icon], design: Design, seed: int, per_class: int, validation: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw images and cut equally many instances of each icon out of them.
+    """Draw images and crop the same number of instances of each icon from them.
 
     Args:
         icons: Icon of each class, indexed by label.
-        design: Determines the sizes of images and instances.
-        seed: Seed of the images; a dataset with this seed has other images.
+        design: Design that determines the sizes of images and instances.
+        seed: Seed of the images; they differ from the images of a dataset with the same seed.
         per_class: Number of crops of each icon.
-        validation: Whether to draw validation renderings, and other images.
+        validation: Whether to use validation renderings; the images are then different, too.
 
     Returns:
-        crops: (len(icons) * per_class, CROP_SIZE, CROP_SIZE, 3) uint8.
-        labels: (len(icons) * per_class,) int64.
+        crops: (len(icons) * per_class, CROP_SIZE, CROP_SIZE, 3) uint8, the crops.
+        labels: (len(icons) * per_class,) int64, the class of each crop.
 
     Example:
         >>> icons = [Icon("1F34E", "red_apple"), Icon("1F438", "frog_face")]
@@ -141,7 +142,7 @@ def balanced_crops(
 
 
 def _cut(picture: Image.Image, mask: np.ndarray) -> np.ndarray:
-    """Scale the square around a mask to CROP_SIZE; parts beyond the picture are black."""
+    """Crop the square around a mask and scale it to CROP_SIZE; beyond the picture it is black."""
     ys, xs = np.nonzero(mask)
     side = _CONTEXT * (max(np.ptp(xs), np.ptp(ys)) + 1)
     left, top = ((axis.min() + axis.max() + 1 - side) / 2 for axis in (xs, ys))

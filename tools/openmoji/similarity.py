@@ -10,7 +10,7 @@ from pcb.datasets.openmoji.icons import COLOURS_ALONE, DRAWN_SIZE, PLAIN, Icon, 
 
 SIDE = 28  # pixels
 _RENDERINGS = (PLAIN, COLOURS_ALONE)
-_MARGIN = 1.06  # times an icon's extent, so that rotation cuts off little
+_MARGIN = 1.06  # the view is larger than the icon by this factor, so that rotation cuts off little
 _ANGLES = range(0, 360, 15)
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
@@ -18,8 +18,8 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 def similarity(first: Icon, second: Icon) -> float:
     """Return how similar two icons look: 1 if they are equal, 0 if they have nothing in common.
 
-    It is the sum of the pixelwise minima of colour and alpha divided by the sum of their maxima,
-    averaged over two renderings: with and without outlines.
+    The similarity is the sum of the pixelwise minima of colour and alpha divided by the sum of the
+    pixelwise maxima, averaged over two renderings: with and without outlines.
 
     Example:
         >>> taxi, car, apple = (Icon(code, "") for code in ("1F696", "1F698", "1F34E"))
@@ -30,7 +30,7 @@ def similarity(first: Icon, second: Icon) -> float:
 
 
 def similarities(icons: Sequence[Icon]) -> np.ndarray:
-    """Return the :func:`similarity` of every two icons, (n, n) float32.
+    """Return an (n, n) float32 array with the :func:`similarity` of every pair of icons.
 
     Example:
         >>> similarities([Icon("1F696", "taxi"), Icon("1F698", "car")]).shape
@@ -41,10 +41,11 @@ def similarities(icons: Sequence[Icon]) -> np.ndarray:
 
 
 def congruence(first: Icon, second: Icon) -> float:
-    """Return the largest similarity of two icons under rotation and mirroring, without colour.
+    """Return how similar two icons can look if colour is ignored and one is rotated or mirrored.
 
-    It is like :func:`similarity`, but of luminance and alpha, and the maximum over 48 positions and
-    two renderings. It shows whether two icons still differ after augmentation.
+    The congruence is computed like :func:`similarity`, but from luminance and alpha, and is the
+    maximum over 48 positions and two renderings. It is close to 1 if augmentation can make the two
+    icons look the same.
 
     Example:
         >>> left, right, apple = (Icon(code, "") for code in ("1F91B", "1F91C", "1F34E"))
@@ -58,7 +59,11 @@ def congruence(first: Icon, second: Icon) -> float:
 
 @cache
 def _views(icon: Icon) -> np.ndarray:
-    """Draw an icon in the centre at a fixed extent; (renderings, SIDE, SIDE, 4) in [0, 1]."""
+    """Draw an icon centred and scaled to a fixed extent, in each rendering.
+
+    Returns:
+        (renderings, SIDE, SIDE, 4) premultiplied RGBA in [0, 1].
+    """
     views = []
     for rendering in _RENDERINGS:
         picture = Image.fromarray(draw(icon, rendering), mode="RGBa")
@@ -79,7 +84,7 @@ def _views(icon: Icon) -> np.ndarray:
 
 @cache
 def _positions(icon: Icon) -> np.ndarray:
-    """Rotate and mirror an icon.
+    """Draw an icon in all positions (rotated and mirrored), without colour.
 
     Returns:
         (renderings, positions, SIDE, SIDE, 2) luminance and alpha in [0, 1].

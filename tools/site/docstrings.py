@@ -1,4 +1,4 @@
-"""Docstrings as Markdown: reStructuredText roles become links, directives of equations ``$$``."""
+"""Convert docstrings from reStructuredText markup to Markdown, with links and equations."""
 
 import re
 from collections.abc import Callable
@@ -9,16 +9,16 @@ import griffe
 _ROLE = re.compile(r":(?:attr|class|data|exc|func|meth|mod|obj):`~?([^`]+)`")
 _EQUATION = re.compile(r"^( *)\.\. math::[ ]*\n((?:\1[ ]+.*\n?|[ ]*\n)+)", re.MULTILINE)
 _LITERAL = re.compile(r"^( *)(.*):(:\n\n)((?:\1    .*(?:\n|\Z)|[ ]*\n)+)", re.MULTILINE)
-# Outside of a section; blocks that a blank line parts belong together.
+# Doctests outside a section; blocks separated by a blank line belong together.
 _DOCTEST = re.compile(r"^>>> .*(?:\n.+)*(?:\n\n>>> .*(?:\n.+)*)*", re.MULTILINE)
 _CODE = re.compile(r"(^ *```.*?^ *```$|``.+?``|`[^`]+`)", re.DOTALL | re.MULTILINE)
 
 
 class Docstrings(griffe.Extension):
-    """Rewrites every docstring of a package once all of it is known."""
+    """A griffe extension that converts every docstring of a package to Markdown."""
 
     def on_package(self, *, pkg: griffe.Module, **_: object) -> None:
-        """Rewrite the docstrings of a package that is loaded."""
+        """Convert the docstrings of a package after griffe has loaded all of its modules."""
         for found in _objects(pkg):
             if found.docstring is not None:
                 text = found.docstring.value
@@ -26,11 +26,15 @@ class Docstrings(griffe.Extension):
 
 
 def as_markdown(text: str, path: Callable[[str], str | None]) -> str:
-    r"""A docstring without the markup that Markdown does not know.
+    r"""Convert a docstring from reStructuredText markup to Markdown.
 
     Args:
-        text: the docstring.
-        path: gives the dotted path under which a name is on a page, or None if it is on none.
+        text: The docstring.
+        path: Function that returns the dotted path of a name in the API reference, or None if no
+            page contains the name.
+
+    Returns:
+        The docstring as Markdown.
 
     >>> as_markdown("See :func:`save` of <name>.", {"save": "pcb.plots.save"}.get)
     'See [`save`][pcb.plots.save] of &lt;name>.'
@@ -60,19 +64,19 @@ def as_markdown(text: str, path: Callable[[str], str | None]) -> str:
     text = _DOCTEST.sub(lambda found: "Examples:\n" + indent(found[0], "    "), text)
     text = re.sub(r"^( *)Example:$", r"\1Examples:", text, flags=re.MULTILINE)
     prose, heading, examples = re.split(r"(^ *Examples:$|\Z)", text, maxsplit=1, flags=re.MULTILINE)
-    parts = _CODE.split(prose)  # every second one is code
+    parts = _CODE.split(prose)  # every second part is code
     parts[::2] = [re.sub(r"<(?=\w)", "&lt;", part) for part in parts[::2]]
     return "".join([*parts, heading, examples])
 
 
 def _objects(module: griffe.Object) -> list[griffe.Object]:
-    """An object and everything that is defined in it; what it imports is left out."""
+    """Return an object and all objects defined in it, but not imported objects."""
     own = [member for member in module.members.values() if not member.is_alias]
     return [module, *(found for member in own for found in _objects(member))]
 
 
 def _path(at: griffe.Object, name: str) -> str | None:
-    """Path of what a docstring names, if the API reference shows it."""
+    """Return the path of a named object; None if the API reference does not contain the object."""
     name = name.removesuffix("()")
     try:
         if name.startswith("pcb."):

@@ -1,9 +1,9 @@
-"""What MkDocs does not do by itself: pages made from the repository, equations without a network.
+"""Hooks for MkDocs that make pages from files of the repository and convert equations.
 
-- README, CONTRIBUTING and CHANGELOG become pages; a link from any page to another file of the
-  repository gets a copy of that file.
-- Every package of ``pcb`` gets a page of the API reference.
-- Equations become MathML, which browsers draw without a script.
+- README, CONTRIBUTING and CHANGELOG become pages. If a page links to any other file of the
+  repository, the file is copied into the site.
+- Every package of ``pcb`` gets a page in the API reference.
+- Equations become MathML, which browsers show without a script and without a network.
 """
 
 import ast
@@ -24,9 +24,9 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }
-COPIES = "repository"  # folder of the site for files that pages link
+COPIES = "repository"  # folder of the site for files to which pages link
 
-# The paper's own order; other modules follow by name.
+# Modules in the order of the paper; other modules follow, sorted by name.
 METHOD = ("confusion", "soft_labels", "balance", "refinement", "distributed", "state")
 
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)\s#]+)(?=[)#\s])")
@@ -41,7 +41,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made from other files, and the files that pages link."""
+    """Add the pages that are made from other files, and the files to which pages link."""
     made = {page: (ROOT / source).read_text() for source, page in PAGES.items()}
     made |= {_api_page(package): api_page(package) for package in packages(ROOT / "pcb")}
     for page, content in made.items():
@@ -58,9 +58,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Point the links to files of the repository at their pages and copies."""
+    """Change links to files of the repository into links to pages and copies in the site."""
     if page.parent is None:
-        page.meta["hide"] = ["navigation"]  # which would list this page alone
+        page.meta["hide"] = ["navigation"]  # the navigation would list only this page
     if page.file.src_uri.startswith("api/"):
         return markdown
     home = _home(page.file.src_uri)
@@ -68,28 +68,28 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Draw the equations."""
+    """Convert the equations of a page to MathML."""
     return with_mathml(html)
 
 
 def packages(folder: Path) -> list[str]:
-    """Dotted names of a package and of all packages below it, outer ones first.
+    """Return the dotted names of a package and all packages inside it, outer packages first.
 
-    Folders without Python files, such as templates, are none.
+    Folders without ``__init__.py``, such as templates, are not packages.
     """
     inside = sorted(path.parent for path in folder.rglob("__init__.py"))
     return [".".join(path.relative_to(folder.parent).parts) for path in inside]
 
 
 def api_page(package: str) -> str:
-    """Markdown of a package's page: its docstring, what it exports, then each of its modules."""
+    """Return a package's page as Markdown: the docstring, the exported names and the modules."""
     folder = ROOT / package.replace(".", "/")
     names = {path.stem for path in folder.glob("*.py")}
     names = {name for name in names if not name.startswith("_")}
     first = [name for name in METHOD if name in names and package == "pcb"]
     lines = [f"::: {package}", "    options: { heading_level: 1, members: [] }", ""]
     if exported := exports((folder / "__init__.py").read_text()):
-        # Optional links: constants have no entry.
+        # The links are optional, because constants have no entry in the reference.
         link = "<autoref identifier='{0}.{1}' optional><code>{1}</code></autoref>"
         lines += [f"Import from `{package}`:", ""]
         lines += [", ".join(link.format(package, name) for name in exported), ""]
@@ -98,7 +98,7 @@ def api_page(package: str) -> str:
 
 
 def exports(source: str) -> list[str]:
-    """Names in a module's ``__all__``; none if it has no such list.
+    """Return the names in a module's ``__all__``; [] if the module has no ``__all__``.
 
     >>> exports("__all__ = ['a', 'b']"), exports("")
     (['a', 'b'], [])
@@ -110,27 +110,32 @@ def exports(source: str) -> list[str]:
 
 
 def linked_files(markdown: str, home: str) -> set[str]:
-    """Files of the repository, other than pages, that Markdown text links.
+    """Return the files of the repository to which Markdown text links, except pages.
 
     Args:
-        markdown: the text.
-        home: folder of the text in the repository; empty for the repository itself.
+        markdown: The text.
+        home: Folder of the text, relative to the repository; empty for the repository itself.
 
     Raises:
-        PluginError: a link leads nowhere.
+        PluginError: The target of a link does not exist in the repository.
     """
     found = set()
     for link in _LINK.findall(markdown):
         target = posixpath.normpath(posixpath.join(home, link))
         if not (ROOT / target).exists() or target.startswith(".."):
-            raise PluginError(f"{home or '.'}: {link} is a link to no file of the repository")
+            raise PluginError(
+                f"a page in {home or '.'} links to {link}, which does not exist in the repository:"
+                " correct the link"
+            )
         if (ROOT / target).is_file() and target not in PAGES and not target.startswith("docs/"):
             found.add(target)
     return found
 
 
 def in_site(link: str, home: str) -> str:
-    """Where a link from a text in ``home`` leads in the site, in which all pages lie side by side.
+    """Convert a link to a file of the repository into a link in the site.
+
+    The link is relative to the folder ``home``. In the site, all pages are in the same folder.
 
     >>> in_site("docs/grids.md", ""), in_site("../CONTRIBUTING.md", "docs")
     ('grids.md', 'contributing.md')
@@ -144,7 +149,7 @@ def in_site(link: str, home: str) -> str:
 
 
 def with_mathml(html: str) -> str:
-    r"""HTML in which equations, as ``arithmatex`` leaves them, are MathML.
+    r"""Convert the equations in HTML, as written by the extension ``arithmatex``, to MathML.
 
     >>> with_mathml(r'<p><span class="arithmatex">\(x\)</span></p>')  # doctest: +ELLIPSIS
     '<p><math ... display="inline"><mrow><mi>x</mi></mrow></math></p>'
@@ -155,7 +160,7 @@ def with_mathml(html: str) -> str:
         equation = convert(unescape(found[2]).strip(), display=display)
         if not found[3]:
             return equation
-        # Or the punctuation mark could begin a line.
+        # Otherwise, a line could begin with the punctuation mark.
         return f'<span style="white-space: nowrap">{equation}{found[3]}</span>'
 
     return _MATH.sub(mathml, html)
@@ -166,5 +171,5 @@ def _api_page(package: str) -> str:
 
 
 def _home(page: str) -> str:
-    """Folder of the repository in which the source of a page lies."""
+    """Return the folder of the repository that contains the source of a page."""
     return "" if page in PAGES.values() else "docs"

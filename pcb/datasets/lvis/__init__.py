@@ -1,7 +1,7 @@
-"""LVIS on disk: annotation files and detection results, checked when they are read.
+"""Read annotation files and detection results in LVIS or COCO format, and check them.
 
-Code behind these readers need not check its input again. A bad file raises an error here that names
-the file, the value and the remedy, instead of a library's ``KeyError`` later.
+Code that uses these readers does not need to check its input again. A bad file raises an error here
+that states the file, the value and the remedy, instead of a ``KeyError`` in some library later.
 """
 
 from pcb.datasets.lvis.annotations import Annotations, read_annotations

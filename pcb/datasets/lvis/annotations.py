@@ -1,4 +1,4 @@
-"""Annotations in LVIS or COCO format as the records of their file."""
+"""Read annotations in LVIS or COCO format and keep the records of the file."""
 
 import dataclasses
 import logging
@@ -21,20 +21,21 @@ FEDERATED_HINT = "--federated (federated=True in Python and configs)"
 
 @dataclass(frozen=True, eq=False)
 class Annotations(Classes):
-    """A validated annotation file.
+    """The checked content of an annotation file.
 
-    The records are the dicts of the file. They are shared, so treat them as read-only.
+    The records are the dicts from the file. Other objects may share them, so do not change them.
 
     Attributes:
         path: The file that was read.
         images: One dict per image.
         annotations: One dict per instance.
         categories: One dict per class, sorted by id.
-        info: The file's ``info``, empty if it has none.
-        licenses: The file's ``licenses``, empty if it has none.
-        federated: Whether an image judges only the classes that are annotated in it or listed as
-            absent from it (LVIS), or every class (COCO).
-        logged: Messages about the annotations and about results on them; see ``log``.
+        info: The file's ``info``; empty if the file does not have this key.
+        licenses: The file's ``licenses``; empty if the file does not have this key.
+        federated: True if each image was checked only for some classes: those annotated in the
+            image or listed as absent from it (LVIS). False if every image was checked for every
+            class (COCO).
+        logged: Messages already logged about the annotations and about results on them.
     """
 
     path: str
@@ -48,21 +49,21 @@ class Annotations(Classes):
 
     @cached_property
     def image_of(self) -> dict[int, dict]:
-        """Image of each image id."""
+        """Image record of each image id."""
         return {image["id"]: image for image in self.images}
 
     def log(self, text: str, source: str | None = None, level: int = logging.WARNING) -> None:
-        """Log a line about the annotations, or about results on them, once.
+        """Log a message about the annotations or about results on them, unless logged before.
 
         Args:
             text: The message.
-            source: The name of the results; None for the annotations themselves.
+            source: Name of the results; None if the message is about the annotations.
             level: Level of the log record.
         """
         log_once(self.logged, self.path if source is None else source, text, level)
 
     def to_dict(self) -> dict:
-        """Return the annotations as one dict, as in the file; the records are shared."""
+        """Return the annotations as a dict with the layout of the file, without copying records."""
         return {
             "info": self.info,
             "licenses": self.licenses,
@@ -72,11 +73,12 @@ class Annotations(Classes):
         }
 
     def for_lvis(self) -> dict:
-        """Return what evaluators of the LVIS format need, and nothing else.
+        """Return the annotations with only the keys that evaluators of the LVIS format need.
 
-        Other members of a file can crash an evaluator, such as lone surrogates or a licence that is
-        text. In exhaustive data every image lists every class as known. If the groups are unknown,
-        all classes are put into one; the metrics by group are then meaningless.
+        Other content of a file can crash an evaluator, for example unpaired surrogates or a licence
+        that is text. If the data is exhaustive (``federated`` is False), every image lists every
+        class as checked. If the frequency groups are unknown, all classes are put into one group;
+        metrics by group are then meaningless.
         """
         everything = {"neg_category_ids": self.category_ids, "not_exhaustive_category_ids": []}
         defaults: dict[str, list] = {key: [] for key in FEDERATED_KEYS}
@@ -98,13 +100,16 @@ class Annotations(Classes):
         }
 
     def as_federated(self, federated: bool | None) -> "Annotations":
-        """Return the same annotations as federated or as exhaustive data.
+        """Return the same annotations, treated as federated or as exhaustive data.
+
+        In federated data each image was checked only for some classes, in exhaustive data every
+        image was checked for every class.
 
         Args:
-            federated: Which of the two; None leaves them as they are.
+            federated: True for federated, False for exhaustive; None changes nothing.
 
         Raises:
-            AnnotationError: The data cannot be federated, because no image lists absent classes.
+            AnnotationError: ``federated`` is True, but no image lists absent classes.
         """
         if federated is None or federated == self.federated:
             return self
@@ -114,13 +119,14 @@ class Annotations(Classes):
         return dataclasses.replace(self, federated=federated)
 
     def with_counts_of(self, training: "Annotations") -> "Annotations":
-        """Return the same annotations with training counts, matched by category id.
+        """Return the same annotations with each class's numbers of training images and instances.
 
         Args:
-            training: The training annotations to count in.
+            training: The training annotations, whose images and instances are counted by category
+                id.
 
         Raises:
-            AnnotationError: The training annotations lack some of the categories.
+            AnnotationError: Some categories are missing from the training annotations.
 
         Example:
             >>> objects = [{"image_id": 7, "category_id": 3}] * 2
@@ -131,9 +137,9 @@ class Annotations(Classes):
         """
         if unknown := [id_ for id_ in self.category_ids if id_ not in training.label_of]:
             raise AnnotationError(
-                f"{training.path}: it lacks {len(unknown)} of the {len(self.category_ids)} "
+                f"{training.path} lacks {len(unknown)} of the {len(self.category_ids)} "
                 f"categories of {self.path} (the first has id {unknown[0]}), so their training "
-                "counts are unknown: give both files the same categories"
+                "counts are unknown: use the same categories in both files"
             )
         objects = [(record["image_id"], record["category_id"]) for record in training.annotations]
         images = Counter(category_id for _, category_id in set(objects))
@@ -146,7 +152,7 @@ class Annotations(Classes):
 
 
 def keep_keys(record: dict, keys: Collection[str]) -> dict:
-    """Return a record without other keys; the record itself if it has none.
+    """Return a record with only the given keys; the record itself if it has no other keys.
 
     Example:
         >>> keep_keys({"id": 1, "note": "mine"}, ("id", "area"))
@@ -164,20 +170,20 @@ def read_annotations(
 ) -> Annotations:
     """Read and check an annotation file in LVIS (v0.5 and v1) or COCO format.
 
-    COCO's data is *exhaustive*: every class is annotated in every image. LVIS is *federated*: an
-    image does not tell whether it shows a class that is neither annotated in it nor listed under
-    its ``neg_category_ids``. A file is read as federated if some image lists a category under
-    ``neg_category_ids`` or ``not_exhaustive_category_ids``. If the keys exist but all lists are
-    empty, a log line says that the file is read as exhaustive.
+    COCO is *exhaustive*: every image was checked for every class. LVIS is *federated*: each image
+    was checked only for some classes, and a class that is neither annotated in the image nor listed
+    in the image's ``neg_category_ids`` may be present or absent. A file is read as federated if
+    some image lists a category in ``neg_category_ids`` or ``not_exhaustive_category_ids``. If these
+    keys exist, but all lists are empty, the file is read as exhaustive and a warning is logged.
 
-    The log also reports annotation ids that are renumbered (an id is 0 or repeated, for which
-    evaluators would lose matches), classes that share a name (they are numbered), and boxes that
-    look like corners.
+    Warnings are also logged for annotation ids that were renumbered because one is 0 or repeated
+    (evaluators would lose matches), for classes that share a name (their names get numbers), and
+    for boxes that look like corners.
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.
-        image_dir: Folder that must hold every image of the file; None skips this check.
-        federated: Whether the data is federated; None decides by the file.
+        image_dir: Folder that must contain every image of the file; None skips this check.
+        federated: Whether the data is federated; None: decide from the file's content.
 
     Returns:
         The annotations.
@@ -185,7 +191,7 @@ def read_annotations(
     Raises:
         FileNotFoundError: The file does not exist.
         AnnotationError: The file is not JSON, not in LVIS or COCO format, empty or inconsistent;
-            images are missing; or the data shall be federated, but no image lists absent classes.
+            images are missing; or ``federated`` is True, but no image lists absent classes.
 
     Example:
         >>> import pathlib, tempfile
@@ -195,7 +201,7 @@ def read_annotations(
         ...     read_annotations(path)
         Traceback (most recent call last):
         ...
-        pcb.datasets.lvis.reader.AnnotationError: ...empty.json: 'images' is empty; ...
+        pcb.datasets.lvis.reader.AnnotationError: ...empty.json: 'images' is empty: ...
     """
     reader = AnnotationReader(path)
     images = list(reader.images())
@@ -229,36 +235,37 @@ def read_annotations(
 def _log_exhaustive(annotations: Annotations, has_empty_lists: bool) -> None:
     if has_empty_lists:
         annotations.log(
-            "no image lists a category as absent or not exhaustively annotated: read as exhaustive,"
-            f" every class judged in every image; if it is federated, use {FEDERATED_HINT}"
+            "no image lists a category as absent or not exhaustively annotated, so every class is"
+            " evaluated in every image; if each image was checked only for some classes, use"
+            f" {FEDERATED_HINT}"
         )
         return
-    annotations.log("in COCO format: every class is judged in every image", level=logging.INFO)
+    annotations.log("in COCO format: every class is evaluated in every image", level=logging.INFO)
 
 
 def _require_federated_keys(path: str, present: set[str]) -> None:
     if not present:
         raise AnnotationError(
-            f"{path}: the images have no 'neg_category_ids', the classes known to be absent, so"
-            " this is not federated data; evaluate it as exhaustive (the default)"
+            f"{path}: no image has 'neg_category_ids', the classes known to be absent, so the data"
+            " cannot be evaluated as federated: evaluate it as exhaustive (the default)"
         )
 
 
 def _renumber(annotations: list[dict]) -> str:
     """Number the annotations from 1 if an id is 0 or repeated.
 
-    Nothing refers to these ids, but evaluators mark a match by them, and 0 means no match.
+    Nothing refers to annotation ids, but evaluators record a match by its id, and 0 means no match.
 
     Returns:
-        What was wrong, "" if nothing was.
+        A warning that says what was wrong with the ids; "" if they are unchanged.
     """
     counts = Counter(annotation["id"] for annotation in annotations)
     repeated = sum(count for count in counts.values() if count > 1)
-    problems = ["one is 0"] if 0 in counts else []
+    problems = ["an id is 0"] if 0 in counts else []
     if repeated:
-        problems.append(f"{repeated:,} of {len(annotations):,} share theirs with another")
+        problems.append(f"{repeated:,} of {len(annotations):,} annotations do not have a unique id")
     if not problems:
         return ""
     for number, annotation in enumerate(annotations, start=1):
         annotation["id"] = number
-    return f"annotation ids are renumbered from 1: {', '.join(problems)}"
+    return f"annotation ids are renumbered from 1, because {' and '.join(problems)}"

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-_SLACK_PIXELS, _SLACK_SHARE = 2.0, 0.05  # a box may leave its image by the larger of these
-_LEAVING, _FITTING = 0.2, 0.95  # shares of the boxes that make them look like corners
+_SLACK_PIXELS, _SLACK_SHARE = 2.0, 0.05  # a box may extend beyond its image by the larger of these
+# Boxes look like corners if at least the first share of them extend beyond their images and at
+# least the second share are valid when read as corners.
+_LEAVING, _FITTING = 0.2, 0.95
 _MASKS_COMPARED = 1000  # number of masks to compare with their boxes
 _FORMAT = "[x, y, width, height] in pixels of the image"
 
@@ -15,16 +17,17 @@ _FORMAT = "[x, y, width, height] in pixels of the image"
 def box_warning(boxes: np.ndarray, sizes: np.ndarray) -> str | None:
     """Return a warning if boxes do not look like ``[x, y, width, height]`` in pixels.
 
-    A box may leave its image by 5% of the image or by two pixels.
+    A box may extend beyond its image by 5% of the image's width or height, or by two pixels,
+    whichever is larger.
 
     Args:
-        boxes: (n, 4).
+        boxes: (n, 4), the boxes to check.
         sizes: (n, 2), width and height of each box's image, in pixels.
 
     Example:
         >>> corners = np.array([[35, 5, 45, 15], [10, 10, 30, 30]])
         >>> box_warning(corners, np.array([[60, 40], [60, 40]]))
-        '1 of 2 boxes leave their images and look like corners x1, y1, x2, y2: \
+        '1 of 2 boxes extend beyond their images; the boxes look like corners x1, y1, x2, y2: \
 write [x, y, width, height] in pixels of the image'
         >>> box_warning(np.array([[35, 5, 10, 10]]), np.array([[60, 40]])) is None
         True
@@ -35,11 +38,11 @@ write [x, y, width, height] in pixels of the image'
     limit = sizes + np.maximum(_SLACK_PIXELS, _SLACK_SHARE * sizes)
     leaves = (start + extent > limit).any(axis=1)
     fits_as_corners = ((extent >= start) & (extent <= limit)).all(axis=1)
-    count = f"{np.count_nonzero(leaves):,} of {len(boxes):,} boxes leave their images"
+    count = f"{np.count_nonzero(leaves):,} of {len(boxes):,} boxes extend beyond their images"
     if leaves.mean() >= _LEAVING and fits_as_corners.mean() >= _FITTING:
-        return f"{count} and look like corners x1, y1, x2, y2: write {_FORMAT}"
+        return f"{count}; the boxes look like corners x1, y1, x2, y2: write {_FORMAT}"
     if leaves.mean() > 0.5:
-        return f"{count}; are they {_FORMAT} as annotated, not as resized?"
+        return f"{count}: write {_FORMAT} as annotated, not as resized"
     if (np.abs(boxes) <= 1 + 2 * _SLACK_SHARE).all() and extent.any() and sizes.min() > 4:
         return (
             f"all {len(boxes):,} boxes lie within the first pixel of their image and look like"
@@ -51,13 +54,13 @@ write [x, y, width, height] in pixels of the image'
 def region_warning(
     boxes: np.ndarray, sizes: np.ndarray, mask_of: Callable[[int], list | dict | None]
 ) -> str | None:
-    """Return the warning of ``box_warning``, or one about boxes that contradict their masks.
+    """Return a warning if boxes do not look like boxes in pixels or contradict their masks.
 
     Args:
-        boxes: (n, 4).
+        boxes: (n, 4), the boxes to check, as in ``box_warning``.
         sizes: (n, 2), width and height of each box's image, in pixels.
-        mask_of: Returns the segmentation of the box at an index, None if it has none. It is called
-            for about 1000 boxes, spread evenly.
+        mask_of: Function that returns the segmentation of the box at an index; None if the box has
+            no segmentation. It is called for about 1000 evenly spread boxes.
     """
     chosen = range(0, len(boxes), max(1, len(boxes) // _MASKS_COMPARED))
     return box_warning(boxes, sizes) or _mask_warning(
@@ -66,11 +69,11 @@ def region_warning(
 
 
 def record_warning(records: Sequence[dict[str, Any]], image_of: Mapping[int, dict]) -> str | None:
-    """Return the warning of ``region_warning`` for annotations or results.
+    """Return a warning if the boxes of annotations or results look wrong; see ``region_warning``.
 
     Args:
-        records: Checked records: either all have a 'bbox' or none.
-        image_of: Image of each id.
+        records: Checked records: either all of them have a 'bbox' or none has.
+        image_of: Image record of each image id.
     """
     if not records or "bbox" not in records[0]:
         return None
@@ -85,10 +88,11 @@ def record_warning(records: Sequence[dict[str, Any]], image_of: Mapping[int, dic
 
 
 def _mask_warning(pairs: Iterable[tuple[Sequence[float], list | dict | None]]) -> str | None:
-    """Return a warning if boxes, given with their masks, end where their masks do not."""
+    """Return a warning if boxes match their masks only when read as corners."""
     as_sizes_fit, as_corners_fit = 0, 0
     for (x, y, width, height), segmentation in pairs:
-        if not segmentation or max(x, y) <= 2 * _SLACK_PIXELS:  # both readings agree there
+        # Near the origin, corners and sizes are nearly the same numbers.
+        if not segmentation or max(x, y) <= 2 * _SLACK_PIXELS:
             continue
         right, bottom = _end(segmentation)
         as_sizes = max(abs(x + width - right), abs(y + height - bottom))
@@ -99,13 +103,13 @@ def _mask_warning(pairs: Iterable[tuple[Sequence[float], list | dict | None]]) -
     if as_corners_fit < _FITTING * total or not as_corners_fit:
         return None
     return (
-        f"{as_corners_fit:,} of {total:,} boxes, compared with their masks, look like corners x1,"
-        f" y1, x2, y2: write {_FORMAT}"
+        f"{as_corners_fit:,} of {total:,} boxes that were compared with their masks look like"
+        f" corners x1, y1, x2, y2: write {_FORMAT}"
     )
 
 
 def _end(segmentation: list | dict) -> tuple[float, float]:
-    """Return the right and the lower end of a mask, in pixels."""
+    """Return the x coordinate of a mask's right end and the y coordinate of its lower end."""
     if isinstance(segmentation, list):
         return (
             max(chain.from_iterable(polygon[0::2] for polygon in segmentation)),

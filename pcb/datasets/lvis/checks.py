@@ -1,4 +1,7 @@
-"""Checks of single values. A function ``..._problem`` returns what is wrong, or None."""
+"""Check single values of a file.
+
+A function whose name ends in ``_problem`` returns what is wrong with a value, or None.
+"""
 
 from collections.abc import Iterable, Mapping
 from math import hypot, isfinite
@@ -8,36 +11,39 @@ import numpy as np
 
 from pcb.messages.printable import short_repr
 
-# Ids are stored in 64 bits and sizes in 32. pycocotools follows the edges of a polygon in steps of
-# a fifth of a pixel, so points that are farther away than ``FARTHEST`` would take gigabytes.
+# Ids are stored in 64 bits and sizes in 32 bits. pycocotools follows the edges of a polygon in
+# steps of a fifth of a pixel. Points farther away than ``FARTHEST`` would take gigabytes of memory.
 MOST_ID = 2**63 - 1
 MOST_PIXELS = 1_000_000
 FARTHEST = 1e7
 
 
 def missing_keys(record: Any, keys: Iterable[str]) -> list[str]:
-    """Return the keys that a record lacks: all of them if it is not a dict."""
+    """Return those of ``keys`` that a record lacks; all keys if the record is not a dict."""
     return [key for key in keys if key not in record] if isinstance(record, dict) else list(keys)
 
 
 def missing_problem(record: Any, keys: Iterable[str], remedy: str) -> str | None:
-    """Return which keys a record lacks, followed by the remedy."""
+    """Return a message that lists the keys a record lacks and the remedy; None if none are missing.
+
+    The record may also be something other than a dict.
+    """
     missing = missing_keys(record, keys)
     return f"no {', '.join(map(repr, missing))}; {remedy}" if missing else None
 
 
 def is_integer(value: Any) -> bool:
-    """Whether a value is an integer of Python or NumPy, but not a bool."""
+    """Return whether a value is a Python or NumPy integer, but not a bool."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def is_id(value: Any) -> bool:
-    """Whether a value is a non-negative integer that fits into 64 bits."""
+    """Return whether a value is a non-negative integer that fits into a signed 64-bit integer."""
     return is_integer(value) and 0 <= value <= MOST_ID
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite number of Python or NumPy, but not a bool."""
+    """Return whether a value is a finite Python or NumPy number, but not a bool."""
     if type(value) is float:
         return isfinite(value)
     try:
@@ -48,7 +54,7 @@ def is_number(value: Any) -> bool:
 
 
 def own_id_problem(record: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with a record's own ``id``."""
+    """Return what is wrong with the ``id`` of a record, or None."""
     if is_id(record["id"]):
         return None
     return f"id must be a non-negative integer, got {short_repr(record['id'])}"
@@ -57,29 +63,29 @@ def own_id_problem(record: Mapping[str, Any]) -> str | None:
 def reference_problem(
     image_id: Any, category_id: Any, image_of: Mapping[int, dict], label_of: Mapping[int, int]
 ) -> str | None:
-    """Return what is wrong with the image and the category that a record refers to."""
-    is_plain = type(image_id) is type(category_id) is int  # most are; skips the slower checks
+    """Return what is wrong with a record's image id or category id, or None."""
+    is_plain = type(image_id) is type(category_id) is int  # the usual case, checked fast
     if is_plain and image_id in image_of and category_id in label_of:
         return None
     for key, value in (("image_id", image_id), ("category_id", category_id)):
         if isinstance(value, str):
-            return f"{key} is text, {short_repr(value)}; write ids as numbers, without quotes"
+            return f"{key} is text, {short_repr(value)}: write ids as numbers, without quotes"
     if not is_integer(image_id) or image_id not in image_of:
         return (
             f"image_id {short_repr(image_id)} is not among the {len(image_of)} images of the"
-            " annotations; is this another split or dataset?"
+            " annotations: check that both files belong to the same dataset and split"
         )
     if not is_integer(category_id) or category_id not in label_of:
         return (
             f"category_id {short_repr(category_id)} is not among the {len(label_of)} categories of"
-            f" the annotations ({min(label_of)} to {max(label_of)}); is this another dataset, or a"
-            " label (the index of a class) instead of an id?"
+            f" the annotations ({min(label_of)} to {max(label_of)}): check that both files belong"
+            " to the same dataset, and write category ids, not labels (class indices from 0)"
         )
     return None
 
 
 def box_problem(bbox: Any) -> str | None:
-    """Return what is wrong with a box, which must be ``[x, y, width, height]`` in pixels."""
+    """Return what is wrong with a box, which must be ``[x, y, width, height]``, or None."""
     try:
         x, y, width, height = bbox
         if isfinite(x + y + width + height) and width >= 0 and height >= 0:
@@ -93,7 +99,7 @@ def box_problem(bbox: Any) -> str | None:
 
 
 def is_polygons(segmentation: Any) -> bool:
-    """Whether a value is a list of polygons ``[x1, y1, x2, y2, ...]`` of finite numbers."""
+    """Return whether a value is a list of polygons ``[x1, y1, x2, y2, ...]`` of finite numbers."""
     if not isinstance(segmentation, list):
         return False
     for polygon in segmentation:
@@ -108,15 +114,18 @@ def is_polygons(segmentation: Any) -> bool:
 
 
 def has_short_polygon(segmentation: Any) -> bool:
-    """Whether a segmentation is empty or has a polygon of fewer than three points.
+    """Return whether a segmentation is empty or has a polygon with fewer than three points.
 
-    Such a polygon has no area, but pycocotools reads two points as a box and fails on one.
+    Such a polygon has no area, but pycocotools reads two points as a box and fails on one point.
     """
     return not segmentation or (isinstance(segmentation, list) and min(map(len, segmentation)) < 6)
 
 
 def is_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
-    """Whether a value is a run-length encoding (RLE) of the image's size, as text or integers."""
+    """Return whether a value is a run-length encoding (RLE) whose size matches the image.
+
+    The runs may be encoded as text or as a list of integers.
+    """
     if not isinstance(segmentation, dict):
         return False
     counts, size = segmentation.get("counts"), segmentation.get("size")
@@ -125,7 +134,7 @@ def is_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
     if list(size) != [image["height"], image["width"]]:
         return False
     if isinstance(counts, (str, bytes)):
-        return True  # RunLengthCheck adds up the runs
+        return True  # RunLengthCheck checks the sum of the runs
     return (
         isinstance(counts, list)
         and all(is_integer(count) and count >= 0 for count in counts)
@@ -134,5 +143,5 @@ def is_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
 
 
 def is_compressed_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
-    """Whether a value is an RLE of the image's size whose runs are encoded as text."""
+    """Return whether a value is an RLE with runs encoded as text and a size matching the image."""
     return is_rle(segmentation, image) and isinstance(segmentation["counts"], (str, bytes))

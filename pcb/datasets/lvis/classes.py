@@ -1,4 +1,4 @@
-"""The classes of an annotation file: names, ids, groups and training counts."""
+"""The classes of an annotation file: names, ids, frequency groups and training counts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,16 +8,18 @@ import numpy as np
 
 from pcb.messages.printable import display_names, look, printable
 
-# LVIS groups classes by their training images: rare up to 10, common up to 100, frequent above.
+# LVIS groups classes by their number of training images: rare up to 10, common up to 100, frequent
+# above.
 MOST_IMAGES_IF_RARE, MOST_IMAGES_IF_COMMON = 10, 100
 
 
 class Classes:
-    """Names, ids and training counts of C classes, for subclasses that have ``categories``.
+    """Names, ids, frequency groups and training counts of C classes.
 
-    A *label* is the index of a class, ``0`` to ``C - 1``, in ``categories``, which are sorted by
-    id. LVIS files contain groups and counts, COCO files do not. The reader ensures that either all
-    categories have them or none.
+    Subclasses define ``categories``, a list of category records sorted by id. The *label* of a
+    class is its index in this list, ``0`` to ``C - 1``. LVIS files contain frequency groups and
+    training counts, COCO files do not. The reader ensures that either all categories have them or
+    none does.
     """
 
     categories: list[dict]
@@ -32,7 +34,7 @@ class Classes:
 
     @cached_property
     def category_ids(self) -> list[int]:
-        """Id of each class, in label order, which is ascending."""
+        """Id of each class, in label order; the ids are ascending."""
         return [category["id"] for category in self.categories]
 
     @cached_property
@@ -42,22 +44,23 @@ class Classes:
 
     @property
     def has_groups(self) -> bool:
-        """Whether the file gives the groups of the classes, directly or by training counts."""
+        """Whether the frequency group of each class is in the file or follows from its counts."""
         return self._all_have("frequency") or self.has_counts
 
     @property
     def has_counts(self) -> bool:
-        """Whether the categories have training counts."""
+        """Whether the categories have numbers of training images."""
         return self._all_have("image_count")
 
     @cached_property
     def frequency(self) -> list[str]:
-        """Group of each class in label order: 'r' (rare), 'c' (common) or 'f' (frequent).
+        """Frequency group of each class in label order: 'r' (rare), 'c' (common), 'f' (frequent).
 
-        If the file has no groups, they follow from its training counts as in LVIS.
+        If the file does not contain groups, the numbers of training images determine them, as in
+        LVIS.
 
         Raises:
-            ValueError: The file has neither; see ``has_groups``.
+            ValueError: The file contains neither groups nor training counts; see ``has_groups``.
         """
         if self._all_have("frequency"):
             return [category["frequency"] for category in self.categories]
@@ -67,10 +70,10 @@ class Classes:
     def image_count(self) -> np.ndarray:
         """Number of *training* images of each class, shape (C,).
 
-        Every LVIS file has the training counts in its categories, the validation files included.
+        The categories of every LVIS file, including validation files, contain the training counts.
 
         Raises:
-            ValueError: The categories do not have them; see ``has_counts``.
+            ValueError: The categories have no training counts; see ``has_counts``.
         """
         return self._counts("image_count")
 
@@ -87,7 +90,7 @@ class Classes:
             where = getattr(self, "path", "") or "the annotations"
             raise ValueError(
                 f"{where}: the categories have no {key!r}, the training counts that determine the"
-                " frequency groups; add them as in the LVIS format"
+                " frequency groups: add these counts as in the LVIS format"
             )
         return np.array([category[key] for category in self.categories])
 
@@ -95,12 +98,12 @@ class Classes:
 def group_of(
     image_count: int, rare: int = MOST_IMAGES_IF_RARE, common: int = MOST_IMAGES_IF_COMMON
 ) -> str:
-    """Return the frequency group of a class.
+    """Return the frequency group of a class: 'r' (rare), 'c' (common) or 'f' (frequent).
 
     Args:
         image_count: Number of training images of the class.
-        rare: Largest count of a rare class; LVIS's by default.
-        common: Largest count of a common class; LVIS's by default.
+        rare: Maximum number of training images of a rare class, by default 10 as in LVIS.
+        common: Maximum number of training images of a common class, by default 100 as in LVIS.
 
     Example:
         >>> [group_of(count) for count in (10, 11, 100, 101)]
@@ -112,7 +115,7 @@ def group_of(
 
 
 def repeated_names(names: Sequence[str]) -> list[str]:
-    """Return each name that several classes have, once, in printable form.
+    """Return the names that several classes share, each once and in printable form.
 
     Example:
         >>> repeated_names(["red_fox", "red fox", "dog"])

@@ -1,8 +1,9 @@
 """Read LVIS annotations as flat arrays, for training.
 
-As records, the 1.27 million instances of LVIS v1's training set are more than 100 million Python
-objects. They are large, and processes cannot share them: a forked data-loading worker that only
-reads an object changes its reference count, which copies the memory page. Arrays stay shared.
+The 1.27 million instances of the LVIS v1 training set would be more than 100 million Python objects
+if read as records. Python objects take much memory, and processes cannot share them: when a forked
+data-loading worker reads an object, the object's reference count changes, and the memory page is
+copied. Arrays stay shared.
 """
 
 import dataclasses
@@ -21,26 +22,26 @@ from pcb.datasets.lvis.images import image_path
 from pcb.datasets.lvis.reader import AnnotationReader
 
 _HUNDREDTHS = 100  # LVIS rounds coordinates to two decimals
-_PENDING = 200  # polygons to convert at once, so that NumPy's overhead per call is negligible
+_PENDING = 200  # polygons to convert per call, so that NumPy's overhead is negligible
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentations:
-    """Masks of m instances with P polygons and M coordinates in total, exactly as in the file.
+    """The masks of m instances, stored without loss in flat arrays.
 
-    ``segmentations[i]`` is the mask as in the file: a list of polygons ``[x1, y1, x2, y2, ...]`` in
-    pixels, or a run-length encoding ``{"size": [height, width], "counts": ...}``.
+    ``segmentations[i]`` is the mask of instance i as in the file: a list of polygons
+    ``[x1, y1, x2, y2, ...]`` in pixels, or a run-length encoding ``{"size": [height, width],
+    "counts": ...}``. In total there are P polygons with M coordinates.
 
     Attributes:
         coordinates: (M,) int32 in units of 1 / ``scale`` pixels, or float64 if int32 would lose
             digits.
-        scale: Divisor of the coordinates.
+        scale: Number by which coordinates are divided to get pixels.
         polygon_start: (P + 1,) int64, start of each polygon in ``coordinates``.
-        first_polygon: (m + 1,) int64, first polygon of each instance; a run-length encoding has no
-            polygon.
+        first_polygon: (m + 1,) int64, index of each instance's first polygon; an instance with a
+            run-length encoding has no polygons.
         encoded: (B,) uint8, the run-length encodings as JSON.
-        encoded_start: (m + 1,) int64, start of each instance in ``encoded``; polygons take no space
-            there.
+        encoded_start: (m + 1,) int64, start of each instance in ``encoded``; 0 bytes for polygons.
 
     Example:
         >>> packer = SegmentationPacker()
@@ -69,7 +70,7 @@ class Segmentations:
         if first == last:
             return []
         start, *ends = self.polygon_start[first : last + 1].tolist()
-        # Dividing an integer number of hundredths gives exactly the float of its two decimals.
+        # An integer number of hundredths divided by 100 is exactly the float read from the file.
         coordinates = (self.coordinates[start : ends[-1]] / self.scale).tolist()
         return [
             coordinates[begin - start : end - start]
@@ -78,11 +79,11 @@ class Segmentations:
 
 
 class SegmentationPacker:
-    """Collect masks one by one; ``pack`` returns them as arrays."""
+    """Collect masks one by one and convert them to arrays (``pack``)."""
 
     def __init__(self) -> None:
         self._scale = _HUNDREDTHS
-        self._coordinates = bytearray()  # grows in place; joining arrays takes twice the memory
+        self._coordinates = bytearray()  # grows in place; joining arrays would need twice as much
         self._encoded = bytearray()
         self._pending: list[list[float]] = []
         self._lengths = array("q", [0])
@@ -102,7 +103,7 @@ class SegmentationPacker:
             self._convert()
 
     def pack(self) -> Segmentations:
-        """Return all masks; no mask may be added afterwards."""
+        """Return all masks as arrays; do not add masks afterwards."""
         self._convert()
         return Segmentations(
             coordinates=np.frombuffer(self._coordinates, self._dtype),
@@ -121,11 +122,11 @@ class SegmentationPacker:
         values = np.fromiter(chain.from_iterable(self._pending), np.float64)
         self._pending.clear()
         if self._scale == _HUNDREDTHS:
-            hundredths = np.rint(values * _HUNDREDTHS).astype(np.int32)  # checks.FARTHEST fits
+            hundredths = np.rint(values * _HUNDREDTHS).astype(np.int32)  # fits: checks.FARTHEST
             if np.array_equal(hundredths / _HUNDREDTHS, values):
                 self._coordinates += memoryview(hundredths).cast("B")
                 return
-            # These coordinates have more digits than hundredths: store all as floats.
+            # Some coordinates have more than two decimals: store all coordinates as floats.
             earlier = np.frombuffer(self._coordinates, np.int32) / _HUNDREDTHS
             self._coordinates = bytearray(memoryview(earlier).cast("B"))
             self._scale = 1
@@ -134,25 +135,25 @@ class SegmentationPacker:
 
 @dataclass(frozen=True, eq=False)
 class CompactAnnotations(Classes):
-    """A validated annotation file of I images and n instances as arrays; see ``Annotations``.
+    """The checked content of an annotation file with I images and n instances, as arrays.
 
     The instances of image ``i`` are ``first_instance[i]`` to ``first_instance[i + 1] - 1``, in file
-    order.
+    order. ``Annotations`` holds the same content as records.
 
     Attributes:
         path: The file that was read.
         categories: One dict per class, sorted by id.
-        image_ids: (I,) int64.
-        image_sizes: (I, 2) int32, width and height in pixels.
-        image_names: (I,) str, paths relative to the image folder.
-        first_instance: (I + 1,) int64.
-        labels: (n,) int64.
-        boxes: (n, 4) float64, x, y, width and height in pixels.
-        areas: (n,) float64, in square pixels.
-        mask_rows: (n,) int64, index of each instance in ``segmentations``.
+        image_ids: (I,) int64, id of each image.
+        image_sizes: (I, 2) int32, width and height of each image in pixels.
+        image_names: (I,) str, path of each image relative to the image folder.
+        first_instance: (I + 1,) int64, index of each image's first instance, followed by n.
+        labels: (n,) int64, label of each instance's class.
+        boxes: (n, 4) float64, x, y, width and height of each instance in pixels.
+        areas: (n,) float64, area of each instance in square pixels.
+        mask_rows: (n,) int64, index of each instance's mask in ``segmentations``.
         segmentations: The masks.
-        warnings: Messages about names and boxes that ``read_annotations`` would log. They are not
-            logged here, because several processes read the same file.
+        warnings: Warnings about class names and boxes that ``read_annotations`` would log. They are
+            not logged here, because several processes read the same file.
     """
 
     path: str
@@ -178,13 +179,13 @@ class CompactAnnotations(Classes):
 
     @property
     def has_mask(self) -> np.ndarray:
-        """Whether each instance has a mask, shape (n,), bool."""
+        """(n,) bool, whether each instance has a mask."""
         masks = self.segmentations
         has = (np.diff(masks.first_polygon) > 0) | (np.diff(masks.encoded_start) > 0)
         return has[self.mask_rows]
 
     def masks_of(self, image: int) -> list[list[list[float]] | dict]:
-        """Return the masks of an image as they are in the file.
+        """Return the masks of an image's instances as they are in the file.
 
         Args:
             image: Index of the image.
@@ -192,7 +193,7 @@ class CompactAnnotations(Classes):
         return [self.segmentations[row] for row in self.mask_rows[self.instances_of(image)]]
 
     def select(self, keep: np.ndarray) -> "CompactAnnotations":
-        """Return the annotations with some of the instances, and with all images.
+        """Return the annotations with only some of the instances; all images are kept.
 
         Args:
             keep: (n,) bool, the instances to keep.
@@ -213,16 +214,16 @@ def read_compact_annotations(
     image_dir: str | os.PathLike | None = None,
     allow_short_polygons: bool = False,
 ) -> CompactAnnotations:
-    """Read and check annotations in LVIS or COCO format without keeping their records.
+    """Read and check annotations in LVIS or COCO format as arrays, without keeping records.
 
-    The lists of classes that an image judges are not kept, because only evaluation needs them.
+    Only evaluation needs the lists of classes that each image was checked for; they are not kept.
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.
-        image_dir: Folder that must hold every image of the file; None skips this check.
-        allow_short_polygons: Drop polygons of fewer than three points instead of raising an error;
-            an instance may then have no mask (see ``CompactAnnotations.has_mask``). Such polygons
-            have no area, so training loses nothing. An evaluation would read them as boxes.
+        image_dir: Folder that must contain every image of the file; None skips this check.
+        allow_short_polygons: Drop polygons with fewer than three points instead of raising an
+            error. Such polygons have no area, so training loses nothing, but an instance may then
+            have no mask (see ``CompactAnnotations.has_mask``).
 
     Returns:
         The annotations.

@@ -1,7 +1,7 @@
 """Read detection results as flat arrays.
 
-LVIS keeps 300 detections per image. The 6 million detections of its validation set take about 5 GiB
-as records and 0.3 GiB as arrays.
+The LVIS evaluation uses up to 300 detections per image. The 6 million detections on the LVIS
+validation set take about 5 GiB as records and 0.3 GiB as arrays.
 """
 
 import math
@@ -30,14 +30,14 @@ from pcb.datasets.lvis.results import (
 
 @dataclass(frozen=True, eq=False)
 class CompactResults:
-    """n validated detections, in the order of the results.
+    """A list of n checked detections as arrays, in the order of the results.
 
     Attributes:
         images: (n,) int64, index of each detection's image in ``Annotations.images``.
-        labels: (n,) int64.
-        scores: (n,) float64.
+        labels: (n,) int64, label of each detection's class.
+        scores: (n,) float64, score of each detection.
         boxes: (n, 4) float64, x, y, width and height in pixels; None if masks were read.
-        masks: n compressed RLE as in the results; None if boxes were read.
+        masks: n compressed run-length encodings as in the results; None if boxes were read.
     """
 
     images: np.ndarray = field(repr=False)
@@ -56,25 +56,26 @@ def read_compact_results(
     iou_type: str,
     score_threshold: float = -math.inf,
 ) -> CompactResults:
-    """Read and check detections in COCO results format without keeping their records.
+    """Read and check detections in COCO results format as arrays, without keeping records.
 
     Every detection is checked as in ``read_results``, with the same errors and warnings. Detections
-    below ``score_threshold`` are then dropped. The runs of masks are checked only for detections
-    that are kept, because this takes several times as long as everything else.
+    below ``score_threshold`` are then dropped. The runs of a mask are checked only if the detection
+    is kept, because checking runs takes several times as long as everything else.
 
     Args:
-        results: A ``.json`` or ``.json.gz`` file, or its content; see ``read_results``.
-        annotations: The ground truth of the detections.
-        iou_type: 'bbox' keeps the boxes, 'segm' the masks.
-        score_threshold: Smallest score of a detection that is kept.
+        results: A ``.json`` or ``.json.gz`` file, or the content of such a file, as in
+            ``read_results``.
+        annotations: The ground truth for the detections.
+        iou_type: 'bbox' to keep the boxes, 'segm' to keep the masks.
+        score_threshold: Minimum score of a detection that is kept.
 
     Returns:
         The detections.
 
     Raises:
-        FileNotFoundError: See ``read_results``.
-        ResultsError: See ``read_results``.
-        ValueError: Unknown IoU type.
+        FileNotFoundError: The file does not exist.
+        ResultsError: The content is not a list of detections that match the annotations.
+        ValueError: The IoU type is unknown.
 
     Example:
         >>> image, cat = {"id": 7, "height": 50, "width": 50}, {"id": 3, "name": "cat"}
@@ -99,16 +100,17 @@ def read_compact_results(
             if iou_type == "bbox":
                 boxes.extend(record.bbox)  # type: ignore[arg-type]  # the rules require it
             else:
-                masks.append(record.segmentation)  # type: ignore[arg-type]  # likewise
+                masks.append(record.segmentation)  # type: ignore[arg-type]  # the rules require it
                 run_lengths.add(index, record.segmentation)
     run_lengths.finish()
     total = len(found)
-    del found  # free millions of objects before the arrays are made
+    del found  # frees millions of objects before the arrays are made
     image_index = np.array(images, np.int64)
     if not total:
         annotations.log(NO_DETECTIONS, source)
     elif not images:
-        annotations.log(f"none of {total:,} detections scores at least {score_threshold:g}", source)
+        text = f"none of the {total:,} detections has a score of at least {score_threshold:g}"
+        annotations.log(text, source)
     if iou_type == "bbox" and (warning := _box_warning(annotations, image_index, boxes)):
         annotations.log(warning, source)
     return CompactResults(
@@ -126,7 +128,7 @@ def _box_warning(annotations: Annotations, images: np.ndarray, boxes: array) -> 
 
 
 class _Record(msgspec.Struct, gc=False):
-    """A detection. msgspec checks the types, and that numbers are finite."""
+    """A detection; msgspec checks the types of its values and that numbers are finite."""
 
     image_id: int
     category_id: int
@@ -143,9 +145,9 @@ def _records(
 ) -> Iterator[_Record]:
     """Yield the checked detections.
 
-    A detection from a file is decoded to a ``_Record``, which is fast. If that fails or a rule is
-    broken, it is decoded and checked again as plain Python, so that the message shows the values as
-    they are in the file.
+    A detection from a file is decoded to a ``_Record``, which is fast. If decoding fails or the
+    detection breaks a rule, it is decoded again to a dict and checked again, so that the error
+    message shows the values as they are in the file.
     """
     first = next(decode(results[:1], source, ResultsError), None)
     rules = detection_rules(annotations, iou_type, first)

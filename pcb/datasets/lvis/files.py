@@ -1,8 +1,9 @@
-"""JSON files, plain or gzipped.
+"""Read JSON files, uncompressed or gzipped.
 
-msgspec reads JSON several times as fast as the standard library. The standard library reads what
-msgspec rejects: numbers that are not finite (Python writes them, although JSON has none) and
-encodings other than UTF-8. For text that is not JSON, it reports where the text goes wrong.
+msgspec reads JSON several times as fast as the standard library. If msgspec rejects a file, the
+standard library reads it: it accepts NaN and infinity (which Python writes, although JSON does not
+allow them) and encodings other than UTF-8. If the text is not JSON, the standard library's error
+says at which position.
 """
 
 import gzip
@@ -24,16 +25,18 @@ def load_json(path: str, error_type: type[ValueError], layout: Any = Any) -> Any
     Args:
         path: The file.
         error_type: Error to raise if the file is not JSON.
-        layout: A type that msgspec decodes the content to. Content that does not fit is returned as
-            plain Python. ``msgspec.Raw`` in the type marks a value that ``decode`` reads later.
+        layout: Type to which msgspec decodes the content. If the content does not have this type,
+            it is returned as dicts, lists, numbers and strings. Values that the type declares as
+            ``msgspec.Raw`` stay undecoded; ``decode`` decodes them later.
 
     Raises:
         FileNotFoundError: The file does not exist.
-        error_type: The file is not JSON, or ends too early.
+        error_type: The file is not JSON, or is truncated.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(
-            f"{path}: no such file; check the path, or run `pcb doctor` to see what data is missing"
+            f"{path} does not exist: check the path, or run `pcb doctor` to see what data is"
+            " missing"
         )
     try:
         content = _content(path)
@@ -46,11 +49,11 @@ def load_json(path: str, error_type: type[ValueError], layout: Any = Any) -> Any
 
 
 def decode(values: Iterable, path: str, error_type: type[ValueError]) -> Iterator[Any]:
-    """Yield values as plain Python; decode those that ``load_json`` left as ``msgspec.Raw``.
+    """Yield all values decoded; values that ``load_json`` left as ``msgspec.Raw`` are decoded now.
 
     Args:
         values: The values.
-        path: The file, for messages.
+        path: File from which the values were read; used in error messages.
         error_type: Error to raise if a value is not JSON.
     """
     for value in values:
@@ -70,7 +73,7 @@ def _decode(value: msgspec.Raw) -> Any:
 
 
 def _content(path: str) -> bytes | mmap.mmap:
-    """Return the bytes of a file; a plain file is mapped, so that processes share its pages."""
+    """Return the bytes of a file; map uncompressed files, so that processes share the memory."""
     if path.endswith(".gz"):
         with gzip.open(path) as file:
             return file.read()
@@ -82,5 +85,5 @@ def _content(path: str) -> bytes | mmap.mmap:
 
 def _not_json(path: str, error: Exception, error_type: type[ValueError]) -> ValueError:
     return error_type(
-        f"{path}: not valid JSON ({error}); it may be truncated, so download or write it again"
+        f"{path}: not valid JSON ({error}): the file may be truncated, download or write it again"
     )

@@ -1,4 +1,4 @@
-"""Where the images of an annotation file lie, and which of them are missing."""
+"""Compute the paths of the images of an annotation file, and find missing images."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 def image_path(image: dict) -> str:
     """Return the path of an image relative to the image folder, as MMDetection resolves it.
 
-    LVIS v1 names an image by its ``coco_url``. The last folder of the URL (``train2017`` or
-    ``val2017``) belongs to the path, because the validation images come from both. LVIS v0.5 uses
-    COCO 2014's file names, but its images are distributed under COCO 2017's.
+    In LVIS v1, the path is taken from ``coco_url``. It includes the last folder of the URL
+    (``train2017`` or ``val2017``), because validation images come from both folders. LVIS v0.5
+    contains the file names of COCO 2014, but the images are distributed with the file names of COCO
+    2017.
 
     Example:
         >>> image_path({"file_name": "000012.png"})
@@ -26,8 +27,8 @@ def image_path(image: dict) -> str:
 
 
 def missing_images(names: Iterable[str], image_dir: str | os.PathLike) -> list[str]:
-    """Return the paths, relative to the image folder, of images that do not exist."""
-    # List each folder once: on network storage, 100,000 single look-ups take minutes.
+    """Return those of the image paths, relative to the image folder, that do not exist."""
+    # List each folder once: on network storage, 100,000 separate look-ups take minutes.
     listings: dict[str, set[str]] = {}
     missing = []
     for relative in names:
@@ -40,7 +41,7 @@ def missing_images(names: Iterable[str], image_dir: str | os.PathLike) -> list[s
 
 
 def first_names(names: Sequence[str], count: int = 3) -> str:
-    """Return the first few names for a message.
+    """Join the first few names for a message.
 
     Example:
         >>> first_names(["a", "b", "c", "d"])

@@ -1,4 +1,7 @@
-"""Where the configs look for LVIS, whether it is complete there, and how to get what is missing."""
+"""Check whether LVIS is complete in the folders where the configs expect it.
+
+The reported problems say how to get what is missing.
+"""
 
 import os
 from collections.abc import Mapping
@@ -14,17 +17,17 @@ from pcb.datasets.orientation import stored_and_shown_size
 ANNOTATION_PAGE = "https://www.lvisdataset.org/dataset"
 IMAGE_PAGE = "https://cocodataset.org/#download"
 IMAGE_FOLDERS = ("train2017", "val2017")
-_OPENED = 5  # images per annotation file that are decoded, spread over its names
+_OPENED = 5  # number of evenly spread images that are decoded per annotation file
 
 
 @dataclass(frozen=True)
 class Installation:
-    """The place of one version of LVIS in the repository; all paths are relative to it.
+    """The folders of one LVIS version; all paths are relative to the repository.
 
     Attributes:
         name: Name of the version in messages.
         folder: Folder of the version.
-        image_folder_of: For each annotation file the folder that its image names start from.
+        image_folder_of: For each annotation file, the folder to which its image paths are relative.
 
     Example:
         >>> print(*VERSIONS[1].image_folder_of, sep="\\n")
@@ -38,21 +41,21 @@ class Installation:
 
     @property
     def image_folders(self) -> list[Path]:
-        """Folders that must hold COCO's images."""
+        """Folders that must contain the images of COCO."""
         return [self.folder / name for name in IMAGE_FOLDERS]
 
     @property
     def instructions(self) -> str:
-        """How to install this version."""
+        """Instructions for installing this version, as shown to users."""
         return (
-            f"put the annotations from {ANNOTATION_PAGE} into {self.folder}/annotations, and COCO's"
-            f" 2017 images from {IMAGE_PAGE} into {self.folder}, or link their folders:"
-            f" {_link_command(self.image_folders[0])}"
+            f"put the annotations from {ANNOTATION_PAGE} into {self.folder}/annotations, and the"
+            f" COCO 2017 images from {IMAGE_PAGE} into {self.folder}, or link existing image"
+            f" folders: {_link_command(self.image_folders[0])}"
         )
 
     def is_absent(self, root: Path) -> bool:
-        """Whether no part of this version exists below the repository ``root``."""
-        # A dead link is a part, too: somebody has begun to install LVIS.
+        """Return whether no part of this version exists in the repository at ``root``."""
+        # A dead link counts as a part: somebody has started to install LVIS.
         parts = [*self.image_folder_of, *self.image_folders]
         return not any(os.path.lexists(root / part) for part in parts)
 
@@ -70,7 +73,7 @@ def _installation(version: str, image_folder_of: Mapping[str, str]) -> Installat
     )
 
 
-# v0.5 names the images of a split within one folder. v1 names them with their folder.
+# Image paths in the annotations include the image folder in v1, but not in v0.5.
 VERSIONS = (
     _installation("0.5", {"train": "train2017", "val": "val2017"}),
     _installation("1", {"train": "", "val": ""}),
@@ -78,28 +81,28 @@ VERSIONS = (
 
 
 def examine_lvis(version: Installation, root: Path) -> tuple[str, list[str]]:
-    """Check the annotation files of an LVIS version, and their images.
+    """Check the annotation files and the images of an LVIS version.
 
-    The check reads the images and the categories of each annotation file, looks up every image and
-    opens a few. A training checks the annotations when it reads them.
+    The check reads the image and category records of each annotation file, looks for every image
+    and opens a few images. Annotation records are not checked here, but when training reads them.
 
     Args:
-        version: The version.
-        root: The repository.
+        version: The LVIS version.
+        root: The repository folder.
 
     Returns:
-        A summary, and the problems, each with its remedy.
+        A summary, and a list of problems, each with a remedy.
     """
     problems = [
-        f"{folder} is {_absence(root / folder)}; download COCO's 2017 Train and Val images"
-        f" ({IMAGE_PAGE}), or link the folder of an existing COCO: {_link_command(folder)}"
+        f"{folder} is {_absence(root / folder)}: download the COCO 2017 Train and Val images"
+        f" ({IMAGE_PAGE}), or link the folder of an existing copy of COCO: {_link_command(folder)}"
         for folder in version.image_folders
         if not (root / folder).is_dir()
     ]
     summaries = []
     for annotations, images in version.image_folder_of.items():
         if not (root / annotations).is_file():
-            problems.append(f"{annotations} is missing; download it: {ANNOTATION_PAGE}")
+            problems.append(f"{annotations} is missing: download it from {ANNOTATION_PAGE}")
             continue
         summary, found = _examine_split(annotations, images, root)
         summaries.append(summary)
@@ -108,7 +111,7 @@ def examine_lvis(version: Installation, root: Path) -> tuple[str, list[str]]:
 
 
 def _examine_split(annotations: Path, folder: Path, root: Path) -> tuple[str, list[str]]:
-    """Return a summary of an annotation file, and the problems of the file and of its images."""
+    """Return a summary of an annotation file, and the problems of the file and its images."""
     try:
         reader = AnnotationReader(root / annotations)
         images = {image_path(image): (image["width"], image["height"]) for image in reader.images()}
@@ -124,17 +127,17 @@ def _examine_split(annotations: Path, folder: Path, root: Path) -> tuple[str, li
         )
         folders = sorted({(folder / name).parent for name in missing})
         incomplete = [str(part) for part in folders if (root / part).is_dir()]
-        if incomplete:  # folders that do not exist have a message of their own
+        if incomplete:  # folders that do not exist are reported separately
             text += (
-                f"; complete {' and '.join(incomplete)} ({IMAGE_PAGE}), or replace them by links to"
-                " the folders of a complete COCO"
+                f"; download the missing images into {' and '.join(incomplete)} ({IMAGE_PAGE}), or"
+                " link to the folders of a complete copy of COCO instead"
             )
         problems.append(text)
     present = sorted(images.keys() - set(missing))
     for name in present[:: max(1, len(present) // _OPENED)][:_OPENED]:
         problem = _image_problem(root / folder / name, images[name])
         if problem:
-            problems.append(f"{folder / name} {problem}; copy or download it again")
+            problems.append(f"{folder / name} {problem}: copy or download it again")
     summary = f"{reader.num_images:,} images with {reader.num_annotations:,} instances"
     return f"{annotations.stem} {summary}", problems
 
@@ -157,9 +160,9 @@ def _image_problem(path: Path, size: tuple[int, int]) -> str | None:
             _, shown = stored_and_shown_size(image)
     except UnidentifiedImageError:
         return "cannot be opened (not an image)"
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all of them
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all three
         return f"cannot be opened ({error})"
     if shown != size:
         found, expected = ("x".join(map(str, pair)) for pair in (shown, size))
-        return f"is {found} pixels, but {expected} in the annotations"
+        return f"is {found} pixels, but the annotations say {expected}"
     return None

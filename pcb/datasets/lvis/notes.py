@@ -1,4 +1,4 @@
-"""Log lines about data that is readable but may not mean what it seems to mean."""
+"""Log messages about data that can be read, but may not mean what its author intended."""
 
 import logging
 import os
@@ -11,22 +11,22 @@ _log = logging.getLogger("pcb")
 
 
 def source_of(results: Any) -> str:
-    """Return the name of results in messages: their path, or 'results' for a list in memory."""
+    """Return the name for results in messages: the path, or 'results' for a list in memory."""
     return os.fspath(results) if isinstance(results, (str, os.PathLike)) else _IN_MEMORY
 
 
 def log_once(logged: set[str], source: str, text: str, level: int = logging.WARNING) -> None:
-    """Log one line unless it was logged before.
+    """Log a message unless the same message was logged before.
 
     A notebook reads results from a file and passes the list to several functions. A message about
-    the list is not logged if the same message about the file was.
+    the list is not logged if the same message about the file was logged.
 
     Args:
-        logged: What was logged before; the new line is added.
-        source: The file, or the name that ``source_of`` gives to a list.
-        text: The message about it.
-        level: Everybody sees warnings. Only those who ask for them, such as the command line, see
-            infos.
+        logged: Messages that were logged before; the new message is added.
+        source: Name of the file or list that the message is about, as returned by ``source_of``.
+        text: The message.
+        level: Level of the log record. Warnings are always shown; infos are shown only if the
+            program asks for them, as the command line does.
     """
     line = printable(f"{source}: {text}")
     if line in logged or (source == _IN_MEMORY and text in logged):

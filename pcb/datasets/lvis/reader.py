@@ -1,7 +1,7 @@
-"""Read LVIS and COCO annotation files and check each record when it is decoded.
+"""Read annotation files in LVIS or COCO format, and check each record when it is decoded.
 
-The file is mapped into memory, not loaded, and its images and annotations are decoded one by one:
-a reader needs memory only for what it keeps.
+The file is mapped into memory instead of loaded, and images and annotations are decoded one by one.
+Reading therefore needs memory only for the records that the caller keeps.
 """
 
 import os
@@ -26,11 +26,11 @@ from pcb.messages.printable import short_repr
 
 
 class AnnotationError(ValueError):
-    """An annotation file cannot be used; the message names the file, the value and the remedy."""
+    """An annotation file cannot be used; the message states the file, the value and the remedy."""
 
 
 class _File(msgspec.Struct):
-    """The members of an annotation file; the long lists stay undecoded."""
+    """The content of an annotation file; images and annotations are not decoded yet."""
 
     images: list[msgspec.Raw]
     annotations: list[msgspec.Raw]
@@ -40,24 +40,29 @@ class _File(msgspec.Struct):
 
 
 class AnnotationReader:
-    """An open LVIS or COCO annotation file whose layout and categories are checked.
+    """An open annotation file in LVIS or COCO format.
+
+    The layout and the categories are checked immediately, images and annotations while they are
+    read.
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.
 
     Attributes:
         path: The path as a string.
-        federated_keys: Which of ``FEDERATED_KEYS`` the images have; complete once ``images`` ends.
-        lists_classes: Whether any image lists a category under one of them; complete likewise.
+        federated_keys: Those of ``FEDERATED_KEYS`` that the images have; complete when all images
+            have been read.
+        lists_classes: Whether any image lists a category under one of ``FEDERATED_KEYS``; final
+            when all images have been read.
         categories: One dict per class, sorted by id.
-        label_of: Label of each category id: its index in ``categories``.
-        info: The file's ``info``, empty if it has none.
-        licenses: The file's ``licenses``, empty if it has none.
+        label_of: For each category id, its label: the index in ``categories``.
+        info: The file's ``info``; empty if the file does not have this key.
+        licenses: The file's ``licenses``; empty if the file does not have this key.
 
     Raises:
         FileNotFoundError: The file does not exist.
-        AnnotationError: The file is not JSON, not in LVIS or COCO format or empty, or a category is
-            wrong.
+        AnnotationError: The file is empty, not JSON or not in LVIS or COCO format, or a category is
+            invalid.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -80,19 +85,19 @@ class AnnotationReader:
 
     @property
     def num_images(self) -> int:
-        """Number of images; decodes none of them."""
+        """Number of images, counted without decoding them."""
         return len(self._images)
 
     @property
     def num_annotations(self) -> int:
-        """Number of annotations; decodes none of them."""
+        """Number of annotations, counted without decoding them."""
         return len(self._annotations)
 
     def images(self) -> Iterator[dict]:
         """Yield the images in file order.
 
         Raises:
-            AnnotationError: An image is wrong.
+            AnnotationError: An image record is invalid.
         """
         lacking: dict[str, Any] = {}
         for image in self._checked("image", self._images, image_problem):
@@ -111,12 +116,12 @@ class AnnotationReader:
         """Yield the annotations in file order.
 
         Args:
-            image_of: Image of each id; only ``width`` and ``height`` are read.
-            allow_short_polygons: Accept empty segmentations and polygons of fewer than three
-                points.
+            image_of: Image record of each image id; only ``width`` and ``height`` are used.
+            allow_short_polygons: Whether to accept empty segmentations and polygons with fewer than
+                three points.
 
         Raises:
-            AnnotationError: An annotation is wrong.
+            AnnotationError: An annotation is invalid.
         """
         run_lengths = RunLengthCheck(
             lambda name, problem: AnnotationError(f"{self.path}: annotation {name}: {problem}")
@@ -133,13 +138,14 @@ class AnnotationReader:
         run_lengths.finish()
 
     def repeated_names_warning(self) -> str:
-        """Return a warning about classes that share a name; "" if none do."""
+        """Return a warning about classes that share a name; "" if all names are unique."""
         repeated = repeated_names([category["name"] for category in self.categories])
         if not repeated:
             return ""
         return (
             f"several categories have the name {first_names([repr(name) for name in repeated])}"
-            " (a blank counts as _); they stay separate classes, numbered (1), (2), ..."
+            " (a blank counts as _); they stay separate classes, and their names get the numbers"
+            " (1), (2), ..."
         )
 
     def check_images_exist(self, names: Iterable[str], image_dir: str | os.PathLike) -> None:
@@ -150,35 +156,36 @@ class AnnotationReader:
             image_dir: The image folder.
 
         Raises:
-            AnnotationError: Images are missing.
+            AnnotationError: Some images are missing.
         """
         missing = missing_images(names, image_dir)
         if missing:
             raise AnnotationError(
                 f"{self.path}: {len(missing)} of {self.num_images} images are missing in"
                 f" {os.fspath(image_dir)}: {first_names(missing)};"
-                " download them, or give the folder that holds them"
+                " download these images, or choose the folder that contains them"
             )
 
     def _require_all_or_none(
         self, kind: str, lacking: Mapping[str, Any], present: set[str]
     ) -> None:
-        """Raise if some records have a key that others lack.
+        """Raise an error if some records have a key that other records lack.
 
-        ``lacking`` gives, for each key, the id of a record without it.
+        ``lacking`` maps each key to the id of a record without this key.
         """
         for key in present & lacking.keys():
             raise AnnotationError(
-                f"{self.path}: {kind} {lacking[key]}: no {key!r}, although others of its kind have"
-                " it; add it as in the LVIS format, or remove it from all, as in a COCO file"
+                f"{self.path}: {kind} {lacking[key]}: no {key!r}, although other records of this"
+                f" kind have it: add {key!r} as in the LVIS format, or remove it from all of them,"
+                " as in the COCO format"
             )
 
     def _checked(
         self, kind: str, records: list, problem_of: Callable[[Any], str | None]
     ) -> Iterator[dict]:
-        """Yield the decoded records; raise for a wrong one and for repeated ids.
+        """Yield the decoded records; raise an error for an invalid record or a repeated id.
 
-        Annotations may repeat ids, because nothing refers to them.
+        Annotation ids may repeat, because nothing refers to them.
         """
         ids = []
         for index, record in enumerate(decode(records, self.path, AnnotationError)):
@@ -193,25 +200,25 @@ class AnnotationReader:
         if len(set(ids)) < len(ids):
             duplicate, count = Counter(ids).most_common(1)[0]
             raise AnnotationError(
-                f"{self.path}: {kind} id {duplicate} occurs {count} times; ids must be unique"
+                f"{self.path}: {kind} id {duplicate} occurs {count} times: make the ids unique"
             )
 
 
 def _check_layout(path: str, data: Any) -> None:
-    """Check that ``data`` has the three lists of a COCO-like annotation file, none empty."""
+    """Check that ``data`` has non-empty lists of images, annotations and categories."""
     if not isinstance(data, dict):
         raise AnnotationError(
-            f"{path}: not an LVIS annotation file: it holds a {type(data).__name__}, as a results"
-            " file does; give the ground truth first and the results second"
+            f"{path}: not an annotation file, because the content is a {type(data).__name__}, as in"
+            " a results file: pass the ground truth first and the results second"
         )
     for key in ("images", "annotations", "categories"):
         if not isinstance(data.get(key), list):
             raise AnnotationError(
-                f"{path}: not an LVIS annotation file: it has no list {key!r} (its keys:"
-                f" {', '.join(sorted(data)) or 'none'})"
+                f"{path}: not an annotation file, because there is no list {key!r} (keys found:"
+                f" {', '.join(sorted(data)) or 'none'}): use a file in LVIS or COCO format"
             )
         if not data[key]:
             raise AnnotationError(
-                f"{path}: {key!r} is empty; give a dataset with at least one image, annotation"
-                " and category"
+                f"{path}: {key!r} is empty: use a dataset with at least one image, annotation and"
+                " category"
             )

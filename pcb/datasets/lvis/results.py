@@ -1,4 +1,4 @@
-"""Read detection results in COCO format as the records of their file."""
+"""Read detection results in COCO format and keep the records of the file."""
 
 import os
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from pcb.datasets.lvis.notes import source_of
 from pcb.datasets.lvis.rules import DetectionRules
 from pcb.datasets.lvis.run_lengths import RunLengthCheck
 
-NO_DETECTIONS = "no detections at all, so every object is missed"
-RESULT_KEYS = {"bbox": "bbox", "segm": "segmentation"}  # the key that each IoU type reads
+NO_DETECTIONS = "there are no detections, so every object is missed"
+RESULT_KEYS = {"bbox": "bbox", "segm": "segmentation"}  # the key that is read for each IoU type
 IOU_TYPES = tuple(RESULT_KEYS)
 
 
 class ResultsError(ValueError):
-    """Detection results cannot be used; the message names the file, the value and the remedy."""
+    """Detection results cannot be used; the message states the file, the value and the remedy."""
 
 
 def read_results(
@@ -27,25 +27,25 @@ def read_results(
 ) -> list[dict]:
     """Read and check detections in COCO results format.
 
-    A log line reports results without any detection, and boxes that look like corners or like
-    fractions of the image.
+    A warning is logged if there are no detections, or if boxes look like corners or like fractions
+    of the image size.
 
     Args:
-        results: A ``.json`` or ``.json.gz`` file, or its content: a list, possibly empty, of
-            ``{"image_id", "category_id", "score", "bbox" and/or "segmentation"}``, where ``bbox``
-            is ``[x, y, width, height]`` in pixels and ``segmentation`` a compressed RLE.
-        annotations: The ground truth of the detections.
-        iou_type: What will be evaluated: 'bbox', 'segm' or several. None accepts detections that
-            have either.
+        results: A ``.json`` or ``.json.gz`` file, or the content of such a file: a list, possibly
+            empty, of dicts ``{"image_id", "category_id", "score", "bbox" and/or "segmentation"}``,
+            where ``bbox`` is ``[x, y, width, height]`` in pixels and ``segmentation`` is a
+            compressed run-length encoding.
+        annotations: The ground truth for the detections.
+        iou_type: What will be evaluated: 'bbox', 'segm' or a sequence of them. With None, a
+            detection may have either boxes or masks.
 
     Returns:
-        The list of detections; if a list was given, that list.
+        The list of detections; if ``results`` is a list, the same list.
 
     Raises:
         FileNotFoundError: The file does not exist.
-        ResultsError: The content is not JSON or not a list, or a detection does not fit the
-            annotations.
-        ValueError: Unknown IoU type.
+        ResultsError: The content is not a list of detections that match the annotations.
+        ValueError: An IoU type is unknown.
 
     Example:
         >>> image, cat = {"id": 7, "height": 50, "width": 50}, {"id": 3, "name": "cat"}
@@ -74,11 +74,11 @@ def read_results(
 
 
 def load_results(results: str | os.PathLike | list, layout: Any = Any) -> tuple[str, list]:
-    """Return the name of results for messages, and the detections, still unchecked.
+    """Return the name for results in messages, and the detections, which are not checked yet.
 
     Args:
-        results: A ``.json`` or ``.json.gz`` file, or its content.
-        layout: Type of a file's content; see ``load_json``.
+        results: A ``.json`` or ``.json.gz`` file, or the content of such a file.
+        layout: Type to which the file's content is decoded, as in ``load_json``.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -90,17 +90,17 @@ def load_results(results: str | os.PathLike | list, layout: Any = Any) -> tuple[
     if not isinstance(results, list):
         found = "an annotation file" if isinstance(results, dict) else type(results).__name__
         raise ResultsError(
-            f"{source}: results must be a list of detections, got {found}; give the ground truth"
+            f"{source}: results must be a list of detections, got {found}: pass the ground truth"
             " first and the results second"
         )
     return source, results
 
 
 def required_keys(iou_type: str | Sequence[str] | None) -> list[str]:
-    """Return the keys of a detection that an evaluation of these IoU types reads.
+    """Return the keys that a detection needs to be evaluated with these IoU types.
 
     Raises:
-        ValueError: Unknown IoU type.
+        ValueError: An IoU type is unknown.
     """
     iou_types = (iou_type,) if isinstance(iou_type, str) else tuple(iou_type or ())
     for name in iou_types:
@@ -112,12 +112,12 @@ def required_keys(iou_type: str | Sequence[str] | None) -> list[str]:
 def detection_rules(
     annotations: Annotations, iou_type: str | Sequence[str] | None, first: Any
 ) -> DetectionRules:
-    """Return the rules for detections on these annotations.
+    """Return the rules that detections must satisfy.
 
     Args:
-        annotations: The ground truth of the detections.
-        iou_type: As for ``read_results``.
-        first: The first detection. The others must have a 'bbox' if it has one, and none otherwise.
+        annotations: The ground truth for the detections.
+        iou_type: What will be evaluated, as in ``read_results``.
+        first: The first detection. Either it and all other detections have a 'bbox' or none has.
     """
     has_bbox = isinstance(first, dict) and "bbox" in first
     return DetectionRules(
@@ -126,10 +126,10 @@ def detection_rules(
 
 
 def result_error(source: str, index: int, problem: str) -> ResultsError:
-    """Return the error for the detection at an index."""
+    """Return the error for a problem of the detection at an index."""
     return ResultsError(f"{source}: result {index}: {problem}")
 
 
 def run_length_check(source: str) -> RunLengthCheck:
-    """Return a check of masks, each to be added with the index of its detection."""
+    """Return a check for masks; add each mask with the index of its detection."""
     return RunLengthCheck(lambda index, problem: result_error(source, index, problem))

@@ -1,8 +1,8 @@
-"""What a record must hold: a category, an image, an annotation, a detection.
+"""Rules for the records of a file: categories, images, annotations and detections.
 
-Formats: https://www.lvisdataset.org/dataset, https://cocodataset.org/#format-data and
-https://cocodataset.org/#format-results. Each function returns what is wrong with a record and how
-to fix it, or None.
+Each function returns what is wrong with a record and how to fix it, or None. The formats are
+documented at https://www.lvisdataset.org/dataset, https://cocodataset.org/#format-data and
+https://cocodataset.org/#format-results.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,8 @@ IMAGE_KEYS = ("id", "width", "height")
 ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox", "area", "segmentation")
 DETECTION_KEYS = ("image_id", "category_id", "score", "bbox", "segmentation")
 
-# What LVIS adds to COCO's format. Either every image (or category) has such a key or none has.
+# Keys that LVIS adds to the COCO format. Either every image (or category) has such a key or none
+# has.
 FEDERATED_KEYS = ("neg_category_ids", "not_exhaustive_category_ids")
 GROUP_KEYS = ("frequency", "image_count", "instance_count")
 
@@ -40,12 +41,12 @@ _AS_IN_LVIS = "add it as in the LVIS and COCO formats"
 
 
 def category_problem(category: Any) -> str | None:
-    """Return what is wrong with a category."""
+    """Return what is wrong with a category record, or None."""
     problem = missing_problem(category, CATEGORY_KEYS, _AS_IN_LVIS) or own_id_problem(category)
     if problem:
         return problem
     if not (isinstance(category["name"], str) and category["name"]):
-        return f"name must be a non-empty text, got {short_repr(category['name'])}"
+        return f"name must be non-empty text, got {short_repr(category['name'])}"
     if category.get("frequency", "r") not in ("r", "c", "f"):
         return (
             f"frequency must be 'r' (rare), 'c' (common) or 'f' (frequent), got"
@@ -54,27 +55,27 @@ def category_problem(category: Any) -> str | None:
     for key in ("image_count", "instance_count"):
         if not is_id(category.get(key, 0)):
             return (
-                f"{key} must be a non-negative integer, the count in the training data, got"
+                f"{key}, the count in the training data, must be a non-negative integer, got"
                 f" {short_repr(category[key])}"
             )
     return None
 
 
 def image_problem(image: Any) -> str | None:
-    """Return what is wrong with an image."""
+    """Return what is wrong with an image record, or None."""
     remedy = "add the id and the size of each image, as in the LVIS and COCO formats"
     problem = missing_problem(image, IMAGE_KEYS, remedy) or own_id_problem(image)
     if problem:
         return problem
     if not (image.get("file_name") or image.get("coco_url")):
-        return "no 'file_name' and no 'coco_url'; add one of them"
+        return "no 'file_name' and no 'coco_url': add one of these keys"
     problem = _name_problem(image)
     if problem:
         return problem
     sizes = image["width"], image["height"]
     if not all(is_integer(size) and 0 < size <= MOST_PIXELS for size in sizes):
         return (
-            f"width and height must be positive and at most {MOST_PIXELS} pixels, got"
+            f"width and height must be integers from 1 to {MOST_PIXELS} pixels, got"
             f" {' x '.join(map(short_repr, sizes))}"
         )
     for key in FEDERATED_KEYS:
@@ -90,13 +91,14 @@ def annotation_problem(
     label_of: Mapping[int, int],
     allow_short_polygons: bool,
 ) -> str | None:
-    """Return what is wrong with an annotation.
+    """Return what is wrong with an annotation record, or None.
 
     Args:
         annotation: The record.
-        image_of: Image of each id.
+        image_of: Image record of each image id.
         label_of: Label of each category id.
-        allow_short_polygons: Accept empty segmentations and polygons of fewer than three points.
+        allow_short_polygons: Whether to accept empty segmentations and polygons with fewer than
+            three points.
     """
     problem = (
         missing_problem(annotation, ANNOTATION_KEYS, _AS_IN_LVIS)
@@ -118,24 +120,25 @@ def annotation_problem(
         )
     if not allow_short_polygons and has_short_polygon(segmentation):
         return (
-            "segmentation must be a list of polygons of at least three points each, got"
-            f" {short_repr(segmentation)}; remove shorter polygons, and annotations without any"
+            "segmentation must be a list of polygons with at least three points each, got"
+            f" {short_repr(segmentation)}: remove shorter polygons, and annotations without any"
+            " polygon"
         )
-    # The two evaluation backends would treat such regions differently.
+    # The two evaluators would treat crowd regions and ignored regions differently.
     for key in ("iscrowd", "ignore"):
         if annotation.get(key):
-            return f"{key} is set, but LVIS has no such regions; remove this annotation"
+            return f"{key} is set, but LVIS does not have such regions: remove this annotation"
     return None
 
 
 class DetectionRules:
-    """What a detection must hold; both readers of results ask here.
+    """The rules that a detection must satisfy, shared by both functions that read results.
 
     Args:
-        image_of: Image of each id.
+        image_of: Image record of each image id.
         label_of: Label of each category id.
-        required: Keys that the evaluation reads, 'bbox', 'segmentation' or both.
-        has_bbox: Whether the first detection has a 'bbox': either all detections have one or none.
+        required: Keys that the evaluation reads: 'bbox', 'segmentation' or both.
+        has_bbox: Whether the detections have a 'bbox'; either all of them have it or none has.
     """
 
     def __init__(
@@ -150,7 +153,7 @@ class DetectionRules:
         self._needs_bbox, self._needs_mask = "bbox" in required, "segmentation" in required
 
     def problem(self, result: Any) -> str | None:
-        """Return what is wrong with a detection as a file or a program gives it."""
+        """Return what is wrong with a detection, which need not be a dict, or None."""
         keys = ("image_id", "category_id", "score")
         remedy = "add it as in the COCO results format"
         return missing_problem(result, keys, remedy) or self.values_problem(
@@ -160,22 +163,27 @@ class DetectionRules:
     def values_problem(
         self, image_id: Any, category_id: Any, score: Any, bbox: Any, segmentation: Any
     ) -> str | None:
-        """Return what is wrong with the values of a detection; UNSET stands for a missing one."""
+        """Return what is wrong with the values of a detection, or None.
+
+        The value of a missing key is ``msgspec.UNSET``.
+        """
         has_bbox, has_mask = bbox is not msgspec.UNSET, segmentation is not msgspec.UNSET
         if (self._needs_bbox and not has_bbox) or (self._needs_mask and not has_mask):
             absent = {"bbox": not has_bbox, "segmentation": not has_mask}
             missing = ", ".join(repr(key) for key in self._required if absent[key])
-            return f"no {missing}; add it, or evaluate only what the results hold"
+            return f"no {missing}; add it, or evaluate only what the results contain"
         problem = reference_problem(image_id, category_id, self._image_of, self._label_of)
         if problem:
             return problem
         if not is_number(score):
             found = short_repr(score)
-            return f"score must be a finite number, got {found}; was the model's output NaN?"
+            return f"score must be a finite number, got {found}: check the model's output for NaN"
         if not has_bbox and not has_mask:
-            return "neither 'bbox' nor 'segmentation'; a detection needs one of them"
+            return "neither 'bbox' nor 'segmentation': add one of these keys"
         if has_bbox != self._has_bbox:
-            return "some results have a 'bbox' and some have none; write it for all or for none"
+            return (
+                "only some results have a 'bbox': write a 'bbox' for all or for none of the results"
+            )
         problem = box_problem(bbox) if has_bbox else None
         if problem:
             return problem
@@ -184,20 +192,20 @@ class DetectionRules:
             return (
                 "segmentation must be a compressed RLE {'size':"
                 f" {[image['height'], image['width']]}, 'counts': string}}, got"
-                f" {short_repr(segmentation)}; encode it with pycocotools.mask"
+                f" {short_repr(segmentation)}: encode the mask with pycocotools.mask"
             )
         return None
 
 
 def _name_problem(image: dict) -> str | None:
-    """Return what is wrong with an image's name: it must not lead out of the image folder."""
+    """Return what is wrong with an image's name, which must stay inside the image folder."""
     for key in ("file_name", "coco_url"):
         if not isinstance(image.get(key) or "", str):
-            return f"{key} must be a text, got {short_repr(image[key])}"
+            return f"{key} must be text, got {short_repr(image[key])}"
     name = image_path(image)
     if name.startswith("/") or ".." in name.split("/") or "\0" in name:
         return (
-            f"its file {short_repr(name)} is outside of the image folder; name images relative to"
-            " the folder that holds all of them, and give that folder"
+            f"file {short_repr(name)} is outside the image folder: write paths relative to the"
+            " folder that contains all images, and pass that folder"
         )
     return None

@@ -1,11 +1,11 @@
-"""Check that compressed run-length encodings fill their images.
+"""Check that the runs of a compressed run-length encoding add up to the size of the image.
 
-pycocotools accepts any text: after one that is too short, part of the mask is undefined, and a
-negative run makes it loop forever. This module checks thousands of encodings at once with NumPy.
+pycocotools accepts any text. If the runs are too short, part of the mask is undefined; a negative
+run causes an endless loop. This module checks thousands of encodings per call with NumPy.
 
-Format: each character, counted from "0", holds five bits of a number, lowest first, and a sixth bit
-that tells whether the number continues. From the fourth number on, the text holds the difference to
-the number two places before.
+Format: the code of each character, minus the code of "0", contains five bits of a number, lowest
+bits first, and a sixth bit that says whether the number continues. The first three numbers are runs
+of pixels. Each later number is the difference between a run and the run two places before.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-_AT_ONCE = 4096  # encodings: a few MB, and NumPy's overhead per call is negligible
-_MOST_CHARACTERS = 7  # in a number: 35 bits
+_AT_ONCE = 4096  # encodings per call: a few MB, and NumPy's overhead is negligible
+_MOST_CHARACTERS = 7  # characters per number: 35 bits
 
 
 class RunLengthCheck:
     """Check the masks of records in batches; call ``finish`` after the last record.
 
     Args:
-        error: Makes the error to raise from a record's name and its problem.
+        error: Function that returns the error to raise for a record's name and a problem.
 
     Example:
         >>> check = RunLengthCheck(lambda name, problem: ValueError(f"{name}: {problem}"))
@@ -29,8 +29,8 @@ class RunLengthCheck:
         >>> check.finish()
         Traceback (most recent call last):
         ...
-        ValueError: annotation 1: the runs of its mask do not fill 4 x 6 pixels (height x width); \
-encode it with pycocotools.mask
+        ValueError: annotation 1: the runs of the mask do not add up to 4 x 6 pixels \
+(height x width): encode the mask with pycocotools.mask
     """
 
     def __init__(self, error: Callable[[Any, str], Exception]) -> None:
@@ -38,10 +38,12 @@ encode it with pycocotools.mask
         self._pending: list[tuple[Any, dict]] = []
 
     def add(self, name: Any, segmentation: Any) -> None:
-        """Add a record's mask to the batch; anything but a compressed encoding is ignored.
+        """Add a record's mask to the batch, and check the batch if it is full.
+
+        Anything other than a compressed run-length encoding is ignored.
 
         Raises:
-            Exception: A mask of a full batch is broken; the error is made by ``error``.
+            Exception: A mask is invalid. ``error`` returned this exception.
         """
         if isinstance(segmentation, dict) and isinstance(segmentation["counts"], (str, bytes)):
             self._pending.append((name, segmentation))
@@ -52,7 +54,7 @@ encode it with pycocotools.mask
         """Check the masks that were added since the last check.
 
         Raises:
-            Exception: A mask is broken; the error is made by ``error`` for the first one.
+            Exception: A mask is invalid. ``error`` returned this exception for the first such mask.
         """
         pending, self._pending = self._pending, []
         if not pending:
@@ -65,26 +67,26 @@ encode it with pycocotools.mask
             height, width = mask["size"]
             raise self._error(
                 name,
-                f"the runs of its mask do not fill {height} x {width} pixels (height x width);"
-                " encode it with pycocotools.mask",
+                f"the runs of the mask do not add up to {height} x {width} pixels (height x width):"
+                " encode the mask with pycocotools.mask",
             )
 
 
 def fills(encodings: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray:
-    """Return whether the runs of each encoding are non-negative and add up to its image.
+    """Return whether the runs of each encoding are non-negative and fill the encoding's image.
 
     Args:
         encodings: n encodings, at least one.
-        pixels: Height times width of each encoding's image.
+        pixels: Number of pixels (height times width) of each encoding's image.
 
     Returns:
-        (n,) bool.
+        (n,) bool, True for each valid encoding.
 
     Example:
         >>> fills(["h0", "g0", "4d0", ""], [24, 24, 24, 24])
         array([ True, False,  True, False])
     """
-    # JSON may hold lone surrogates. They are as wrong as every other character beyond "o".
+    # JSON may contain unpaired surrogates. Like all other characters beyond "o", they are invalid.
     texts = [
         text.encode(errors="surrogatepass") if isinstance(text, str) else text for text in encodings
     ]
@@ -113,7 +115,7 @@ def fills(encodings: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray
     first = np.flatnonzero(np.diff(owner, prepend=-1))  # first number of each encoding
     index = np.arange(len(owner)) - np.repeat(first, np.diff(first, append=len(owner)))
     total = np.zeros(len(texts))
-    # The first run stands alone. Each later run adds to the previous run of its colour.
+    # The first run is stored as such. Each later number is added to the previous run of its colour.
     for chain in (index == 0, index & 1 == 1, (index & 1 == 0) & (index > 0)):
         of, steps = owner[chain], numbers[chain]
         runs = np.cumsum(steps)

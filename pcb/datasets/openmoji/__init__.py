@@ -1,4 +1,7 @@
-"""OpenMoji-LT, a long-tailed instance segmentation dataset in LVIS v1 format, made offline."""
+"""OpenMoji-LT, a long-tailed instance segmentation dataset in LVIS v1 format, made offline.
+
+Its images show icons of the open-source emoji project OpenMoji.
+"""
 
 from pcb.datasets.openmoji.design import read_design
 from pcb.datasets.openmoji.make import OutputFolderError, make_openmoji

@@ -1,4 +1,4 @@
-"""Design of an OpenMoji-LT: its classes, their look-alikes, and how often each class occurs."""
+"""Design of an OpenMoji-LT dataset: its classes, look-alikes and number of images per class."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from pcb.datasets.lvis.classes import MOST_IMAGES_IF_COMMON, MOST_IMAGES_IF_RARE
 from pcb.datasets.openmoji.icons import Icon, catalogue
 from pcb.datasets.openmoji.streams import stream
 
-DESIGN_FILE = "design.json"  # describes the dataset in whose folder it lies
+DESIGN_FILE = "design.json"  # lies in the dataset's folder and describes the dataset
 
 # Roles of the two members of a pair, for each kind.
 PAIR_ROLES = {
@@ -26,26 +26,29 @@ PAIR_ROLES = {
 
 @dataclass(frozen=True)
 class Design:
-    """The size of a dataset.
+    """The size and the settings of an OpenMoji-LT dataset.
 
     Args:
         name: "tiny", "mini" or "full".
         pairs: Number of look-alike pairs of each kind, in the order of ``PAIR_ROLES``.
         singletons: Number of classes without a look-alike.
         train_images: Number of training images.
-        largest_load: Largest number of classes in a training image.
-        count_range: Image counts of the most and of the least frequent class; None for the image
-            counts of LVIS v1.
-        val_instances: Number of instances of each class in the flat validation set.
-        val_load: Number of instances in an image of the flat validation set.
-        val_prior_images: Number of images in the validation set with the training prior.
-        rare_at_most: Largest image count of a rare class.
-        common_at_most: Largest image count of a common class.
+        largest_load: Maximum number of classes in a training image.
+        count_range: Numbers of training images of the most and of the least frequent class; None
+            to use the image counts of LVIS v1.
+        val_instances: Number of instances of each class in ``val``, the validation set in which
+            all classes are equally frequent.
+        val_load: Number of instances in an image of ``val``.
+        val_prior_images: Number of images in ``val_prior``, the validation set with the class
+            frequencies of the training set.
+        rare_at_most: Maximum number of training images of a rare class.
+        common_at_most: Maximum number of training images of a common class.
         image_size: Side of the square images, in pixels.
         instance_size: Smallest and largest side of an instance before its rotation, in pixels.
-        exhaustive: Whether every class is annotated in every image. If not, ``neg_category_ids``
-            list only the look-alikes of the classes in an image and a few others, as in LVIS.
-        icon_set: Icons of ``icons.json`` to draw from, "mini" or "full".
+        exhaustive: Whether ``neg_category_ids`` lists every class that is absent from an image. If
+            False, the key lists only the absent look-alikes of the image's classes and a few other
+            classes, as in LVIS.
+        icon_set: Set of icons in ``icons.json`` from which classes are drawn, "mini" or "full".
     """
 
     name: str
@@ -82,8 +85,8 @@ class Design:
 DESIGNS = {
     design.name: design
     for design in (
-        # For tests and a first look. With so few images no class could be frequent by LVIS's
-        # limits, so it has its own.
+        # For tests and a first look. With so few images no class would be frequent by the limits
+        # of LVIS, so this design has its own limits.
         Design(
             name="tiny",
             pairs=(1, 1, 1),
@@ -132,10 +135,10 @@ class EmojiClass:
     """A class of the dataset.
 
     Args:
-        icon: Its icon.
+        icon: The icon that instances of the class show.
         image_count: Number of training images that show the class.
         role: "head", "tail" or "singleton".
-        pair: Index of its pair; None for a singleton.
+        pair: Index of the class's pair of look-alikes; None for a singleton.
     """
 
     icon: Icon
@@ -146,13 +149,13 @@ class EmojiClass:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two look-alikes.
+    """Two classes that look alike.
 
     Args:
         head: Label of the more frequent class.
         tail: Label of the other class.
         kind: "head-tail", "head-head" or "tail-tail".
-        similarity: Similarity of their icons, in [0, 1] (``tools.openmoji.similarity``).
+        similarity: Similarity of the two icons, in [0, 1] (see ``tools.openmoji.similarity``).
     """
 
     head: int
@@ -164,13 +167,14 @@ class Pair:
 def image_counts(design: Design) -> np.ndarray:
     """Return the number of training images of each class, in descending order.
 
-    With a ``count_range`` they follow a power law: the number of classes with ``n`` images falls as
-    ``1 / n``, which is close to the profile of LVIS. Without it, they are the counts of LVIS v1.
-    Counts up to 100 are unchanged. Larger ones are reduced to ``100 (n / 100)^0.3``, so that a few
-    thousand images suffice, but stay above 100. Every class thus stays in its group.
+    If the design has a ``count_range``, the counts follow a power law: the number of classes with
+    ``n`` images falls as ``1 / n``, which is close to the distribution in LVIS. Otherwise, the
+    counts are taken from LVIS v1. Counts up to 100 are then used unchanged. A larger count ``n`` is
+    reduced to ``100 (n / 100)^0.3`` (at least 101), so that a few thousand images suffice and every
+    class stays in its frequency group.
 
     Returns:
-        (C,) int64.
+        (C,) int64, one count per class.
 
     Example:
         >>> image_counts(DESIGNS["tiny"])
@@ -186,22 +190,24 @@ def image_counts(design: Design) -> np.ndarray:
 
 
 def draw_classes(design: Design, seed: int) -> tuple[list[EmojiClass], list[Pair]]:
-    """Draw which icons are heads and which are tails.
+    """Draw at random how frequent each class is, and which classes form which kind of pair.
 
-    The icons of a design are fixed. The seed determines the kind of each pair, which of its members
-    is more frequent, and all image counts. How hard an icon is and how often it occurs are
-    therefore independent. Singletons take ranks of the counts at equal distances, so they cover
-    head and tail. Of the other ranks, the upper half are heads and the lower half are tails.
-    Head-tail pairs join heads and tails of matching rank, so all of them are about equally
-    unbalanced.
+    The icons of a design and their look-alikes are fixed. The seed determines the kind of each
+    pair, which of its two classes is more frequent, and the image count of each class. The
+    difficulty of an icon is therefore independent of its frequency.
+
+    Image counts are assigned by rank, from the most to the least frequent class. Singletons take
+    ranks at equal distances, so both frequent and rare classes are among them. The upper half of
+    the remaining ranks are heads, the lower half are tails. A head-tail pair joins a head and a
+    tail at the same position in their halves, so all head-tail pairs are about equally unbalanced.
 
     Args:
-        design: Size of the dataset.
-        seed: Seed of the draw.
+        design: Size and settings of the dataset.
+        seed: Seed of the random choices.
 
     Returns:
-        classes: The classes by label. They are sorted by name, so a label does not reveal the
-            frequency.
+        classes: The classes in label order. They are sorted by name, so that a label does not
+            reveal the frequency of its class.
         pairs: The pairs of look-alikes.
 
     Example:
@@ -238,27 +244,28 @@ def draw_classes(design: Design, seed: int) -> tuple[list[EmojiClass], list[Pair
 
 
 def read_design(folder: str | os.PathLike) -> dict[str, Any]:
-    """Read the description of an OpenMoji-LT.
+    """Read the description of an OpenMoji-LT dataset from its ``design.json``.
 
     Args:
         folder: Folder of the dataset.
 
     Returns:
-        ``size``, ``seed``, ``version`` and ``openmoji`` (the release of the icons). ``classes``:
-        for each label its ``name``, ``icon`` (code), ``role`` ("head", "tail" or "singleton"),
-        ``pair`` (index into ``pairs``, None for a singleton), ``frequency``, ``image_count`` and
-        ``instance_count``. ``pairs``: for each pair of look-alikes the labels ``head`` (the more
-        frequent class) and ``tail``, its ``kind`` ("head-tail", "head-head" or "tail-tail") and its
-        ``similarity``. ``renderings``: names of those in ``train`` and of those that are
-        ``validation_only``.
+        A dictionary with these keys. ``size`` and ``seed``: the arguments the dataset was made
+        with. ``version``: version of the dataset's content. ``openmoji``: release of the icons.
+        ``classes``: for each label, the class's ``name``, ``icon`` (code), ``role`` ("head",
+        "tail" or "singleton"), ``pair`` (index into ``pairs``, None for a singleton),
+        ``frequency``, ``image_count`` and ``instance_count``. ``pairs``: for each pair of
+        look-alikes, the labels ``head`` (the more frequent class) and ``tail``, the ``kind``
+        ("head-tail", "head-head" or "tail-tail") and the ``similarity``. ``renderings``: the names
+        of the renderings used in ``train`` and of the renderings that are ``validation_only``.
 
     Raises:
-        FileNotFoundError: The folder does not hold an OpenMoji-LT.
+        FileNotFoundError: The folder does not contain an OpenMoji-LT dataset.
     """
     path = Path(folder) / DESIGN_FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} does not exist; make the dataset with `pcb openmoji {folder}`"
+            f"{path} does not exist: make the dataset with `pcb openmoji {folder}`"
         )
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -266,7 +273,7 @@ def read_design(folder: str | os.PathLike) -> dict[str, Any]:
 def _draw_ranks(
     design: Design, rng: np.random.Generator
 ) -> tuple[list[tuple[tuple[int, int], str]], list[int]]:
-    """Assign the ranks of the image counts: two and a kind to each pair, one to each singleton."""
+    """Assign ranks of image counts: return two ranks and a kind per pair, one per singleton."""
     edges = np.linspace(0, design.num_classes, design.singletons + 1)
     single = ((edges[:-1] + edges[1:]) / 2).astype(int)
     paired = np.setdiff1d(np.arange(design.num_classes), single)
@@ -284,6 +291,6 @@ def _draw_ranks(
 
 @cache
 def _lvis_image_counts() -> list[int]:
-    """Return the training images of the 1203 categories of LVIS v1, in descending order."""
+    """Return the numbers of training images of the 1203 classes of LVIS v1, in descending order."""
     file = resources.files("pcb.datasets.openmoji") / "lvis_v1_image_counts.json"
     return json.loads(file.read_text(encoding="utf-8"))["image_counts"]

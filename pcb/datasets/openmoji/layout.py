@@ -1,4 +1,4 @@
-"""Decide which classes each image shows."""
+"""Decide which classes each image of OpenMoji-LT shows."""
 
 from collections.abc import Sequence
 
@@ -9,21 +9,21 @@ from numpy.typing import ArrayLike
 def spread(
     counts: ArrayLike, num_images: int, largest_load: int, rng: np.random.Generator
 ) -> list[list[int]]:
-    """Distribute classes over images at random: class ``c`` to exactly ``counts[c]`` images.
+    """Distribute classes over images at random, so that class ``c`` is in ``counts[c]`` images.
 
-    Every image gets at least one class and at most ``largest_load``.
+    Every image gets at least one class and at most ``largest_load`` classes.
 
     Args:
         counts: (C,) number of images of each class.
         num_images: Number of images.
-        largest_load: Largest number of classes in an image.
+        largest_load: Maximum number of classes in an image.
         rng: Source of randomness.
 
     Returns:
         The sorted labels of each image.
 
     Raises:
-        ValueError: The counts do not fit into the images.
+        ValueError: No such distribution exists for these counts and this number of images.
 
     Example:
         >>> images = spread([3, 1], 4, 2, np.random.default_rng(0))
@@ -34,12 +34,12 @@ def spread(
     total = int(wanted.sum())
     if not num_images <= total <= num_images * largest_load or wanted.max() > num_images:
         raise ValueError(
-            f"cannot distribute {total} classes, one of them {wanted.max()} times, over "
-            f"{num_images} images with 1 to {largest_load} classes each; change the design"
+            f"cannot distribute {total} class occurrences (up to {wanted.max()} of a single class) "
+            f"over {num_images} images with 1 to {largest_load} classes each: change the design"
         )
     images: list[set[int]] = [set() for _ in range(num_images)]
     load = np.zeros(num_images, dtype=np.int64)
-    # Frequent classes first: a rare class always finds an image with room.
+    # Start with frequent classes: there is always an image with room for a rare class.
     for label in np.argsort(-wanted, kind="stable"):
         order = np.argsort(rng.random(num_images) + (load >= largest_load))  # full images last
         for image in order[: wanted[label]]:
@@ -58,7 +58,7 @@ def spread(
 def spread_evenly(
     counts: Sequence[int], num_images: int, rng: np.random.Generator
 ) -> list[list[int]]:
-    """Distribute classes as :func:`spread` does, equally many (or one more) to each image.
+    """Distribute classes as :func:`spread` does, with nearly the same number in every image.
 
     Args:
         counts: (C,) number of images of each class.

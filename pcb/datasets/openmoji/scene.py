@@ -1,4 +1,4 @@
-"""Draw an image: a procedural background, emojis on it, and the mask of each."""
+"""Draw an image of OpenMoji-LT: a random background, emojis on it, and the mask of each emoji."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from PIL import Image, ImageDraw
 
 from pcb.datasets.openmoji.icons import Icon, Weighted, draw, renderings_of
 
-OPAQUE = 128  # smallest alpha of a pixel that belongs to an instance
-LEAST_VISIBLE = 0.65  # fraction of an instance's pixels after cropping and occlusion
+OPAQUE = 128  # minimum alpha of a pixel that belongs to an instance
+LEAST_VISIBLE = 0.65  # minimum fraction of an instance's pixels left by cropping and occlusion
 LARGEST_ROTATION = 25.0  # degrees in either direction
-_PLACES = 40  # places to try for an instance before the layout starts again with smaller ones
+_PLACES = 40  # places to try for an instance before the layout starts again with smaller instances
 
 
 @dataclass(frozen=True)
 class Instance:
-    """A drawn emoji.
+    """An emoji drawn in an image.
 
     Args:
-        label: Label of its class.
-        mask: (H, W) bool, its visible pixels.
-        rendering: Name of its rendering.
+        label: Label of the emoji's class.
+        mask: (H, W) bool, the visible pixels of the emoji.
+        rendering: Name of the rendering in which the emoji is drawn.
     """
 
     label: int
@@ -37,22 +37,23 @@ def compose(
     instance_size: tuple[int, int],
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, list[Instance]]:
-    """Draw an image with one instance for each label; later ones occlude earlier ones.
+    """Draw an image with one instance per label; later instances occlude earlier instances.
 
-    At least ``LEAST_VISIBLE`` of every instance stays visible, so the counts of the design hold
-    exactly. If that fails, the image starts again with instances that are a tenth smaller.
+    At least the fraction ``LEAST_VISIBLE`` of every instance stays visible, so each class has
+    exactly as many instances as the design specifies. If there is no room for an instance, the
+    drawing starts again with instances that are a tenth smaller.
 
     Args:
         icons: Icon of each class, indexed by label.
-        labels: The instances to draw; a label that occurs twice is drawn twice.
+        labels: Labels of the instances to draw; a label that is listed twice is drawn twice.
         renderings: Renderings to choose from.
         image_size: Side of the image, in pixels.
         instance_size: Smallest and largest side of an instance before its rotation, in pixels.
         rng: Source of randomness.
 
     Returns:
-        image: (image_size, image_size, 3) uint8.
-        instances: The instances in the order of drawing.
+        image: (image_size, image_size, 3) uint8, RGB.
+        instances: The instances in the order in which they were drawn.
     """
     base = background(image_size, rng)
     labels = [int(labels[i]) for i in rng.permutation(len(labels))]
@@ -100,7 +101,7 @@ def background(size: int, rng: np.random.Generator) -> np.ndarray:
 def pose(
     icon: Icon, renderings: Weighted, size: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, str]:
-    """Draw an icon with a random rendering, mirroring, rotation and colour cast.
+    """Draw an icon with a random rendering, rotation and colour cast, and mirror it at random.
 
     Args:
         icon: The icon.
@@ -141,7 +142,7 @@ def _lay_out(
     shrink: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, list[Instance]] | None:
-    """Try once to lay out the image of :func:`compose`; None if an instance finds no place."""
+    """Try once to draw the image of :func:`compose`; return None if an instance has no room."""
     canvas = base.copy()
     side = len(canvas)
     owner = np.full((side, side), -1)  # index of the topmost instance at each pixel
@@ -180,7 +181,10 @@ def _lay_out(
 
 
 def _overlap(start: int, extent: int, side: int) -> tuple[slice, slice]:
-    """Return the overlap of a patch at ``start`` and an image axis, as slices of both.
+    """Return the overlap of a patch and an image along one axis, as a slice of each.
+
+    The patch starts at ``start`` in the image and is ``extent`` pixels long; the image is ``side``
+    pixels long.
 
     Example:
         >>> _overlap(-2, 5, 10)
@@ -191,12 +195,12 @@ def _overlap(start: int, extent: int, side: int) -> tuple[slice, slice]:
 
 
 def _muted(rng: np.random.Generator) -> np.ndarray:
-    """Draw a colour close to grey."""
+    """Choose a random colour close to grey."""
     return np.clip(rng.uniform(60, 235) + rng.uniform(-45, 45, 3), 20, 250)
 
 
 def _draw_shape(pen: ImageDraw.ImageDraw, size: int, rng: np.random.Generator) -> None:
-    """Draw an ellipse, a polygon or a line."""
+    """Draw an ellipse, a polygon or a line at random."""
     colour = tuple(int(channel) for channel in _muted(rng))
     x, y = rng.uniform(0, size, 2)
     reach = rng.uniform(0.05, 0.35) * size

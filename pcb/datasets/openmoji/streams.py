@@ -1,18 +1,19 @@
-"""Random streams: one per purpose and image, so that the order of drawing does not matter."""
+"""Separate random generators for each purpose and image, so that drawing order does not matter."""
 
 import numpy as np
 
-# Never change a number: the same seed would give other data.
+# Never change a number: the same seed would then produce a different dataset.
 _PURPOSES = {"classes": 0, "layout": 1, "negatives": 2, "image": 3, "crops": 4}
 
 
 def stream(seed: int, purpose: str, *index: int) -> np.random.Generator:
-    """Return a generator that depends only on the seed, a purpose and an index.
+    """Return a random generator that depends only on a seed, a purpose and an index.
 
     Args:
         seed: Seed of the dataset, at least 0.
         purpose: "classes", "layout", "negatives", "image" or "crops".
-        index: Distinguishes the streams of one purpose, such as split and image.
+        index: Numbers that distinguish generators with the same purpose, for example the split and
+            the image.
 
     Example:
         >>> a, b, c = (stream(0, "image", 0, i).integers(1000) for i in (0, 1, 0))

@@ -1,4 +1,4 @@
-"""Write the content of OpenMoji-LT: images, LVIS v1 annotations and icons."""
+"""Write the files of OpenMoji-LT: images, LVIS v1 annotations and icons."""
 
 import json
 import multiprocessing
@@ -18,13 +18,13 @@ from pcb.datasets.openmoji.scene import Instance, compose
 from pcb.datasets.openmoji.streams import stream
 
 SPLITS = ("train", "val", "val_prior")
-_SECOND_INSTANCE = 0.2  # probability of a second instance of a class in an image of the prior
-_OTHER_NEGATIVES = 20  # absent classes listed besides look-alikes if data is not exhaustive
+_SECOND_INSTANCE = 0.2  # probability that a class has a second instance in an image (not in val)
+_OTHER_NEGATIVES = 20  # absent classes listed besides look-alikes if not all are listed
 
 
 @dataclass(frozen=True)
 class _Job:
-    """An image to draw; ``labels`` has one entry per instance."""
+    """An image to draw; ``labels`` has one entry for each instance in the image."""
 
     design: Design
     icons: tuple[icons.Icon, ...]
@@ -40,13 +40,13 @@ def write_dataset(folder: Path, design: Design, seed: int, progress: bool, worke
 
     Args:
         folder: The folder.
-        design: Size of the dataset.
-        seed: Seed of everything random.
+        design: Size and settings of the dataset.
+        seed: Seed of all random choices.
         progress: Whether to show a progress bar.
         workers: Number of processes.
 
     Returns:
-        ``classes``, ``pairs`` and ``renderings`` for ``design.json``.
+        The values of ``classes``, ``pairs`` and ``renderings`` in ``design.json``.
     """
     classes, pairs = draw_classes(design, seed)
     layout = {split: _lay_out(split, design, classes, seed) for split in SPLITS}
@@ -102,7 +102,7 @@ def write_dataset(folder: Path, design: Design, seed: int, progress: bool, worke
 
 
 def _lay_out(split: str, design: Design, classes: list[EmojiClass], seed: int) -> list[list[int]]:
-    """Return the labels of each image of a split, one per instance."""
+    """Return the labels for each image of a split, with one label per instance."""
     rng = stream(seed, "layout", SPLITS.index(split))
     if split == "val":
         num_images = -(-len(classes) * design.val_instances // design.val_load)
@@ -111,7 +111,7 @@ def _lay_out(split: str, design: Design, classes: list[EmojiClass], seed: int) -
     num_images = design.train_images
     if split == "val_prior":
         num_images = design.val_prior_images
-        # The same fraction of the images, rounded up or down at random.
+        # Each class is in the same fraction of images as in train, rounded up or down at random.
         counts = np.floor(counts * num_images / design.train_images + rng.random(len(counts)))
     images = spread(counts.astype(int), num_images, design.largest_load, rng)
     return [
@@ -120,17 +120,17 @@ def _lay_out(split: str, design: Design, classes: list[EmojiClass], seed: int) -
 
 
 def _draw_images(jobs: list[_Job], workers: int) -> Iterator[list[dict]]:
-    """Draw all images and yield the annotations of each, in order."""
+    """Draw all images and yield the annotations of each image, in order."""
     if workers == 1:
         yield from map(_draw_image, jobs)
         return
-    # Spawned rather than forked: the caller may hold threads (PyTorch's, a notebook's).
+    # Spawn processes instead of forking: the caller may have threads (of PyTorch, of a notebook).
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         yield from pool.imap(_draw_image, jobs, chunksize=8)
 
 
 def _draw_image(job: _Job) -> list[dict]:
-    """Draw and save one image; return its annotations, without ids."""
+    """Draw and save one image; return the image's annotations, still without ids."""
     rng = stream(job.seed, "image", SPLITS.index(job.split), job.index)
     image, instances = compose(
         job.icons,
@@ -145,7 +145,7 @@ def _draw_image(job: _Job) -> list[dict]:
 
 
 def _annotation(instance: Instance) -> dict:
-    """Annotate a visible mask by run lengths; polygons would round it."""
+    """Describe an instance with a run-length encoded mask; polygons would be less exact."""
     encoded = run_length.encode(np.asfortranarray(instance.mask.astype(np.uint8)))
     return {
         "category_id": instance.label + 1,
@@ -156,13 +156,13 @@ def _annotation(instance: Instance) -> dict:
 
 
 def _number(annotations: Iterable[list[dict]]) -> list[dict]:
-    """Join the annotations of all images and number them."""
+    """Join the annotations of all images and number the annotations from 1."""
     joined = (annotation for of_image in annotations for annotation in of_image)
     return [{"id": i} | annotation for i, annotation in enumerate(joined, start=1)]
 
 
 def _category(label: int, emoji: EmojiClass, instance_count: int, design: Design) -> dict:
-    """Describe a class; like LVIS, with its training counts in every split."""
+    """Return the category record of a class; as in LVIS, all splits have the training counts."""
     name = emoji.icon.name
     return {
         "id": label + 1,
@@ -179,7 +179,7 @@ def _category(label: int, emoji: EmojiClass, instance_count: int, design: Design
 def _image_records(
     split: str, images: list[list[int]], design: Design, pairs: list[Pair], seed: int
 ) -> list[dict]:
-    """Describe the images and list the classes that are absent from each."""
+    """Return the image records, with the classes that are absent from each image."""
     rng = stream(seed, "negatives", SPLITS.index(split))
     partner = {pair.head: pair.tail for pair in pairs} | {pair.tail: pair.head for pair in pairs}
     everything = np.arange(design.num_classes)
@@ -187,7 +187,7 @@ def _image_records(
     for index, labels in enumerate(images):
         absent = np.setdiff1d(everything, labels)
         if not design.exhaustive:
-            # Look-alikes are listed as absent, so that mistaking one for the other is an error.
+            # List look-alikes as absent, so that mistaking a class for its look-alike is an error.
             look_alikes = np.array([partner[y] for y in labels if y in partner], dtype=int)
             others = rng.choice(absent, min(_OTHER_NEGATIVES, len(absent)), replace=False)
             absent = np.intersect1d(absent, np.union1d(look_alikes, others))
@@ -210,7 +210,7 @@ def _file_name(index: int) -> str:
 
 
 def _write_icons(folder: Path, classes: list[EmojiClass]) -> None:
-    """Draw each class once, as ``<category id>.png``."""
+    """Draw the icon of each class into ``<category id>.png``."""
     folder.mkdir()
     for label, emoji in enumerate(classes):
         picture = Image.fromarray(icons.draw(emoji.icon), mode="RGBa").convert("RGBA")
