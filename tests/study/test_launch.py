@@ -130,7 +130,7 @@ def test_prediction_is_no_training_and_excludes_one(tmp_path, write_in_terminal,
     run = RunFolder(tmp_path / "run")
     assert not trainer(run) and not launch.stop_training(run)
     stand_in("print('started')")
-    message = rf"is being written by process {prediction.pid} on .* \(prediction\)"
+    message = rf"process {prediction.pid} on .* \(prediction\) is writing to {run.path}: "
     with pytest.raises(ValueError, match=message):
         launch.start_training(CONFIG, run.path)
     assert not run.output_file.exists()
