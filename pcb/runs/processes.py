@@ -54,7 +54,7 @@ class Running(NamedTuple):
 
     @property
     def who(self) -> str:
-        """Text with the process number, the machine, and since when the process has held the lock."""
+        """Text with process number, machine and the time since when the process holds the lock."""
         return f"process {self.process} on {self.host}, since {self.since:%Y-%m-%d %H:%M}"
 
 
