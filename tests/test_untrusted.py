@@ -118,7 +118,7 @@ def test_config_of_a_run_folder_is_not_executed(trained, poisoned, trap, tiny_op
         lambda: launch.start_training(CONFIG, folder.path, cfg_options=tiny_options),
         lambda: predict(folder.path, folder.checkpoint, folder.path, device="cpu"),
     ):
-        with pytest.raises(ValueError, match=r"config\.py is not a run's merged config"):
+        with pytest.raises(ValueError, match=r"config\.py is not the merged config of a run"):
             read()
     assert not trap.sprung
     folder.config_file.write_text(merged)

@@ -1,1 +1,1 @@
-"""What people read: printable text, tables, suggested names, ranges, warnings, terminals."""
+"""Text that people read: printable names, tables, suggestions, ranges, warnings, terminals."""

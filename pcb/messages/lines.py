@@ -1,4 +1,4 @@
-"""Whole lines, for a terminal or a file that several processes write to."""
+"""Print whole lines to a terminal or a file that several processes write to."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import re
 import sys
 from typing import TextIO
 
-# The end of a line, or the point where a progress bar returns to the beginning of its line, which
-# may by then be the line of another process.
+# A line ends at a line break, or where a progress bar returns to the beginning of the line. Without
+# a line break, the progress bar could overwrite a line of another process.
 _END = re.compile(r"\r*\n\r*|\r+")
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Print in one write, so that no output of another process comes in between.
+    """Print text and a line break in one write, so that other processes cannot write in between.
 
-    ``print`` writes the text and the end of the line separately where Python does not buffer, and
-    so does ``sys.exit`` with a message of several lines.
+    ``print`` may write the text and the line break separately. ``sys.exit`` does the same with a
+    message of several lines.
 
     Args:
-        text: one or more lines, without the end of the last.
-        stream: where to print; standard output by default.
+        text: One or more lines, without a line break at the end.
+        stream: Where to print; standard output by default.
 
     Example:
         >>> say("done in 3 s")
@@ -31,11 +31,11 @@ def say(text: str, stream: TextIO | None = None) -> None:
 
 
 class WholeLines:
-    """A text stream that holds a line back until it is complete, and writes it at once.
+    """A text stream that holds each line back until it is complete, then writes it in one call.
 
     Args:
-        stream: where the lines go.
-        label: what each line begins with.
+        stream: Stream to which the complete lines are written.
+        label: Text to put in front of each line.
 
     Example:
         >>> lines = WholeLines(sys.stdout, "a: ")
@@ -51,17 +51,17 @@ class WholeLines:
         self._held = ""
 
     def write(self, text: str) -> int:
-        """Write the lines that this text completes."""
+        """Write all lines that are now complete, and hold the rest of the text back."""
         *lines, self._held = _END.split((self._held + text).lstrip("\r"))
         for line in lines:
             say(self._label + line, self._stream)
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: a line that is not complete is still held back."""
+        """Do nothing, because an incomplete line is still held back."""
 
     def close(self) -> None:
-        """Write the rest as a line; the stream stays open."""
+        """Write the text that is held back as a last line; the underlying stream stays open."""
         if self._held:
             say(self._label + self._held, self._stream)
         self._held = ""

@@ -1,11 +1,11 @@
-"""Text of others, made safe to show: class names, paths, cells of a table.
+"""Make text from outside sources safe to display: class names, paths, table cells.
 
-Class names come from somebody's file. A name may contain an escape sequence for terminals, half a
-character (which no file can store), a formula for spreadsheets, or 5000 letters, and two classes
-may have the same name. Names are for display only: they pass through :func:`display_names` once,
-where they are read. Classes are identified by their label.
+A class name in a user's file may contain an escape sequence for terminals, an unpaired surrogate
+(which cannot be encoded as UTF-8), a spreadsheet formula, or 5000 letters. Two classes may also
+have the same name. So names are for display only, and classes are identified by their labels. A
+reader of class names passes them through :func:`display_names` once.
 
-This module needs the standard library alone.
+This module needs only the standard library.
 """
 
 import csv
@@ -14,27 +14,28 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-LONGEST = 60  # characters of a name; the longest of LVIS v1 has 44
+LONGEST = 60  # maximum length of a displayed name; the longest name in LVIS v1 has 44 characters
 JOINERS = "\u200c\u200d"  # invisible, but part of the spelling of Persian words and of emoji
-VARIANTS = "\ufe0e\ufe0f"  # show an emoji as text or as a picture
+VARIANTS = "\ufe0e\ufe0f"  # choose whether an emoji is shown as text or as a picture
 
-# Control characters, format characters (also those that reverse the direction of text), lone
-# surrogates, separators of lines and paragraphs.
+# Control characters, format characters (including those that reverse the direction of text),
+# unpaired surrogates, and separators of lines and paragraphs.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-# Spreadsheets read a cell that begins with one of these as a formula, also in full-width form
-# (https://owasp.org/www-community/attacks/CSV_Injection).
+# If a cell begins with one of these characters, spreadsheets treat the cell as a formula. The last
+# four are the full-width forms of = + - @ (https://owasp.org/www-community/attacks/CSV_Injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""Return text in which each character that would not be shown is escaped.
+    r"""Return text in which all characters without a visible form are escaped.
 
-    These are control characters (which terminals obey), line breaks, marks that reverse the
-    direction of text, characters without width, and lone surrogates (which no file can store).
+    This escapes control characters (which terminals obey), line breaks, marks that reverse the
+    direction of text, zero-width characters, and unpaired surrogates (which cannot be encoded as
+    UTF-8).
 
     Args:
-        text: any text.
-        keep: characters that are not escaped, such as a line break.
+        text: Any text.
+        keep: Characters that are not escaped, for example a line break.
 
     Example:
         >>> print(printable("\x1b[31mred\n"), printable("caf\u00e9 \u202e\ud800"))
@@ -51,7 +52,7 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def shortened(text: str, length: int = LONGEST) -> str:
-    """Return text of at most ``length`` characters; text that is cut ends in an ellipsis.
+    """Cut text to at most ``length`` characters; an ellipsis marks where it was cut.
 
     Example:
         >>> shortened("slightly smiling face", 17)
@@ -61,7 +62,7 @@ def shortened(text: str, length: int = LONGEST) -> str:
 
 
 def short_repr(value: object, length: int = 80) -> str:
-    """Return a value as an error message shows it, in at most ``length`` characters.
+    """Return the ``repr`` of a value for an error message, cut to at most ``length`` characters.
 
     Example:
         >>> short_repr("1"), short_repr(list(range(100)), 12)
@@ -71,17 +72,17 @@ def short_repr(value: object, length: int = 80) -> str:
 
 
 def display_names(names: Iterable[str]) -> list[str]:
-    r"""Return names of classes that are printable, short and distinct.
+    r"""Return class names that are printable, short and distinct.
 
-    Classes whose names look the same are numbered. That includes names that differ only in blanks,
-    underscores or invisible characters, or only after the point where they are cut. Names that
-    this function returned are not changed by another call.
+    Names that look the same get numbers. Two names look the same if they differ only in spaces,
+    underscores or invisible characters, or only in the part that is cut off. Passing the result to
+    this function again does not change it.
 
     Args:
-        names: (C,) names by label, as they were read.
+        names: (C,) class names from a file, in label order.
 
     Returns:
-        (C,) names by label.
+        (C,) class names for display, in label order.
 
     Example:
         >>> display_names(["fox", "hot_dog", "fox", "hot dog", "fox (2)"])
@@ -92,7 +93,7 @@ def display_names(names: Iterable[str]) -> list[str]:
     shown = [shortened(_one_name(name)) for name in names]
     looks = [look(name) for name in shown]
     count = Counter(looks)
-    taken = set(looks)  # a numbered name must not be the name of another class
+    taken = set(looks)  # a numbered name must not look like the name of a different class
     numbers = dict.fromkeys(count, 0)
     for label, name in enumerate(shown):
         own = looks[label]
@@ -104,7 +105,7 @@ def display_names(names: Iterable[str]) -> list[str]:
 
 
 def look(name: str) -> str:
-    r"""Return a key that is equal for names that a reader cannot distinguish.
+    r"""Return a key of a name; names that a reader cannot distinguish have equal keys.
 
     Example:
         >>> look("hot_dog") == look(" hot  dog"), look("caf\u00e9") == look("cafe\u0301")
@@ -115,10 +116,10 @@ def look(name: str) -> str:
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as CSV in which spreadsheets find no formula.
+    """Return rows as CSV text in which spreadsheets treat no cell as a formula.
 
-    Text that a spreadsheet would read as a formula gets an apostrophe in front, as spreadsheets
-    expect. Numbers are not changed.
+    Text that looks like a formula gets an apostrophe in front, which tells spreadsheets that the
+    cell is text. Numbers are not changed.
 
     Example:
         >>> print(csv_text([["true", "change"], ["=1+1", -0.5], ["hot, dog", 1]]), end="")
@@ -140,7 +141,7 @@ def _cell(value: object) -> object:
 
 
 def _one_name(name: str) -> str:
-    """One name, printable, with plain blanks."""
+    """Return a printable name in which all kinds of spaces are ordinary spaces."""
     blanks = (" " if unicodedata.category(char) == "Zs" else char for char in str(name))
     return printable("".join(blanks)).strip() or "(no name)"
 

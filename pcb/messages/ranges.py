@@ -1,4 +1,4 @@
-"""Ranges of numbers that users give: stated in the help, and checked."""
+"""Allowed ranges for numbers that users enter: help texts state them, and input is checked."""
 
 import argparse
 import math
@@ -10,13 +10,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Range:
-    """Finite numbers from ``low`` to ``high``, both included by default.
+    """All finite numbers from ``low`` to ``high``, which are both included by default.
 
     Attributes:
-        low: smallest number.
-        high: largest number.
-        low_open: whether ``low`` itself is excluded.
-        whole: whether only whole numbers are included.
+        low: Lower bound.
+        high: Upper bound, which is always included.
+        low_open: Whether ``low`` itself is excluded.
+        whole: Whether only whole numbers are included.
 
     Example:
         >>> share = Range(0, 1, low_open=True)
@@ -43,18 +43,19 @@ class Range:
     def __contains__(self, value: Any) -> bool:
         is_number = isinstance(value, Integral if self.whole else Real)
         if not is_number or isinstance(value, bool) or not -math.inf < value < math.inf:
-            return False  # NaN fails this comparison, too
+            return False  # NaN also fails this comparison
         return (self.low < value if self.low_open else self.low <= value) and value <= self.high
 
     def check(self, name: str, value: object) -> None:
         """Check that a value is in the range.
 
         Args:
-            name: name of the parameter, for the message.
-            value: any value.
+            name: Name of the parameter, for the error message.
+            value: Any value.
 
         Raises:
-            ValueError: the value is not in the range; names the parameter, the range and the value.
+            ValueError: The value is not in the range. The message states the parameter, the range
+                and the value.
         """
         if value not in self:
             raise ValueError(f"{name} {self._demand}, got {value!r}")
@@ -65,7 +66,7 @@ class Range:
 
     @property
     def argument(self) -> Callable[[str], float]:
-        """The function to give to argparse as the type of an option."""
+        """A function that argparse can use as the ``type`` of an option."""
 
         def read(text: str) -> float:
             try:
@@ -81,4 +82,4 @@ class Range:
 
 IOU_THRESHOLD = Range(0, 1, low_open=True)
 SCORE_THRESHOLD = Range()  # scores need not be probabilities
-SEED = Range(0, 2**32 - 1, whole=True)  # the seeds that NumPy takes
+SEED = Range(0, 2**32 - 1, whole=True)  # the seeds that NumPy accepts

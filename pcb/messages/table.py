@@ -1,13 +1,15 @@
-"""Tables of text for a terminal."""
+"""Align tables of text for a terminal."""
 
 from collections.abc import Sequence
 
 
 def align(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as an aligned table: the first column to the left, the others to the right.
+    """Return rows as an aligned table.
+
+    The first column is aligned to the left, all other columns to the right.
 
     Args:
-        rows: rows of equal length; the first one is the head.
+        rows: Rows of equal length; the first row is the header.
 
     Example:
         >>> print(align([["", "AP", "APr"], ["softmax", "5.0", "12.5"]]))

@@ -1,4 +1,4 @@
-"""Work that goes on for hours, also after its terminal has been closed."""
+"""Keep a long-running command alive after its terminal has been closed."""
 
 import errno
 import os
@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-# Errors of writing to a closed pipe, a closed terminal or a closed descriptor.
+# Errors when writing to a closed pipe, a closed terminal or a closed descriptor.
 _NOBODY_READS = (errno.EPIPE, errno.EIO, errno.ENXIO, errno.EBADF)
 
 
 class _Lasting:
-    """A text stream that discards its output when nobody can read it any more.
+    """A text stream that discards its output once nobody can read the output any more.
 
     Args:
-        stream: standard output or standard error.
+        stream: Standard output or standard error.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -27,13 +27,13 @@ class _Lasting:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write text; after a failure, all later text is discarded."""
+        """Write text; if nobody can read it, discard this text and all later text."""
         with self._lasting():
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flush; a failure has the same effect."""
+        """Flush the stream; if nobody can read the text, discard it and all later text."""
         with self._lasting():
             self._stream.flush()
 
@@ -45,11 +45,11 @@ class _Lasting:
             if not self._stream.closed:
                 raise
         except BlockingIOError:
-            pass  # a full pipe; there may be room for the next line
+            pass  # the pipe is full, but may have room for the next line
         except OSError as error:
             if error.errno not in _NOBODY_READS:
-                raise  # such as a full disk
-            # Redirect the descriptor itself, which libraries and the exit of Python also write to.
+                raise  # for example if the disk is full
+            # Redirect the descriptor itself, because libraries and the end of Python write to it.
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stream.fileno())
             os.close(null)
@@ -57,11 +57,11 @@ class _Lasting:
 
 @contextmanager
 def outliving_terminal() -> Iterator[None]:
-    """Continue when the terminal is closed, or when the process that reads the output ends.
+    """Keep running when the terminal is closed, or when the process that reads the output ends.
 
-    Later output is lost, as with ``| head``. The hang-up signal (SIGHUP) of a closed terminal or
-    connection is ignored, as by ``nohup``. Ctrl-C and SIGTERM still end the process. Contexts can
-    be nested. In threads, signals are left alone, as Python requires.
+    Output after that point is lost. The signal SIGHUP, which a closed terminal or connection sends,
+    is ignored, as with ``nohup``. Ctrl-C and SIGTERM still end the process. Contexts can be nested.
+    Outside the main thread, Python allows no change to signals, so SIGHUP is not ignored there.
 
     Example:
         >>> with outliving_terminal():
@@ -80,7 +80,7 @@ def outliving_terminal() -> Iterator[None]:
         yield
     finally:
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()  # here, where a failure is not an error
+            stream.flush()  # inside the context, where a closed stream is not an error
         sys.stdout, sys.stderr = before
         if hang_up == signal.SIG_DFL:
             signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -93,7 +93,7 @@ def _lasting(stream: TextIO | None) -> Any:
 
 
 def _fill_closed_descriptors() -> None:
-    """Occupy closed standard descriptors, or the next opened file would receive the output."""
+    """Open closed standard descriptors; otherwise the next opened file would get the output."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)

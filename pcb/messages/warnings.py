@@ -1,6 +1,6 @@
-"""Python's warnings, each in one line, for people who did not write the code.
+"""Show Python's warnings in one line each, for people who did not write the code.
 
-Only commands and notebooks call this. A program that uses the losses keeps Python's own format.
+Only commands and notebooks use this format. Programs that use the losses keep Python's own format.
 """
 
 import warnings
@@ -9,7 +9,7 @@ from pcb.messages.printable import printable
 
 
 def one_line_warnings() -> None:
-    """Show every later warning of this process in one line, without its place in the code.
+    """Make this process show each warning in one line, without file name and line number.
 
     Example:
         >>> shown = warnings.formatwarning

@@ -1,4 +1,4 @@
-"""Runs: their folders and names, which of them to compare, and which are running."""
+"""Run folders: their names and files, which runs to compare, and which processes are running."""
 
 from pcb.runs.find import collect, plain_counterpart
 from pcb.runs.folder import RunFolder

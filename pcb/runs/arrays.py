@@ -1,4 +1,4 @@
-"""Arrays in ``.npz`` files. NumPy is imported only when one is read or written."""
+"""Read and write arrays in ``.npz`` files; NumPy is imported only when this happens."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Return every array in an ``.npz`` file; pickled objects are refused.
+    """Return all arrays in an ``.npz`` file; pickled objects are refused.
 
     Raises:
-        ValueError: The file is not an ``.npz`` file of plain arrays; the message names it.
+        ValueError: The file is not an ``.npz`` file, or contains Python objects. The message names
+            the file.
     """
     import numpy as np
 
@@ -30,10 +31,11 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
-    """Write arrays as a compressed ``.npz`` file; see :func:`pcb.storage.files.write_atomically`.
+    """Write arrays atomically to a compressed ``.npz`` file.
 
     Raises:
-        ValueError: An array holds Python objects; an earlier file stays as it was.
+        ValueError: An array contains Python objects; an existing file is not changed.
+        NoSpaceError: There is no space for the file; an existing file is not changed.
 
     Example:
         >>> import tempfile

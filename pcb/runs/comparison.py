@@ -1,4 +1,4 @@
-"""Which runs are compared: the seeds of a config, and the baseline of each config."""
+"""Group runs by config, choose the baseline of each config, and describe the comparison."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from pcb.runs.paths import parse_seed, plain_names
 from pcb.runs.settings import differing_settings, loss_settings, strength_argument, without_pcb
 from pcb.storage.repository import repository_path
 
-# What metrics depend on besides config and seed. The last three matter only if both run on CPUs.
+# What metrics depend on besides config and seed. The last three matter only if both runs use a CPU.
 _CONDITIONS = (
     *("device", "processes", "operators", "torch", "torchvision", "mmcv-full", "mmdet", "numpy"),
     *("cpu", "cpu_capability", "threads"),
 )
-_MOST_SETTINGS = 6  # named in one sentence
+_MOST_SETTINGS = 6  # maximum number of settings that a sentence lists
 
 
 @dataclass(eq=False)
 class ConfigRuns:
-    """The runs of one config, one per seed.
+    """The runs of a config, at most one for each seed.
 
     Attributes:
-        folder: Folder of all seeds, ``.../<dataset>/<config>``; the run's own folder if it is not
-            called ``seed<N>``.
-        runs: Runs by seed; None is an unknown seed.
-        name: Short name, unique in the comparison.
-        baseline: The config to compare with; None for none.
+        folder: Folder that contains all seeds, ``.../<dataset>/<config>``. For a run whose folder
+            is not called ``seed<N>``, the folder of the run itself.
+        runs: Runs by seed; the key is None if the seed is unknown.
+        name: Short name of the config, unique in the comparison.
+        baseline: The config with which this config is compared; None if there is no baseline.
     """
 
     folder: Path
@@ -46,7 +46,7 @@ class ConfigRuns:
         return {seed: run.read_metrics() for seed, run in self.runs.items()}
 
     def values(self, iou_type: str, metric: str) -> dict[int | None, float]:
-        """Return a metric by seed, as a fraction; NaN if it is undefined or missing.
+        """Return a metric for each seed, as a fraction; NaN if undefined or missing.
 
         Raises:
             FileNotFoundError: A run has no ``metrics.json``.
@@ -57,27 +57,30 @@ class ConfigRuns:
         }
 
     def estimate(self, iou_type: str, metric: str) -> Estimate:
-        """Return a metric's mean over the seeds; raises like :meth:`values`."""
+        """Return the estimate of a metric over all seeds; raises the errors of :meth:`values`."""
         return estimate(self.values(iou_type, metric).values())
 
     def difference(self, iou_type: str, metric: str) -> Estimate:
-        """Return a metric's paired difference from the baseline; empty without a baseline."""
+        """Return the estimate of the paired difference from the baseline in a metric.
+
+        Without a baseline, the estimate has no values. Raises the errors of :meth:`values`.
+        """
         theirs = self.baseline.values(iou_type, metric) if self.baseline else {}
         return paired_difference(self.values(iou_type, metric), theirs)
 
     @property
     def pairs(self) -> dict[int | None, tuple[RunFolder, RunFolder]]:
-        """The run and the baseline's run, for each seed that both have."""
+        """The run of this config and the run of the baseline, for each seed in common."""
         theirs = self.baseline.runs if self.baseline else {}
         return {seed: (run, theirs[seed]) for seed, run in self.runs.items() if seed in theirs}
 
     @property
     def has_counterpart(self) -> bool:
-        """Whether the baseline is, by its name, the same config without PCB."""
+        """Whether the name of the baseline says that it is this config without PCB."""
         return self.baseline is not None and self.baseline.folder in _plain_folders(self.folder)
 
     def only(self, seed: int | None) -> ConfigRuns:
-        """Return the config and its baseline with this seed alone."""
+        """Return this config and its baseline with only the run of this seed."""
         baseline = self.baseline.only(seed) if self.baseline and seed in self.pairs else None
         return ConfigRuns(self.folder, {seed: self.runs[seed]}, self.name, baseline)
 
@@ -87,19 +90,20 @@ def group_runs(
 ) -> list[ConfigRuns]:
     """Group runs by config, and choose the baseline of each config.
 
-    The baseline of a config with PCB is the config in the same folder with the same name without
-    PCB (see :func:`pcb.runs.paths.plain_names`). If that is not given, the baseline is the first
-    config without PCB, or the first of all if every config has PCB. This also holds for a config
-    without PCB that is not the baseline of another.
+    The baseline of a config with PCB is its counterpart without PCB: the config in the same folder
+    with a name from :func:`pcb.runs.paths.plain_names`. All other configs, unless they are such a
+    counterpart, are compared with the first config without PCB. If every config has PCB, they are
+    compared with the first config.
 
     Args:
         runs: Run folders, ``.../<dataset>/<config>/seed<N>``; a relative path starts at the
-            repository root. A folder of another name is a config of its own, with the seed in its
-            ``environment.json``. Repeated folders count once.
-        or_first: Whether the first config may be a baseline; False allows only counterparts.
+            repository root. A folder with a different kind of name counts as a separate config,
+            whose seed is read from its ``environment.json``. Repeated folders count once.
+        or_first: Whether to compare a config that has no counterpart with the first config; False
+            leaves such a config without a baseline.
 
     Returns:
-        The configs. Each baseline is followed by the configs that are compared with it.
+        The configs, ordered so that each baseline is followed by the configs compared with it.
 
     Example:
         >>> runs = [f"o/{config}/seed{n}" for config in ("rfs", "rfs_pcb") for n in (0, 1)]
@@ -129,10 +133,10 @@ def group_runs(
 
 
 def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
-    """Return what a reader must know about a comparison, in sentences.
+    """Return sentences about what a reader must know about a comparison.
 
-    They name the configs and seeds that are compared, differences other than PCB, and runs of one
-    config that differ.
+    The sentences say which configs and seeds are compared, how a config differs from its baseline
+    other than by PCB, whether PCB never acted, and how runs of the same config differ.
     """
     sentences = []
     for config in configs:
@@ -146,8 +150,8 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
             if conditions := _other_conditions(pairs):
                 sentences.append(
                     f"{config.name} was not trained under the same conditions as "
-                    f"{config.baseline.name}: {conditions}. That alone can change AP as much as "
-                    "another seed does."
+                    f"{config.baseline.name}: {conditions}. This difference can change AP as much "
+                    "as a different seed does."
                 )
         if any(map(_never_acts, config.runs.values())):
             sentences.append(
@@ -156,7 +160,8 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
         first, *others = config.runs.values()
         if differing := _differences([(other, first) for other in others], dict):
             sentences.append(
-                f"The runs of {config.name} differ, so their mean mixes settings: {differing}."
+                f"The runs of {config.name} differ in their settings, so their mean mixes "
+                f"different settings: {differing}."
             )
     if not any(config.baseline for config in configs):
         sentences.append("Only one config is given: there is nothing to compare.")
@@ -164,10 +169,10 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
 
 
 def differs_by_pcb_alone(config: ConfigRuns) -> bool:
-    """Whether PCB, and that it acts, is all that a config and its baseline differ in.
+    """Return whether a config differs from its baseline only by PCB, and PCB acted in training.
 
-    False also if the runs of one of the two differ, or if a ``config.py`` cannot be read. A run
-    without ``config.py`` counts as equal.
+    Return False if the runs of the config or of the baseline have different settings, or if a
+    ``config.py`` is not a merged config. A run without ``config.py`` counts as equal.
     """
     if not config.baseline:
         return False
@@ -183,7 +188,7 @@ def differs_by_pcb_alone(config: ConfigRuns) -> bool:
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:
-    """Return run names without the parts that all of them share.
+    """Return run names without the parts that are the same in all names.
 
     >>> distinct_names(["openmoji/softmax/seed0", "openmoji/softmax_pcb/seed0"])
     ['softmax', 'softmax_pcb']
@@ -196,7 +201,7 @@ def distinct_names(names: Sequence[str]) -> list[str]:
 
 
 def _never_acts(run: RunFolder) -> bool:
-    """Whether a run has PCB, but ends before PCB starts."""
+    """Return whether a run has PCB, but training ended before PCB's start epoch."""
     if not run.config_file.is_file():
         return False
     config = run.read_config()
@@ -207,14 +212,14 @@ def _never_acts(run: RunFolder) -> bool:
 
 def _compared(config: ConfigRuns, baseline: ConfigRuns) -> str:
     seeds = ", ".join("unknown" if seed is None else str(seed) for seed in config.pairs)
-    why = "" if config.has_counterpart else ", the first one given,"
+    why = "" if config.has_counterpart else ", the first config,"
     start = f"{config.name} is compared with {baseline.name}{why}"
     if not config.pairs:
-        return f"{start} but they have no seed in common: no difference is given."
+        return f"{start} but they have no seed in common, so there is no difference to show."
     if len(config.pairs) == 1:
         return (
-            f"{start} over one seed ({seeds}), which cannot show what is due to chance: there is "
-            "no interval."
+            f"{start} over one seed ({seeds}). A single seed cannot show what is due to chance, so "
+            "there is no confidence interval."
         )
     return f"{start} over {len(config.pairs)} seeds ({seeds})."
 
@@ -223,7 +228,12 @@ def _differences(
     pairs: Iterable[tuple[RunFolder, RunFolder]],
     view: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> str:
-    """Return the settings in which the runs of a pair differ, each once, as text."""
+    """Describe the settings in which the two runs of a pair differ; each setting appears once.
+
+    Args:
+        pairs: Pairs of runs.
+        view: Function that returns the part of a merged config to compare.
+    """
     found: dict[str, tuple[Any, Any]] = {}
     for ours, theirs in pairs:
         if ours.config_file.is_file() and theirs.config_file.is_file():
@@ -232,7 +242,7 @@ def _differences(
 
 
 def _other_conditions(pairs: Iterable[tuple[RunFolder, RunFolder]]) -> str:
-    """Return the recorded conditions in which the runs of a pair differ, as text."""
+    """Describe the recorded conditions (machine, versions) in which the runs of a pair differ."""
     found: dict[str, tuple[Any, Any]] = {}
     for pair in pairs:
         ours, theirs = (
@@ -275,7 +285,7 @@ def _plain_folders(folder: Path) -> list[Path]:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """Return dataset and config of each folder, with as much of its path as makes it unique."""
+    """Return unique names of config folders: dataset and config, and more of the path if needed."""
     depth = 2
     while len({folder.parts[-depth:] for folder in folders}) < len(folders):
         depth += 1

@@ -1,6 +1,6 @@
-"""The processor, on which the last digits of a run's results depend.
+"""Find the processor's name, because the last digits of a run's results depend on the processor.
 
-Needs only the standard library, so that ``pcb doctor`` reports it for a broken installation, too.
+This module needs only the standard library, so ``pcb doctor`` can use it in a broken installation.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from pathlib import Path
 
 
 def cpu_model(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> str:
-    """Return the name of the processor; its architecture if Linux knows no name.
+    """Return the processor's name, or its architecture if Linux does not report a name.
 
     Args:
-        cpuinfo: File in which Linux describes the processor; it names no ARM processors.
+        cpuinfo: File in which Linux describes the processor. For ARM processors, the file contains
+            no name.
 
     Example:
         >>> cpu_model("/no/such/file") == platform.machine()

@@ -1,29 +1,29 @@
-"""Every file of a run, by name.
+"""The names of all files in a run folder.
 
-A run is one training and everything computed from it. Its path is composed in
-:mod:`pcb.runs.paths`::
+A run is a trained detector and everything computed from it. :mod:`pcb.runs.paths` composes the path
+of the folder::
 
     runs/<dataset>/<config>[-<override>]/seed<N>/
         config.py                      merged config, as literals
         environment.json               versions, git commit, machine, seed
         train.log.json                 log, one JSON object per line
-        train.out                      output of the training's process, if a notebook started it
+        train.out                      output of a training process that a notebook started
         latest.pth                     newest checkpoint
         predictions/{bbox,segm}.json   detections in COCO's results format (also .json.gz)
-        predictions/source.json        the checkpoint and options that made the predictions
-        predictions/.<type>.<N>.part   detections of one process, while predicting
+        predictions/source.json        checkpoint and options with which the predictions were made
+        predictions/.<type>.<N>.part   detections of one process, while it predicts
         metrics.json                   {"bbox": {"AP": ...}, "segm": {...}}, fractions
         confusion.npz                  learned and measured matrices
         confusion_history/epoch_07.npz learned matrix after every epoch
         confused_pairs.csv, ...        tables that the notebooks wrote
         figures/*.{png,pdf}            figures that the notebooks drew
-        figures/<notebook>_settings.json  settings that they were drawn with
-        <notebook>.ipynb, .html        executed notebook and its page
-        <notebook>.failed.json, .failed.html  why a notebook did not finish, and its page
+        figures/<notebook>_settings.json  settings with which a notebook drew its figures
+        <notebook>.ipynb, .html        executed notebook, and the same as a web page
+        <notebook>.failed.json, .failed.html  why a notebook did not finish, and its web page
         .lock                          lock of the process that writes to the folder
-        .confusion.lock                lock of confusion.npz
+        .confusion.lock                lock for confusion.npz
         .<notebook>.lock               lock of the process that executes a notebook
-        .<file>.<uuid>                 unfinished file, left by a process that was killed
+        .<file>.<uuid>                 unfinished file of a process that is writing or was killed
 
 Earlier versions also left a ``train.lock``, which is ignored.
 """
@@ -38,7 +38,7 @@ from typing import Self
 from pcb.storage.files import is_unfinished
 from pcb.storage.locks import is_lock
 
-# Endings of the files of a notebook.
+# Endings of the files that executing a notebook creates.
 EXECUTED, PAGE = ".ipynb", ".html"
 FAILURE_NOTE, FAILURE_PAGE = ".failed.json", ".failed.html"
 
@@ -46,12 +46,12 @@ IOU_TYPES = ("bbox", "segm")
 
 
 class RunFiles:
-    """The files of one run: where they are, and which of them exist.
+    """The paths of the files in a run folder.
 
-    Naming a folder creates nothing; :meth:`create` does.
+    Creating this object creates no folder; call :meth:`create` for that.
 
     Args:
-        path: The folder, relative to the current directory or absolute.
+        path: The run folder, absolute or relative to the current directory.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -70,47 +70,48 @@ class RunFiles:
         self.figures = self.path / "figures"
 
     def results_file(self, iou_type: str) -> Path:
-        """Return the file that predictions of ``iou_type`` ("bbox" or "segm") are written to."""
+        """Return the file to which predictions of ``iou_type`` ("bbox" or "segm") are written."""
         if iou_type not in IOU_TYPES:
             raise ValueError(f"iou_type must be 'bbox' or 'segm', got {iou_type!r}")
         return self.predictions_folder / f"{iou_type}.json"
 
     def predictions(self, iou_type: str) -> Path:
-        """Return the file that predictions are read from: the results file, or its ``.json.gz``.
+        """Return the file from which predictions of ``iou_type`` are read.
 
-        The compressed file is returned only if it exists and the other does not.
+        This is the compressed file, ``.json.gz``, only if it exists and the ``.json`` file does
+        not.
         """
         plain = self.results_file(iou_type)
         packed = plain.with_suffix(".json.gz")
         return packed if packed.exists() and not plain.exists() else plain
 
     def prediction_part(self, iou_type: str, rank: int) -> Path:
-        """Return the file of one process's detections, a line per image, until all are joined."""
+        """Return the temporary file for the detections of one process, with one line per image."""
         return self.predictions_folder / f".{iou_type}.{rank}.part"
 
     def prediction_parts(self, iou_type: str) -> list[Path]:
-        """Return the existing files of :meth:`prediction_part`, of all processes."""
+        """Return the existing temporary files of :meth:`prediction_part` for all processes."""
         return sorted(self.predictions_folder.glob(f".{iou_type}.*.part"))
 
     def settings_file(self, notebook: str) -> Path:
-        """Return the file with the settings that a notebook drew its figures with."""
+        """Return the file that records with which settings a notebook drew its figures."""
         return self.figures / f"{notebook}_settings.json"
 
     @property
     def tables(self) -> list[Path]:
-        """The tables in the folder."""
+        """Paths of all tables (``.csv``) in the run folder."""
         return sorted(self.path.glob("*.csv"))
 
     def create(self) -> Self:
-        """Create the folder and its figures folder; return the run itself."""
+        """Create the run folder and its subfolder for figures; return this object."""
         self.figures.mkdir(parents=True, exist_ok=True)
         return self
 
     def foreign_files(self) -> list[str]:
-        """Return the names in the folder that may not be there before a training begins.
+        """Return the names of the files that must not exist in the folder when training begins.
 
-        Allowed are the files of notebooks, one of which may start the training, the output of its
-        process, figures, locks and unfinished files.
+        Allowed are files of executed notebooks, because a notebook may start training. The
+        output of the training process, figures, locks and unfinished files are also allowed.
 
         Example:
             >>> import tempfile
@@ -131,9 +132,10 @@ class RunFiles:
         )
 
     def remove_results(self) -> None:
-        """Remove what an earlier training left and everything that was computed from it.
+        """Remove the checkpoint and log of an earlier training run, and all results from them.
 
-        The history of the matrix stays; :func:`pcb.runs.history.drop_history` removes it.
+        The learned matrices of past epochs are kept; :func:`pcb.runs.history.drop_history` removes
+        them.
         """
         for file in (self.checkpoint, self.log_file, self.confusion_file, self.metrics_file):
             file.unlink(missing_ok=True)

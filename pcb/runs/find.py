@@ -1,4 +1,4 @@
-"""Find runs below a folder, and the run without PCB that belongs to a run with it."""
+"""Find all runs in a folder, and find the counterpart without PCB of a run."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from pcb.runs.paths import plain_names
 
 
 def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
-    """Return every run folder at or below ``root``, sorted by path.
+    """Return all run folders at or below ``root``, sorted by path.
 
-    A run folder holds ``config.py`` or ``metrics.json``. The latter alone is enough, so that the
-    evaluation of somebody else's detector can be part of a comparison. Hidden folders and folders
-    inside a run are not searched.
+    A folder is a run folder if it contains ``config.py`` or ``metrics.json``. Because
+    ``metrics.json`` is enough, the evaluation of a detector from elsewhere can be part of a
+    comparison. Hidden folders and folders inside a run folder are not searched.
 
     Raises:
         FileNotFoundError: ``root`` is not a folder.
     """
     root = Path(root)
     if not root.is_dir():
-        raise FileNotFoundError(f"{root} is not a folder; `make demo` creates runs/demo")
+        raise FileNotFoundError(
+            f"{root} is not a folder: pass a folder with runs; `make demo` creates runs/demo"
+        )
     return sorted(_run_folders(root), key=lambda run: run.path)
 
 
 def plain_counterpart(run: RunFolder) -> RunFolder | None:
-    """Return the run of the same dataset, config and seed without PCB; None if there is none.
+    """Return the run without PCB that has the same dataset, config and seed; None if none exists.
 
     Example:
         >>> plain_counterpart(RunFolder("runs/demo/openmoji/softmax/seed0")) is None

@@ -1,9 +1,8 @@
-"""The run folder: reading and writing the files of a run.
+"""Read and write the files in a run folder.
 
-:mod:`pcb.runs.files` lists every file. Reading needs only NumPy and the standard library, and NumPy
-only for matrices, so that a notebook, a report or ``pcb doctor`` opens a run without the detector.
-Every file is replaced in one step: an interrupted run leaves the previous file, never half of a new
-one.
+:mod:`pcb.runs.files` lists the files. Reading needs only the standard library, and NumPy for
+matrices, so a notebook, a report or ``pcb doctor`` can open a run without the detector. Files are
+replaced in one step: if a process is interrupted, the previous file is still complete.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ _TOO_DEEP = (MemoryError, RecursionError)  # Python's parser raises these for de
 
 
 class RunFolder(RunFiles):
-    """A run: its files by name, with a reader and a writer for each.
+    """A run folder, with methods that read and write its files.
 
-    Naming a folder creates nothing; :meth:`create` and the writers do.
+    Creating this object creates no folder; :meth:`create` and the methods that write do.
 
     Args:
-        path: The folder, relative to the current directory or absolute.
+        path: The run folder, absolute or relative to the current directory.
 
     Example:
         >>> import tempfile
@@ -55,27 +54,28 @@ class RunFolder(RunFiles):
 
     @property
     def holds_a_run(self) -> bool:
-        """Whether the folder holds a run: its environment, a checkpoint or a merged config.
+        """Whether the folder contains an environment file, a checkpoint or a merged config.
 
         Raises:
-            ValueError: ``config.py`` holds more than literals, so it is not a merged config.
+            ValueError: ``config.py`` contains code other than literals, so it is not a merged
+                config.
         """
         if self.environment_file.exists() or self.checkpoint.exists():
             return True
         if not self.config_file.exists():
             return False
-        keys = self.read_config().keys()  # a config that somebody wrote usually inherits
+        keys = self.read_config().keys()  # a config that a person wrote usually has `_base_`
         return "_base_" not in keys and {"model", "data"} <= keys
 
     def figures_of(self, notebook: str, settings: Mapping[str, Any]) -> Path:
-        """Return the figures folder to a notebook that is about to draw with these settings.
+        """Record the settings of a notebook's figures, and return the folder for the figures.
 
-        The names of figures do not depend on the settings. If earlier figures were drawn with other
-        settings, a line says that they are replaced.
+        The file names of figures do not depend on the settings. If earlier figures were drawn with
+        different settings, a printed line says that they are replaced.
 
         Args:
-            notebook: Name of the notebook, without its number; the settings are stored under it.
-            settings: Everything that its figures depend on.
+            notebook: Name of the notebook without its number.
+            settings: All settings on which the notebook's figures depend.
 
         Example:
             >>> import tempfile
@@ -98,7 +98,7 @@ class RunFolder(RunFiles):
             settings_text = ", ".join(differing)
             print(f"Replacing the figures in {self.figures} that were drawn with {settings_text}")
         if earlier != current:
-            # Without the check for NaN, which a notebook's parameter may be.
+            # `write_json` would refuse NaN, but a notebook's parameter may be NaN.
             write_atomically(file, json.dumps(current, indent=2) + "\n")
         return self.figures
 
@@ -108,12 +108,12 @@ class RunFolder(RunFiles):
         cfg_options: Mapping[str, Any] | None = None,
         matrices: Iterable[str] = (),
     ) -> None:
-        """Record what made the predictions, for :meth:`predicted_with`.
+        """Record how the predictions were made, for :meth:`predicted_with`.
 
         Args:
-            checkpoint: The checkpoint's file.
-            cfg_options: Overrides of the config.
-            matrices: Names of the arrays in ``confusion.npz`` that were made with the predictions.
+            checkpoint: Checkpoint file that was used.
+            cfg_options: Overrides of the config that were used.
+            matrices: Names of the arrays in ``confusion.npz`` that were measured at the same time.
         """
         source = {**_source(checkpoint, cfg_options), "matrices": list(matrices)}
         write_json(self.prediction_source, source)
@@ -121,9 +121,10 @@ class RunFolder(RunFiles):
     def predicted_with(
         self, checkpoint: str | os.PathLike[str], cfg_options: Mapping[str, Any] | None = None
     ) -> bool:
-        """Whether the predictions exist and were made with this checkpoint as it is now.
+        """Return whether predictions exist and were made with this checkpoint and these options.
 
-        The matrices that predicting makes must exist, too; runs of earlier versions lack them.
+        The result is False if the checkpoint file has changed since, or if a matrix that was
+        measured with the predictions is missing. Runs of earlier versions lack these matrices.
         """
         files = [self.prediction_source, *map(self.predictions, IOU_TYPES)]
         if not all(file.is_file() for file in files):
@@ -136,26 +137,26 @@ class RunFolder(RunFiles):
         return set(matrices) <= set(found)
 
     def read_log(self) -> list[dict[str, Any]]:
-        """Return the records of ``train.log.json`` that have an epoch, oldest first.
+        """Return all records in ``train.log.json`` that have an epoch, oldest first.
 
-        A training record has ``mode`` "train", ``epoch`` (from 1), ``iter`` (since the start),
-        ``lr``, ``loss`` and its parts, and ``pcb_strength``, ``pcb_gate``, ``pcb_classes_seen``.
-        A resumed run repeats the iterations after its checkpoint; their later records count. A last
-        line that is still being written is left out.
+        A training record contains ``mode`` ("train"), ``epoch`` (from 1), ``iter`` (since training
+        began), ``lr``, ``loss`` and its parts, and ``pcb_strength``, ``pcb_gate`` and
+        ``pcb_classes_seen``. If resumed training repeated iterations after the checkpoint, only
+        their later records are returned. A last line that is still being written is left out.
 
         Raises:
             FileNotFoundError: The run has no log.
-            ValueError: A line other than the last is not JSON.
+            ValueError: A line before the last line is not JSON.
         """
-        return read_log(self._existing(self.log_file, "train it with `pcb train`"))
+        return read_log(self._existing(self.log_file, "train the run with `pcb train`"))
 
     def read_metrics(self) -> dict[str, dict[str, float]]:
-        """Return ``{"bbox": {"AP": ...}, "segm": {...}}``, fractions; undefined metrics are NaN.
+        """Return ``{"bbox": {"AP": ...}, "segm": {...}}`` as fractions; undefined metrics are NaN.
 
         Raises:
             FileNotFoundError: The run has not been evaluated.
         """
-        hint = "evaluate it with `pcb test` or notebook 02"
+        hint = "evaluate the run with `pcb test` or notebook 02"
         return read_metrics(self._existing(self.metrics_file, hint))
 
     def write_metrics(self, metrics: Mapping[str, Mapping[str, float]]) -> None:
@@ -163,40 +164,42 @@ class RunFolder(RunFiles):
         write_metrics(self.metrics_file, metrics)
 
     def read_confusion(self) -> dict[str, np.ndarray]:
-        """Return every array of ``confusion.npz``.
+        """Return all arrays in ``confusion.npz``.
 
-        Element ``[i, j]`` of a matrix is about true class i and predicted class j:
+        In a matrix, element ``[i, j]`` is for true class i and predicted class j:
 
-        - ``learned`` (C, C): the running matrix of the training.
-        - ``ground_truth_boxes`` (C, C): the same quantity at the ground-truth boxes of the
-          predicted images; NaN for classes without boxes.
-        - ``ground_truth_box_count`` (C,): the number of these boxes.
+        - ``learned`` (C, C): running mean of the predictions during training.
+        - ``ground_truth_boxes`` (C, C): mean prediction at the ground-truth boxes of the predicted
+          images; NaN for classes without boxes.
+        - ``ground_truth_box_count`` (C,): number of ground-truth boxes of each class.
         - ``detections`` (C+1, C+1): counts of matched detections.
 
-        The other arrays, such as ``instance_count`` (C,), describe how the learned matrix was made.
+        The other arrays, for example ``instance_count`` (C,), describe how the learned matrix was
+        computed.
 
         Raises:
-            FileNotFoundError: The run has no matrix yet.
+            FileNotFoundError: The run has no ``confusion.npz`` yet.
             ValueError: The file is damaged.
         """
-        return read_arrays(self._existing(self.confusion_file, "train it with `pcb train`"))
+        hint = "train the run with `pcb train`"
+        return read_arrays(self._existing(self.confusion_file, hint))
 
     def write_confusion(self, **arrays: Any) -> None:
-        """Add arrays to ``confusion.npz``, or replace them; its other arrays stay."""
-        # One process at a time, or the arrays that another adds in between would be lost.
+        """Add or replace arrays in ``confusion.npz``; the other arrays in the file are kept."""
+        # Without the lock, arrays that a different process adds in between would be lost.
         with locked(self.confusion_lock, wait=True):
             merged = self.read_confusion() if self.confusion_file.exists() else {}
             write_arrays(self.confusion_file, {**merged, **arrays})
 
     def write_confusion_history(self, epoch: int, matrix: Any) -> None:
-        """Keep the learned matrix (C, C) at the end of an epoch, counted from 1.
+        """Store the learned (C, C) matrix at the end of an epoch; the first epoch is 1.
 
-        It is kept as float16; :mod:`pcb.runs.history` says how exact that is.
+        The matrix is stored as float16; :mod:`pcb.runs.history` states the rounding errors.
         """
         write_history(self.confusion_history, epoch, matrix)
 
     def read_confusion_history(self) -> dict[int, np.ndarray]:
-        """Return the learned matrix (C, C), float32, after every epoch, oldest first.
+        """Return the learned (C, C) float32 matrix after each epoch, oldest first.
 
         Example:
             >>> import tempfile
@@ -209,14 +212,14 @@ class RunFolder(RunFiles):
         return read_history(self.confusion_history)
 
     def drop_confusion_history(self, after: int) -> None:
-        """Remove the learned matrices of the epochs after this one; 0 removes all."""
+        """Remove the learned matrices of all epochs later than ``after``; 0 removes all."""
         drop_history(self.confusion_history, after)
 
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
-        """Write ``<name>.csv``, with a line per row under the keys of the first row.
+        """Write ``<name>.csv``: a header with the keys of the first row, then one line per row.
 
-        Text that a spreadsheet would run as a formula gets a leading apostrophe, see
-        :func:`pcb.messages.printable.csv_text`. Without rows, an earlier table is removed.
+        Text that spreadsheets would treat as a formula gets a leading apostrophe, see
+        :func:`pcb.messages.printable.csv_text`. If there are no rows, an existing table is deleted.
 
         Example:
             >>> import tempfile
@@ -233,11 +236,11 @@ class RunFolder(RunFiles):
         return file
 
     def read_config(self) -> dict[str, Any]:
-        """Return the merged config in ``config.py``, which holds literals; nothing is executed.
+        """Return the merged config in ``config.py`` without executing code.
 
         Raises:
-            FileNotFoundError: The run has none.
-            ValueError: The file holds something else, as configs that inherit do.
+            FileNotFoundError: The run has no ``config.py``.
+            ValueError: The file contains anything other than assignments of literals.
 
         Example:
             >>> import tempfile
@@ -246,7 +249,7 @@ class RunFolder(RunFiles):
             >>> run.read_config()
             {'runner': {'max_epochs': 9}}
         """
-        file = self._existing(self.config_file, "train it with `pcb train`")
+        file = self._existing(self.config_file, "train the run with `pcb train`")
         values = {}
         try:
             for statement in ast.parse(file.read_text(encoding="utf-8")).body:
@@ -257,7 +260,7 @@ class RunFolder(RunFiles):
                         raise ValueError(f"line {statement.lineno} is not an assignment")
         except (SyntaxError, TypeError, ValueError, *_TOO_DEEP) as error:
             raise ValueError(
-                f"{file} is not a run's merged config, which holds only literals ({error})"
+                f"{file} is not the merged config of a run, which contains only literals ({error})"
             ) from error
         return values
 
@@ -265,9 +268,9 @@ class RunFolder(RunFiles):
         """Return ``environment.json``: versions, git commit, machine, seed.
 
         Raises:
-            FileNotFoundError: The run has none.
+            FileNotFoundError: The run has no ``environment.json``.
         """
-        return read_json(self._existing(self.environment_file, "train it with `pcb train`"))
+        return read_json(self._existing(self.environment_file, "train the run with `pcb train`"))
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
         """Write ``environment.json``."""
@@ -275,7 +278,7 @@ class RunFolder(RunFiles):
 
     def _existing(self, file: Path, hint: str) -> Path:
         if not file.is_file():
-            raise FileNotFoundError(f"{self.path} has no {file.name}; {hint}")
+            raise FileNotFoundError(f"{self.path} has no {file.name}: {hint}")
         return file
 
 
@@ -289,5 +292,5 @@ def _source(
         "modified_ns": state.st_mtime_ns,
         "cfg_options": dict(cfg_options or {}),
     }
-    # As it will be read: tuples become lists, and what JSON does not know becomes text.
+    # Convert to what `read_json` will return: lists instead of tuples, text instead of objects.
     return json.loads(json.dumps(source, default=str), parse_constant=str)

@@ -1,9 +1,9 @@
-"""The learned matrix after every epoch, in a file per epoch.
+"""Store the learned matrix after each epoch, in one file per epoch.
 
-The files hold float16, for figures: entries of at least 6e-5 lose at most 5e-4 of their value,
-smaller ones at most 3e-8. Entries below 3e-8 become 0, so the soft label of a class with hardly any
-confusion may look sharper than it was. An epoch of LVIS v1 with its 1203 classes takes at most
-2.9 MB.
+The matrices are stored as float16, which is exact enough for figures. Entries of at least 6e-5 have
+a relative error of at most 5e-4, smaller entries an absolute error of at most 3e-8. Entries below
+3e-8 become 0, so the soft label of a class with hardly any confusion may look sharper than it was.
+For LVIS v1, which has 1203 classes, an epoch takes at most 2.9 MB.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def write_history(folder: Path, epoch: int, matrix: Any) -> None:
-    """Write the matrix (C, C) of an epoch, counted from 1."""
+    """Write the (C, C) matrix at the end of an epoch; the first epoch is 1."""
     import numpy as np
 
     file = folder / f"epoch_{epoch:02d}.npz"
@@ -26,7 +26,7 @@ def write_history(folder: Path, epoch: int, matrix: Any) -> None:
 
 
 def read_history(folder: Path) -> dict[int, np.ndarray]:
-    """Return the matrix (C, C), float32, of every epoch, oldest first."""
+    """Return the (C, C) float32 matrix of every stored epoch, oldest first."""
     import numpy as np
 
     files = _files(folder)
@@ -34,13 +34,13 @@ def read_history(folder: Path) -> dict[int, np.ndarray]:
 
 
 def drop_history(folder: Path, after: int) -> None:
-    """Remove the matrices of the epochs after this one; 0 removes all."""
+    """Remove the matrices of all epochs later than ``after``; 0 removes every matrix."""
     for epoch, file in _files(folder):
         if epoch > after:
             file.unlink()
 
 
 def _files(folder: Path) -> list[tuple[int, Path]]:
-    """Epoch and file of every matrix, oldest first."""
+    """Return the epoch and the file of every stored matrix, oldest first."""
     numbered = ((file.stem.removeprefix("epoch_"), file) for file in folder.glob("epoch_*.npz"))
     return sorted((int(number), file) for number, file in numbered if number.isdigit())

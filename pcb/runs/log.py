@@ -1,4 +1,4 @@
-"""The log of a training: one JSON object per line."""
+"""Read the log of a training run, which has one JSON object per line."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
-    """Return the records of a log that have an epoch; see :meth:`pcb.runs.RunFolder.read_log`.
+    """Return all records in a log that have an epoch; see :meth:`pcb.runs.RunFolder.read_log`.
 
     Raises:
-        ValueError: A line other than the last is not JSON.
+        ValueError: A line before the last line is not JSON.
     """
     lines = file.read_text(encoding="utf-8").splitlines()
     records: list[dict[str, Any]] = []
@@ -21,17 +21,20 @@ def read_log(file: Path) -> list[dict[str, Any]]:
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
-            if number == len(lines):  # being written
+            if number == len(lines):  # this line is still being written
                 break
             raise ValueError(f"{file}, line {number}: not JSON ({error})") from error
-        if "epoch" not in record:  # the first line of mmcv's own logs
+        if "epoch" not in record:  # the first line of logs that mmcv itself writes
             continue
         while records and _position(records[-1]) >= _position(record):
-            records.pop()  # repeated by a resumed training
+            records.pop()  # resumed training repeated this iteration
         records.append(record)
     return records
 
 
 def _position(record: Mapping[str, Any]) -> tuple[int, float]:
-    """Position of a record in the training; a validation record follows its whole epoch."""
+    """Return a key that sorts records by time.
+
+    A validation record comes after all training records of its epoch.
+    """
     return record["epoch"], record["iter"] if record.get("mode") == "train" else math.inf

@@ -1,4 +1,4 @@
-"""The metrics of a run as JSON, where an undefined metric is null."""
+"""Read and write the metrics of a run as JSON, in which null means an undefined metric."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pcb.storage.files import read_json, write_json
 
 
 def read_metrics(path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
-    """Return the metrics in a JSON file; undefined ones (null) are NaN."""
+    """Return the metrics in a JSON file; undefined metrics (null in the file) are NaN."""
     return {
         iou_type: {name: math.nan if v is None else v for name, v in values.items()}
         for iou_type, values in read_json(path).items()
@@ -18,10 +18,10 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
 
 
 def write_metrics(path: str | os.PathLike[str], metrics: Mapping[str, Mapping[str, float]]) -> None:
-    """Write ``{"bbox": {"AP": ...}, ...}`` as JSON; NaN (undefined) becomes null.
+    """Write ``{"bbox": {"AP": ...}, ...}`` as JSON; undefined metrics (NaN) become null.
 
     Raises:
-        ValueError: A metric is infinite; an earlier file stays as it was.
+        ValueError: A metric is infinite; an existing file is not changed.
     """
     rows = {
         iou_type: {name: None if math.isnan(value) else float(value) for name, value in row.items()}
@@ -31,7 +31,7 @@ def write_metrics(path: str | os.PathLike[str], metrics: Mapping[str, Mapping[st
 
 
 def is_metrics_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a file holds metrics as :func:`write_metrics` writes them.
+    """Return whether a file contains metrics in the format of :func:`write_metrics`.
 
     Example:
         >>> import tempfile

@@ -1,4 +1,4 @@
-"""Names of runs: the one place where the path of a run is composed and parsed."""
+"""Compose and parse the names of runs; no other module does so."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 
 from pcb.storage.repository import repository_path
 
-BALANCED = "_pcb"  # marks a config with PCB; without it, the name is that of its baseline
+BALANCED = "_pcb"  # part of the name of a config with PCB; its baseline has the name without it
 
 
 @dataclass(frozen=True)
 class RunName:
-    """The name of a run, ``<dataset>/<config>[-<override>]/seed<N>``.
+    """The name of a run: ``<dataset>/<config>[-<override>]/seed<N>``.
 
     Attributes:
-        dataset: Name of the dataset, a folder of ``configs/``.
+        dataset: Name of the dataset, which is also a folder in ``configs/``.
         config: Name of the config file, without ``.py``.
         seed: Random seed.
-        override: Name of a grid's override of the config; empty for none.
+        override: Name of the override of the config in a grid; empty if there is no override.
 
     Example:
         >>> str(RunName("openmoji", "softmax", 0)), str(RunName("openmoji", "softmax", 1, "lr2"))
@@ -36,26 +36,30 @@ class RunName:
 
     @classmethod
     def parse(cls, path: str | os.PathLike[str]) -> RunName:
-        """Return the name of the run in a folder.
+        """Parse the path of a run folder.
 
         Raises:
-            ValueError: The path does not end like the path of a run.
+            ValueError: The path does not end in ``<dataset>/<config>/seed<N>``.
         """
         parts = Path(path).absolute().parts
         seed = parse_seed(parts[-1])
         if len(parts) < 4 or seed is None:
-            raise ValueError(f"{path} is not the path of a run: .../<dataset>/<config>/seed<N>")
+            raise ValueError(
+                f"{path} is not the path of a run: use a path such as <dataset>/<config>/seed<N>"
+            )
         config, _, override = parts[-2].partition("-")
         return cls(parts[-3], config, seed, override)
 
     @property
     def config_folder(self) -> str:
-        """Name of the folder with all seeds: the config and the override."""
+        """Name of the folder that contains all seeds: the config, then the override if any."""
         return f"{self.config}-{self.override}" if self.override else self.config
 
     @property
     def plain(self) -> list[RunName]:
-        """Possible names of the same run without PCB, likelier first; empty for a plain run.
+        """Possible names of the same run without PCB, most likely first.
+
+        Empty if the run itself is without PCB.
 
         Example:
             >>> [str(name) for name in RunName("openmoji", "softmax_pcb", 0, "lr2").plain]
@@ -68,9 +72,9 @@ class RunName:
 
 
 def run_name(path: str | os.PathLike[str]) -> str:
-    """Return the name of the run in a folder, as text.
+    """Return the name of a run as text: the last three parts of its folder's path.
 
-    Any folder has such a name: the last three parts of its path.
+    This accepts any path, even if :meth:`RunName.parse` does not.
 
     Example:
         >>> run_name("runs/demo/openmoji/softmax_pcb/seed0")
@@ -80,7 +84,7 @@ def run_name(path: str | os.PathLike[str]) -> str:
 
 
 def parse_seed(folder: str) -> int | None:
-    """Return the seed in the name of a run's folder; None if the folder is not called ``seed<N>``.
+    """Return the seed in the name of a run folder; None if the name is not ``seed<N>``.
 
     Example:
         >>> parse_seed("seed12"), parse_seed("seed007"), parse_seed("mine")
@@ -91,9 +95,10 @@ def parse_seed(folder: str) -> int | None:
 
 
 def plain_names(config: str) -> list[str]:
-    """Return the possible names of a config without PCB, likelier first; [] for a plain config.
+    """Return the possible names of a PCB config's counterpart without PCB, most likely first.
 
-    A hyphen starts the name of an override, which both configs share.
+    If the config itself is without PCB, return []. The part after a hyphen is the name of an
+    override, which is the same in both names.
 
     Example:
         >>> plain_names("seesaw_pcb_r101"), plain_names("softmax_pcb"), plain_names("softmax")
@@ -111,7 +116,7 @@ def default_work_dir(path: str | os.PathLike[str], seed: int = 0) -> Path:
     """Return the default folder of a run: ``runs/<dataset>/<config>/seed<N>`` in the repository.
 
     Args:
-        path: The config file; its folder names the dataset.
+        path: Config file; the name of its folder is the name of the dataset.
         seed: Random seed.
 
     Example:

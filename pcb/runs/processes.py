@@ -1,8 +1,8 @@
-"""What is running in a grid's folder: the grid itself, its notebooks, trainings and predictions.
+"""List the processes that run in a grid's folder.
 
-Each of these processes holds a lock of the operating system, and the lock's file names it. So the
-list is exact: it has every live process, also on other machines of a shared file system, and no
-dead one.
+Such a process runs the grid, executes a notebook, trains or predicts. It holds a lock of the
+operating system, and the lock file records it. So the list contains every live process, including
+those on other machines that share the file system, and no dead process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pcb.storage.locks import Writer, holder, is_lock
 
-# Purposes of locks.
+# What a process that holds a lock does.
 GRID, TRAINING, PREDICTION = "grid", "training", "prediction"
 
 
@@ -23,11 +23,12 @@ class Running(NamedTuple):
     """A process that holds a lock.
 
     Attributes:
-        what: ``grid``, ``training``, ``prediction``, or a notebook such as ``02_evaluate``.
-        where: Folder that it writes to, relative to the grid's folder.
+        what: What the process does: ``grid``, ``training``, ``prediction``, or the name of the
+            notebook that it executes, for example ``02_evaluate``.
+        where: Folder to which the process writes, relative to the grid's folder.
         process: Process number.
-        host: Name of its machine.
-        since: Time at which it took the lock.
+        host: Name of the machine on which the process runs.
+        since: Time when the process took the lock.
     """
 
     what: str
@@ -38,11 +39,11 @@ class Running(NamedTuple):
 
     @property
     def is_this_process(self) -> bool:
-        """Whether it is the current process."""
+        """Whether this is the current process."""
         return (self.host, self.process) == (socket.gethostname(), os.getpid())
 
     def __str__(self) -> str:
-        """Return one line: what, where, who and since when.
+        """Describe the process in one line: what it does, where, which process it is, since when.
 
         >>> since = datetime(2030, 1, 2, 3, 4)
         >>> print(Running("02_evaluate", "openmoji/softmax/seed0", 7, "node1", since))
@@ -53,17 +54,17 @@ class Running(NamedTuple):
 
     @property
     def who(self) -> str:
-        """The process, its machine and its start, as text."""
+        """Text with process number, machine and the time since when the process holds the lock."""
         return f"process {self.process} on {self.host}, since {self.since:%Y-%m-%d %H:%M}"
 
 
 def notebook_lock(executed: str | os.PathLike[str]) -> Path:
-    """Return the lock of the process that executes a notebook, beside the executed copy."""
+    """Return the path of the lock file for executing a notebook, next to the executed copy."""
     return Path(executed).with_name(f".{Path(executed).stem}.lock")
 
 
 def running(root: str | os.PathLike[str]) -> list[Running]:
-    """Return the processes that run in a grid's folder and below it, sorted by path.
+    """Return all processes that run in or below a grid's folder, sorted by path.
 
     Example:
         >>> import tempfile
@@ -81,7 +82,7 @@ def running(root: str | os.PathLike[str]) -> list[Running]:
 
 
 def described(file: Path, root: str | os.PathLike[str], who: Writer) -> Running:
-    """Return the holder of a lock; its start is the time at which the lock's file changed."""
+    """Describe the holder of a lock, which took the lock when the lock file last changed."""
     since = datetime.fromtimestamp(file.stat().st_mtime)
     where = file.parent.relative_to(root).as_posix()
     return Running(who.purpose, where, who.process, who.host, since)

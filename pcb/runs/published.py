@@ -1,9 +1,9 @@
-"""The published results on LVIS, to compare one's own with.
+"""Published results of PCB on LVIS, for comparison with your own results.
 
 Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
-CVPR 2022 (arXiv 2201.02784), its table of results on LVIS v0.5 and v1, as the model zoo of the
-official repository (https://github.com/megvii-research/PCB) lists it with the checkpoints.
-``published_results.csv`` holds its rows in percent, as printed.
+CVPR 2022 (arXiv 2201.02784), table of results on LVIS v0.5 and v1. The model zoo of the official
+repository (https://github.com/megvii-research/PCB) lists the same rows with their checkpoints.
+``published_results.csv`` contains these rows in percent, as printed.
 """
 
 import copy
@@ -19,19 +19,20 @@ _BASELINES = {"Softmax": "softmax", "RFS": "rfs", "EQL v2": "eqlv2", "Seesaw": "
 
 
 def published_results(name: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Return the published row of a config or of one of its runs.
+    """Return the published results for a config or a run.
 
-    There are rows for the eight ``_pcb`` configs of LVIS with ResNet-50 and for ``seesaw_pcb_r101``
-    of LVIS v1, but not for the plain baselines.
+    Results are available for the eight ``_pcb`` configs of LVIS with ResNet-50 and for
+    ``seesaw_pcb_r101`` of LVIS v1, but not for configs without PCB.
 
     Args:
-        name: A path that contains dataset and config in this order: a config file, a run folder, or
-            a file in one.
+        name: Path that contains the dataset and the config in this order: a config file, a run
+            folder, or a file in a run folder.
 
     Returns:
-        None if nothing is published. Otherwise ``segm`` with AP, APr, APc and APf and ``bbox`` with
-        AP, fractions as in a run's ``metrics.json``; ``method`` and ``backbone`` as in the paper;
-        and ``checkpoint``, the download page of the official weights.
+        None if no results were published. Otherwise a dictionary: ``segm`` has AP, APr, APc and
+        APf, and ``bbox`` has AP, all as fractions like in a run's ``metrics.json``. ``method`` and
+        ``backbone`` are named as in the paper. ``checkpoint`` is the download page of the official
+        weights.
 
     Example:
         >>> row = published_results("lvis_v1/seesaw_pcb_r101")
@@ -46,7 +47,8 @@ def published_results(name: str | os.PathLike[str]) -> dict[str, Any] | None:
     """
     parts = PurePath(os.fspath(name).removesuffix(".py")).parts
     rows = _rows()
-    for dataset, config in zip(parts[-2::-1], parts[:0:-1], strict=True):  # the last pair first
+    # Try every pair of adjacent parts, starting at the end of the path.
+    for dataset, config in zip(parts[-2::-1], parts[:0:-1], strict=True):
         if (dataset, config) in rows:
             return copy.deepcopy(rows[dataset, config])
     return None
@@ -54,7 +56,7 @@ def published_results(name: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 @cache
 def _rows() -> dict[tuple[str, str], dict[str, Any]]:
-    """Return every row by dataset and config."""
+    """Return all published results; the keys are pairs of dataset and config."""
     text = files("pcb.runs").joinpath("published_results.csv").read_text(encoding="utf-8")
     rows = {}
     for row in csv.DictReader(text.splitlines()):
@@ -71,5 +73,5 @@ def _rows() -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def _fraction(percent: str) -> float:
-    """Return a percentage with one decimal as the nearest fraction with three."""
+    """Convert a percentage with one decimal to a fraction with three decimals."""
     return round(float(percent) / 100, 3)

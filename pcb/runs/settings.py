@@ -1,4 +1,4 @@
-"""The settings in which two runs differ, and which of them are PCB's own."""
+"""Find the settings in which two runs differ, and the settings that belong to PCB."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
-# The arguments that PCB adds: to the RoI head, to the loss besides its strength, and the top-level
-# key from which configs take both. A test compares them with the signatures in `pcb.detection`.
+# The arguments that PCB adds to the RoI head (REFINEMENT) and to the loss (BALANCE, in addition to
+# the strength), and the top-level key from which configs take their values (RECIPE). A test
+# compares the arguments with the signatures in `pcb.detection`.
 REFINEMENT = (
     *("n_iter", "mlp_layers", "iter_loss_weight", "reg_iter", "box_reg_iter"),
     *("use_layer_norm", "identity_init"),
@@ -15,28 +16,32 @@ REFINEMENT = (
 BALANCE = ("momentum", "start_epoch", "n_iter", "required_classes")
 RECIPE = "pcb"
 
-# Besides the config, these decide how a training ends. Earlier versions did not record all of them.
+# What a training run's result depends on besides its config. Earlier versions did not record all of
+# these settings.
 _CONDITIONS = ("seed", "processes", "threads", "cpu_capability")
 
 
 def strength_argument(loss: Mapping[str, Any]) -> str:
-    """Return the name of the argument of a loss that is PCB's strength.
+    """Return the name of the loss argument that sets PCB's strength.
 
     Example:
         >>> [strength_argument({"type": name}) for name in ("SeesawPCBLoss", "EQLv2PCBLoss")]
         ['alpha', 'alpha_pcb']
     """
-    is_eqlv2 = str(loss.get("type")).startswith("EQLv2")  # which has another `alpha` of its own
+    # EQL v2 already has an `alpha` with a different meaning.
+    is_eqlv2 = str(loss.get("type")).startswith("EQLv2")
     return "alpha_pcb" if is_eqlv2 else "alpha"
 
 
 def loss_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the classification loss of a merged config; {} if it has none."""
+    """Return the settings of the classification loss in a merged config; {} if it has no loss."""
     return config.get("model", {}).get("roi_head", {}).get("bbox_head", {}).get("loss_cls", {})
 
 
 def without_pcb(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a merged config without the balance, the refinement and the recipe of both.
+    """Return a merged config without all settings that belong to PCB.
+
+    These are PCB's arguments of the loss and of the RoI head, the head's type, and the ``pcb`` key.
 
     Example:
         >>> loss = {"type": "EQLv2PCBLoss", "alpha": 4.0, "alpha_pcb": 0.2, "momentum": 0.99}
@@ -54,10 +59,18 @@ def without_pcb(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differing_settings(ours: Any, theirs: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    """Return the settings in which two merged configs differ, by dotted key: (ours, theirs).
+    """Return the settings in which two merged configs differ.
 
-    A list is one setting, and so is a dictionary if the ``type`` differs. A missing setting is
-    None.
+    A list counts as a single setting. Two dictionaries with different ``type`` also do.
+
+    Args:
+        ours: The first config.
+        theirs: The second config.
+        prefix: Dotted key of the configs if they are part of larger configs.
+
+    Returns:
+        A pair of values for each dotted key: the value in ``ours``, then the value in ``theirs``. A
+        value is None if the setting is missing.
 
     Example:
         >>> theirs = {"optimizer": {"type": "SGD", "lr": 0.01}, "runner": {"max_epochs": 5}}
@@ -78,11 +91,12 @@ def differing_settings(ours: Any, theirs: Any, prefix: str = "") -> dict[str, tu
 
 
 def other_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
-    """Dotted names of the settings in which two trainings differ; empty if they are the same.
+    """Return the dotted keys of the settings in which two training runs differ.
 
-    A training is described by its merged config, whose data paths are absolute, and by ``seed``,
-    ``processes``, ``threads`` and ``cpu_capability`` beside it. If one of the two does not record
-    one of these four, it counts as equal. Tuples equal lists, because JSON cannot tell them apart.
+    Each argument is a merged config with absolute data paths, plus the keys ``seed``,
+    ``processes``, ``threads`` and ``cpu_capability``. If one of the two runs did not record one of
+    these four settings, the setting counts as equal. A tuple equals a list with the same entries,
+    because JSON cannot tell them apart.
 
     Example:
         >>> ours = {"runner": {"max_epochs": 5}, "seed": 0, "processes": 2}
@@ -95,7 +109,7 @@ def other_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[s
 
 
 def plain(value: Any) -> Any:
-    """A setting as JSON can hold it, such that equal settings stay equal.
+    """Convert a setting to types that JSON supports, so that equal settings stay equal.
 
     Example:
         >>> plain({"steps": (16, 19), "names": {"b", "a"}})

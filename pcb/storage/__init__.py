@@ -1,1 +1,1 @@
-"""Files that appear whole or not at all, locks, literals, and the repository's root."""
+"""Atomic writing of files, locks, Python literals, and the root of the repository."""

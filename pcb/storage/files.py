@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Write files atomically, and check the paths of output before long work begins."""
 
 import errno
 import json
@@ -15,16 +15,16 @@ _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")  # .<name>.<uuid>
 
 
 class NoSpaceError(OSError):
-    """There is no space for a file; the message names the file and the remedy."""
+    """Raised if there is no space for a file; the message names the file and the remedy."""
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
-    """Write ``content`` to ``path`` so that a reader sees either the old or the new file, whole.
+    """Write ``content`` to ``path``; a reader sees the whole old file or the whole new file.
 
     Missing folders are created. Text is written as UTF-8.
 
     Raises:
-        NoSpaceError: There is no space; an earlier file stays as it was.
+        NoSpaceError: There is no space for the file; an existing file is not changed.
     """
     with open_atomically(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
@@ -32,17 +32,18 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
 
 @contextmanager
 def open_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file for writing that gets the name ``path`` when the context ends without an error.
+    """Open a file for writing; it appears at ``path`` when the context ends without an error.
 
-    The content goes to a temporary file in the same folder, which is flushed to disk and renamed.
+    The content is written to a temporary file in the same folder. At the end of the context, this
+    file is flushed to disk and renamed to ``path``.
 
     Raises:
-        NoSpaceError: There is no space; an earlier file stays as it was.
+        NoSpaceError: There is no space for the file; an existing file is not changed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not `tempfile`, whose files only their owner can read, also after the rename. A long name is
-    # cut, since file systems allow 255 bytes.
+    # `tempfile` would create a file that only its owner can read, even after the rename. The name
+    # is cut, because file systems allow at most 255 bytes.
     unfinished = path.with_name(f".{path.name[:50]}.{uuid.uuid4().hex}")
     try:
         with naming_when_full(path):
@@ -57,22 +58,22 @@ def open_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextmanager
 def naming_when_full(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Name the file that is being written, and the remedy, if there is no space for it.
+    """Add the file and the remedy to the error message if there is no space for the file.
 
     Raises:
-        NoSpaceError: Replaces Python's own error, which names no file.
+        NoSpaceError: Replaces Python's own error, which does not name the file.
     """
     try:
         yield
     except NoSpaceError:
-        raise  # about another file, which was written inside this context
+        raise  # already names a file, which was written inside this context
     except OSError as error:
         if error.errno not in _FULL:
             raise
         raise NoSpaceError(
             error.errno,
-            f"{error.strerror}: make room for it, then continue (a training with --resume); "
-            "files written before are kept",
+            f"{error.strerror}: make room for this file, then run the command again (pcb train: "
+            "with --resume); files written earlier are kept",
             os.fspath(path),
         ) from error
 
@@ -81,7 +82,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """Return the content of a JSON file.
 
     Raises:
-        ValueError: The file is not JSON; the message names it.
+        ValueError: The file is not JSON; the message names the file.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
@@ -97,10 +98,10 @@ def write_json(
     Args:
         path: The file.
         value: The value.
-        default: Converts objects that JSON does not know, such as ``str``.
+        default: Function that converts objects JSON cannot represent, for example ``str``.
 
     Raises:
-        ValueError: A number is infinite or not a number; an earlier file stays as it was.
+        ValueError: A number is infinite or NaN; an existing file is not changed.
     """
     text = json.dumps(value, indent=2, allow_nan=False, default=default)
     write_atomically(path, text + "\n")
@@ -112,30 +113,31 @@ def check_output(
     is_own: Callable[[Path], bool],
     force: bool | None = None,
     name: str = "output",
-    hint: str = "give another name",
+    hint: str = "choose another name",
 ) -> None:
-    """Refuse an output file that cannot be written, or whose writing would destroy another file.
+    """Refuse an output path that is not writable, or where a file of another kind would be lost.
 
-    Call this before the work whose result goes to the file.
+    Call this function before the work that produces the output.
 
     Args:
-        path: The output file; an empty file or an earlier result may exist there.
-        inputs: Files that are read for the result; links to them are recognised.
-        is_own: Whether an existing file is an earlier result; an exception counts as no.
-        force: Whether files other than inputs may be overwritten; None if the user has no such
-            option.
-        name: Name of the output in the message, such as the option.
-        hint: Remedy in the message.
+        path: The output file. It may already exist if it is empty or an earlier result.
+        inputs: Files from which the output is computed. Links to these files are recognised.
+        is_own: Function that returns whether an existing file is an earlier result. An exception
+            counts as False.
+        force: Whether a file of another kind may be overwritten, unless it is an input. None if
+            the command has no option for this.
+        name: Name of the output in the error message, for example the command's option.
+        hint: Remedy in the error message.
 
     Raises:
-        ValueError: The file is an input, a folder or a device, lies below a file, cannot be
-            written, or is neither empty nor an earlier result.
+        ValueError: The path is an input, a folder or a device; one of its parents is a file; it is
+            not writable; or it is a file that is neither empty nor an earlier result.
 
     Example:
         >>> check_output("/", [], bool, name="--out")
         Traceback (most recent call last):
         ...
-        ValueError: --out / is a folder; give another name
+        ValueError: --out / is a folder; choose another name
     """
     path = Path(path)
     problem = _output_problem(path, inputs, is_own, force)
@@ -147,21 +149,21 @@ def check_folder(path: str | os.PathLike[str]) -> None:
     """Refuse an output folder that cannot be created or written to.
 
     Raises:
-        ValueError: The path is a file, lies below a file, or is not writable.
+        ValueError: The path or one of its parents is a file, or the folder is not writable.
     """
     path = Path(path)
     is_file = os.path.lexists(path) and not path.is_dir()
     inside = path / "file" if path.is_dir() else path
     if problem := "is not a folder" if is_file else _parent_problem(inside):
-        raise ValueError(f"{path} {problem}; give another folder")
+        raise ValueError(f"{path} {problem}; choose another folder")
 
 
 def _parent_problem(path: Path) -> str | None:
     parent = next(p for p in path.absolute().parents if os.path.lexists(p))
     if not parent.is_dir():
-        return f"lies below {parent}, which is not a folder"
+        return f"is below {parent}, which is not a folder"
     if not os.access(parent, os.W_OK | os.X_OK):
-        return f"lies in {parent}, where you may not write"
+        return f"is in {parent}, where you have no write permission"
     return None
 
 
@@ -179,26 +181,26 @@ def _output_problem(
     if problem := _parent_problem(target):
         return problem
     if path.suffix == ".gz":
-        return "would not be compressed, although its name ends in .gz"
+        return "ends in .gz, but the output is not compressed"
     if not path.exists():
         return None
     for stream in (1, 2):
         if _is_stream(path, stream):
-            return "is where this command prints: one of the two would be lost"
+            return "also receives what this command prints: one of the two would be lost"
     for file in inputs:
         if os.path.exists(file) and os.path.samefile(path, file):
-            return f"is {file}, which is read: it would be lost"
+            return f"is the input {file}, which would be lost"
     if not path.is_file():
         return "is not a regular file"
     if not os.access(path, os.W_OK):
         return "is write-protected"
     if force or not path.stat().st_size:
         return None
-    with suppress(Exception):  # readers of one format raise all kinds of errors for another
+    with suppress(Exception):  # a reader may raise any error for a file in a different format
         if is_own(path):
             return None
     option = "" if force is None else " without --force"
-    return f"is a file of another kind, which is not overwritten{option}"
+    return f"is not an earlier result, and is not overwritten{option}"
 
 
 def _is_stream(path: Path, descriptor: int) -> bool:
@@ -209,14 +211,14 @@ def _is_stream(path: Path, descriptor: int) -> bool:
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Remove the temporary files that killed writers left in a folder and below it."""
+    """Remove temporary files in and below a folder that killed processes left behind."""
     for file in Path(folder).rglob(".*"):
         if is_unfinished(file.name):
             file.unlink(missing_ok=True)
 
 
 def is_unfinished(name: str) -> bool:
-    """Whether this is the name of a temporary file of :func:`open_atomically`.
+    """Return whether :func:`open_atomically` gives temporary files such a name.
 
     Example:
         >>> is_unfinished(".latest.pth.0123456789abcdef0123456789abcdef"), is_unfinished(".lock")

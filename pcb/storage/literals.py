@@ -1,4 +1,4 @@
-"""Python values as literals, which are read without executing code."""
+"""Convert Python values to literals, and read literals without executing code."""
 
 import ast
 import math
@@ -8,22 +8,25 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-_MOST_ENTRIES = 1_000_000  # a longer range is not written out
+_MOST_ENTRIES = 1_000_000  # a longer range is not converted to a list
 
 
 def to_literal(
     value: Any, key: str = "", faults: list[str] | None = None, allow_nan: bool = False
 ) -> Any:
-    """Return a value as equivalent literals; paths and NumPy's numbers are converted.
+    """Return a value that consists only of types that Python literals can express.
+
+    Paths become text; NumPy's numbers and arrays become Python's numbers and lists.
 
     Args:
-        value: Nested dictionaries, lists, tuples and sets of values.
+        value: Any value; dictionaries, lists, tuples and sets may be nested.
         key: Dotted key of the value, for messages.
-        faults: Receives a message for each value that has no literal; None to raise an error.
-        allow_nan: Whether NaN is accepted, although it has no literal.
+        faults: List to which a message is added for each value that cannot be a literal; None to
+            raise an error instead.
+        allow_nan: Whether NaN is accepted, although it cannot be written as a literal.
 
     Raises:
-        ValueError: A value has no literal, and ``faults`` is None.
+        ValueError: A value cannot be a literal, and ``faults`` is None.
 
     Example:
         >>> import numpy as np
@@ -45,7 +48,8 @@ def to_literal(
 def format_literal(value: Any) -> str:
     """Return the result of :func:`to_literal` as Python source.
 
-    Infinity has no literal. It is written as a call of ``float``, which :func:`read_literal` reads.
+    Infinity has no literal. It is written as a call to ``float``, which :func:`read_literal`
+    understands.
 
     Example:
         >>> format_literal({"max": math.inf, "min": [-math.inf]})
@@ -55,7 +59,7 @@ def format_literal(value: Any) -> str:
 
 
 def read_literal(node: ast.expr) -> Any:
-    """Return the value of a parsed literal; nothing is executed.
+    """Return the value of a parsed literal without executing code.
 
     Raises:
         ValueError: The expression is not a literal.
@@ -105,7 +109,7 @@ def _convert(value: Any, key: str, faults: list[str], allow_nan: bool) -> Any:
         if isinstance(value, kind):
             return kind(_convert(v, f"{key}.{i}", faults, allow_nan) for i, v in enumerate(value))
     if isinstance(value, str):
-        return str.__str__(value)  # of a member of an enumeration: its text
+        return str.__str__(value)  # the text of a member of an enumeration
     if isinstance(value, int | bytes):
         return int(value) if isinstance(value, int) else bytes(value)
     if isinstance(value, float | complex):
@@ -115,18 +119,19 @@ def _convert(value: Any, key: str, faults: list[str], allow_nan: bool) -> Any:
         if isinstance(number, float) or (math.isfinite(number.real) and math.isfinite(number.imag)):
             return number
     faults.append(
-        f"{key} is {_describe(value)}, which config.py cannot hold: give a number, text, list or "
-        "dictionary"
+        f"{key} is {_describe(value)}, which cannot be written to config.py: use a number, text, "
+        "list or dictionary"
     )
     return None
 
 
 def _without_numpy(value: Any) -> Any:
-    """Return NumPy's numbers, texts and arrays of them as Python's."""
-    numpy = sys.modules.get("numpy")  # if it is not loaded, no value comes from it
+    """Return NumPy numbers, strings and arrays as Python values; other values are unchanged."""
+    numpy = sys.modules.get("numpy")  # if NumPy is not loaded, the value is not from NumPy
     if numpy and isinstance(value, numpy.ndarray | numpy.generic) and value.dtype.kind in "biufcSU":
         plain = value.tolist()
-        return value if isinstance(plain, numpy.generic) else plain  # a long double stays one
+        # Python has no type for a long double, which stays a NumPy value.
+        return value if isinstance(plain, numpy.generic) else plain
     return value
 
 

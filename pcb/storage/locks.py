@@ -1,9 +1,9 @@
-"""Locks of the operating system, so that one process at a time writes to a folder or a file.
+"""Lock a folder or a file, so that only one process at a time writes to it.
 
-A lock ends with the process that holds it, however the process ends. On a shared file system it
-also excludes processes on other machines. The lock's file names its holder.
+The operating system releases a lock when its holder ends, for whatever reason. On a shared file
+system, a lock also excludes processes on other machines. The lock file records the holder.
 
-A process can start another one and hand its lock to it: see :func:`handing_over`.
+A process can hand its lock to a process that it starts: see :func:`handing_over`.
 """
 
 import fcntl
@@ -17,14 +17,14 @@ from typing import NamedTuple
 
 from pcb.storage.files import check_folder
 
-_PATIENCE = 1.0  # seconds; somebody who only checks a lock releases it after microseconds
+_PATIENCE = 1.0  # seconds; a process that only checks a lock releases the lock in microseconds
 _STDIN = 0
-_held: set[int] = set()  # descriptors of locks
-_written_alone: set[Path] = set()  # folders, by this process
+_held: set[int] = set()  # descriptors of lock files that this process has opened
+_written_alone: set[Path] = set()  # folders that this process has locked
 
 
 def is_lock(name: str) -> bool:
-    """Whether a file of this name is a lock, of a folder or of a file in it.
+    """Return whether a file with this name is the lock for a folder or for a file in the folder.
 
     Example:
         >>> [is_lock(name) for name in (".lock", ".01_train.lock", "train.lock", "flock.csv")]
@@ -34,12 +34,12 @@ def is_lock(name: str) -> bool:
 
 
 class Writer(NamedTuple):
-    """The holder of a lock.
+    """The process that holds a lock.
 
     Attributes:
-        host: Name of its machine.
-        process: Its process number; 0 while the process is being started.
-        purpose: One word for what it does.
+        host: Name of the machine on which the process runs.
+        process: Process number; 0 while the process is being started.
+        purpose: What the process does, in one word.
         note: Text that was handed over with the lock; empty if there is none.
     """
 
@@ -50,7 +50,7 @@ class Writer(NamedTuple):
 
     @property
     def is_here(self) -> bool:
-        """Whether it runs on this machine."""
+        """Whether the process runs on this machine."""
         return self.host == socket.gethostname()
 
 
@@ -60,18 +60,19 @@ def writing_alone(
     purpose: str,
     waiting: Callable[[Writer], None] | None = None,
 ) -> Iterator[None]:
-    """Be the only process that writes to a folder.
+    """Lock a folder, so that no other process writes to it during the context.
 
-    A process that already holds the folder's lock goes on, also if the lock was handed to it.
+    If this process already holds the folder's lock, the context keeps using that lock. This
+    includes a lock that was handed to this process.
 
     Args:
-        folder: The folder; created if it is missing.
-        purpose: One word for what is written.
+        folder: The folder, which is created if it does not exist.
+        purpose: What the process does, in one word.
         waiting: See :func:`holding`.
 
     Raises:
-        ValueError: Another process writes to the folder; the message names it. Or there can be no
-            such folder.
+        ValueError: Another process is writing to the folder (the message names the process), or
+            the folder cannot be created or written to.
 
     Example:
         >>> import tempfile
@@ -98,17 +99,17 @@ def writing_alone(
 
 
 def already_written(folder: str | os.PathLike[str]) -> ValueError:
-    """Return the error that names the process that writes to a folder."""
+    """Return the error to raise if another process is writing to a folder; it names the process."""
     who = "another process"
     if found := writer(folder):
         who = f"process {found.process} on {found.host} ({found.purpose})"
     return ValueError(
-        f"{folder} is being written by {who}: wait until it ends, stop it, or give another folder"
+        f"{who} is writing to {folder}: wait until it ends, stop it, or choose another folder"
     )
 
 
 def writer(folder: str | os.PathLike[str]) -> Writer | None:
-    """Return the process that writes to a folder now; None if there is none."""
+    """Return the process that is currently writing to a folder, or None."""
     return holder(_lock_file(folder))
 
 
@@ -116,7 +117,7 @@ class Handover(NamedTuple):
     """A lock that is about to be handed to another process.
 
     Attributes:
-        descriptor: The open descriptor of the lock.
+        descriptor: Open file descriptor of the lock file.
         purpose: See :func:`handing_over`.
         note: See :func:`handing_over`.
     """
@@ -126,7 +127,7 @@ class Handover(NamedTuple):
     note: str
 
     def taken_by(self, process: int) -> None:
-        """Record the number of the process that keeps the lock."""
+        """Record the process with this number as the new holder of the lock."""
         _write_holder(self.descriptor, process, self.purpose, self.note)
 
 
@@ -134,20 +135,20 @@ class Handover(NamedTuple):
 def handing_over(
     folder: str | os.PathLike[str], purpose: str, note: str
 ) -> Iterator[Handover | None]:
-    """Hold a folder's lock while starting the process that keeps it.
+    """Lock a folder, then hand the lock to a process that is started inside the context.
 
     Start the process with ``stdin=lock.descriptor``, then call ``lock.taken_by(process.pid)``. The
-    lock is held until the process and all its descendants with this standard input have ended, or
-    have closed it. Standard input is the only descriptor that launchers such as ``torchrun`` pass
-    on. :func:`writing_alone` recognises the lock in the process that writes.
+    lock is held until this process and all descendants that inherit its standard input have ended
+    or closed their standard input. Launchers such as ``torchrun`` pass on no other descriptor. In
+    the process that writes, :func:`writing_alone` recognises the lock.
 
     Args:
-        folder: The folder, which exists.
-        purpose: One word for what the process does.
-        note: Text that :func:`writer` returns for as long as the lock is held.
+        folder: An existing folder.
+        purpose: What the process does, in one word.
+        note: Text to record with the lock; :func:`writer` returns it while the lock is held.
 
     Yields:
-        A :class:`Handover`; None if the lock is taken.
+        A :class:`Handover`; None if another process holds the lock.
     """
     with locked(_lock_file(folder)) as descriptor:
         if descriptor is None:
@@ -164,16 +165,16 @@ def holding(
     purpose: str,
     waiting: Callable[[Writer], None] | None = None,
 ) -> Iterator[bool]:
-    """Hold the lock of a file, and record its holder in the file.
+    """Hold a lock during the context, and record this process in the lock file.
 
     Args:
-        file: The lock's file; created with its folder if it is missing.
-        purpose: One word for what the lock is held for.
-        waiting: If another process holds the lock, this is called with it, and the lock is waited
-            for. Without it, there is no waiting.
+        file: The lock file; if it does not exist, the file and its folder are created.
+        purpose: What the process does, in one word.
+        waiting: Function to call with the current holder before waiting for the lock; None not to
+            wait.
 
     Yields:
-        Whether the lock is held; False if another process holds it.
+        True if this process now holds the lock, False if another process holds it.
     """
     with ExitStack() as stack:
         lock = stack.enter_context(locked(file))
@@ -187,9 +188,9 @@ def holding(
 
 
 def holder(file: str | os.PathLike[str]) -> Writer | None:
-    """Return the holder of a file's lock, as the file names it; None if nobody holds the lock.
+    """Return the holder recorded in a lock file; None if nobody holds the lock.
 
-    Host and purpose are ``unknown`` if the file names no holder.
+    If the lock is held but the file does not record a holder, host and purpose are ``unknown``.
     """
     deadline = time.monotonic() + _PATIENCE
     while is_locked(file):
@@ -199,20 +200,20 @@ def holder(file: str | os.PathLike[str]) -> Writer | None:
             return Writer(words[0], int(words[1]), words[2], note)
         if time.monotonic() > deadline:
             return Writer("unknown", 0, "unknown")
-        time.sleep(0.01)  # the holder may just have begun, and not have recorded itself yet
+        time.sleep(0.01)  # the holder may have just taken the lock and not yet recorded itself
     return None
 
 
 @contextmanager
 def locked(file: str | os.PathLike[str], wait: bool = False) -> Iterator[int | None]:
-    """Hold the lock of a file for as long as the context lasts.
+    """Hold a lock during the context.
 
     Args:
-        file: The lock's file; created with its folder if it is missing.
-        wait: Wait until the lock is free.
+        file: The lock file; if it does not exist, the file and its folder are created.
+        wait: Whether to wait until the lock is free.
 
     Yields:
-        The open descriptor; None if another process holds the lock.
+        The open file descriptor of the lock file; None if another process holds the lock.
     """
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
@@ -225,13 +226,13 @@ def locked(file: str | os.PathLike[str], wait: bool = False) -> Iterator[int | N
 
 
 def is_locked(file: str | os.PathLike[str]) -> bool:
-    """Whether a process holds the lock of a file."""
+    """Return whether any process holds the lock of this lock file."""
     try:
         descriptor = os.open(file, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
-        # Shared: two processes that both check do not mistake each other for a holder.
+        # A shared lock: two processes that check at the same time do not exclude each other.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return False
     except BlockingIOError:
@@ -264,23 +265,24 @@ def _lock_file(folder: str | os.PathLike[str]) -> Path:
 
 
 def _takes_over(folder: Path, purpose: str) -> bool:
-    """Take over the folder's lock if this process has it as its standard input.
+    """Take over a folder's lock if it was handed to this process as its standard input.
 
-    The lock is then kept until the process ends: what the process still prints belongs to its work.
+    Return whether there was such a lock. The process keeps the lock until it ends, not only while
+    it writes, because what it prints at the end is still part of its work.
     """
     try:
         if not os.path.samestat(os.fstat(_STDIN), _lock_file(folder).stat()):
             return False
-        # Through the descriptor that holds the lock, this succeeds at once.
+        # Succeeds immediately if this descriptor holds the lock.
         fcntl.flock(_STDIN, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # no standard input, no lock, or a file that only was read as input
+    except OSError:  # no standard input, no lock file, or a lock file that was only opened as input
         return False
-    lock = os.dup(_STDIN)  # which child processes do not inherit
+    lock = os.dup(_STDIN)  # child processes do not inherit this descriptor
     _held.add(lock)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, _STDIN)
     os.close(null)
-    # The launcher may have been killed before it recorded this process, or may not live as long.
+    # The launcher may have been killed before it recorded this process, or it may end earlier.
     starter = writer(folder)
     _write_holder(lock, os.getpid(), purpose, starter.note if starter else "")
     _written_alone.add(folder)
@@ -288,7 +290,7 @@ def _takes_over(folder: Path, purpose: str) -> bool:
 
 
 def _close_held() -> None:
-    """Close locks in a forked child: a data-loading worker may outlive its parent."""
+    """Close locks in a forked child: a data-loading worker that outlives its parent frees them."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()

@@ -1,4 +1,4 @@
-"""The repository: its root, and paths relative to it."""
+"""The root of the repository, paths relative to the root, and the current commit."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ def repository_root() -> Path:
     """Return the folder that contains ``pyproject.toml`` and the package ``pcb``.
 
     Raises:
-        FileNotFoundError: The package is installed outside its repository.
+        FileNotFoundError: The package is installed outside the repository.
     """
     root = Path(__file__).resolve().parents[2]
     if not (root / "pyproject.toml").is_file():
         raise FileNotFoundError(
-            f"{root} has no pyproject.toml: configs and notebooks are read from the repository; "
-            "clone it and run `make setup`, or `pip install -e .` in it"
+            f"{root} has no pyproject.toml, but configs and notebooks are read from the "
+            "repository: clone the repository, then run `make setup` or `pip install -e .` there"
         )
     return root
 
@@ -28,10 +28,10 @@ def repository_path(path: str | os.PathLike[str]) -> Path:
 
 
 def commit(root: Path) -> str | None:
-    """Return the commit of the repository at ``root``; None if there is no repository or no git.
+    """Return the commit that is checked out at ``root``; None without a repository or without git.
 
-    The commit ends in ``-dirty`` if tracked files have changed since. Only a repository at ``root``
-    itself counts: an archive may be unpacked inside another repository.
+    If tracked files differ from the commit, the text ends in ``-dirty``. A repository that contains
+    ``root`` is ignored, because the package may be unpacked inside a different repository.
     """
     command = ("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     environment = os.environ | {"GIT_CEILING_DIRECTORIES": str(root.parent)}

@@ -1,4 +1,4 @@
-"""What notebooks start from: a dataset, a run with its data, a training in its own process."""
+"""What notebooks call: open a dataset, open a run with its data, train in a separate process."""
 
 from pcb.study.data import DataView, open_dataset, read_validation
 from pcb.study.launch import follow, start_training, stop_training

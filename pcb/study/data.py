@@ -1,4 +1,4 @@
-"""A dataset as notebooks show it, and how it is opened."""
+"""Open a dataset in a notebook, and look at its classes and images."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ from pcb.messages.nearest import suggestion
 from pcb.messages.printable import look, shortened
 from pcb.storage.repository import repository_path
 
-OPENMOJI = "data/openmoji"  # contains a folder for each size of OpenMoji-LT
+OPENMOJI = "data/openmoji"  # contains one folder for each size of OpenMoji-LT
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class DataView:
     """One split of a dataset in LVIS format.
 
     Attributes:
-        annotations: The annotations.
-        image_dir: Folder of the images.
+        annotations: The annotations of the split.
+        image_dir: Folder that contains the images.
     """
 
     annotations: Annotations
@@ -47,42 +47,43 @@ class DataView:
 
     @property
     def root(self) -> Path:
-        """Folder of the dataset, which contains ``annotations/``."""
+        """Folder of the dataset; it contains the folder ``annotations``."""
         return Path(self.annotations.path).parent.parent
 
     @cached_property
     def names(self) -> list[str]:
-        """Name of each class for readers: ``red apple`` instead of ``red_apple``.
+        """Class names for display, in label order: ``red apple`` instead of ``red_apple``.
 
-        The names are distinct, see :func:`pcb.messages.printable.display_names`. Still, labels are
-        the safer way to look a class up.
+        The names are distinct, see :func:`pcb.messages.printable.display_names`. To identify a
+        class in code, use its label.
         """
         return [name.replace("_", " ") for name in self.annotations.class_names]
 
     @cached_property
     def icons(self) -> list[np.ndarray] | None:
-        """Icon of each class, (h, w, 4) uint8 in label order; None if the classes have none."""
+        """Class icons in label order, each (h, w, 4) uint8; None if the dataset has no icons."""
         return read_icons(self.root / "icons", self.annotations.category_ids)
 
     @cached_property
     def design(self) -> dict[str, Any] | None:
-        """Design of OpenMoji-LT, see :func:`read_design`; None for other datasets."""
+        """Design of an OpenMoji-LT dataset (see :func:`read_design`); None for other datasets."""
         return read_design(self.root) if (self.root / DESIGN_FILE).is_file() else None
 
     @cached_property
     def present_images(self) -> list[dict]:
-        """Images whose files exist: all of them, or the few that come with a sample run."""
+        """Records of the images whose files exist; a sample run comes with only a few files."""
         images = self.annotations.images
         missing = set(missing_images(map(image_path, images), self.image_dir))
         return [image for image in images if image_path(image) not in missing]
 
     def pictures(self, count: int, records: Sequence[dict] | None = None) -> list[Picture]:
-        """Read some images with their instances.
+        """Read some images and the instances in them.
 
         Args:
-            count: Largest number of images. They are spread over the dataset, and the same at
-                every call.
-            records: Detections with a segmentation; None for the ground truth.
+            count: Maximum number of images. Every call chooses the same images, spread evenly
+                over the dataset.
+            records: Detections with segmentations, whose instances are read; None to read the
+                ground truth.
         """
         images = self.present_images
         chosen = images[:: max(1, len(images) // max(count, 1))][:count]
@@ -96,8 +97,9 @@ class DataView:
         """Return a picture of each of these classes, for figures.
 
         Returns:
-            By label (h, w, 3 or 4) uint8: the icon of the class if the dataset has icons, else the
-            largest instance in an image that exists, cropped; None if there is neither.
+            A picture for each label, (h, w, 3 or 4) uint8: the icon of the class if the dataset has
+            icons, otherwise a crop of the largest instance in the images whose files exist. None
+            if these images do not show the class.
         """
         if self.icons is not None:
             return {int(label): self.icons[label] for label in labels}
@@ -115,17 +117,18 @@ class DataView:
 
     @property
     def roles(self) -> list[str] | None:
-        """Role of each class in OpenMoji-LT, in label order; None for other datasets."""
+        """Roles of the classes of OpenMoji-LT, in label order; None for other datasets."""
         return class_roles(self.design) if self.design else None
 
     def labels(self, names: Sequence[str | int]) -> list[int]:
-        """Return the labels of classes that are given by name or by label.
+        """Return the labels of these classes.
 
-        In names, spaces and underscores are equal.
+        Args:
+            names: Name or label of each class. Spaces and underscores in names are equivalent.
 
         Raises:
-            ValueError: There is no such class, or several classes have this name. The message
-                suggests a similar name.
+            ValueError: A class does not exist, or several classes have the same name. The message
+                suggests valid names.
         """
         return [self._label(name) for name in names]
 
@@ -140,7 +143,7 @@ class DataView:
             if found:
                 choices = " or ".join(f"{self.names[label]!r} (label {label})" for label in found)
                 raise ValueError(
-                    f"{len(found)} classes are called {shortened(name)!r}: give {choices}"
+                    f"{len(found)} classes are called {shortened(name)!r}: use {choices}"
                 )
         if name.isdecimal() and int(name) < len(self.names):
             return int(name)
@@ -153,21 +156,22 @@ def open_dataset(
     size: str = "",
     seed: int = 0,
 ) -> DataView:
-    """Open the training data of a config; create OpenMoji-LT if it is missing.
+    """Open the training data of a config, and create an OpenMoji-LT dataset if it is missing.
 
     OpenMoji-LT is created in ``out``, or in ``data/openmoji/<size>`` if the config reads that
     folder. All other data must exist.
 
     Args:
         config: Config file, relative to the repository.
-        out: Folder of an OpenMoji-LT to open instead, relative to the repository.
-        size: Size of the OpenMoji-LT to create: ``tiny``, ``mini`` or ``full``; empty to create
-            none.
-        seed: Seed of the OpenMoji-LT.
+        out: Folder of an OpenMoji-LT dataset, relative to the repository, to open instead of the
+            config's data; empty to open the config's data.
+        size: Size of the OpenMoji-LT dataset to create: ``tiny``, ``mini`` or ``full``; empty to
+            create no dataset.
+        seed: Seed with which the OpenMoji-LT dataset is created.
 
     Raises:
         FileNotFoundError: The config or its data is missing.
-        ValueError: The folder holds something else, or OpenMoji-LT of another size.
+        ValueError: The folder contains something other than OpenMoji-LT of this size.
     """
     if out:
         file, image_dir = Path(out, "annotations", "train.json"), Path(out, "train")
@@ -183,7 +187,7 @@ def open_dataset(
         if not out and root.name != size:
             raise ValueError(
                 f"size is {size!r}, but {config} reads {root}: leave size empty to open that "
-                f"folder, or give `out`, a folder for OpenMoji-LT {size}"
+                f"folder, or set `out` to a folder for OpenMoji-LT {size}"
             )
         make_openmoji(root, size=size, seed=seed)
     annotations = read_annotations(file)
@@ -197,11 +201,15 @@ def open_dataset(
 
 
 def read_validation(data: Mapping[str, Any]) -> Annotations:
-    """Return the validation annotations of a config's ``data``, with training counts.
+    """Return a config's validation annotations with the training counts of their classes.
 
-    LVIS states these counts in every file. If a file does not, as in COCO format, they are counted
-    in the training annotations. If those are missing or in several files, a note says that there
+    Every LVIS file states in how many training images each class occurs. For a file without these
+    counts, for example in COCO format, they are computed from the training annotations. If the
+    training annotations are missing or split over several files, a note in the log says that there
     are no frequency groups.
+
+    Args:
+        data: The ``data`` of a merged config.
     """
     val = data["val"]
     annotations = _read_once(repository_path(val["ann_file"]), val.get("federated"))
@@ -212,16 +220,16 @@ def read_validation(data: Mapping[str, Any]) -> Annotations:
         train = train["dataset"]
     file = train.get("ann_file") if isinstance(train, Mapping) else None
     if not isinstance(file, str) or not repository_path(file).is_file():
-        text = "it states no training counts, and no training file does: no frequency groups"
+        text = "no training counts in this or a training file, so there are no frequency groups"
         annotations.log(text)
         return annotations
     return annotations.with_counts_of(_read_once(repository_path(file), None))
 
 
 def _read_once(file: Path, federated: bool | None) -> Annotations:
-    """Return annotations, from a cache if the file was read before.
+    """Return the annotations in a file, from a cache if the file was read before.
 
-    Runs that are compared share their annotations, which take seconds to read at LVIS's size.
+    Reading the annotations of LVIS takes seconds, and runs that are compared use the same file.
     """
     state = file.stat() if file.is_file() else None
     return _read(file, federated, state and (state.st_mtime_ns, state.st_size))

@@ -1,10 +1,10 @@
-"""Training in a process of its own, started and followed from a notebook.
+"""Train in a separate process that is started and followed from a notebook.
 
-The process has its own session: training goes on when the browser is closed, the kernel restarts
-or the cell is interrupted. Running the cell again follows the same training.
+The process has its own session, so training continues when the browser is closed, the kernel
+restarts or the cell is interrupted. Running the cell again shows the output of the same process.
 
-:func:`start_training` takes the lock of the run folder and hands it to the process. So there is
-never more than one training in a folder, from the start of the process to its end.
+:func:`start_training` takes the lock of the run folder and hands it to the process. So at most one
+process at a time trains in a folder.
 """
 
 import json
@@ -23,10 +23,10 @@ from pcb.storage.locks import Writer, already_written, handing_over
 from pcb.storage.repository import repository_path, repository_root
 from pcb.study.run_state import state_of, trainer
 
-LAST_LINES = 60  # of the output, shown when a training fails: a traceback and torchrun's report
-_PATIENCE = 30.0  # seconds for a training that is being started to get its process number
+LAST_LINES = 60  # lines of output shown when training fails: a traceback and torchrun's report
+_PATIENCE = 30.0  # seconds to wait until the number of a process that is being started is recorded
 
-# Started here. Kept, because a discarded Popen warns if its process still runs.
+# Processes started here. They are kept, because a discarded Popen warns if its process still runs.
 _children: list[subprocess.Popen] = []
 
 
@@ -38,27 +38,30 @@ def start_training(
     replace: bool = False,
     gpus: int = 1,
 ) -> RunFolder:
-    """Start ``pcb train`` in its own process, or in several, unless it is running or finished.
+    """Start ``pcb train`` in one or more separate processes.
 
-    An interrupted training continues from its last checkpoint. The output goes to the run folder's
-    ``train.out``.
+    If training is already running or finished, no process is started. If it was interrupted, it
+    continues from the last checkpoint. The output is written to ``train.out`` in the run folder.
 
     Args:
         config: Config file, relative to the repository.
-        work_dir: Run folder, relative to the repository; empty for the default one.
+        work_dir: Run folder, relative to the repository; empty for the default folder.
         seed: Seed of all random numbers.
         cfg_options: Overrides of the config by dotted key.
-        replace: Train from scratch if the folder holds a training with other settings.
-        gpus: Number of processes, which share the images; each has its own GPU if there are GPUs.
-            The config's ``samples_per_gpu`` is per process, its learning rate for all together.
+        replace: Whether to train from scratch if the folder contains a training run with different
+            settings.
+        gpus: Number of processes, between which the images are divided. If the machine has GPUs,
+            each process uses one. The config's ``samples_per_gpu`` applies to each process, its
+            learning rate to all processes combined.
 
     Returns:
         The run folder, for :func:`follow`.
 
     Raises:
-        FileNotFoundError: There is no such config.
-        ValueError: An override is unknown; there are fewer GPUs; another process writes to the
-            folder; or the folder holds a training with other settings, and ``replace`` is False.
+        FileNotFoundError: The config does not exist.
+        ValueError: An override is unknown; fewer than ``gpus`` GPUs are available; another process
+            is writing to the folder; or the folder contains a training run with different settings
+            and ``replace`` is False.
     """
     from pcb.detection import load_config
     from pcb.detection.engine.settings import comparable_settings
@@ -72,8 +75,8 @@ def start_training(
     differing = [] if state.settings is None else other_settings(wanted, state.settings)
     if differing and not replace:
         raise ValueError(
-            f"{run.path} holds a training with other settings ({', '.join(differing)}): give "
-            "another work_dir, or replace the training"
+            f"{run.path} already contains a training run with different settings "
+            f"({', '.join(differing)}): choose another work_dir, or pass replace=True"
         )
     if state.kind != "stopped" and not differing:
         return run
@@ -94,19 +97,20 @@ def start_training(
 
 
 def follow(run: RunFolder, every: float = 10.0) -> None:
-    """Print the output of a training until it ends.
+    """Print the output of a training process until the process ends.
 
-    A training that was started in a terminal prints its output there; this only waits for its end.
-    If the call is interrupted, the training goes on, and a message says how to follow it again.
+    A process that was started in a terminal prints its output there; this function then only waits
+    until the process ends. If this function is interrupted, training continues, and a message says
+    how to follow it again.
 
     Args:
         run: The run folder, from :func:`start_training`.
-        every: Least seconds between two progress lines; all other lines are printed.
+        every: Minimum time between two progress lines, in seconds. Other lines are always printed.
 
     Raises:
-        FileNotFoundError: No training was ever started in the folder.
-        RuntimeError: The training ended before its last epoch; the message has the end of its
-            output.
+        FileNotFoundError: Training was never started in the folder.
+        RuntimeError: Training ended before the last epoch. The message contains the end of the
+            output, or says in which terminal it is.
     """
     try:
         _follow(run, every)
@@ -114,21 +118,21 @@ def follow(run: RunFolder, every: float = 10.0) -> None:
         # Printed, not raised, so that a notebook's cell ends without a traceback.
         if trainer(run):
             print(
-                f"Training goes on in {run.path}: run this cell again to follow it, or call "
-                "study.stop_training(run) to end it."
+                f"Training continues in {run.path}: run this cell again to follow it, or call "
+                "study.stop_training(run) to stop it."
             )
         else:
             print(f"Training in {run.path} has ended: run this cell again to see why.")
 
 
 def stop_training(run: RunFolder) -> bool:
-    """End the training in a run folder; it can be resumed later.
+    """Stop training in a run folder; training can be resumed later.
 
     Returns:
-        False if no training is running.
+        Whether a process was training in the folder.
 
     Raises:
-        ValueError: The training runs on another machine, or is still being started.
+        ValueError: The training process runs on another machine, or is still being started.
     """
     state = state_of(run)
     deadline = time.monotonic() + _PATIENCE
@@ -140,11 +144,11 @@ def stop_training(run: RunFolder) -> bool:
     process = state.trainer.process
     if not state.trainer.is_here:
         raise ValueError(
-            f"the training in {run.path} runs on {state.trainer.host}, as process {process}: stop "
-            "it there"
+            f"process {process} on {state.trainer.host}, which is not this machine, is training in "
+            f"{run.path}: stop the process there"
         )
     if not process:
-        raise ValueError(f"the training in {run.path} is still being started: try again later")
+        raise ValueError(f"training in {run.path} is still being started: try again later")
     if state.is_launched:
         os.killpg(os.getpgid(process), signal.SIGTERM)  # includes workers that load the data
     else:
@@ -153,7 +157,7 @@ def stop_training(run: RunFolder) -> bool:
 
 
 def _launch(run: RunFolder, command: list[str], settings: Mapping[str, Any]) -> None:
-    """Start the process of a training, unless another training was started a moment ago."""
+    """Start the training process, unless another process has just begun to train in the folder."""
     with handing_over(run.path, TRAINING, json.dumps(plain(settings))) as lock:
         if lock is None:
             if trainer(run):
@@ -175,35 +179,35 @@ def _launch(run: RunFolder, command: list[str], settings: Mapping[str, Any]) -> 
 def _follow(run: RunFolder, every: float) -> None:
     state = state_of(run)
     if state.kind == "finished":
-        print(f"{run.path} is trained: nothing to do.")
+        print(f"Training in {run.path} has finished: nothing to do.")
         return
     if state.trainer and not state.is_launched:
         _wait_for(run, state.trainer)
         return
     if not run.output_file.is_file():
-        raise FileNotFoundError(f"no training was started in {run.path}: call start_training first")
+        raise FileNotFoundError(f"no output of training in {run.path}: call start_training first")
     _print_lines(run, every)
     if state_of(run).kind != "finished":
         raise RuntimeError(
-            f"training in {run.path} ended before its last epoch. The end of its output, "
-            f"{run.output_file.name}:\n" + "\n".join(_last_lines(run))
+            f"training in {run.path} ended before the last epoch. {run.output_file.name} ends with:"
+            "\n" + "\n".join(_last_lines(run))
         )
 
 
 def _wait_for(run: RunFolder, other: Writer) -> None:
-    """Wait for the end of a training whose output goes elsewhere."""
-    print(f"Process {other.process} on {other.host} is training there: waiting for its end.")
+    """Wait until a training process ends that prints its output in a terminal."""
+    print(f"Process {other.process} on {other.host} trains in {run.path}: waiting until it ends.")
     while trainer(run):
         time.sleep(0.5)
     if state_of(run).kind != "finished":
         raise RuntimeError(
-            f"training in {run.path} ended before its last epoch; the reason is in the terminal of "
-            f"process {other.process} on {other.host}, where it was started"
+            f"training in {run.path} ended before the last epoch: see the terminal in which "
+            f"process {other.process} was started on {other.host}"
         )
 
 
 def _print_lines(run: RunFolder, every: float) -> None:
-    """Print the output as it is written, with at most one progress line per ``every`` seconds."""
+    """Print new output as it appears, with at most one progress line per ``every`` seconds."""
     shown = -float("inf")
     for line in _lines(run):
         if line.startswith("epoch "):
@@ -214,11 +218,11 @@ def _print_lines(run: RunFolder, every: float) -> None:
 
 
 def _lines(run: RunFolder, pause: float = 0.5) -> Iterator[str]:
-    """Yield whole lines of the output as they are written, until the process has ended."""
+    """Yield the whole lines of the output as they appear, until the training process has ended."""
     with open(run.output_file, errors="replace") as file:
         pending = ""
         while True:
-            ended = not trainer(run)  # checked before reading, so that no line is missed
+            ended = not trainer(run)  # checked before reading, so that no last line is missed
             pending += file.read()
             *whole, pending = pending.split("\n")
             yield from whole
@@ -230,7 +234,7 @@ def _lines(run: RunFolder, pause: float = 0.5) -> Iterator[str]:
 
 
 def _last_lines(run: RunFolder) -> list[str]:
-    """Return the end of the output, up to the error message: torchrun's report follows it."""
+    """Return the last lines of the output, without torchrun's report after the error message."""
     lines = run.output_file.read_text(errors="replace").splitlines()
     errors = [number for number, line in enumerate(lines) if line.startswith("pcb: error: ")]
     return lines[: errors[-1] + 1 if errors else None][-LAST_LINES:]
@@ -240,7 +244,11 @@ def _check_gpus(gpus: int) -> None:
     import torch
 
     if not isinstance(gpus, int) or gpus < 1:
-        raise ValueError(f"gpus must be a number of processes, at least 1, got {gpus!r}")
+        raise ValueError(
+            f"gpus must be a whole number, at least 1 (one process per GPU), got {gpus!r}"
+        )
     available = torch.cuda.device_count()
     if available and gpus > available:
-        raise ValueError(f"gpus is {gpus}, but PyTorch finds {available}: give at most {available}")
+        raise ValueError(
+            f"gpus is {gpus}, but PyTorch sees only {available}: use at most {available}"
+        )

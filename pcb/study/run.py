@@ -1,6 +1,6 @@
-"""A run together with its validation data: what most notebooks start from.
+"""Open a run together with its validation data, as most notebooks do first.
 
-The detector is imported only to predict or to merge a config: a saved run opens in a second.
+The detector is imported only to predict or to merge a config, so a saved run opens in a second.
 """
 
 import os
@@ -19,7 +19,7 @@ from pcb.runs.paths import run_name
 from pcb.storage.repository import repository_path, repository_root
 from pcb.study.data import DataView, read_validation
 
-SAMPLE = "sample"  # folder of the committed runs, which are only read
+SAMPLE = "sample"  # folder of the committed sample runs, where nothing is written
 SAMPLE_RUN = "sample/openmoji/softmax_pcb/seed0"
 
 
@@ -28,13 +28,13 @@ class RunView:
     """A run folder and its validation data.
 
     Attributes:
-        run: The run.
-        output: Run folder for figures and numbers: the run itself, or for a committed sample run a
-            folder of the same name below ``runs/``, so that files under version control stay as
-            they are.
-        config: Source of the detector's config: the run folder with its merged config, or a config
-            file if the folder has none.
-        cfg_options: Overrides of the config.
+        run: The run folder.
+        output: Folder where figures and numbers are written: the run folder itself or, for a
+            committed sample run, a folder of the same name under ``runs/``, so that files under
+            version control stay unchanged.
+        config: Source of the detector's config: the run folder if it contains a merged config,
+            otherwise a config file.
+        cfg_options: Overrides of the config by dotted key.
         data: The validation data.
     """
 
@@ -46,29 +46,30 @@ class RunView:
 
     @property
     def name(self) -> str:
-        """Dataset, config and seed, such as ``openmoji/softmax_pcb/seed0``."""
+        """Dataset, config and seed of the run, for example ``openmoji/softmax_pcb/seed0``."""
         return run_name(self.run.path)
 
     def learned_confusion(
         self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False
     ) -> LearnedConfusion:
-        """Return the matrix that the training learned, and how it was learned.
+        """Return the confusion matrix that was learned in training, and how it was learned.
 
         Args:
-            checkpoint: File to read it from, such as a downloaded checkpoint; empty for the run's
-                ``confusion.npz``.
-            trust_checkpoint: Unpickle whatever the checkpoint holds, which may run any code.
+            checkpoint: Checkpoint that contains the matrix, for example a downloaded checkpoint;
+                empty to read the matrix from the run's ``confusion.npz``.
+            trust_checkpoint: Whether to unpickle any object in the checkpoint; this can execute
+                arbitrary code.
 
         Raises:
-            FileNotFoundError: There is no learned matrix.
-            ValueError: The checkpoint holds no matrix, or one that does not fit the config.
+            FileNotFoundError: The run has no learned matrix, or the checkpoint does not exist.
+            ValueError: The checkpoint contains no matrix, or its matrix does not fit the config.
         """
         if not checkpoint:
             found = self.run.read_confusion() if self.run.confusion_file.is_file() else {}
             if "learned" not in found:
                 raise FileNotFoundError(
-                    f"{self.run.path} has no learned matrix: train it with notebook 01 or "
-                    "`pcb train`, or name a checkpoint that holds one"
+                    f"{self.run.path} has no learned matrix: train the run with notebook 01 or "
+                    "`pcb train`, or pass a checkpoint that contains a learned matrix"
                 )
             return LearnedConfusion.from_arrays(found)
         from pcb.detection import load_config
@@ -85,9 +86,9 @@ class RunView:
         """Return the mean prediction at the ground-truth boxes of each class.
 
         Returns:
-            (C, C) float32, element [i, j] for true class i predicted as j, like the learned matrix.
-            The row of a class without validation boxes is NaN. None if the predictions come from
-            elsewhere, or from a version that did not measure this.
+            (C, C) float32 matrix; as in the learned matrix, element [i, j] is the mean prediction
+            for class j at boxes of class i. The row of a class without validation boxes is NaN.
+            None if the matrix was not measured, for example for predictions of other software.
         """
         for folder in (self.output, self.run):
             found = folder.read_confusion() if folder.confusion_file.is_file() else {}
@@ -96,34 +97,41 @@ class RunView:
         return None
 
     def predictions_file(self, iou_type: str) -> Path:
-        """Return the run's detections, 'bbox' or 'segm', as a file in COCO's results format.
+        """Return the path of the run's detections, a file in COCO's results format.
+
+        Args:
+            iou_type: ``"bbox"`` or ``"segm"``.
 
         Raises:
-            FileNotFoundError: Nothing has been predicted yet.
+            FileNotFoundError: The run has no predictions yet.
         """
         for folder in (self.output, self.run):
             if (file := folder.predictions(iou_type)).is_file():
                 return file
-        raise FileNotFoundError(f"{self.run.path} has no predictions; run notebook 02 first")
+        raise FileNotFoundError(f"{self.run.path} has no predictions: run notebook 02 first")
 
     def predictions(self, iou_type: str) -> list[dict]:
-        """Return the detections in :meth:`predictions_file`, checked."""
+        """Read and check the detections in :meth:`predictions_file`."""
         return read_results(self.predictions_file(iou_type), self.data.annotations, iou_type)
 
     def predict(self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False) -> None:
-        """Predict the validation images, unless that was done with this checkpoint.
+        """Predict the validation images, unless this checkpoint has already predicted them.
 
-        This also measures :meth:`ground_truth_confusion`. If an earlier version predicted without
-        it, the prediction is repeated. A new folder becomes a run folder and gets the config.
+        Predicting also measures :meth:`ground_truth_confusion`; predictions of earlier versions
+        without this matrix are repeated. A new folder becomes a run folder with its own config.
 
         Args:
-            checkpoint: File with the weights, such as a downloaded one; empty for the run's
-                ``latest.pth``. If neither exists, existing predictions are kept.
-            trust_checkpoint: Unpickle whatever the checkpoint holds, which may run any code.
+            checkpoint: File with the weights, for example a downloaded checkpoint; empty for the
+                run's ``latest.pth``. If the run has no ``latest.pth``, existing predictions are
+                kept.
+            trust_checkpoint: Whether to unpickle any object in the checkpoint; this can execute
+                arbitrary code.
 
         Raises:
-            FileNotFoundError: There are neither predictions nor a checkpoint.
-            ValueError: The folder holds another training, whose results would be replaced.
+            FileNotFoundError: The checkpoint does not exist, or the run has neither predictions nor
+                a checkpoint.
+            ValueError: The folder contains a different training run, whose results would be
+                overwritten.
         """
         weights = repository_path(checkpoint) if checkpoint else self.run.checkpoint
         if weights.is_file() and self.output.predicted_with(weights, self.cfg_options):
@@ -132,11 +140,11 @@ class RunView:
         if not checkpoint and not weights.is_file() and any(file.is_file() for file in files):
             return
         if checkpoint and not weights.is_file():
-            raise FileNotFoundError(f"no checkpoint {weights}: give another path")
+            raise FileNotFoundError(f"the checkpoint {weights} does not exist: correct the path")
         if not weights.is_file():
             raise FileNotFoundError(
-                f"{self.run.path} has neither predictions nor a checkpoint at {weights}: train it "
-                "with notebook 01 or `pcb train`"
+                f"{self.run.path} has neither predictions nor a checkpoint ({weights.name}): train "
+                "the run with notebook 01 or `pcb train`"
             )
         if (
             checkpoint
@@ -144,8 +152,8 @@ class RunView:
             and not weights.samefile(self.output.checkpoint)
         ):
             raise ValueError(
-                f"{self.output.path} holds another training, whose results those of "
-                f"{weights.name} would replace: give another work_dir"
+                f"{self.output.path} contains a different training run, and the results of "
+                f"{weights.name} would overwrite its results: choose another work_dir"
             )
         from pcb.detection.engine.inference import predict
 
@@ -164,15 +172,15 @@ def open_run(
     seed: int = 0,
     cfg_options: Mapping[str, Any] | None = None,
 ) -> RunView:
-    """Open a run folder and the validation data in its config.
+    """Open a run folder and the validation data that its config names.
 
     Args:
-        work_dir: Run folder, relative to the repository; empty for the default folder of ``config``
-            and ``seed``, which need not exist. If both are empty, the committed sample run is
-            opened.
-        config: Config file, relative to the repository, for a folder without ``config.py``, such as
-            that of a downloaded checkpoint.
-        seed: See ``work_dir``.
+        work_dir: Run folder, relative to the repository. If it is empty, the default folder of
+            ``config`` and ``seed`` is opened, which need not exist. If ``config`` is also empty,
+            the committed sample run is opened.
+        config: Config file, relative to the repository. A folder without ``config.py`` needs it,
+            for example a folder for a downloaded checkpoint.
+        seed: Seed in the name of the default folder.
         cfg_options: Overrides of the config by dotted key.
 
     Raises:
@@ -187,8 +195,8 @@ def open_run(
     of_run = run.config_file.is_file()
     if not (of_run or config):
         raise FileNotFoundError(
-            f"{run.path} is not a run folder: it has no config.py; train it with notebook 01 or "
-            "`pcb train`, or give its config"
+            f"{run.path} is not a run folder, because it has no config.py: train a run with "
+            "notebook 01 or `pcb train`, or also pass a config"
         )
     source = run.path if of_run else repository_path(config)
     if cfg_options or not of_run:
@@ -211,11 +219,12 @@ def open_runs(work_dirs: Iterable[str | os.PathLike]) -> list[RunView]:
 
     Raises:
         FileNotFoundError: A run or its annotation file is missing.
-        ValueError: No run is given, or a run was evaluated on other images or classes.
+        ValueError: ``work_dirs`` is empty, or the runs were evaluated on different images or
+            classes.
     """
     opened = [open_run(work_dir) for work_dir in work_dirs]
     if not opened:
-        raise ValueError("no run is given: give at least one run folder")
+        raise ValueError("work_dirs is empty: pass at least one run folder")
     for view in opened[1:]:
         if not _same_data(view, opened[0]):
             raise ValueError(_not_alike(view, opened[0]))
@@ -223,24 +232,24 @@ def open_runs(work_dirs: Iterable[str | os.PathLike]) -> list[RunView]:
 
 
 def open_before(view: RunView, before: str | os.PathLike = "", iou_type: str = "bbox") -> RunView:
-    """Open the run that another one is compared with.
+    """Open the run with which ``view`` is compared.
 
     Args:
         view: The later run.
-        before: Folder of the earlier run, relative to the repository; empty for the run of the same
-            config, dataset and seed without PCB.
-        iou_type: The predictions to compare, 'bbox' or 'segm'.
+        before: Folder of the earlier run, relative to the repository; empty for the run without PCB
+            that has the same dataset, config and seed.
+        iou_type: Which predictions the earlier run must have, ``"bbox"`` or ``"segm"``.
 
     Raises:
-        FileNotFoundError: There is no such run, or it has no predictions.
-        ValueError: It was evaluated on other images or classes.
+        FileNotFoundError: The earlier run or its predictions do not exist.
+        ValueError: The two runs were evaluated on different images or classes.
     """
     if not before:
         plain = plain_counterpart(view.run)
         if plain is None:
             raise FileNotFoundError(
-                f"{view.run.path} has no run of the same config and seed without PCB beside it: "
-                "name the run to compare with as `before`"
+                f"there is no run without PCB next to {view.run.path} with the same config and "
+                "seed: pass the run to compare with as `before`"
             )
         before = plain.path
     earlier = open_run(before)
@@ -251,7 +260,7 @@ def open_before(view: RunView, before: str | os.PathLike = "", iou_type: str = "
 
 
 def _same_data(view: RunView, other: RunView) -> bool:
-    """Whether two runs were evaluated on the same images and classes."""
+    """Return whether two runs were evaluated on the same images and classes."""
     ours, theirs = view.data.annotations, other.data.annotations
     return ours is theirs or (
         ours.class_names == theirs.class_names and ours.image_of.keys() == theirs.image_of.keys()
@@ -260,13 +269,13 @@ def _same_data(view: RunView, other: RunView) -> bool:
 
 def _not_alike(view: RunView, other: RunView) -> str:
     return (
-        f"{other.run.path} was evaluated on {other.data.annotations.path}, and {view.run.path} on "
-        f"{view.data.annotations.path}: compare runs on the same images and classes"
+        f"{view.run.path} was evaluated on {view.data.annotations.path}, but {other.run.path} was "
+        f"evaluated on {other.data.annotations.path}: compare runs with the same images and classes"
     )
 
 
 def _output_path(run: Path) -> Path:
-    """Return the folder for figures and numbers of a run; see :attr:`RunView.output`."""
+    """Return the folder where a run's figures and numbers are written; see ``RunView.output``."""
     root = repository_root()
     samples = root / SAMPLE
     return root / "runs" / run.relative_to(root) if run.is_relative_to(samples) else run

@@ -1,4 +1,4 @@
-"""The state of a run: whether its training runs, has finished or was stopped."""
+"""Find out whether training in a run folder is running, has finished or was stopped."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pcb.storage.locks import Writer, writer
 
 @dataclass(frozen=True)
 class RunState:
-    """The state of a run at the moment of :func:`state_of`.
+    """The state of a run when :func:`state_of` was called.
 
     Attributes:
         run: The run folder.
-        kind: ``"running"`` while a process trains in the folder, on any machine; ``"finished"`` if
-            the checkpoint is that of the last epoch; else ``"stopped"``, also if no training was
-            ever started.
-        trainer: The process that trains; None unless the run is running.
+        kind: ``"running"`` while a process on any machine trains in the folder; ``"finished"`` if
+            the checkpoint was written after the last epoch; otherwise ``"stopped"``, even if
+            training was never started.
+        trainer: The process that is training; None unless ``kind`` is ``"running"``.
     """
 
     run: RunFolder
@@ -30,9 +30,9 @@ class RunState:
 
     @property
     def is_launched(self) -> bool:
-        """Whether the training was started by :func:`pcb.study.start_training`.
+        """Whether :func:`pcb.study.start_training` started the training process.
 
-        Its output is then in :attr:`pcb.runs.RunFolder.output_file`.
+        The output of such a process is in :attr:`pcb.runs.RunFolder.output_file`.
         """
         return self.trainer is not None and bool(self.trainer.note)
 
@@ -40,7 +40,7 @@ class RunState:
     def settings(self) -> dict[str, Any] | None:
         """Merged config, seed and other settings, for :func:`pcb.runs.settings.other_settings`.
 
-        None if the folder holds no training: no checkpoint, and nothing is running.
+        None if no process is training in the folder and the folder has no checkpoint.
 
         Raises:
             ValueError: The run's ``config.py`` is not a merged config.
@@ -74,7 +74,7 @@ def state_of(run: RunFolder) -> RunState:
 
 
 def trainer(run: RunFolder) -> Writer | None:
-    """Return the process that trains in a folder; None if there is none."""
+    """Return the process that is training in a run folder, or None."""
     found = writer(run.path)
     return found if found and found.purpose == TRAINING else None
 

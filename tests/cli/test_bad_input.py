@@ -414,7 +414,7 @@ def test_run_folder_below_a_file(folder, capsys, tiny_options, command, checkpoi
     file = write(folder, "file", "mine")
     words = [command, CONFIG] + ([checkpoint] if command == "test" else [])
     options = ["--device", "cpu", "--cfg-options", json.dumps(tiny_options)]
-    for work_dir, part in ((file, "is not a folder"), (f"{file}/run", f"lies below {file}")):
+    for work_dir, part in ((file, "is not a folder"), (f"{file}/run", f"is below {file}")):
         assert_refused([*words, "--work-dir", work_dir, *options], folder, capsys, part)
 
 
@@ -441,5 +441,5 @@ def test_prediction_overwrites_nothing_else(folder, capsys, tiny_options, checkp
     foreign.parent.mkdir(exist_ok=True)
     foreign.write_text("mine")
     words = ["test", CONFIG, checkpoint, "--device", "cpu", "--cfg-options"]
-    parts = [what, str(foreign), "another kind", "another work_dir"]
+    parts = [what, str(foreign), "not an earlier result", "another work_dir"]
     assert_refused([*words, json.dumps(tiny_options)], folder, capsys, *parts)

@@ -272,7 +272,7 @@ def test_no_input_is_overwritten(tmp_path, capsys, detections, door, way, which,
     else:
         out = Path(target)
     before = [Path(file).read_bytes() for file in inputs]
-    refused(capsys, [door, *inputs, "--out", str(out), *force], "which is read")
+    refused(capsys, [door, *inputs, "--out", str(out), *force], "is the input")
     assert [Path(file).read_bytes() for file in inputs] == before
     assert out.samefile(target)
 
@@ -282,7 +282,7 @@ def test_no_file_of_another_kind_is_overwritten(tmp_path, capsys, detections, do
     words = [door, *detections, "--out", str(out)]
     for foreign in ('{"images": [], "bbox": 1}', '{"AP": 0.5}', "true class", "a,b\n1,2\n", "[1]"):
         out.write_text(foreign)
-        refused(capsys, words, "another kind", "--force")
+        refused(capsys, words, "not an earlier result", "--force")
         assert out.read_text() == foreign
     assert cli.main([*words, "--force"]) == 0
     first = out.read_bytes()
@@ -297,7 +297,7 @@ def test_other_json_files_are_of_another_kind(tmp_path, capsys, detections):
     out = tmp_path / "metrics.json"
     for foreign in ("{}", '{"bbox": {"AP": 0.5, "remark": "mine"}}'):
         out.write_text(foreign)
-        refused(capsys, ["evaluate", *detections, "--out", str(out)], "another kind")
+        refused(capsys, ["evaluate", *detections, "--out", str(out)], "not an earlier result")
         assert out.read_text() == foreign
 
 
@@ -323,7 +323,7 @@ def test_out_is_not_where_the_command_prints(tmp_path, detections, door):
     with file.open("w") as stream:
         ended = subprocess.run(words, stdout=stream, stderr=subprocess.PIPE, text=True)
     assert ended.returncode == 2 and file.read_text() == ""
-    assert "is where this command prints" in ended.stderr
+    assert "also receives what this command prints" in ended.stderr
 
 
 def test_long_names_of_outputs(tmp_path, capsys, detections, door):
@@ -338,7 +338,7 @@ def test_no_other_archive_is_overwritten(tmp_path, capsys, detections):
     out = tmp_path / "confusion.npz"  # of a run
     np.savez(out, learned=np.eye(2))
     words = ["confusion", *detections, "--out", str(out)]
-    refused(capsys, words, "another kind")
+    refused(capsys, words, "not an earlier result")
     assert list(np.load(out)) == ["learned"]
     assert cli.main([*words, "--force"]) == 0 and cli.main(words) == 0
     capsys.readouterr()
@@ -357,7 +357,7 @@ def test_impossible_outputs_are_refused_before_the_work(tmp_path, capsys, door, 
     os.mkfifo(pipe)
     for out, part in (
         (folder, "is a folder"),
-        (tmp_path / "file" / folder.name, f"lies below {tmp_path / 'file'}, which is not a folder"),
+        (tmp_path / "file" / folder.name, f"is below {tmp_path / 'file'}, which is not a folder"),
         (tmp_path / "file" / "deep" / folder.name, "which is not a folder"),
         (pipe, "is not a regular file"),
     ):

@@ -308,7 +308,7 @@ def test_two_classes_with_one_name_stay_separate(write, caplog, capsys, tmp_path
     data = DataView(annotations, tmp_path)
     assert len(set(data.names)) == 3
     assert data.labels(data.names) == [0, 1, 2]
-    with pytest.raises(ValueError, match=f"2 classes are called '{first}': give"):
+    with pytest.raises(ValueError, match=f"2 classes are called '{first}': use"):
         data.labels([first])
 
 

@@ -241,7 +241,7 @@ def test_unknown_parameter_names_the_nearest(tmp_path):
     check_parameters(notebook, {"work_dir": "runs", "seed": 1})
     with pytest.raises(ValueError, match=r"n\.ipynb has no parameter 'sede'; did you mean 'seed'"):
         check_parameters(notebook, {"sede": 1})
-    with pytest.raises(ValueError, match="there are: config, work_dir, seed, cfg_options"):
+    with pytest.raises(ValueError, match="available: config, work_dir, seed, cfg_options"):
         check_parameters(notebook, {"x": 1})
     with pytest.raises(FileNotFoundError, match="absent"):
         check_parameters(tmp_path / "absent.ipynb", {})
@@ -492,7 +492,7 @@ def test_wrong_call_ends_with_one_line(arguments, capsys, monkeypatch):
     monkeypatch.setattr(processes, "_snakemake", lambda arguments: pytest.fail("it ran"))
     assert main(["grid", "run", *arguments]) == 2
     assert re.fullmatch(
-        r"pcb: error: no .*(there are: |did you mean ).*\n", capsys.readouterr().err
+        r"pcb: error: no .*(available: |did you mean ).*\n", capsys.readouterr().err
     )
 
 

@@ -193,7 +193,7 @@ def test_train_again_does_nothing(run, folder, tiny_options):
     executed = execute(
         "01_train", folder, config=CONFIG, work_dir=run.path, cfg_options=tiny_options
     )
-    assert "is trained: nothing to do" in text_of(executed)
+    assert "has finished: nothing to do" in text_of(executed)
     assert run.checkpoint.stat().st_mtime_ns == written
 
 

@@ -39,8 +39,8 @@ def test_runs_are_grouped_by_config_and_paired_by_seed(tmp_path):
     assert pcb.difference("segm", "AP").values == pytest.approx((0.05,))
     assert pcb.difference("segm", "APr").n == pcb.difference("bbox", "AP").n == 0
     assert remarks([plain, pcb]) == [
-        "softmax_pcb is compared with softmax over one seed (1), which cannot show what is "
-        "due to chance: there is no interval."
+        "softmax_pcb is compared with softmax over one seed (1). A single seed cannot show "
+        "what is due to chance, so there is no confidence interval."
     ]
 
 
@@ -141,7 +141,9 @@ def test_other_machines_and_versions_are_named(tmp_path, ours, theirs, named):
 def test_runs_of_a_config_that_differ_are_named(tmp_path):
     runs = [make(tmp_path, "o/rfs/seed0"), make(tmp_path, "o/rfs/seed1", lr=0.5)]
     differing, alone = remarks(group_runs(runs))
-    assert differing.startswith("The runs of o/rfs differ, so their mean mixes settings: ")
+    assert differing.startswith(
+        "The runs of o/rfs differ in their settings, so their mean mixes different settings: "
+    )
     assert "(0.5, not 0.001)" in differing
     assert alone == "Only one config is given: there is nothing to compare."
 
@@ -149,8 +151,8 @@ def test_runs_of_a_config_that_differ_are_named(tmp_path):
 def test_lack_of_a_common_seed_is_remarked(tmp_path):
     runs = [make(tmp_path, "o/rfs/seed0"), make(tmp_path, "o/softmax_pcb/seed1", loss=PCB)]
     assert remarks(group_runs(runs)) == [
-        "softmax_pcb is compared with rfs, the first one given, but they have no seed in common:"
-        " no difference is given."
+        "softmax_pcb is compared with rfs, the first config, but they have no seed in common, so "
+        "there is no difference to show."
     ]
 
 

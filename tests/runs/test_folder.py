@@ -130,7 +130,7 @@ def test_environment_round_trip(run):
 
 @pytest.mark.parametrize("read", ["read_log", "read_metrics", "read_confusion", "read_environment"])
 def test_error_about_a_missing_file_names_it_and_the_remedy(run, read):
-    with pytest.raises(FileNotFoundError, match=r"softmax/seed0 has no .*; .*`pcb t"):
+    with pytest.raises(FileNotFoundError, match=r"softmax/seed0 has no .*: .*`pcb t"):
         getattr(run, read)()
 
 
@@ -206,7 +206,7 @@ def test_config_that_is_not_merged_is_refused_and_not_executed(tmp_path):
         "x = {[]: 1}",
     ):
         run.config_file.write_text(text)
-        with pytest.raises(ValueError, match="not a run's merged config"):
+        with pytest.raises(ValueError, match="not the merged config of a run"):
             run.read_config()
     assert not executed.exists()
 

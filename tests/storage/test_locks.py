@@ -32,7 +32,7 @@ def test_second_writer_is_refused_until_the_first_has_died(tmp_path):
     try:
         assert first.stdout.readline() == "holds\n"
         assert writer(tmp_path) == (socket.gethostname(), first.pid, "training", "")
-        message = f"{tmp_path} is being written by process {first.pid}"
+        message = rf"process {first.pid} on .* \(training\) is writing to {tmp_path}: "
         with pytest.raises(ValueError, match=message), writing_alone(tmp_path, "prediction"):
             pass
         first.kill()

@@ -75,7 +75,7 @@ def test_several_processes_are_started_by_torchrun(stand_in, tmp_path, monkeypat
     assert json.loads((run.path / "train.out").read_text())[:7] == [*start, "train"]
 
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    for gpus, message in ((8, "gpus is 8, but PyTorch finds 2"), (0, "at least 1, got 0")):
+    for gpus, message in ((8, "gpus is 8, but PyTorch sees only 2"), (0, "at least 1 .*, got 0")):
         with pytest.raises(ValueError, match=message):
             launch.start_training(CONFIG, tmp_path / "other", gpus=gpus)
     assert not (tmp_path / "other").exists()
@@ -115,11 +115,11 @@ def test_training_in_a_terminal_can_be_followed_and_stopped(tmp_path, write_in_t
         """Stops the training as soon as the output says that it is followed."""
 
         def write(self, text: str) -> int:
-            if "is training there" in text:
+            if "waiting until it ends" in text:
                 launch.stop_training(run)
             return super().write(text)
 
-    error = rf"before its last epoch; .* process {training.pid} on"
+    error = rf"before the last epoch: .* process {training.pid} was started on"
     with pytest.raises(RuntimeError, match=error), contextlib.redirect_stdout(Output()):
         launch.follow(run)
     assert training.wait(PATIENCE) < 0 and not trainer(run)
@@ -130,7 +130,7 @@ def test_prediction_is_no_training_and_excludes_one(tmp_path, write_in_terminal,
     run = RunFolder(tmp_path / "run")
     assert not trainer(run) and not launch.stop_training(run)
     stand_in("print('started')")
-    message = rf"is being written by process {prediction.pid} on .* \(prediction\)"
+    message = rf"process {prediction.pid} on .* \(prediction\) is writing to {run.path}: "
     with pytest.raises(ValueError, match=message):
         launch.start_training(CONFIG, run.path)
     assert not run.output_file.exists()
@@ -142,7 +142,9 @@ def test_running_training_with_other_settings_is_refused_or_replaced(stand_in, t
     try:
         first = trainer(run).process
         options = {"optimizer.lr": 0.5}
-        with pytest.raises(ValueError, match=r"other settings \(optimizer\.lr, processes, seed\)"):
+        with pytest.raises(
+            ValueError, match=r"different settings \(optimizer\.lr, processes, seed\)"
+        ):
             launch.start_training(CONFIG, run.path, 1, options, gpus=2)
         launch.start_training(CONFIG, run.path, 1, options, replace=True)
         assert trainer(run)
@@ -170,7 +172,7 @@ def test_error_has_the_last_lines_of_the_output(stand_in, tmp_path):
         "print('pcb: error: why'); print('torchrun says it at length')"
     )
     run = launch.start_training(CONFIG, tmp_path / "run")
-    with pytest.raises(RuntimeError, match=r"before its last epoch(?s:.*)pcb: error: why") as error:
+    with pytest.raises(RuntimeError, match=r"before the last epoch(?s:.*)pcb: error: why") as error:
         launch.follow(run)
     assert "line 0" in str(error.value) and "first" not in str(error.value)
     assert str(error.value).endswith("why")
@@ -199,7 +201,9 @@ def test_interrupted_cell_prints_that_training_goes_on(stand_in, tmp_path):
     wait_until_ended(run)
     assert answer["content"]["status"] == "ok"  # and no traceback
     _, sentence = "".join(m["content"].get("text", "") for m in shown).splitlines()
-    assert sentence.startswith(f"Training goes on in {run.path}: run this cell again to follow it")
+    assert sentence.startswith(
+        f"Training continues in {run.path}: run this cell again to follow it"
+    )
 
 
 def test_interrupted_cell_prints_that_training_has_ended(tmp_path, monkeypatch, capsys):
@@ -231,7 +235,7 @@ def test_start_during_another_start_follows_that_one(stand_in, tmp_path, monkeyp
     wanted = plain(comparable_settings(load_config(CONFIG), 0, 1))
     with handing_over(run.path, "training", json.dumps(wanted)):  # before there is a process
         assert launch.start_training(CONFIG, run.path).path == run.path
-        with pytest.raises(ValueError, match=r"other settings \(seed\)"):
+        with pytest.raises(ValueError, match=r"different settings \(seed\)"):
             launch.start_training(CONFIG, run.path, seed=1)
         monkeypatch.setattr(launch, "state_of", lambda run: run_state.RunState(run, "stopped"))
         assert launch.start_training(CONFIG, run.path).path == run.path  # both saw nothing running
@@ -251,7 +255,9 @@ def test_training_on_another_machine_is_not_stopped(tmp_path, monkeypatch):
     run = RunFolder(tmp_path / "run")
     with writing_alone(run.path, "training"):
         monkeypatch.setattr("socket.gethostname", lambda: "login2")
-        with pytest.raises(ValueError, match=f"as process {os.getpid()}: stop it there"):
+        with pytest.raises(
+            ValueError, match=f"process {os.getpid()} on .*: stop the process there"
+        ):
             launch.stop_training(run)
 
 
@@ -360,7 +366,7 @@ def test_finished_training_is_not_started_again(trained, stand_in, capsys):
     stand_in("print('started')")
     run = launch.start_training(CONFIG, trained.path)
     launch.follow(run)
-    assert "is trained: nothing to do" in capsys.readouterr().out
+    assert "has finished: nothing to do" in capsys.readouterr().out
     assert not (run.path / "train.out").exists()
 
 
@@ -376,7 +382,7 @@ def test_interrupted_training_is_resumed(trained, stand_in):
 def test_other_settings_are_refused_or_replaced(trained, stand_in):
     stand_in("print(*sys.argv)")
     options = {"optimizer.lr": 0.5}
-    with pytest.raises(ValueError, match=r"other settings \(optimizer\.lr, seed\)"):
+    with pytest.raises(ValueError, match=r"different settings \(optimizer\.lr, seed\)"):
         launch.start_training(CONFIG, trained.path, seed=1, cfg_options=options)
     assert not (trained.path / "train.out").exists()
     wait_until_ended(launch.start_training(CONFIG, trained.path, 1, options, replace=True))

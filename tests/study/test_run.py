@@ -75,7 +75,9 @@ def test_run_before_is_the_one_without_pcb_on_the_same_images(run, tiny_openmoji
     shutil.copytree(run.path, pcb.path)
     view = study.open_run(pcb.path)
     assert study.open_before(view).run.path == run.path
-    with pytest.raises(FileNotFoundError, match=r"without PCB beside it: name .* as `before`"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no run without PCB next to .*: pass .* as `before`"
+    ):
         study.open_before(study.open_run(run.path))
     assert study.open_before(view, before=pcb.path).run.path == pcb.path
     run.predictions("segm").unlink()
@@ -85,7 +87,7 @@ def test_run_before_is_the_one_without_pcb_on_the_same_images(run, tiny_openmoji
     other = tiny_openmoji / "annotations" / "train.json"
     elsewhere = study.open_run(pcb.path, cfg_options={"data.val.ann_file": str(other)})
     for before in ("", run.path):
-        with pytest.raises(ValueError, match="compare runs on the same images and classes"):
+        with pytest.raises(ValueError, match="compare runs with the same images and classes"):
             study.open_before(elsewhere, before=before)
 
 
@@ -164,7 +166,7 @@ def test_picture_of_a_class_is_its_icon_or_its_largest_instance(run, tmp_path):
 
 def test_errors_name_the_mistake(run, tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=r"absent is not a run folder: it has no config\.py"
+        FileNotFoundError, match=r"absent is not a run folder, because it has no config\.py"
     ):
         study.open_run(tmp_path / "absent")
     view = study.open_run(run.path)
@@ -173,21 +175,21 @@ def test_errors_name_the_mistake(run, tmp_path):
     with pytest.raises(ValueError, match=f"did you mean '{view.data.names[2]}'"):
         view.data.labels([name + "x"])
     run.predictions("segm").unlink()
-    with pytest.raises(FileNotFoundError, match="no predictions; run notebook 02"):
+    with pytest.raises(FileNotFoundError, match="no predictions: run notebook 02"):
         view.predictions("segm")
     run.predictions("bbox").unlink()
     with pytest.raises(
-        FileNotFoundError, match=r"neither predictions nor a checkpoint at .*latest"
+        FileNotFoundError, match=r"neither predictions nor a checkpoint \(latest\.pth"
     ):
         view.predict()
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*absent\.pth: give another path"):
+    with pytest.raises(FileNotFoundError, match=r"checkpoint .*absent\.pth does not exist"):
         view.predict(tmp_path / "absent.pth")
     for path in (run.checkpoint, tmp_path / "downloaded.pth"):
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"would replace: give another work_dir"):
+    with pytest.raises(ValueError, match=r"would overwrite its results: choose another work_dir"):
         view.predict(tmp_path / "downloaded.pth")
     run.checkpoint.unlink()
-    with pytest.raises(FileNotFoundError, match=r"no learned matrix: train it .* or name a"):
+    with pytest.raises(FileNotFoundError, match=r"no learned matrix: train .* or pass a"):
         view.learned_confusion()
     run.write_confusion(detections=np.eye(9))  # notebook 03 writes this one
     with pytest.raises(FileNotFoundError, match="no learned matrix"):
@@ -205,7 +207,7 @@ def test_class_is_found_by_label_or_by_unique_name(run):
     assert data.labels(data.names) == list(range(8))
     assert data.labels([0, 7, "1", "red_fox (1)", "y" * 5001]) == [0, 7, 1, 7, 6]
     assert data.labels(["3", 3]) == [2, 3]  # the name of a class, and a label
-    twice = r"2 classes are called 'red fox': give 'red fox \(2\)' \(label 0\) or 'red fox \(3\)' "
+    twice = r"2 classes are called 'red fox': use 'red fox \(2\)' \(label 0\) or 'red fox \(3\)' "
     with pytest.raises(ValueError, match=twice):
         data.labels(["red fox"])
     for unknown in ("8", 8, -1, "-1", "red fox (9)", True, "\ud83e"):
@@ -369,9 +371,9 @@ def test_annotations_of_several_runs_are_read_once(run, tiny_openmoji):
     data = run.read_config()["data"]
     data["val"]["ann_file"] = f"{tiny_openmoji}/annotations/val_prior.json"
     other.config_file.write_text(f"data = {data!r}\n")
-    with pytest.raises(ValueError, match="compare runs on the same images and classes"):
+    with pytest.raises(ValueError, match="compare runs with the same images and classes"):
         study.open_runs([run.path, other.path])
-    with pytest.raises(ValueError, match="no run is given"):
+    with pytest.raises(ValueError, match="work_dirs is empty"):
         study.open_runs([])
 
 

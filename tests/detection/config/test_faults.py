@@ -433,7 +433,7 @@ def test_value_is_read_back_as_it_trained(expression, value, config, tmp_path):
 @pytest.mark.parametrize(
     "expression, message",
     [
-        ("lambda x: x", r"max_norm is a lambda, which config\.py cannot hold"),
+        ("lambda x: x", r"max_norm is a lambda, which cannot be written to config\.py"),
         ("math.sqrt", r"max_norm is the function sqrt"),
         ("Path", r"max_norm is the class Path"),
         ("math.nan", r"max_norm is not a number \(nan\)"),

@@ -214,7 +214,7 @@ def assert_second_prediction_is_refused(test, run):
             timeout=PATIENCE,
         )
     assert second.returncode != 0
-    assert f"is being written by process {os.getpid()} on " in second.stderr
+    assert f"process {os.getpid()} on " in second.stderr
     assert [part.read_text() for part in parts] == ["of the first"] * 2
 
 
