@@ -167,8 +167,8 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
     ]
     if problems:
         raise ValueError(
-            f"{source} does not fit the config. Weights and buffers: {'; '.join(problems)}. Use the "
-            "config that the checkpoint was trained with (config.py in its run folder)"
+            f"{source} does not fit the config. Weights and buffers: {'; '.join(problems)}. Use "
+            "the config that the checkpoint was trained with (config.py in its run folder)"
         )
     model.load_state_dict(state, strict=False)
 

@@ -52,10 +52,11 @@ class ImageRecords(Sequence):
 class LVISFormatDataset(CustomDataset):
     """Dataset with the boxes, masks and classes of an annotation file in LVIS format.
 
-    Labels number the categories of the file, sorted by id, from 0. Every image in the file must
-    exist and have the size given in the file; sizes are checked when images are loaded. For this
-    check, :class:`pcb.detection.legacy.images.LoadWholeImage` replaces the ``LoadImageFromFile``
-    of the pipeline. Images are rotated according to their EXIF data, and the log says how many.
+    A label is the index of a category after the categories of the file are sorted by id. Every
+    image in the file must exist and have the size stated in the file. Sizes are checked when images
+    are loaded: :class:`pcb.detection.legacy.images.LoadWholeImage` replaces the pipeline's
+    ``LoadImageFromFile``. Images are rotated according to their EXIF data, and the log says how
+    many.
 
     The arguments are those of mmdet's ``CustomDataset`` and ``federated``, which affects only the
     evaluation. True: each image is evaluated only for the classes that it was checked for, as in

@@ -129,7 +129,7 @@ class Runner(EpochBasedRunner):
         return bool(self.interval) and done % self.interval == 0 and done < len(self.data_loader)
 
     def _seed_sources(self, iteration: int = 0) -> None:
-        """Seed every generator of this process, after a number of iterations in this epoch."""
+        """Seed all generators of this process for the epoch after its first iterations."""
         set_epoch = getattr(getattr(self.data_loader, "sampler", None), "set_epoch", None)
         if set_epoch is not None:
             set_epoch(self.epoch)  # all processes need the same order to divide the images
@@ -295,5 +295,5 @@ class Runner(EpochBasedRunner):
         if not wrong:
             return f"all terms are finite; images: {images}"
         if self.outputs["loss"].isfinite():
-            images = "see the error of another process"
+            images = "see the error message of a different process"
         return f"{', '.join(wrong)}; images: {images}"

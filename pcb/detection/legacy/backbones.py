@@ -102,7 +102,7 @@ def _download(url: str, file: Path) -> None:
     except (OSError, RuntimeError) as error:  # no network, or a wrong hash
         raise FileNotFoundError(
             f"{url} could not be downloaded ({error}): if this machine has no network, download "
-            f"the file on a different machine and copy it to {file}"
+            f"it on a different machine and copy it to {file}"
         ) from error
 
 
