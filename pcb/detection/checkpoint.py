@@ -159,16 +159,16 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
     problems = [
         f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
         for kind, names in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("with the wrong shape", reshaped),
+            ("missing weights or buffers", missing),
+            ("unexpected weights or buffers", unexpected),
+            ("weights or buffers with the wrong shape", reshaped),
         )
         if names
     ]
     if problems:
         raise ValueError(
-            f"{source} does not fit the config. Weights and buffers: {'; '.join(problems)}. Use "
-            "the config that the checkpoint was trained with (config.py in its run folder)"
+            f"{source} does not fit the config: {'; '.join(problems)}: use the config that the "
+            "checkpoint was trained with (config.py in its run folder)"
         )
     model.load_state_dict(state, strict=False)
 

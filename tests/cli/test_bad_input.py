@@ -382,7 +382,7 @@ def test_checkpoint_of_another_number_of_classes(tiny_options, folder, capsys):
         ["test", CONFIG, str(checkpoint)],
         ["train", CONFIG, "--work-dir", str(folder / "run"), "--resume"],
     ):
-        assert_refused([*words, *options], folder, capsys, *parts, "Use the config")
+        assert_refused([*words, *options], folder, capsys, *parts, "use the config")
 
 
 def test_training_never_overwrites_a_config_of_the_user(folder, capsys, tiny_options):

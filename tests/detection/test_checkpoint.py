@@ -153,8 +153,11 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda state: state.pop("bias"), r"1 missing \(bias\)"),
-        (lambda state: state.update(extra=torch.ones(1)), r"1 unexpected \(extra\)"),
+        (lambda state: state.pop("bias"), r"1 missing weights or buffers \(bias\)"),
+        (
+            lambda state: state.update(extra=torch.ones(1)),
+            r"1 unexpected weights or buffers \(extra\)",
+        ),
         (
             lambda state: state.update(weight=torch.ones(2, 3)),
             r"with the wrong shape \(weight \(2, 3\) instead of \(4, 3\)\)",

@@ -71,7 +71,7 @@ def load_config(
         except ValueError as error:
             found.append(str(error))
             continue
-        # A copy, because mmcv removes _delete_ from what it merges.
+        # Merge a copy, because mmcv removes the key _delete_ from the value.
         cfg.merge_from_dict({key: _over_none(overridden, copy.deepcopy(value))})
     if found:
         raise ValueError(_listed(found))

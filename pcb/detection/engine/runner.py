@@ -80,7 +80,7 @@ class Runner(EpochBasedRunner):
             self.step = DistributedDataParallel(
                 self.step,
                 device_ids=[device] if device.type == "cuda" else None,
-                broadcast_buffers=False,  # the balance synchronises its own buffers
+                broadcast_buffers=False,  # PCB synchronises its own buffers
                 find_unused_parameters=find_unused_parameters,
             )
 
@@ -129,7 +129,7 @@ class Runner(EpochBasedRunner):
         return bool(self.interval) and done % self.interval == 0 and done < len(self.data_loader)
 
     def _seed_sources(self, iteration: int = 0) -> None:
-        """Seed all generators of this process for the epoch after its first iterations."""
+        """Seed all random number generators of this process from the epoch and an iteration."""
         set_epoch = getattr(getattr(self.data_loader, "sampler", None), "set_epoch", None)
         if set_epoch is not None:
             set_epoch(self.epoch)  # all processes need the same order to divide the images

@@ -213,7 +213,7 @@ def _first_weights_record(
 
 
 def _optimizer_hook(settings: TrainingSettings) -> Hook | dict[str, Any]:
-    """Return arguments for mmcv's optimizer hook or, in half precision, a loss-scaling hook."""
+    """Return the arguments of mmcv's optimizer hook; in half precision, a LossScalingHook."""
     if settings.loss_scaling is None:
         return dict(settings.optimizer_step)
     return LossScalingHook(**settings.optimizer_step, **settings.loss_scaling)
@@ -230,7 +230,7 @@ def _build_loader(loading: Mapping[str, int], dataset: Any, seed: int) -> DataLo
 
 
 def _warn_of_other_settings(folder: RunFolder, settings: TrainingSettings) -> None:
-    """Warn if a resumed run has settings other than before; the number of epochs may change."""
+    """Warn if settings other than the number of epochs have changed since a resumed run began."""
     if not (folder.config_file.is_file() and folder.environment_file.is_file()):
         return
     differing = other_settings(settings.comparable(), recorded_settings(folder))

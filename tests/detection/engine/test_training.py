@@ -184,7 +184,7 @@ def test_resuming_with_other_settings_warns(trained, tmp_path, tiny_options):
     run = RunFolder(shutil.copytree(trained.path, tmp_path / "seed0"))
     run.write_environment(run.read_environment() | {"cpu_capability": "another"})
     options = {**tiny_options, "optimizer.lr": 0.5, "runner.max_epochs": 3}
-    with pytest.warns(UserWarning, match=r"began with \(cpu_capability, optimizer\.lr, seed\)"):
+    with pytest.warns(UserWarning, match=r"since it began \(cpu_capability, optimizer\.lr, seed\)"):
         train(CONFIG, run.path, 9, options, resume=True, device="cpu")
 
 
@@ -230,7 +230,7 @@ class Regression(nn.Linear):
 
 def test_start_after_the_last_epoch_warns(tmp_path, tiny_options):
     options = {**tiny_options, "runner.max_epochs": 1}  # the config's start_epoch is 2
-    with pytest.warns(UserWarning, match="starts in epoch 2, but this training ends with epoch"):
+    with pytest.warns(UserWarning, match="starts in epoch 2, but training ends with epoch"):
         train(CONFIG, tmp_path / "seed0", cfg_options=options, device="cpu")
 
 
