@@ -4,7 +4,7 @@ No other package of the kit imports mmcv or mmdet. Configs load this package wit
 ``custom_imports = dict(imports=['pcb.detection'])``.
 """
 
-# compat must be imported before any part of mmdet; its docstring says why.
+# Import compat before any part of mmdet; the comments in compat say why.
 from pcb.detection.legacy import compat  # noqa: F401  isort: skip
 
 from pcb.detection.config import load_config

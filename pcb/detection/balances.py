@@ -1,4 +1,4 @@
-"""Find the kit's losses and the parts of PCB in a model, and describe the training set to them."""
+"""Find PCB's state in a model, and pass the classes of the training set to the losses."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

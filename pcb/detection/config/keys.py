@@ -150,7 +150,11 @@ class Schema:
         if isinstance(name, str) and not (found or in_users_own or _FREE_TYPES.fullmatch(last)):
             named = f"policy {node['policy']!r}" if "policy" in node else f"type {name!r}"
             near = nearest_names(name, (known for known in self.components if "." not in known))
-            hint = suggestion(name, near) if near else "add its module to custom_imports"
+            hint = (
+                suggestion(name, near)
+                if near
+                else "add the module that registers the type to custom_imports"
+            )
             yield f"{path}: {named} is not registered: {hint}"
         in_users_own = in_users_own or any(map(is_users_own, found))
         valid = self.valid_keys(node, path)

@@ -99,8 +99,8 @@ def naming_config(config: str | Path) -> Iterator[None]:
     Examples are missing arguments, and unknown arguments that a user-defined type passes on.
 
     Raises:
-        ValueError: an argument is wrong. The message names the config; it replaces the error of
-            Python or mmcv. Other errors are raised unchanged.
+        ValueError: an argument is wrong. The message names the config. This error replaces the
+            error raised by Python or mmcv; other errors are raised unchanged.
 
     Example:
         >>> with naming_config("mine.py"):

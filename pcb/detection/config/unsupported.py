@@ -22,8 +22,14 @@ _WORKERS = "with persistent workers, a resumed training run would draw different
 # For each dotted key: the values other than None that are accepted because they request nothing
 # unsupported, and what to do instead of setting another value.
 UNSUPPORTED: dict[str, tuple[tuple, str]] = {
-    "evaluation": (({},), f"training does not validate, so set it to None and {_EVALUATE}"),
-    "workflow": (([["train", 1]],), f"training has one phase, so set it to None and {_EVALUATE}"),
+    "evaluation": (
+        ({},),
+        f"set evaluation to None, because training does not validate, and {_EVALUATE}",
+    ),
+    "workflow": (
+        ([["train", 1]],),
+        f"set workflow to None, because training has one phase, and {_EVALUATE}",
+    ),
     "resume_from": ((), _RESUME),
     "auto_resume": ((False,), _RESUME),
     "seed": ((), "use the option --seed"),
@@ -51,8 +57,8 @@ UNSUPPORTED: dict[str, tuple[tuple, str]] = {
     "runner.max_iters": ((), "training is counted in epochs, so set runner.max_epochs"),
     "auto_scale_lr.enable": (
         (False,),
-        "set optimizer.lr yourself: multiply it by the number of images per iteration in all "
-        "processes combined, and divide it by base_batch_size",
+        "set optimizer.lr to its value multiplied by the images per iteration in all processes "
+        "combined and divided by base_batch_size",
     ),
     "checkpoint_config.save_optimizer": (
         (True,),

@@ -79,8 +79,8 @@ def _checkpoint_interval(cfg: Mapping[str, Any]) -> Iterator[str]:
     if settings.get("by_epoch", True) and type(interval) is int and interval > 1:
         yield (
             f"checkpoint_config.interval is {interval} epochs, but training saves a checkpoint "
-            "after every epoch: remove it, or set by_epoch=False and an interval in iterations to "
-            "save additional checkpoints within epochs"
+            "after every epoch: remove this setting or, to save additional checkpoints within "
+            "epochs, set by_epoch=False and an interval in iterations"
         )
 
 

@@ -1,6 +1,6 @@
 """Measure what a detector predicts at the ground-truth boxes.
 
-The result corresponds to the confusion matrix that PCB learns during training.
+The result can be compared with the confusion matrix that PCB learns during training.
 """
 
 from collections.abc import Sequence

@@ -67,10 +67,11 @@ class TrainingSettings:
     opencv_threads: int | None
 
     def comparable(self) -> dict[str, Any]:
-        """Return the settings that affect the result, for ``pcb.runs.settings.other_settings``.
+        """Return all settings that affect the result of training.
 
-        On a CPU these include the number of threads and the CPU instructions in use, because they
-        affect the last bits of the result.
+        On a CPU, they include the number of threads and the CPU instructions in use, which affect
+        the last bits of the result. :func:`pcb.runs.settings.other_settings` compares two such
+        dictionaries.
         """
         decisive = comparable_settings(self.config, self.seed, world_size())
         if self.device.type == "cpu":
@@ -176,7 +177,7 @@ def loader_settings(cfg: Config, split: str) -> dict[str, int]:
 
 
 def uses_half_precision(cfg: Config, device: torch.device) -> bool:
-    """Return whether a model runs in half precision on a device; it never does on CPUs.
+    """Return whether a model runs in half precision on a device; models on CPUs never do.
 
     Example:
         >>> cfg = Config(dict(fp16=dict(loss_scale="dynamic")))
@@ -199,9 +200,10 @@ def comparable_settings(config: Config, seed: int | None, processes: int | None)
 
 
 def recorded_settings(folder: RunFolder) -> dict[str, Any]:
-    """Return the settings recorded in a run folder, for ``pcb.runs.settings.other_settings``.
+    """Return the settings of a run that affect its result, as recorded in its run folder.
 
     Settings that an earlier version of the kit did not record are None.
+    :func:`pcb.runs.settings.other_settings` compares two such dictionaries.
 
     Raises:
         FileNotFoundError: the folder has no merged config.

@@ -101,7 +101,7 @@ def test_unknown_key_is_named_with_the_nearest_valid_one(text, message, config):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("evaluation = dict(metric=['bbox', 'segm'])", "evaluation is .*None and .* `pcb test`"),
+        ("evaluation = dict(metric=['bbox', 'segm'])", "evaluation is .*None, .* `pcb test`"),
         ("workflow = [('train', 1), ('val', 1)]", "workflow is .*`pcb test`"),
         ("resume_from = 'x.pth'", "resume_from is 'x.pth', .*`pcb train --resume`"),
         ("auto_resume = True", "auto_resume is True, .*--resume"),
