@@ -1,7 +1,7 @@
 """Pairwise Class Balance (PCB) for long-tailed recognition.
 
-The names below need PyTorch alone. Each is imported on first use, so that ``pcb --help`` answers at
-once and ``pcb doctor`` runs even where PyTorch is missing.
+The names below need only PyTorch. Each name is imported on first use, so that ``pcb --help`` starts
+quickly and ``pcb doctor`` runs even where PyTorch is missing.
 """
 
 from importlib import import_module

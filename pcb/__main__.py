@@ -1,4 +1,4 @@
-"""``python -m pcb`` runs the ``pcb`` command."""
+"""Run the ``pcb`` command as ``python -m pcb``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Pairwise class balance (PCB): the state, the gate and the strength that all losses share.
+"""Pairwise Class Balance (PCB): the confusion statistics and soft labels that all losses share.
 
 Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
 CVPR 2022.
@@ -17,18 +17,18 @@ from pcb.distributed import rank, sum_over_processes
 from pcb.soft_labels import fightback_soft_labels
 from pcb.stateful import StatefulModule
 
-# After this many observed batches, a class that has not occurred is considered missing in the data.
+# A class that has not occurred in this many observed batches is considered missing from the data.
 PATIENCE = 1000
-# After this many training steps without a call of `set_epoch`, nobody is expected to call it: the
-# first call should precede the first step, and even a small dataset has epochs of this length.
+# If `set_epoch` has not been called within this many training steps, the caller is assumed to have
+# forgotten it: it should be called before the first step, and even short epochs have this length.
 SMALLEST_EPOCH = 20
 
 
 def strength(alpha: float, iteration: int, num_iterations: int) -> float:
     """Return the strength of the soft labels in one refinement iteration: ``alpha * k / (K - 1)``.
 
-    The first of several iterations trains with plain labels, the last one with the full strength.
-    A single iteration has the full strength.
+    With several iterations, the first one trains with one-hot labels only (strength 0), and the
+    last one has the full strength. A single iteration has the full strength.
 
     Args:
         alpha: full strength, in [0, 1].
@@ -48,41 +48,41 @@ def strength(alpha: float, iteration: int, num_iterations: int) -> float:
 
 
 class PairwiseClassBalance(StatefulModule):
-    r"""Tracks which classes a classifier confuses, and provides soft labels that counter this.
+    r"""Record of which classes a classifier confuses, with soft labels that reduce the confusion.
 
-    A balance is *given to* a base loss. The loss calls :meth:`observe` with every batch it trains
-    on, then mixes in :meth:`soft_labels` with :meth:`current_strength`. With ``alpha=0``, the
-    balance only observes.
+    Pass an instance to a loss as ``balance``. In training, the loss calls :meth:`observe` for every
+    batch, then trains towards :meth:`soft_labels` with the weight :meth:`current_strength`.
+    With ``alpha=0``, the instance only observes and never changes the loss.
 
-    PCB acts once ``epoch >= start_epoch`` and every required class has been seen. If a class is
-    still missing after one epoch, or after 1000 observed batches, a single warning names it.
-    Another warning comes if PCB waits for a later epoch, but nobody calls :meth:`set_epoch` within
-    20 training steps.
+    PCB is active once ``epoch >= start_epoch`` and every required class has been seen. If required
+    classes are still missing after the first epoch, or after 1000 observed batches, one warning
+    lists them. A different warning is issued if ``start_epoch`` has not been reached and
+    :meth:`set_epoch` is not called within 20 training steps.
 
-    The buffers keep their dtype if the surrounding model is converted with ``half()`` or
-    ``bfloat16()``.
+    The buffers keep their dtype when the model is converted with ``half()`` or ``bfloat16()``.
 
     Args:
         num_classes: C, the number of foreground classes.
         alpha: full strength of the soft labels, in [0, 1].
-        start_epoch: first epoch in which PCB acts, counted from 1; see :meth:`set_epoch`.
-        momentum: weight of the past in the running matrix, in [0, 1).
-        num_iterations: K, the number of refinement iterations; 1 for a plain classifier.
-        activation: how logits become probabilities, ``"softmax"`` or ``"sigmoid"``.
-        normalize_rows: keep the rows of the matrix summing to 1; default: only for softmax.
-        normalize_columns: make soft labels sum to 1; default: only for softmax.
-        required_classes: classes that must have been seen before PCB acts; default: all. If some
-            classes have no training instance, pass the others.
-        class_names: C names for the warning; default: the class indices.
+        start_epoch: first epoch in which PCB is active, counted from 1; see :meth:`set_epoch`.
+        momentum: weight of the previous row when a row of the matrix is updated, in [0, 1).
+        num_iterations: K, the number of refinement iterations; 1 means no refinement.
+        activation: function that turns logits into probabilities, ``"softmax"`` or ``"sigmoid"``.
+        normalize_rows: whether each row of the matrix sums to 1; default: only for softmax.
+        normalize_columns: whether each soft label sums to 1; default: only for softmax.
+        required_classes: classes that must have been seen before PCB becomes active; default: all.
+            If some classes have no training instances, pass only the other classes.
+        class_names: C class names to show in warnings; default: the class indices.
 
     Buffers:
-        confusion (C, C): running matrix; ``confusion[i, j]``: true class i predicted as class j.
-        instance_count (C,): number of instances seen of each class.
-        update_count (C,): number of calls in which each class occurred. The first update still has
-            the weight ``momentum ** (update_count - 1)``.
+        confusion (C, C): running confusion matrix; rows are true classes, columns are predictions.
+        instance_count (C,): number of instances of each class that have been observed.
+        update_count (C,): number of times each row of ``confusion`` was updated. The first update
+            still has the weight ``momentum ** (update_count - 1)`` in the row.
         epoch (1,): current epoch, counted from 1.
 
-    Counts are float32, as in the official code, and exact up to 2 ** 24; ``double()`` extends this.
+    Counts are float32, as in the official code, so they are exact up to 2 ** 24; ``double()``
+    raises this limit.
 
     Raises:
         ValueError: if a setting is out of range.
@@ -141,26 +141,26 @@ class PairwiseClassBalance(StatefulModule):
         self.require_classes(range(num_classes) if required_classes is None else required_classes)
 
     def extra_repr(self) -> str:
-        """Return the settings that ``print(model)`` shows."""
+        """Return the settings for ``print(model)``."""
         return (
             f"num_classes={self.num_classes}, alpha={self.alpha}, start_epoch={self.start_epoch}, "
             f"momentum={self.momentum}, num_iterations={self.num_iterations}"
         )
 
     def require_classes(self, classes: Sequence[int]) -> None:
-        """Set the classes that must have been seen before PCB acts.
+        """Set the classes that must have been seen before PCB becomes active.
 
         Args:
             classes: class indices in [0, C - 1].
 
         Raises:
-            ValueError: if there are none, or an index is out of range.
+            ValueError: if ``classes`` is empty, or an index is out of range.
         """
         classes = [int(c) for c in classes]
         if not classes or min(classes) < 0 or max(classes) >= self.num_classes:
             raise ValueError(
-                f"required classes must be a non-empty subset of [0, {self.num_classes - 1}], "
-                f"got {classes}"
+                f"required_classes must contain at least one class, and only classes in "
+                f"[0, {self.num_classes - 1}], got {classes}"
             )
         self._required_classes = sorted(set(classes))
         self._mark_required_classes()
@@ -176,34 +176,35 @@ class PairwiseClassBalance(StatefulModule):
         self._mark_required_classes()
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the current epoch. Call this at the start of every epoch, including the first.
+        """Set the current epoch; call this at the start of every epoch, including the first.
 
         Args:
-            epoch: counted from 1.
+            epoch: number of the epoch, counted from 1.
 
         Raises:
-            ValueError: if ``epoch`` is not a whole number, or less than 1.
+            ValueError: if ``epoch`` is not a whole number, or is less than 1.
         """
         if not _is_whole(epoch) or epoch < 1:
-            raise ValueError(f"epoch must be a whole number, counted from 1, got {epoch!r}")
+            raise ValueError(f"epoch must be a whole number, at least 1, got {epoch!r}")
         self.epoch.fill_(int(epoch))
         if epoch != self._last_set_epoch:
             self._last_set_epoch = int(epoch)
             self._calls = 0
 
     def observe(self, logits: Tensor, labels: Tensor) -> None:
-        """Update the running matrix and the counts with a batch, jointly on all processes.
+        """Update the running matrix and the counts with a batch, summed over all processes.
 
-        The losses call this for the batches they train on. Each direct call updates the state.
+        A loss calls this method once for each training batch. If you call the method yourself,
+        every call updates the state.
 
         Args:
-            logits: (P, C) foreground logits; P may be 0, on some processes or on all. Rows that
-                are not finite are left out.
+            logits: (P, C) foreground logits; P may be 0 on some or all processes. Rows that contain
+                NaN or infinity are left out.
             labels: (P,) true classes in [0, C - 1].
         """
-        finite = logits.isfinite().all(dim=1)  # a NaN would stay in the matrix for ever
+        finite = logits.isfinite().all(dim=1)  # a NaN would stay in the matrix forever
         sums, counts = batch_confusion(logits[finite], labels[finite], self.activation)
-        # Every process takes part in the sum, even without positives: the others would wait for it.
+        # Processes without positives must take part, too; otherwise, the others would wait.
         joined = sum_over_processes(torch.cat([sums, counts.unsqueeze(1)], dim=1))
         sums, counts = joined[:, :-1], joined[:, -1]
         self.confusion.copy_(
@@ -212,37 +213,37 @@ class PairwiseClassBalance(StatefulModule):
         self.instance_count += counts.to(self.instance_count.dtype)
         self.update_count += counts > 0
         self._calls += 1
-        # Check rarely: reading the state blocks until the GPU is done.
+        # Check rarely, because reading the state waits for the GPU.
         if self._calls in (1, SMALLEST_EPOCH * self.num_iterations, PATIENCE):
             self._warn_if_blocked()
 
     def _warn_if_blocked(self) -> None:
-        """Warn if PCB cannot act, and waiting longer will not help."""
+        """Warn if PCB is inactive and more training will not change that."""
         epoch = int(self.epoch)
         if epoch < self.start_epoch:
             never_set = self._last_set_epoch is None
             if never_set and self._calls == SMALLEST_EPOCH * self.num_iterations:
                 self._warn_of_epoch(epoch)
-        # During the first epoch, an unseen class may still occur; later, the data lack it.
+        # After the first epoch, a class that has not been seen is missing from the data.
         elif (epoch > 1 or self._calls >= PATIENCE) and (unseen := self.unseen_classes()):
             self.warn_of_missing(unseen)
 
     def required_classes(self) -> list[int]:
-        """Return the classes that must have been seen before PCB acts."""
+        """Return the classes that must have been seen before PCB becomes active."""
         return list(self._required_classes)
 
     def unseen_classes(self) -> list[int]:
-        """Return the required classes without any observed instance."""
+        """Return the required classes that have not been observed yet."""
         return (self._required & (self.instance_count == 0)).nonzero().flatten().tolist()
 
     def gate_is_open(self) -> bool:
-        """Return whether the start epoch is reached and every required class has been seen."""
+        """Return whether the start epoch is reached and all required classes have been seen."""
         return int(self.epoch) >= self.start_epoch and not self.unseen_classes()
 
     def warn_of_missing(self, classes: Sequence[int]) -> None:
-        """Warn that these classes keep PCB from acting, once and on one process only.
+        """Warn that PCB is inactive because classes are missing, once and on only one process.
 
-        With ``alpha=0``, no warning is needed and none is given.
+        With ``alpha=0``, there is no warning, because PCB is not meant to become active.
         """
         if self._warned or self.alpha == 0 or rank() > 0:
             return
@@ -252,42 +253,42 @@ class PairwiseClassBalance(StatefulModule):
         warnings.warn(
             f"PCB should act from epoch {self.start_epoch} on, but stays off: {len(classes)} of "
             f"{self.num_classes} classes do not occur in training ({shown}). Remove them from the "
-            "class list, or set required_classes to the classes present in the training set.",
+            "class list, or set required_classes to the classes that occur in the training set.",
             stacklevel=3,
         )
 
     def _warn_of_epoch(self, epoch: int) -> None:
-        """Warn that nobody sets the epoch, on one process only; not needed with ``alpha=0``."""
+        """Warn, on only one process, that `set_epoch` was not called, unless ``alpha`` is 0."""
         if self.alpha > 0 and rank() == 0:
             warnings.warn(
                 f"PCB should act from epoch {self.start_epoch} on, but stays off: set_epoch was "
-                f"not called in {SMALLEST_EPOCH} training steps, so it is still epoch {epoch}. "
+                f"not called in {SMALLEST_EPOCH} training steps, so the epoch is still {epoch}. "
                 "Call balance.set_epoch(epoch) at the start of every epoch, counted from 1, or "
                 "use start_epoch=1.",
                 stacklevel=3,
             )
 
     def is_active(self) -> bool:
-        """Return whether PCB changes the loss now: its strength is positive and its gate open."""
+        """Return whether PCB currently changes the loss: ``alpha > 0`` and the gate is open."""
         return self.alpha > 0 and self.gate_is_open()
 
     def strength_at(self, iteration: int | None = None) -> float:
-        """Return the strength in an iteration (default: the last) while PCB acts."""
+        """Return the strength in an iteration (default: the last), assuming PCB is active."""
         last = self.num_iterations - 1
         return strength(self.alpha, last if iteration is None else iteration, self.num_iterations)
 
     def current_strength(self, iteration: int | None = None) -> float:
-        """Return the strength in an iteration (default: the last), or 0 while PCB is off."""
+        """Return the strength in an iteration (default: the last); 0 while PCB is inactive."""
         return self.strength_at(iteration) if self.is_active() else 0.0
 
     def soft_labels(self, labels: Tensor) -> Tensor:
-        """Return the soft labels of instances, without gradient.
+        """Return the soft label of each instance, without gradient.
 
         Args:
             labels: (P,) true classes in [0, C - 1].
 
         Returns:
-            (P, C).
+            The soft labels (P, C).
         """
         return fightback_soft_labels(self.confusion, self.normalize_columns)[labels]
 

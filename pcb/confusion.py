@@ -1,7 +1,7 @@
-"""The running confusion matrix of a classifier, which is updated with every training batch.
+"""A running confusion matrix of a classifier, updated with every training batch.
 
-``confusion[i, j]`` is how strongly instances of true class ``i`` are predicted as class ``j``. The
-matrix covers the ``C`` foreground classes and leaves background out.
+``confusion[i, j]`` is the mean probability that the classifier gives to class ``j`` for instances
+of true class ``i``. The matrix covers the ``C`` foreground classes, without background.
 
 Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
 CVPR 2022.
@@ -16,7 +16,7 @@ PUBLISHED_MOMENTUM = 0.99
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """Convert half precision to float32; return wider tensors unchanged.
+    """Convert a half-precision tensor to float32; return wider tensors unchanged.
 
     Example:
         >>> at_least_float32(torch.zeros(1, dtype=torch.float16)).dtype
@@ -31,20 +31,20 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 def batch_confusion(
     logits: Tensor, labels: Tensor, activation: str = "softmax"
 ) -> tuple[Tensor, Tensor]:
-    """Sum the predicted probabilities of a batch by true class, and count its instances.
+    """Sum the predicted probabilities of a batch by true class, and count instances by class.
 
-    The results are sums rather than means so that several processes can add theirs up before
-    anything is divided.
+    The function returns sums instead of means so that results can be added over several processes
+    before dividing.
 
     Args:
         logits: (P, C) foreground logits of P instances; P may be 0.
         labels: (P,) true classes in [0, C - 1].
-        activation: ``"softmax"`` over the classes, or ``"sigmoid"`` for each class alone.
+        activation: ``"softmax"`` over the classes, or ``"sigmoid"`` for each class separately.
 
     Returns:
-        ``sums`` (C, C), where ``sums[i]`` adds up the predictions for instances of class ``i``, and
-        ``counts`` (C,), the number of these instances. Both keep the dtype of the logits, at least
-        float32, and carry no gradient.
+        ``sums`` (C, C), where ``sums[i]`` is the sum of the probabilities of all instances of
+        class ``i``, and ``counts`` (C,), the number of instances of each class. Both have the dtype
+        of the logits, but at least float32, and no gradient.
 
     Example:
         >>> sums, counts = batch_confusion(torch.zeros(3, 2), torch.tensor([0, 0, 1]))
@@ -69,17 +69,19 @@ def update_confusion(
     """Move the running matrix towards the mean predictions of a batch.
 
     For every class ``i`` that occurs in the batch (``counts[i] > 0``),
-    ``confusion[i] <- m * confusion[i] + (1 - m) * sums[i] / counts[i]``. The other rows stay.
+    ``confusion[i] <- m * confusion[i] + (1 - m) * sums[i] / counts[i]``. The other rows do not
+    change.
 
-    With ``normalize_rows``, the updated rows are then scaled to sum to 1. Rows start at zero, so
-    the first update fills the whole row and keeps the weight ``m ** (updates - 1)`` in it.
+    With ``normalize_rows``, the updated rows are then scaled to sum to 1. As rows start at zero,
+    the first update determines the whole row; after n updates, its weight is ``m ** (n - 1)``.
 
     Args:
-        confusion: (C, C) running matrix. Not modified.
-        sums: (C, C) from :func:`batch_confusion`, summed over processes.
-        counts: (C,) from :func:`batch_confusion`, summed over processes.
-        momentum: weight m of the past, in [0, 1).
-        normalize_rows: True for softmax predictions, False for sigmoid predictions (EQL v2).
+        confusion: (C, C) running matrix; not modified in place.
+        sums: (C, C) sums from :func:`batch_confusion`, added over processes.
+        counts: (C,) counts from :func:`batch_confusion`, added over processes.
+        momentum: weight m of the previous row, in [0, 1).
+        normalize_rows: whether updated rows are scaled to sum to 1: True for softmax predictions,
+            False for sigmoid predictions (EQL v2).
 
     Returns:
         The updated (C, C) matrix.
@@ -93,7 +95,7 @@ def update_confusion(
     batch_mean = sums / counts.clamp(min=1).unsqueeze(1)
     updated = momentum * confusion + (1 - momentum) * batch_mean
     if normalize_rows:
-        # The clamp matters only for classes without instances, whose rows are discarded below.
+        # The clamp only affects classes without instances, whose rows are discarded below.
         updated = updated / updated.sum(dim=1, keepdim=True).clamp(
             min=torch.finfo(updated.dtype).tiny
         )
@@ -101,15 +103,16 @@ def update_confusion(
 
 
 def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
-    """Return the momentum with which a row forgets its first update within ``calls`` calls.
+    """Return a momentum with which a row mostly forgets its first update in ``calls`` updates.
 
-    The first update of a row keeps the weight ``m ** (calls - 1)``. The published momentum of 0.99
-    suits the thousands of calls of an LVIS schedule. On a short schedule, the rows of rare classes
-    would still consist mostly of their first, untrained predictions.
+    With momentum m, the first update of a row has the weight ``m ** (calls - 1)`` after ``calls``
+    updates. The published momentum of 0.99 suits the thousands of updates in an LVIS schedule. In a
+    short schedule, it would leave the rows of rare classes dominated by predictions from before
+    training.
 
     Args:
-        calls: expected number of calls that update the row before PCB starts; more than 1.
-        first_update_weight: weight that the first update may keep, in (0, 1).
+        calls: expected number of updates of the row before PCB becomes active; more than 1.
+        first_update_weight: weight that the first update may still have then, in (0, 1).
 
     Returns:
         The momentum, at most 0.99.

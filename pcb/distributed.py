@@ -1,4 +1,4 @@
-"""Groups of training processes, and sums over them. With a single process, each is a no-op."""
+"""Connect training processes and sum over them; with a single process, this does nothing."""
 
 import math
 import os
@@ -14,25 +14,26 @@ import torch.distributed as dist
 from torch import Tensor
 
 _VARIABLES = ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")
-_MINUTES = "PCB_WAIT_MINUTES"  # how long to wait for processes that have not started yet
+_MINUTES = "PCB_WAIT_MINUTES"  # how long to wait for the other processes to start
 _TORCHRUN = "start the processes with torchrun, which sets all of these variables"
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Connect this process with the others that ``torchrun`` started, while the context lasts.
+    """Within a context, connect this process to the other processes started by ``torchrun``.
 
-    ``torchrun`` describes the group in environment variables; without them, nothing happens. If the
-    variables are set by hand, the process waits for the others for up to 10 minutes, or
-    ``PCB_WAIT_MINUTES``. After an error, the group is not closed: the process must exit, whereupon
-    torchrun stops the others.
+    ``torchrun`` describes the process group in environment variables. Without these variables,
+    nothing happens. If they are set by hand, this process waits up to 10 minutes for the others to
+    start, or as many minutes as ``PCB_WAIT_MINUTES`` says. If an error leaves the context, the
+    group is not closed: this process must exit, so that torchrun stops the others.
 
     Args:
-        device: device of this process. GPUs are connected by ``nccl``, CPUs by ``gloo``. If there
-            are several GPUs, include the index.
+        device: device of this process: GPUs are connected with ``nccl``, CPUs with ``gloo``. With
+            several GPUs, the device must include the index.
 
     Raises:
-        ValueError: if some of the variables are missing or wrong, or the others cannot be reached.
+        ValueError: if some of the environment variables are missing or invalid, or the other
+            processes cannot be reached.
 
     Example:
         >>> with process_group(torch.device("cpu")):
@@ -44,16 +45,16 @@ def process_group(device: torch.device) -> Iterator[None]:
         return
     _join(device)
     yield
-    # Not in a `finally`: closing an nccl group waits for the others, which after an error wait for
-    # this process, so all would hang silently until the timeout of 10 minutes.
+    # Not in a `finally`: closing an nccl group waits for the other processes. After an error, they
+    # in turn wait for this process, so all would hang silently until a timeout of 10 minutes.
     dist.destroy_process_group()
 
 
 def _requested_processes() -> int:
-    """Return the number of processes that the environment asks for.
+    """Return the number of processes according to the environment variables.
 
     Raises:
-        ValueError: if variables are missing or contradict each other.
+        ValueError: if environment variables are missing, invalid or contradictory.
     """
     given = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name, "").strip()}
     if "WORLD_SIZE" not in given and "RANK" not in given:
@@ -69,13 +70,13 @@ def _requested_processes() -> int:
     if missing := [name for name in _VARIABLES if name not in given]:
         raise ValueError(
             f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} set, as for one of several "
-            f"processes, but not {', '.join(missing)}: unset {'it' if len(given) == 1 else 'them'} "
-            f"to train in one process, or {_TORCHRUN}"
+            f"processes, but {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not: to "
+            f"train in one process, unset {', '.join(given)}; for several, {_TORCHRUN}"
         )
     processes = numbers["WORLD_SIZE"]
     if not numbers["RANK"] < processes:
         raise ValueError(
-            f"RANK is {numbers['RANK']}, but with WORLD_SIZE={processes} it must be below "
+            f"RANK is {numbers['RANK']}, but with WORLD_SIZE={processes} it must be less than "
             f"{processes}, and different for each process; {_TORCHRUN}"
         )
     if not 0 < numbers["MASTER_PORT"] < 2**16:
@@ -84,15 +85,15 @@ def _requested_processes() -> int:
 
 
 def _join(device: torch.device) -> None:
-    """Connect with the other processes.
+    """Connect this process to the other processes.
 
     Raises:
-        ValueError: if they do not start in time, or cannot be reached.
+        ValueError: if the other processes do not start in time, or cannot be reached.
     """
     minutes = _minutes_to_wait()
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     own, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    if "TORCHELASTIC_RUN_ID" not in os.environ:  # under torchrun, all processes are running
+    if "TORCHELASTIC_RUN_ID" not in os.environ:  # torchrun has started all processes
         print(
             f"Process {own} of {processes}: waiting up to {minutes:g} minutes for the others at "
             f"{address} ({_MINUTES} changes this limit).",
@@ -101,21 +102,21 @@ def _join(device: torch.device) -> None:
         )
         _wait_for_first(own, minutes)
     try:
-        # A rendezvous of its own, so that the time limit does not apply to every later sum, too.
-        # Imported here, since not every build of PyTorch has it.
+        # Use a separate rendezvous, so that its time limit does not also apply to later sums. It is
+        # imported here because some builds of PyTorch lack it.
         from torch.distributed.rendezvous import rendezvous
 
         store, own, processes = next(rendezvous("env://", timeout=timedelta(minutes=minutes)))
         backend, own_device = ("nccl", device) if device.type == "cuda" else ("gloo", None)
-        # Without a named device, a barrier would have to guess the GPU of this process.
+        # Name the device; otherwise, a barrier would have to guess the GPU of this process.
         dist.init_process_group(
             backend, store=store, rank=own, world_size=processes, device_id=own_device
         )
-    except (RuntimeError, ValueError) as error:  # the store raises these for any failure
+    except (RuntimeError, ValueError) as error:  # the rendezvous raises these for any failure
         first_line = str(error).strip().splitlines()[0]
         hint = f"were all {processes} started within {minutes:g} minutes?"
         if "EADDRINUSE" in str(error) or "address already in use" in str(error):
-            hint = "this port is in use: choose another MASTER_PORT for all processes"
+            hint = "this port is in use: set a different MASTER_PORT for all processes"
         raise ValueError(
             f"process {own} of {processes} could not reach the others at {address}; {hint} "
             f"({first_line[:200]})"
@@ -123,23 +124,23 @@ def _join(device: torch.device) -> None:
 
 
 def _wait_for_first(own: int, minutes: float) -> None:
-    """Wait until the first process can be reached.
+    """Wait until process 0 can be reached.
 
-    Torch waits, too, but prints a page of stack traces if it fails.
+    PyTorch would also wait, but it prints a page of stack traces if it cannot connect.
 
     Raises:
-        ValueError: if the host name is unknown, or nobody answers in time.
+        ValueError: if the host name is unknown, or process 0 does not answer in time.
     """
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     try:
         socket.getaddrinfo(host, port)
     except OSError as error:
         raise ValueError(
-            f"MASTER_ADDR is {host!r}, which is not the name of a known machine "
+            f"MASTER_ADDR is {host!r}, but no machine with this name was found "
             f"({error.strerror}); {_TORCHRUN}"
         ) from None
     deadline = time.monotonic() + 60 * minutes
-    while own > 0:  # process 0 is the one that answers
+    while own > 0:  # process 0 itself accepts the connections
         with suppress(OSError), socket.create_connection((host, port), timeout=5):
             return
         if time.monotonic() > deadline:
@@ -163,33 +164,33 @@ def _minutes_to_wait() -> float:
 
 
 def rank() -> int:
-    """Return the number of this process, counted from 0. Process 0 writes the files."""
+    """Return the number of this process, counted from 0. Only process 0 writes files."""
     return dist.get_rank() if _in_group() else 0
 
 
 def world_size() -> int:
-    """Return the number of processes."""
+    """Return the number of training processes."""
     return dist.get_world_size() if _in_group() else 1
 
 
 def wait_for_all() -> None:
-    """Wait until every process has called this."""
+    """Wait until every process has called this function."""
     if world_size() > 1:
         dist.barrier()
 
 
 def sum_over_processes(tensor: Tensor) -> Tensor:
-    """Sum a tensor over all processes of the default group.
+    """Return the sum of a tensor over all processes of the default process group.
 
-    Every process must call this equally often and with equal shapes, even if it has nothing to
-    add; otherwise the others wait for it.
+    All processes must call this function equally often and with tensors of the same shape. A
+    process that has nothing to add must pass zeros; otherwise, the other processes wait for it.
 
     Args:
-        tensor: any shape, on a device that the backend of the process group supports. Not
-            modified.
+        tensor: tensor of any shape, on a device that the backend of the process group supports;
+            not modified.
 
     Returns:
-        The sum, on every process; without a process group, the tensor itself.
+        The sum, which is the same on every process. Without a process group: the tensor itself.
 
     Example:
         >>> sum_over_processes(torch.tensor([1.0, 2.0]))

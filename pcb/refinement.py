@@ -1,4 +1,4 @@
-"""Iterative refinement: predictions of classes and boxes are fed back into the RoI features.
+"""Iterative refinement: class and box predictions are fed back into the RoI features.
 
 Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
 CVPR 2022.
@@ -10,16 +10,17 @@ from torch import Tensor, nn
 
 
 class Feedback(nn.Module):
-    """A small MLP that turns a prediction into a change of the features.
+    """Small MLP that turns a prediction into feedback for the RoI features.
 
-    Its layers are named as in official checkpoints: ``layers.fc1``, ``layers.fc2``, ``layer_norm``.
+    The layers have the same names as in official checkpoints: ``layers.fc1``, ``layers.fc2``,
+    ``layer_norm``.
 
     Args:
         in_features: D_in, width of the prediction.
-        out_features: D_out, width of the change.
+        out_features: D_out, width of the feedback.
         hidden_features: width of the hidden layers.
         num_layers: number of linear layers, at least 1.
-        layer_norm: normalise the prediction first, as for sigmoid classifiers (EQL v2).
+        layer_norm: whether to normalise the prediction first, as for sigmoid classifiers (EQL v2).
 
     Raises:
         ValueError: if ``num_layers`` is less than 1.
@@ -56,7 +57,7 @@ class Feedback(nn.Module):
         self.layers = nn.Sequential(layers)
 
     def forward(self, prediction: Tensor) -> Tensor:
-        """Return the change (N, D_out) for a prediction (N, D_in)."""
+        """Return the feedback (N, D_out) for a prediction (N, D_in)."""
         if hasattr(self, "layer_norm"):
             prediction = self.layer_norm(prediction)
         return self.layers(prediction)
@@ -73,7 +74,7 @@ def refine_features(features: Tensor, location: Tensor, category: Tensor) -> Ten
         category: (N, D) feedback from the classifier, one term for each channel.
 
     Returns:
-        (N, D, H, W).
+        The refined features (N, D, H, W).
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Fightback soft labels: the targets with which PCB counters confusion between pairs of classes.
+"""Fightback soft labels: targets that reduce the confusion between pairs of classes.
 
 Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
 CVPR 2022.
@@ -11,18 +11,18 @@ from torch import Tensor
 def fightback_soft_labels(confusion: Tensor, normalize_columns: bool = True) -> Tensor:
     """Turn the columns of a confusion matrix into one soft label per class.
 
-    The soft label of class ``y`` gives probability to the classes that are mistaken *for* ``y``:
-    ``q_y[j] = confusion[j, y] / sum_i confusion[i, y]``. Training towards it weakens exactly those
-    confusions.
+    The soft label of class ``y`` assigns probability to the classes that are mistaken *for* ``y``:
+    ``q_y[j] = confusion[j, y] / sum_i confusion[i, y]``. Training with this label as the target
+    reduces exactly these confusions.
 
     Args:
-        confusion: (C, C), non-negative; ``confusion[i, j]``: true class i predicted as class j.
+        confusion: (C, C) non-negative matrix; rows are true classes, columns are predictions.
         normalize_columns: whether each label sums to 1; False for sigmoid losses (EQL v2), where
             ``q_y[j] = confusion[j, y]``.
 
     Returns:
-        (C, C); row ``y`` is the soft label of class ``y``. If column ``y`` is zero, or so small
-        that dividing by its sum would lose the proportions, the label stays one-hot.
+        The soft labels (C, C); row ``y`` is the soft label of class ``y``. This row is one-hot if
+        column ``y`` of the matrix is zero, or too small to be divided by its sum accurately.
 
     Example:
         >>> confusion = torch.tensor([[0.5, 0.5], [0.0, 1.0]])  # half of class 0 predicted as 1

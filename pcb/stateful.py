@@ -1,4 +1,4 @@
-"""A base class for modules whose buffers accumulate what the modules have seen."""
+"""Base class for modules that accumulate statistics of their inputs in buffers."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 
 class StatefulModule(nn.Module):
-    """Base of modules whose buffers are running state: counts, sums and moving averages.
+    """Base class for modules whose buffers hold counts, sums and moving averages.
 
-    Such buffers must keep their precision. In bfloat16, a count stops at 256, and an average with
-    momentum 0.99 does not move at all. ``module.to(device)`` and ``module.double()`` therefore work
-    as usual, but conversion to a narrower dtype (``model.half()``, ``model.to(torch.bfloat16)``)
-    changes only the weights of a model, not this state.
+    Such buffers must keep their precision: in bfloat16, a count would stop at 256, and an average
+    with momentum 0.99 would never change. Conversion to a narrower dtype (``model.half()``,
+    ``model.to(torch.bfloat16)``) therefore leaves these buffers unchanged and converts only the
+    other tensors of the model. ``module.to(device)`` and ``module.double()`` work as usual.
 
     Example:
         >>> class Counter(StatefulModule):
@@ -26,12 +26,12 @@ class StatefulModule(nn.Module):
     """
 
     def reset_state(self) -> None:
-        """Reset all buffers to those of a new module."""
+        """Reset all buffers to their initial values."""
         for buffer in self.buffers(recurse=False):
             buffer.zero_()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
-        """Apply a conversion (PyTorch calls this for all of them) without narrowing the buffers."""
+        """Apply any conversion, such as to a device or a dtype, without narrowing the buffers."""
         was_meta = self._is_meta()
         super()._apply(partial(_without_narrowing, fn), recurse)
         if was_meta and not self._is_meta():  # after `to_empty`, buffers hold arbitrary values
@@ -42,10 +42,10 @@ class StatefulModule(nn.Module):
         return any(buffer.is_meta for buffer in self.buffers(recurse=False))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Widen buffers that a checkpoint holds in half precision, then load them.
+        """Convert half-precision buffers in a checkpoint to the module's dtype, then load them.
 
-        With ``assign=True``, PyTorch would otherwise keep the narrow dtype. The last of ``args`` is
-        PyTorch's list of errors.
+        Otherwise, PyTorch would keep the narrow dtype if ``assign=True``. The last of ``args`` is
+        the list in which PyTorch collects error messages.
         """
         for name, buffer in self.named_buffers(recurse=False):
             loaded = state_dict.get(prefix + name)
@@ -55,7 +55,7 @@ class StatefulModule(nn.Module):
             if not loaded.is_meta and not loaded.isfinite().all():
                 args[-1].append(
                     f"{prefix + name} overflowed when it was saved in {loaded.dtype}: load a "
-                    f"checkpoint that was saved in {buffer.dtype}, or leave this buffer out"
+                    f"checkpoint that was saved in {buffer.dtype}, or remove this buffer from it"
                 )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -66,7 +66,7 @@ def _is_wider(dtype: torch.dtype, other: torch.dtype) -> bool:
 
 
 def _without_narrowing(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
-    """Return ``fn(tensor)``, but with the dtype of ``tensor`` if that is wider."""
+    """Return ``fn(tensor)``, in the dtype of ``tensor`` if this dtype is wider."""
     converted = fn(tensor)
     if converted.dtype == tensor.dtype or _is_wider(converted.dtype, tensor.dtype):
         return converted

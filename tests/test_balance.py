@@ -151,7 +151,7 @@ def test_queries_change_nothing():
 def test_epochs_that_nobody_sets_cause_one_warning(num_iterations):
     balance = PairwiseClassBalance(2, 0.4, start_epoch=3, num_iterations=num_iterations)
     with pytest.warns(
-        UserWarning, match=r"from epoch 3 on.*still epoch 1\. Call .*set_epoch"
+        UserWarning, match=r"from epoch 3 on.*epoch is still 1\. Call .*set_epoch"
     ) as caught:
         for _ in range(3 * PATIENCE):
             see(balance, 0, 1)
@@ -162,7 +162,7 @@ def test_epochs_that_nobody_sets_after_resuming_cause_a_warning():
     saved, balance = (PairwiseClassBalance(2, 0.4, start_epoch=5) for _ in range(2))
     saved.set_epoch(2)
     balance.load_state_dict(saved.state_dict())
-    with pytest.warns(UserWarning, match="still epoch 2"):
+    with pytest.warns(UserWarning, match="epoch is still 2"):
         for _ in range(SMALLEST_EPOCH):
             see(balance, 0, 1)
 
@@ -201,7 +201,7 @@ WRONG_EPOCHS = [0, -1, 1.0, True, "2", None, torch.tensor(2), float("nan")]
 @pytest.mark.parametrize("epoch", WRONG_EPOCHS, ids=repr)
 def test_wrong_epochs_are_refused(epoch):
     balance = PairwiseClassBalance(2, alpha=0.4)
-    with pytest.raises(ValueError, match=re.escape(f"counted from 1, got {epoch!r}")):
+    with pytest.raises(ValueError, match=re.escape(f"at least 1, got {epoch!r}")):
         balance.set_epoch(epoch)
     assert balance.epoch == 1
     with pytest.raises(

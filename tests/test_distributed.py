@@ -230,13 +230,13 @@ def environment_of(rank: str = "0", world_size: str = "2", port: str = "29500") 
     [
         (
             {"WORLD_SIZE": "2"},
-            "WORLD_SIZE is set, .* but not RANK, MASTER_ADDR, MASTER_PORT: unset",
+            "WORLD_SIZE is set, .* but RANK, MASTER_ADDR, MASTER_PORT are not: .* unset",
         ),
-        ({"RANK": "1"}, "RANK is set, .* but not WORLD_SIZE, MASTER_ADDR, MASTER_PORT"),
+        ({"RANK": "1"}, "RANK is set, .* but WORLD_SIZE, MASTER_ADDR, MASTER_PORT are not"),
         ({"WORLD_SIZE": "2", "RANK": "0"}, "WORLD_SIZE, RANK are set, .* MASTER_ADDR, MASTER_PORT"),
         (
             environment_of(rank="2"),
-            "RANK is 2, but with WORLD_SIZE=2 it must be below 2",
+            "RANK is 2, but with WORLD_SIZE=2 it must be less than 2",
         ),
         (environment_of(rank="1", world_size="1"), "RANK is 1, but with WORLD_SIZE=1"),
         (environment_of(world_size="0"), "RANK is 0, but with WORLD_SIZE=0"),
@@ -282,6 +282,6 @@ def test_port_in_use_is_named(monkeypatch):
         taken.listen()
         for name, value in environment_of(port=str(taken.getsockname()[1])).items():
             monkeypatch.setenv(name, value)
-        cpu, message = torch.device("cpu"), "this port is in use: choose another MASTER_PORT"
+        cpu, message = torch.device("cpu"), "this port is in use: set a different MASTER_PORT"
         with pytest.raises(ValueError, match=message), process_group(cpu):
             pass

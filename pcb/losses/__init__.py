@@ -1,4 +1,4 @@
-"""Losses: plain by themselves, with PCB if they are given a :class:`pcb.PairwiseClassBalance`."""
+"""Classification losses that use PCB if they receive a :class:`pcb.PairwiseClassBalance`."""
 
 from pcb.losses.cross_entropy import CrossEntropyLoss
 from pcb.losses.eqlv2 import EQLv2Loss

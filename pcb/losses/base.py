@@ -1,4 +1,4 @@
-"""What all losses share: the balance they are given, and checks of their inputs."""
+"""Base class of all losses: input checks and the use of a ``PairwiseClassBalance``."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -14,13 +14,13 @@ from pcb.stateful import StatefulModule
 def weights_and_factor(
     logits: Tensor, weights: Tensor | None, avg_factor: float | None
 ) -> tuple[Tensor, float | Tensor]:
-    """Fill in the defaults of the sample weights and of the averaging factor.
+    """Replace missing sample weights and a missing averaging factor with their defaults.
 
     Args:
-        logits: (N, width).
-        weights: (N,), or None for weights of 1.
-        avg_factor: divisor of the weighted sum over samples, or None for the number of samples with
-            positive weight, at least 1.
+        logits: (N, width) logits of N samples.
+        weights: (N,) sample weights, or None for weights of 1.
+        avg_factor: number by which the weighted sum over samples is divided. None: the number of
+            samples with positive weight, but at least 1.
 
     Returns:
         The weights (N,), in the dtype of the logits, and the averaging factor.
@@ -30,24 +30,24 @@ def weights_and_factor(
 
 
 class BalancedLoss(StatefulModule):
-    """Base of the losses; without a :class:`PairwiseClassBalance`, each loss is plain.
+    """Base class of all losses, which may use a :class:`PairwiseClassBalance`.
 
-    A loss updates its state (its balance and its own counts) only with batches it trains on, once
-    for each: in training mode, with gradients enabled and logits that require them. See
-    :mod:`pcb.losses.updates`.
+    A loss has a state: its ``balance`` and its own counts. Each training batch updates this state
+    once. A batch is a training batch if the loss is in training mode, gradients are enabled and the
+    logits require gradients. See :mod:`pcb.losses.updates`.
 
     Args:
         num_classes: C, the number of foreground classes.
-        balance: observes the predictions and provides soft labels; None for the plain loss.
-        background: position of the background class. None if there is none; ``"last"`` for label C
-            (MMDetection); ``"first"`` for label 0, followed by classes 1 to C (torchvision). The
-            balance leaves background out and counts classes from 0 in every case.
+        balance: observes the predictions and provides soft labels; None for the loss without PCB.
+        background: position of the background class: None if there is no background; ``"last"`` if
+            its label is C (MMDetection); ``"first"`` if its label is 0, followed by classes 1 to C
+            (torchvision). The ``balance`` always leaves background out and counts classes from 0.
 
     Raises:
-        ValueError: if the balance has a different number of classes, or ``background`` is invalid.
+        ValueError: if ``balance`` has a different number of classes, or ``background`` is invalid.
     """
 
-    # Number of columns that a detector's logits have besides those of the C classes.
+    # Number of columns of a detector's logits in addition to those of the C classes.
     extra_columns = 1
 
     def __init__(
@@ -59,8 +59,8 @@ class BalancedLoss(StatefulModule):
         super().__init__()
         if balance is not None and balance.num_classes != num_classes:
             raise ValueError(
-                f"the balance is for {balance.num_classes} classes, the loss for {num_classes}: "
-                "give both the same num_classes"
+                f"balance has num_classes={balance.num_classes}, but the loss has "
+                f"num_classes={num_classes}: pass the same number to both"
             )
         if background not in (None, "last", "first"):
             raise ValueError(f"background must be None, 'last' or 'first', got {background!r}")
@@ -69,18 +69,18 @@ class BalancedLoss(StatefulModule):
         self.background = background
 
     def extra_repr(self) -> str:
-        """Return the settings that ``print(model)`` shows."""
+        """Return the settings for ``print(model)``."""
         return f"num_classes={self.num_classes}, background={self.background!r}"
 
     def prepare(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Check a batch and put background last, as the losses expect it.
+        """Check a batch and move background to the last position, where the losses expect it.
 
         Args:
-            logits: (N, C), or (N, C + extra_columns) with background.
-            labels: (N,), in [0, C - 1], or [0, C] with background.
+            logits: (N, C) logits, or (N, C + extra_columns) with background.
+            labels: (N,) labels in [0, C - 1], or in [0, C] with background.
 
         Returns:
-            The logits, at least float32, and the labels, both with background last.
+            The logits, in float32 or a wider dtype, and the labels, both with background last.
 
         Raises:
             ValueError: if the logits have the wrong shape, or a label is out of range.
@@ -103,13 +103,13 @@ class BalancedLoss(StatefulModule):
         return self._background_last(at_least_float32(logits)), labels
 
     def scores(self, logits: Tensor) -> Tensor:
-        """Return the scores of a batch at test time.
+        """Return the test-time scores of a batch.
 
         Args:
-            logits: as in :meth:`forward`.
+            logits: logits as for :meth:`forward`.
 
         Returns:
-            (N, C), or (N, C + 1) with background in the column of its label.
+            The scores (N, C), or (N, C + 1) with background, whose column is its label.
 
         Raises:
             ValueError: if the logits have the wrong shape.
@@ -119,7 +119,7 @@ class BalancedLoss(StatefulModule):
         return scores.roll(1, dims=1) if self.background == "first" else scores
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Return the scores for logits with background last, in the same order."""
+        """Return the scores; background comes last in the logits and in the scores."""
         raise NotImplementedError
 
     def _background_last(self, logits: Tensor) -> Tensor:
@@ -139,17 +139,17 @@ class BalancedLoss(StatefulModule):
         message = f"logits must have the shape (N, {expected}) for {meaning}, got {shape}"
         if len(shape) == 2 and self.background is None and shape[1] == classes + extra:
             message += (
-                ". If one of the classes is background, give its label: background='last' "
-                f"({classes}, as in MMDetection) or background='first' (0, as in torchvision)"
+                ". If background is an additional class, pass background='last' if its label is "
+                f"{classes} (MMDetection), or background='first' if it is 0 (torchvision)"
             )
         elif len(shape) == 2 and shape[1] == classes:
-            message += ". If there is no background, use background=None"
+            message += ". If there is no background class, pass background=None"
         raise ValueError(message)
 
     def _label_hint(self, label: int) -> str:
-        """Return a hint for a label that is out of range."""
+        """Return a hint for the error about a label that is out of range."""
         if label < 0:
-            return "; leave out samples to be ignored"
+            return "; remove samples that are to be ignored"
         if self.background == "last":
             return f"; {self.num_classes} is background"
         if self.background == "first":
@@ -161,19 +161,19 @@ class BalancedLoss(StatefulModule):
     def consult_balance(
         self, logits: Tensor, labels: Tensor, iteration: int | None
     ) -> tuple[float, Tensor | None]:
-        """Show the positives of a batch to the balance, then ask it for soft labels.
+        """Let ``balance`` observe the positives of a batch, then get their soft labels from it.
 
-        The balance observes a batch that is trained on, unless the loss or the balance is in eval
-        mode.
+        The batch is observed only if it is a training batch, and neither the loss nor ``balance``
+        is in eval mode.
 
         Args:
             logits: (P, C) class logits of the positives; P may be 0.
-            labels: (P,), in [0, C - 1].
+            labels: (P,) true classes in [0, C - 1].
             iteration: refinement iteration; default: the last.
 
         Returns:
             The strength of PCB in this iteration, which may be 0, and the soft labels (P, C) in the
-            dtype of the logits. While PCB is off: 0 and None.
+            dtype of the logits. While PCB is inactive: 0 and None.
         """
         if self.balance is None:
             return 0.0, None
@@ -185,6 +185,6 @@ class BalancedLoss(StatefulModule):
         return self.balance.strength_at(iteration), soft_labels
 
     def update_state(self, logits: Tensor, update: Callable[..., None], *args: Any) -> None:
-        """Call ``update(*args)`` to update the state, if these logits are trained on."""
+        """Update the state with ``update(*args)`` if the logits belong to a training batch."""
         if self.training and is_trained_on(logits):
             update_once(self, update, *args)

@@ -1,4 +1,4 @@
-"""Cross-entropy, plain or with PCB."""
+"""Cross-entropy, with or without PCB."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -8,26 +8,26 @@ from pcb.losses.updates import updates_once
 
 
 class CrossEntropyLoss(BalancedLoss):
-    r"""Softmax cross-entropy; with a :class:`PairwiseClassBalance`, the PCB loss.
+    r"""Softmax cross-entropy, or the PCB loss if used with a :class:`PairwiseClassBalance`.
 
     .. math::
         L = \frac{1}{A} \sum_{n\,\text{negative}} w_n CE_n
           + \frac{1 - a}{A} \sum_{n\,\text{positive}} w_n CE_n
           + \frac{a}{N} \sum_{n\,\text{positive}} KL(q_{y_n} \| \mathrm{softmax}(z_n))
 
-    Here ``a`` is the strength of the balance (0 while PCB is off), ``q`` its soft label, ``w`` the
-    sample weights and ``A`` the averaging factor. Without a balance, or with ``a = 0``, the loss is
-    cross-entropy.
+    Here ``a`` is the strength of PCB (0 while PCB is inactive), ``q`` the soft label, ``w`` the
+    sample weights and ``A`` the averaging factor. Without ``balance``, or with ``a = 0``, the loss
+    is the usual cross-entropy.
 
     Args:
         num_classes: C, the number of foreground classes.
-        balance: observes the predictions and provides soft labels; None for plain cross-entropy.
-        background: None, ``"last"`` or ``"first"``, see :class:`BalancedLoss`.
+        balance: observes the predictions and provides soft labels; None for the loss without PCB.
+        background: None, ``"last"`` or ``"first"``; see :class:`BalancedLoss`.
 
     Shape:
         - logits: (N, C), or (N, C + 1) with background.
-        - labels: (N,), in [0, C - 1], or [0, C] with background.
-        - returns a scalar in the dtype of the logits, at least float32.
+        - labels: (N,), in [0, C - 1], or in [0, C] with background.
+        - returns a scalar in the dtype of the logits, but at least float32.
 
     Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
     CVPR 2022.
@@ -51,13 +51,14 @@ class CrossEntropyLoss(BalancedLoss):
         avg_factor: float | None = None,
         iteration: int | None = None,
     ) -> Tensor:
-        """Return the loss of a batch; in training, the balance observes the batch first.
+        """Return the loss of a batch; in training, let ``balance`` observe the batch first.
 
         Args:
-            logits: (N, C), or (N, C + 1) with background.
-            labels: (N,).
+            logits: (N, C) logits, or (N, C + 1) with background.
+            labels: (N,) true labels.
             weights: (N,) weights w of the cross-entropy terms; default: 1.
-            avg_factor: A; default: the number of samples with positive weight, at least 1.
+            avg_factor: averaging factor A; default: the number of samples with positive weight, but
+                at least 1.
             iteration: refinement iteration; default: the last.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Equalization loss v2 (EQL v2), plain or with PCB."""
+"""Equalization loss v2 (EQL v2), with or without PCB."""
 
 from typing import Literal
 
@@ -13,40 +13,41 @@ from pcb.losses.updates import updates_once
 
 
 class EQLv2Loss(BalancedLoss):
-    r"""Sigmoid loss that balances the positive and negative gradients of each class.
+    r"""EQL v2, a sigmoid loss that balances the positive and negative gradients of each class.
 
     .. math::
         L = \frac{1}{N} \sum_{n, j} \left(u_j t_{nj} + v_j (1 - t_{nj})\right)
             \mathrm{BCE}(z_{nj}, t_{nj}), \qquad
         v_j = \frac{1}{1 + e^{-\gamma (g_j - \mu)}}, \quad u_j = 1 + \alpha (1 - v_j)
 
-    Here ``t`` is the one-hot target, and ``g`` the ratio of the positive to the negative gradients
-    that a class has accumulated. The weights ``u`` and ``v`` are 1 before the first update, and
-    always 1 for background.
+    Here ``t`` is the one-hot target, and ``g`` is the ratio of the accumulated positive gradients
+    of a class to its accumulated negative gradients. Before the first update, the weights ``u`` and
+    ``v`` are 1. For background, they are always 1.
 
     With a :class:`PairwiseClassBalance`, the target of a positive becomes
-    ``a * q + (1 - a) * onehot``, where ``a`` is the strength and ``q`` the soft label.
+    ``a * q + (1 - a) * onehot``, where ``a`` is the strength of PCB and ``q`` the soft label.
 
     Args:
         num_classes: C, the number of foreground classes.
         balance: observes the predictions and provides soft labels; its activation must be
-            ``"sigmoid"``. None for plain EQL v2.
+            ``"sigmoid"``. None for EQL v2 without PCB.
         gamma: steepness of the negative weight ``v`` as a function of ``g``.
-        mu: ratio ``g`` at which ``v`` is one half.
+        mu: ratio ``g`` for which ``v`` is one half.
         alpha: how much the positive weight ``u`` grows as ``v`` falls.
-        background: None, ``"last"`` or ``"first"``, see :class:`BalancedLoss`.
+        background: None, ``"last"`` or ``"first"``; see :class:`BalancedLoss`.
 
     Shape:
         - logits: (N, C), or (N, C + 1) with background.
-        - labels: (N,), in [0, C - 1], or [0, C] with background.
-        - returns a scalar in the dtype of the logits, at least float32.
+        - labels: (N,), in [0, C - 1], or in [0, C] with background.
+        - returns a scalar in the dtype of the logits, but at least float32.
 
     Buffers:
-        positive_gradient (C,), negative_gradient (C,): sums over all batches and processes.
-        has_gradients (1,): 0 until a gradient has been accumulated, then 1.
+        positive_gradient (C,), negative_gradient (C,): gradients of each class, summed over all
+            training batches and processes.
+        has_gradients (1,): 1 if any gradient has been accumulated, otherwise 0.
 
     Raises:
-        ValueError: if the balance is not for a sigmoid.
+        ValueError: if the activation of ``balance`` is not ``"sigmoid"``.
 
     Source: Tan et al., "Equalization Loss v2: A New Gradient Balance Approach for Long-tailed
     Object Detection", CVPR 2021; He et al., "Relieving Long-tailed Instance Segmentation via
@@ -74,8 +75,8 @@ class EQLv2Loss(BalancedLoss):
         super().__init__(num_classes, balance, background)
         if balance is not None and balance.activation != "sigmoid":
             raise ValueError(
-                f"EQL v2 is a sigmoid loss, but its balance is for {balance.activation!r}: use "
-                "PairwiseClassBalance(..., activation='sigmoid')"
+                f"EQL v2 is a sigmoid loss, but its balance has activation={balance.activation!r}: "
+                "use PairwiseClassBalance(..., activation='sigmoid')"
             )
         self.gamma = gamma
         self.mu = mu
@@ -86,11 +87,11 @@ class EQLv2Loss(BalancedLoss):
 
     @updates_once
     def forward(self, logits: Tensor, labels: Tensor, iteration: int | None = None) -> Tensor:
-        """Return the loss of a batch; in training, update the balance and the gradient sums.
+        """Return the loss of a batch; in training, update ``balance`` and the gradient sums.
 
         Args:
-            logits: (N, C), or (N, C + 1) with background.
-            labels: (N,).
+            logits: (N, C) logits, or (N, C + 1) with background.
+            labels: (N,) true labels.
             iteration: refinement iteration; default: the last.
 
         Returns:
@@ -117,17 +118,17 @@ class EQLv2Loss(BalancedLoss):
 
     @torch.no_grad()
     def class_weights(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights of positive and negative targets for each column of the logits.
+        """Return the weights of positive and of negative targets for each column of the logits.
 
         Args:
-            logits: (N, C), or (N, C + 1) with background last.
+            logits: (N, C) logits, or (N, C + 1) with background last.
 
         Returns:
-            ``u`` and ``v``, each (C,), or (C + 1,) with background.
+            The weights ``u`` and ``v``, each (C,), or (C + 1,) with background.
         """
         ratio = self.positive_gradient / (self.negative_gradient + 1e-10)
         negative_weight = torch.sigmoid(self.gamma * (ratio - self.mu))
-        # Before the first update, the ratio is 0, which would give negatives almost no weight.
+        # Before the first update, the ratio is 0, so negatives would have almost no weight.
         negative_weight = torch.where(self.has_gradients > 0, negative_weight, 1.0).to(logits.dtype)
         background = logits.shape[1] - self.num_classes
         negative_weight = F.pad(negative_weight, (0, background), value=1.0)
@@ -135,10 +136,10 @@ class EQLv2Loss(BalancedLoss):
 
     @torch.no_grad()
     def _accumulate(self, logits: Tensor, targets: Tensor, weights: Tensor) -> None:
-        """Add the weighted gradients of a batch, summed over all processes."""
+        """Add the gradients of a batch, summed over all processes, to the accumulated sums."""
         # t (sigma - 1) + (1 - t) sigma = sigma - t
         gradients = weights * (logits.sigmoid() - targets).abs()
-        # A NaN would stay in the sums for ever.
+        # A NaN would stay in the sums forever.
         finite = logits.isfinite().all(dim=1, keepdim=True)
         gradients = torch.where(finite, gradients, 0.0)[:, : self.num_classes]
         targets = targets[:, : self.num_classes]
@@ -147,10 +148,10 @@ class EQLv2Loss(BalancedLoss):
         positive, negative = sums
         self.positive_gradient += positive.to(self.positive_gradient.dtype)
         self.negative_gradient += negative.to(self.negative_gradient.dtype)
-        self.has_gradients.masked_fill_(sums.sum() > 0, 1)  # unless the batch is empty
+        self.has_gradients.masked_fill_(sums.sum() > 0, 1)  # stays 0 if the batch is empty
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Return ``sigma(z_j)``, times ``1 - sigma(z_C)`` if there is a background."""
+        """Return ``sigma(z_j)``; with background, multiplied by ``1 - sigma(z_C)``."""
         scores = logits.sigmoid()
         if self.background is None:
             return scores

@@ -1,4 +1,4 @@
-"""Seesaw loss, plain or with PCB."""
+"""Seesaw loss, with or without PCB."""
 
 import math
 from typing import Literal
@@ -14,38 +14,38 @@ from pcb.losses.updates import updates_once
 
 
 class SeesawLoss(BalancedLoss):
-    r"""Seesaw loss; with a :class:`PairwiseClassBalance`, Seesaw + PCB.
+    r"""Seesaw loss, or Seesaw + PCB if used with a :class:`PairwiseClassBalance`.
 
-    The loss is a cross-entropy over the classes in which the factor ``S[y, j]`` scales how strongly
-    an instance of class ``y`` suppresses class ``j``. The factor is below 1 for rarer classes
-    (mitigation), and above 1 for classes that the instance is mistaken for (compensation):
+    The loss is a cross-entropy over the classes. A factor ``S[y, j]`` scales how strongly an
+    instance of class ``y`` suppresses class ``j``. Mitigation lowers the factor if class ``j`` is
+    rarer than ``y``. Compensation raises the factor if the instance is mistaken for class ``j``:
 
     .. math::
         L_y = -\log \frac{e^{z_y}}{\sum_j S_{yj} e^{z_j}}, \qquad
         S_{yj} = \min\left(1, \frac{n_j}{n_y}\right)^p
                  \max\left(1, \frac{\sigma_j}{\max(\sigma_y, \epsilon)}\right)^q
 
-    Here ``n`` is the number of samples of each class so far, and ``sigma`` the softmax of the
-    logits. A detector has two more logits, for foreground and background, which are trained with
-    cross-entropy over all RoIs.
+    Here ``n`` is the number of samples of each class so far, and ``sigma`` is the softmax of the
+    logits. A detector has two more logits, one for foreground and one for background, which are
+    trained with cross-entropy over all RoIs.
 
-    With PCB, the class part becomes ``(1 - a) * L_y`` plus ``a`` times the cross-entropy between
-    the soft label of ``y`` and the same logits with the same factors. Here ``a`` is the strength.
+    With PCB of strength ``a``, the class loss is ``(1 - a) * L_y`` plus ``a`` times the
+    cross-entropy between the soft label of ``y`` and the logits, with the same factors ``S``.
 
     Args:
         num_classes: C, the number of foreground classes.
-        balance: observes the predictions and provides soft labels; None for plain Seesaw.
+        balance: observes the predictions and provides soft labels; None for Seesaw without PCB.
         p: exponent of the mitigation; 0 turns it off.
         q: exponent of the compensation; 0 turns it off.
-        eps: smallest probability that the compensation divides by.
-        background: None, ``"last"`` or ``"first"``, see :class:`BalancedLoss`. It sets the label of
-            background and its column in the scores; the order of the logits is always the same.
+        eps: lower limit for the probability that the compensation divides by.
+        background: None, ``"last"`` or ``"first"``; see :class:`BalancedLoss`. This setting applies
+            to the labels and the scores; the order of the logits is always the same.
 
     Shape:
         - logits: (N, C), or (N, C + 2) with background: the classes, then foreground, then
           background.
-        - labels: (N,), in [0, C - 1], or [0, C] with background.
-        - returns scalars in the dtype of the logits, at least float32.
+        - labels: (N,), in [0, C - 1], or in [0, C] with background.
+        - returns scalars in the dtype of the logits, but at least float32.
 
     Buffers:
         cum_samples (C + 1,): number of samples of each class so far, background last, summed over
@@ -97,19 +97,19 @@ class SeesawLoss(BalancedLoss):
         avg_factor: float | None = None,
         iteration: int | None = None,
     ) -> dict[str, Tensor]:
-        """Return the losses of a batch; in training, first count samples and update the balance.
+        """Return the losses of a batch; in training, update the counts and ``balance`` first.
 
         Args:
-            logits: (N, C), or (N, C + 2) with background.
-            labels: (N,).
+            logits: (N, C) logits, or (N, C + 2) with background.
+            labels: (N,) true labels.
             weights: (N,) sample weights; default: 1.
-            avg_factor: divisor of the weighted sums; default: the number of samples with positive
-                weight, at least 1.
+            avg_factor: number by which the weighted sums are divided; default: the number of
+                samples with positive weight, but at least 1.
             iteration: refinement iteration; default: the last.
 
         Returns:
-            ``loss_cls_classes``, for a detector also ``loss_cls_objectness``, and while PCB acts
-            also ``loss_pcb_classes``. The loss is their sum.
+            A dict of scalars whose sum is the loss: ``loss_cls_classes``; with background, also
+            ``loss_cls_objectness``; and while PCB is active, also ``loss_pcb_classes``.
 
         Raises:
             ValueError: if the logits have the wrong shape, or a label is out of range.
@@ -141,20 +141,20 @@ class SeesawLoss(BalancedLoss):
         return losses
 
     def _count(self, labels: Tensor) -> None:
-        """Count the samples of a batch, summed over all processes."""
+        """Add the numbers of samples in a batch, summed over all processes, to the counts."""
         counts = torch.bincount(labels, minlength=self.num_classes + 1)
         self.cum_samples += sum_over_processes(counts.to(self.cum_samples.dtype))
 
     @torch.no_grad()
     def log_factors(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logarithms of the factors ``S`` for the labels of positives.
+        """Return the logarithms of the factors ``S`` for the positives of a batch.
 
         Args:
-            logits: (P, C) class logits.
-            labels: (P,), in [0, C - 1].
+            logits: (P, C) class logits of the positives.
+            labels: (P,) true classes in [0, C - 1].
 
         Returns:
-            (P, C), without gradient; 0 for the true class.
+            The logarithms (P, C), without gradient. They are 0 for the true class.
         """
         log_counts = self.cum_samples[:-1].clamp(min=1).log().to(logits.dtype)
         mitigation = (log_counts - log_counts[labels, None]).clamp(max=0)
@@ -164,10 +164,10 @@ class SeesawLoss(BalancedLoss):
         return self.p * mitigation + self.q * compensation
 
     def _background_last(self, logits: Tensor) -> Tensor:
-        return logits  # objectness is always last
+        return logits  # the foreground and background logits are always last
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Return the softmax of the classes, times the foreground probability for a detector."""
+        """Return the class softmax; with background, multiplied by the foreground probability."""
         classes = logits[:, : self.num_classes].softmax(dim=1)
         if self.background is None:
             return classes

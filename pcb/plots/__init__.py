@@ -1,7 +1,8 @@
-"""Figures: arrays in, (figure, axes) out; nothing here depends on models or run folders.
+"""Functions that draw figures from arrays; they do not depend on models or run folders.
 
-All figures use the same colours for rare, common and frequent classes, and show undefined values as
-n/a. :func:`save` writes a figure to files, and :func:`use` lays figures out for a paper.
+Each function returns (figure, axes). All figures use the same colours for rare, common and frequent
+classes, and show undefined values as n/a. :func:`save` writes a figure to files, and :func:`use`
+sets the layout for figures in a paper.
 """
 
 from pcb.metrics.groups import GROUP_NAMES

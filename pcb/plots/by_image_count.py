@@ -1,4 +1,4 @@
-"""A value of each class against its number of training images, as several figures show it."""
+"""Scatter plot of one value per class against the number of training images of the class."""
 
 from collections.abc import Sequence
 
@@ -25,25 +25,25 @@ def scatter_by_image_count(
     number_format: str,
     title: str | None,
 ) -> tuple[Figure, Axes]:
-    """Draw a dot per class and the mean of each group, and name the extremes of each group.
+    """Draw a dot for each class and the mean of each frequency group; name the groups' extremes.
 
     Args:
-        values: (C,) value of each class. Undefined values (nan) are left out; the figure shows how
-            many there are.
+        values: (C,) value of each class. Undefined values (nan) are left out, and the figure shows
+            how many values are undefined.
         image_count: (C,) number of training images of each class.
-        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
-        names: (C,) class names; None for no names.
-        what: the value in one word, such as ``"AP"``.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
+        names: (C,) class names; None to draw no names.
+        what: one word for the value, such as ``"AP"``.
         label: label of the y axis, such as ``"AP (%)"``.
-        number_format: format specification of the means.
-        title: title of the figure; none if empty.
+        number_format: format specification for the means, such as ``".1f"``.
+        title: title of the figure; empty for no title.
 
     Returns:
         (figure, axes).
     """
     groups = np.array(check_groups(frequency))
     values = np.asarray(values, dtype=float)
-    # Keep classes without training images visible on the log axis.
+    # Classes without training images would be invisible on a logarithmic axis.
     counts = np.maximum(np.asarray(image_count, dtype=float), 0.5)
     figure, axes = plt.subplots(figsize=canvas(9.5, 5))
     handles, means, extremes = [], [], []
@@ -58,7 +58,7 @@ def scatter_by_image_count(
         axes.hlines(y.mean(), means[-1][0], means[-1][2], color=GROUP_COLORS[group], lw=1.6)
         name = f"{GROUP_NAMES[group]}, mean {y.mean():{number_format}}"
         handles.append(legend_mark(name, **look))
-        # An extreme that several classes share, such as AP 0, names none of them.
+        # If several classes share an extreme value, such as AP 0, none of them is named.
         extremes += [chosen[y == end] for end in (y.max(), y.min()) if (y == end).sum() == 1]
     axes.set_xscale("log")
     plain_numbers(axes.xaxis)

@@ -1,4 +1,4 @@
-"""Average precision of each class: by training images, by run, and by role."""
+"""Average precision (AP) of each class, by number of training images, by run and by role."""
 
 from collections.abc import Mapping, Sequence
 
@@ -36,12 +36,12 @@ def ap_by_image_count(
     """Draw the AP of each class against its number of training images.
 
     Args:
-        ap: (C,) AP of each class as a fraction; nan if undefined. Undefined classes are left out.
+        ap: (C,) AP of each class as a fraction. Classes whose AP is undefined (nan) are left out.
         image_count: (C,) number of training images of each class.
-        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
-        names: (C,) class names. The best and the worst class of each group are named, unless
-            several classes share this AP.
-        title: title of the figure; none if empty.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
+        names: (C,) class names. The figure names the best and the worst class of each group,
+            unless several classes have the same best or worst AP.
+        title: title of the figure; empty for no title.
 
     Returns:
         (figure, axes).
@@ -65,18 +65,18 @@ def ap_by_class(
     names: Sequence[str],
     title: str = "AP of each class, most frequent first",
 ) -> tuple[Figure, Axes]:
-    """Draw one dot per class and run, and join the dots of a class by a line.
+    """Draw one dot per class and run, and connect each class's dots with a line.
 
-    If there are more than 60 classes (fewer in a narrow figure), the figure shows those whose AP
-    differs most between the runs, and its axis label says so.
+    If there are more than 60 classes (fewer in a narrow figure), the figure shows only the classes
+    whose AP differs most between the runs, and its axis label says so.
 
     Args:
-        ap: for each run, (C,) AP of each class as a fraction; nan if undefined, drawn as no dot.
-            The last run has filled dots, the others rings.
-        image_count: (C,) number of training images of each class; sets the order.
-        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
+        ap: for each run, (C,) AP of each class as a fraction; NaN if undefined, in which case no
+            dot is drawn. The dots of the last run are filled; those of the other runs are rings.
+        image_count: (C,) number of training images of each class, which determines the order.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names.
-        title: title of the figure; none if empty.
+        title: title of the figure; empty for no title.
 
     Returns:
         (figure, axes).
@@ -89,7 +89,7 @@ def ap_by_class(
     """
     groups = check_groups(frequency)
     per_run = 100 * np.array([np.asarray(own, dtype=float) for own in ap.values()])
-    # fmin and fmax ignore nan, without a warning if every run is nan.
+    # fmin and fmax ignore nan, and do not warn if a class is nan in every run.
     spread = np.nan_to_num(np.fmax.reduce(per_run) - np.fmin.reduce(per_run))
     shown = np.argsort(-spread, kind="stable")[: most_names()]
     order = np.array([label for label in most_frequent_first(image_count) if label in set(shown)])
@@ -130,17 +130,18 @@ def gain_by_role(
     order: Sequence[str] | None = None,
     title: str = "Gain in AP by class role",
 ) -> tuple[Figure, Axes]:
-    """Draw the gain in AP of each class in one row per role, with the mean of each role.
+    """Draw the gain in AP of each class, with one row and one mean per class role.
 
     Args:
-        gain: (C,) difference in AP of each class as a fraction; nan if undefined. Or (S, C) for S
-            seeds: dots then show means over seeds, and from two seeds on, the mean of a role has
-            its 95% interval over seeds.
+        gain: (C,) difference in AP of each class as a fraction; nan if undefined. For S seeds, pass
+            (S, C): dots then show means over seeds. With two or more seeds, the mean of each role
+            has a 95% confidence interval over seeds.
         role: (C,) role of each class, such as ``"tail of a head-tail pair"`` or ``"singleton"``.
-        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
-        names: (C,) class names. The largest gain and loss of a role are named if they stand out.
-        order: roles from top to bottom; default: in the order of their first class.
-        title: title of the figure; none if empty.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
+        names: (C,) class names. In each role, the classes with the lowest and the highest gain are
+            named if these gains stand out.
+        order: roles from top to bottom; default: in the order in which they occur in ``role``.
+        title: title of the figure; empty for no title.
 
     Returns:
         (figure, axes).
@@ -157,7 +158,7 @@ def gain_by_role(
     roles = [name for name in order or dict.fromkeys(role) if name in role]
     stands_out = 0.25 * np.nanmax(np.abs([*gains, 0.0]))
     limits = np.nanmin([*gains, 0.0]) - 2 * stands_out, np.nanmax([*gains, 0.0]) + 2 * stands_out
-    # Fixed offsets rather than random ones, so that the same data give the same figure.
+    # Use fixed offsets instead of random ones, so that the same data give the same figure.
     height, outstanding = np.full(len(gains), np.nan), []
     lines: list[tuple[float, float, float, float]] = [(0, -1, 0, len(roles))]
     figure, axes = plt.subplots(figsize=canvas(9.5, 1.9 + 0.85 * len(roles), lines=True))
@@ -191,7 +192,7 @@ def gain_by_role(
     axes.margins(x=0.08)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
-    axes.set_xlabel("gain in AP (points)")
+    axes.set_xlabel("gain in AP (percentage points)")
     legend_below(figure, group_handles(groups))
     add_title(figure, title, axes)
     if names is not None:

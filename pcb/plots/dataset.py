@@ -1,4 +1,4 @@
-"""Contents of a dataset: its long tail, images with their instances, icons of look-alikes."""
+"""Figures of a dataset: its long tail, annotated images, and icons of classes that look alike."""
 
 import itertools
 import textwrap
@@ -29,10 +29,10 @@ def class_tail(
 
     Args:
         image_count: (C,) number of training images that contain each class.
-        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
-        names: (C,) class names, written below the bars if there are at most 60 classes (fewer in a
-            narrow figure).
-        title: title of the figure.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
+        names: (C,) class names. They are written below the bars if there are at most 60 classes
+            (fewer in a narrow figure).
+        title: title of the figure; empty for no title.
 
     Returns:
         (figure, axes).
@@ -85,22 +85,23 @@ def image_grid(
     """Draw images in a grid, with the masks, boxes and captions of their instances on top.
 
     Args:
-        images: images (H, W, 3), uint8 or floats in [0, 1].
+        images: images of shape (H, W, 3), either uint8 or floats in [0, 1].
         titles: one title per image.
-        masks: for each image, (n, H, W) masks of its instances; lightly filled and outlined.
+        masks: for each image, (n, H, W) masks of its instances, drawn with a light fill and an
+            outline.
         boxes: for each image, (n, 4) boxes as x, y, width, height in pixels.
-        captions: for each image, n texts, written at the upper left corner of each instance, or
-            elsewhere along its box if that place is occupied. Captions without room are left out; a
-            note below the image counts them.
-        colors: for each image, n colours; default: a different one for each instance.
+        captions: for each image, one text per instance. It is written at the upper left corner of
+            the instance's box or, if there is no room, elsewhere along the box. Captions for which
+            there is no room at all are left out, and a note below the image counts them.
+        colors: for each image, one colour per instance; default: the colours of a palette in turn.
         columns: number of images in a row.
         size: width of an image in inches.
 
     Raises:
-        ValueError: if there are no images, or captions without masks and boxes.
+        ValueError: if there are no images, or there are captions but neither masks nor boxes.
 
     Returns:
-        (figure, axes), axes an array (rows, columns).
+        (figure, axes); axes is an array of shape (rows, columns).
 
     Example:
         >>> image, box = np.zeros((8, 8, 3)), [1, 1, 4, 4]
@@ -112,7 +113,7 @@ def image_grid(
     if not len(images):
         raise ValueError("images is empty: pass at least one image")
     if captions is not None and masks is None and boxes is None:
-        raise ValueError("captions need places: pass the masks or boxes of the instances")
+        raise ValueError("captions need places: also pass the masks or the boxes of the instances")
     columns = fit_columns(size, min(columns, len(images)))
     rows = -(-len(images) // columns)
     shape = canvas(size * columns, size * rows)
@@ -147,7 +148,7 @@ def image_grid(
 
 
 def _draw_mask(ax, mask: np.ndarray, color: str) -> None:
-    """Fill a mask (H, W) lightly and outline it; draw nothing for an empty mask."""
+    """Draw a mask (H, W) with a light fill and an outline; draw nothing for an empty mask."""
     if not mask.any():
         return
     layer = np.zeros((*mask.shape, 4))
@@ -159,7 +160,7 @@ def _draw_mask(ax, mask: np.ndarray, color: str) -> None:
 
 
 def _boxes_of(masks: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the box x, y, width, height of each mask (H, W); all zeros for an empty mask."""
+    """Return the box (x, y, width, height) of each mask (H, W); zeros for an empty mask."""
     boxes = np.zeros((len(masks), 4))
     for box, mask in zip(boxes, masks, strict=True):
         ys, xs = np.nonzero(mask)
@@ -169,7 +170,7 @@ def _boxes_of(masks: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _draw_captions(ax, shape, captions, boxes, colors) -> None:
-    """Write each caption on its colour at its box (x, y, width, height), away from the others."""
+    """Write each caption at its box (x, y, width, height) so that captions do not overlap."""
     height, width = shape
     scale = width / ax.bbox.width  # image pixels per figure pixel
     pad = 1.2 * ax.figure.dpi / 72 * scale
@@ -178,9 +179,9 @@ def _draw_captions(ax, shape, captions, boxes, colors) -> None:
         look = {"fontsize": text_size(8), "color": ink_on(color), "va": "top"}
         text = ax.text(0, 0, short(caption), **look)
         text.set_in_layout(False)  # captions must not move the images
-        # At another resolution, saved text is slightly wider or narrower.
+        # In a saved file with a different resolution, text is slightly wider or narrower.
         size = 1.06 * scale * np.array(text.get_window_extent().size) + 2 * pad
-        # Candidate places from the upper left corner of the box to the lower right, nearest first.
+        # Candidate places along the box, nearest to the upper left corner first.
         left = np.linspace(x - size[0], x + w, 25).clip(0, max(width - size[0], 0))
         top = np.linspace(y - size[1], y + h, 25).clip(0, max(height - size[1], 0))
         corners = np.stack(np.meshgrid([x, *left], [y, *top]), axis=-1).reshape(-1, 2)
@@ -211,19 +212,19 @@ def icon_pairs(
     titles: Sequence[str] | None = None,
     columns: int = 4,
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the icons of look-alike classes side by side, with their names and image counts.
+    """Draw the icons of classes that look alike side by side, with names and image counts.
 
     Args:
-        pairs: groups of labels: usually two, or one for a class without a look-alike.
-        icons: (C,) pictures (h, w, 3 or 4) by label.
+        pairs: tuples of labels: usually two, or a single one for a class that resembles no other.
+        icons: for each of C classes, a picture of shape (h, w, 3 or 4).
         names: (C,) class names.
-        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
         image_count: (C,) number of training images of each class.
         titles: one title per pair, such as ``"head-tail"``.
         columns: number of pairs in a row.
 
     Returns:
-        (figure, axes), axes an array (rows, columns), one per pair.
+        (figure, axes); axes is an array of shape (rows, columns), with one entry per pair.
 
     Raises:
         ValueError: if there are no pairs.
@@ -268,14 +269,14 @@ def icon_pairs(
                 color=GROUP_COLORS[group],
                 **text,
             )
-        ax.set_xlim(0, max(2, len(pair)))  # imshow has set the limits to its image
+        ax.set_xlim(0, max(2, len(pair)))  # imshow has changed the limits
         ax.set_ylim(-deepest - 0.02, 1)
         ax.set_aspect("equal")
     return figure, axes
 
 
 def _two_lines(name: str) -> str:
-    """Break a name into at most two lines that fit below an icon.
+    """Break a name into at most two lines that fit below an icon, and shorten it if necessary.
 
     Example:
         >>> _two_lines("hear no evil monkey")

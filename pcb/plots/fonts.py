@@ -1,4 +1,4 @@
-"""Fonts for names in any script, and one warning for characters that no font has."""
+"""Choose fonts for names in any script, and warn about characters missing from all fonts."""
 
 import functools
 import unicodedata
@@ -11,14 +11,14 @@ from matplotlib import font_manager
 from pcb.messages.printable import JOINERS, VARIANTS
 
 _PLACEHOLDERS = "Last Resort"  # matplotlib's font that draws a box for every character
-_reported: set[str] = set()  # missing characters that a warning has named
+_reported: set[str] = set()  # missing characters that have already been warned about
 
 
 def font_families(texts: Iterable[str]) -> list[str]:
-    """Return font families that together have all characters of the texts.
+    """Return font families that together contain all characters of the texts.
 
-    The families of matplotlib's settings come first. A character that no installed font has is
-    drawn as a box; a warning names it once.
+    The families in matplotlib's settings come first. Characters missing from all installed fonts
+    are drawn as boxes. A warning lists each missing character once.
 
     Args:
         texts: the texts to be drawn.
@@ -50,7 +50,7 @@ def font_families(texts: Iterable[str]) -> list[str]:
 
 
 def _missing_text(missing: Iterable[str]) -> str:
-    """Return the warning about characters that no font has, grouped by script.
+    """Return the warning about characters missing from all fonts, grouped by script.
 
     Example:
         >>> print(_missing_text("\u0e01\u732b")[:54])
@@ -64,8 +64,8 @@ def _missing_text(missing: Iterable[str]) -> str:
         for script, chars in sorted(scripts.items())
     )
     return (
-        f"figures show boxes for {shown}: no installed font has these characters; install one that "
-        f"does, such as a Noto font, then delete {mpl.get_cachedir()}/fontlist-*.json"
+        f"figures show boxes for {shown}: no installed font has these characters; install a font "
+        f"that has them, such as a Noto font, then delete {mpl.get_cachedir()}/fontlist-*.json"
     )
 
 
@@ -82,7 +82,7 @@ def _fonts() -> list[font_manager.FontEntry]:
 
 @functools.cache
 def _characters(path: str) -> frozenset[str]:
-    """Return the characters of a font, or none if matplotlib cannot use it (colour fonts)."""
+    """Return the characters of a font; none if matplotlib cannot use the font (colour fonts)."""
     try:
         font = font_manager.get_font(path)
         return frozenset(map(chr, font.get_charmap())) if font.scalable else frozenset()

@@ -1,8 +1,8 @@
-"""A confusion matrix summarised: by frequency group, and by the age of its rows.
+"""Summaries of a confusion matrix, by frequency group and by how much each row has been updated.
 
-In all functions, ``matrix[i, j]`` is for true class ``i`` predicted as class ``j``. A matrix of
-detections has an additional last row for detections on background, and an additional last column
-for missed objects.
+The rows of a matrix are true classes, the columns are predicted classes. A matrix of detections has
+an additional last row for detections on background, and an additional last column for missed
+objects.
 """
 
 from collections.abc import Sequence
@@ -38,12 +38,13 @@ def group_confusion(
     columns: Sequence[str],
     title: str = "Where instances of each group end up",
 ) -> tuple[Figure, Axes]:
-    """Draw where instances of each group end up, as stacked bars.
+    """Draw how the instances of each frequency group are classified, as stacked bars.
 
     Args:
-        shares: (3, 4) or (3, 5) from :func:`pcb.metrics.group_shares`; rows frequent, common, rare.
-        columns: names of the columns, from the same function.
-        title: title of the figure.
+        shares: (3, 4) or (3, 5) shares from :func:`pcb.metrics.group_shares`; the rows are
+            frequent, common and rare classes.
+        columns: names of the columns, also from :func:`pcb.metrics.group_shares`.
+        title: title of the figure; empty for no title.
 
     Returns:
         (figure, axes).
@@ -102,19 +103,19 @@ def group_confusion(
 def group_heatmap(
     matrix: np.ndarray, frequency: Sequence[str], title: str = "Confusion between groups"
 ) -> tuple[Figure, np.ndarray]:
-    """Draw what each group is predicted as, and which direction of each confusion prevails.
+    """Draw what each group is predicted as, and in which direction groups are confused more.
 
     Args:
-        matrix: (C, C), or (C + 1, C + 1) for detections. For detections, a fourth column shows the
-            share of missed objects.
-        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
-        title: title of the figure; should name the matrix.
+        matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections, for which a fourth column
+            shows the share of missed objects.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
+        title: title of the figure; it should say which matrix is shown.
 
     Returns:
-        (figure, axes), axes an array of two. The first shows mean shares of the true classes in
-        percent (:func:`pcb.metrics.group_totals`). The second shows the share of the row predicted
-        as the column minus that of the reverse direction, in points
-        (:func:`pcb.metrics.group_bias`).
+        (figure, axes); axes is an array of two. The first shows, in percent, how the true classes
+        of each group are predicted on average (:func:`pcb.metrics.group_totals`). The second shows
+        how often the row's group is predicted as the column's group, minus the reverse, in
+        percentage points (:func:`pcb.metrics.group_bias`).
 
     Example:
         >>> figure, axes = group_heatmap(np.array([[8, 2], [1, 1]]), ["f", "r"])
@@ -139,7 +140,7 @@ def group_heatmap(
     largest = max(np.nanmax(np.abs(biases), initial=0), 1.0)
     panels = (
         (totals, "mean share predicted as each group (%)", ".1f", "YlGnBu", 0, 100),
-        (biases, "bias: share minus reverse (points)", "+.1f", "RdBu_r", -largest, largest),
+        (biases, "share minus reverse (percentage points)", "+.1f", "RdBu_r", -largest, largest),
     )
     for ax, (values, heading, form, colors, low, high) in zip(axes, panels, strict=True):
         look = {"cmap": colors, "vmin": low, "vmax": high, "cbar": False, "linewidths": 1.5}
@@ -173,16 +174,17 @@ def start_weights(
     start: str = "first update",
     title: str | None = None,
 ) -> tuple[Figure, Axes]:
-    """Draw the weight that the start of each row still has in the running matrix.
+    """Draw how much weight each row's initial value still has in the running matrix.
 
     Args:
-        weight: (C,) weight of the start in the row of each class, in [0, 1]; nan if never seen.
+        weight: (C,) weight of the initial value in each row, in [0, 1]; nan if the class was never
+            seen.
         update_count: (C,) number of updates of each row, written above the bars.
-        image_count: (C,) number of training images of each class; sets the order.
-        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
+        image_count: (C,) number of training images of each class, which determines the order.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names.
-        start: what a row started with: its first update, or zero.
-        title: title of the figure; none if empty. Default:
+        start: name of the initial value of a row, such as ``"first update"``.
+        title: title of the figure; empty for no title. Default:
             ``"How much of each row is still its <start>?"``.
 
     Returns:
@@ -230,7 +232,7 @@ def start_weights(
         else:
             axes.legend(handles=handles, ncols=3, loc="upper left")
     axes.set_xlim(-0.7, len(order) - 0.3)
-    # If all rows have forgotten their start, scale the axis to the largest rest, at least 0.1%.
+    # Scale the axis to the largest weight, but at least to 0.1%.
     largest = float(np.nanmax(weight, initial=0))
     axes.set_ylim(0, 1.2 * max(largest, 1e-3))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))

@@ -1,4 +1,4 @@
-"""A confusion matrix, or its change, as an image; from a few classes to the 1203 of LVIS."""
+"""Heat maps of a confusion matrix or its change, from a few classes to the 1203 of LVIS."""
 
 from collections.abc import Sequence
 
@@ -36,37 +36,40 @@ def confusion_heatmap(
 ) -> tuple[Figure, Axes]:
     """Draw a confusion matrix of any size with logarithmic colours.
 
-    Zeros are white and undefined rows (nan) grey; both differ from the lightest colour. Up to 60
-    classes have their names on the axes (fewer in a narrow figure). In a very large matrix, each
-    pixel shows the largest entry it covers, and the row and column of background are widened so
-    that they are visible.
+    Zeros are white, and undefined rows (nan) are grey; both differ from the lightest colour. Class
+    names are written on the axes if there are at most 60 (fewer in a narrow figure). In a very
+    large matrix, each pixel shows the largest of the entries it covers, and the row and the column
+    of background are widened to be visible.
 
     Args:
-        matrix: (C, C), or (C + 1, C + 1) for detections, with background last. ``matrix[i, j]``:
-            true class i predicted as class j.
+        matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections, with background last.
+            Rows are true classes, columns are predicted classes.
         names: (C,) class names.
         image_count: (C,) number of training images of each class.
-        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class; colours the class names, or
-            strips along the axes if the names do not fit. Lines separate groups that are
-            contiguous.
-        order: ``"frequency"`` (the order of labels if there are no image counts), ``"cluster"`` or
-            ``"name"``; see :func:`pcb.metrics.class_order`.
-        normalize: ``"row"`` or ``"column"`` divides each by its sum; ``"none"`` keeps the entries.
-        title: title of the figure; should say if the matrix is learned, at ground-truth boxes, or
-            of detections.
-        value_label: meaning of an entry, written at the colour bar; default: depends on
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
+            class names are coloured by group or, if they do not fit, strips along the axes. Lines
+            separate the groups if each group is contiguous.
+        order: order of the classes, ``"frequency"``, ``"cluster"`` or ``"name"``; see
+            :func:`pcb.metrics.class_order`. Without image counts, ``"frequency"`` keeps the order
+            of the labels.
+        normalize: ``"row"`` or ``"column"`` divides each row or column by its sum; ``"none"`` keeps
+            the entries.
+        title: title of the figure; it should say whether the matrix was learned during training,
+            computed at ground-truth boxes, or computed from detections.
+        value_label: meaning of an entry, written beside the colour bar; the default depends on
             ``normalize``.
         xlabel: meaning of a column.
         ylabel: meaning of a row.
-        smallest: entries below this value have the lightest colour. Default: 1e-3; less if the
-            largest entry is below 0.1, as with sigmoid classifiers; 1 for counts.
+        smallest: smallest value with its own colour; positive entries below it have the lightest
+            colour. Default: 1 for counts, otherwise 1e-3, or less if the largest entry is below
+            0.1, as with sigmoid classifiers.
 
     Returns:
         (figure, axes).
 
     Raises:
-        ValueError: if the matrix is not square, has the wrong size or a negative entry, or the
-            order or normalisation is unknown.
+        ValueError: if the matrix is not square, has the wrong size or contains a negative entry, or
+            ``order`` or ``normalize`` is unknown.
 
     Example:
         >>> import matplotlib.pyplot as plt
@@ -91,7 +94,7 @@ def confusion_heatmap(
     masked = np.ma.masked_invalid(np.where(shown > 0, np.maximum(shown, smallest), shown))
     norm = LogNorm(smallest, max(largest, 10 * smallest))
     image = frame.show(axes, masked, norm, light_to_dark())
-    # LogNorm masks zeros along with nan, so draw zeros in a separate white layer on top.
+    # LogNorm masks zeros as well as nan, so draw zeros in a separate white layer on top.
     white = np.zeros((*shown.shape, 4))
     white[shown == 0] = mpl.colors.to_rgba(ZERO_COLOR)
     frame.show(axes, white)
@@ -114,23 +117,26 @@ def confusion_difference(
     title: str = "What changed",
     value_label: str = "change of the share of the true class",
 ) -> tuple[Figure, Axes]:
-    """Draw the row shares of one run minus those of another, on a diverging scale.
+    """Draw the change of the row shares from one confusion matrix to another.
 
-    Red cells gained, blue cells lost. The scale is linear up to 1% and logarithmic beyond. In a
-    very large matrix, each pixel shows the largest change it covers.
+    Shares that grew are red, shares that shrank are blue. The colour scale is linear up to 1% and
+    logarithmic above. In a very large matrix, each pixel shows the largest of the changes it
+    covers.
 
     Args:
-        before, after: two matrices of the same kind and classes, (C, C) or (C + 1, C + 1).
-        names, image_count, frequency, order: as in :func:`confusion_heatmap`; clusters are computed
+        before, after: two confusion matrices of the same kind, with the same classes, (C, C) or
+            (C + 1, C + 1).
+        names, image_count, frequency, order: as in :func:`confusion_heatmap`. Clusters are computed
             from ``before``.
-        title: title of the figure; should name the matrix and the runs.
+        title: title of the figure; it should name the kind of matrix and the two runs.
         value_label: label of the colour bar.
 
     Returns:
         (figure, axes).
 
     Raises:
-        ValueError: if the matrices differ in shape, or as in :func:`confusion_heatmap`.
+        ValueError: if the matrices differ in shape, or for the reasons given in
+            :func:`confusion_heatmap`.
 
     Example:
         >>> import matplotlib.pyplot as plt
@@ -156,7 +162,7 @@ def confusion_difference(
 
 
 def _color_bar(axes, image, label: str, values: np.ndarray, legend: Sequence = (), **look):
-    """Draw the colour bar, with a legend for zeros and undefined cells of ``values`` (unpooled)."""
+    """Draw the colour bar; add the number of undefined rows or columns to its legend."""
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02, **look)
     bar.set_label(wrap_if_narrow(label, 26))
     legend = list(legend)
@@ -171,21 +177,22 @@ def _color_bar(axes, image, label: str, values: np.ndarray, legend: Sequence = (
 
 
 def _smallest_color(largest: float) -> float:
-    """Return where the colour scale begins: two decades below the largest entry, at most 1e-3.
+    """Return the value at which the colour scale begins.
 
-    For counts, which are above 1, the scale begins at 1.
+    For shares, the value is two decades below the largest entry, but at most 1e-3. For counts,
+    whose largest entry is above 1, it is 1.
 
     Example:
         >>> [float(_smallest_color(largest)) for largest in (100.0, 0.9, 0.007, 0.0)]
         [1.0, 0.001, 1e-05, 0.001]
     """
-    if largest > 1.001:  # tolerates the rounding error of a share of 1
+    if largest > 1.001:  # allows for the rounding error of a share of 1
         return 1.0
     return min(1e-3, 10.0 ** (np.floor(np.log10(largest)) - 2)) if largest > 0 else 1e-3
 
 
 def light_to_dark() -> mpl.colors.Colormap:
-    """Return a colour map from light to dark, whose lightest colour differs from white."""
+    """Return a colour map from light to dark whose lightest colour can be told from white."""
     samples = mpl.colormaps["YlGnBu"](np.linspace(0.1, 1.0, 256))
     colors = mpl.colors.ListedColormap(samples, name="light_to_dark")
     return colors.with_extremes(bad=UNDEFINED_COLOR)

@@ -1,4 +1,4 @@
-"""A part of a confusion matrix as an interactive figure: hovering shows names and numbers."""
+"""Interactive figure of a part of a confusion matrix; hovering shows names and numbers."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -19,12 +19,12 @@ from pcb.plots.text import short
 # Plotly interprets some tags and entities in names, but not quotes.
 escape = partial(escape_html, quote=False)
 
-# Powers of ten. Smaller shares have the lightest colour, as in the static figures. Zeros have their
-# own white band of the colour scale.
+# Powers of ten. Shares below 10**SMALLEST have the lightest colour, as in the static figures. Zeros
+# have a white band of their own, at ZERO, on the colour scale.
 SMALLEST, ZERO = -3, -3.2
-# Remove the button that uploads a figure to plotly, which nobody expects of a local page.
+# Remove plotly's button that uploads a figure; nobody expects it in a local page.
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}
-CELL, WIDEST = 26, 660  # pixels: size of a cell, and of the matrix at most
+CELL, WIDEST = 26, 660  # pixels: size of a cell, and largest size of the matrix
 
 
 def interactive_confusion(
@@ -38,21 +38,23 @@ def interactive_confusion(
 ) -> go.Figure:
     """Draw the confusion between some classes as an interactive figure.
 
-    A notebook stores the figure as data, which JupyterLab draws with plotly's extension. Exported
-    pages contain plotly.js. Neither needs a network.
+    A notebook stores the figure as data, and JupyterLab draws it with plotly's extension. Exported
+    pages contain plotly.js. Both work without a network.
 
     Args:
-        matrix: (C, C), or (C + 1, C + 1) for detections. For detections, background and missed
-            objects come last, and hovering shows counts. Rows are divided by their sums.
-        classes: labels in drawing order; up to about 60 are readable.
+        matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections. The figure shows each
+            row divided by its sum. For detections, background and missed objects come last, and
+            hovering also shows counts.
+        classes: labels of the classes in drawing order; up to about 60 classes are readable.
         names: (C,) class names.
-        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class; colours the names.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
+            names are coloured by group.
         image_count: (C,) number of training images of each class.
-        title: title of the figure; should name the matrix.
+        title: title of the figure; it should say which matrix is shown.
         value_label: meaning of the numbers.
 
     Returns:
-        The plotly figure, one heatmap.
+        The plotly figure, which contains one heat map.
 
     Raises:
         ValueError: if the matrix has the wrong size, or ``classes`` is empty or out of range.
@@ -66,7 +68,7 @@ def interactive_confusion(
     groups, matrix = check_groups(frequency), np.asarray(matrix)
     check_matrix(matrix, names, image_count, frequency)
     if not classes:
-        raise ValueError("classes is empty: name at least one class")
+        raise ValueError("classes is empty: pass at least one class")
     if not 0 <= min(classes) <= max(classes) < len(names):
         raise ValueError(f"classes must lie in [0, {len(names) - 1}], got {classes}")
     with_background = len(matrix) > len(names)
@@ -91,7 +93,7 @@ def interactive_confusion(
         zmax=0,
         text=texts,
         hoverinfo="text",
-        hoverongaps=True,  # undefined cells, which show the background colour
+        hoverongaps=True,  # for undefined cells, which have the background colour
         xgap=1,
         ygap=1,
         colorscale=_color_scale(),
@@ -133,20 +135,20 @@ def interactive_confusion(
 
 
 class _Embedded(go.Figure):
-    """A figure that notebooks store as data only, whatever plotly's default renderer is."""
+    """Figure that notebooks store only as data, whatever plotly's default renderer is."""
 
     def _repr_mimebundle_(self, *_include, **_exclude) -> dict:
         bundle = PlotlyRenderer(config=CONFIG).to_mimebundle(self.to_plotly_json())
         return {**bundle, "text/plain": "An interactive figure, which JupyterLab draws."}
 
-    def _ipython_display_(self) -> None:  # IPython calls this first
+    def _ipython_display_(self) -> None:  # IPython tries this method first
         from IPython.display import display
 
         display(self._repr_mimebundle_(), raw=True)
 
 
 def _levels(shares: np.ndarray) -> list[list[float]]:
-    """Return the powers of ten that colour the cells.
+    """Return the powers of ten that determine the cells' colours.
 
     Example:
         >>> _levels(np.array([[1, 0.01, 1e-5, 0, np.nan]]))
@@ -157,7 +159,7 @@ def _levels(shares: np.ndarray) -> list[list[float]]:
 
 
 def _color_scale() -> list[list]:
-    """Return the colours of the static figures in plotly's format, preceded by white for zeros."""
+    """Return the colour scale of the static figures in plotly's format, with white for zeros."""
     places = np.linspace((SMALLEST - ZERO) / -ZERO, 1, 12).round(4).tolist()
     colors = [
         f"rgb({r * 255:.0f},{g * 255:.0f},{b * 255:.0f})"
@@ -180,7 +182,7 @@ def _facts(label: int, groups: Sequence[str], image_count: Sequence[int]) -> str
 
 
 def _hover(matrix, shares, true, predicted, names, facts, counted: bool) -> str:
-    """Return the text that hovering over a cell shows."""
+    """Return the text shown when hovering over a cell."""
     background = len(names)
     if true == predicted == background:
         return ""

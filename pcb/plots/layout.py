@@ -1,4 +1,4 @@
-"""The layout of figures: for a screen or for a paper, with titles or without."""
+"""Layout of figures for a screen or a paper, with or without titles."""
 
 import math
 import textwrap
@@ -11,20 +11,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 TEXT = 11.0  # points, on a screen
-MOST_NAMES = 60  # the names of more classes do not fit on an axis
+MOST_NAMES = 60  # largest number of class names that fit along an axis
 WIDTHS = {"column": 3.25, "page": 6.875}  # inches, in a two-column paper such as those of CVPR
 _PAGE = 8.875  # inches, height of the text on a page of such a paper
-_NARROW = 5.0  # inches; in narrower figures, panels are stacked, with the legend below
-_PRINT_SCALE = 8.0 / TEXT  # text in print has 8 points
+_NARROW = 5.0  # inches; narrower figures have stacked panels and the legend below
+_PRINT_SCALE = 8.0 / TEXT  # in print, text has 8 points
 _SMALLEST = 7.0  # points, the smallest text in print
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The settings made with :func:`use`.
+    """Layout settings chosen with :func:`use`.
 
     Attributes:
-        width: width of figures in inches; None for the best width of each figure on a screen.
+        width: width of all figures in inches; None to use the best width for a screen.
         titles: whether figures have titles.
     """
 
@@ -36,19 +36,21 @@ _layout = Layout()
 
 
 def use(width: str | float | None = None, titles: bool = True) -> AbstractContextManager[Any]:
-    """Lay out all further figures, or those of a ``with`` block, for a paper.
+    """Set the layout of all figures drawn from now on, or within a ``with`` block.
 
-    Text has 7 to 10 points at any width, so include the figures in a paper without scaling them.
-    Where space is short, panels are stacked, and the names of many classes are left out.
+    In a layout for a paper, text has 7 to 10 points at any width, so include the figures without
+    scaling them. If a figure is narrow, its panels are stacked, and class names that do not fit are
+    left out.
 
     Args:
         width: ``"column"`` (3.25 inches) or ``"page"`` (6.875 inches), as in a CVPR paper, or a
             number of inches; None or ``""`` for figures on a screen.
-        titles: False leaves out the titles. They name the run, the data and the metric, which in a
-            paper is the task of the caption.
+        titles: whether to draw titles. Titles name the run, the data and the metric, so they are
+            not needed in a paper, where the caption does this.
 
     Returns:
-        A context manager that restores the previous layout. Without ``with``, the new layout stays.
+        A context manager that restores the previous layout at the end of a ``with`` block. Outside
+        of ``with``, the new layout stays in effect.
 
     Raises:
         ValueError: if an argument is invalid.
@@ -77,7 +79,7 @@ def _restore(layout: Layout) -> None:
 
 
 def _inches(width: str | float | None) -> float | None:
-    """Convert a width to inches; raises the errors of :func:`use`.
+    """Convert the ``width`` argument of :func:`use` to inches; raise ValueError if invalid.
 
     Example:
         >>> _inches("page"), _inches("5.5"), _inches("")
@@ -100,17 +102,17 @@ def is_for_print() -> bool:
 
 
 def is_narrow() -> bool:
-    """Return whether figures are as narrow as a column."""
+    """Return whether figures are about as narrow as a column of text."""
     return _layout.width is not None and _layout.width < _NARROW
 
 
 def points(length: float) -> float:
-    """Scale a length in points from the screen to the current layout, as text is scaled."""
+    """Scale a length in points from the screen to the current layout, like the text."""
     return length * _PRINT_SCALE if is_for_print() else length
 
 
 def text_size(size: float) -> float:
-    """Scale a text size in points from the screen to the current layout; it stays readable."""
+    """Scale a text size in points from the screen to the layout, to at least 7 points in print."""
     return max(size * _PRINT_SCALE, _SMALLEST) if is_for_print() else size
 
 
@@ -120,10 +122,11 @@ def canvas(width: float, height: float, lines: bool = False) -> tuple[float, flo
     Args:
         width: width on a screen, in inches.
         height: height on a screen, in inches.
-        lines: whether the figure consists of lines of text, all of which must fit.
+        lines: whether the figure consists of lines of text. If so, the height is scaled like the
+            text, so that all lines fit.
 
     Returns:
-        Width and height in inches.
+        The width and the height in inches.
     """
     if _layout.width is None:
         return width, height
@@ -132,15 +135,15 @@ def canvas(width: float, height: float, lines: bool = False) -> tuple[float, flo
 
 
 def fit_panels(height: float, rows: int, rest: float) -> float:
-    """Return the height of panels such that rows of them fit on a page.
+    """Return the panel height with which the given number of rows fits on a page.
 
     Args:
         height: best height of a panel on a screen, in inches.
-        rows: number of rows.
+        rows: number of rows of panels.
         rest: height of everything else in the figure on a screen, in inches.
 
     Returns:
-        The height on a screen, in inches, at most ``height``.
+        The height of a panel on a screen, in inches; at most ``height``.
     """
     if _layout.width is None:
         return height
@@ -152,7 +155,7 @@ def fit_columns(width: float, most: int) -> int:
 
     Args:
         width: width of a panel on a screen, in inches.
-        most: largest number of panels.
+        most: maximum number of panels.
     """
     if _layout.width is None:
         return most
@@ -160,7 +163,7 @@ def fit_columns(width: float, most: int) -> int:
 
 
 def most_names(share: float = 0.85) -> int:
-    """Return how many class names fit along an axis that takes this share of the figure's width."""
+    """Return how many class names fit along an axis with this share of the figure's width."""
     if _layout.width is None:
         return MOST_NAMES
     return min(MOST_NAMES, int(share * _layout.width / (1.15 * _SMALLEST / 72)))
@@ -172,7 +175,7 @@ def wrap_if_narrow(text: str, letters: int) -> str:
 
 
 def wrap_title(title: str, inches: float) -> str:
-    """Break a title into lines that fit a width in inches.
+    """Break a title into lines that fit into a width in inches.
 
     Example:
         >>> wrap_title("Detections: openmoji/softmax_pcb/seed0 minus openmoji/softmax/seed0", 5)
@@ -204,7 +207,7 @@ def add_title(
 
 
 def legend_outside(axes: Axes, handles: Sequence[Any] | None = None) -> None:
-    """Draw a legend to the right of the axes, or below the figure if it is narrow."""
+    """Draw a legend to the right of the axes or, if the figure is narrow, below the figure."""
     handles = axes.get_legend_handles_labels()[0] if handles is None else handles
     if not is_narrow():
         axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.02))
@@ -213,7 +216,7 @@ def legend_outside(axes: Axes, handles: Sequence[Any] | None = None) -> None:
 
 
 def legend_below(figure: Figure, handles: Sequence[Any], title: str | None = None) -> None:
-    """Draw a legend below the figure: in one line, or in one or two columns if it is narrow."""
+    """Draw a legend below the figure: on one line, or in 1 or 2 columns if the figure is narrow."""
     longest = max(len(handle.get_label()) for handle in handles)
     ncols = len(handles) if not is_narrow() else 1 if longest > 24 else 2
     figure.legend(handles=handles, loc="outside lower center", ncols=ncols, title=title)

@@ -1,4 +1,4 @@
-"""Marks that several figures share: legend entries, dots, interval bars and pictures."""
+"""Marks used by several figures: legend entries, dots, interval bars and pictures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,16 +13,16 @@ from pcb.plots.layout import points
 from pcb.plots.style import GROUP_COLORS, GROUP_MARKERS
 
 Pictures = Sequence[np.ndarray | None] | Mapping[int, np.ndarray | None]
-"""Pictures of classes, (h, w, 3 or 4), as a list or a dict by label; None if a class has none."""
+"""Pictures (h, w, 3 or 4) of classes, as a list or a dict by label; None for no picture."""
 
 
 def legend_mark(label: str, marker: str = "s", **look) -> Line2D:
-    """Return a legend entry that is a marker without a line."""
+    """Return a legend entry that consists of a marker without a line."""
     return Line2D([], [], linestyle="none", marker=marker, markersize=8, label=label, **look)
 
 
 def group_handles(frequency: Sequence[str], marker: bool = True) -> list[Line2D]:
-    """Return legend entries such as ``frequent (14)`` for the groups that occur.
+    """Return a legend entry, such as ``frequent (14)``, for each frequency group that occurs.
 
     Example:
         >>> [handle.get_label() for handle in group_handles(["f", "r", "r"])]
@@ -41,7 +41,7 @@ def group_handles(frequency: Sequence[str], marker: bool = True) -> list[Line2D]
 
 
 def dot_style(count: int) -> dict[str, float]:
-    """Return the size and opacity of dots such that ``count`` of them do not hide each other.
+    """Return a size and an opacity with which ``count`` dots do not hide each other.
 
     Example:
         >>> dot_style(40)
@@ -54,7 +54,7 @@ def dot_style(count: int) -> dict[str, float]:
 def interval_bar(
     axes: Axes, interval: Sequence[float], y: float, limits: Sequence[float], color: Any
 ) -> None:
-    """Draw an interval as a horizontal bar; an arrow shows where it exceeds the limits.
+    """Draw an interval as a horizontal bar; an arrow marks each end that is outside the limits.
 
     Example:
         >>> import matplotlib.pyplot as plt
@@ -72,7 +72,7 @@ def interval_bar(
 
 
 def picture_of(pictures: Pictures | None, label: int) -> np.ndarray | None:
-    """Return the picture of a class, or None if it has none.
+    """Return the picture of a class, or None if there is no picture.
 
     Example:
         >>> picture_of({3: None}, 3), picture_of({}, 3), picture_of(None, 3)
@@ -93,10 +93,10 @@ def place_picture(
     """Draw a small picture on the axes.
 
     Args:
-        axes: where to draw.
-        picture: (h, w, 3 or 4).
+        axes: axes to draw on.
+        picture: picture of shape (h, w, 3 or 4).
         xy: position in data coordinates.
-        size: length of the longer side, in points.
+        size: length of the picture's longer side, in points.
         offset: distance of the picture's centre from ``xy``, in points.
     """
     box = AnnotationBbox(

@@ -1,4 +1,4 @@
-"""The steps of the method on a few classes: matrices with their numbers, losses and gradients."""
+"""Figures that explain PCB on a few classes: matrices with numbers, losses and gradients."""
 
 from collections.abc import Mapping, Sequence
 
@@ -35,22 +35,24 @@ def class_matrices(
     title: str = "Predictions",
     xlabel: str = "predicted class",
 ) -> tuple[Figure, np.ndarray]:
-    """Small matrices of shares side by side, with their numbers.
+    """Draw small matrices of shares side by side, with numbers in the cells.
 
     Args:
-        matrices: by heading, each (C, C), row i for true class i; or with ``labels`` (P, C), a row
-            for each instance. A row of nan is shown as "none".
+        matrices: for each heading, a matrix (C, C) whose row i is for true class i. If ``labels``
+            is passed, each matrix is (P, C), with one row per instance. A row of nan is shown as
+            "none in this batch".
         names: (C,) class names.
-        frequency: (C,) 'r', 'c' or 'f' per class; colours the names.
-        labels: (P,) true class of each instance, if rows are instances.
-        title: the figure's title.
-        xlabel: what a column stands for.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
+            names are coloured by group.
+        labels: (P,) true class of each instance; None if the rows are classes.
+        title: title of the figure; empty for no title.
+        xlabel: meaning of a column.
 
     Returns:
-        (figure, axes), axes an array with one entry per matrix.
+        (figure, axes); axes is an array with one entry per matrix.
 
     Raises:
-        ValueError: there is no matrix.
+        ValueError: if there is no matrix.
 
     >>> figure, axes = class_matrices({"before": np.eye(2)}, ["fox", "wolf"], ["f", "r"])
     >>> [text.get_text() for text in axes[0].texts]
@@ -58,7 +60,7 @@ def class_matrices(
     >>> plt.close(figure)
     """
     if not matrices:
-        raise ValueError("matrices is empty: give at least one matrix")
+        raise ValueError("matrices is empty: pass at least one matrix")
     groups = check_groups(frequency)
     rows = range(len(names)) if labels is None else labels
     width, height = 2.1 + 0.8 * len(names), 1.5 + 0.55 * len(rows)
@@ -113,16 +115,18 @@ def loss_parts(
     frequency: Sequence[str],
     title: str = "Loss of each instance",
 ) -> tuple[Figure, Axes]:
-    """The loss of each instance without PCB, and beside it the two parts it has with PCB.
+    """Draw the loss of each instance without PCB, next to the two parts of its loss with PCB.
 
     Args:
-        plain: (P,) the loss without PCB.
-        hard: (P,) the part for the one-hot label, such as ``(1 - alpha) * cross_entropy``.
-        soft: (P,) the part for the soft label, such as ``alpha * divergence``.
+        plain: (P,) loss of each instance without PCB.
+        hard: (P,) part of the PCB loss for the one-hot label, such as
+            ``(1 - alpha) * cross_entropy``.
+        soft: (P,) part of the PCB loss for the soft label, such as ``alpha * divergence``.
         labels: (P,) true class of each instance.
         names: (C,) class names.
-        frequency: (C,) 'r', 'c' or 'f' per class; colours the names.
-        title: the figure's title.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
+            names are coloured by group.
+        title: title of the figure; empty for no title.
 
     Returns:
         (figure, axes).
@@ -162,18 +166,19 @@ def logit_pushes(
     frequency: Sequence[str],
     title: str = "Where the gradient pushes each logit",
 ) -> tuple[Figure, np.ndarray]:
-    """The negative gradient of the logits of each instance, for two losses.
+    """Draw the negative gradient of each instance's logits, for two losses.
 
     Args:
-        pushes: by loss, first the plain one; each (P, C), minus the gradient of an instance's loss
-            with respect to its logits.
+        pushes: for each of two losses, the one without PCB first, an array (P, C): the negative
+            gradient of each instance's loss with respect to the instance's logits.
         labels: (P,) true class of each instance.
         names: (C,) class names.
-        frequency: (C,) 'r', 'c' or 'f' per class; colours the bars.
-        title: the figure's title.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
+            bars are coloured by group.
+        title: title of the figure; empty for no title.
 
     Returns:
-        (figure, axes), axes an array with one entry per instance.
+        (figure, axes); axes is an array with one entry per instance.
 
     >>> push = {"plain": np.array([[0.4, -0.4]]), "PCB": np.array([[0.1, -0.1]])}
     >>> figure, axes = logit_pushes(push, [0], ["fox", "wolf"], ["f", "r"])
@@ -215,7 +220,7 @@ def logit_pushes(
 def _name_instances(
     axes: Axes, labels: Sequence[int], names: Sequence[str], groups: Sequence[str]
 ) -> None:
-    """Write the class of each instance below its place 0, 1, ..., in its group's colour."""
+    """Label the positions 0, 1, ... of the x axis with class names in their groups' colours."""
     axes.set_xticks(range(len(labels)), [short(names[label]) for label in labels])
     axes.tick_params(axis="x", length=0)
     for tick, label in zip(axes.get_xticklabels(), labels, strict=True):

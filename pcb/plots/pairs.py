@@ -1,7 +1,7 @@
-"""Pairs of classes: which are confused most, and which changed most between two runs.
+"""Pairs of classes that are confused most, or whose confusion changed most between two runs.
 
-In all functions, ``matrix[i, j]`` is for true class ``i`` predicted as class ``j``. A matrix of
-detections has an additional last row and column. Rows are divided by their sums.
+The rows of a matrix are true classes, the columns are predicted classes. A matrix of detections has
+an additional last row and column. The figures show each row divided by its sum.
 """
 
 from collections.abc import Sequence
@@ -28,9 +28,9 @@ from pcb.plots.style import GROUP_COLORS, INK, MUTED, with_style
 from pcb.plots.text import number_text, percent, short
 
 # Columns of text to the left of the axes: positions of the true class, the arrow and the predicted
-# class, in points from the axes, and the number of characters of a name that fit.
+# class, in points relative to the axes, and the largest number of characters of a name.
 COLUMNS = {"wide": (-322, -168, -150, 18), "narrow": (-226, -122, -108, 9)}
-LOST, GAINED = INK, "#AA3377"  # not the colour of a group
+LOST, GAINED = INK, "#AA3377"  # different from the colours of the groups
 
 
 @with_style
@@ -44,20 +44,20 @@ def confused_pairs(
     title: str = "The most frequent confusions",
     value_label: str = "share of the true class",
 ) -> tuple[Figure, Axes]:
-    """Draw the most confused pairs as bars, with a thin bar for the reverse direction.
+    """Draw the most confused pairs of classes as bars; a thin bar shows the reverse direction.
 
     Args:
-        matrix: (C, C), or (C + 1, C + 1) for detections. For detections, the labels of the bars
-            include the number of objects.
+        matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections, for which the labels of
+            the bars include the number of objects.
         names: (C,) class names.
-        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class; a bar has the colour of its
-            predicted class.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
+            bars are coloured by the group of the predicted class.
         pictures: pictures of the classes, drawn beside the names.
-        count: number of pairs to show.
-        min_objects: leave out true classes whose row sums to less; see
+        count: maximum number of pairs to show.
+        min_objects: leave out true classes whose row of the matrix sums to less than this; see
             :func:`pcb.metrics.worst_pairs`.
-        title: title of the figure; should name the matrix.
-        value_label: meaning of an entry.
+        title: title of the figure; it should say which matrix is shown.
+        value_label: label of the x axis, which says what the bars show.
 
     Returns:
         (figure, axes).
@@ -113,14 +113,16 @@ def changed_pairs(
     title: str = "The confusions that changed most",
     value_label: str = "share of the true class, from before (ring) to after (dot)",
 ) -> tuple[Figure, Axes]:
-    """Draw the pairs whose share changed most between two runs, as lines from before to after.
+    """Draw the pairs of classes whose confusion changed most between two runs.
 
-    Shares that grew are purple, shares that shrank are dark.
+    A line connects the share before with the share after. Shares that grew are purple, shares that
+    shrank are dark.
 
     Args:
-        before, after: two matrices of the same kind and classes.
-        names, frequency, pictures, count, min_objects: as in :func:`confused_pairs`.
-        title: title of the figure; should name the matrix and the runs.
+        before, after: two confusion matrices of the same kind, with the same classes.
+        names, frequency, pictures, count, min_objects: as in :func:`confused_pairs`, except that
+            the groups do not determine the colours of the lines.
+        title: title of the figure; it should name the kind of matrix and the two runs.
         value_label: label of the x axis.
 
     Returns:
@@ -167,7 +169,7 @@ def _pair_axes(
     title: str,
     nothing: str,
 ) -> tuple[Figure, Axes]:
-    """Make a figure with one row per pair, with names and pictures of its classes on the left."""
+    """Create a figure with a row for each pair; class names and pictures are on the left."""
     size = canvas(10.5, 1.6 + 0.46 * max(len(pairs), 1), lines=True)
     figure, axes = plt.subplots(figsize=size)
     add_title(figure, title)  # the title also spans the columns of text
@@ -205,7 +207,7 @@ def _annotate_beside(
     xycoords: Any = None,
     **look: Any,
 ) -> None:
-    """Write text ``right`` points to the right (left if negative) of a position on the axes."""
+    """Write text ``right`` points to the right of a position on the axes (left if negative)."""
     xycoords = xycoords or axes.get_yaxis_transform()
     offset = {"xytext": (points(right), points(up)), "textcoords": "offset points"}
     place = {"xycoords": xycoords, **offset}

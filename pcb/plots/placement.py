@@ -1,6 +1,6 @@
-"""Placing text beside what it names without covering anything else.
+"""Place text next to the marks that it names without covering anything else.
 
-Boxes are rows (x0, y0, x1, y1) of an array, with y upwards or downwards, in any unit.
+A box is a row (x0, y0, x1, y1) of an array, in any unit. The y axis may point up or down.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ from pcb.plots.layout import text_size
 from pcb.plots.style import HALO, MUTED
 from pcb.plots.text import short
 
-# Distances in points and directions from a mark to its name, in the order of preference.
-_BESIDE = 5  # close enough to need no line to the mark, unless another mark is as close
+# Distances (in points) and directions from a mark to its name, in order of preference.
+_BESIDE = 5  # at this distance, a name needs no line to its mark if no other mark is as close
 _DISTANCES = (_BESIDE, 13, 20, 28, 38, 50, 64, 80)
 _STRAIGHT = [(1, 0), (0, -1), (0, 1), (-1, 0)]
 _OBLIQUE = [(x, y) for x in (1, -1, 0.5, -0.5) for y in (1, -1)]
@@ -20,15 +20,15 @@ _DIRECTIONS = np.array([*_STRAIGHT, *_OBLIQUE])
 
 
 def free_place(candidates: np.ndarray, taken: np.ndarray, inside: Sequence[float]) -> int | None:
-    """Find the first candidate box inside a frame that overlaps no occupied box.
+    """Return the first candidate box that is inside a frame and overlaps no occupied box.
 
     Args:
-        candidates: (K, 4) boxes, the preferred one first.
+        candidates: (K, 4) candidate boxes in order of preference.
         taken: (n, 4) occupied boxes.
-        inside: the frame, a box.
+        inside: box of the frame.
 
     Returns:
-        The index of the candidate; None if there is none.
+        The index of the candidate; None if no candidate is free.
 
     Example:
         >>> candidates = np.array([[0, 0, 2, 1], [2, 0, 4, 1]])
@@ -44,7 +44,9 @@ def free_place(candidates: np.ndarray, taken: np.ndarray, inside: Sequence[float
 
 
 def spread(positions: Sequence[float], gap: float) -> np.ndarray:
-    """Move positions as little as possible so that neighbours are ``gap`` apart; keep their order.
+    """Move positions as little as possible so that they are at least ``gap`` apart.
+
+    The order of the positions does not change.
 
     Example:
         >>> spread([0.5, 0.0, 0.5], 0.2).round(2).tolist()
@@ -52,7 +54,7 @@ def spread(positions: Sequence[float], gap: float) -> np.ndarray:
     """
     order = np.argsort(positions, kind="stable")
     steps = gap * np.arange(len(order))
-    # Positions that are too close form a cluster, whose mean stays.
+    # Positions that are too close form a cluster, which keeps its mean.
     clusters: list[list[float]] = []
     for value in np.asarray(positions, dtype=float)[order] - steps:
         clusters.append([value])
@@ -70,17 +72,18 @@ def name_marks(
     radius: float = 4,
     avoid: np.ndarray | None = None,
 ) -> None:
-    """Write names next to some marks of a scatter plot, with a line if another mark is as close.
+    """Write names next to some marks of a scatter plot.
 
-    The axes must have their final size, so draw everything else first. Names without free space
-    near their mark are left out.
+    A line connects a name to its mark if the name is not right next to it. A name is left out if
+    there is no free space near its mark. The axes must have their final size, so draw everything
+    else first.
 
     Args:
         axes: axes with the marks.
-        names: names by index of the mark.
-        points: (n, 2) positions of all marks in data coordinates; nan for no mark.
+        names: for the index of each mark to be named, its name.
+        points: (n, 2) positions of all marks in data coordinates; nan if there is no mark.
         radius: radius of a mark, in points.
-        avoid: (m, 4) other boxes that names must not cover, in data coordinates.
+        avoid: (m, 4) further boxes that names must not cover, in data coordinates.
     """
     axes.figure.draw_without_rendering()
     to_points = 72 / axes.figure.dpi
@@ -93,7 +96,7 @@ def name_marks(
         taken = corners.reshape(-1, 4)
     distances = np.repeat(_DISTANCES, len(_DIRECTIONS))[:, None]
     directions = np.tile(_DIRECTIONS, (len(_DISTANCES), 1))
-    # Margin around a candidate, so that no other mark is as close as its own.
+    # Keep a margin around each name, so that no other mark is as close as the named one.
     margin = np.where(distances == _BESIDE, _BESIDE + 3, 1.5)
     for index, name in names.items():
         look = {"fontsize": text_size(8.5), "color": MUTED, "path_effects": HALO, "zorder": 2}

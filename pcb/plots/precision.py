@@ -1,4 +1,4 @@
-"""Average precision by frequency group, for one run or several."""
+"""Average precision (AP) by frequency group, for one or several runs."""
 
 from collections.abc import Mapping
 
@@ -22,7 +22,7 @@ GROUP_METRICS = (
 
 
 def _points(value: float | None) -> float:
-    """Convert a fraction to AP points (hundredths); None, which JSON uses for nan, becomes nan.
+    """Convert a fraction to percent; convert None, which stands for nan in JSON, to nan.
 
     Example:
         >>> _points(0.25), _points(None)
@@ -35,12 +35,13 @@ def _points(value: float | None) -> float:
 def ap_by_group(
     metrics: Mapping[str, Mapping[str, float]], title: str = "Average precision by frequency group"
 ) -> tuple[Figure, Axes]:
-    """Draw the AP over all, frequent, common and rare classes, for one run or several.
+    """Draw the AP of all, frequent, common and rare classes, for one or several runs.
 
     Args:
         metrics: for each run, its metrics as fractions:
             ``{"softmax": {"AP": 0.3, "APr": nan, ...}}``. Undefined metrics are shown as n/a.
-        title: title of the figure; should name the run, the data, and mask or box AP.
+        title: title of the figure; it should name the run and the data, and say whether the AP is
+            mask AP or box AP.
 
     Returns:
         (figure, axes).

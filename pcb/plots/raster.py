@@ -1,4 +1,4 @@
-"""What images of a whole matrix share: order, groups, background, and visible cells."""
+"""Images of whole matrices: class order, groups, background, and pooling of large matrices."""
 
 from dataclasses import dataclass
 
@@ -22,18 +22,18 @@ from pcb.plots.marks import group_handles
 from pcb.plots.style import GROUP_COLORS, INK
 from pcb.plots.text import short
 
-MOST_CELLS = 500  # larger matrices are pooled, because pixels would lose cells
+MOST_CELLS = 500  # larger matrices are pooled, because single cells could be lost between pixels
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Everything in the image of a matrix except its cells: order, names, groups, labels.
+    """Everything in the image of a matrix except the cells: class order, names and groups.
 
     Attributes:
         labels: (C,) class label at each position.
-        with_background: whether the matrix has a row and column of background.
-        names: class names by position; None if they do not fit.
-        groups: frequency groups by position; None if unknown.
+        with_background: whether the matrix has a row and a column for background.
+        names: class name at each position; None if the names do not fit.
+        groups: frequency group at each position; None if the groups are unknown.
         by_frequency: whether the classes are ordered by frequency.
     """
 
@@ -45,7 +45,7 @@ class Frame:
 
     @classmethod
     def of(cls, matrix, names, image_count, frequency, order: str) -> "Frame":
-        """Make the frame of a matrix; arguments and errors as in ``confusion_heatmap``."""
+        """Return the frame of a matrix; arguments and errors are those of ``confusion_heatmap``."""
         matrix = np.asarray(matrix, dtype=float)
         num_classes = check_matrix(matrix, names, image_count, frequency)
         if order == "frequency" and image_count is None:
@@ -68,22 +68,22 @@ class Frame:
 
     @property
     def edge(self) -> int:
-        """Position where the classes end and background begins, counted in classes."""
+        """Position at which the classes end and background begins, in units of classes."""
         return -(-len(self.labels) // self.factor) * self.factor
 
     @property
     def thickness(self) -> int:
-        """Width of the row and column of background in cells; one in a thousand is invisible."""
+        """Width of the background row and column in cells; large enough to be visible."""
         return 1 if self.names is not None else -(-self.edge // (50 * self.factor))
 
     @property
     def end(self) -> int:
-        """Position where the image ends, counted in classes."""
+        """Position at which the image ends, in units of classes."""
         return self.edge + self.with_background * self.thickness * self.factor
 
     @property
     def spans(self) -> list[tuple[int, int, str]]:
-        """Start, end and group of each sequence of classes of the same group."""
+        """Start, end and group of each run of adjacent classes in the same group."""
         if self.groups is None:
             return []
         starts = np.flatnonzero(np.append(True, self.groups[1:] != self.groups[:-1]))
@@ -105,7 +105,7 @@ class Frame:
         return self.contiguous and min(end - start for start, end, _ in self.spans) > 0.1 * self.end
 
     def arrange(self, matrix: np.ndarray) -> np.ndarray:
-        """Return the cells of a matrix in drawing order, pooled, with a wide background."""
+        """Return the cells to draw: in class order, pooled, with background widened."""
         num_classes = len(self.labels)
         places = np.append(self.labels, num_classes) if self.with_background else self.labels
         matrix = matrix[np.ix_(places, places)]
@@ -116,12 +116,12 @@ class Frame:
         return matrix
 
     def show(self, axes, cells: np.ndarray, norm: Normalize | None = None, colors=None):
-        """Draw cells on the axes; return the image."""
+        """Draw cells on the axes, and return the image."""
         extent = (-0.5, self.end - 0.5, self.end - 0.5, -0.5)
         return axes.imshow(cells, norm=norm, cmap=colors, extent=extent, interpolation="nearest")
 
     def draw(self, xlabel: str, ylabel: str, title: str, normalize: str):
-        """Make the figure and axes with everything except the cells."""
+        """Create the figure and the axes with everything except the cells."""
         side = 7.5 if self.names is None else float(np.clip(0.21 * self.end, 5.5, 10.5))
         size = canvas(side + 1.6, side + 0.8)
         size = (size[0], size[0] * (side + 0.8) / (side + 1.6))  # the matrix is square
@@ -143,14 +143,14 @@ class Frame:
             self._mark_groups(axes, self.groups)
         bare = self.names is None and self.groups is not None and not self.with_background
         xlabel = "\n".join(wrap_if_narrow(line, 36) for line in xlabel.splitlines())
-        pad = points(16 if bare else 4)  # without tick labels, keep the label away from the strip
+        pad = points(16 if bare else 4)  # if there are no tick labels, leave room for the strip
         axes.set_xlabel(xlabel, labelpad=pad)
         axes.set_ylabel(ylabel, labelpad=pad)
         add_title(figure, title, axes, pad=points(24 if self.names_above else 9))
         return figure, axes
 
     def _name_ticks(self, axes) -> None:
-        """Write class names on both axes, plus "missed" or "background"."""
+        """Write the class names on both axes, followed by "missed" and "background"."""
         names = self.names or []
         places: list[float] = list(range(len(names)))
         if self.with_background:
@@ -164,7 +164,7 @@ class Frame:
         axes.tick_params(length=0, pad=points(16 if below_strip else 3.5))
 
     def _mark_groups(self, axes, groups: np.ndarray) -> None:
-        """Colour the tick labels by group or, without them, draw coloured strips along the axes."""
+        """Colour the class names by group or, without names, draw coloured strips on the axes."""
         if self.names is not None:
             for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
                 for tick, group in zip(ticks, groups, strict=False):
@@ -195,7 +195,7 @@ class Frame:
 
 
 def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None:
-    """Draw one group's part of the coloured strips to the left of the matrix and below it."""
+    """Draw one span's part of the coloured strips to the left of and below the matrix."""
     look = {"facecolor": GROUP_COLORS[group], "edgecolor": "none", "clip_on": False}
     left, below = axes.get_yaxis_transform(), axes.get_xaxis_transform()
     length = end - start
@@ -204,9 +204,10 @@ def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None
 
 
 def _pool_largest(matrix: np.ndarray, factor: int, axis: int) -> np.ndarray:
-    """Keep the entry farthest from 0 among every ``factor`` entries along an axis.
+    """Keep the entry with the largest absolute value of every ``factor`` entries along an axis.
 
-    nan counts as farther than 0, so that rows without instances stay visible among zeros.
+    An undefined entry (nan) takes precedence over zeros, so that rows without instances stay
+    visible among zeros.
 
     Example:
         >>> nan = np.nan
@@ -226,10 +227,10 @@ def _pool_largest(matrix: np.ndarray, factor: int, axis: int) -> np.ndarray:
 
 
 def check_matrix(matrix: np.ndarray, names, image_count, frequency) -> int:
-    """Return C, the number of classes of a matrix.
+    """Check the size of a confusion matrix, and return its number of classes C.
 
     Raises:
-        ValueError: if the matrix is not square, or the sizes of the arguments do not match.
+        ValueError: if the matrix is not square, or the sizes of the arguments disagree.
     """
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
         raise ValueError(f"matrix must be square, got shape {matrix.shape}")
@@ -237,7 +238,7 @@ def check_matrix(matrix: np.ndarray, names, image_count, frequency) -> int:
     num_classes = len(given[0]) if given else len(matrix)
     if any(len(values) != num_classes for values in given):
         lengths = [len(values) for values in given]
-        raise ValueError(f"names, image_count and frequency differ in length: {lengths}")
+        raise ValueError(f"names, image_count and frequency need the same length, got {lengths}")
     if len(matrix) not in (num_classes, num_classes + 1):
         raise ValueError(
             f"matrix of shape {matrix.shape} does not fit {num_classes} classes: it must have "

@@ -1,4 +1,4 @@
-"""Saving a figure as PNG and PDF."""
+"""Save figures as PNG and PDF."""
 
 import os
 from pathlib import Path
@@ -13,17 +13,19 @@ from pcb.storage.files import open_atomically
 def save(figure: Figure, folder: str | os.PathLike, name: str, dpi: int | None = None) -> Path:
     """Write a figure to ``folder/name.png`` and ``folder/name.pdf``.
 
-    Missing folders are created. Either both files appear, complete, or neither. The same figure
-    gives the same bytes, because the files hold no date and no version. Text in the PDF stays text.
+    Missing folders are created. Either both files are written completely, or neither is. Saving the
+    same figure again produces identical files, because they contain neither a date nor a version.
+    Text in the PDF remains editable text.
 
     Args:
-        figure: the figure.
-        folder: folder of the two files.
+        figure: figure to save.
+        folder: folder for both files.
         name: name of both files, without a suffix.
-        dpi: resolution of the PNG; default: 150, or 300 for print, see :func:`pcb.plots.use`.
+        dpi: resolution of the PNG; default: 150, or 300 in a layout for a paper (see
+            :func:`pcb.plots.use`).
 
     Returns:
-        The path of the PNG.
+        The path of the PNG file.
 
     Example:
         >>> import tempfile
@@ -37,9 +39,9 @@ def save(figure: Figure, folder: str | os.PathLike, name: str, dpi: int | None =
     dpi = dpi or (300 if is_for_print() else 150)
     png, pdf = (Path(folder) / f"{name}.{suffix}" for suffix in ("png", "pdf"))
     undated = {"CreationDate": None, "Creator": None, "Producer": None}
-    # The files get their final names only when both are complete.
+    # Each file gets its final name only after both have been written.
     with open_atomically(png) as raster, open_atomically(pdf) as vector:
         figure.savefig(raster, format="png", dpi=dpi, metadata={"Software": None})
-        with settings({"pdf.fonttype": 42}):  # TrueType: text that editors can change
+        with settings({"pdf.fonttype": 42}):  # TrueType fonts, so that the text can be edited
             figure.savefig(vector, format="pdf", dpi=dpi, metadata=undated)
     return png

@@ -1,4 +1,4 @@
-"""AP over several seeds: one row per config, with each seed, their mean and its interval."""
+"""Average precision (AP) over several seeds: each seed, the mean and its confidence interval."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -35,21 +35,25 @@ def ap_over_seeds(
     groups: Sequence[str] | None = None,
     title: str = "Average precision over seeds",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the AP over all, frequent, common and rare classes: a row per config, a dot per seed.
+    """Draw the AP of all, frequent, common and rare classes: a row per config, a dot per seed.
 
     Args:
-        estimates: for each config and metric (``AP``, ``APf``, ``APc``, ``APr``), the estimate of
-            fractions over seeds from :func:`pcb.metrics.estimate`. A missing metric is n/a.
+        estimates: for each config and metric (``AP``, ``APf``, ``APc``, ``APr``), the result of
+            :func:`pcb.metrics.estimate` over the seeds, with AP as a fraction. A missing metric is
+            shown as n/a.
         groups: group of each row, such as its baseline. Adjacent rows of the same group are drawn
-            together, the last of them in full colour. Default: all rows form one group.
-        title: title of the figure; should name the data, and mask or box AP.
+            close together, and the last row of a group has the full colour. Default: all rows form
+            one group.
+        title: title of the figure; it should name the data, and say whether the AP is mask AP or
+            box AP.
 
     Returns:
-        (figure, (4,) axes). Means are written beside the rows. From two seeds on, a bar shows the
-        interval of the mean; an arrow shows that it continues beyond the axis.
+        (figure, axes); axes is an array of four. The mean is written beside each row. With two or
+        more seeds, a bar shows the 95% confidence interval of the mean. An arrow marks an interval
+        that continues beyond the axis.
 
     Raises:
-        ValueError: if there are no rows.
+        ValueError: if there is no row to draw.
 
     Example:
         >>> from pcb.metrics import estimate
@@ -66,18 +70,19 @@ def ap_difference(
     differences: Mapping[str, Mapping[str, Estimate]],
     title: str = "Difference in AP over seeds",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw paired differences in AP: a row per comparison, a dot per seed.
+    """Draw differences in AP, paired by seed: a row per comparison, a dot per seed.
 
     Args:
-        differences: for each comparison and metric, the difference of fractions over seeds from
-            :func:`pcb.metrics.paired_difference`.
-        title: title of the figure.
+        differences: for each comparison and metric, the result of
+            :func:`pcb.metrics.paired_difference` over the seeds, with AP as a fraction.
+        title: title of the figure; empty for no title.
 
     Returns:
-        (figure, (4,) axes), all with the same scale; see :func:`ap_over_seeds`.
+        (figure, axes); axes is an array of four with the same scale. Means and confidence intervals
+        are drawn as in :func:`ap_over_seeds`.
 
     Raises:
-        ValueError: if there are no rows.
+        ValueError: if there is no row to draw.
 
     Example:
         >>> from pcb.metrics import estimate
@@ -136,9 +141,9 @@ def _rows_of_metrics(
     axes[0].set_yticks(height, [_row_name(name) for name in names])
     axes[0].set_ylim(height[-1] + 0.6, -0.6)
     if any(one.n > 1 for panel in panels for one in panel):
-        what = "mean difference" if signed else "mean"
+        what = "mean difference" if signed else "mean over seeds"
         bar = Line2D([], [], color=INK, lw=2.4, marker="D", markersize=5)
-        bar.set_label(f"{what} over seeds, with its 95% interval")
+        bar.set_label(f"{what} with 95% confidence interval")
         handles = [bar, legend_mark("one seed", "o", mfc="none", mec=INK)]
         legend_below(figure, handles)
     add_title(figure, title)
@@ -146,14 +151,14 @@ def _rows_of_metrics(
 
 
 def _row_name(name: str) -> str:
-    """Shorten the name of a row, or break it into two lines if the figure is narrow."""
+    """Shorten the name of a row; if the figure is narrow, also break the name into two lines."""
     if not is_narrow():
         return shortened(name, _LONGEST)
     return "\n".join(textwrap.wrap(name.replace("/", "/ "), 14, max_lines=2, placeholder="…"))
 
 
 def _draw(axes: Axes, row: float, one: Estimate, color) -> None:
-    """Draw the dots of a row and, for several seeds, the mean with its interval above them."""
+    """Draw the dots of a row; with several seeds, also the mean and its confidence interval."""
     values = 100 * np.array(one.values)
     if len(values) < 2:
         axes.plot(values, [row] * len(values), "o", ms=points(7), color=color, zorder=3)
@@ -167,9 +172,10 @@ def _draw(axes: Axes, row: float, one: Estimate, color) -> None:
 
 
 def _limits(estimates: Sequence[Estimate], signed: bool) -> tuple[float, float]:
-    """Return axis limits, in points, that include 0, all seeds, and all but very long intervals.
+    """Return axis limits, in percent, that include 0, all seeds and most confidence intervals.
 
-    The interval of two seeds is 13 times as long as their distance, which would dwarf the rest.
+    Very long intervals do not fit: with two seeds, the interval is 13 times as long as the distance
+    between the seeds, so everything else would look tiny.
     """
     values = 100 * np.array([0.0, *(value for one in estimates for value in one.values)])
     ends = 100 * np.array([end for one in estimates if one.n > 1 for end in (one.low, one.high)])

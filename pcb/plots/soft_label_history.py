@@ -1,4 +1,4 @@
-"""Soft labels over the course of training."""
+"""Figure of how soft labels change over the course of training."""
 
 from collections.abc import Mapping, Sequence
 
@@ -35,29 +35,33 @@ def soft_label_history(
     columns: int = 2,
     title: str = "Soft labels over training",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw how the soft label of a class distributes probability over training.
+    """Draw how the soft labels of some classes change over training.
 
-    Each panel shows the share of the class itself and the classes that receive most. The shaded
-    epochs are those in which PCB trains towards these labels. A value is drawn at the end of its
-    epoch, so the labels at the left edge of the shade are the first in use.
+    Each panel shows the soft label of one class: the probability of the class itself and of the
+    other classes with the highest probability. PCB uses the labels in the shaded epochs. As a value
+    is drawn at the end of its epoch, the first labels that PCB uses are those at the left edge of
+    the shading.
 
     Args:
-        history: soft labels by epoch, counted from 1. For each epoch (C, C), where row y is the
-            label of class y, or to save memory a dict of the rows (C,) of ``classes``.
-        classes: labels of the classes to show, one panel each.
+        history: for each epoch, counted from 1, the soft labels: either an array (C, C), where row
+            y is the soft label of class y, or, to save memory, a dict with only the rows (C,) of
+            ``classes``.
+        classes: labels of the classes to show, each in its own panel.
         names: (C,) class names.
-        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class; colours the names. The colours
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
+            names are coloured by group. The colours
             of the lines only distinguish classes.
-        start_epoch: first epoch in which PCB acts; None if it never does.
-        top: number of other classes in a panel: those that receive most in any epoch.
+        start_epoch: first epoch in which PCB is active; None if PCB is never active.
+        top: number of other classes in a panel. They are the classes with the highest probability
+            in any epoch.
         columns: number of panels in a row.
-        title: title of the figure.
+        title: title of the figure; empty for no title.
 
     Returns:
-        (figure, axes), axes an array (rows, columns).
+        (figure, axes); axes is an array of shape (rows, columns).
 
     Raises:
-        ValueError: if there is no epoch or no class.
+        ValueError: if ``history`` or ``classes`` is empty.
 
     Example:
         >>> history = {1: {0: np.array([0.6, 0.4])}, 2: {0: np.array([0.9, 0.1])}}
@@ -69,7 +73,7 @@ def soft_label_history(
     if not len(history):
         raise ValueError("history is empty: pass the soft labels of at least one epoch")
     if not len(classes):
-        raise ValueError("classes is empty: name at least one class")
+        raise ValueError("classes is empty: pass at least one class")
     groups = check_groups(frequency)
     epochs = sorted(history)
     columns = fit_columns(5.8, min(columns, len(classes)))
@@ -80,7 +84,7 @@ def soft_label_history(
         ax.axis("off")
     if start_epoch is not None and start_epoch > epochs[-1]:
         start_epoch = None
-    lines = []  # for each panel: axes, colour of each class, last values
+    lines = []  # for each panel: the axes, the colour of each class, and the last values
     for ax, label in zip(axes.flat, classes, strict=False):
         values = np.array([history[epoch][label] for epoch in epochs], dtype=float)
         ranked = np.argsort(-np.nan_to_num(values).max(axis=0), kind="stable")
@@ -108,7 +112,7 @@ def soft_label_history(
     if start_epoch is not None:
         handle = Patch(color=FAINT, label=f"PCB acts, from epoch {start_epoch} on")
         legend_below(figure, [handle])
-    figure.draw_without_rendering()  # the distance of the names depends on the final height
+    figure.draw_without_rendering()  # the distance between names depends on the final height
     for ax, colors, last in lines:
         texts = {o: f"{short(names[o])}  {percent(last[o])}" for o in colors}
         _name_ends(ax, texts, colors, groups, last)
@@ -122,7 +126,7 @@ def _name_ends(
     groups: Sequence[str],
     last: np.ndarray,
 ) -> None:
-    """Write the text of each line to the right of the axes, as close to its end as possible."""
+    """Label each line to the right of the axes, as close to the end of the line as possible."""
     ends = np.nan_to_num([last[label] for label in texts]) / ax.get_ylim()[1]
     line_height = text_size(12.5) * ax.figure.dpi / 72 / ax.bbox.height  # in fractions of the axes
     for (label, text), end, place in zip(

@@ -1,4 +1,4 @@
-"""Soft labels: which classes receive probability, and how strength and spread change targets."""
+"""Figures of soft labels: the classes they contain, their strength and their entropy."""
 
 from collections.abc import Sequence
 
@@ -38,23 +38,24 @@ def soft_label_bars(
     columns: int = 3,
     title: str = "Soft labels",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the soft labels of some classes: the classes that receive most probability.
+    """Draw the soft labels of some classes as bars, with the most probable classes first.
 
-    If rows do not sum to 1 (sigmoid losses), the figure says so.
+    If the soft labels do not sum to 1 (sigmoid losses), the figure says so.
 
     Args:
-        soft_labels: (C, C); row y is the soft label of true class y.
-        classes: labels of the classes to show, one panel each.
+        soft_labels: (C, C) array whose row y is the soft label of true class y.
+        classes: labels of the classes to show, each in its own panel.
         names: (C,) class names.
-        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class; colours the bars.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
+            bars are coloured by group.
         icons: pictures of the classes, drawn beside the names.
-        top: number of bars in a panel, fewer if the figure would not fit on a page. A note below
-            each panel sums up the other classes.
+        top: number of bars in a panel; fewer are drawn if the figure would not fit on a page. A
+            note below each panel states the total of the other classes.
         columns: number of panels in a row.
-        title: title of the figure.
+        title: title of the figure; empty for no title.
 
     Returns:
-        (figure, axes), axes an array (rows, columns).
+        (figure, axes); axes is an array of shape (rows, columns).
 
     Raises:
         ValueError: if ``classes`` is empty.
@@ -67,7 +68,7 @@ def soft_label_bars(
         >>> plt.close(figure)
     """
     if not len(classes):
-        raise ValueError("classes is empty: name at least one class")
+        raise ValueError("classes is empty: pass at least one class")
     groups = check_groups(frequency)
     totals = np.asarray(soft_labels)[classes].sum(axis=1)
     sums_to_one = np.allclose(totals[np.isfinite(totals)], 1, atol=1e-3)
@@ -152,13 +153,13 @@ def soft_label_strength(
     """Draw the target ``alpha * q + (1 - alpha) * onehot`` for several strengths alpha.
 
     Args:
-        soft_label: (C,) soft label q of the class; for sigmoid losses, it need not sum to 1.
+        soft_label: (C,) soft label q of the class; with a sigmoid loss, it need not sum to 1.
         label: label of the true class.
         names: (C,) class names.
-        strengths: values of alpha, one bar each.
-        top: number of other classes with their own segment, if it is large enough to be visible.
-            The rest share one segment.
-        title: title of the figure; none if empty. Default:
+        strengths: values of alpha, each drawn as one bar.
+        top: maximum number of other classes that have their own segment, which must be large
+            enough to be visible. All remaining classes share one segment.
+        title: title of the figure; empty for no title. Default:
             ``"Target for <class> as the strength grows"``.
 
     Returns:
@@ -225,15 +226,17 @@ def soft_label_entropy(
 ) -> tuple[Figure, Axes]:
     """Draw the entropy of the soft label of each class against its number of training images.
 
-    A one-hot label has 0 bits. A label with b bits is as spread out as one with 2^b equal classes.
+    The entropy of a one-hot label is 0 bits. A label with b bits is as spread out as a label that
+    gives 2^b classes the same probability.
 
     Args:
-        entropy: (C,) in bits; nan if undefined. The figure shows how many are undefined.
+        entropy: (C,) entropy of each class in bits; nan if undefined. The figure shows how many
+            values are undefined.
         image_count: (C,) number of training images of each class.
-        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class.
-        names: (C,) class names. The highest and lowest class of each group are named, unless
-            several classes share this entropy.
-        title: title of the figure.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
+        names: (C,) class names. The figure names the classes with the highest and the lowest
+            entropy in each group, unless several classes have the same entropy.
+        title: title of the figure; empty for no title.
 
     Returns:
         (figure, axes).

@@ -1,8 +1,8 @@
-"""The look of all figures: their colours, their matplotlib settings, and how text is made drawable.
+"""The look of all figures: colours, matplotlib settings, and conversion of text for drawing.
 
-The colours of the frequency groups are from Okabe and Ito (https://jfly.uni-koeln.de/color/), most
-others from Tol (https://personal.sron.nl/~pault/). Colour-blind readers can tell all of them apart.
-Each group also has its own marker, so that figures work in greyscale.
+The colours of the frequency groups are from Okabe and Ito (https://jfly.uni-koeln.de/color/), and
+most other colours are from Tol (https://personal.sron.nl/~pault/). Colour-blind readers can tell
+them all apart. Each group also has its own marker, so that figures can be read in greyscale.
 """
 
 import functools
@@ -29,7 +29,7 @@ GROUP_MARKERS = {"r": "^", "c": "s", "f": "o"}
 INK = "#222222"
 MUTED = "#8A8A8A"
 FAINT = "#E4E4E4"
-# For everything that is not a frequency group, so that group colours keep their meaning.
+# Colours for everything except frequency groups, which are the only use of GROUP_COLORS.
 PALETTE = ("#332288", "#999933", "#AA4499", "#DDCC77", "#882255", "#FFAABB", "#663300")
 
 HALO = [withStroke(linewidth=2.5, foreground="white")]  # keeps text readable on top of marks
@@ -51,7 +51,8 @@ STYLE = {
     "grid.linewidth": 0.8,
     "legend.frameon": False,
     "text.color": INK,
-    # A class named $x$ is not a formula. Without formulas, logarithmic axes need `plain_numbers`.
+    # Draw a class name such as $x$ as text, not as a formula. As matplotlib labels logarithmic axes
+    # with formulas, these axes need `plain_numbers`.
     "text.parse_math": False,
     "xtick.color": INK,
     "ytick.color": INK,
@@ -65,9 +66,9 @@ STYLE = {
 
 @contextmanager
 def settings(values: Mapping) -> Iterator[None]:
-    """Change matplotlib settings within a context, and restore the user's own afterwards."""
-    # Not plt.rc_context: it restores every setting, including those of a backend that is loaded
-    # with the first figure. Jupyter would then show only this figure.
+    """Change matplotlib settings within a context, and restore the user's settings afterwards."""
+    # plt.rc_context would restore every setting, including those of the backend, which is loaded
+    # with the first figure. Jupyter would then show only the first figure.
     before = {key: plt.rcParams[key] for key in values}
     plt.rcParams.update(values)
     try:
@@ -79,9 +80,9 @@ def settings(values: Mapping) -> Iterator[None]:
 def with_style(function: Callable[P, T]) -> Callable[P, T]:
     """Decorate a function to draw its figure in the kit's style, without changing user settings.
 
-    The decorator also makes all texts among the arguments drawable: class names with
-    :func:`pcb.messages.printable.display_names`, other texts with
-    :func:`pcb.messages.printable.printable`. It chooses fonts that have all their characters.
+    The decorator also makes all texts in the arguments safe to draw: it converts class names with
+    :func:`pcb.messages.printable.display_names` and other texts with
+    :func:`pcb.messages.printable.printable`, and chooses fonts that contain all characters.
     """
     signature = inspect.signature(function)
 
@@ -99,7 +100,7 @@ def with_style(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def _scale(style: Mapping[str, Any]) -> dict[str, Any]:
-    """Scale the sizes in a style for the current layout."""
+    """Return a style with all sizes scaled to the current layout."""
     scaled = dict(style)
     for key in style:
         if key.endswith("size"):
@@ -110,7 +111,7 @@ def _scale(style: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _make_printable(value: Any) -> Any:
-    """Make texts printable, including those in lists and mappings; line breaks stay."""
+    """Make texts printable, including texts in lists and mappings; keep line breaks."""
     if isinstance(value, str):
         return printable(value, keep="\n")
     if isinstance(value, Mapping):
@@ -119,7 +120,7 @@ def _make_printable(value: Any) -> Any:
 
 
 def _texts_in(value: Any) -> Iterator[str]:
-    """Yield all texts in a text, list or mapping."""
+    """Yield all texts in a value: a text, or a list or mapping that contains texts."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -130,7 +131,7 @@ def _texts_in(value: Any) -> Iterator[str]:
 
 
 def tint(color: str, share: float) -> tuple[float, float, float]:
-    """Mix a colour with white: share 1 is the colour itself, share 0 is white.
+    """Mix a colour with white: a share of 1 gives the colour itself, a share of 0 gives white.
 
     Example:
         >>> tint("#000000", 0.25)
@@ -140,7 +141,7 @@ def tint(color: str, share: float) -> tuple[float, float, float]:
 
 
 def tints(count: int) -> np.ndarray:
-    """Return one share for :func:`tint` for each run; the last run has the full colour.
+    """Return a share for :func:`tint` for each of ``count`` runs; the last run gets full colour.
 
     Example:
         >>> tints(2)
@@ -150,7 +151,7 @@ def tints(count: int) -> np.ndarray:
 
 
 def ink_on(color: Any) -> str:
-    """Return a readable text colour for a background colour: white if possible, otherwise dark.
+    """Return a text colour that is readable on a background colour: white or dark.
 
     Example:
         >>> ink_on("#332288"), ink_on("#DDCC77")

@@ -1,4 +1,4 @@
-"""Names and numbers in figures."""
+"""Format names and numbers for figures."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from pcb.plots.layout import is_narrow, text_size
 
 
 def short(name: str, length: int = 22) -> str:
-    """Shorten a name to ``length`` characters, or fewer in a narrow figure; keep its number.
+    """Shorten a name to ``length`` characters (fewer in a narrow figure), but keep its number.
 
     Example:
         >>> short("slightly smiling face", 17), short("slightly smiling face (2)", 17)
@@ -28,14 +28,14 @@ def short(name: str, length: int = 22) -> str:
 
 
 def name_ticks(axes: Axes, names: Sequence[str]) -> None:
-    """Write class names vertically below the positions 0, 1, ... of the x axis."""
+    """Label the positions 0, 1, ... of the x axis with vertical class names."""
     texts = [short(name) for name in names]
     axes.set_xticks(range(len(texts)), texts, rotation=90, fontsize=text_size(9.5))
     axes.tick_params(axis="x", length=0)
 
 
 def plain_numbers(axis: Axis) -> None:
-    """Write the numbers on a logarithmic axis as 0.1, 10 and 1000.
+    """Write the numbers on a logarithmic axis in decimal form, such as 0.1, 10 and 1000.
 
     Example:
         >>> import matplotlib.pyplot as plt
@@ -47,7 +47,7 @@ def plain_numbers(axis: Axis) -> None:
         >>> plt.close(figure)
     """
     axis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))  # for axes within one decade
+    axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))  # for axes within a decade
 
 
 def number_text(value: float, spec: str) -> str:

@@ -1,4 +1,4 @@
-"""A classifier of points in the plane: where it decides for which class, and what it confuses."""
+"""Figures of a toy classifier of points in the plane: its decision regions and confusions."""
 
 from collections.abc import Mapping, Sequence
 
@@ -27,19 +27,21 @@ def decision_regions(
     frequency: Sequence[str],
     title: str = "Where each classifier decides for which class",
 ) -> tuple[Figure, np.ndarray]:
-    """The plane in the colours of the predicted classes, a panel for each classifier.
+    """Colour the plane by predicted class, in one panel per classifier.
 
     Args:
-        decisions: by classifier, (H, W) predicted classes on a grid; rows go upwards.
-        extent: left, right, bottom and top of the grid.
-        points: (N, 2) training points, drawn on each panel.
-        labels: (N,) their true classes.
+        decisions: for each classifier, the predicted classes (H, W) on a grid, with the bottom row
+            first.
+        extent: left, right, bottom and top edge of the grid.
+        points: (N, 2) training points, drawn in each panel.
+        labels: (N,) true class of each training point.
         names: (C,) class names.
-        frequency: (C,) 'r', 'c' or 'f' per class, each once: colours and markers of the classes.
-        title: the figure's title.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. Each
+            group may occur only once, because it sets the colour and the marker of its class.
+        title: title of the figure; empty for no title.
 
     Returns:
-        (figure, axes), axes an array with one entry per classifier.
+        (figure, axes); axes is an array with one entry per classifier.
 
     >>> grid, points = {"plain": np.array([[0, 1]])}, np.zeros((1, 2))
     >>> figure, axes = decision_regions(grid, [0, 2, 0, 1], points, [0], ["fox", "wolf"], "fr")
@@ -84,18 +86,18 @@ def mistaken_share(
     ylabel: str = "share mistaken",
     title: str = "How often is the rare class mistaken for its look-alike?",
 ) -> tuple[Figure, Axes]:
-    """The share of a class that is mistaken for another over training, for two losses.
+    """Draw how often a class is mistaken for a different class over training, for two losses.
 
     Args:
-        shares: by loss, first the plain one; (R, T), the share in each of R repetitions at each of
-            T steps.
+        shares: for each of two losses, the one without PCB first, an array (R, T): the share of
+            mistakes in each of R repetitions at each of T steps.
         steps: (T,) training steps.
-        start: step from which PCB acts; a dotted line marks it. None for no line.
-        ylabel: number_text at the vertical axis.
-        title: the figure's title.
+        start: step from which PCB is active, marked with a dotted line; None for no line.
+        ylabel: label of the y axis.
+        title: title of the figure; empty for no title.
 
     Returns:
-        (figure, axes). A pale line is one repetition, a strong one the mean.
+        (figure, axes). Each pale line shows one repetition, and a strong line shows the mean.
 
     >>> figure, axes = mistaken_share({"plain": np.array([[0.9, 0.4]])}, [1, 2])
     >>> len(axes.get_lines())

@@ -1,4 +1,4 @@
-"""Curves over training: the losses, and when pairwise class balance acts."""
+"""Curves over training: the losses, and when Pairwise Class Balance (PCB) is active."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,10 @@ from pcb.plots.style import FAINT, INK, MUTED, PALETTE, with_style
 
 
 def training_records(records: Sequence[dict]) -> list[dict]:
-    """Return the records of training steps, those with an iteration and a loss.
+    """Return the log records of training steps, which have an iteration and a loss.
+
+    Raises:
+        ValueError: if there is no record of a training step.
 
     Example:
         >>> training_records([{"seed": 0}, {"mode": "train", "iter": 10, "loss": 2.0}])
@@ -26,19 +29,19 @@ def training_records(records: Sequence[dict]) -> list[dict]:
     if not train:
         raise ValueError(
             f"none of the {len(records)} log records is of a training step with a loss: "
-            "train first, or wait for the first line of progress"
+            "train first, or wait until training prints its first line of progress"
         )
     return train
 
 
 def _values(records: Sequence[dict], key: str) -> np.ndarray:
-    """Return ``record[key]`` of all records as floats; nan if a record lacks it."""
+    """Return ``record[key]`` of all records as floats; nan if a record lacks the key."""
     values = (record.get(key) for record in records)
     return np.array([np.nan if value is None else float(value) for value in values])
 
 
 def _time_axis(ax, time: np.ndarray) -> None:
-    """Set up the x axis for iterations, with few ticks: LVIS has 180000 iterations."""
+    """Set up the x axis for iterations; use few ticks, because there may be 180000 iterations."""
     ax.set_xlabel("iteration")
     ax.set_xlim(0, time.max() * 1.01)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
@@ -46,12 +49,12 @@ def _time_axis(ax, time: np.ndarray) -> None:
 
 
 def _marker(time: np.ndarray) -> str | None:
-    """Return a marker if there are too few records for a visible line."""
+    """Return a marker if there are too few records to draw a visible line, otherwise None."""
     return "o" if len(time) < 4 else None
 
 
 def _mark_start(ax, text: str, start: float) -> None:
-    """Write a text beside the position ``start``, on the side with more room."""
+    """Write a text to the left or right of x = ``start``, whichever side has more room."""
     right_half = start > np.mean(ax.get_xlim())
     ax.annotate(
         text,
@@ -67,20 +70,22 @@ def _mark_start(ax, text: str, start: float) -> None:
 
 @with_style
 def loss_curves(records: Sequence[dict], title: str = "Training loss") -> tuple[Figure, np.ndarray]:
-    """Draw the total loss and each of its parts over training.
+    """Draw the total loss and each part of the loss over training.
 
-    A dotted line marks the iteration from which pairwise class balance acts, if the log has one.
+    A dotted line marks the first iteration in which Pairwise Class Balance (PCB) was active, if
+    the log contains one.
 
     Args:
-        records: log records from :meth:`pcb.runs.RunFolder.read_log`, which lists each iteration of
-            a resumed run once. Only training steps are used; ``iter`` counts from 1.
-        title: title of the figure.
+        records: log records from :meth:`pcb.runs.RunFolder.read_log`, which returns each iteration
+            of a resumed run only once. The figure uses only the records of training steps, whose
+            ``iter`` counts from 1.
+        title: title of the figure; empty for no title.
 
     Returns:
-        (figure, axes), axes an array of two: total and parts.
+        (figure, axes); axes is an array of two, for the total loss and for its parts.
 
     Raises:
-        ValueError: if no record is of a training step.
+        ValueError: if there is no record of a training step.
 
     Example:
         >>> log = [{"mode": "train", "iter": i, "loss": 2 / i, "loss_cls": 1 / i}
@@ -126,7 +131,7 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss") -> tuple[
 
 
 def _first_active(train: Sequence[dict], time: np.ndarray) -> float | None:
-    """Return the first iteration in which the log shows PCB acting; None if it never did."""
+    """Return the first iteration in which PCB was active according to the log, or None."""
     active = np.flatnonzero(_values(train, "pcb_strength") > 0)
     return float(time[active[0]]) if len(active) else None
 
@@ -137,23 +142,24 @@ def strength_curve(
     num_classes: int | None = None,
     title: str = "When does Pairwise Class Balance act?",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the strength of the soft labels and the classes seen over training.
+    """Draw the strength of the soft labels and the number of classes seen over training.
 
-    The gate opens when the start epoch is reached and every class has been seen. The strength is
-    that of the last refinement iteration; a plain baseline has strength 0 throughout. While PCB
-    acts, the background is shaded. If the strength stays 0, the figure says why.
+    The gate of PCB opens when the start epoch has been reached and every class has been seen. The
+    strength is that of the last refinement iteration; in a run without PCB, it is always 0. Shading
+    marks the iterations in which PCB is active. If the strength is always 0, the figure says why.
 
     Args:
         records: log records from :meth:`pcb.runs.RunFolder.read_log` with ``pcb_strength``,
             ``pcb_gate`` and ``pcb_classes_seen``.
-        num_classes: C, drawn as the line that the number of classes seen must reach.
-        title: title of the figure.
+        num_classes: C, the number of classes that must be seen, drawn as a dotted line; None for no
+            line.
+        title: title of the figure; empty for no title.
 
     Returns:
-        (figure, axes), axes an array of two: strength and classes seen.
+        (figure, axes); axes is an array of two, for the strength and for the classes seen.
 
     Raises:
-        ValueError: if no record is of a training step, or none has ``pcb_strength``.
+        ValueError: if there is no record of a training step, or no record has ``pcb_strength``.
 
     Example:
         >>> log = [{"mode": "train", "iter": e, "loss": 1.0, "pcb_strength": 0.2 * e,
@@ -166,7 +172,8 @@ def strength_curve(
     train = training_records(records)
     if not any("pcb_strength" in record for record in train):
         raise ValueError(
-            "no record has 'pcb_strength': the loss of this run has no confusion matrix"
+            "no record has 'pcb_strength', because the loss of this run has no confusion "
+            "matrix: choose a run whose loss has one"
         )
     time = _values(train, "iter")
     strength, gate = _values(train, "pcb_strength"), _values(train, "pcb_gate")
@@ -212,7 +219,7 @@ def strength_curve(
 
 
 def _why_not(gate: np.ndarray, seen: np.ndarray, num_classes: int | None) -> str:
-    """Return why the strength is 0 throughout, as far as the log shows.
+    """Return the reason, as far as the log shows it, why the strength is always 0.
 
     Example:
         >>> _why_not(np.array([0.0, 1.0]), np.array([2.0, 3.0]), 3)

@@ -1,4 +1,4 @@
-"""A few classes of a confusion matrix, with their numbers."""
+"""Close-up of a few classes of a confusion matrix, with numbers in the cells."""
 
 from collections.abc import Sequence
 
@@ -28,14 +28,15 @@ def confusion_zoom(
     """Draw the confusion between a few classes, with numbers in the cells.
 
     Args:
-        matrix: (C, C), or (C + 1, C + 1) for detections. ``matrix[i, j]``: true class i predicted
-            as class j. Rows are divided by their sums.
+        matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections. Rows are true classes,
+            columns are predicted classes. The figure shows each row divided by its sum.
         classes: labels of the classes in drawing order, for example from
-            :func:`pcb.metrics.nearest_classes`. One more column sums up the other classes, and for
-            detections another one shows missed objects.
+            :func:`pcb.metrics.nearest_classes`. An additional column shows the sum of all other
+            classes. For detections, a further column shows missed objects.
         names: (C,) class names.
-        frequency: (C,) ``"f"``, ``"c"`` or ``"r"`` for each class; colours the names.
-        title: title of the figure; should name the matrix.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
+            names are coloured by group.
+        title: title of the figure; it should say which matrix is shown.
         value_label: meaning of the numbers.
 
     Returns:
@@ -53,7 +54,7 @@ def confusion_zoom(
     """
     classes = list(classes)
     if not classes:
-        raise ValueError("classes is empty: name at least one class")
+        raise ValueError("classes is empty: pass at least one class")
     groups = check_groups(frequency)
     shares = row_shares(matrix)[classes]
     others = np.setdiff1d(np.arange(len(names)), classes)
@@ -102,7 +103,7 @@ def confusion_zoom(
 
 
 def _short_percent(percent: float) -> str:
-    """Format a percentage with at most three characters; empty if undefined.
+    """Format a percentage with at most three characters; return an empty text for nan.
 
     Example:
         >>> [_short_percent(value) for value in (0.0, 0.04, 4.4, 40.4, float("nan"))]

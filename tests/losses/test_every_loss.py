@@ -151,7 +151,7 @@ def test_validation_changes_nothing(make_loss, make_balance, make_batch):
 def test_wrong_widths_are_named(make_loss, make_balance):
     with pytest.raises(ValueError, match=r"\(N, \d\) for 5 classes and background.* got \(1, 9\)"):
         make_loss()(torch.zeros(1, 9), torch.tensor([0]))
-    with pytest.raises(ValueError, match="balance is for 4 classes, the loss for 5"):
+    with pytest.raises(ValueError, match="num_classes=4, but the loss has num_classes=5"):
         make_loss(make_balance(num_classes=4))
 
 

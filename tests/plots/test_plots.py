@@ -270,7 +270,7 @@ def test_heatmap_names_wrong_arguments():
         plots.confusion_heatmap(np.zeros((2, 3)))
     with pytest.raises(ValueError, match=r"does not fit 4 classes: it must have 4 rows, or 5"):
         plots.confusion_heatmap(np.zeros((2, 2)), ["a", "b", "c", "d"])
-    with pytest.raises(ValueError, match=r"differ in length: \[2, 3\]"):
+    with pytest.raises(ValueError, match=r"need the same length, got \[2, 3\]"):
         plots.confusion_heatmap(np.zeros((2, 2)), ["a", "b"], [1, 2, 3])
     with pytest.raises(ValueError, match=r"negative entry, -1\.0"):
         plots.confusion_heatmap(-np.eye(2))

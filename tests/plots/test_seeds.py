@@ -35,7 +35,7 @@ def test_seeds_are_dots_and_the_interval_of_their_mean_a_bar():
     np.testing.assert_allclose(bar, [100 * estimate.low, 100 * estimate.high])
     assert [text.get_text() for text in axes.texts] == ["27.0"]
     (legend,) = figure.legends
-    assert "95% interval" in legend.get_texts()[0].get_text()
+    assert "95% confidence interval" in legend.get_texts()[0].get_text()
 
 
 def test_one_seed_is_a_single_dot_and_no_seed_is_na():
