@@ -57,7 +57,7 @@ def command(name: str, checkpoint: Path, options: list[str]) -> int:
 @pytest.mark.parametrize("name", ["train", "test"])
 def test_commands_refuse_a_pickle(name, poisoned, trap, options, capsys):
     assert command(name, poisoned(hook_msgs=trap), options) == 2
-    assert "latest.pth was refused" in capsys.readouterr().err
+    assert "latest.pth was rejected" in capsys.readouterr().err
     assert not trap.sprung
 
 
@@ -92,7 +92,7 @@ def run(name: str, options: dict, checkpoint: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_notebooks_refuse_a_pickle(name, tiny_options, poisoned, trap, tmp_path):
-    with pytest.raises(NotebookError, match=r"latest\.pth was refused"):
+    with pytest.raises(NotebookError, match=r"latest\.pth was rejected"):
         run(name, tiny_options, poisoned(hook_msgs=trap), tmp_path)
     assert not trap.sprung
 

@@ -1,16 +1,16 @@
-"""PCB on MMDetection: registered losses, RoI head, hooks and dataset; training and inference.
+"""PCB for MMDetection: losses, RoI head, hooks and dataset, as well as training and prediction.
 
-Only this package imports mmcv and mmdet. Configs load it with
+No other package of the kit imports mmcv or mmdet. Configs load this package with
 ``custom_imports = dict(imports=['pcb.detection'])``.
 """
 
-# It must come before any import of mmdet; see the module.
+# Import compat before any part of mmdet; the comments in compat say why.
 from pcb.detection.legacy import compat  # noqa: F401  isort: skip
 
 from pcb.detection.config import load_config
 from pcb.detection.dataset import LVISFormatDataset
 from pcb.detection.epoch import LossEpochUpdateHook
-from pcb.detection.legacy import backbones  # noqa: F401  # registers the sources of ImageNet weights
+from pcb.detection.legacy import backbones  # noqa: F401  # registers loaders for ImageNet weights
 from pcb.detection.losses import CrossEntropyPCBLoss, EQLv2, EQLv2PCBLoss, SeesawPCBLoss
 from pcb.detection.roi_head import IterativeRoIHead
 from pcb.runs.paths import default_work_dir

@@ -1,4 +1,4 @@
-"""The balances and losses inside a model, and what they must know about the training set."""
+"""Find PCB's state in a model, and pass the classes of the training set to the losses."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +11,9 @@ from pcb.detection.box_head_loss import BoxHeadLoss
 
 
 def balances(model: nn.Module) -> Mapping[str, PairwiseClassBalance]:
-    """Every PairwiseClassBalance in a model, by its module name.
+    """Return every PairwiseClassBalance in a model, by module name.
+
+    A PairwiseClassBalance is the part of a loss that contains the state and settings of PCB.
 
     Example:
         >>> from pcb.detection.losses import CrossEntropyPCBLoss
@@ -30,11 +32,12 @@ def describe_training_set(model: nn.Module, dataset: Any) -> None:
 
     Args:
         model: the detector.
-        dataset: a dataset of mmdet, with or without wrappers. If it lacks ``instance_count``, its
-            annotations are counted, but only if a loss has ``required_classes="present"``.
+        dataset: an mmdet dataset, with or without wrappers. If the dataset has no method
+            ``instance_count``, its annotations are counted, but only if a loss has
+            ``required_classes="present"``.
 
     Raises:
-        ValueError: the training set has another number of classes than a loss.
+        ValueError: the numbers of classes of the training set and of a loss differ.
     """
     losses = [module for module in model.modules() if isinstance(module, BoxHeadLoss)]
     needs_counts = any(loss.requires_present_classes for loss in losses)
@@ -47,7 +50,7 @@ def describe_training_set(model: nn.Module, dataset: Any) -> None:
 
 
 def _innermost(dataset: Any) -> Iterator[Any]:
-    """The datasets inside wrappers that repeat or concatenate them."""
+    """Yield the datasets inside wrappers that repeat or concatenate datasets."""
     inside = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
     if inside == [None]:
         yield dataset

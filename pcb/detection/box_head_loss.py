@@ -1,4 +1,4 @@
-"""The interface between mmdet and a loss with PCB, and the official names of its buffers."""
+"""The interface between mmdet and the kit's losses, and the official names of PCB's buffers."""
 
 import warnings
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from mmdet.models.losses import accuracy
 from torch import Tensor, nn
 
-# Names under which official checkpoints carry the state of the balance.
+# The names of PCB's buffers in official checkpoints, by their names in this kit.
 OFFICIAL_BUFFERS = {
     "balance.confusion": "fg_confusion_matrix",
     "balance.instance_count": "num_inst_cnt",
@@ -15,7 +15,7 @@ OFFICIAL_BUFFERS = {
     "balance.update_count": "update_count",
 }
 
-# Buffers that official checkpoints lack. A checkpoint loads without them.
+# Buffers that official checkpoints do not contain. A checkpoint can be loaded without these.
 NEW_BUFFERS = ("update_count", "positive_gradient", "negative_gradient", "has_gradients")
 
 
@@ -32,9 +32,9 @@ def _from_official_names(_module, state: dict[str, Tensor], prefix: str, *_args:
 
 
 class BoxHeadLoss(nn.Module):
-    """The interface of a loss for mmdet's box head, the RoI head and the training loop.
+    """Interface that mmdet's box head, the RoI head and the training loop expect of a loss.
 
-    Each registered class inherits from this class first and from a core loss second.
+    Each registered loss inherits from this class first, and from a loss of ``pcb.losses`` second.
     """
 
     # These tell the box head whether to call get_cls_channels, get_activation and get_accuracy.
@@ -42,7 +42,7 @@ class BoxHeadLoss(nn.Module):
     custom_activation = False
 
     def _register(self, loss_weight: float, required_classes: str | Sequence[int] = "all") -> None:
-        """Finish the construction, after the core loss has been built."""
+        """Complete the construction; call this after the constructor of the core loss."""
         self.loss_weight = loss_weight
         self.requires_present_classes = required_classes == "present"
         self._knows_present_classes = False
@@ -51,19 +51,19 @@ class BoxHeadLoss(nn.Module):
         self.register_load_state_dict_pre_hook(_from_official_names)
 
     def describe_training_set(self, class_names: Sequence[str], instance_count: Sequence[int]):
-        """Receive from the training set the names of the classes and which of them have instances.
+        """Tell the loss the class names and the instance counts of the training set.
 
         Args:
-            class_names: names of the C classes, for warnings.
-            instance_count: (C,), instances of each class.
+            class_names: names of the C classes, used in warnings.
+            instance_count: (C,), number of instances of each class.
 
         Raises:
-            ValueError: the training set has another number of classes than the loss.
+            ValueError: the numbers of classes of the training set and of the loss differ.
         """
         if len(class_names) != self.num_classes:
             raise ValueError(
-                f"the training set has {len(class_names)} classes, the config {self.num_classes}: "
-                "set num_classes of bbox_head, its loss_cls and mask_head"
+                f"the training set has {len(class_names)} classes, but the config says "
+                f"{self.num_classes}: change num_classes of bbox_head, its loss_cls and mask_head"
             )
         if self.balance is None:
             return
@@ -77,7 +77,7 @@ class BoxHeadLoss(nn.Module):
             self.balance.warn_of_missing(missing)
 
     def set_iteration(self, iteration: int, num_iterations: int) -> None:
-        """Set the iteration of refinement that the next calls belong to, and how many there are."""
+        """Set the refinement iteration of the next calls, and the number of such iterations."""
         self.iteration = iteration
         if self.balance is not None:
             self.balance.num_iterations = num_iterations
@@ -91,28 +91,30 @@ class BoxHeadLoss(nn.Module):
         iter_id: int | None = None,
         reduction_override: str | None = None,
     ) -> Tensor | dict[str, Tensor]:
-        """Loss of a batch: one value, or several by name.
+        """Return the loss of a batch: one value, or a dictionary with several terms.
 
         Args:
-            cls_score: (N, width) logits, with the width that :meth:`get_cls_channels` returns.
+            cls_score: (N, W) logits, where W is the result of :meth:`get_cls_channels`.
             labels: (N,) in [0, C]; C is background.
-            label_weights: (N,); by default 1. EQL v2 ignores them, as the official code does.
-            avg_factor: by default the number of RoIs with positive weight, at least 1. EQL v2
-                ignores it, too.
-            iter_id: iteration of refinement; by default the one that the RoI head has set, or the
-                last.
-            reduction_override: None or ``"mean"``; every term defines its own average.
+            label_weights: (N,), by default all 1. EQL v2 ignores this argument, as the official
+                code does.
+            avg_factor: divisor of the sum over RoIs; by default the number of RoIs with positive
+                weight, at least 1. EQL v2 ignores this argument.
+            iter_id: refinement iteration; by default the iteration set by the RoI head or, if none
+                is set, the last iteration.
+            reduction_override: None or ``"mean"``, with the same effect: each term is averaged in
+                its own way.
 
         Raises:
-            ValueError: the logits have another width, or a label is out of range.
+            ValueError: the logits do not have W columns, or a label is out of range.
         """
         if reduction_override not in (None, "mean"):
             raise ValueError(f"reduction_override must be None or 'mean', got {reduction_override}")
         if self.requires_present_classes and self.training and not self._knows_present_classes:
             self._knows_present_classes = True  # warn only once
             warnings.warn(
-                "required_classes is 'present', but the loss does not know which classes the "
-                "training set has, so it requires all of them: add "
+                "required_classes is 'present', but the loss has not been told which classes the "
+                "training set contains, so PCB will wait for all classes: add "
                 "dict(type='LossEpochUpdateHook') to custom_hooks, or call describe_training_set",
                 stacklevel=2,
             )
@@ -126,21 +128,21 @@ class BoxHeadLoss(nn.Module):
         return super().forward(logits, labels, weights, avg_factor, iteration)
 
     def get_cls_channels(self, num_classes: int) -> int:
-        """Number of logits for this many classes, including background."""
+        """Return the number of logits for a number of classes: one per class and background."""
         return num_classes + 1
 
     def get_activation(self, cls_score: Tensor) -> Tensor:
-        """Scores (N, C + 1) at test time, background last."""
+        """Return the scores at test time, (N, C + 1) with background in the last column."""
         return self.scores(cls_score)
 
     def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Accuracies in percent, for the training log."""
+        """Return accuracies in percent, for the training log."""
         return {"acc": accuracy_percent(cls_score, labels)}
 
 
 def accuracy_percent(logits: Tensor, labels: Tensor) -> Tensor:
-    """Accuracy in percent, 0 without samples.
+    """Return the accuracy in percent; 0 if there are no samples.
 
-    It is always float32, because processes average it and must agree on its dtype.
+    The result is always float32, because all processes must use the same dtype to average it.
     """
     return accuracy(logits.float(), labels)

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, and read without executing anything in them."""
+"""Write checkpoints in one step, and read checkpoints without executing code in them."""
 
 import io
 import os
@@ -21,15 +21,17 @@ _WRAPPER = "module."
 
 
 class _NumberType:
-    """Replaces ``numpy.dtype`` while reading untrusted files; the real one accepts any state.
+    """Replacement for ``numpy.dtype`` while an untrusted file is read.
+
+    Unlike ``numpy.dtype``, which accepts any pickled state, this class accepts only number types.
 
     Args:
-        code: kind and size of a number, such as ``"f8"``.
+        code: type and size of a number, such as ``"f8"``.
     """
 
     def __init__(self, code: str, *_flags: Any) -> None:
         if not re.fullmatch("b1|[iu][1248]|f[248]", code):
-            raise pickle.UnpicklingError(f"a NumPy value of type {code!r} is not a plain number")
+            raise pickle.UnpicklingError(f"a NumPy value of type {code!r} is not a number")
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: tuple) -> None:
@@ -37,11 +39,12 @@ class _NumberType:
 
 
 def _number(kind: _NumberType, content: bytes) -> bool | int | float:
-    """Replaces NumPy's function that unpickles one number."""
+    """Convert the bytes of a pickled NumPy number to a Python number, in place of NumPy."""
     return np.frombuffer(content, kind.dtype, count=1)[0].item()
 
 
-# Some of mmcv's checkpoints hold NumPy numbers in their meta; NumPy 2 has moved their module.
+# The meta of some mmcv checkpoints contains NumPy numbers. The function that unpickles such numbers
+# is in a different module since NumPy 2.
 _HARMLESS = [
     (_NumberType, "numpy.dtype"),
     (_number, "numpy.core.multiarray.scalar"),
@@ -50,11 +53,12 @@ _HARMLESS = [
 
 
 def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
-    """Write a dictionary of tensors and plain values in one step.
+    """Write a checkpoint in one step, so that an interrupted write keeps the existing file.
 
     Args:
-        path: the file; only a complete new file replaces an existing one.
-        checkpoint: usually ``state_dict``, ``optimizer`` and ``meta``.
+        path: the checkpoint file.
+        checkpoint: a dictionary of tensors and plain values, usually with the keys ``state_dict``,
+            ``optimizer`` and ``meta``.
     """
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
@@ -62,39 +66,41 @@ def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
 
 
 def check_exists(path: str | Path) -> None:
-    """Refuse a checkpoint that does not exist, before anything is created for it.
+    """Raise an error if a checkpoint does not exist.
 
     Raises:
-        FileNotFoundError: no such file.
+        FileNotFoundError: the file does not exist.
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"no checkpoint {path}: train first, or give another path")
+        raise FileNotFoundError(
+            f"the checkpoint {path} does not exist: train first, or choose a different path"
+        )
 
 
 def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU; a file that could run code is refused, not executed.
+    """Read a checkpoint onto the CPU, and reject a file that could run code.
 
-    Checkpoints of ``pcb train``, those of mmcv (whose ``meta`` is text, numbers and tuples) and
-    bare state dictionaries are accepted, in PyTorch's current file format and in the one before
-    1.6. The prefix ``module.``, which wrappers for several GPUs add to the names of weights, is
-    removed. NumPy numbers become Python numbers.
+    Accepted are checkpoints of ``pcb train``, checkpoints of mmcv (whose ``meta`` contains text,
+    numbers and tuples) and state dictionaries, in PyTorch's current file format or in the format
+    used before PyTorch 1.6. The prefix ``module.``, which wrappers for several GPUs add to the
+    names of weights, is removed. NumPy numbers are converted to Python numbers.
 
     Args:
-        path: the file.
-        trust_checkpoint: unpickle whatever the file holds, which may run any code that its author
-            chose.
+        path: the checkpoint file.
+        trust_checkpoint: unpickle everything in the file. This may run any code that the author of
+            the file chose.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is not a checkpoint, is damaged, or holds more than tensors and plain
-            values (the message names what it holds).
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not a checkpoint, is damaged, or contains other objects than tensors
+            and plain values (the message names these objects).
     """
     check_exists(path)
     with open(path, "rb") as file:
         if file.read(64).lstrip().startswith(b"<"):
             raise ValueError(
-                f"{path} is a web page, not a checkpoint: download the file in a browser (Google "
-                "Drive shows such a page before it sends large files)"
+                f"{path} is a web page, not a checkpoint: download the checkpoint in a browser "
+                "(Google Drive shows such a page before it sends a large file)"
             )
     try:
         with torch.serialization.safe_globals(_HARMLESS):
@@ -105,9 +111,14 @@ def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[st
         if isinstance(error, pickle.UnpicklingError) and not trust_checkpoint:
             raise ValueError(_refusal(path)) from error
         reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{path} is not a complete checkpoint ({reason})") from error
+        raise ValueError(
+            f"{path} is not a complete checkpoint ({reason}): copy or download it again"
+        ) from error
     if not isinstance(checkpoint, dict):
-        raise ValueError(f"{path} holds a {type(checkpoint).__name__}, not a checkpoint")
+        raise ValueError(
+            f"{path} is not a checkpoint: it contains a {type(checkpoint).__name__} instead of a "
+            "dictionary"
+        )
     if "state_dict" in checkpoint:
         checkpoint["state_dict"] = _without_wrapper(checkpoint["state_dict"], path)
         return checkpoint
@@ -115,24 +126,25 @@ def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[st
 
 
 def _without_wrapper(state: Any, source: str | Path) -> dict[str, Any]:
-    """Weights by name, without the prefix that DistributedDataParallel adds to the names."""
+    """Return weights by name, without the prefix that DistributedDataParallel adds to the names."""
     if not (isinstance(state, Mapping) and all(isinstance(name, str) for name in state)):
-        raise ValueError(f"{source} is not a checkpoint: its weights have no names")
+        raise ValueError(f"{source} is not a checkpoint: it does not contain weights by name")
     wrapped = bool(state) and all(name.startswith(_WRAPPER) for name in state)
     return {name.removeprefix(_WRAPPER if wrapped else ""): v for name, v in state.items()}
 
 
 def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Path) -> None:
-    """Load a checkpoint's weights and buffers; every name and shape must fit.
+    """Load the weights and buffers of a checkpoint into a model; all names and shapes must match.
 
     Args:
-        model: the model, which changes only if everything fits.
-        checkpoint: from :func:`read_checkpoint`; its ``state_dict`` is loaded, or the whole if it
-            has none.
-        source: the checkpoint's name in errors.
+        model: the model. If the checkpoint does not match, the model is not changed.
+        checkpoint: the result of :func:`read_checkpoint`. If it has no ``state_dict``, the
+            dictionary itself is loaded.
+        source: the name of the checkpoint in error messages.
 
     Raises:
-        ValueError: names what is missing, unexpected, or has another shape.
+        ValueError: weights or buffers are missing, unexpected or have the wrong shape; the message
+            names them.
     """
     state = checkpoint.get("state_dict", checkpoint)
     expected = model.state_dict()
@@ -147,24 +159,25 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
     problems = [
         f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
         for kind, names in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("of another shape", reshaped),
+            ("missing weights or buffers", missing),
+            ("unexpected weights or buffers", unexpected),
+            ("weights or buffers with the wrong shape", reshaped),
         )
         if names
     ]
     if problems:
         raise ValueError(
-            f"{source} does not fit the config: {'; '.join(problems)}. "
-            "Use the config that it was trained with (config.py in its run folder)."
+            f"{source} does not fit the config: {'; '.join(problems)}: use the config that the "
+            "checkpoint was trained with (config.py in its run folder)"
         )
     model.load_state_dict(state, strict=False)
 
 
 def averages_in(model: nn.Module, checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """The buffers that mmcv's EMAHook adds, one for each weight; testing does not need them.
+    """Return the buffers that mmcv's EMAHook adds to a model; testing does not need these buffers.
 
-    After an epoch the hook has swapped averages and weights, so these buffers hold the weights.
+    After an epoch the hook has swapped averages and weights, so the buffers contain the weights,
+    and the parameters of the model contain the averages.
     """
     state = checkpoint.get("state_dict", checkpoint)
     names = {f"ema_{name.replace('.', '_')}" for name in model.state_dict()}
@@ -176,24 +189,24 @@ def _shape(value: Any) -> tuple[int, ...] | str:
 
 
 def _refusal(path: str | Path) -> str:
-    """Why a file is refused, and what to do."""
-    # PyTorch itself can list the unsafe names, but only in files of its current format.
+    """Return the error message for a rejected file: the reason, and what to do."""
+    # PyTorch itself can list the unsafe names, but only for files in its current format.
     allowed = {*torch._weights_only_unpickler._get_allowed_globals(), *(n for _, n in _HARMLESS)}
     held = sorted(set(_names_in(path)) - allowed)
     if held:
         names = ", ".join(ascii(name)[1:-1] for name in held[:5]) + ", ..." * (len(held) > 5)
-        reason = f"besides tensors and plain values it holds {names}, which may run any code"
+        reason = f"besides tensors and plain values it contains {names}, which may run any code"
     else:
-        reason = "it is damaged, or holds more than tensors and plain values"
+        reason = "it is damaged, or contains other objects than tensors and plain values"
     return (
-        f"{path} was refused and not executed: {reason}. Give a checkpoint written by `pcb train` "
-        "or mmcv; or, if you trust whoever made this one, pass --trust-checkpoint "
+        f"{path} was rejected and not executed: {reason}: use a checkpoint written by `pcb train` "
+        "or mmcv or, if you trust the author of this checkpoint, pass --trust-checkpoint "
         "(in Python: trust_checkpoint=True)"
     )
 
 
 def _names_in(path: str | Path) -> Iterator[str]:
-    """Names of classes and functions in a checkpoint's pickles, read without executing them."""
+    """Yield the names of classes and functions in a checkpoint, without executing its pickles."""
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
@@ -202,16 +215,16 @@ def _names_in(path: str | Path) -> Iterator[str]:
                         yield from _names_in_pickle(io.BytesIO(archive.read(name)))
         except Exception:  # not a zip file, or a damaged one
             file.seek(0)
-            for _ in range(4):  # the old format: three small pickles, then the checkpoint
+            for _ in range(4):  # the old format has three small pickles before the checkpoint
                 yield from _names_in_pickle(file)
 
 
 def _names_in_pickle(file: BinaryIO) -> Iterator[str]:
-    """The names in one pickle, up to where it is damaged."""
+    """Yield the names of classes and functions in one pickle; stop where the pickle is damaged."""
     memo: list[Any] = []
     pushed: list[Any] = []
     try:
-        argument: Any  # of what type depends on the operation
+        argument: Any  # its type depends on the operation
         for operation, argument, _position in pickletools.genops(file):
             match operation.name:
                 case "GLOBAL" | "INST":
@@ -224,5 +237,5 @@ def _names_in_pickle(file: BinaryIO) -> Iterator[str]:
                     pushed.append(memo[argument] if argument < len(memo) else None)
                 case _:
                     pushed.append(argument)
-    except Exception:  # the end of the file, or damage
+    except Exception:  # the file has ended or is damaged
         return

@@ -1,4 +1,4 @@
-"""LVIS-format annotations as an mmdet dataset."""
+"""An mmdet dataset for annotations in LVIS format."""
 
 import dataclasses
 import logging
@@ -15,16 +15,17 @@ from pcb.datasets.orientation import orientation_warning
 from pcb.detection.legacy.images import ImageError, LoadWholeImage
 from pcb.distributed import rank
 
-# Pixels. LVIS rounds a box's position and size to two decimals, so it may stick out by as much.
+# In pixels. LVIS rounds the position and size of a box to two decimals, so rounding alone can move
+# the edge of a box this far outside its image.
 _ROUNDING = 0.02
 
 
 class ImageRecords(Sequence):
-    """Images as the records that mmdet expects, each created when it is requested.
+    """Sequence of image records in mmdet's format; each record is created when it is requested.
 
     Args:
-        annotations: all annotations.
-        rows: (n,) int, the images' positions in them.
+        annotations: all annotations of the dataset.
+        rows: (n,) int, the index of each image in the annotations.
     """
 
     def __init__(self, annotations: CompactAnnotations, rows: np.ndarray) -> None:
@@ -49,28 +50,30 @@ class ImageRecords(Sequence):
 
 @DATASETS.register_module()
 class LVISFormatDataset(CustomDataset):
-    """Boxes and masks from an annotation file in LVIS format; classes come from the file.
+    """Dataset with the boxes, masks and classes of an annotation file in LVIS format.
 
-    A label is the index of a category in the file's categories sorted by id. Every image that the
-    file names must exist and, when it is loaded, have the size that the file states. For that,
-    :class:`pcb.detection.legacy.images.LoadWholeImage` replaces the pipeline's
-    ``LoadImageFromFile``. Images are turned as their EXIF data says, and the log tells how many.
+    A label is the index of a category after the categories of the file are sorted by id. Every
+    image in the file must exist and have the size stated in the file. Sizes are checked when images
+    are loaded: :class:`pcb.detection.legacy.images.LoadWholeImage` replaces the pipeline's
+    ``LoadImageFromFile``. Images are rotated according to their EXIF data, and the log says how
+    many.
 
-    The arguments are those of mmdet's ``CustomDataset`` and ``federated``, which the evaluation
-    uses: whether an image judges only the classes that it is annotated for, as in LVIS, or all of
-    them, as in COCO. By default the file tells, see :func:`pcb.datasets.lvis.read_annotations`.
+    The arguments are those of mmdet's ``CustomDataset`` and ``federated``, which affects only the
+    evaluation. True: each image is evaluated only for the classes that it was checked for, as in
+    LVIS. False: each image is evaluated for all classes, as in COCO. None, the default: decide from
+    the file's content, see :func:`pcb.datasets.lvis.read_annotations`.
 
-    Wrong data raises an error. Data that is merely useless, which LVIS and many other datasets
-    contain, is fixed, and in training the log tells how often:
+    Wrong data raises an error. Data that cannot be learned from, which LVIS and many other datasets
+    contain, is corrected or skipped; in training, the log says how often:
 
     - Boxes are clipped to their image.
-    - Objects outside their image, and those with less than a pixel of width, height or area, are
-      skipped, as mmdet does: no box can be regressed to them.
-    - Polygons with fewer than three points have no area. In training they are skipped. In a file to
-      test on they are an error, because its evaluation would treat them as boxes.
+    - Objects outside their image are skipped, and so are objects less than one pixel wide or high
+      or without area. mmdet skips the same objects.
+    - Polygons with fewer than three points have no area. They are skipped in training. When testing
+      they raise an error, because the evaluation would treat such objects as boxes.
 
-    All data is kept in flat arrays, which data-loading workers share if they are forked (PyTorch's
-    default on Linux).
+    All annotations are kept in flat arrays. Data-loading workers share these arrays if the workers
+    are forked, which is PyTorch's default on Linux.
     """
 
     def __init__(
@@ -85,11 +88,11 @@ class LVISFormatDataset(CustomDataset):
             raise ValueError(f"federated must be True, False or None, got {federated!r}")
         self.federated = federated
         super().__init__(ann_file, [_checked(step) for step in pipeline], *args, **kwargs)
-        if not self.test_mode:  # mmdet's own filter makes a list of records
+        if not self.test_mode:  # mmdet's own filter would create a list of all records
             self.data_infos = ImageRecords(self.annotations, np.array(self._filter_imgs()))
 
     def load_annotations(self, ann_file: str) -> ImageRecords:
-        """Image records in mmdet's terms; sets ``CLASSES``."""
+        """Read an annotation file, set ``CLASSES``, and return image records in mmdet's format."""
         annotations = read_compact_annotations(
             ann_file, image_dir=self.img_prefix, allow_short_polygons=not self.test_mode
         )
@@ -97,7 +100,7 @@ class LVISFormatDataset(CustomDataset):
         self.category_ids = annotations.category_ids
         self.annotations, fixes = fix_instances(annotations)
         name = os.path.basename(ann_file)
-        # Evaluation has its own notes.
+        # When testing, the evaluation reports these corrections itself.
         notes: list[str | None] = [] if self.test_mode else [*annotations.warnings, fixes]
         if self.img_prefix:
             notes.append(_turn_warning(name, annotations, self.img_prefix))
@@ -107,7 +110,12 @@ class LVISFormatDataset(CustomDataset):
         return ImageRecords(self.annotations, np.arange(len(annotations.image_ids)))
 
     def get_ann_info(self, idx: int) -> dict[str, Any]:
-        """Boxes (n, 4) as x1, y1, x2, y2 in pixels, labels (n,) and masks of an image."""
+        """Return the annotations of an image in mmdet's format.
+
+        Returns:
+            ``bboxes``, (n, 4) as x1, y1, x2, y2 in pixels; ``labels``, (n,); ``bboxes_ignore``,
+            which is empty; and ``masks``.
+        """
         image = self.data_infos.rows[idx]
         instances = self.annotations.instances_of(image)
         boxes = self.annotations.boxes[instances].astype(np.float32)
@@ -120,26 +128,27 @@ class LVISFormatDataset(CustomDataset):
         }
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Labels in an image, for repeat factor sampling (``ClassBalancedDataset``)."""
+        """Return the labels in an image, for repeat factor sampling (``ClassBalancedDataset``)."""
         instances = self.annotations.instances_of(self.data_infos.rows[idx])
         return self.annotations.labels[instances].tolist()
 
     def instance_count(self) -> np.ndarray:
-        """Number of annotated instances of each class, (C,)."""
+        """Return the number of annotated instances of each class, (C,)."""
         return np.bincount(self.annotations.labels, minlength=len(self.CLASSES))
 
     def _filter_imgs(self, min_size: int = 32) -> list[int]:
-        """Images with instances; small images are kept, unlike in mmdet's default."""
+        """Return the indices of images with instances; unlike mmdet, keep small images."""
         instances = np.diff(self.annotations.first_instance)
         return np.flatnonzero((instances > 0) | (not self.filter_empty_gt)).tolist()
 
 
 def fix_instances(annotations: CompactAnnotations) -> tuple[CompactAnnotations, str]:
-    """Skip instances that nothing can be learned from, and clip boxes to their images.
+    """Skip instances that a detector cannot learn from, and clip boxes to their images.
 
     Returns:
-        The annotations, and what was changed, such as "3 of 500 annotations skipped: 2 boxes
-        smaller than a pixel, 1 outside the image"; empty if nothing was.
+        The corrected annotations, and a description of the changes, such as "3 of 500 annotations
+        skipped: 2 boxes smaller than a pixel, 1 outside the image". If nothing has changed, the
+        description is empty.
     """
     sizes = np.repeat(annotations.image_sizes, np.diff(annotations.first_instance), axis=0)
     start = annotations.boxes[:, :2]
@@ -177,7 +186,7 @@ def _turn_warning(name: str, annotations: CompactAnnotations, folder: str) -> st
 
 
 def _checked(step: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A step of a pipeline; the kit's way to load an image replaces mmdet's."""
+    """Return a step of the pipeline, with mmdet's image loader replaced with the kit's."""
     if step.get("type") == LoadImageFromFile.__name__:
         return {**step, "type": LoadWholeImage.__name__}
     return step

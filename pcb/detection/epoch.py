@@ -1,4 +1,4 @@
-"""The hook that passes the epoch to the losses in mmdet's own training."""
+"""A hook that passes the epoch to the losses when mmdet's own tools train a detector."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from pcb.detection.balances import balances, describe_training_set
 
 @HOOKS.register_module()
 class LossEpochUpdateHook(Hook):
-    """Passes the epoch and the classes of the training set to the losses, in mmdet's own training.
+    """Hook that passes the epoch and the classes of the training set to the losses.
 
-    ``pcb train`` does the same without a hook, so this one changes nothing there. The epoch,
-    counted from 1, comes from the runner. Nothing increments it here, so resuming and validation
-    cannot shift it. Both of mmcv's runners are supported, by epochs and by iterations.
+    Only training with mmdet's own tools needs this hook: ``pcb train`` does the same without it.
+    The epoch, counted from 1, is read from the runner and not counted here, so it is also correct
+    after resuming and validation. Both EpochBasedRunner and IterBasedRunner of mmcv are supported.
     """
 
     def __init__(self) -> None:
@@ -21,11 +21,11 @@ class LossEpochUpdateHook(Hook):
         self._data_loader: Any = None
 
     def before_train_epoch(self, runner) -> None:
-        """Pass on the epoch, and the training set if it is new."""
+        """Pass the epoch to the losses, and describe the training set if it is new."""
         self._tell(runner)
 
     def before_train_iter(self, runner) -> None:
-        """Do the same in a runner by iterations, which has no beginning of an epoch."""
+        """Do the same in IterBasedRunner, which does not call ``before_train_epoch``."""
         if self._epoch != _epoch_of(runner) or self._data_loader is not runner.data_loader:
             self._tell(runner)
 
@@ -40,5 +40,5 @@ class LossEpochUpdateHook(Hook):
 
 
 def _epoch_of(runner) -> int:
-    """The epoch, counted from 1. In a runner by iterations, the loader notices a new one first."""
+    """Return the epoch, counted from 1; in IterBasedRunner, the loader counts epochs first."""
     return getattr(runner.data_loader, "epoch", runner.epoch) + 1

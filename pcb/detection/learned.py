@@ -1,4 +1,4 @@
-"""What a balance has learned, during a training or in a checkpoint."""
+"""Read the confusion matrix that PCB has learned, during training or from a checkpoint."""
 
 import warnings
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ LOSS_PREFIX = "roi_head.bbox_head.loss_cls."
 
 
 def learned_by(balance: PairwiseClassBalance) -> LearnedConfusion:
-    """The matrix that a balance has learned so far, on the CPU.
+    """Return the confusion matrix that a PairwiseClassBalance has learned so far, on the CPU.
 
     Example:
         >>> learned = learned_by(PairwiseClassBalance(2, alpha=0.2, activation="sigmoid"))
@@ -40,17 +40,18 @@ def learned_by(balance: PairwiseClassBalance) -> LearnedConfusion:
 def learned_in_checkpoint(
     loss: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str | Path
 ) -> LearnedConfusion:
-    """The matrix that a checkpoint holds, such as a downloaded official one.
+    """Return the matrix stored in a checkpoint, for example in a downloaded official checkpoint.
 
-    The settings come from the config, because a checkpoint does not tell how to read its matrix.
+    The settings come from the config, because a checkpoint does not say how to read its matrix.
 
     Args:
         loss: the config's ``model.roi_head.bbox_head.loss_cls``.
-        checkpoint: from :func:`pcb.detection.checkpoint.read_checkpoint`.
-        source: the checkpoint's name in errors.
+        checkpoint: the result of :func:`pcb.detection.checkpoint.read_checkpoint`.
+        source: the name of the checkpoint in error messages.
 
     Raises:
-        ValueError: the checkpoint or the config's loss has no matrix, or they do not fit.
+        ValueError: the checkpoint contains no matrix, the loss in the config has no matrix, or the
+            two matrices have different shapes.
     """
     state = checkpoint.get("state_dict", checkpoint)
     state = {
@@ -60,12 +61,15 @@ def learned_in_checkpoint(
     }
     needed = (OFFICIAL_BUFFERS[own] for own in ("balance.confusion", "balance.instance_count"))
     if any(name not in state for name in needed):
-        raise ValueError(f"{source} holds no confusion matrix: it was trained without PCB")
+        raise ValueError(
+            f"{source} contains no confusion matrix, because it was trained without PCB: use a "
+            "checkpoint that was trained with PCB"
+        )
     built = build_loss(loss)
     if getattr(built, "balance", None) is None:
         raise ValueError(
-            f"{source} holds a confusion matrix, but the config's loss {loss['type']} has none: "
-            "use the config that it was trained with"
+            f"{source} contains a confusion matrix, but the loss {loss['type']} in the config has "
+            "none: use the config that the checkpoint was trained with"
         )
     load_weights(built, {"state_dict": state}, source)
     _check_rows(built.balance, source)
@@ -76,15 +80,20 @@ def learned_in_checkpoint(
 
 
 def _check_rows(balance: PairwiseClassBalance, source: str | Path) -> None:
-    """Warn if the matrix was learned with another kind of loss: its soft labels would be wrong."""
+    """Warn if the matrix was learned with a different kind of loss than the one in the config.
+
+    The soft labels computed from such a matrix would be wrong.
+    """
     sums = balance.confusion.sum(dim=1)[balance.instance_count > 0]
     if len(sums) == 0:
         return
     sum_to_one = bool(((sums - 1).abs() < 0.01).all())
     if sum_to_one != balance.normalize_rows:
         warnings.warn(
-            f"{source} seems to be trained with another loss than the config's: the rows of its "
-            f"confusion matrix sum to {sums.min():.3g} to {sums.max():.3g}, but those of a "
-            f"{balance.activation} loss sum to {'1' if balance.normalize_rows else 'other values'}",
+            f"{source} was probably trained with a different loss than the one in the config: the "
+            f"row sums of its confusion matrix are between {sums.min():.3g} and {sums.max():.3g}, "
+            f"but a {balance.activation} loss has row sums "
+            f"{'of 1' if balance.normalize_rows else 'other than 1'}. Use the config that the "
+            "checkpoint was trained with",
             stacklevel=3,
         )

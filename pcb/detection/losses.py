@@ -1,4 +1,4 @@
-"""The losses that mmdet builds from configs, with the official names and arguments."""
+"""The losses that configs can use, with the names and arguments of the official code."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def _balance(
     required_classes: str | Sequence[int],
     activation: str = "softmax",
 ) -> PairwiseClassBalance:
-    """Build the balance from the arguments of an official loss."""
+    """Build the PairwiseClassBalance of a loss from arguments with official names."""
     if isinstance(required_classes, str) and required_classes not in ("all", "present"):
         raise ValueError(
             "required_classes must be 'all', 'present' or a list of labels, "
@@ -38,19 +38,19 @@ def _balance(
 
 @LOSSES.register_module()
 class CrossEntropyPCBLoss(BoxHeadLoss, CrossEntropyLoss):
-    """Cross-entropy with PCB for a box head with C + 1 logits; plain with ``alpha=0``.
+    """Cross-entropy loss with PCB, for a box head with C + 1 logits.
 
     Args:
-        num_classes: C, the foreground classes.
-        alpha: full strength of PCB; with 0 the loss is cross-entropy, and the matrix is only
-            observed.
-        start_epoch: first epoch (counted from 1) in which PCB acts.
-        momentum: weight of the past in the running confusion matrix.
-        n_iter: K, iterations of refinement; the RoI head sets it.
-        required_classes: classes that training must have seen before PCB acts: ``"all"``,
-            ``"present"`` for those with an instance in the training set, or a list of labels.
-        loss_weight: factor of the returned loss.
-        use_sigmoid: must be False; official configs set it.
+        num_classes: C, the number of foreground classes.
+        alpha: full strength of PCB. If 0, the loss is ordinary cross-entropy, and the confusion
+            matrix is updated but has no effect.
+        start_epoch: first epoch (counted from 1) in which PCB is active.
+        momentum: weight of the previous value when the confusion matrix is updated.
+        n_iter: K, the number of refinement iterations; the RoI head overwrites this number.
+        required_classes: classes that must occur in training before PCB becomes active: ``"all"``,
+            ``"present"`` (classes with an instance in the training set) or a list of labels.
+        loss_weight: factor by which the loss is multiplied.
+        use_sigmoid: must be False; accepted because official configs set it.
 
     Example:
         >>> import torch
@@ -81,21 +81,22 @@ class CrossEntropyPCBLoss(BoxHeadLoss, CrossEntropyLoss):
 
 @LOSSES.register_module()
 class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
-    """Seesaw with PCB for a box head with C + 2 logits; plain Seesaw with ``alpha=0``.
+    """Seesaw loss with PCB, for a box head with C + 2 logits.
 
     Args:
-        num_classes: C, the foreground classes.
+        num_classes: C, the number of foreground classes.
         p: exponent of Seesaw's mitigation factor.
         q: exponent of Seesaw's compensation factor.
-        eps: smallest probability that the compensation factor divides by.
-        alpha: full strength of PCB; with 0 the matrix is only observed.
-        start_epoch: first epoch (counted from 1) in which PCB acts.
-        momentum: weight of the past in the running confusion matrix.
-        n_iter: K, iterations of refinement; the RoI head sets it.
+        eps: lower bound for probabilities that the compensation factor divides by.
+        alpha: full strength of PCB. If 0, the loss is ordinary Seesaw, and the confusion matrix is
+            updated but has no effect.
+        start_epoch: first epoch (counted from 1) in which PCB is active.
+        momentum: weight of the previous value when the confusion matrix is updated.
+        n_iter: K, the number of refinement iterations; the RoI head overwrites this number.
         required_classes: see :class:`CrossEntropyPCBLoss`.
-        loss_weight: factor of the returned losses.
-        return_dict: must be True; mmdet's Seesaw loss has it.
-        use_sigmoid: must be False; mmdet's Seesaw loss has it.
+        loss_weight: factor by which the losses are multiplied.
+        return_dict: must be True; accepted because mmdet's Seesaw loss has this argument.
+        use_sigmoid: must be False; accepted because mmdet's Seesaw loss has this argument.
 
     Example:
         >>> import torch
@@ -134,11 +135,11 @@ class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
         self._register(loss_weight, required_classes)
 
     def get_cls_channels(self, num_classes: int) -> int:
-        """Number of logits: the classes, and two for foreground and background."""
+        """Return the number of logits: one per class, one for foreground, one for background."""
         return num_classes + 2
 
     def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Accuracy of objectness over all RoIs and of classes over positives, in percent."""
+        """Return two accuracies in percent: objectness of all RoIs, classes of positive RoIs."""
         positive = labels < self.num_classes
         classes, objectness = cls_score.split([self.num_classes, 2], dim=1)
         return {
@@ -148,7 +149,7 @@ class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
 
 
 class _EQLv2BoxHeadLoss(BoxHeadLoss):
-    """EQL v2 has its own scores and takes neither weights nor an averaging factor."""
+    """Base class for EQL v2, which ignores label weights and the averaging factor."""
 
     custom_cls_channels = True
     custom_activation = True
@@ -159,15 +160,17 @@ class _EQLv2BoxHeadLoss(BoxHeadLoss):
 
 @LOSSES.register_module()
 class EQLv2(_EQLv2BoxHeadLoss, EQLv2Loss):
-    """Plain EQL v2 for a box head with C + 1 sigmoid logits.
+    """EQL v2 without PCB, for a box head with C + 1 sigmoid logits.
 
     Args:
-        num_classes: C, the foreground classes.
-        gamma: steepness of the weight of negatives.
-        mu: ratio of gradients at which negatives have weight one half.
-        alpha: how much weight positives gain where negatives lose it; not PCB's strength.
-        loss_weight: factor of the returned loss.
-        use_sigmoid: has no effect, EQL v2 is a sigmoid loss; official configs set either value.
+        num_classes: C, the number of foreground classes.
+        gamma: steepness of the function that weights negatives.
+        mu: ratio of positive to negative gradients at which negatives have weight 1/2.
+        alpha: how much the weight of positives grows as the weight of negatives decreases. This is
+            not the strength of PCB.
+        loss_weight: factor by which the loss is multiplied.
+        use_sigmoid: has no effect, because EQL v2 always uses the sigmoid function; accepted
+            because official configs set it.
 
     Example:
         >>> import torch
@@ -190,20 +193,23 @@ class EQLv2(_EQLv2BoxHeadLoss, EQLv2Loss):
 
 @LOSSES.register_module()
 class EQLv2PCBLoss(_EQLv2BoxHeadLoss, EQLv2Loss):
-    """EQL v2 with PCB for a box head with C + 1 sigmoid logits; plain with ``alpha_pcb=0``.
+    """EQL v2 with PCB, for a box head with C + 1 sigmoid logits.
 
     Args:
-        num_classes: C, the foreground classes.
-        gamma: steepness of EQL v2's weight of negatives.
-        mu: ratio of gradients at which negatives have weight one half.
-        alpha: EQL v2's own: how much weight positives gain where negatives lose it.
-        alpha_pcb: full strength of PCB; with 0 the matrix is only observed.
-        start_epoch: first epoch (counted from 1) in which PCB acts.
-        momentum: weight of the past in the running confusion matrix.
-        n_iter: K, iterations of refinement; the RoI head sets it.
+        num_classes: C, the number of foreground classes.
+        gamma: steepness of the function that weights negatives.
+        mu: ratio of positive to negative gradients at which negatives have weight 1/2.
+        alpha: how much the weight of positives grows as the weight of negatives decreases. This is
+            not the strength of PCB.
+        alpha_pcb: full strength of PCB. If 0, the loss is ordinary EQL v2, and the confusion matrix
+            is updated but has no effect.
+        start_epoch: first epoch (counted from 1) in which PCB is active.
+        momentum: weight of the previous value when the confusion matrix is updated.
+        n_iter: K, the number of refinement iterations; the RoI head overwrites this number.
         required_classes: see :class:`CrossEntropyPCBLoss`.
-        loss_weight: factor of the returned loss.
-        use_sigmoid: has no effect, EQL v2 is a sigmoid loss; official configs set either value.
+        loss_weight: factor by which the loss is multiplied.
+        use_sigmoid: has no effect, because EQL v2 always uses the sigmoid function; accepted
+            because official configs set it.
 
     Example:
         >>> import torch

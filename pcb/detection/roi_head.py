@@ -1,4 +1,4 @@
-"""A RoI head that runs its box head several times and feeds each prediction back."""
+"""A RoI head that refines its predictions iteratively."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,18 +12,21 @@ from pcb.refinement import Feedback, refine_features
 
 @HEADS.register_module()
 class IterativeRoIHead(StandardRoIHead):
-    """StandardRoIHead with K iterations of refinement; the mask branch is untouched.
+    """StandardRoIHead that runs its box head K times, with each prediction fed back.
+
+    The mask branch is the same as in StandardRoIHead.
 
     Args:
-        n_iter: K. With 1 no feedback modules are built and this is a StandardRoIHead.
-        mlp_layers: linear layers in each feedback module.
-        iter_loss_weight: K weights of the iterations' losses; by default equal.
-        reg_iter: the one iteration whose box loss counts, unweighted; with -1 the
-            box losses of all iterations count, with their weights.
-        box_reg_iter: unused; official configs may set it.
-        use_layer_norm: normalise the class prediction before it is fed back (EQL v2).
-        identity_init: begin with feedback that changes nothing, for training from scratch; False in
-            the official code.
+        n_iter: K. If K is 1, there are no feedback modules, and the head equals StandardRoIHead.
+        mlp_layers: number of linear layers in each feedback module.
+        iter_loss_weight: K weights for the losses of the iterations; by default 1 / K each.
+        reg_iter: the only iteration whose box loss is used, with weight 1. If -1, the box losses of
+            all iterations are used, weighted with ``iter_loss_weight``.
+        box_reg_iter: has no effect; accepted because official configs may set it.
+        use_layer_norm: whether the class prediction is normalised before it is fed back, as the
+            official configs for EQL v2 do.
+        identity_init: whether the feedback initially changes nothing, which helps training from
+            scratch. The official code corresponds to False.
 
     Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
     CVPR 2022.
@@ -70,7 +73,7 @@ class IterativeRoIHead(StandardRoIHead):
         )
 
     def init_weights(self) -> None:
-        """Initialise as ``init_cfg`` says; ``identity_init`` makes refinement neutral."""
+        """Initialise the weights according to ``init_cfg`` and ``identity_init``."""
         super().init_weights()
         if self.n_iter > 1 and self.identity_init:
             for feedback, value in ((self.cls_sub_module, 0.0), (self.loc_sub_module, 1.0)):
@@ -78,7 +81,7 @@ class IterativeRoIHead(StandardRoIHead):
                 nn.init.constant_(feedback.layers[-1].bias, value)
 
     def _iterate(self, features: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Class and box predictions of every iteration, from (N, D, H, W) RoI features."""
+        """Yield the class and box predictions of each iteration, from (N, D, H, W) RoI features."""
         for iteration in range(self.n_iter):
             cls_score, bbox_pred = self.bbox_head(features)
             yield cls_score, bbox_pred
@@ -92,7 +95,7 @@ class IterativeRoIHead(StandardRoIHead):
         return self.shared_head(features) if self.with_shared_head else features
 
     def _bbox_forward(self, x: Sequence[Tensor], rois: Tensor) -> dict[str, Tensor]:
-        """Predictions of the last iteration, which testing uses."""
+        """Return the predictions of the last iteration, for testing."""
         features = self._extract(x, rois)
         *_, (cls_score, bbox_pred) = self._iterate(features)
         return {"cls_score": cls_score, "bbox_pred": bbox_pred, "bbox_feats": features}
@@ -107,14 +110,13 @@ class IterativeRoIHead(StandardRoIHead):
     def refinement_losses(
         self, features: Tensor, rois: Tensor, targets: Sequence[Tensor]
     ) -> dict[str, Tensor]:
-        """Losses of all iterations together.
+        """Return the losses, summed over the iterations with the weights ``iter_loss_weight``.
 
-        Each loss is summed over the iterations with the weights ``iter_loss_weight``. With
-        ``reg_iter >= 0``, the box loss is the unweighted one of that iteration alone. Other values
-        (accuracies) are those of the last iteration.
+        If ``reg_iter >= 0``, the box loss is that of iteration ``reg_iter``, with weight 1.
+        Accuracies are those of the last iteration.
 
         Args:
-            features: (N, D, H, W) RoI features of the first iteration.
+            features: (N, D, H, W) RoI features before the first refinement.
             rois: (N, 5) as image index, x1, y1, x2, y2.
             targets: labels, label weights, box targets and box weights of the N RoIs.
         """

@@ -373,12 +373,16 @@ def test_checkpoint_of_another_number_of_classes(tiny_options, folder, capsys):
     meta = {"epoch": 1, "iter": 3}
     save_checkpoint(checkpoint, {"state_dict": model.state_dict(), "meta": meta})
     options = ["--device", "cpu", "--cfg-options", json.dumps(tiny_options)]
-    parts = ["latest.pth does not fit the config", "of another shape", "(9, 9) instead of (8, 8)"]
+    parts = [
+        "latest.pth does not fit the config",
+        "with the wrong shape",
+        "(9, 9) instead of (8, 8)",
+    ]
     for words in (
         ["test", CONFIG, str(checkpoint)],
         ["train", CONFIG, "--work-dir", str(folder / "run"), "--resume"],
     ):
-        assert_refused([*words, *options], folder, capsys, *parts, "Use the config")
+        assert_refused([*words, *options], folder, capsys, *parts, "use the config")
 
 
 def test_training_never_overwrites_a_config_of_the_user(folder, capsys, tiny_options):
@@ -401,7 +405,7 @@ def test_training_never_overwrites_a_config_of_the_user(folder, capsys, tiny_opt
 
 def test_refused_prediction_makes_no_folder(folder, capsys):
     for config, name in ((CONFIG, "none/latest.pth"), ("none.py", "none/latest.pth")):
-        assert_refused(["test", config, str(folder / name)], folder, capsys, "no c")
+        assert_refused(["test", config, str(folder / name)], folder, capsys, "does not exist")
         assert not (folder / "none").exists()
     (folder / "latest.pth").write_bytes(b"")
     words = ["test", "none.py", str(folder / "latest.pth"), "--work-dir", str(folder / "none")]

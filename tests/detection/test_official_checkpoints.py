@@ -92,5 +92,5 @@ def test_checkpoint_of_another_config_is_refused():
             name: torch.empty(shape)
             for name, shape in shapes[CONFIGS["lvis_v0_5/eqlv2_pcb"]].items()
         }
-    with pytest.raises(ValueError, match=r"2 unexpected .*layer_norm.* of another shape"):
+    with pytest.raises(ValueError, match=r"2 unexpected .*layer_norm.* with the wrong shape"):
         load_weights(detector, {"state_dict": other_version}, "official.pth")

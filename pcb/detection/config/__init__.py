@@ -1,4 +1,4 @@
-"""Configs of MMDetection: reading, overriding and checking them, and writing them back."""
+"""Read, override, check and write MMDetection configs."""
 
 from pcb.detection.config.loading import datasets, load_config, naming_config, save_config
 

@@ -1,4 +1,4 @@
-"""The types that a config may name, and the arguments that each of them takes."""
+"""The types that a config may use, and the arguments that each type accepts."""
 
 import inspect
 import re
@@ -9,19 +9,19 @@ from typing import Any
 import mmcv.ops
 from mmcv.utils import Registry
 
-# The signatures in these libraries tell every argument. A type of the user's may read anything.
+# Signatures in these libraries list every argument. A user-defined type may read any argument.
 _LIBRARIES = ("mmcv", "mmdet", "torch", "torchvision", "pcb")
-_FREE_CLASSES = ("BaseTransformerLayer", "DeformableDETR")  # they accept any argument
-# Types that a config leaves out, by dotted key.
+_FREE_CLASSES = ("BaseTransformerLayer", "DeformableDETR")  # these classes accept any argument
+# The types of dictionaries that have no "type" key, by the dotted key of the dictionary.
 _IMPLIED = {"checkpoint_config": "CheckpointHook", "optimizer_config": "OptimizerHook"}
 
 
 def type_name(node: Mapping[str, Any], path: str = "") -> Any:
-    """The registered type that a dictionary configures, even if it has no ``type``.
+    """Return the registered type that a dictionary configures, even without a ``type`` key.
 
     Args:
         node: the dictionary.
-        path: its dotted key.
+        path: the dotted key of the dictionary.
 
     Example:
         >>> type_name({"policy": "step"}, "lr_config")
@@ -35,16 +35,16 @@ def type_name(node: Mapping[str, Any], path: str = "") -> Any:
 
 
 def known_components() -> dict[str, dict[Any, str]]:
-    """Every registered type by its name, with the name of its registry, and mmcv's operations.
+    """Return all registered types and mmcv's operations by name.
 
-    The registries are found by searching all loaded modules, so those of other libraries and of the
-    user's own code count.
+    Each name maps the types registered under that name to the names of their registries. All
+    loaded modules are searched, so registries in other libraries and in the user's code are found.
     """
     registries = {
         id(value): value
         for module in list(sys.modules.values())
         for value in list((getattr(module, "__dict__", None) or {}).values())
-        # Not `isinstance`, which asks lazy objects for their class and triggers deprecations.
+        # `isinstance` would ask lazy objects for their class and trigger deprecation warnings.
         if issubclass(type(value), Registry)
     }
     found: dict[str, dict[Any, str]] = {}
@@ -52,19 +52,19 @@ def known_components() -> dict[str, dict[Any, str]]:
         for name, component in registry.module_dict.items():
             for full_name in (name, f"{registry.scope}.{name}"):
                 found.setdefault(full_name, {})[component] = registry.name
-    for name, operation in vars(mmcv.ops).items():  # roi_layer and nms name them
+    for name, operation in vars(mmcv.ops).items():  # used as the type of roi_layer and nms
         if callable(operation):
             found.setdefault(name, {})[operation] = "operation"
     return found
 
 
 def is_users_own(component: Any) -> bool:
-    """Whether a type comes from the user's code rather than from a library with full signatures."""
+    """Return whether a type is defined outside the libraries whose signatures are complete."""
     return getattr(component, "__module__", "").split(".")[0] not in _LIBRARIES
 
 
 def argument_names(component: Any) -> set[str] | None:
-    """Names of a type's arguments, including those of its bases; None if it accepts any.
+    """Return the argument names of a type and its base classes; None if any name is accepted.
 
     Example:
         >>> sorted(argument_names(lambda low, high=1: None))
@@ -85,16 +85,16 @@ def argument_names(component: Any) -> set[str] | None:
         names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         forwards = any(p.kind is p.VAR_KEYWORD for p in parameters)
         if forwards and is_users_own(cls):
-            return None  # it may read any name from its keywords
+            return None  # the user's code may read any name from **kwargs
         if forwards:
             names |= _names_read_from_keywords(init)
         elif len(getattr(component, "__bases__", ())) <= 1:
-            break  # without **kwargs, the base classes receive no further names
+            break  # without **kwargs, no further names reach the base classes
     return names - {"self"}
 
 
 def _names_read_from_keywords(init: Any) -> set[str]:
-    """Names that a function reads from its ``**kwargs`` by hand."""
+    """Return the names that the source code of a function looks up in its ``**kwargs``."""
     try:
         source = inspect.getsource(init)
     except (OSError, TypeError):

@@ -1,7 +1,8 @@
-"""Everything in a config that a training would ignore or could not use.
+"""Find everything in a config that training would ignore or could not use.
 
-A config may inherit from mmdet's own files, whose tools read more settings than this kit does. Each
-setting either has its effect, requests nothing, or is refused with what to do instead.
+A config may inherit from mmdet's own config files, and mmdet's tools read more settings than this
+kit. Each setting either takes effect, has a value that changes nothing, or is rejected with a
+message that says what to do instead.
 """
 
 from collections.abc import Mapping
@@ -13,13 +14,14 @@ from pcb.detection.config.values import get_dotted, other_than_dictionaries, wro
 from pcb.detection.config.variables import names_read, set_too_late
 from pcb.messages.nearest import MISSPELLING, nearest_names
 
-# Variables that many configs define without using them; `pcb` holds PCB's settings in this kit's.
+# Variables that many configs define but do not use. In this kit's configs, `pcb` contains the
+# settings of PCB.
 _USUAL_VARIABLES = {
     *("pcb", "num_classes", "data_root", "dataset_type", "img_norm_cfg", "classes", "normalize"),
     *("train_pipeline", "val_pipeline", "test_pipeline", "default_scope"),
 }
 
-# Types of top-level settings that are not dictionaries.
+# The types of those top-level settings that are not dictionaries.
 _TYPES: dict[str, type] = {"custom_hooks": list, "workflow": list, "gpu_ids": list}
 _TYPES |= dict.fromkeys(("load_from", "resume_from", "log_level", "work_dir", "device"), str)
 _TYPES |= dict.fromkeys(("opencv_num_threads", "gpus", "seed", "total_epochs"), int)
@@ -28,17 +30,17 @@ _TYPES |= {"deterministic": bool, "mp_start_method": str}
 
 
 def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
-    """Everything in a merged config that would be ignored or cannot be used, each in a sentence.
+    """Return one sentence for each setting that training would ignore or could not use.
 
     Args:
         cfg: the merged config.
-        text: the text of the config files as mmcv joins them, which shows what is a variable.
+        text: the text of all config files as joined by mmcv, in which variables can be recognised.
 
     Example:
         >>> faults({"load_from": None, "runner": {"type": "IterBasedRunner", "max_epochs": 0}})
         ... # doctest: +NORMALIZE_WHITESPACE
-        ["runner.type is 'IterBasedRunner', which is not supported: trainings run by epochs: set
-          EpochBasedRunner", 'runner.max_epochs must be a whole number, at least 1, got 0']
+        ["runner.type is 'IterBasedRunner', which is not supported: training is counted in epochs,
+          so set EpochBasedRunner", 'runner.max_epochs must be a whole number, at least 1, got 0']
     """
     return [
         *ignored_keys(cfg, text),
@@ -49,15 +51,18 @@ def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
 
 
 def ignored_keys(cfg: Mapping[str, Any], text: str = "") -> list[str]:
-    """The part of :func:`faults` that is a mistake for every reader: keys without any effect."""
+    """Return one sentence for each key that is a mistake whatever the config is used for.
+
+    :func:`faults` includes these sentences.
+    """
     misspelt = [
         f"{key} is unknown: did you mean {near!r}?"
         for key in _unknown_names(cfg, text)
         if (near := _misspelt_setting(key, cfg[key]))
     ]
     too_late = [
-        f"{file} changes {key}, but {reader} has already used the old value: change the settings "
-        "that are built from it instead"
+        f"{file} changes {key}, but {reader} has already used the old value: instead, change the "
+        f"settings that are built from {key}"
         for key, file, reader in set_too_late(text)
         if key not in TOP_LEVEL
     ]
@@ -65,7 +70,7 @@ def ignored_keys(cfg: Mapping[str, Any], text: str = "") -> list[str]:
 
 
 def unread_variables(cfg: Mapping[str, Any], text: str) -> list[str]:
-    """Top-level names that are not settings and that the config files do not use either."""
+    """Return the top-level variables of a config that no config file uses."""
     return [key for key in _unknown_names(cfg, text) if not _misspelt_setting(key, cfg[key])]
 
 
@@ -75,16 +80,19 @@ def _unknown_names(cfg: Mapping[str, Any], text: str) -> list[str]:
 
 
 def _misspelt_setting(key: str, value: Any) -> str | None:
-    """The setting of the same type whose name a top-level name nearly matches; None if none."""
+    """Return the setting that a top-level name probably means; None if no name is similar.
+
+    Only settings whose type matches the value are considered.
+    """
     types = {name: _TYPES.get(name, dict) for name in TOP_LEVEL}
     alike = [name for name, kind in types.items() if isinstance(value, kind)]
-    if not isinstance(value, Mapping | list):  # a number or text is more likely a variable
+    if not isinstance(value, Mapping | list):  # a number or a string is more likely a variable
         alike = [name for name in alike if name not in UNSUPPORTED]
     return next(iter(nearest_names(key, alike, least=MISSPELLING)), None)
 
 
 def missing(cfg: Mapping[str, Any]) -> list[str]:
-    """The settings that a training needs and a config lacks.
+    """Return the settings that training requires but the config does not set.
 
     Example:
         >>> missing({"model": {}, "data": {"train": {}}, "optimizer": {}, "runner": {}})
@@ -100,7 +108,7 @@ def missing(cfg: Mapping[str, Any]) -> list[str]:
 
 
 def missing_to_test(cfg: Mapping[str, Any], split: str) -> list[str]:
-    """The dictionaries that testing needs and a config lacks.
+    """Return the keys of the dictionaries that testing requires but the config does not have.
 
     Example:
         >>> missing_to_test({"model": {"backbone": {}}, "data": {"val": None}}, "val")

@@ -1,7 +1,7 @@
-"""The keys that a config may have: arguments of its types, and what mmdet reads without a type.
+"""The keys that a config may have: arguments of its types, and keys that mmdet reads directly.
 
-A key that nothing reads is a mistake, in a config file as in an override. Without this check the
-training would silently run with the default instead.
+A key that no code reads is a mistake, both in a config file and in an override. Without this check,
+training would silently use the default value instead.
 """
 
 import inspect
@@ -29,7 +29,7 @@ TOP_LEVEL = {
     *("total_epochs", "train_cfg", "test_cfg"),
 }
 
-# Keys that builders remove from a dictionary before its type receives the rest.
+# Keys that builders remove from a dictionary before they pass the rest of it to the type.
 _READ_BY_BUILDERS = {
     "hook": {"priority"},
     "optimizer": {"constructor", "paramwise_cfg"},
@@ -37,25 +37,25 @@ _READ_BY_BUILDERS = {
     "norm layer": {"requires_grad"},
     "conv layer": {"fallback_on_stride"},
     "initializer": {"override", "name"},
-    "models": {"bg_cls_weight"},  # in a loss, from which DETR's head removes it
+    "models": {"bg_cls_weight"},  # in a loss: DETR's head removes the key
 }
-# mmdet's builder passes these keys alone to dataset wrappers, whatever their signatures have.
+# mmdet's builder passes only these keys to dataset wrappers, even if their signatures have more.
 _WRAPPERS = {
     "ConcatDataset": {"datasets", "separate_eval"},
     "RepeatDataset": {"dataset", "times"},
     "ClassBalancedDataset": {"dataset", "oversample_thr"},
 }
-# mmcv's `batched_nms` reads these before the operation does.
+# mmcv's `batched_nms` reads these keys itself and passes the others to the operation.
 _NMS = {"class_agnostic", "split_thr", "max_num"}
-# Dictionaries, by their key, whose types are not registered, or which are read in other ways.
+# The keys of dictionaries whose types are not registered, or which are not built from a type.
 _FREE_TYPES = re.compile(r"adapt_cfg|bbox_params|\w+_trans")
 _FREE_KEYS = {"upsample_cfg", "dcn"}
 
 _LOADER = {"samples_per_gpu", "workers_per_gpu", "persistent_workers", "shuffle"}
 _ONE_STAGE = {"assigner", "sampler", "allowed_border", "pos_weight", "debug"}
 _PROPOSALS = {"nms_pre", "max_per_img", "nms", "min_bbox_size", "score_thr"}
-_PROPOSALS |= {"nms_across_levels", "nms_post", "max_num", "nms_thr"}  # mmdet deprecates these
-# Keys of dictionaries without a type, by dotted key. Dictionaries not listed may hold anything.
+_PROPOSALS |= {"nms_across_levels", "nms_post", "max_num", "nms_thr"}  # deprecated by mmdet
+# Valid keys of dictionaries without a type. Dictionaries that are not listed may have any key.
 _PLAIN: dict[str, set[str]] = {
     "data": {"samples_per_gpu", "workers_per_gpu", "persistent_workers", "shuffle"}
     | {"train", "val", "test", "train_dataloader", "val_dataloader", "test_dataloader"},
@@ -70,11 +70,12 @@ _PLAIN: dict[str, set[str]] = {
     "dist_params": {"backend", "port"},
     "auto_scale_lr": {"enable", "base_batch_size"},
 }
-# mmdet's two constructors by layers read these; a constructor of the user's may read anything.
+# mmdet's two constructors that set learning rates by layer read these keys. A user-defined
+# constructor may read any key.
 _BY_LAYERS = {"num_layers", "decay_rate", "decay_type"}
 _LAYER_CONSTRUCTORS = ("LearningRateDecayOptimizerConstructor", "LayerDecayOptimizerConstructor")
-_CUSTOM_KEYS = "optimizer.paramwise_cfg.custom_keys."  # one dictionary for each part of the model
-# Plain dictionaries that two-stage detectors of mmdet 2.28 read.
+_CUSTOM_KEYS = "optimizer.paramwise_cfg.custom_keys."  # contains one dictionary per model part
+# Valid keys of the dictionaries without a type that two-stage detectors of mmdet 2.28 read.
 _TWO_STAGE: dict[str, set[str]] = {
     "model.train_cfg": {"rpn", "rpn_proposal", "rcnn"},
     "model.test_cfg": {"rpn", "rcnn", "panoptic"},
@@ -92,10 +93,10 @@ _TWO_STAGE: dict[str, set[str]] = {
 
 
 def unknown_keys(cfg: Mapping[str, Any]) -> list[str]:
-    """Every key and type in a merged config that nothing knows, each in a sentence with a hint.
+    """Return one sentence, with a hint, for each unrecognised key or type in a merged config.
 
-    Top-level keys are not checked, because some of them are variables; see
-    :mod:`pcb.detection.config.faults`.
+    Top-level keys are not checked here, because some top-level keys are variables;
+    :mod:`pcb.detection.config.faults` checks them.
 
     Example:
         >>> unknown_keys({"runner": {"type": "EpochBasedRunner", "max_epoch": 1}})
@@ -105,7 +106,7 @@ def unknown_keys(cfg: Mapping[str, Any]) -> list[str]:
 
 
 class Schema:
-    """The keys that are valid in one config, which depend on the types that it names.
+    """The valid keys of one config; they depend on the types that the config uses.
 
     Args:
         cfg: the whole merged config.
@@ -124,18 +125,19 @@ class Schema:
             del self.plain["optimizer.paramwise_cfg"]
 
     def faults(self) -> Iterator[str]:
-        """A sentence for each unknown key and type."""
+        """Yield one sentence for each unknown key or type."""
         for key, value in self.cfg.items():
-            if key in TOP_LEVEL:  # the values of variables appear again in what they are used for
+            if key in TOP_LEVEL:  # variables are checked in the settings that use their values
                 yield from self._faults_in(value, str(key))
 
     def _faults_in(self, node: Any, path: str, in_users_own: bool = False) -> Iterator[str]:
-        """Faults in a part of the config.
+        """Yield one sentence for each unknown key or type in a part of the config.
 
         Args:
-            node: the part.
-            path: its dotted key.
-            in_users_own: whether it lies in a type of the user's, which may read any key and type.
+            node: the part of the config.
+            path: the dotted key of the part.
+            in_users_own: whether the part belongs to a user-defined type, which may read any key
+                and any type.
         """
         if isinstance(node, list | tuple):
             for number, inner in enumerate(node):
@@ -148,25 +150,29 @@ class Schema:
         if isinstance(name, str) and not (found or in_users_own or _FREE_TYPES.fullmatch(last)):
             named = f"policy {node['policy']!r}" if "policy" in node else f"type {name!r}"
             near = nearest_names(name, (known for known in self.components if "." not in known))
-            hint = suggestion(name, near) if near else "nor do the modules in custom_imports"
-            yield f"{path}: mmdet has no {named}, {hint}"
+            hint = (
+                suggestion(name, near)
+                if near
+                else "add the module that registers the type to custom_imports"
+            )
+            yield f"{path}: {named} is not registered: {hint}"
         in_users_own = in_users_own or any(map(is_users_own, found))
         valid = self.valid_keys(node, path)
         for key, inner in node.items():
             dotted = f"{path}.{key}"
             if valid is not None and key not in valid:
                 yield f"{dotted} is unknown: {suggestion(str(key), sorted(valid))}"
-            elif not (name == "Albu" and key == "transforms"):  # types of another library
+            elif not (name == "Albu" and key == "transforms"):  # these types are albumentations'
                 yield from self._faults_in(inner, dotted, in_users_own)
 
     def valid_keys(self, node: Mapping[str, Any], path: str) -> set[str] | None:
-        """The keys that a dictionary may have; None if it may have any.
+        """Return the keys that a dictionary may have; None if any key is valid.
 
         Args:
             node: the dictionary.
-            path: its dotted key.
+            path: the dotted key of the dictionary.
         """
-        pattern = re.sub(r"(\.rcnn)\.\d+", r"\1", path)  # in cascades, a list of stages
+        pattern = re.sub(r"(\.rcnn)\.\d+", r"\1", path)  # in a cascade, rcnn is a list of stages
         if pattern in self.plain:
             return self.plain[pattern]
         if self.default_constructor and path.startswith(_CUSTOM_KEYS):
@@ -185,7 +191,7 @@ class Schema:
         return valid | _NMS if last == "nms" else valid
 
     def _is_two_stage_of_mmdet(self) -> bool:
-        """Whether the detector and all of its parts are mmdet's or the kit's."""
+        """Return whether the model is a two-stage detector without any user-defined part."""
         model = self.cfg.get("model")
         if not isinstance(model, Mapping):
             return False
@@ -198,7 +204,7 @@ class Schema:
 
 
 def _leaves(node: Any) -> Iterator[tuple[str, Any]]:
-    """Key and value of everything in nested dictionaries and lists that is neither of them."""
+    """Yield key and value of each entry, at any depth, that is not a dictionary, list or tuple."""
     inside: Iterable = node.items() if isinstance(node, Mapping) else (("", v) for v in node)
     for key, value in inside:
         if isinstance(value, Mapping | list | tuple):

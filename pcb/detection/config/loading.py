@@ -1,4 +1,4 @@
-"""Reading configs, every key of which must have a meaning, and writing them back."""
+"""Read and write configs, and reject every key that has no effect."""
 
 import copy
 import keyword
@@ -35,23 +35,27 @@ def load_config(
     cfg_options: Mapping[str, Any] | None = None,
     for_training: bool = True,
 ) -> Config:
-    """Read and check a config file, which is a Python program; its data paths become absolute.
+    """Read and check a config file, and make its data paths absolute.
+
+    A config file is a Python program, which this function executes.
 
     Args:
-        path: the file. A relative path starts at the current directory if it exists there, else at
-            the repository root. For a run folder, its merged config is read: nothing in it is
-            executed, and no module that it names is imported.
+        path: the config file. A relative path is taken from the current directory if the file
+            exists there, otherwise from the repository root. If it is a run folder, the merged
+            config of the run is read; no code in that config is executed, and no module in its
+            ``custom_imports`` is imported.
         cfg_options: overrides by dotted key, such as ``{"runner.max_epochs": 1}`` or
             ``{"data.train.pipeline.2.flip_ratio": 0.0}``.
-        for_training: False to test a model or look at data. Settings that only a training would
-            ignore are then allowed, and a run's own config is not checked at all.
+        for_training: False to test a model or look at data. Settings that are rejected only because
+            training would ignore them are then allowed, and the config of a run is not checked.
 
     Raises:
-        FileNotFoundError: no such file (the message names the nearest configs), or a folder without
-            a config.
-        ValueError: the file cannot be read; an override names an unknown key (the message names the
-            nearest valid one) or gives text for a number; or the config has unknown keys,
-            unsupported settings, or values that a run folder cannot hold (one message lists all).
+        FileNotFoundError: the file does not exist (the message suggests configs with similar
+            names), or the folder has no config.
+        ValueError: the file cannot be read; an override has an unknown key (the message suggests
+            the most similar valid key) or a value of the wrong type; or the config has unknown
+            keys, unsupported settings, or values that cannot be saved in a run folder (one message
+            lists all of them).
 
     Example:
         >>> cfg = load_config("configs/openmoji/softmax.py", {"runner.max_epochs": 1})
@@ -67,14 +71,14 @@ def load_config(
         except ValueError as error:
             found.append(str(error))
             continue
-        # A copy, because mmcv removes _delete_ from what it merges.
+        # Merge a copy, because mmcv removes the key _delete_ from the value.
         cfg.merge_from_dict({key: _over_none(overridden, copy.deepcopy(value))})
     if found:
         raise ValueError(_listed(found))
     values = to_literal(_settings(cfg._cfg_dict), faults=found)
     cfg = Config(values, cfg_text=cfg.text, filename=cfg.filename)
     found += [
-        f"{key!r} cannot name a setting: it is not a valid name in Python"
+        f"{key!r} cannot be the name of a setting, because it is not a valid Python name"
         for key in values
         if not str(key).isidentifier() or keyword.iskeyword(key)
     ]
@@ -90,12 +94,13 @@ def load_config(
 
 @contextmanager
 def naming_config(config: str | Path) -> Iterator[None]:
-    """Report wrong arguments that come to light only when mmcv builds a type, in one line.
+    """Report in one line the wrong arguments that are found only when mmcv builds a type.
 
-    Examples are missing arguments, and unknown ones that a type of the user's passes on.
+    Examples are missing arguments, and unknown arguments that a user-defined type passes on.
 
     Raises:
-        ValueError: names the config, in place of Python's or mmcv's error. Other errors pass.
+        ValueError: an argument is wrong. The message names the config. This error replaces the
+            error raised by Python or mmcv; other errors are raised unchanged.
 
     Example:
         >>> with naming_config("mine.py"):
@@ -120,7 +125,7 @@ def naming_config(config: str | Path) -> Iterator[None]:
 
 
 def _innermost_frame(error: BaseException) -> traceback.FrameSummary:
-    """Where an error was first raised; mmcv may have raised it again several times."""
+    """Return the frame in which an error was first raised; mmcv may have re-raised the error."""
     while error.__context__ is not None:
         error = error.__context__
     return traceback.extract_tb(error.__traceback__)[-1]
@@ -141,7 +146,8 @@ def _read(named: str | Path) -> Config:
         if p.parent.name != "_base_"
     )
     raise FileNotFoundError(
-        f"no config {named}, neither here nor in {root}; {suggestion(str(named), known)}"
+        f"there is no config {named}, neither in the current directory nor in {root}; "
+        f"{suggestion(str(named), known)}"
     )
 
 
@@ -149,7 +155,7 @@ def _execute(path: Path) -> Config:
     """Execute a config file and the files that it inherits from.
 
     Raises:
-        ValueError: names the file with the error, and the line.
+        ValueError: a file cannot be executed. The message names that file and the line.
     """
     search_path = list(sys.path)
     try:
@@ -157,34 +163,33 @@ def _execute(path: Path) -> Config:
     except (Exception, SystemExit) as error:  # a config is a program and may raise anything
         for frame, _ in traceback.walk_tb(error.__traceback__):
             if copied := frame.f_locals.get("temp_config_file"):
-                with suppress(FileNotFoundError):  # else it fails later, when its folder is gone
+                with suppress(FileNotFoundError):  # closing fails once the folder is deleted
                     copied.close()
         raise ValueError(_why_unreadable(path, error)) from error
     finally:
-        sys.path[:] = search_path  # after an error, mmcv leaves its temporary folder in it
+        sys.path[:] = search_path  # after an error, mmcv leaves its temporary folder in sys.path
 
 
 def _why_unreadable(path: Path, error: BaseException) -> str:
-    """Describe an error in a config file, its bases or its imported modules, in one line."""
+    """Describe in one line an error in a config file, its base files or its imported modules."""
     frames = list(traceback.walk_tb(error.__traceback__))
     reading = [frame for frame, _ in frames if frame.f_code.co_name == "_file2dict"]
     files = [str(frame.f_locals["filename"]) for frame in reading] or [str(path)]
     file = files[-1]
     if isinstance(error, FileNotFoundError) and len(files) > 1 and not Path(file).exists():
         beside = Path(file).parent.glob("*.py")
-        return f"{files[-2]}: its _base_ {file} does not exist; " + suggestion(
-            file, map(str, beside)
-        )
+        hint = suggestion(file, map(str, beside))
+        return f"{files[-2]}: the file in its _base_, {file}, does not exist; {hint}"
     duplicates = reading[-1].f_locals.get("duplicate_keys") if reading else None
     if isinstance(error, KeyError) and duplicates:
         keys = ", ".join(sorted(duplicates))
-        return f"{file}: more than one of its _base_ files sets {keys}; set it in one of them only"
+        return f"{file}: several of its _base_ files set {keys}: set {keys} in only one of them"
     content = Path(file).read_bytes() if Path(file).is_file() else b""
     if isinstance(error, UnicodeDecodeError) or content.startswith(_BYTE_ORDER_MARKS):
         return f"{file} is not plain UTF-8 text: save it as UTF-8 without a byte order mark"
     if b"\0" in content:
         line = content[: content.index(b"\0")].count(b"\n") + 1
-        return f"{file}, line {line}: a NUL byte: the file is damaged, write it again"
+        return f"{file}, line {line} contains a NUL byte, so the file is damaged: write it again"
     if isinstance(error, SyntaxError):
         cause = error.__context__ if isinstance(error.__context__, SyntaxError) else error
         return f"{file}, line {cause.lineno}: {cause.msg}"
@@ -194,7 +199,7 @@ def _why_unreadable(path: Path, error: BaseException) -> str:
         error = error.__context__ or error
     what = f"{type(error).__name__}: {error}".splitlines()[0]
     if isinstance(error, ImportError) and not reading:
-        return f"{file}: custom_imports: {what}; is its folder in PYTHONPATH?"
+        return f"{file}: custom_imports: {what}: check that the module's folder is in PYTHONPATH"
     if reading:  # mmcv executes a copy of the file, with the same line numbers
         copied = reading[-1].f_locals.get("temp_config_name", "")
         lines = [n for f, n in frames if copied and f.f_code.co_filename.endswith(f"/{copied}")]
@@ -204,16 +209,16 @@ def _why_unreadable(path: Path, error: BaseException) -> str:
 
 
 def _is_of_a_run(file: Path) -> bool:
-    """Whether a config file is the merged config in a run folder."""
+    """Return whether a config file is the merged config in a run folder."""
     run = RunFolder(file.parent)
     return file == run.config_file and run.environment_file.is_file()
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A config without the helpers of its program, which a run folder could not hold.
+    """Return the values of a config that can be saved in a run folder.
 
-    A helper is a top-level variable that is not a setting and has no literal form, such as a
-    function, a module or a compiled pattern.
+    Top-level variables that are not settings and cannot be written as Python literals, such as
+    functions, modules and compiled patterns, are left out.
     """
     return {
         key: value for key, value in values.items() if key in TOP_LEVEL or _has_literal_form(value)
@@ -236,14 +241,17 @@ def _listed(found: list[str]) -> str:
 
 
 def datasets(cfg: Config) -> Iterator[ConfigDict]:
-    """The datasets of every split, without wrappers such as ``ClassBalancedDataset``."""
+    """Yield the dataset configs of all splits, without wrappers such as ``ClassBalancedDataset``.
+
+    Each dataset config is a part of ``cfg``, so a change to it changes ``cfg``.
+    """
     data = cfg.get("data") or {}
     for split in ("train", "val", "test"):
         yield from _innermost(data.get(split) or {})
 
 
 def _innermost(node: Any) -> Iterator[ConfigDict]:
-    if isinstance(node, list | tuple):  # mmdet concatenates them
+    if isinstance(node, list | tuple):  # mmdet concatenates the datasets in a list
         for one in node:
             yield from _innermost(one)
     elif isinstance(node, Mapping):
@@ -257,19 +265,20 @@ def _innermost(node: Any) -> Iterator[ConfigDict]:
 def _change_data_paths(cfg: Config, change: Callable[[str], str]) -> None:
     for dataset in datasets(cfg):
         for name in _DATA_PATHS:
-            if isinstance(paths := dataset.get(name), list | tuple):  # mmdet concatenates these
+            if isinstance(paths := dataset.get(name), list | tuple):  # mmdet joins such datasets
                 dataset[name] = [change(path) for path in paths]
             elif paths:
                 dataset[name] = change(paths)
 
 
 def save_config(cfg: Config, path: str | Path) -> None:
-    """Write a merged config as Python literals; data paths inside the repository become relative.
+    """Write a merged config as Python literals, with data paths in the repository made relative.
 
-    mmcv's own dump does not escape strings, so a quote in a path would become code.
+    mmcv's own ``dump`` does not escape strings, so a quote in a path could turn into code.
 
     Raises:
-        ValueError: a value has no literal form. :func:`load_config` returns no such value.
+        ValueError: a value cannot be written as a Python literal. This cannot happen with a config
+            from :func:`load_config`.
     """
     cfg = copy.deepcopy(cfg)
     root = repository_root()
@@ -283,7 +292,7 @@ def save_config(cfg: Config, path: str | Path) -> None:
 
 
 def _over_none(node: Any, value: Any) -> Any:
-    """An override in the form that lets mmcv replace None with a dictionary."""
+    """Return an override with which mmcv can also replace None with a dictionary."""
     if isinstance(value, Mapping) and node is None:
         return {**value, "_delete_": True}
     if isinstance(value, Mapping) and isinstance(node, Mapping):

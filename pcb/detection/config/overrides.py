@@ -1,4 +1,4 @@
-"""Overrides of a config by dotted key: each must change a setting that exists."""
+"""Check overrides of a config: each dotted key must refer to an existing setting or argument."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,10 +9,9 @@ from pcb.messages.nearest import nearest_names
 
 
 def check_override(cfg: Mapping[str, Any], key: str, value: Any = None) -> Any:
-    """Check that an override's dotted key exists or is a known argument.
+    """Check that the dotted key of an override exists in the config or is a known argument.
 
-    If the override merges a dictionary into another one, the keys of that dictionary are checked
-    too.
+    If the override merges a dictionary into an existing dictionary, the new keys are checked too.
 
     Args:
         cfg: the merged config.
@@ -20,11 +19,12 @@ def check_override(cfg: Mapping[str, Any], key: str, value: Any = None) -> Any:
         value: the new value.
 
     Returns:
-        The value that the override changes; an empty dictionary if the config does not set it.
+        The current value of the setting; an empty dictionary if the config does not set it.
 
     Raises:
-        ValueError: the key is unknown (the message names the nearest valid one), comes too late to
-            have an effect, or does not fit the value.
+        ValueError: the key is unknown (the message suggests the most similar valid key), the
+            override would have no effect because the config files have already used the setting,
+            or the new value has the wrong type.
 
     Example:
         >>> check_override({"runner": {"max_epochs": 9}}, "runner.epoch")
@@ -33,17 +33,17 @@ def check_override(cfg: Mapping[str, Any], key: str, value: Any = None) -> Any:
         you mean runner.max_epochs?
     """
     if not isinstance(key, str):
-        raise ValueError(f"cfg_options key {key!r} must be text, such as 'runner.max_epochs'")
+        raise ValueError(f"cfg_options key {key!r} must be a string, such as 'runner.max_epochs'")
     parts = key.split(".")
     if parts[0] == "custom_imports":
         raise ValueError(
-            f"cfg_options key {key!r}: the modules are imported while the config file is read, "
-            "before overrides apply: set custom_imports in the file"
+            f"cfg_options key {key!r} has no effect, because the config file imports its modules "
+            "before overrides are applied: set custom_imports in the config file"
         )
     if parts[0] in cfg and parts[0] not in TOP_LEVEL:
         raise ValueError(
-            f"cfg_options key {key!r}: {parts[0]} is a variable that the config files have already "
-            "used: set the settings that are built from it"
+            f"cfg_options key {key!r} has no effect, because {parts[0]} is a variable that the "
+            f"config files have already used: override the settings that are built from {parts[0]}"
         )
     node = _find(cfg, key)
     _check_value(key, node, value)
@@ -54,7 +54,7 @@ def check_override(cfg: Mapping[str, Any], key: str, value: Any = None) -> Any:
 
 
 def _find(cfg: Mapping[str, Any], key: str) -> Any:
-    """The value at a dotted key; an empty dictionary for a known argument that is not set."""
+    """Return the value at a dotted key; an empty dictionary if a known argument is not set."""
     schema = Schema(cfg)
     node: Any = cfg
     parts = key.split(".")
@@ -79,33 +79,36 @@ def _find(cfg: Mapping[str, Any], key: str) -> Any:
                 )
             node = node.get(part, {})
         else:
-            raise ValueError(f"cfg_options key {key!r}: {here!r} is {node!r} and has no parts")
+            raise ValueError(
+                f"cfg_options key {key!r}: {here!r} is {node!r}, which has no keys of its own"
+            )
     return node
 
 
 def _check_value(key: str, node: Any, value: Any) -> None:
-    """Refuse a new value of another kind than the one that it replaces."""
+    """Reject a new value whose type differs from the type of the current value."""
     if isinstance(node, int | float) and isinstance(value, str):
         hint = ""
         if re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-            hint = ", which is text in YAML: write it as 1.0e-3, with a dot and a sign"
+            hint = ", which YAML reads as text: write it like 1.0e-3, with a dot and a sign"
         raise ValueError(f"cfg_options key {key!r} must be a number, got {value!r}{hint}")
     if isinstance(node, Mapping) and node and not isinstance(value, Mapping | None):
         raise ValueError(
-            f"cfg_options key {key!r} has parts ({', '.join(map(str, node))}): give one of them, "
-            f"as {key}.{next(iter(node))}, or a dictionary; got {value!r}"
+            f"cfg_options key {key!r} is a dictionary with the keys {', '.join(map(str, node))}, "
+            f"got {value!r}: override one key, such as {key}.{next(iter(node))}, or pass a "
+            "dictionary"
         )
     if isinstance(node, list | tuple) and isinstance(value, Mapping):
         for number in value:  # mmcv merges such a dictionary entry by entry
             if not str(number).isdecimal() or int(number) >= len(node):
                 raise ValueError(
-                    f"cfg_options key {key!r} is a list of {len(node)} entries: give a list, or a "
-                    f"dictionary with numbers of entries as keys; got {value!r}"
+                    f"cfg_options key {key!r} is a list of {len(node)} entries, got {value!r}: "
+                    "pass a list, or a dictionary whose keys are list indices"
                 )
 
 
 def _paths(node: Mapping, prefix: str = "") -> Iterator[str]:
-    """Dotted keys of everything inside nested dictionaries."""
+    """Yield the dotted key of every entry in nested dictionaries."""
     for key, value in node.items():
         yield f"{prefix}{key}"
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Settings that mmdet's own tools honour and this kit does not, each with what to do instead."""
+"""Settings that mmdet's tools support but this kit does not, and what to do instead."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,50 +12,63 @@ from pcb.detection.config.values import get_dotted
 from pcb.messages.printable import short_repr
 
 _RESUME = "`pcb train --resume` continues from the run folder's latest.pth"
-_EVALUATE = "evaluate with `pcb test` or notebook 02 after the training"
-_MMDET_3 = "this is a setting of MMDetection 3, and configs here are those of MMDetection 2"
-_IN_RUN_FOLDER = "the training saves checkpoints in the run folder"
-_SHUFFLE = "training images are always shuffled, others never"
-_WORKERS = "with persistent workers, a resumed training would draw other random numbers"
+_EVALUATE = "evaluate with `pcb test` or notebook 02 after training"
+_MMDET_3 = "this setting belongs to MMDetection 3; write the config for MMDetection 2"
+_IN_RUN_FOLDER = "training always saves checkpoints in the run folder"
+_SHUFFLE = "training images are always shuffled, validation and test images never are"
+_PROCESSES = "start the processes with torchrun, or set `gpus` in notebook 01"
+_WORKERS = "with persistent workers, a resumed training run would draw different random numbers"
 
-# Unsupported settings by dotted key: the values, besides None, that request nothing unsupported,
-# and what to do instead.
+# For each dotted key: the values other than None that are accepted because they request nothing
+# unsupported, and what to do instead of setting another value.
 UNSUPPORTED: dict[str, tuple[tuple, str]] = {
-    "evaluation": (({},), f"the training does not validate: set it to None, and {_EVALUATE}"),
-    "workflow": (([["train", 1]],), f"the training has one phase: set it to None, and {_EVALUATE}"),
+    "evaluation": (
+        ({},),
+        f"set evaluation to None, because training does not validate, and {_EVALUATE}",
+    ),
+    "workflow": (
+        ([["train", 1]],),
+        f"set workflow to None, because training has one phase, and {_EVALUATE}",
+    ),
     "resume_from": ((), _RESUME),
     "auto_resume": ((False,), _RESUME),
-    "seed": ((), "give it as --seed"),
+    "seed": ((), "use the option --seed"),
     "deterministic": (
         (False,),
-        "a training on a CPU is always deterministic, on a GPU nothing can guarantee it",
+        "training on a CPU is always deterministic; on a GPU, this cannot be guaranteed",
     ),
-    "work_dir": ((), "give it as --work-dir"),
-    "device": ((), "give it as --device"),
-    "gpu_ids": (([0], []), "start processes with torchrun, or notebook 01 with its `gpus`"),
-    "gpus": ((1,), "start processes with torchrun, or notebook 01 with its `gpus`"),
+    "work_dir": ((), "use the option --work-dir"),
+    "device": ((), "use the option --device"),
+    "gpu_ids": (([0], []), _PROCESSES),
+    "gpus": ((1,), _PROCESSES),
     "dist_params": (
         ({}, {"backend": "nccl"}, {"backend": "gloo"}),
-        "the device decides how processes communicate, and torchrun decides where",
+        "the device determines the backend, and torchrun sets the address and the port",
     ),
-    "log_level": (("INFO",), "train.log.json always has every record"),
-    "mp_start_method": (("fork",), "loading processes are always forked"),
+    "log_level": (("INFO",), "train.log.json always contains every record"),
+    "mp_start_method": (("fork",), "data-loading processes are always forked"),
     "total_epochs": ((), "set runner.max_epochs"),
     "train_cfg": ((), "set model.train_cfg"),
     "test_cfg": ((), "set model.test_cfg"),
-    "runner.type": (("EpochBasedRunner",), "trainings run by epochs: set EpochBasedRunner"),
-    "runner.max_iters": ((), "trainings run by epochs: set runner.max_epochs"),
+    "runner.type": (
+        ("EpochBasedRunner",),
+        "training is counted in epochs, so set EpochBasedRunner",
+    ),
+    "runner.max_iters": ((), "training is counted in epochs, so set runner.max_epochs"),
     "auto_scale_lr.enable": (
         (False,),
-        "set optimizer.lr yourself: multiply it by the images per iteration on all processes "
-        "together, and divide it by base_batch_size",
+        "set optimizer.lr to its value multiplied by the images per iteration in all processes "
+        "combined and divided by base_batch_size",
     ),
     "checkpoint_config.save_optimizer": (
         (True,),
-        "checkpoints always hold what resuming needs",
+        "checkpoints always contain the optimizer state, which resuming needs",
     ),
-    "checkpoint_config.max_keep_ckpts": ((1,), "the run keeps its newest checkpoint, latest.pth"),
-    "checkpoint_config.save_last": ((True,), "the last epoch always has a checkpoint"),
+    "checkpoint_config.max_keep_ckpts": (
+        (1,),
+        "a run keeps only its newest checkpoint, latest.pth",
+    ),
+    "checkpoint_config.save_last": ((True,), "a checkpoint is always saved after the last epoch"),
     "checkpoint_config.sync_buffer": ((False,), "use SyncBuffersHook in custom_hooks"),
     "checkpoint_config.out_dir": ((), _IN_RUN_FOLDER),
     "checkpoint_config.file_client_args": ((), _IN_RUN_FOLDER),
@@ -80,7 +93,7 @@ UNSUPPORTED: dict[str, tuple[tuple, str]] = {
     ),
 }
 
-# The training registers one hook of each of these kinds, from the setting named here.
+# Training itself registers one hook of each of these types, configured by the named setting.
 _OWN_HOOKS = {
     CheckpointHook: "checkpoint_config",
     OptimizerHook: "optimizer_config",
@@ -90,7 +103,7 @@ _OWN_HOOKS = {
 
 
 def unsupported_settings(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence for each setting that has a value which this kit does not support."""
+    """Yield one sentence for each setting whose value this kit does not support."""
     for key, (harmless, instead) in UNSUPPORTED.items():
         value = get_dotted(cfg, key)
         if value is not None and _with_lists(value) not in harmless:
@@ -98,16 +111,19 @@ def unsupported_settings(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def unsupported_hooks(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence for each fault in the hooks of ``log_config`` and ``custom_hooks``."""
+    """Yield one sentence for each unsupported or invalid hook in the config.
+
+    The hooks are those in ``log_config`` and ``custom_hooks``.
+    """
     loggers = get_dotted(cfg, "log_config.hooks")
     if not isinstance(loggers, list | tuple | None):
         yield f"log_config.hooks must be a list of dictionaries, got {short_repr(loggers)}"
     for number, hook in enumerate(_entries(loggers)):
         name = hook.get("type") if isinstance(hook, Mapping) else hook
-        if name != "TextLoggerHook":  # train.log.json takes its place
+        if name != "TextLoggerHook":  # train.log.json replaces this hook
             yield (
-                f"log_config.hooks.{number} is {name}, which is not supported: train.log.json has "
-                "every record; to log elsewhere too, put the hook into custom_hooks"
+                f"log_config.hooks.{number} is {name}, which is not supported: every record is in "
+                "train.log.json; to log somewhere else as well, add the hook to custom_hooks"
             )
     hooks = cfg.get("custom_hooks")
     if hooks is not None and not isinstance(hooks, list | tuple):
@@ -121,16 +137,16 @@ def _custom_hook(key: str, hook: Any) -> Iterator[str]:
     if not isinstance(name, str):
         yield f"{key} must be a dictionary with a type, got {short_repr(hook)}"
         return
-    if name in ("EvalHook", "DistEvalHook"):  # no registry has them
+    if name in ("EvalHook", "DistEvalHook"):  # these hooks are not in any registry
         yield f"{key} is {name}, which is not supported: {_EVALUATE}"
     component = HOOKS.get(name)
     for kind, setting in _OWN_HOOKS.items():
         if isinstance(component, type) and issubclass(component, kind):
-            yield f"{key} is {name}, but the training has such a hook already: set {setting}"
+            yield f"{key} is {name}, but training already adds such a hook: use {setting} instead"
     if "priority" in hook and not _is_priority(hook["priority"]):
         yield (
-            f"{key}.priority is {short_repr(hook['priority'])}: give a whole number in [0, 100], "
-            f"or one of {', '.join(Priority.__members__)}"
+            f"{key}.priority must be a whole number in [0, 100] or one of "
+            f"{', '.join(Priority.__members__)}, got {short_repr(hook['priority'])}"
         )
     if hook.get("resume_from") is not None:
         yield f"{key}.resume_from is not supported: {_RESUME}"
@@ -147,7 +163,7 @@ def _entries(value: Any) -> list | tuple:
 
 
 def _with_lists(value: Any) -> Any:
-    """A value with lists in place of tuples and plain dictionaries."""
+    """Return a copy of a value with every tuple as a list and every mapping as a ``dict``."""
     if isinstance(value, Mapping):
         return {key: _with_lists(inner) for key, inner in value.items()}
     return [_with_lists(inner) for inner in value] if isinstance(value, list | tuple) else value

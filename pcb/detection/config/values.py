@@ -1,4 +1,4 @@
-"""The values of a config's settings that no training can use."""
+"""Find values in a config that training cannot use."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 from pcb.messages.printable import short_repr
 
-# These settings must be dictionaries; mmcv and mmdet read their keys without looking.
+# These settings must be dictionaries; mmcv and mmdet read their keys without checking.
 _DICTIONARIES = (
     *("model", "data", "optimizer", "runner", "log_config", "checkpoint_config", "fp16"),
     *("lr_config", "momentum_config", "optimizer_config", "optimizer_config.grad_clip"),
@@ -15,7 +15,7 @@ _DICTIONARIES = (
 
 
 def get_dotted(cfg: Mapping[str, Any], key: str) -> Any:
-    """The value at a dotted key; None if there is none.
+    """Return the value at a dotted key; None if the key does not exist.
 
     Example:
         >>> get_dotted({"runner": {"max_epochs": 9}}, "runner.max_epochs")
@@ -28,14 +28,14 @@ def get_dotted(cfg: Mapping[str, Any], key: str) -> Any:
 
 
 def other_than_dictionaries(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence for each setting that must be a dictionary and is not."""
+    """Yield one sentence for each setting that should be a dictionary but is not."""
     for key in _DICTIONARIES:
         if not isinstance(value := get_dotted(cfg, key), Mapping | None):
             yield f"{key} must be a dictionary, got {short_repr(value)}"
 
 
 def wrong_values(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence for each number that is out of range and each value of a wrong type."""
+    """Yield one sentence for each number out of range and each value of the wrong type."""
     for key in ("runner.max_epochs", "data.samples_per_gpu", "log_config.interval"):
         yield from _whole_number(cfg, key, 1)
     yield from _whole_number(cfg, "data.workers_per_gpu", 0)
@@ -59,9 +59,9 @@ def wrong_values(cfg: Mapping[str, Any]) -> Iterator[str]:
         yield f"fp16.loss_scale must be a positive number or 'dynamic', got {short_repr(scale)}"
     for key in ("lr_config", "momentum_config"):
         if isinstance(cfg.get(key), Mapping) and "policy" not in cfg[key]:
-            yield f"{key} has no policy, such as 'step'"
+            yield f"{key} has no policy: set {key}.policy, for example to 'step'"
     if not isinstance(cfg.get("load_from"), str | None):
-        yield f"load_from must be a file, got {short_repr(cfg['load_from'])}"
+        yield f"load_from must be the path of a file, got {short_repr(cfg['load_from'])}"
     yield from _checkpoint_interval(cfg)
     stepping = str(get_dotted(cfg, "optimizer_config.type") or "OptimizerHook")
     if "Fp16" in stepping:
@@ -78,8 +78,9 @@ def _checkpoint_interval(cfg: Mapping[str, Any]) -> Iterator[str]:
     interval = settings.get("interval", 1)
     if settings.get("by_epoch", True) and type(interval) is int and interval > 1:
         yield (
-            f"checkpoint_config.interval is {interval} epochs, but the training saves a checkpoint "
-            "after every epoch; for further ones set by_epoch=False and an interval in iterations"
+            f"checkpoint_config.interval is {interval} epochs, but training saves a checkpoint "
+            "after every epoch: remove this setting or, to save additional checkpoints within "
+            "epochs, set by_epoch=False and an interval in iterations"
         )
 
 

@@ -1,4 +1,4 @@
-"""Variables in the text of config files: which are read, and which are set too late."""
+"""Find the variables that config files read, and those that are set too late to take effect."""
 
 import ast
 import re
@@ -7,10 +7,13 @@ from contextlib import suppress
 
 
 def names_read(text: str) -> set[str]:
-    """Names that the config files read, so that other settings may be built from them.
+    """Return the names of the variables that the config files read.
+
+    Other settings may have been built from these variables.
 
     Args:
-        text: ``Config.text``: for each file a line with its path, then its content.
+        text: the ``text`` attribute of mmcv's ``Config``. It contains the path of each config file
+            on a line by itself, followed by the content of that file.
 
     Example:
         >>> sorted(names_read("rate = 0.1\\noptimizer = dict(lr=rate, momentum={{_base_.m}})"))
@@ -20,16 +23,16 @@ def names_read(text: str) -> set[str]:
 
 
 def set_too_late(text: str) -> Iterator[tuple[str, str, str]]:
-    """Variables that a file changes after a base file has already used their old value.
+    """Yield each variable that a file changes after a base file has already used its old value.
 
-    mmcv executes each file on its own, bases first. The new value therefore reaches only what the
-    file itself, or a file that inherits from it, builds from the variable.
+    mmcv executes each file separately, base files first. The new value therefore affects only
+    settings built from the variable in this file or in files that inherit from it.
 
     Args:
         text: see :func:`names_read`.
 
     Yields:
-        The variable, the file that changes it, and the base that used it.
+        The variable, the file that changes the variable, and the base file that used the old value.
 
     Example:
         >>> text = "/a.py\\nn = 1\\nrunner = dict(max_epochs=n)\\n/b.py\\nn = 2\\n"
@@ -49,10 +52,10 @@ def set_too_late(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _files(text: str) -> Iterator[tuple[str, ast.Module]]:
-    """Path and syntax tree of every config file in mmcv's joined text, bases first."""
+    """Yield path and syntax tree of each config file in mmcv's joined text, base files first."""
     parts = ["", *re.split(r"^(/.*)$", text, flags=re.MULTILINE)]
     for path, source in zip(parts[::2], parts[1::2], strict=True):
-        with suppress(SyntaxError, ValueError):  # YAML or JSON, which have no variables
+        with suppress(SyntaxError, ValueError):  # YAML and JSON files have no variables
             yield path, ast.parse(source)
 
 
@@ -75,7 +78,7 @@ def _read_in(tree: ast.Module) -> set[str]:
 
 
 def _assigned_in(tree: ast.Module) -> dict[str, str]:
-    """Top-level variables that a program sets, each with its last value as text."""
+    """Return the top-level variables that a file sets, each with its last value as text."""
     return {
         target.id: ast.dump(statement.value)
         for statement in tree.body

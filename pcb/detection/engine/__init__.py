@@ -1,1 +1,1 @@
-"""Training and inference with mmcv's runner."""
+"""Training and prediction with mmcv's runner."""

@@ -1,4 +1,4 @@
-"""The device that a model runs on, and moving batches to it."""
+"""Choose the device that a model runs on, and move batches to this device."""
 
 import os
 from typing import Any
@@ -12,11 +12,12 @@ def to_device(batch: Any, device: torch.device) -> Any:
     """Remove mmcv's DataContainers from a collated batch and move its tensors to a device.
 
     Args:
-        batch: a batch from the data loader of one process, whose containers hold one chunk each.
-        device: the device; tensors marked ``cpu_only`` stay on the CPU.
+        batch: a batch from the data loader. Each DataContainer in the batch must contain one chunk,
+            as it does if every process uses one device.
+        device: the device. The content of a DataContainer marked ``cpu_only`` stays on the CPU.
 
     Returns:
-        The same structure with plain tensors.
+        The same structure with tensors in place of DataContainers.
 
     Example:
         >>> to_device({"x": DataContainer([torch.ones(1)])}, torch.device("cpu"))
@@ -35,13 +36,14 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 
 def pick_device(device: str | None) -> torch.device:
-    """The device to use; by default a GPU if there is one. Under torchrun each process has its own.
+    """Return the device to use. Under ``torchrun``, each process uses a different GPU.
 
     Args:
-        device: a name such as ``"cpu"`` or ``"cuda"``, or None for the default.
+        device: a name such as ``"cpu"`` or ``"cuda"``; None to use a GPU if there is one, otherwise
+            the CPU.
 
     Raises:
-        ValueError: there is no GPU although one is asked for, or the name is unknown.
+        ValueError: the name is unknown, or a GPU is requested but not available.
 
     Example:
         >>> pick_device("cpu")
@@ -52,9 +54,9 @@ def pick_device(device: str | None) -> torch.device:
     try:
         picked = torch.device(device)
     except RuntimeError as error:
-        raise ValueError(f"unknown device {device!r}; use 'cpu' or 'cuda'") from error
+        raise ValueError(f"unknown device {device!r}: use 'cpu' or 'cuda'") from error
     if picked.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {device!r}, but PyTorch sees no GPU; use 'cpu'")
+        raise ValueError(f"device is {device!r}, but PyTorch cannot find a GPU: use 'cpu'")
     if picked.type == "cuda" and picked.index is None and "LOCAL_RANK" in os.environ:
         picked = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(picked)

@@ -1,4 +1,4 @@
-"""Everything besides the config that a run's numbers depend on."""
+"""Everything except the config that the results of a run depend on."""
 
 import sys
 from importlib.metadata import version
@@ -13,10 +13,11 @@ from pcb.storage.repository import commit, repository_root
 
 
 def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
-    """Describe the versions, the commit, the machine and the seed that a run's numbers depend on.
+    """Return the versions, commit, machine and seed that the results of a run depend on.
 
-    On a CPU, the last bits of a sum depend on the instructions that PyTorch uses (its "capability",
-    such as AVX2) and on the CPU's model, from which its libraries choose theirs.
+    On a CPU, the last bits of a sum depend on the instructions that PyTorch uses (the entry
+    ``cpu_capability``, such as AVX2). They also depend on the CPU model (``cpu``), because
+    PyTorch's libraries choose their instructions for this model.
     """
     packages = ("torch", "torchvision", "mmcv-full", "mmdet", "numpy", "lvis", "hotcoco")
     return {

@@ -1,4 +1,7 @@
-"""What a detector predicts at the ground-truth boxes: the counterpart of the learned matrix."""
+"""Measure what a detector predicts at the ground-truth boxes.
+
+The result can be compared with the confusion matrix that PCB learns during training.
+"""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -16,19 +19,20 @@ from pcb.losses import EQLv2Loss
 
 
 class GroundTruthConfusion(AbstractContextManager):
-    """Mean prediction at the ground-truth boxes of each class, while a detector predicts images.
+    """Context that computes the mean prediction at the ground-truth boxes of each class.
 
-    The context keeps the features that the detector computes, so no image passes through the
-    backbone twice: only the box head runs again, on the ground-truth boxes. If the RoI head
-    iterates, the last iteration counts, because it is the detector's final prediction (in training,
-    all iterations are averaged). Predictions that are not finite are skipped, as in training.
+    Inside the context, the detector predicts images as usual, and the features that it computes are
+    kept. Only the box head runs again, on the ground-truth boxes, so no image passes through the
+    backbone twice. If the RoI head iterates, the last iteration is used, because it makes the final
+    prediction of the detector (in training, the matrix averages all iterations). Predictions that
+    are not finite are skipped, as in training.
 
-    Nothing is measured for detectors that have no box head or several, or whose loss has unknown
-    probabilities (see :func:`class_activation`).
+    Nothing is measured if the detector has no box head or several, or if the activation function of
+    its classification loss is unknown (see :func:`class_activation`).
 
     Args:
-        model: a detector of mmdet in evaluation mode.
-        dataset: the dataset of mmdet with the images and their ground truth.
+        model: an mmdet detector in evaluation mode.
+        dataset: the mmdet dataset with the images and their ground truth.
     """
 
     def __init__(self, model: nn.Module, dataset: Any) -> None:
@@ -53,16 +57,16 @@ class GroundTruthConfusion(AbstractContextManager):
         self._features = None
 
     def _keep(self, _module: nn.Module, _inputs: Any, features: Sequence[Tensor]) -> None:
-        if self._features is None:  # with test-time augmentation, keep the first one
+        if self._features is None:  # with test-time augmentation, use the first version only
             self._features = features
 
     @torch.no_grad()
     def add(self, img_metas: Sequence[dict[str, Any]], indices: Sequence[int]) -> None:
-        """Add the batch that the detector has just predicted.
+        """Add the ground-truth boxes of the batch that the detector has just predicted.
 
         Args:
-            img_metas: mmdet's record of each image, with its scale.
-            indices: the images' positions in the dataset.
+            img_metas: mmdet's record of each image, including the scale of the image.
+            indices: the index of each image in the dataset.
         """
         features, self._features = self._features, None
         if self.activation is None:
@@ -82,7 +86,7 @@ class GroundTruthConfusion(AbstractContextManager):
         rois, labels = bbox2roi(boxes), torch.cat(labels)
         if len(rois) == 0:
             return
-        # As in the detector's own forward pass: mmcv's half precision is autocasting.
+        # Use autocasting in half precision, as the detector's own forward pass does.
         with torch.autocast(rois.device.type, enabled=self._model.fp16_enabled):
             logits = self._model.roi_head._bbox_forward(features, rois)["cls_score"]
         logits = logits[:, : self._num_classes]
@@ -92,12 +96,13 @@ class GroundTruthConfusion(AbstractContextManager):
         self._sums[:, -1] += counts
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The mean predictions over all processes; every process must call this.
+        """Return the mean predictions over all processes; every process must call this method.
 
         Returns:
-            ``ground_truth_boxes`` (C, C) float32, true class i predicted as j, and
-            ``ground_truth_box_count`` (C,) int64. A class without boxes has a row of NaN. If
-            nothing is measured, an empty dictionary.
+            A dictionary with ``ground_truth_boxes``, (C, C) float32, and
+            ``ground_truth_box_count``, (C,) int64. Entry (i, j) of the matrix is the mean
+            probability of class j at the boxes of class i. The row of a class without boxes is
+            NaN. If nothing is measured, the dictionary is empty.
         """
         if self.activation is None:
             return {}
@@ -110,11 +115,14 @@ class GroundTruthConfusion(AbstractContextManager):
 
 
 def class_activation(model: nn.Module) -> str | None:
-    """The function that turns a detector's logits into probabilities: "softmax" or "sigmoid".
+    """Return the function that turns a detector's logits into probabilities.
 
-    A loss with PCB knows it from its balance, EQL v2 is a sigmoid loss, and mmdet's losses have an
-    attribute for it. The result is None if it is unknown: the detector has no box head or several
-    (cascades), or its loss does not tell.
+    For a loss with PCB, the function is an attribute of its PairwiseClassBalance. EQL v2 uses the
+    sigmoid function, and mmdet's losses have an attribute ``use_sigmoid``.
+
+    Returns:
+        ``"softmax"`` or ``"sigmoid"``; None if the detector has no box head or several (cascades),
+        or if its loss has none of these attributes.
 
     Example:
         >>> from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Hooks of the training loop, each with one job."""
+"""Hooks for the training loop: loss scaling, a check for finite losses, log and checkpoints."""
 
 import datetime
 import json
@@ -18,14 +18,14 @@ from pcb.storage.files import naming_when_full, write_atomically
 
 
 class LossScalingHook(Fp16OptimizerHook):
-    """Steps the optimizer in half precision; stops if too many steps in a row are skipped.
+    """Hook that steps the optimizer in half precision.
 
-    In half precision an overflowing gradient is normal: the scaler skips the step and halves its
-    scale. Only a long run of skipped steps is an error. The counts are kept in the runner's meta
-    beside the scaler's state, so checkpoints contain them.
+    In half precision, overflowing gradients are normal: the loss scaler skips the step and halves
+    its scale. Only many skipped steps in a row are an error. The numbers of skipped steps are kept
+    in the runner's meta, next to the state of the scaler, so checkpoints contain them.
 
     Args:
-        patience: number of steps skipped in a row at which training stops. 30 of them reduce a
+        patience: training stops after this many skipped steps in a row. 30 skipped steps reduce a
             scale of 65536 to 6e-5.
         kwargs: arguments of mmcv's hook.
     """
@@ -35,10 +35,10 @@ class LossScalingHook(Fp16OptimizerHook):
         self.patience = patience
 
     def after_train_iter(self, runner) -> None:
-        """Step, or skip the step.
+        """Step the optimizer, or skip the step if a gradient overflows.
 
         Raises:
-            NonFiniteError: the scaler has skipped too many steps in a row.
+            NonFiniteError: the scaler has skipped ``patience`` steps in a row.
         """
         super().after_train_iter(runner)
         gradients = [p.grad for p in runner.model.parameters() if p.grad is not None]
@@ -48,22 +48,23 @@ class LossScalingHook(Fp16OptimizerHook):
         counts["skipped_in_a_row"] = counts.get("skipped_in_a_row", 0) + 1 if skipped else 0
         if counts["skipped_in_a_row"] >= self.patience:
             raise NonFiniteError(
-                f"{runner.position()}: the loss scaler skipped {self.patience} steps in a row, the "
-                f"last with {runner.describe_loss()}"
+                f"{runner.position()}: the loss scaler skipped {self.patience} steps in a row; in "
+                f"the last of these steps: {runner.describe_loss()}"
             )
 
 
 class FiniteLossHook(Hook):
-    """Stops training before a loss that is not finite reaches the weights.
+    """Hook that stops training before a loss that is not finite can change the weights.
 
-    In half precision, :class:`LossScalingHook` takes its place and skips such a step.
+    In half precision, :class:`LossScalingHook` is used instead; it skips the step.
     """
 
     def after_train_iter(self, runner) -> None:
-        """Check the loss.
+        """Check that the loss is finite.
 
         Raises:
-            NonFiniteError: names the iteration, the terms and the images.
+            NonFiniteError: the loss is not finite. The message names the iteration, the terms of
+                the loss and the images.
         """
         if not np.isfinite(runner.outputs["log_vars"].get("loss", 0.0)):
             raise NonFiniteError(
@@ -72,7 +73,12 @@ class FiniteLossHook(Hook):
 
 
 class RunLogHook(LoggerHook):
-    """Appends a record to the run folder's log every few iterations, and prints a progress line."""
+    """Hook that adds a record to the run folder's log and prints a progress line.
+
+    Args:
+        folder: the run folder.
+        interval: number of iterations between two records.
+    """
 
     def __init__(self, folder: RunFolder, interval: int = 10) -> None:
         super().__init__(interval=interval, ignore_last=False)
@@ -80,14 +86,17 @@ class RunLogHook(LoggerHook):
         self.seconds_per_iteration: float | None = None
 
     def before_run(self, runner) -> None:
-        """Start the clock; remove a line that a killed training left half written."""
+        """Start measuring time, and remove an incomplete last line from the log.
+
+        Such a line remains if an earlier process was killed while it wrote the line.
+        """
         super().before_run(runner)
         if self.folder.log_file.exists():
             whole, newline, _torn = self.folder.log_file.read_text().rpartition("\n")
             write_atomically(self.folder.log_file, whole + newline)
 
     def log(self, runner) -> None:
-        """Write the averages since the last record, and print a progress line."""
+        """Write a record of the averages since the last record, and print a progress line."""
         values = runner.log_buffer.output
         record = {
             "mode": "train",
@@ -120,37 +129,41 @@ class RunLogHook(LoggerHook):
 
 
 class SaveStateHook(Hook):
-    """Saves PCB's matrix and a checkpoint after every epoch and wherever the runner asks for one.
+    """Hook that saves PCB's confusion matrix and a checkpoint.
 
-    After every epoch, the matrix is also added to its history.
+    Both are saved after every epoch, and within epochs whenever the runner's interval requires a
+    checkpoint. After every epoch, the matrix is also added to the history in the run folder.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
 
     def before_run(self, runner) -> None:
-        """Remove the history of epochs that are still to come; a new training starts with none."""
+        """Drop history entries for epochs that will be trained again.
+
+        A new training run starts with an empty history.
+        """
         self.folder.drop_confusion_history(after=runner.epoch)
 
     def after_train_iter(self, runner) -> None:
-        """Save inside an epoch."""
+        """Save within an epoch if a checkpoint is due."""
         if runner.checkpoint_follows():
             self._write_matrices(runner)
             with _averages_swapped(runner):
                 runner.save_checkpoint(self.folder.path, inside_epoch=True)
 
     def after_train_epoch(self, runner) -> None:
-        """Save after the epoch."""
+        """Save after an epoch, and add the matrix to the history."""
         with _averages_swapped(runner):
             for matrix in self._write_matrices(runner):
                 self.folder.write_confusion_history(runner.epoch + 1, matrix)
         runner.save_checkpoint(self.folder.path)
 
     def _write_matrices(self, runner) -> list[np.ndarray]:
-        """Write and return the matrices.
+        """Write and return PCB's confusion matrices.
 
-        This comes before the checkpoint, so that a run resumed from it has the matrix that belongs
-        to it.
+        Call this before saving a checkpoint, so that the matrix in the run folder is never older
+        than the checkpoint.
         """
         matrices = []
         for balance in balances(runner.model).values():
@@ -162,11 +175,12 @@ class SaveStateHook(Hook):
 
 @contextmanager
 def _averages_swapped(runner) -> Iterator[None]:
-    """Swap the weights with their running averages inside the context.
+    """Swap the weights and their running averages inside the context.
 
-    During an epoch, mmcv's EMAHook and its relatives in mmdet keep the averages in buffers. After
-    the epoch they swap them with the weights until the next epoch begins, so that checkpoints are
-    tested with the averages. Some of these hooks also average buffers, including PCB's.
+    During an epoch, mmcv's EMAHook and mmdet's similar hooks keep the running averages in buffers.
+    After the epoch, these hooks swap averages and weights until the next epoch begins, so that
+    checkpoints are tested with the averages. Some of the hooks also average buffers, including
+    PCB's.
     """
     hooks = [hook for hook in runner.hooks if hasattr(hook, "_swap_ema_parameters")]
     for hook in hooks:

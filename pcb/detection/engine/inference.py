@@ -1,6 +1,7 @@
-"""Predictions of a trained detector, written in COCO's results format.
+"""Run a trained detector and write its predictions in COCO's results format.
 
-There are many of them (six million for LVIS's validation set), so they go to disk image by image.
+A detector makes many predictions (six million on LVIS's validation set), so they are written to
+disk image by image.
 """
 
 import copy
@@ -53,39 +54,39 @@ def predict(
     split: str = "val",
     trust_checkpoint: bool = False,
 ) -> dict[str, Path]:
-    """Run a detector over a split and write ``predictions/{bbox,segm}.json``.
+    """Run a detector on a split and write ``predictions/bbox.json`` and ``predictions/segm.json``.
 
-    The mean predictions at the ground-truth boxes go to ``confusion.npz``, as
+    The mean predictions at the ground-truth boxes are written to ``confusion.npz``, as
     ``ground_truth_boxes`` and ``ground_truth_box_count``; see
     :class:`pcb.detection.engine.ground_truth.GroundTruthConfusion`.
 
-    Under ``torchrun`` the processes share the images; the files are the same.
+    Under ``torchrun`` the images are divided among the processes, and the files are the same.
 
     Args:
-        config: config file, or a run folder for its merged config.
-        checkpoint: weights from a training or an official checkpoint.
+        config: a config file, or a run folder whose merged config is used.
+        checkpoint: the checkpoint of a training run, or an official checkpoint.
         work_dir: run folder for the predictions.
         cfg_options: overrides by dotted key, see :func:`pcb.detection.load_config`.
         device: ``"cpu"`` or ``"cuda"``; by default the GPU if there is one.
-        split: key in the config's ``data``: ``"val"`` or ``"test"``.
+        split: ``"val"`` or ``"test"``, a key of ``data`` in the config.
         trust_checkpoint: read the checkpoint even if unpickling it may run code.
 
     Returns:
-        The two files by IoU type.
+        The path of each predictions file by IoU type, ``"bbox"`` and ``"segm"``.
 
     Raises:
         FileNotFoundError: the config, the checkpoint or the data is missing.
-        ValueError: the checkpoint does not fit the config or is refused, another process writes
-            into the folder, or a file to be written exists and is something else.
+        ValueError: the checkpoint does not fit the config or might run code, another process is
+            writing to the folder, or a file of another kind already has the name of an output file.
         OSError: the disk is full; earlier predictions are kept.
     """
     cfg = load_config(config, cfg_options, for_training=False)
     if lacking := missing_to_test(cfg._cfg_dict, split):
-        raise ValueError(f"{config} cannot be tested: it does not set {', '.join(lacking)}")
+        raise ValueError(f"{config} cannot be tested: set {', '.join(lacking)} in the config")
     picked = pick_device(device)
     weights = read_checkpoint(checkpoint, trust_checkpoint)
     merged = copy.deepcopy(cfg)
-    # The weights come from the checkpoint, so do not initialise or download any.
+    # Do not initialise or download any weights: the checkpoint contains all of them.
     cfg.model.backbone.init_cfg = None
     cfg.model.pop("pretrained", None)
     with naming_config(config):
@@ -103,7 +104,7 @@ def predict(
         if rank() == 0:
             stack.enter_context(writing_alone(folder.path, PREDICTION))
             _remove_unfinished_parts(folder)
-        wait_for_all()  # no process may write before the lock is held
+        wait_for_all()  # no process may write before the first process holds the lock
         share = range(rank(), len(dataset), world_size())
         loader = build_dataloader(
             Subset(dataset, share),
@@ -130,7 +131,7 @@ def predict(
                     part.write(text + "\n")
         for part in parts:
             part.flush()
-        matrices = truth.arrays()  # every process must take part in the sum
+        matrices = truth.arrays()  # sums over all processes, so every process must call it
         wait_for_all()
         if rank() == 0:
             for iou_type, file in files.items():
@@ -138,16 +139,16 @@ def predict(
             if matrices:
                 folder.write_confusion(**matrices)
             folder.write_prediction_source(checkpoint, cfg_options, matrices)
-            if not folder.config_file.is_file():  # the folder becomes a run folder
+            if not folder.config_file.is_file():  # make the folder a run folder
                 save_config(merged, folder.config_file)
         wait_for_all()
     return files
 
 
 def _check_outputs(folder: RunFolder, files: Iterable[Path], inputs: Iterable[str | Path]) -> None:
-    """Refuse to overwrite a file that is an input or that no earlier prediction wrote."""
+    """Raise an error if an input, or a file not written by a prediction, would be overwritten."""
     check_folder(folder.path)
-    inputs, hint = list(inputs), "give another work_dir"
+    inputs, hint = list(inputs), "choose another work_dir"
     for file in files:
         check_output(file, inputs, _is_list, name="prediction", hint=hint)
     metrics, matrices = folder.metrics_file, folder.confusion_file
@@ -163,7 +164,7 @@ def _is_list(file: Path) -> bool:
 
 
 def _remove_unfinished_parts(folder: RunFolder) -> None:
-    """Remove what killed processes left; the current processes rewrite their own parts."""
+    """Remove unfinished files of killed processes, except those that this call will overwrite."""
     remove_unfinished(folder.predictions_folder)
     for iou_type in IOU_TYPES:
         current = {folder.prediction_part(iou_type, r) for r in range(world_size())}
@@ -182,7 +183,7 @@ def _part(path: Path) -> Iterator[TextIO]:
 
 
 def _join(parts: list[Path], file: Path) -> None:
-    """Write one JSON list from the parts, in the order of the images."""
+    """Join the files of all processes into one JSON list, in the order of the images."""
     with open_atomically(file) as joined, ExitStack() as stack:
         opened = [stack.enter_context(open(part, "rb")) for part in parts]
         joined.write(b"[")
@@ -200,7 +201,11 @@ def _detections(
     category_ids: list[int],
     image_id: int,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """COCO results of one image, boxes and masks, from mmdet's lists per class."""
+    """Convert mmdet's boxes and masks of one image, listed by class, to COCO's results format.
+
+    Returns:
+        The results with boxes, and the results with masks.
+    """
     results: tuple[list, list] = ([], [])
     for category_id, class_boxes, class_masks in zip(
         category_ids, boxes, encode_mask_results(masks), strict=True

@@ -1,4 +1,4 @@
-"""The training loop: mmcv's epoch runner for one or several processes, resumable anywhere."""
+"""The training loop: mmcv's epoch runner for one or several processes, with exact resuming."""
 
 import math
 import random
@@ -22,36 +22,37 @@ from pcb.storage.literals import to_literal
 
 
 class NonFiniteError(ValueError):
-    """Training has produced numbers that are not finite; the message says where and what to do.
+    """Error for a loss or weight that is not finite; the message says where and what to do.
 
     Args:
-        finding: what is not finite, and where.
+        finding: what is not finite, and in which iteration.
     """
 
     def __init__(self, finding: str) -> None:
         super().__init__(
-            f"{finding}. Look at these images and their annotations, lower the learning rate "
-            "(optimizer.lr), or clip gradients (optimizer_config.grad_clip). Earlier checkpoints "
-            "are kept"
+            f"{finding}. Check the images and their annotations, lower the learning rate "
+            "(optimizer.lr), or clip gradients (optimizer_config.grad_clip). Any earlier "
+            "checkpoint is kept"
         )
 
 
 class Runner(EpochBasedRunner):
-    """mmcv's epoch runner with the kit's checkpoints and seeds, on one device, without pauses.
+    """mmcv's epoch runner on one device, with the kit's own checkpoints and random seeds.
 
-    Each epoch begins by seeding every random source from (seed, epoch, process), so a run that
-    resumes there draws the same numbers as one that was never interrupted. This covers data-loading
-    workers, because torch seeds them, including NumPy, from its own generator. A run that resumes
-    inside an epoch loads the epoch's earlier batches again, and the training process seeds itself
-    from the iteration as well. So no generator's state has to be saved.
+    At the start of each epoch, every random number generator is seeded with (seed, epoch, process).
+    A run resumed after an epoch therefore draws the same numbers as an uninterrupted run. This
+    includes data-loading workers, because PyTorch seeds their generators, including NumPy's, from
+    its own. A run resumed within an epoch loads the earlier batches of the epoch again, then seeds
+    the generators with the iteration as well. No generator state has to be saved.
 
     Args:
-        args: arguments of mmcv's runner.
+        args: positional arguments of mmcv's runner.
         device: the device that batches are moved to.
-        seed: the run's seed.
-        interval: iterations between two checkpoints inside an epoch; 0 for none.
-        find_unused_parameters: with several processes, whether a step may leave weights without a
-            gradient.
+        seed: the seed of the run.
+        interval: number of iterations between two checkpoints within an epoch; 0 for no checkpoints
+            within epochs.
+        find_unused_parameters: whether a training step on several processes may leave some weights
+            without a gradient.
         kwargs: keyword arguments of mmcv's runner.
     """
 
@@ -64,12 +65,12 @@ class Runner(EpochBasedRunner):
         find_unused_parameters: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **{"meta": {}, **kwargs})  # hooks keep state in it
+        super().__init__(*args, **{"meta": {}, **kwargs})  # hooks store state in meta
         self.device = device
         self.seed = seed
         self.interval = interval
         self.image_names: list[str] = []
-        self._done_in_epoch = 0  # iterations before the checkpoint that is resumed
+        self._done_in_epoch = 0  # iterations of the epoch before the resumed checkpoint
         self._warned_of: set[str] = set()
         self._begun: list[Hook] = []
         self._names_of_model = set(self.model.state_dict())
@@ -79,12 +80,12 @@ class Runner(EpochBasedRunner):
             self.step = DistributedDataParallel(
                 self.step,
                 device_ids=[device] if device.type == "cuda" else None,
-                broadcast_buffers=False,  # the balance synchronises its own buffers
+                broadcast_buffers=False,  # PCB synchronises its own buffers
                 find_unused_parameters=find_unused_parameters,
             )
 
     def run_iter(self, data_batch: Any, train_mode: bool, **_kwargs: Any) -> None:
-        """Take one step on a batch from the data loader."""
+        """Run one training step on a batch from the data loader."""
         batch = to_device(data_batch, self.device)
         if isinstance(batch, Mapping):
             self.image_names = [meta["filename"] for meta in batch.get("img_metas", [])]
@@ -92,17 +93,18 @@ class Runner(EpochBasedRunner):
         self.log_buffer.update(self.outputs["log_vars"], self.outputs["num_samples"])
 
     def train(self, data_loader: Any, **kwargs: Any) -> None:
-        """Train one epoch, or the rest of one.
+        """Train for one epoch, or for the rest of a resumed epoch.
 
-        mmcv's own method first sleeps for two seconds, which on small data is a large part of it.
+        mmcv's own method first sleeps for two seconds, which is a large part of an epoch on a small
+        dataset.
         """
         self.model.train()
         self.mode = "train"
         self.data_loader = data_loader
-        self.log_buffer.clear()  # during the epoch, only the writing process clears it
+        self.log_buffer.clear()  # during an epoch, only the first process clears its buffer
         self.call_hook("before_train_epoch")
         for balance in balances(self.model).values():
-            balance.set_epoch(self.epoch + 1)  # after the hooks that average buffers
+            balance.set_epoch(self.epoch + 1)  # some hooks average buffers, so call them first
         self._seed_sources()
         batches = iter(data_loader)
         for _ in range(self._done_in_epoch):
@@ -122,15 +124,15 @@ class Runner(EpochBasedRunner):
         self._done_in_epoch = 0
 
     def checkpoint_follows(self) -> bool:
-        """Whether a checkpoint inside the epoch follows the current iteration."""
+        """Return whether a checkpoint within the epoch is due after the current iteration."""
         done = self._inner_iter + 1
         return bool(self.interval) and done % self.interval == 0 and done < len(self.data_loader)
 
     def _seed_sources(self, iteration: int = 0) -> None:
-        """Seed every generator of this process for what follows an iteration of the epoch."""
+        """Seed all random number generators of this process from the epoch and an iteration."""
         set_epoch = getattr(getattr(self.data_loader, "sampler", None), "set_epoch", None)
         if set_epoch is not None:
-            set_epoch(self.epoch)  # the same on every process: they share the images
+            set_epoch(self.epoch)  # all processes need the same order to divide the images
         entropy = [self.seed, self.epoch, rank(), iteration]
         seeds = np.random.SeedSequence(entropy).generate_state(3)
         random.seed(int(seeds[0]))
@@ -138,10 +140,10 @@ class Runner(EpochBasedRunner):
         torch.manual_seed(int(seeds[2]))
 
     def prepare(self, data_loader: Any) -> None:
-        """Start the hooks registered so far; :meth:`run` starts those registered later.
+        """Call ``before_run`` of all registered hooks; :meth:`run` does so for hooks added later.
 
         Raises:
-            ValueError: the hooks differ from those that wrote the resumed checkpoint.
+            ValueError: the hooks add other buffers than those in the resumed checkpoint.
         """
         self._max_iters = self._max_epochs * len(data_loader)
         for hook in list(self.hooks):
@@ -160,11 +162,11 @@ class Runner(EpochBasedRunner):
     def save_checkpoint(
         self, out_dir: str | Path, inside_epoch: bool = False, **_kwargs: Any
     ) -> None:
-        """Write ``latest.pth``: weights, optimizer and position, as tensors and plain values.
+        """Write the weights, the optimizer state and the current epoch to ``latest.pth``.
 
         Args:
             out_dir: the run folder.
-            inside_epoch: whether further iterations of the epoch follow.
+            inside_epoch: whether the epoch has further iterations after this checkpoint.
 
         Raises:
             NonFiniteError: a weight is not finite; the earlier checkpoint is kept.
@@ -173,9 +175,9 @@ class Runner(EpochBasedRunner):
         wrong = [name for name, value in state.items() if not value.isfinite().all()]
         if wrong:
             raise NonFiniteError(
-                f"{self.position()}: {len(wrong)} weights are not finite, among them {wrong[0]}"
+                f"{self.position()}: {len(wrong)} weights are not finite, for example {wrong[0]}"
             )
-        # As in mmcv, both numbers count what is complete.
+        # As in mmcv, these are the numbers of completed epochs and iterations.
         meta = {**self._readable_meta(), "epoch": self.epoch + 1, "iter": self.iter}
         if inside_epoch:
             meta |= {"epoch": self.epoch, "iter": self.iter + 1}
@@ -185,7 +187,7 @@ class Runner(EpochBasedRunner):
             "state_dict": {k: v for k, v in state.items() if k in self._names_of_model},
             "optimizer": self.optimizer.state_dict(),
         }
-        # Running averages of weights, for example. The model has no such buffers when it is tested.
+        # For example running averages of weights. In testing, the model has no such buffers.
         if of_hooks := {k: v for k, v in state.items() if k not in self._names_of_model}:
             checkpoint["state_of_hooks"] = of_hooks
         save_checkpoint(RunFolder(out_dir).checkpoint, checkpoint)
@@ -193,16 +195,16 @@ class Runner(EpochBasedRunner):
     def resume(
         self, checkpoint: str | Path, data_loader: Any, trust_checkpoint: bool = False
     ) -> None:
-        """Continue from a checkpoint; nothing in it is executed, including its config text.
+        """Restore the training state from a checkpoint, without executing any code in it.
 
         Args:
-            checkpoint: the file.
-            data_loader: the data loader of the training.
+            checkpoint: the checkpoint file.
+            data_loader: the data loader for training.
             trust_checkpoint: see :func:`pcb.detection.checkpoint.read_checkpoint`.
 
         Raises:
-            ValueError: the checkpoint has no position, or does not fit the model or the optimizer;
-                or it was written inside an epoch that would now run differently.
+            ValueError: the checkpoint has no epoch or iteration, or does not fit the model or the
+                optimizer; or it was written within an epoch that would now continue differently.
         """
         state = read_checkpoint(checkpoint, trust_checkpoint)
         meta, hint = state.get("meta"), "train from scratch, without --resume"
@@ -212,16 +214,16 @@ class Runner(EpochBasedRunner):
         for key in ("epoch", "iter", "iter_in_epoch"):
             if not isinstance(meta.get(key), int):
                 raise ValueError(
-                    f"{checkpoint} cannot be resumed: its meta has no number {key!r}; {hint}"
+                    f"{checkpoint} cannot be resumed: its meta has no integer {key!r}: {hint}"
                 )
         course = self._course(data_loader)
         other = [key for key in course if meta["iter_in_epoch"] and meta.get(key) != course[key]]
         if other:
             before = ", ".join(f"{key} {meta.get(key)} (now {course[key]})" for key in other)
             raise ValueError(
-                f"{checkpoint} was written inside an epoch, after {meta['iter_in_epoch']} of its "
-                f"iterations, with {before}: resume with the same data, seed, samples_per_gpu, "
-                f"number of processes and checkpoint_config, or {hint}"
+                f"{checkpoint} was written within an epoch, after {meta['iter_in_epoch']} of its "
+                f"iterations, with different settings: {before}: resume with the same data, seed, "
+                f"samples_per_gpu, number of processes and checkpoint_config, or {hint}"
             )
         load_weights(self.model, state, checkpoint)
         try:
@@ -229,11 +231,11 @@ class Runner(EpochBasedRunner):
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{checkpoint} cannot be resumed: its optimizer state is missing or does not fit "
-                f"the config's ({error}); {hint}"
+                f"the optimizer in the config ({error}): {hint}"
             ) from error
         self._epoch, self._iter = meta["epoch"], meta["iter"]
         self._done_in_epoch = meta["iter_in_epoch"]
-        # Keep what hooks store in the meta, such as the loss scale.
+        # Restore the values that hooks store in the meta, such as the loss scale.
         position = {"epoch", "iter", "iter_in_epoch", *course}
         self.meta |= {key: value for key, value in meta.items() if key not in position}
         self._state_of_hooks = dict(state.get("state_of_hooks") or averages_in(self.model, state))
@@ -242,26 +244,26 @@ class Runner(EpochBasedRunner):
         """Restore the buffers that hooks add to the model from the checkpoint.
 
         Raises:
-            ValueError: the hooks differ from those that wrote the checkpoint.
+            ValueError: the hooks add other buffers than those in the checkpoint.
         """
         saved, self._state_of_hooks = self._state_of_hooks, None
         if saved is None:
-            return  # no checkpoint, or already restored
+            return  # no checkpoint was read, or the buffers are already restored
         state = self.model.state_dict()
         own = {name: value for name, value in state.items() if name not in self._names_of_model}
         differing = sorted(own.keys() ^ saved.keys())
         if differing:
             where = "the checkpoint" if differing[0] in saved else "the model"
             raise ValueError(
-                f"the checkpoint cannot be resumed: {len(differing)} buffers that a hook adds, "
-                f"such as {differing[0]}, are in {where} alone: resume with the custom_hooks of "
-                "the checkpoint's training, or train from scratch, without --resume"
+                f"cannot resume from the checkpoint: only {where} has the buffers added by a hook "
+                f"({len(differing)}, such as {differing[0]}): resume with the same custom_hooks "
+                "that the checkpoint was trained with, or train from scratch, without --resume"
             )
         for name, value in saved.items():
             own[name].copy_(value)
 
     def _readable_meta(self) -> dict[str, Any]:
-        """What hooks store in the meta, without values that would make a checkpoint unreadable."""
+        """Return the meta without values that would make a checkpoint unreadable; warn if any."""
         readable = {}
         for key, value in self.meta.items():
             left_out: list[str] = []
@@ -273,7 +275,7 @@ class Runner(EpochBasedRunner):
         return readable
 
     def _course(self, data_loader: Any) -> dict[str, int]:
-        """Everything that an epoch depends on, apart from the data and the number of workers."""
+        """Return the settings that must not change when a run is resumed within an epoch."""
         return {
             "seed": self.seed,
             "processes": world_size(),
@@ -282,16 +284,16 @@ class Runner(EpochBasedRunner):
         }
 
     def position(self) -> str:
-        """The current epoch and iteration, counted from 1."""
+        """Describe the current epoch and iteration, both counted from 1."""
         return f"epoch {self.epoch + 1}, iteration {self.iter + 1}"
 
     def describe_loss(self) -> str:
-        """The terms of the last loss that are not finite, and the images of its batch."""
+        """Describe the terms of the last loss that are not finite, and name the batch's images."""
         terms = {name: value for name, value in self.outputs["log_vars"].items() if "loss" in name}
         wrong = [f"{name} = {value}" for name, value in terms.items() if not math.isfinite(value)]
         images = ", ".join(self.image_names) or "unknown"
         if not wrong:
             return f"all terms are finite; images: {images}"
         if self.outputs["loss"].isfinite():
-            images = "those of another process, which reports them"
+            images = "see the error message of a different process"
         return f"{', '.join(wrong)}; images: {images}"

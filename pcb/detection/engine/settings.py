@@ -1,4 +1,4 @@
-"""The settings of one training, read from its config and checked once."""
+"""The settings of one training run, read from its config and checked once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,31 +18,33 @@ from pcb.storage.repository import repository_path
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Everything that a training asks of its config, its command line and its machine.
+    """The settings of one training run, from its config, its command line and its machine.
 
     Attributes:
-        config: the merged config, which the run folder keeps and from which mmdet builds the
-            dataset and the detector.
-        unread: top-level variables of the config file that nothing reads.
-        device: where the model runs.
-        seed: the seed of every random source.
+        config: the merged config. It is saved in the run folder, and mmdet builds the dataset and
+            the detector from it.
+        unread: names of top-level variables in the config files that are never used.
+        device: the device that the model runs on.
+        seed: the seed of all random number generators.
         max_epochs: number of epochs.
-        log_interval: iterations between two records of the log.
-        checkpoint_interval: iterations between two checkpoints inside an epoch; 0 for none.
-        loader: ``samples_per_gpu`` and ``workers_per_gpu`` of this process.
-        optimizer: mmcv's description of the optimizer.
-        optimizer_step: arguments of the hook that steps the optimizer, such as ``grad_clip``.
-        loss_scaling: arguments of the loss scaler; None for float32.
-        schedules: mmcv's ``lr_config`` and ``momentum_config``; None for a constant value.
-        custom_hooks: descriptions of the hooks that the config adds.
-        first_weights: the config's ``load_from``, a checkpoint that a new training starts from;
-            None for none.
-        first_weights_file: the path of that checkpoint.
-        find_unused_parameters: with several processes, whether a step may leave weights without a
-            gradient.
-        cudnn_benchmark: whether cuDNN searches for its fastest algorithms; None for PyTorch's
+        log_interval: number of iterations between two log records.
+        checkpoint_interval: number of iterations between two checkpoints within an epoch; 0 for no
+            checkpoints within epochs.
+        loader: ``samples_per_gpu`` and ``workers_per_gpu`` for the data loader of each process.
+        optimizer: the config of the optimizer, in mmcv's format.
+        optimizer_step: arguments for the hook that steps the optimizer, such as ``grad_clip``.
+        loss_scaling: arguments for the loss scaler; None to train in float32.
+        schedules: the config's ``lr_config`` and ``momentum_config``; a value of None leaves the
+            learning rate or the momentum constant.
+        custom_hooks: the configs of the additional hooks.
+        first_weights: the config's ``load_from``, a checkpoint that a new training run starts from;
+            None to start without a checkpoint.
+        first_weights_file: the file that ``first_weights`` refers to, or None.
+        find_unused_parameters: whether a training step on several processes may leave some weights
+            without a gradient.
+        cudnn_benchmark: whether cuDNN searches for the fastest algorithms; None for PyTorch's
             default.
-        opencv_threads: number of OpenCV's threads; None for OpenCV's default.
+        opencv_threads: number of threads for OpenCV; None for OpenCV's default.
     """
 
     config: Config
@@ -65,9 +67,11 @@ class TrainingSettings:
     opencv_threads: int | None
 
     def comparable(self) -> dict[str, Any]:
-        """Everything that decides the result, for :func:`pcb.runs.settings.other_settings`.
+        """Return all settings that affect the result of training.
 
-        On a CPU that includes what decides the last bits: the threads and the instructions.
+        On a CPU, they include the number of threads and the CPU instructions in use, which affect
+        the last bits of the result. :func:`pcb.runs.settings.other_settings` compares two such
+        dictionaries.
         """
         decisive = comparable_settings(self.config, self.seed, world_size())
         if self.device.type == "cpu":
@@ -82,32 +86,32 @@ def read_settings(
     cfg_options: Mapping[str, Any] | None = None,
     device: str | None = None,
 ) -> TrainingSettings:
-    """Read and check the settings of a training.
+    """Read and check the settings of a training run.
 
     Args:
-        config: config file.
-        seed: the seed of every random source.
+        config: the config file.
+        seed: the seed of all random number generators.
         cfg_options: overrides by dotted key, see :func:`pcb.detection.load_config`.
         device: ``"cpu"`` or ``"cuda"``; by default the GPU if there is one.
 
     Raises:
-        FileNotFoundError: no such config.
+        FileNotFoundError: the config does not exist.
         ValueError: the seed is out of range, the device is not available, an override or a setting
-            of the config is wrong, or the config lacks settings that a training needs.
+            of the config is wrong, or the config does not set everything that training requires.
 
     Example:
         >>> override = {"checkpoint_config": {"interval": 500, "by_epoch": False}}
         >>> settings = read_settings("configs/lvis_v1/softmax.py", 3, override, device="cpu")
         >>> settings.seed, settings.max_epochs, settings.checkpoint_interval
         (3, 24, 500)
-        >>> settings.optimizer_step, settings.loss_scaling  # CPUs compute in float32
+        >>> settings.optimizer_step, settings.loss_scaling  # float32 on CPUs
         ({'grad_clip': None}, None)
     """
-    if not (isinstance(seed, int) and 0 <= seed < 2**32):  # NumPy accepts no other
+    if not (isinstance(seed, int) and 0 <= seed < 2**32):  # NumPy rejects all other seeds
         raise ValueError(f"seed must be an integer from 0 to {2**32 - 1}, got {seed!r}")
     cfg = load_config(config, cfg_options)
     if lacking := missing(cfg._cfg_dict):
-        raise ValueError(f"{config} cannot be trained: it does not set {', '.join(lacking)}")
+        raise ValueError(f"{config} cannot be trained: set {', '.join(lacking)} in the config")
     picked = pick_device(device)
     return TrainingSettings(
         config=cfg,
@@ -136,20 +140,27 @@ def _checkpoint_interval(config: Mapping[str, Any]) -> int:
 
 
 def _first_weights_file(load_from: str | None) -> Path | None:
-    """The path of a config's checkpoint; relative paths start as those of configs do."""
+    """Return the path of the checkpoint ``load_from``; None if the config does not set it.
+
+    A relative path is taken from the current directory if the file exists there, otherwise from the
+    repository root.
+    """
     if not load_from:
         return None
     if "://" in load_from:
-        raise ValueError(f"load_from is {load_from!r}: download it, and give the file")
+        raise ValueError(
+            f"load_from is {load_from!r}, which is not a file: download the checkpoint, and set "
+            "load_from to the path of the downloaded file"
+        )
     path = Path(load_from).expanduser()
     return path if path.exists() else repository_path(path)
 
 
 def loader_settings(cfg: Config, split: str) -> dict[str, int]:
-    """Images per batch and loading processes of a split, as mmdet reads them.
+    """Return ``samples_per_gpu`` and ``workers_per_gpu`` for a split, with mmdet's precedence.
 
-    ``data.<split>_dataloader`` takes precedence over ``data``. Testing loads images one by one
-    unless ``data.<split>_dataloader`` says otherwise.
+    ``data.<split>_dataloader`` takes precedence over ``data``. For validation and testing,
+    ``samples_per_gpu`` is 1 unless ``data.<split>_dataloader`` sets it.
 
     Example:
         >>> cfg = Config(dict(data=dict(samples_per_gpu=4, workers_per_gpu=2)))
@@ -166,7 +177,7 @@ def loader_settings(cfg: Config, split: str) -> dict[str, int]:
 
 
 def uses_half_precision(cfg: Config, device: torch.device) -> bool:
-    """Whether a config runs in half precision on a device; CPUs always compute in float32.
+    """Return whether a model runs in half precision on a device; models on CPUs never do.
 
     Example:
         >>> cfg = Config(dict(fp16=dict(loss_scale="dynamic")))
@@ -177,7 +188,9 @@ def uses_half_precision(cfg: Config, device: torch.device) -> bool:
 
 
 def comparable_settings(config: Config, seed: int | None, processes: int | None) -> dict[str, Any]:
-    """A config, a seed and a number of processes, for :func:`pcb.runs.settings.other_settings`.
+    """Combine a config, a seed and a number of processes into one dictionary.
+
+    :func:`pcb.runs.settings.other_settings` compares two such dictionaries.
 
     Example:
         >>> comparable_settings(Config({"runner": {"max_epochs": 9}}), seed=0, processes=1)
@@ -187,9 +200,10 @@ def comparable_settings(config: Config, seed: int | None, processes: int | None)
 
 
 def recorded_settings(folder: RunFolder) -> dict[str, Any]:
-    """The settings of the training in a run folder, for :func:`pcb.runs.settings.other_settings`.
+    """Return the settings of a run that affect its result, as recorded in its run folder.
 
-    Earlier versions did not record all of them; those are None.
+    Settings that an earlier version of the kit did not record are None.
+    :func:`pcb.runs.settings.other_settings` compares two such dictionaries.
 
     Raises:
         FileNotFoundError: the folder has no merged config.

@@ -1,4 +1,4 @@
-"""A detector's training step as a forward pass."""
+"""A module whose forward pass is a detector's training step."""
 
 from typing import Any
 
@@ -6,12 +6,13 @@ from torch import nn
 
 
 class TrainStep(nn.Module):
-    """Calls a detector's ``train_step``, so that DistributedDataParallel can wrap it.
+    """Module that calls a detector's ``train_step`` in its forward pass.
 
-    mmcv's own wrapper runs neither under current PyTorch nor on CPUs.
+    DistributedDataParallel can wrap this module. mmcv's own wrapper works neither with current
+    PyTorch versions nor on CPUs.
 
     Args:
-        detector: a model of mmdet.
+        detector: an mmdet detector.
     """
 
     def __init__(self, detector: nn.Module) -> None:
@@ -19,5 +20,5 @@ class TrainStep(nn.Module):
         self.detector = detector
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return the loss, the values to log, and the number of samples."""
+        """Return the loss, the values to log and the number of samples of a batch."""
         return self.detector.train_step(batch, None)

@@ -1,4 +1,4 @@
-"""Training with mmcv's runner, in one process or in several that ``torchrun`` starts."""
+"""Train with mmcv's runner, in one process or in several processes started by ``torchrun``."""
 
 import copy
 import hashlib
@@ -40,8 +40,8 @@ from pcb.storage.locks import writing_alone
 
 
 def build_model(cfg: Config) -> nn.Module:
-    """Build a config's detector, with weights initialised as ``init_cfg`` says."""
-    model = build_detector(copy.deepcopy(cfg.model))  # mmdet adds to the config that it builds
+    """Build the detector of a config and initialise its weights according to ``init_cfg``."""
+    model = build_detector(copy.deepcopy(cfg.model))  # mmdet modifies the config it is passed
     model.init_weights()
     return model
 
@@ -57,31 +57,32 @@ def train(
     trust_checkpoint: bool = False,
     replace: bool = False,
 ) -> RunFolder:
-    """Train a config's detector and write everything about the training into a run folder.
+    """Train the detector of a config and write all results to a run folder.
 
-    Under ``torchrun`` the processes share the images. ``samples_per_gpu`` applies to each process,
-    the learning rate to all of them together.
+    Under ``torchrun`` the images are divided among the processes. The config's ``samples_per_gpu``
+    applies to each process, its learning rate to all processes combined.
 
     Args:
-        config: config file.
+        config: the config file.
         work_dir: the run folder; by default ``runs/<dataset>/<config>/seed<seed>``.
-        seed: the seed of every random source.
+        seed: the seed of all random number generators.
         cfg_options: overrides by dotted key, see :func:`pcb.detection.load_config`.
-        resume: continue from the folder's ``latest.pth`` if it exists. The config's ``load_from``
-            is then not loaded again.
+        resume: continue from the folder's ``latest.pth`` if this file exists. The config's
+            ``load_from`` is then ignored.
         device: ``"cpu"`` or ``"cuda"``; by default the GPU if there is one.
         trust_checkpoint: read a checkpoint even if unpickling it may run code.
-        replace: if the folder holds a training, delete its results and train from scratch.
+        replace: if the folder already contains a training run, delete its results and train from
+            scratch.
 
     Returns:
         The run folder, with ``config.py``, ``environment.json``, ``train.log.json``,
         ``latest.pth``, ``confusion.npz`` and ``confusion_history/``.
 
     Raises:
-        FileNotFoundError: the config or data is missing.
+        FileNotFoundError: the config or the data is missing.
         ValueError: an override, an annotation file or a checkpoint is wrong; the folder is not a
-            run folder, holds a training although neither ``resume`` nor ``replace`` is set, or is
-            in use by another process; or the training produced numbers that are not finite
+            run folder, already contains a training run and neither ``resume`` nor ``replace`` is
+            set, or is in use by another process; or a loss or a weight is not finite
             (:class:`pcb.detection.engine.runner.NonFiniteError`).
         OSError: the disk is full; the last checkpoint is kept.
     """
@@ -92,12 +93,15 @@ def train(
             _check_run_folder(folder, config)
             if settings.unread:
                 names = ", ".join(settings.unread)
-                warnings.warn(f"not read by the training: {names}", stacklevel=2)
-        # Build dataset and model before the folder is touched, so that a mistake costs nothing.
+                warnings.warn(f"variables in the config with no effect: {names}", stacklevel=2)
+        # Build dataset and model before changing the folder, so that a mistake deletes nothing.
         with naming_config(config):
             dataset = build_dataset(settings.config.data.train)
         if len(dataset) == 0:
-            raise ValueError("the training set has no image with an object that can be learned")
+            raise ValueError(
+                f"{config}: no image of the training set has a usable annotation: check the "
+                "annotation file (data.train.ann_file)"
+            )
         loader = _build_loader(settings.loader, dataset, seed)
         _seed_initialisation(seed)
         with naming_config(config):
@@ -110,8 +114,8 @@ def train(
         with writing_alone(folder.path, TRAINING) if rank() == 0 else nullcontext():
             if rank() == 0 and folder.checkpoint.exists() and not (resume or replace):
                 raise ValueError(
-                    f"{folder.path} holds a training: continue it (--resume), delete it and train "
-                    "from scratch (--replace), or give another --work-dir"
+                    f"{folder.path} already contains a training run: continue it (--resume), "
+                    "delete it and train from scratch (--replace), or choose another --work-dir"
                 )
             _train(settings, folder, model, loader, resume, trust_checkpoint)
     return folder
@@ -150,7 +154,7 @@ def _train(
         interval=settings.checkpoint_interval,
         find_unused_parameters=settings.find_unused_parameters,
     )
-    # Every process has to resume if one does, even if only the first one sees the folder.
+    # Either all processes resume or none does, even if only the first can read the folder.
     found = torch.tensor(float(is_writer and resume and folder.checkpoint.exists()), device=device)
     resumed = bool(sum_over_processes(found))
     if resumed:
@@ -167,13 +171,13 @@ def _train(
         runner.register_optimizer_hook(_optimizer_hook(settings))
         runner.register_timer_hook({"type": "IterTimerHook"})
         if settings.loss_scaling is None:
-            runner.register_hook(FiniteLossHook(), priority="HIGH")  # before the optimizer's
+            runner.register_hook(FiniteLossHook(), priority="HIGH")  # before the optimizer hook
         runner.register_hook(ActivityHook(), priority="HIGH")
         for hook in settings.custom_hooks:
             runner.register_hook_from_cfg(hook)
     runner.prepare(loader)
 
-    # No file of an earlier run is touched before this point, so that a mistake costs none of them.
+    # Files of an earlier run are deleted only from here on, after all settings have been checked.
     wait_for_all()
     if is_writer:
         start = _first_weights_record(settings, folder, resumed)
@@ -183,21 +187,21 @@ def _train(
         folder.create()
         save_config(settings.config, folder.config_file)
         folder.write_environment({**describe_environment(device, settings.seed), **start})
-        # Log before saving: a resumed run does not repeat the checkpoint's iteration, so its record
-        # would be lost.
+        # Log before saving: a resumed run does not repeat the iteration of the checkpoint, so the
+        # record of that iteration would be lost.
         runner.register_hook(RunLogHook(folder, settings.log_interval), priority="LOW")
         runner.register_hook(SaveStateHook(folder), priority="LOWEST")
     runner.run(loader)
     wait_for_all()  # no process exits before the last checkpoint is written
     if is_writer:
-        print(f"Trained: {folder.path}")
+        print(f"Training finished: {folder.path}")
         print(describe_activity(model, runner.meta, settings.max_epochs), flush=True)
 
 
 def _first_weights_record(
     settings: TrainingSettings, folder: RunFolder, resumed: bool
 ) -> dict[str, Any]:
-    """The entry of ``environment.json`` about the checkpoint that the training started from."""
+    """Return the entry of ``environment.json`` for the checkpoint that training started from."""
     if settings.first_weights_file is None:
         return {}
     if resumed:
@@ -209,38 +213,38 @@ def _first_weights_record(
 
 
 def _optimizer_hook(settings: TrainingSettings) -> Hook | dict[str, Any]:
-    """The hook that steps the optimizer: mmcv's own as a dictionary, or the one that scales."""
+    """Return the arguments of mmcv's optimizer hook; in half precision, a LossScalingHook."""
     if settings.loss_scaling is None:
         return dict(settings.optimizer_step)
     return LossScalingHook(**settings.optimizer_step, **settings.loss_scaling)
 
 
 def _build_loader(loading: Mapping[str, int], dataset: Any, seed: int) -> DataLoader:
-    """Loader of this process's share of the images, in a new order every epoch."""
+    """Build a loader for this process's share of the images, with a new order in every epoch."""
     several = world_size() > 1
     loader = build_dataloader(dataset, **loading, dist=several)
     if several:
-        # If mmdet got the seed, it would also repeat the same augmentations in every epoch.
+        # If mmdet received the seed, it would repeat the same augmentations in every epoch.
         loader.sampler.seed = seed
     return loader
 
 
 def _warn_of_other_settings(folder: RunFolder, settings: TrainingSettings) -> None:
-    """Warn if a training continues with other settings; more or fewer epochs do not count."""
+    """Warn if settings other than the number of epochs have changed since a resumed run began."""
     if not (folder.config_file.is_file() and folder.environment_file.is_file()):
         return
     differing = other_settings(settings.comparable(), recorded_settings(folder))
     if names := [name for name in differing if name != "runner.max_epochs"]:
         warnings.warn(
-            f"This training continues with other settings than it began with ({', '.join(names)}), "
-            "so its result will differ. Settings of the optimizer itself (learning rate, weight "
-            "decay) stay those of the checkpoint",
+            f"this training run resumes with settings that have changed since it began "
+            f"({', '.join(names)}), so its result will differ. The learning rate and weight decay "
+            "of the optimizer are still those in the checkpoint",
             stacklevel=2,
         )
 
 
 def _check_run_folder(folder: RunFolder, config: str | os.PathLike[str]) -> None:
-    """Refuse a folder that is not a run folder, because a training deletes what it finds."""
+    """Raise an error if a folder is not a run folder, because training deletes files in it."""
     check_folder(folder.path)
     is_trained = folder.environment_file.exists() or folder.checkpoint.exists()
     if (
@@ -250,18 +254,18 @@ def _check_run_folder(folder: RunFolder, config: str | os.PathLike[str]) -> None
         and folder.config_file.samefile(config)
     ):
         raise ValueError(
-            f"{folder.config_file} is the config of this training, and the merged config would "
-            "overwrite it: give another folder as work_dir"
+            f"{folder.config_file} is the config to train, and the merged config would overwrite "
+            "it: choose another work_dir"
         )
     if not folder.holds_a_run and (foreign := folder.foreign_files()):
         raise ValueError(
-            f"{folder.path} is not a run folder: it has no merged config.py, and it contains "
-            f"{foreign[0]!r}; give an empty or new folder as work_dir"
+            f"{folder.path} is not a run folder: it has no merged config.py, but it contains "
+            f"{foreign[0]!r}: choose an empty or new folder as work_dir"
         )
 
 
 def _seed_initialisation(seed: int) -> None:
-    """Seed the initial weights; the runner seeds what follows, epoch by epoch."""
+    """Seed the random initial weights; the runner seeds each epoch separately."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -272,15 +276,15 @@ def _warn_of_late_start(model: nn.Module, max_epochs: int) -> None:
     for balance in balances(model).values():
         if balance.alpha > 0 and balance.start_epoch > max_epochs:
             warnings.warn(
-                f"PCB starts in epoch {balance.start_epoch}, but this training ends with epoch "
-                f"{max_epochs}: PCB will only observe. Set start_epoch of the loss to 17/24 of the "
-                "epochs, as in the paper",
+                f"PCB starts in epoch {balance.start_epoch}, but training ends with epoch "
+                f"{max_epochs}, so PCB will never change the loss: set start_epoch of the loss to "
+                "17/24 of the number of epochs, as in the paper",
                 stacklevel=2,
             )
 
 
 def _quiet_logger() -> logging.Logger:
-    """A logger for mmcv's runner, which needs one; RunLogHook prints the progress."""
+    """Return the logger that mmcv's runner requires; RunLogHook prints the progress instead."""
     logger = logging.getLogger("pcb.runner")
     logger.setLevel(logging.WARNING)
     return logger

@@ -1,1 +1,1 @@
-"""What mmcv 1.7 and mmdet 2.28 need to run with today's packages, and nothing else."""
+"""Fixes and replacements that mmcv 1.7 and mmdet 2.28 need with current packages."""

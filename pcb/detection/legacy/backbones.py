@@ -1,6 +1,6 @@
-"""ImageNet weights for training: torchvision's, downloaded once and never executed.
+"""Loaders for ImageNet weights, which download each file once and run no code in it.
 
-mmcv's own loaders unpickle any download, and their errors say little if there is no network.
+mmcv's own loaders unpickle downloads without checks, and do not say what to do without a network.
 """
 
 from pathlib import Path
@@ -16,28 +16,29 @@ from torch import Tensor
 from pcb.detection.checkpoint import read_checkpoint
 from pcb.distributed import rank, wait_for_all
 
-FIRST_WEIGHTS = "IMAGENET1K_V1"  # what torchvision://<model> has always meant
-CLASSIFIER = "fc."  # a ResNet has a classifier, a detector's backbone has none
+FIRST_WEIGHTS = "IMAGENET1K_V1"  # used if an address torchvision://<model> names no version
+CLASSIFIER = "fc."  # prefix of a ResNet's classifier weights, which backbones do not have
 
 
 @CheckpointLoader.register_scheme(prefixes=("modelzoo://", "torchvision://"), force=True)
 def load_from_torchvision(name: str, map_location: Any = None) -> dict[str, Tensor]:
-    """Weights of one of torchvision's models, without a ResNet's classifier.
+    """Return the weights of a torchvision model on the CPU, without a ResNet's classifier.
 
     Args:
-        name: such as ``"torchvision://resnet50"`` or ``"torchvision://resnet50.imagenet1k_v2"``.
-        map_location: has no effect; mmcv passes it. The weights are on the CPU.
+        name: an address such as ``"torchvision://resnet50"`` or
+            ``"torchvision://resnet50.imagenet1k_v2"``.
+        map_location: has no effect; accepted because mmcv passes it.
 
     Raises:
-        ValueError: torchvision has no such model or weights.
-        FileNotFoundError: there is no network. The message names the file to download.
+        ValueError: torchvision does not have this model or these weights.
+        FileNotFoundError: the download failed. The message names the file to download.
     """
     weights = load_from_http(torchvision_url(name.split("://", 1)[1]))
     return {key: value for key, value in weights.items() if not key.startswith(CLASSIFIER)}
 
 
 def torchvision_url(name: str) -> str:
-    """The address of a model's weights at torchvision.
+    """Return the web address of a torchvision model's weights.
 
     Example:
         >>> torchvision_url("resnet50").rpartition("/")[2]
@@ -50,47 +51,48 @@ def torchvision_url(name: str) -> str:
         raise ValueError(f"torchvision has no model {model!r} (torchvision://{name})") from error
     version = (version or FIRST_WEIGHTS).upper()
     if version not in offered.__members__:
-        raise ValueError(f"torchvision has no weights {version} of {model}: {list(offered)}")
+        versions = ", ".join(offered.__members__)
+        raise ValueError(f"torchvision has no weights {version} for {model}; available: {versions}")
     return offered[version].url
 
 
 @CheckpointLoader.register_scheme(prefixes=("http://", "https://"), force=True)
 def load_from_http(url: str, map_location: Any = None) -> dict[str, Any]:
-    """Weights at an address, downloaded once into ``$TORCH_HOME/hub/checkpoints``.
+    """Download weights once into ``$TORCH_HOME/hub/checkpoints``, and return them on the CPU.
 
     Args:
-        url: the address.
-        map_location: has no effect; mmcv passes it. The weights are on the CPU.
+        url: the web address of the weights.
+        map_location: has no effect; accepted because mmcv passes it.
 
     Raises:
         FileNotFoundError: the download failed. The message names the file to download.
-        ValueError: the file is damaged, or holds more than tensors and plain values.
+        ValueError: the file is damaged, or contains other objects than tensors and plain values.
     """
     file = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
     if rank() == 0:
         _download(url, file)
     wait_for_all()
-    _download(url, file)  # processes on another machine may have their own disk
+    _download(url, file)  # a process on a different machine may not see the first process's disk
     return read_checkpoint(file)
 
 
 @CheckpointLoader.register_scheme(prefixes="", force=True)
 def load_from_file(path: str, map_location: Any = None) -> dict[str, Any]:
-    """Weights in a file on disk.
+    """Return the weights in a local file, on the CPU.
 
     Args:
         path: the file.
-        map_location: has no effect; mmcv passes it. The weights are on the CPU.
+        map_location: has no effect; accepted because mmcv passes it.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is damaged, or holds more than tensors and plain values.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is damaged, or contains other objects than tensors and plain values.
     """
     return read_checkpoint(Path(path).expanduser())
 
 
 def _download(url: str, file: Path) -> None:
-    """Download a missing file and check its hash, if its name contains one."""
+    """Download a file if it is missing; if its name contains a hash, check the hash."""
     if file.is_file():
         return
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -99,10 +101,10 @@ def _download(url: str, file: Path) -> None:
         torch.hub.download_url_to_file(url, str(file), digest and digest.group(1))
     except (OSError, RuntimeError) as error:  # no network, or a wrong hash
         raise FileNotFoundError(
-            f"{url} could not be downloaded ({error}). Without a network, download it elsewhere "
-            f"and put it at {file}"
+            f"{url} could not be downloaded ({error}): if this machine has no network, download "
+            f"it on a different machine and copy it to {file}"
         ) from error
 
 
-# mmcv's other schemes that download, such as open-mmlab://, call this name.
+# mmcv's loaders for other addresses, such as open-mmlab://, call the function by this name.
 mmcv_checkpoint.load_from_http = load_from_http

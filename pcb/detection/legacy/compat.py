@@ -1,6 +1,6 @@
-"""Fixes that mmcv 1.7 and mmdet 2.28 need with current packages; imported before either.
+"""Fixes that mmcv 1.7 and mmdet 2.28 need with current packages; import this module first.
 
-Each entry says what is broken and fixes no more than this kit uses.
+A comment before each fix says what is broken. Only parts that this kit uses are fixed.
 """
 
 import functools
@@ -11,19 +11,19 @@ from torch import Tensor
 
 from pcb.detection.legacy import operators
 
-# mmcv 1.x announces its successor on every import.
+# mmcv 1.x warns on every import that there is a new major version.
 warnings.filterwarnings("ignore", message="On January 1, 2023, MMCV will release v2.0.0")
 
 # Since Python 3.12, compiling mmdet warns about backslashes in some of its docstrings.
 warnings.filterwarnings("ignore", category=SyntaxWarning, module=r".*/mm(cv|det)/")
 
-# On import, mmcv asks torch for a CUDA compiler, and torch complains about one without a GPU.
+# When mmcv is imported, PyTorch logs a warning if there is a CUDA compiler but no GPU.
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
-# mmdet imports operators from mmcv on import, so they must be in place by then.
+# mmdet imports operators from mmcv when it is imported, so install the operators before.
 operators.install()
 
-# mmcv prints a line for every initialised parameter unless its logger is told not to.
+# By default, mmcv's logger prints a line for every initialised parameter.
 from mmcv.utils import get_logger  # noqa: E402
 
 get_logger("mmcv", log_level=logging.WARNING)
@@ -36,7 +36,7 @@ from mmdet.models.roi_heads.bbox_heads import BBoxHead  # noqa: E402
 _loss_of_some_rois = BBoxHead.loss
 
 
-# Every argument is named, because force_fp32 drops those in *args in half precision.
+# Name every argument: in half precision, force_fp32 drops arguments passed through *args.
 @force_fp32(apply_to=("cls_score", "bbox_pred"))
 @functools.wraps(_loss_of_some_rois)
 def _loss_of_any_rois(
@@ -50,11 +50,11 @@ def _loss_of_any_rois(
     bbox_weights: Tensor,
     reduction_override: str | None = None,
 ) -> dict[str, Tensor]:
-    """Losses of the box head, with the same terms for a batch without any RoI.
+    """Return the losses of the box head, with the same terms even if the batch has no RoI.
 
-    mmdet skips the class loss if there is no RoI (images without objects or proposals). Other
-    processes would then wait forever inside a loss that sums over processes. Besides, mmdet's mean
-    of the logged values needs the same terms in the same order on every process.
+    If there is no RoI (images without objects or proposals), mmdet skips the classification loss.
+    A loss that sums over processes would then make the other processes wait forever. In addition,
+    mmdet averages logged values over processes, which requires the same terms in the same order.
     """
     losses = _loss_of_some_rois(
         self,
@@ -75,8 +75,8 @@ def _loss_of_any_rois(
     if self.custom_activation:
         accuracies = self.loss_cls.get_accuracy(cls_score, labels)
     else:
-        # For an empty batch, `accuracy` keeps the dtype of the scores, otherwise it is float32.
-        # Cast them, so that all processes agree.
+        # For an empty batch, `accuracy` returns the dtype of the scores, otherwise float32. Cast
+        # the scores to float32, so that all processes have the same dtype.
         accuracies = {"acc": accuracy(cls_score.float(), labels)}
     return {**classes, **accuracies, **losses}
 

@@ -1,7 +1,8 @@
-"""Loading images in training and inference, with errors that name the wrong file.
+"""Load images for training and prediction, with errors that name the faulty file.
 
-For a damaged file, mmdet's own step fails with an error about `NoneType`. For a truncated file,
-some versions of OpenCV return half an image and only print a line on standard error.
+For a damaged file, mmdet's own pipeline step fails with an error about ``NoneType``. For a
+truncated file, some versions of OpenCV return half an image and only print a line on standard
+error.
 """
 
 import io
@@ -15,17 +16,18 @@ from mmdet.datasets import PIPELINES
 from mmdet.datasets.pipelines import LoadImageFromFile
 from PIL import Image
 
-# The first and the last bytes of a whole file. Checking them costs almost nothing.
+# The first and the last bytes of a complete file. They can be checked in almost no time.
 _JPEG = b"\xff\xd8\xff", b"\xff\xd9"
 _PNG = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _HINT = "copy or download it again, or remove the image from the annotations"
 
 
 class ImageError(OSError):
-    """An image file cannot be used; the message names it and says what to do.
+    """Error for an image file that cannot be used; the message names the file and a remedy.
 
-    PyTorch raises an error of a data-loading worker again, with the worker's traceback as its
-    message. Only the end of that text is kept, which is the original message.
+    When a data-loading worker raises an error, PyTorch raises it again in the main process, with
+    the traceback of the worker as the message. Only the end of such a message, which is the
+    original message, is kept.
 
     Example:
         >>> print(ImageError("Caught ImageError in worker 0. ... ImageError: 7.png is empty"))
@@ -38,18 +40,18 @@ class ImageError(OSError):
 
 @PIPELINES.register_module()
 class LoadWholeImage(LoadImageFromFile):
-    """mmdet's ``LoadImageFromFile``, which refuses incomplete files and files of another size.
+    """Pipeline step that loads an image, and rejects incomplete files and unexpected sizes.
 
-    OpenCV converts images with 16 bits, one channel, a palette or transparency to 8 bits and three
-    channels. The arguments are those of the base class.
+    The arguments are those of mmdet's ``LoadImageFromFile``. Images with 16 bits, with one channel,
+    with a palette or with transparency are converted to three channels of 8 bits.
     """
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Add the image to a record of mmdet.
+        """Load the image of an mmdet record, and return the record with the image added.
 
         Raises:
             OSError: the file cannot be read.
-            ImageError: the image is incomplete, or has another size than the annotations state.
+            ImageError: the image is incomplete, or its size differs from the annotations.
         """
         info = results["img_info"]
         path = os.path.join(results["img_prefix"] or "", info["filename"])
@@ -59,9 +61,9 @@ class LoadWholeImage(LoadImageFromFile):
         if size != stated_size:
             found, stated = ("x".join(map(str, sides)) for sides in (size, stated_size))
             raise ImageError(
-                f"{path} is {found} pixels, but {stated} in the annotations, so boxes and masks "
-                "would be in the wrong place: give the image that was annotated (turned as its "
-                "EXIF data says), or fix its width and height in the annotations"
+                f"{path} is {found} pixels, but the annotations say {stated}, so boxes and masks "
+                "would be in the wrong place: use the image that was annotated (rotated according "
+                "to its EXIF data), or correct its width and height in the annotations"
             )
         if self.to_float32:
             image = image.astype(np.float32)
@@ -89,10 +91,13 @@ class LoadWholeImage(LoadImageFromFile):
 
 
 def truncation(content: bytes) -> str | None:
-    """What is wrong with a truncated file; None if the file seems to be whole.
+    """Return what is wrong with a truncated or damaged image file; None if it seems complete.
 
-    A JPEG or PNG file is whole if it ends as expected. Some programs append data to it, so a file
-    with another end is decoded by Pillow, which fails if image data is missing.
+    A JPEG or PNG file is complete if it ends with the expected bytes. Some programs append data to
+    such a file, so if it ends differently, Pillow decodes it and fails if image data is missing.
+
+    Args:
+        content: the content of the file.
 
     Example:
         >>> truncation(b""), truncation(b"GIF89a...")
@@ -105,6 +110,6 @@ def truncation(content: bytes) -> str | None:
             try:
                 with Image.open(io.BytesIO(content)) as image:
                     image.load()
-            except (OSError, SyntaxError, ValueError) as error:  # Pillow raises any of these
+            except (OSError, SyntaxError, ValueError) as error:  # Pillow may raise any of these
                 return f"is truncated or damaged ({error})"
     return None

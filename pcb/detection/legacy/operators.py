@@ -1,9 +1,10 @@
-"""The three compiled operators that Mask R-CNN needs, from torchvision.
+"""The three compiled operators that Mask R-CNN needs, taken from torchvision.
 
-Installing mmcv-full compiles its operators, which needs a C++ compiler (and a CUDA compiler for
-GPUs) and many minutes. torchvision ships the same three, precompiled for CPU and CUDA. If mmcv has
-no compiled extension, :func:`install` replaces it with a module that calls torchvision. Every other
-operator then raises an error that says how to compile it. A compiled mmcv-full stays in use.
+Installing mmcv-full compiles its operators. This takes many minutes and needs a C++ compiler, as
+well as a CUDA compiler for GPUs. torchvision contains the same three operators, precompiled for CPU
+and CUDA. If mmcv has no compiled extension, :func:`install` replaces the extension with a module
+that calls torchvision. All other operators then raise an error that says how to compile them. If
+mmcv's extension is compiled, it is used.
 """
 
 import sys
@@ -20,13 +21,14 @@ _EXTENSION = "mmcv._ext"
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Indices of the boxes that non-maximum suppression keeps, highest score first.
+    """Return the indices of the boxes kept by non-maximum suppression, highest score first.
 
     Args:
         boxes: (N, 4) as x1, y1, x2, y2 in pixels.
-        scores: (N,).
-        iou_threshold: a box that overlaps a better one by more than this is removed.
-        offset: 1 if a box includes its last pixel, so its width is x2 - x1 + 1; else 0.
+        scores: (N,), the score of each box.
+        iou_threshold: a box is removed if its IoU with a kept box exceeds this threshold.
+        offset: 1 if the pixel at x2, y2 belongs to the box, so that its width is x2 - x1 + 1;
+            otherwise 0.
 
     Example:
         >>> boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]])
@@ -41,7 +43,8 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
 def _require_average(pool_mode: int) -> None:
     if pool_mode != 1:
         raise NotImplementedError(
-            "RoIAlign with max pooling needs compiled operators: make setup OPS=1"
+            "RoIAlign with max pooling needs mmcv's compiled operators: compile them with "
+            "`make setup OPS=1`"
         )
 
 
@@ -58,10 +61,11 @@ def roi_align_forward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """RoIAlign with average pooling of (N, D, H, W) features, written into ``output``.
+    """Apply RoIAlign with average pooling to features, and write the result to ``output``.
 
-    The arguments are mmcv's: ``rois`` (R, 5) as image index, x1, y1, x2, y2 in image pixels, and
-    ``output`` (R, D, aligned_height, aligned_width). Only max pooling uses the ``argmax`` tensors.
+    The arguments are those of mmcv: ``features`` is (N, D, H, W), ``rois`` is (R, 5) as image
+    index, x1, y1, x2, y2 in image pixels, and ``output`` is (R, D, aligned_height, aligned_width).
+    The ``argmax`` tensors are used only for max pooling, which is not supported.
     """
     _require_average(pool_mode)
     output.copy_(
@@ -71,7 +75,7 @@ def roi_align_forward(
             spatial_scale,
             aligned_height,
             aligned_width,
-            # mmcv requests an adaptive number of samples by 0, torchvision by any value below 1.
+            # 0 requests an adaptive number of samples in both mmcv and torchvision.
             sampling_ratio,
             aligned,
         )
@@ -91,7 +95,7 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Gradient of :func:`roi_align_forward` with respect to the features, into ``grad_input``."""
+    """Write the gradient of :func:`roi_align_forward` by the features to ``grad_input``."""
     _require_average(pool_mode)
     grad_input.copy_(
         torch.ops.torchvision._roi_align_backward(
@@ -110,31 +114,31 @@ def roi_align_backward(
 def _missing(name: str):
     def operator(*_args, **_kwargs) -> NoReturn:
         raise NotImplementedError(
-            f"mmcv-full was installed without compiled operators, and torchvision does not have "
-            f"{name!r}: compile the operators with `make setup OPS=1`"
+            f"mmcv-full was installed without compiled operators, and torchvision has no operator "
+            f"{name!r}: compile mmcv's operators with `make setup OPS=1`"
         )
 
     return operator
 
 
 class _TorchvisionExtension(ModuleType):
-    """Stands in for ``mmcv._ext``."""
+    """Replacement for mmcv's compiled extension ``mmcv._ext``."""
 
     nms = staticmethod(nms)
     roi_align_forward = staticmethod(roi_align_forward)
     roi_align_backward = staticmethod(roi_align_backward)
-    # mmcv's and mmdet's environment reports ask for these two.
+    # mmcv and mmdet call these two functions to describe the environment.
     get_compiler_version = staticmethod(lambda: "not compiled")
     get_compiling_cuda_version = staticmethod(lambda: "not available")
 
     def __getattr__(self, name: str):
-        if name.startswith("__"):  # introspection must find nothing
+        if name.startswith("__"):  # introspection must not find operators with such names
             raise AttributeError(name)
         return _missing(name)
 
 
 def _is_compiled() -> bool:
-    import mmcv  # noqa: F401  (find_spec of a submodule needs its parent)
+    import mmcv  # noqa: F401  (find_spec needs the parent package of a submodule)
 
     installed = sys.modules.get(_EXTENSION)
     if installed is not None:
@@ -143,17 +147,17 @@ def _is_compiled() -> bool:
 
 
 def install() -> None:
-    """Put torchvision's operators where mmcv looks for its own, unless mmcv has some."""
+    """Make mmcv use torchvision's operators, unless mmcv has compiled operators."""
     if _is_compiled() or _EXTENSION in sys.modules:
         return
     extension = _TorchvisionExtension(_EXTENSION, __doc__)
-    # Tools that look for the module, such as mmcv.utils.check_ops_exist, need its spec.
+    # Code that searches for the module, such as mmcv.utils.check_ops_exist, needs a module spec.
     extension.__spec__ = ModuleSpec(_EXTENSION, loader=None)
     sys.modules[_EXTENSION] = extension
 
 
 def operators_in_use() -> str:
-    """The source of ``nms`` and RoIAlign: ``"mmcv-full (compiled)"`` or ``"torchvision"``.
+    """Return the package whose operators are used: "mmcv-full (compiled)" or "torchvision".
 
     Example:
         >>> operators_in_use() in ("mmcv-full (compiled)", "torchvision")

@@ -31,16 +31,22 @@ def last_line(capsys) -> str:
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"custom_hooks": []}, "PCB acted from epoch 2 (iteration 4) to 2, strength 0.4"),
+        (
+            {"custom_hooks": []},
+            "PCB was active from epoch 2 (iteration 4) to epoch 2, with strength 0.4",
+        ),
         (
             {"custom_hooks": [{"type": "NumClassCheckHook"}, {"type": "LossEpochUpdateHook"}]},
-            "PCB acted from epoch 2 (iteration 4) to 2, strength 0.4",
+            "PCB was active from epoch 2 (iteration 4) to epoch 2, with strength 0.4",
         ),
-        ({f"{LOSS}.alpha": 0.0}, "PCB never acted: its strength is 0 (alpha), so the plain"),
-        ({f"{LOSS}.start_epoch": 3}, "PCB never acted: it starts in epoch 3 (start_epoch), and"),
+        ({f"{LOSS}.alpha": 0.0}, "PCB was never active: its strength (alpha) is 0, so the"),
+        (
+            {f"{LOSS}.start_epoch": 3},
+            "PCB was never active: PCB starts in epoch 3 (start_epoch), but",
+        ),
         (
             {LOSS: {"_delete_": True, "type": "CrossEntropyLoss"}},
-            "PCB never acted: the model has no loss with PCB",
+            "PCB was never active: the model has no loss with PCB",
         ),
     ],
 )
@@ -65,11 +71,13 @@ def test_classes_that_training_never_saw_are_named(tmp_path, tiny_options, capsy
     options, (one, other) = without_classes(tiny_options, tmp_path, [1, 5])
     train(CONFIG, tmp_path / "run", cfg_options=options, device="cpu")
     assert last_line(capsys).startswith(
-        f"PCB never acted: 2 of 8 classes were never seen in training ({one}, {other}), and"
+        f"PCB was never active: 2 of 8 classes were never seen in training ({one}, {other}), and"
     )
     options[f"{LOSS}.required_classes"] = "present"
     train(CONFIG, tmp_path / "run", cfg_options=options, device="cpu", replace=True)
-    assert last_line(capsys) == "PCB acted from epoch 2 (iteration 4) to 2, strength 0.4"
+    assert last_line(capsys) == (
+        "PCB was active from epoch 2 (iteration 4) to epoch 2, with strength 0.4"
+    )
 
 
 def test_resumed_training_tells_what_happened_before_it(tmp_path, tiny_options, capsys):
@@ -79,15 +87,17 @@ def test_resumed_training_tells_what_happened_before_it(tmp_path, tiny_options, 
     assert last_line(capsys) == whole  # even if nothing was left to train
     longer = {**tiny_options, "runner.max_epochs": 3}
     train(CONFIG, run.path, cfg_options=longer, device="cpu", resume=True)
-    assert last_line(capsys) == "PCB acted from epoch 2 (iteration 4) to 3, strength 0.4"
+    assert last_line(capsys) == (
+        "PCB was active from epoch 2 (iteration 4) to epoch 3, with strength 0.4"
+    )
 
     state = read_checkpoint(run.checkpoint)
     del state["meta"]["pcb_acted"]  # as in an earlier version
     save_checkpoint(run.checkpoint, state)
     train(CONFIG, run.path, cfg_options=longer, device="cpu", resume=True)
     assert last_line(capsys) == (
-        "PCB never acted: no iteration followed the moment from which it could act; the checkpoint "
-        "that it resumed from has no record of iterations up to 9"
+        "PCB was never active: training ended before the iteration in which PCB would have become "
+        "active; for iterations up to 9, the resumed checkpoint does not say"
     )
 
 
@@ -177,7 +187,7 @@ def test_mmcvs_own_runners_know_epoch_and_present_classes(by, dataset, tmp_path)
 def test_loss_without_the_present_classes_warns():
     model = Part(required_classes="present")
     batch = torch.ones(3, 2), torch.tensor([0, 1, 2])
-    with pytest.warns(UserWarning, match="requires all of them: add .*LossEpochUpdateHook"):
+    with pytest.warns(UserWarning, match="will wait for all classes: add .*LossEpochUpdateHook"):
         model.train_step(batch)
     model.eval()
     Part(required_classes="present").eval().train_step(batch)  # testing needs no warning
@@ -251,7 +261,7 @@ def test_resuming_with_other_hooks_keeps_the_earlier_run(tmp_path, tiny_options)
     )
     before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
     with pytest.raises(
-        ValueError, match=r"buffers that a hook adds, such as ema_\w+, are in the ch"
+        ValueError, match=r"only the checkpoint has the buffers .*, such as ema_\w+\)"
     ):
         train(CONFIG, run.path, 0, tiny_options, resume=True, device="cpu")
     assert before == {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
@@ -300,9 +310,9 @@ def test_training_starts_from_weights_that_fit(tmp_path, tiny_options, capsys):
 @pytest.mark.parametrize(
     "load_from, message",
     [
-        ("nowhere.pth", r"no checkpoint .*nowhere\.pth"),
-        ("http://x/y.pth", "load_from is 'http://x/y.pth': download it"),
-        ("other", r"does not fit the config: .*of another shape"),
+        ("nowhere.pth", r"the checkpoint .*nowhere\.pth does not exist"),
+        ("http://x/y.pth", "load_from is 'http://x/y.pth', .*: download"),
+        ("other", r"does not fit the config: .*with the wrong shape"),
     ],
 )
 def test_start_that_does_not_fit_is_refused(load_from, message, tmp_path, tiny_options):

@@ -157,7 +157,7 @@ def test_two_nodes_train_one_run_without_rois_and_predict_what_one_predicts(
     common = ["--device", "cpu", "--cfg-options", json.dumps(options)]
     run = RunFolder(tmp_path / "seed0")
     output = run_nodes(WORKER, "train", tmp_path, CONFIG, "--work-dir", run.path, *common)
-    assert output.count("Trained: ") == 1
+    assert output.count("Training finished: ") == 1
     first, second = (torch.load(tmp_path / f"{process}.pt") for process in range(2))
     rois = list(zip(first["rois"], second["rois"], strict=True))
     assert {tuple(num > 0 for num in step) for step in rois} > {(False, False)}

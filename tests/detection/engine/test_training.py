@@ -85,7 +85,7 @@ def test_resumed_training_ends_the_same(trained, tmp_path, tiny_options):
 def test_new_training_replaces_the_history(trained, tmp_path, tiny_options):
     shutil.copytree(trained.path, tmp_path / "seed0")
     one_epoch = {**tiny_options, "runner.max_epochs": 1, f"{LOSS}.start_epoch": 1}
-    with pytest.raises(ValueError, match=r"holds a training: .*--resume.*--replace"):
+    with pytest.raises(ValueError, match=r"already contains a training run: .*--resume.*--replace"):
         train(CONFIG, tmp_path / "seed0", cfg_options=one_epoch, device="cpu")
     assert list(RunFolder(tmp_path / "seed0").read_confusion_history()) == [1, 2]
     run = train(CONFIG, tmp_path / "seed0", cfg_options=one_epoch, device="cpu", replace=True)
@@ -160,7 +160,7 @@ def test_missing_image_is_named_before_anything_is_written(tiny_openmoji, tmp_pa
         ({"log_config.interval": 0}, 0, "log_config.interval must be a whole number"),
         ({}, -1, "seed must be an integer from 0 to 4294967295, got -1"),
         ({}, 2**32, "seed must be an integer"),
-        ({"data.train.ann_file": "useless.json"}, 0, "no image with an object that can be learned"),
+        ({"data.train.ann_file": "useless.json"}, 0, "no image of the training set has a usable"),
     ],
 )
 def test_training_that_cannot_start_keeps_the_earlier_run(
@@ -184,12 +184,12 @@ def test_resuming_with_other_settings_warns(trained, tmp_path, tiny_options):
     run = RunFolder(shutil.copytree(trained.path, tmp_path / "seed0"))
     run.write_environment(run.read_environment() | {"cpu_capability": "another"})
     options = {**tiny_options, "optimizer.lr": 0.5, "runner.max_epochs": 3}
-    with pytest.warns(UserWarning, match=r"began with \(cpu_capability, optimizer\.lr, seed\)"):
+    with pytest.warns(UserWarning, match=r"since it began \(cpu_capability, optimizer\.lr, seed\)"):
         train(CONFIG, run.path, 9, options, resume=True, device="cpu")
 
 
 def test_checkpoint_of_another_class_count_is_refused(trained, tmp_path):
-    with pytest.raises(ValueError, match=r"of another shape .*instead of"):
+    with pytest.raises(ValueError, match=r"with the wrong shape .*instead of"):
         predict("configs/openmoji/softmax_pcb.py", trained.checkpoint, tmp_path, device="cpu")
     assert not (tmp_path / "predictions").exists()
 
@@ -200,7 +200,7 @@ def test_unknown_device_is_named(tmp_path, tiny_options):
 
 
 def test_wrong_number_of_classes_is_named_before_training(tmp_path, tiny_options):
-    with pytest.raises(ValueError, match="training set has 8 classes, the config 40"):
+    with pytest.raises(ValueError, match="training set has 8 classes, but the config says 40"):
         train("configs/openmoji/softmax.py", tmp_path, cfg_options=tiny_options, device="cpu")
 
 
@@ -230,15 +230,15 @@ class Regression(nn.Linear):
 
 def test_start_after_the_last_epoch_warns(tmp_path, tiny_options):
     options = {**tiny_options, "runner.max_epochs": 1}  # the config's start_epoch is 2
-    with pytest.warns(UserWarning, match="starts in epoch 2, but this training ends with epoch"):
+    with pytest.warns(UserWarning, match="starts in epoch 2, but training ends with epoch"):
         train(CONFIG, tmp_path / "seed0", cfg_options=options, device="cpu")
 
 
 @pytest.mark.parametrize(
     "change, message",
     [
-        (dict(meta=[]), "its meta has no number 'epoch'; train from scratch, without --resume"),
-        (dict(meta={"epoch": "1", "iter": 3}), "its meta has no number 'epoch'"),
+        (dict(meta=[]), "its meta has no integer 'epoch': train from scratch, without --resume"),
+        (dict(meta={"epoch": "1", "iter": 3}), "its meta has no integer 'epoch'"),
         (dict(optimizer={}), "its optimizer state is missing or does not fit"),
         (dict(optimizer={"state": {}, "param_groups": []}), "different number of parameter groups"),
     ],
@@ -316,7 +316,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     runner.save_checkpoint(tmp_path)
     before = (tmp_path / "latest.pth").read_bytes()
     runner.model.weight.data[0, 1] = float("inf")
-    with pytest.raises(NonFiniteError, match="1 weights are not finite, among them weight"):
+    with pytest.raises(NonFiniteError, match="1 weights are not finite, for example weight"):
         runner.save_checkpoint(tmp_path)
     assert (tmp_path / "latest.pth").read_bytes() == before
 

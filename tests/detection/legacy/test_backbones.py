@@ -62,7 +62,7 @@ def test_weights_in_the_cache_reach_the_backbone_silently(cache, capfd):
 def test_training_without_network_names_the_file_and_its_place(cache, tmp_path, tiny_options):
     options = {**tiny_options, "model.backbone.init_cfg": PRETRAINED}
     url = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url
-    wanted = f"{url} could not be downloaded .*no network here.* put it at "
+    wanted = f"{url} could not be downloaded .*no network here.* copy it to "
     wanted += re.escape(str(cache / url.rpartition("/")[2]))
     with pytest.raises(FileNotFoundError, match=wanted):
         train(CONFIG, tmp_path / "run", cfg_options=options, device="cpu")
@@ -88,7 +88,7 @@ ADDRESSES = {
 @pytest.mark.parametrize("name", ADDRESSES)
 def test_code_in_downloaded_weights_is_not_executed(name, cache, trap):
     put(cache, ADDRESSES[name], {"state_dict": trap})
-    with pytest.raises(ValueError, match=r"was refused.*it holds \w+\.mknod"):
+    with pytest.raises(ValueError, match=r"was rejected.*it contains \w+\.mknod"):
         load_checkpoint(ResNet(depth=18), name)
     assert not trap.sprung
 
@@ -96,8 +96,8 @@ def test_code_in_downloaded_weights_is_not_executed(name, cache, trap):
 def test_code_in_a_file_of_weights_is_not_executed(tmp_path, trap, monkeypatch):
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # overrides torch's default
     torch.save({"state_dict": trap}, tmp_path / "weights.pth")
-    with pytest.raises(ValueError, match=r"weights\.pth was refused.*it holds \w+\.mknod"):
+    with pytest.raises(ValueError, match=r"weights\.pth was rejected.*it contains \w+\.mknod"):
         load_checkpoint(ResNet(depth=18), str(tmp_path / "weights.pth"))
     assert not trap.sprung
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*absent\.pth"):
+    with pytest.raises(FileNotFoundError, match=r"the checkpoint .*absent\.pth does not exist"):
         load_checkpoint(ResNet(depth=18), str(tmp_path / "absent.pth"))
