@@ -90,8 +90,8 @@ def report(checks: list[Check]) -> str:
 def requirements(root: Path) -> list[str]:
     """Return the direct dependencies of the kit in all groups, such as ``name>=1,<2``.
 
-    They are read from the repository's ``pyproject.toml`` if it exists, because the metadata of an
-    editable installation may be out of date.
+    The dependencies are read from the repository's ``pyproject.toml`` if it exists, because the
+    metadata of an editable installation may be out of date.
     """
     project = _project(root)
     if project is None:
@@ -100,7 +100,8 @@ def requirements(root: Path) -> list[str]:
     else:
         groups = project["optional-dependencies"].values()
         lines = [*project["dependencies"], *(line for group in groups for line in group)]
-    return sorted({line for line in lines if not line.startswith("pcb-kit[")})  # its own groups
+    # A group of the kit may include the kit's other groups.
+    return sorted({line for line in lines if not line.startswith("pcb-kit[")})
 
 
 def check_python(root: Path, version: str = platform.python_version()) -> Check:
@@ -117,7 +118,7 @@ def check_python(root: Path, version: str = platform.python_version()) -> Check:
 def check_distributions(
     lines: Iterable[str], installed: Callable[[str], str] = metadata.version
 ) -> list[Check]:
-    """Check that each requirement is installed in a version that it allows.
+    """Check that each required distribution is installed in an allowed version.
 
     Args:
         lines: requirements such as ``numpy>=1.26``.
@@ -146,7 +147,8 @@ def check_distributions(
 def check_opencv(installed: Callable[[str], str] = metadata.version) -> Check:
     """Check that OpenCV can be imported and that only one build of it is installed.
 
-    The distributions ``opencv-python`` and ``opencv-python-headless`` contain the same files.
+    The distributions ``opencv-python`` and ``opencv-python-headless`` contain the same files,
+    so that the second one to be installed overwrites the first.
     """
     names = ("opencv-python-headless", "opencv-python", "opencv-contrib-python")
     builds = [name for name in names if _is_installed(name, installed)]

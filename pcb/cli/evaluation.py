@@ -1,4 +1,4 @@
-"""``pcb evaluate`` and ``pcb confusion``: evaluate a results file of any detector."""
+"""``pcb evaluate`` and ``pcb confusion``: evaluate the results file of any detector."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from pcb.storage.files import check_output
 
 
 def add_commands(commands: Any) -> None:
-    """Add both commands."""
+    """Add ``pcb evaluate`` and ``pcb confusion`` to the command line."""
     evaluate = add_command(
-        commands, "evaluate", _evaluate, "compute the metrics of a results file of any detector"
+        commands, "evaluate", _evaluate, "compute the metrics of the results file of any detector"
     )
     _add_detections(evaluate)
     evaluate.add_argument(
@@ -46,7 +46,7 @@ def add_commands(commands: Any) -> None:
         commands,
         "confusion",
         _confusion,
-        "count which class is mistaken for which in a results file of any detector",
+        "count which class is mistaken for which in the results file of any detector",
     )
     _add_detections(confusion)
     confusion.add_argument(
@@ -81,7 +81,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         )
     print(metrics_table(metrics))
     if options.out:
-        write_metrics(os.path.realpath(options.out), metrics)  # so that a symbolic link stays one
+        write_metrics(os.path.realpath(options.out), metrics)  # follows a symbolic link
         print(f"Written: {options.out}")
 
 

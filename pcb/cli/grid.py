@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_command(commands: Any) -> None:
-    """Add the command and its three subcommands."""
+    """Add ``pcb grid`` with its subcommands ``check``, ``run`` and ``report``."""
     grid = commands.add_parser(
         "grid",
         help="check, run or report on a grid of runs: datasets x configs x seeds",
@@ -90,7 +90,7 @@ def _run(options: argparse.Namespace) -> int:
     gpus = count_gpus() if options.profile == LOCAL else 0
     if options.profile == LOCAL:
         check_machine(grid, gpus)
-    if Path.cwd() != repository_root():  # which the workflow's paths are relative to
+    if Path.cwd() != repository_root():  # the workflow's relative paths start there
         if name.endswith((".yaml", ".yml")):
             name = os.path.abspath(name)
         root = repository_path(root)

@@ -26,12 +26,12 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    An error that the user can fix prints one line on standard error and returns 2. Other errors
-    keep their traceback.
+    For an error that the user can fix, print one line on standard error and return 2. Other errors
+    are raised with their traceback.
     """
     options = parse(arguments)
     one_line_warnings()
-    for stream in (sys.stdout, sys.stderr):  # a name that cannot be encoded must not fail
+    for stream in (sys.stdout, sys.stderr):  # print names that cannot be encoded
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -57,7 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the options of a command line; for ``pcb lab``, with JupyterLab's ``arguments``."""
+    """Return the options of a command line.
+
+    For ``pcb lab``, ``arguments`` contains the options that are passed to JupyterLab.
+    """
     parser = build_parser()
     options, further = parser.parse_known_args(arguments)
     if options.command is _lab:
@@ -79,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     lab = add_command(commands, "lab", _lab, "open copies of the notebooks in JupyterLab")
     lab.usage = "pcb lab [-h] [options of `jupyter lab`, such as --port 9999 --no-browser]"
     openmoji = add_command(
-        commands, "openmoji", _openmoji, "make the OpenMoji-LT dataset, without a network"
+        commands, "openmoji", _openmoji, "make the OpenMoji-LT dataset, which needs no network"
     )
     openmoji.add_argument(
         "out", type=Path, metavar="OUT", help="new folder, such as data/openmoji/mini"
@@ -88,7 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--size",
         choices=("tiny", "mini", "full"),
         default="mini",
-        help="tiny: 8 classes, for tests; mini: 40; full: 1203, as LVIS v1 (default: mini)",
+        help="tiny: 8 classes, for tests; mini: 40; full: 1203, as in LVIS v1 (default: mini)",
     )
     add_number(openmoji, "--seed", SEED, 0, "seed of the dataset; equal seeds make equal datasets")
     add_command(
@@ -120,7 +123,8 @@ def _doctor(options: argparse.Namespace) -> int:
 def _is_for_the_user(error: BaseException | None) -> bool:
     """Return whether an error should be shown without a traceback.
 
-    This is so if the kit raised the error or one of its causes, or if one of them is an OSError.
+    This is the case if the kit raised the error or one of its causes, or if the error or one of its
+    causes is an ``OSError``.
     """
     package = Path(__file__).resolve().parents[1]
     while error is not None:

@@ -60,7 +60,7 @@ def write_matrix(path: Path, matrix: np.ndarray, class_names: Sequence[str]) -> 
     """Write a confusion matrix as ``.npz`` or ``.csv``, depending on the suffix of the path."""
     import numpy as np
 
-    file = os.path.realpath(path)  # so that a symbolic link stays one
+    file = os.path.realpath(path)  # follows a symbolic link
     if path.suffix == ".npz":
         buffer = io.BytesIO()
         np.savez_compressed(buffer, detections=matrix, class_names=np.array(class_names))
@@ -84,7 +84,7 @@ def is_matrix_file(path: Path) -> bool:
 
 @contextmanager
 def log_to_stderr() -> Iterator[None]:
-    """Print the kit's log messages about the data, from level INFO, on standard error."""
+    """Within this context, print the kit's log messages, from level INFO, on standard error."""
     logger, handler = logging.getLogger("pcb"), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("pcb: %(message)s"))
     level = logger.level

@@ -16,7 +16,7 @@ from pcb.storage.locks import writing_alone
 
 
 def add_commands(commands: Any) -> None:
-    """Add both commands."""
+    """Add ``pcb train`` and ``pcb test`` to the command line."""
     train = add_command(
         commands, "train", _train, "train a detector and record everything about it in a run folder"
     )

@@ -1,8 +1,8 @@
-"""Record each notebook of a grid that did not finish, until the notebook succeeds.
+"""Record the notebooks of a grid that did not finish.
 
 A failure leaves two files beside the executed notebook. For ``01_train.ipynb``,
 ``01_train.failed.json`` records the cell and the error, and ``01_train.failed.html`` shows the
-notebook up to that cell.
+notebook up to that cell. The files are removed when a later call of the notebook succeeds.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ class Failure:
 
 @contextmanager
 def record_failure(executed: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep a record of a failure of the notebook that runs in this context.
+    """Record a failure if the notebook that runs in this context does not finish.
 
     The record is a note and an HTML page. The note is written before the notebook starts, so that
-    it exists even if the process is killed; it is removed when the notebook succeeds.
+    there is a note even if the process is killed. It is removed when the notebook succeeds.
 
     Only one process at a time can run a notebook. If a different process is running this notebook,
     print which process that is and wait until it ends.

@@ -1,4 +1,4 @@
-"""State the result of a grid, with its uncertainty, in one sentence for the top of its page."""
+"""Summarise the effect of PCB in a grid in one sentence, for the top of the grid's page."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def finding(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> str:
     """Return one sentence about the effect of PCB on each baseline.
 
     The sentence is about mask APr, or about mask AP if APr is undefined for every config. A config
-    is included if it differs from its baseline only by PCB. The two are compared over the seeds
-    that both have. With several seeds, the sentence reports a change only if the 95% confidence
-    interval of the difference does not contain 0.
+    is included if it differs from its baseline only by PCB. A config and its baseline are compared
+    over the seeds that both have. With several seeds, the sentence reports a change only if the 95%
+    confidence interval of the difference does not contain 0.
 
     Args:
         configs: configs whose runs all have metrics, from :func:`pcb.runs.comparison.group_runs`.
@@ -60,7 +60,12 @@ def _sentence(
 
 
 def _verdicts(configs: dict[str, str], words: str) -> str:
-    """Return the sentence without its end; ``configs`` lists the configs of each verdict."""
+    """Return the first part of the sentence: which configs PCB raised, lowered or left open.
+
+    Args:
+        configs: list of configs, as text, for each verdict.
+        words: name of the metric.
+    """
     changes = [
         f"{verdict} {words} of {configs[verdict]}"
         for verdict in (_RAISED, _LOWERED)
@@ -88,9 +93,10 @@ def _single(name: str, value: Estimate, words: str) -> str:
 
 
 def _verdict(value: Estimate) -> str:
-    """Return the verdict, based on the rounded numbers that the sentence shows.
+    """Return whether PCB raised the metric, lowered it, or neither with confidence.
 
-    With several seeds, the confidence interval decides; with one seed, its difference.
+    With several seeds, the confidence interval decides. With one seed, the difference decides.
+    Both are rounded as in the sentence.
     """
     low, high = (value.low, value.high) if value.n > 1 else (value.mean, value.mean)
     if round(100 * low, 1) > 0:
@@ -103,7 +109,7 @@ def _interval(value: Estimate) -> str:
 
 
 def _names(configs: list[ConfigRuns], root: str | os.PathLike[str]) -> list[str]:
-    """Return the configs' paths below the grid's folder; without the dataset if all share it."""
+    """Return the configs' paths below the grid's folder, without a dataset that all share."""
     names = [config.folder.relative_to(Path(root).absolute()).as_posix() for config in configs]
     datasets = {name.partition("/")[0] for name in names}
     return [name.partition("/")[2] or name for name in names] if len(datasets) == 1 else names

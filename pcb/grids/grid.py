@@ -112,7 +112,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [RunName(dataset, config, seed, name) for dataset, config, name, seed in points]
 
     def plain(self, run: RunName) -> RunName | None:
-        """Return the counterpart of a run without PCB; None if it is not in the grid."""
+        """Return a run's counterpart without PCB; None if the grid has no such run."""
         return next((plain for plain in run.plain if plain in self.runs), None)
 
     def options(self, run: RunName) -> dict[str, Any]:
@@ -208,7 +208,7 @@ def read_grid(
     file = grid_file(name)
     try:
         if re.search(r"""['"\\$`\n]""", str(file)):  # Snakemake quotes these characters wrongly
-            raise ValueError("the path must not contain quotes, a backslash or $: rename it")
+            raise ValueError("the path must not contain quotes, a backslash or $: rename the file")
         _check_name("the file's name", file.stem, "-")
         grid = decode_yaml(file.read_text(encoding="utf-8"), Grid)
         for run in grid.runs:

@@ -1,4 +1,4 @@
-"""Ensure that only one process runs a grid, and that it ends every process that it started.
+"""Let only one process run a grid; when that process ends, end the processes that it started.
 
 ``pcb grid run`` calls Snakemake within its own process. A user therefore has to stop only this
 process, and no signal has to be forwarded. The Snakefile and its job scripts call the functions of
@@ -39,7 +39,7 @@ _gone = threading.Event()  # set in a job when its Snakemake process has died
 
 
 def run_workflow(name: str, profile: str, gpus: int = 0) -> int:
-    """Run the Snakemake workflow on a grid, from the repository root, and return its exit status.
+    """Run the Snakemake workflow for a grid in the repository root; return the exit status.
 
     Args:
         name: a grid file, or the name of a grid in ``workflow/grids/``.
@@ -106,21 +106,21 @@ def changed_notebooks(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def check_machine(grid: Grid, gpus: int) -> None:
-    """Check that this machine has enough GPUs for a grid; print a line if it has too few cores.
+    """Check that this machine has enough GPUs for a grid, and print a note on missing cores.
 
     Raises:
         ValueError: the grid needs more GPUs than this machine has.
     """
     if gpus and grid.gpus > gpus:
         raise ValueError(
-            f"the grid's gpus is {grid.gpus}, but this machine has only {gpus}: lower gpus, or use "
-            "a cluster (PROFILE=slurm)"
+            f"the grid sets gpus to {grid.gpus}, but this machine has only {gpus}: lower gpus, or "
+            "use a cluster (PROFILE=slurm)"
         )
     cores = len(os.sched_getaffinity(0))
     if grid.threads > cores:
         _say(
-            f"The grid's threads is {grid.threads}, but this machine has only {cores} cores: each "
-            f"job uses at most {cores}."
+            f"The grid sets threads to {grid.threads}, but this machine has only {cores} cores: "
+            f"each job uses at most {cores}."
         )
 
 
@@ -134,7 +134,7 @@ def count_gpus() -> int:
 
 
 def stop_with_jobs() -> None:
-    """Arrange that a signal which asks this process to stop ends its jobs first.
+    """Install signal handlers that end the jobs of this process before the process stops.
 
     Snakemake itself does not stop running jobs when it is terminated or killed. Signals that are
     already ignored stay ignored, so that ``make grid`` continues when its terminal closes.
@@ -153,7 +153,7 @@ def stop_with_jobs() -> None:
 
 
 def end_with_snakemake() -> None:
-    """Arrange that this job stops on a signal, or when the Snakemake that started it dies.
+    """Make this job stop on a signal, or when the Snakemake process that started the job dies.
 
     In both cases the job receives a ``KeyboardInterrupt``, as with Ctrl-C.
     """
@@ -176,9 +176,9 @@ def end_with_snakemake() -> None:
 
 
 def snakemake_is_gone() -> bool:
-    """Return whether this job is ending because the Snakemake that started it has died.
+    """Return whether this job is ending because the Snakemake process that started it has died.
 
-    If False, the job is ending because of a signal, or not at all.
+    The other reason for a job to end early is a signal.
     """
     return _gone.is_set()
 
@@ -199,7 +199,7 @@ def _jobs(snakemake: psutil.Process) -> list[psutil.Process]:
     """Return the processes that execute the scripts of running jobs.
 
     Kernels and training processes are left out: their process groups differ from Snakemake's. The
-    shells that Snakemake starts in between are left out, because a terminated shell does not wait
+    shells between Snakemake and the scripts are left out, because a terminated shell does not wait
     for its children.
     """
     group = os.getpgid(snakemake.pid)

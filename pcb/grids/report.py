@@ -49,9 +49,9 @@ class Figure(NamedTuple):
 def write_page(root: str | os.PathLike[str], title: str) -> Path:
     """Write ``index.html`` for the runs below ``root`` and return its path.
 
-    The page begins with the finding and, if notebooks failed, a list of them. The page needs no
-    network, and its links are relative and lead only to files that exist. Runs are expected in
-    ``<root>/<dataset>/<config>/seed<N>``, pages and figures of a whole dataset in
+    The page begins with the finding and, if notebooks failed, a list of the failed notebooks. The
+    page needs no network. All links on the page are relative and lead to files that exist. Runs are
+    expected in ``<root>/<dataset>/<config>/seed<N>``, pages and figures of a whole dataset in
     ``<root>/<dataset>``.
 
     Raises:
@@ -67,7 +67,7 @@ def write_page(root: str | os.PathLike[str], title: str) -> Path:
         datasets=[_dataset(results.root, dataset) for dataset in results.datasets],
     )
     page = results.root / "index.html"
-    write_atomically(page, html.encode(errors="backslashreplace"))  # lone surrogates
+    write_atomically(page, html.encode(errors="backslashreplace"))  # surrogates cannot be encoded
     return page
 
 
@@ -120,7 +120,7 @@ def _dataset(root: Path, dataset: DatasetResults) -> dict[str, Any]:
 def _question(
     root: Path, notebook: str, figures: Iterable[str], folders: list[Path]
 ) -> dict[str, Any]:
-    """Return a notebook's question, its pages and its main figures; {} if it has no page."""
+    """Return a notebook's question, its pages and its main figures; {} if there is no page."""
     folders = [folder for folder in folders if (folder / f"{notebook}.html").is_file()]
     if not folders:
         return {}
@@ -208,7 +208,7 @@ def _cut(text: str) -> str:
 
 
 def _heading(notebook: Path) -> str:
-    """Return the first heading of an executed notebook; "" if it has none or does not exist."""
+    """Return the first heading of an executed notebook; "" if there is no heading or file."""
     cells = _read_notebook(notebook).get("cells", [])
     lines = (line for cell in cells for line in "".join(cell["source"]).splitlines())
     return next((line[2:].strip() for line in lines if line.startswith("# ")), "")

@@ -1,4 +1,4 @@
-"""Read the results of a grid once; its page and its text report both use them."""
+"""Read the results of a grid once, for both its page and its text report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pcb.runs.processes import Running, running
 
 @dataclass(frozen=True)
 class DatasetResults:
-    """The results on one dataset.
+    """The results of a grid on one dataset.
 
     Attributes:
         name: name of the dataset; its runs are in a folder of this name.

@@ -35,7 +35,7 @@ def decode_yaml(text: str, schema: type[T]) -> T:
 
     Raises:
         ValueError: the text is not valid YAML, contains a key twice, or does not fit the Struct.
-            For an unknown key, the message suggests a similar one.
+            For an unknown key, the message suggests a similar valid key.
 
     Example:
         >>> class Pet(msgspec.Struct, forbid_unknown_fields=True):

@@ -54,9 +54,9 @@ def metric_rows(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> 
     """Return the rows of the metric table.
 
     Each config has a row with the mean over its seeds, or with its only run. The next rows show
-    the published results of the config, if there are any. For a config with PCB, they also show
-    the mean difference from its baseline, seed by seed over the seeds that both have. If any config
-    has several seeds, rows for every single seed follow at the end.
+    the published results of the config, if there are any. For a config with PCB, further
+    rows show the mean difference from its baseline over the seeds that both have. If any config has
+    several seeds, the table ends with rows for every single seed.
 
     Args:
         configs: configs whose runs all have metrics, from :func:`pcb.runs.comparison.group_runs`.
@@ -81,7 +81,7 @@ def text_table(rows: Iterable[Row]) -> str:
 
 
 def legend(rows: Iterable[Row]) -> str:
-    """Return a text that explains the columns and the differences between rows."""
+    """Return a text that explains the columns and what a difference between two rows includes."""
     return f"{LEGEND} {OVER_SEEDS if any(row.of_seed for row in rows) else ONE_SEED}"
 
 

@@ -8,7 +8,7 @@ A notebook declares its parameters in the cell that is tagged ``parameters``, on
 Name, type and default are Python code. A comment may end with the allowed values in square
 brackets: a range such as ``[at least 1]``, ``[0 to 1]`` or ``[above 0 to 1]``, or a list of words.
 In such a list, ``empty`` means ``""``, and a range such as ``2 to 40`` means any number in it:
-``[page, 2 to 40 or empty]``. Users see the comments in the cell and in the output of
+``[page, 2 to 40 or empty]``. Users see these comments in the cell and in the output of
 ``papermill --help-notebook``; :mod:`pcb.notebooks.parameters` enforces the allowed values.
 
 This module needs only the standard library.
@@ -58,7 +58,7 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter as its notebook declares it.
+    """A parameter that a notebook declares.
 
     Attributes:
         name: name of the parameter.
@@ -85,7 +85,7 @@ class Parameter:
         """Convert a value to the parameter's type, check it and return it.
 
         Only unambiguous values are converted: ``"false"`` to False, a float such as 3.0 to an int,
-        a string with JSON to a number, list or dict, and a single string to a list of it.
+        a JSON string to a number, list or dict, and a single string to a list that contains it.
 
         Raises:
             ParameterError: the value has the wrong type or is not allowed.

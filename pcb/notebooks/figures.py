@@ -17,7 +17,7 @@ _OF_A_RUN = ("config", "work_dir", "seed", "trust_checkpoint", "replace", "gpus"
 
 
 class Figures:
-    """The layout of a notebook's figures and the folder that they are saved in.
+    """The figures of a notebook: their layout and the folder in which they are saved.
 
     Creating an instance sets the notebook's ``width`` and ``titles`` for all later figures; see
     :func:`pcb.plots.use`. If the folder contains figures that were drawn with other settings, a

@@ -72,7 +72,7 @@ def export_page(executed: str | os.PathLike[str], page: str | os.PathLike[str]) 
         exclude_output_prompt=True,
     )
     html, _ = exporter.from_filename(str(executed))
-    write_atomically(page, html.encode(errors="backslashreplace"))  # lone surrogates
+    write_atomically(page, html.encode(errors="backslashreplace"))  # surrogates cannot be encoded
 
 
 class PageExporter(HTMLExporter):
@@ -139,7 +139,7 @@ class ShortOutputs(Preprocessor):
         return cell, resources
 
     def _cut(self, text: str, kind: str = "text/plain") -> str:
-        """Cut text to its limit or to what is left for the page; leave out markup if too long."""
+        """Cut text to the limit of an output or of the page; leave out markup that is too long."""
         most = min(LONGEST_OUTPUT, self._left)
         is_markup = kind in ("text/html", "text/markdown", "text/latex")
         size = len(text) if is_markup else len(escape(text))
