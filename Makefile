@@ -6,26 +6,27 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .NOTPARALLEL: # one environment, one run at a time; Snakemake and PyTorch use the cores
 
-PYTHON ?= # the Python to make .venv with; if empty, workflow/scripts/make_venv.sh looks for one
+PYTHON ?= # the Python for .venv; if empty, workflow/scripts/make_venv.sh looks for a suitable Python
 export GRID ?= demo
 export PROFILE ?= local
 OPS ?= 0
 
 BIN := .venv/bin
 READY := .venv/.ready
-# .venv is out of date after a change of the pinned versions or of the package's metadata.
+# .venv is out of date when the pinned versions or the package's metadata have changed.
 PINS := constraints.txt pyproject.toml
 
-# See the header of constraints.txt. Without bytecode, the installation takes half the time. Python
-# compiles what is imported, and must be allowed to store it: otherwise every process needs 10 s.
+# See the header of constraints.txt. The installation is twice as fast if pip does not compile
+# bytecode. Python then compiles modules on import, and must be allowed to store the result:
+# otherwise every process needs 10 s for this.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --use-pep517
 INSTALL := PIP_BUILD_CONSTRAINT=constraints.txt $(PIP)
-# Builds in .venv itself have no build environment, so pip refuses to constrain its versions.
+# Builds in .venv itself have no build environment, so pip rejects constraints for one.
 # setuptools warns about every editable installation.
 INSTALL_HERE := PYTHONWARNINGS=ignore $(PIP) --no-build-isolation
-# A few large packages take as long as all others: the two halves are installed in parallel.
+# A few large packages take as long as all others together, so both groups install in parallel.
 LARGE := ^(torch|torchvision|triton|nvidia-.*|cuda-.*)==
 MMCV = "$$(grep '^mmcv-full==' constraints.txt)"
 FIRST = "$$(grep '^setuptools==' constraints.txt)" # small, and needed by builds
@@ -35,24 +36,24 @@ FIRST = "$$(grep '^setuptools==' constraints.txt)" # small, and needed by builds
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## set up or repair .venv (PYTHON=... names the Python); OPS=1 compiles mmcv's operators
+setup: ## set up or repair .venv; PYTHON=... chooses the Python; OPS=1 compiles mmcv's operators
 	@rm -f $(READY)
 	@$(MAKE) --no-print-directory $(READY) $(if $(filter 1,$(OPS)),operators)
 	@$(BIN)/python -m pcb doctor
 
-demo: ## train softmax with and without PCB, compare them in runs/demo/index.html; 8 minutes
+demo: ## train softmax with and without PCB and write runs/demo/index.html; 8 minutes
 demo: override GRID := demo
-grid: ## run the notebooks over a grid: make grid GRID=NAME, or a file; PROFILE=slurm on a cluster
-# The shell does not parse the content of variables, whatever the names are.
+grid: ## run the notebooks for all runs of a grid: GRID=NAME or GRID=FILE; on a cluster PROFILE=slurm
+# The shell does not parse the values of its variables, so a name may contain any character.
 demo grid: $(READY)
 	@$(BIN)/python -m pcb grid run "$$GRID" --profile "$$PROFILE"
 
-sample: $(READY) ## make the committed sample run again from a finished demo
+sample: $(READY) ## rebuild the committed sample run from a finished demo
 	@$(BIN)/python -m tools.make_sample
 
-docs: $(READY) ## build the documentation in site/, every link checked
+docs: $(READY) ## build the documentation in site/ and check every link
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
-	@echo "Open site/index.html in a browser; no network needed"
+	@echo "Open site/index.html in a browser; it needs no network"
 
 # One process for each core, and one thread each: the tests are small, and OpenMP's threads slow each
 # other down. Tests that share an expensive fixture stay in one process (`xdist_group`).
@@ -65,7 +66,7 @@ check: lint ## lint, then the fast tests; 2 minutes
 test: $(READY) ## run the tests, the doctests and every notebook, on all cores; 10 minutes
 	@$(PYTEST) --durations 10
 
-reliability: $(READY) ## kill a training at every write, resume and compare it; 15 minutes
+reliability: $(READY) ## kill a training run at every write, resume it, compare the result; 15 minutes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.support.reliability
 
 lint: $(READY) ## check style and format of code and notebooks, spelling and types
@@ -77,22 +78,22 @@ lint: $(READY) ## check style and format of code and notebooks, spelling and typ
 lab: $(READY) ## open copies of the notebooks in JupyterLab; ARGS="--port 9999 --no-browser"
 	@$(BIN)/python -m pcb lab $(ARGS)
 
-bench: $(READY) ## measure what LVIS v1's size takes, time and memory; 12 minutes
+bench: $(READY) ## measure time and memory with data of LVIS v1's size; 12 minutes
 	@$(BIN)/python benchmarks/lvis_reading.py
 	@$(BIN)/python benchmarks/detection_confusion.py
 	@$(BIN)/python benchmarks/notebooks.py
 
-clean: ## remove .venv; data/ and runs/ stay
+clean: ## remove .venv, but keep data/ and runs/
 	rm -rf .venv
 
-# mmcv-full is installed separately, and never from pip's wheel cache, which does not distinguish
-# wheels with compiled operators from wheels without, nor the PyTorch that they were compiled for.
+# mmcv-full is installed separately, and never from pip's wheel cache. The cache does not distinguish
+# wheels with and without compiled operators, or wheels compiled for different versions of PyTorch.
 $(READY): export PYTHON := $(PYTHON)
 $(READY): $(PINS)
 	@workflow/scripts/make_venv.sh "$$PYTHON"
 	@$(INSTALL) --retries 1 $(FIRST) 2> .venv/pip.log || { \
 		echo "pip cannot fetch packages: is there a network, and a proxy if it needs one?" \
-			"What pip says is in .venv/pip.log" >&2; exit 1; }
+			"pip's output is in .venv/pip.log" >&2; exit 1; }
 	@echo "Installing the pinned packages into .venv: 5 GB, most of it PyTorch; a few minutes"
 	@grep -E '$(LARGE)' constraints.txt > .venv/large.txt
 	@grep -vE '$(LARGE)|^mmcv-full==' constraints.txt > .venv/small.txt

@@ -1,4 +1,4 @@
-"""Shared by the benchmarks: files of LVIS's size, made from a seed, and measured processes."""
+"""Write files of LVIS's size and measure processes; shared by the benchmarks."""
 
 import json
 import subprocess
@@ -18,14 +18,14 @@ OUTLINES = 4000  # different polygons; each instance gets a random one
 def write_annotations(path: Path, images: int, instances: int, seed: int) -> None:
     """Write annotations with the class frequencies and polygon lengths of LVIS v1.
 
-    Each image lists 12 absent classes and, with a probability of one half, one of its own classes
-    as not annotated exhaustively.
+    Each image lists 12 classes that are absent. With a probability of one half, it also lists one
+    of its own classes as not exhaustively annotated.
 
     Args:
         path: The file to write.
         images: Number of images.
         instances: Number of instances.
-        seed: Seed of everything random.
+        seed: Seed of all random numbers.
     """
     rng = np.random.default_rng(seed)
     counts_file = files("pcb.datasets.openmoji") / "lvis_v1_image_counts.json"
@@ -37,7 +37,7 @@ def write_annotations(path: Path, images: int, instances: int, seed: int) -> Non
     present: list[set[int]] = [set() for _ in range(images)]
     for image, category in zip(image_of, category_of, strict=True):
         present[image].add(category + 1)
-    # In random order, the hardest case for code that groups by image.
+    # Random order is the hardest case for code that groups annotations by image.
     order = rng.permutation(instances).tolist()
     with open(path, "w") as file:
         file.write('{"info": {"description": "made for a benchmark"}, "annotations": [')
@@ -62,14 +62,15 @@ def write_annotations(path: Path, images: int, instances: int, seed: int) -> Non
 def write_predictions(path: Path, annotations: Path, per_image: int, seed: int) -> None:
     """Write boxes in COCO results format, detected in the images of an annotation file.
 
-    Three in ten lie around an object. Of these, 70% have its class, and 20% one of three classes
-    that its class is confused with. All others have a class that is drawn by frequency.
+    Three in ten boxes lie around an object. Of these, 70% have the object's class, and 20% have one
+    of three classes that are confused with the object's class. The class of all other boxes is
+    random, with the class frequencies of the annotations.
 
     Args:
         path: The file to write.
         annotations: The annotation file.
         per_image: Number of detections per image.
-        seed: Seed of everything random.
+        seed: Seed of all random numbers.
     """
     truth = read_compact_annotations(annotations)
     rng = np.random.default_rng(seed)
@@ -107,20 +108,20 @@ def write_predictions(path: Path, annotations: Path, per_image: int, seed: int) 
 
 
 def in_own_process(script: str, *arguments: str | Path) -> dict:
-    """Run a script with these arguments; return the JSON of its last line of output."""
+    """Run a script in a new process and return its last line of output, parsed as JSON."""
     command = [sys.executable, script, *map(str, arguments)]
     output = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
     return json.loads(output.splitlines()[-1])
 
 
 def memory(file: str, *names: str) -> float:
-    """Sum the named lines of a memory file in /proc, in MiB."""
+    """Return the sum of the named lines of a memory file in /proc, in MiB."""
     lines = map(str.split, Path(file).read_text().splitlines())
     return sum(int(line[1]) for line in lines if line and line[0] in names) / 1024
 
 
 def _outline(rng: np.random.Generator) -> str:
-    """Return area, box and polygons of a random shape as JSON members."""
+    """Return the area, the box and the polygons of a random shape as JSON members."""
     parts = []
     for _ in range(1 + (rng.random() < 0.1)):
         angle = np.sort(rng.random(max(3, int(rng.lognormal(3.5, 0.75))))) * 2 * np.pi

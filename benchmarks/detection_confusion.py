@@ -1,11 +1,11 @@
 """Measure the confusion matrix of LVIS-sized predictions: time and memory on one core.
 
-Run it with ``make bench``. It makes annotations of the size of LVIS v1's validation set, and
-detections in their images, from a seed in a temporary folder. A process of its own then matches
-each file of detections. Its peak memory includes mapped files and imported packages.
+Run this script with ``make bench``. In a temporary folder, it generates annotations of the size of
+LVIS v1's validation set and detections for their images. Each file of detections is then matched in
+a new process. The peak memory of this process includes mapped files and imported packages.
 
-``--keep FOLDER`` measures nothing. It writes the annotations and the largest predictions into a
-folder with the layout of a run, to try other things with so many detections.
+With ``--keep FOLDER``, the script measures nothing. It writes the annotations and the largest file
+of detections to a folder with the layout of a run, for other experiments with so many detections.
 """
 
 import argparse
@@ -22,13 +22,13 @@ PER_IMAGE = (75, 150, 300)  # LVIS keeps 300
 
 
 def main() -> None:
-    """Measure in this process if asked to; otherwise make files and measure in other processes."""
+    """Measure in this process if ``--measure`` is set; else make files and start processes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--instances", type=int, default=INSTANCES)
     parser.add_argument("--per-image", type=int, nargs="+", default=PER_IMAGE, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="only make files, here")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="only make files, in FOLDER")
     parser.add_argument("--measure", nargs=2, metavar=("GT", "RESULTS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -74,11 +74,11 @@ def write_run(
 
 
 def measure(annotations_file: str, results_file: str) -> dict:
-    """Read annotations, then read and match all detections, on one core.
+    """Measure reading annotations, then reading and matching all detections, on one core.
 
     Returns:
-        ``annotations``: seconds to read them. ``matrix``: seconds to read and match the detections.
-        ``peak``: memory in MiB.
+        ``annotations``: seconds to read the annotations. ``matrix``: seconds to read and match the
+        detections. ``peak``: peak memory of the process in MiB.
     """
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     from pcb.datasets import read_annotations

@@ -1,14 +1,15 @@
-"""Measure reading annotations of LVIS v1's size: time, memory, and memory of data-loading workers.
+"""Measure time and memory for reading annotations of LVIS v1's size, also in workers.
 
-Run it with ``make bench``. It makes a file of the size of LVIS v1's training annotations from a
-seed in a temporary folder. Two processes then read the file. Each forks workers that visit every
-image, as an epoch does:
+Run this script with ``make bench``. In a temporary folder, it generates a file of the size of LVIS
+v1's training annotations. Two processes then read the file, each in a different form:
 
     records   Python dicts, as evaluation needs them
     arrays    the training dataset, ``LVISFormatDataset``
 
-Only the memory of a process alone counts ("anonymous"). All processes share the pages of the mapped
-annotation file, and the system reclaims them when memory is short.
+Each process forks data-loading workers that visit every image, as an epoch does.
+
+Only anonymous memory is counted. The pages of the mapped annotation file are not counted, because
+all processes share them and the system reclaims them when memory is short.
 """
 
 import argparse
@@ -29,11 +30,11 @@ KINDS = ("records", "arrays")
 
 
 def main() -> None:
-    """Measure in this process if asked to; otherwise make a file and measure in other processes."""
+    """Measure in this process if ``--measure`` is set; else make a file and start processes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--instances", type=int, default=INSTANCES)
-    parser.add_argument("--workers", type=int, default=4, help="data-loading workers")
+    parser.add_argument("--workers", type=int, default=4, help="number of data-loading workers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--measure", nargs=2, metavar=("KIND", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -62,7 +63,7 @@ def main() -> None:
 
 
 class Records:
-    """Annotations as records, grouped by image."""
+    """Annotations as Python dicts, grouped by image."""
 
     def __init__(self, path: str) -> None:
         from pcb.datasets.lvis import read_annotations
@@ -75,7 +76,7 @@ class Records:
         return len(self.annotations.images)
 
     def get_ann_info(self, index: int) -> dict:
-        """Return what training reads of an image."""
+        """Return the annotations of an image in the form that training needs."""
         records = self._of_image[self.annotations.images[index]["id"]]
         return {
             "bboxes": np.array([record["bbox"] for record in records], np.float32),
@@ -93,8 +94,9 @@ def measure(kind: str, path: str, workers: int) -> dict:
         workers: Number of workers.
 
     Returns:
-        ``seconds`` to read, and memory in MiB: its ``peak`` and what is ``held`` after reading,
-        both without the imported packages, and what each of the ``workers`` added.
+        ``seconds``: time to read the file. ``peak``: peak memory while reading. ``held``: memory
+        after reading. ``workers``: memory that each worker added. All memory is in MiB, without the
+        imported packages.
     """
     from pcb.detection import LVISFormatDataset
 
@@ -143,7 +145,7 @@ def _worker_memory(dataset, workers: int) -> list[float]:
 
 @contextlib.contextmanager
 def _peak() -> Iterator[list[float]]:
-    """Yield a list whose only element becomes the peak memory within the context, in MiB."""
+    """Yield a list; after the context, its only element is the peak memory in MiB."""
     peak, done = [_memory("self")], threading.Event()
 
     def watch() -> None:
@@ -161,12 +163,12 @@ def _peak() -> Iterator[list[float]]:
 
 
 def _memory(pid: int | str) -> float:
-    """Return the anonymous memory of a process in MiB, whether its parent shares it or not."""
+    """Return the anonymous memory of a process in MiB, including memory shared with its parent."""
     return memory(f"/proc/{pid}/status", "RssAnon:")
 
 
 def _private(pid: int) -> float:
-    """Return the memory that a process shares with no other, in MiB."""
+    """Return the memory that a process does not share with other processes, in MiB."""
     return memory(f"/proc/{pid}/smaps_rollup", "Private_Clean:", "Private_Dirty:")
 
 

@@ -1,9 +1,9 @@
-"""Measure notebooks 03 and 04 on a run of LVIS's size: time and page size.
+"""Measure the time and the page size of notebooks 03 and 04 for runs of LVIS's size.
 
-Run it with ``make bench``. It makes a run folder from a seed: annotations of the size of LVIS v1's
-validation set, 300 detections per image, and a running matrix of 1203 classes with its history. The
-run has no weights and no images, so the matrix at ground-truth boxes is left out, as are training
-and prediction. ``--keep FOLDER`` keeps the run and the pages.
+Run this script with ``make bench``. It generates two run folders with annotations of the size of
+LVIS v1's validation set, 300 detections per image, and a learned confusion matrix of 1203 classes
+with its history. The runs have no weights and no images. Training, prediction and the matrix at
+ground-truth boxes are therefore not measured. ``--keep FOLDER`` keeps the runs and the pages.
 """
 
 import argparse
@@ -25,13 +25,13 @@ NOTEBOOKS = ("03_confusion_matrix", "04_soft_labels")
 
 
 def main() -> None:
-    """Make the run, execute the notebooks and print a table."""
+    """Make two runs, execute the notebooks and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--instances", type=int, default=INSTANCES)
     parser.add_argument("--per-image", type=int, default=300, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="make everything here")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="make all files in FOLDER")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pcb-bench-") as folder:
         root = Path(options.keep or folder).resolve()
@@ -61,10 +61,10 @@ def make_run(folder: Path, truth: Path, per_image: int, seed: int) -> RunFolder:
         folder: The run folder.
         truth: The validation annotations.
         per_image: Number of detections per image.
-        seed: Seed of everything random.
+        seed: Seed of all random numbers.
 
     Returns:
-        The run.
+        The run folder.
     """
     run = RunFolder(folder).create()
     values = {"val": {"ann_file": str(truth), "img_prefix": str(folder / "none")}}

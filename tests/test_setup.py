@@ -242,7 +242,7 @@ def test_no_python_at_all_names_uv_first(clone, commands):
     made = subprocess.run(["make", "setup"], cwd=clone, capture_output=True, text=True)
     lines = made.stderr.splitlines()
     assert made.returncode != 0 and made.stdout == ""
-    assert lines[0] == "PCB-kit needs Python 3.11 or 3.12, and there is none."
+    assert lines[0] == "PCB-kit needs Python 3.11 or 3.12, but no such version was found."
     assert lines[1].startswith("uv ")
     assert lines[2].strip() == "uv venv --seed --python 3.12 .venv && make setup"
     assert "make setup PYTHON=/path/to/python3.12" in made.stderr
@@ -295,7 +295,7 @@ def test_environment_of_another_python_is_neither_replaced_nor_used(clone, comma
     (clone / ".venv" / "bin").mkdir(parents=True)
     inside = stand_in_python(clone / ".venv" / "bin" / "python", "3.13.0")
     made = make_venv(clone)
-    assert made.returncode == 1 and ".venv has 3.13.0: remove it with `make clean`" in made.stderr
+    assert made.returncode == 1 and "3.13.0: remove .venv with `make clean`" in made.stderr
     stand_in_python(inside, "3.11.2")
     named = stand_in_python(tmp_path / "python", "3.12.1")
     made = make_venv(clone, named)

@@ -1,8 +1,8 @@
-"""``pcb doctor``: checks of the set-up and of the data, with a remedy for each problem.
+"""``pcb doctor``: check the set-up and the data, and print a remedy for each problem.
 
-The set-up may be broken, so this module needs the standard library alone, and each check imports
-what it needs. A failed check of the set-up is a problem. Data that is incomplete or broken is a
-problem, too; a dataset that is missing altogether is not.
+The set-up may be broken, so this module needs only the standard library, and each check imports
+what it needs. A failed check of the set-up is a problem. Incomplete or broken data is also a
+problem, but a dataset that is missing entirely is not.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ OPENMOJI = {"OpenMoji-LT mini": "mini", "OpenMoji-LT full": "full"}
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the report.
+    """The result of one check, which is one line of the report.
 
     Attributes:
         name: the checked item.
-        text: the result, with a hint if something is missing.
+        text: the result, with a remedy if something is missing.
         ok: False if the item is missing or wrong.
-        required: False for optional data, whose absence is not a problem.
-        hint: what the verdict recommends if this is a problem.
+        required: False for optional items, whose absence is not a problem.
+        hint: remedy that the last line of the report recommends if this check is a problem.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Check:
 
 
 def examine(root: Path | None = None) -> list[Check]:
-    """Run every check of the environment, and of the data below ``root`` (the repository)."""
+    """Run every check of the environment and of the data below ``root``, the repository."""
     root = root or Path(__file__).resolve().parents[2]
     return [
         check_python(root),
@@ -65,7 +65,7 @@ def problems(checks: Iterable[Check]) -> list[Check]:
 
 
 def report(checks: list[Check]) -> str:
-    """Return the checks as text, one on each line, with the verdict at the end.
+    """Return the checks as text, one per line, with a verdict in the last line.
 
     Example:
         >>> print(report([Check("torch", "2.11.0"), Check("mmdet", "missing", ok=False)]))
@@ -90,8 +90,8 @@ def report(checks: list[Check]) -> str:
 def requirements(root: Path) -> list[str]:
     """Return the direct dependencies of the kit in all groups, such as ``name>=1,<2``.
 
-    The repository's ``pyproject.toml`` is preferred, because the metadata of an editable
-    installation is as old as the installation.
+    The dependencies are read from the repository's ``pyproject.toml`` if it exists, because the
+    metadata of an editable installation may be out of date.
     """
     project = _project(root)
     if project is None:
@@ -100,16 +100,17 @@ def requirements(root: Path) -> list[str]:
     else:
         groups = project["optional-dependencies"].values()
         lines = [*project["dependencies"], *(line for group in groups for line in group)]
-    return sorted({line for line in lines if not line.startswith("pcb-kit[")})  # its own groups
+    # A group of the kit may include the kit's other groups.
+    return sorted({line for line in lines if not line.startswith("pcb-kit[")})
 
 
 def check_python(root: Path, version: str = platform.python_version()) -> Check:
-    """Check that the kit is tested with this version of Python."""
+    """Check that the kit has been tested with this version of Python."""
     text = f"{version} ({sys.executable})"
     classifiers = (_project(root) or {}).get("classifiers", [])
     tested = [line.split(" :: ")[-1] for line in classifiers if "Python :: 3." in line]
     if tested and version.rsplit(".", 1)[0] not in tested:
-        text += f"; the kit is tested with {' and '.join(tested)}"
+        text += f"; the kit has been tested with {' and '.join(tested)}"
         return Check("python", text, ok=False, required=False)
     return Check("python", text)
 
@@ -117,7 +118,7 @@ def check_python(root: Path, version: str = platform.python_version()) -> Check:
 def check_distributions(
     lines: Iterable[str], installed: Callable[[str], str] = metadata.version
 ) -> list[Check]:
-    """Check that each requirement is installed in a version that it allows.
+    """Check that each required distribution is installed in an allowed version.
 
     Args:
         lines: requirements such as ``numpy>=1.26``.
@@ -146,18 +147,19 @@ def check_distributions(
 def check_opencv(installed: Callable[[str], str] = metadata.version) -> Check:
     """Check that OpenCV can be imported and that only one build of it is installed.
 
-    The distributions ``opencv-python`` and ``opencv-python-headless`` contain the same files.
+    The distributions ``opencv-python`` and ``opencv-python-headless`` contain the same files,
+    so that the second one to be installed overwrites the first.
     """
     names = ("opencv-python-headless", "opencv-python", "opencv-contrib-python")
     builds = [name for name in names if _is_installed(name, installed)]
     if len(builds) > 1:
-        text = f"{' and '.join(builds)} overwrite each other; delete .venv and {HINT}"
+        text = f"{' and '.join(builds)} overwrite each other's files; delete .venv and {HINT}"
         return Check("OpenCV", text, ok=False)
     return _import_check("OpenCV", "cv2", lambda cv2: f"{cv2.__version__}, {builds[0]}")
 
 
 def check_torch() -> Check:
-    """Check that PyTorch can be imported, and report the device that trainings use."""
+    """Check that PyTorch can be imported, and report the device that training uses."""
 
     def device(torch) -> str:
         if torch.cuda.is_available():
@@ -171,7 +173,7 @@ def check_torch() -> Check:
 
 
 def check_operators() -> Check:
-    """Check that the detector can be imported, and report whose operators it uses."""
+    """Check that the detector can be imported, and report which operators it uses."""
     return _import_check(
         "operators", "pcb.detection.legacy.operators", lambda module: module.operators_in_use()
     )
@@ -191,7 +193,7 @@ def check_openmoji(root: Path) -> list[Check]:
 
 
 def check_lvis(root: Path) -> list[Check]:
-    """Check each version of LVIS; a version of which nothing exists is not a problem."""
+    """Check each version of LVIS; a version that is missing entirely is not a problem."""
     try:
         from pcb.datasets.lvis.installation import VERSIONS, examine_lvis
     except ImportError as error:
@@ -210,7 +212,7 @@ def check_lvis(root: Path) -> list[Check]:
 
 
 def _project(root: Path) -> dict[str, Any] | None:
-    """The project's table in ``pyproject.toml``; None if the kit is installed without this file."""
+    """Return the ``project`` table of ``pyproject.toml``; None if this file does not exist."""
     try:
         with open(root / "pyproject.toml", "rb") as file:
             return tomllib.load(file)["project"]
@@ -227,7 +229,7 @@ def _is_installed(name: str, installed: Callable[[str], str]) -> bool:
 
 
 def _import_check(name: str, module: str, describe: Callable[..., str]) -> Check:
-    """Import a module and describe it; if that fails, the error is the result."""
+    """Check that a module can be imported; the text is its description or the error."""
     try:
         return Check(name, describe(importlib.import_module(module)))
     except Exception as error:  # broken builds raise ImportError, OSError, RuntimeError, ...

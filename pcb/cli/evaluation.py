@@ -1,4 +1,4 @@
-"""``pcb evaluate`` and ``pcb confusion``: evaluate a results file of any detector."""
+"""``pcb evaluate`` and ``pcb confusion``: evaluate the results file of any detector."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from pcb.storage.files import check_output
 
 
 def add_commands(commands: Any) -> None:
-    """Add both commands."""
+    """Add ``pcb evaluate`` and ``pcb confusion`` to the command line."""
     evaluate = add_command(
-        commands, "evaluate", _evaluate, "compute the metrics of a results file of any detector"
+        commands, "evaluate", _evaluate, "compute the metrics of the results file of any detector"
     )
     _add_detections(evaluate)
     evaluate.add_argument(
         "--iou-type",
         nargs="+",
         choices=("bbox", "segm"),
-        help="overlap of boxes (bbox) or of masks (segm); default: those that the results have",
+        help="overlap of boxes (bbox) or of masks (segm); default: all that the results contain",
     )
     evaluate.add_argument(
         "--backend",
         choices=("fast", "lvis"),
         default="fast",
-        help="lvis: the slow reference implementation (default: fast)",
+        help="fast, or lvis for the slow reference implementation (default: fast)",
     )
     evaluate.add_argument("--out", type=Path, metavar="FILE", help="also write the metrics as JSON")
     _add_force(evaluate)
@@ -46,7 +46,7 @@ def add_commands(commands: Any) -> None:
         commands,
         "confusion",
         _confusion,
-        "count which class is mistaken for which in a results file of any detector",
+        "count which class is mistaken for which in the results file of any detector",
     )
     _add_detections(confusion)
     confusion.add_argument(
@@ -55,8 +55,8 @@ def add_commands(commands: Any) -> None:
         default="bbox",
         help="overlap of boxes (bbox) or of masks (segm); default: bbox",
     )
-    add_number(confusion, "--iou-threshold", IOU_THRESHOLD, 0.5, "least overlap of a match")
-    add_number(confusion, "--score-threshold", SCORE_THRESHOLD, 0.3, "least score of a detection")
+    add_number(confusion, "--iou-threshold", IOU_THRESHOLD, 0.5, "minimum overlap (IoU) of a match")
+    add_number(confusion, "--score-threshold", SCORE_THRESHOLD, 0.3, "minimum score of a detection")
     confusion.add_argument(
         "--out",
         type=_matrix_file,
@@ -81,7 +81,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         )
     print(metrics_table(metrics))
     if options.out:
-        write_metrics(os.path.realpath(options.out), metrics)  # keeps a symbolic link
+        write_metrics(os.path.realpath(options.out), metrics)  # follows a symbolic link
         print(f"Written: {options.out}")
 
 
@@ -103,7 +103,7 @@ def _confusion(options: argparse.Namespace) -> None:
     print(confusion_summary(matrix, annotations.class_names))
     if left_out.any():
         print(
-            f"left out: {left_out.sum()} detections on background, of classes that are not"
+            f"not counted: {left_out.sum()} detections on background whose class is not fully"
             " annotated in their image"
         )
     if options.out:
@@ -112,14 +112,16 @@ def _confusion(options: argparse.Namespace) -> None:
 
 
 def _check_out(options: argparse.Namespace, is_own: Callable[[Path], bool]) -> None:
-    """Check ``--out`` before anything is read, which can take minutes."""
+    """Check ``--out`` before reading anything, because reading can take minutes."""
     inputs = (options.ground_truth, options.results)
     check_output(options.out, inputs, is_own, force=options.force, name="--out")
 
 
 def _add_detections(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "ground_truth", metavar="GT.json", help="annotations in LVIS or COCO format, also .json.gz"
+        "ground_truth",
+        metavar="GT.json",
+        help="annotations in LVIS or COCO format, as .json or .json.gz",
     )
     parser.add_argument(
         "results", metavar="RESULTS.json", help="detections in COCO's results format"
@@ -127,7 +129,7 @@ def _add_detections(parser: argparse.ArgumentParser) -> None:
     scope = parser.add_mutually_exclusive_group()
     for name, value, meaning in (
         ("exhaustive", False, "every class is annotated in every image, as in COCO"),
-        ("federated", True, "each image lists the classes it is annotated for, as in LVIS"),
+        ("federated", True, "each image lists the classes that it was checked for, as in LVIS"),
     ):
         scope.add_argument(
             f"--{name}",
@@ -140,7 +142,9 @@ def _add_detections(parser: argparse.ArgumentParser) -> None:
 
 def _add_force(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--force", action="store_true", help="overwrite --out even if it is another kind of file"
+        "--force",
+        action="store_true",
+        help="overwrite --out even if it is a different kind of file",
     )
 
 

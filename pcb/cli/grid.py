@@ -1,4 +1,4 @@
-"""``pcb grid``: check a grid, run it, and report what it found."""
+"""``pcb grid``: check a grid of runs, run the grid, or report its results."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
 
 
 def add_command(commands: Any) -> None:
-    """Add the command and its three subcommands."""
+    """Add ``pcb grid`` with its subcommands ``check``, ``run`` and ``report``."""
     grid = commands.add_parser(
         "grid",
-        help="check, run or report a grid of runs: datasets x configs x seeds",
-        description="Check, run or report a grid of runs: datasets x configs x seeds.",
+        help="check, run or report on a grid of runs: datasets x configs x seeds",
+        description="Check, run or report on a grid of runs: datasets x configs x seeds.",
     )
     actions = grid.add_subparsers(metavar="ACTION", required=True)
     check = shared.add_command(
         actions, "check", _check, "check a grid and print the folder of its runs"
     )
     run = shared.add_command(
-        actions, "run", _run, "run what is missing or out of date in a grid, and report it"
+        actions, "run", _run, "run what is missing or out of date in a grid, then print a report"
     )
     for parser in (check, run):
         parser.add_argument(
-            "grid", metavar="GRID", help="a YAML file, or the name of one in workflow/grids/"
+            "grid", metavar="GRID", help="a YAML file, or the name of a grid in workflow/grids/"
         )
     run.add_argument(
         "--profile",
         default="local",
         metavar="P",
-        help="folder of workflow/profiles/: local or slurm (default: local)",
+        help="name of a folder in workflow/profiles/: local or slurm (default: local)",
     )
     report = shared.add_command(
-        actions, "report", _report, "print the metrics of a grid, its finding and what failed"
+        actions, "report", _report, "print the metrics and the result of a grid, and what failed"
     )
     report.add_argument(
         "folder", type=Path, metavar="FOLDER", help="folder of the grid's runs, such as runs/demo"
@@ -48,14 +48,16 @@ def add_command(commands: Any) -> None:
 
 
 def check_options(grid: Grid, configs: str | os.PathLike[str] = "configs") -> None:
-    """Check that every config takes the options that a grid sets; takes seconds if it sets any.
+    """Check that every config accepts the options that a grid sets.
+
+    This takes some seconds if the grid sets any options.
 
     Args:
-        grid: the grid.
+        grid: the grid to check.
         configs: folder of the configs; a relative path starts at the repository root.
 
     Raises:
-        ValueError: a config does not take an option; names it and the nearest valid one.
+        ValueError: a config does not accept an option; the message names the config and the option.
     """
     from pcb.grids.grid import config_file
 
@@ -88,7 +90,7 @@ def _run(options: argparse.Namespace) -> int:
     gpus = count_gpus() if options.profile == LOCAL else 0
     if options.profile == LOCAL:
         check_machine(grid, gpus)
-    if Path.cwd() != repository_root():  # where the paths of the workflow start
+    if Path.cwd() != repository_root():  # the workflow's relative paths start there
         if name.endswith((".yaml", ".yml")):
             name = os.path.abspath(name)
         root = repository_path(root)

@@ -1,7 +1,7 @@
 """The console script ``pcb``.
 
-Each command imports what is slow to import when it runs: ``pcb --help`` answers at once, and
-``pcb doctor`` runs where PyTorch or mmcv is missing.
+A command imports slow modules only when it runs. So ``pcb --help`` responds immediately, and
+``pcb doctor`` works even if PyTorch or mmcv is missing.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from pcb.messages.printable import printable
 from pcb.messages.ranges import SEED
 from pcb.messages.warnings import one_line_warnings
 
-USER_ERROR = 2  # the exit status that argparse uses, too
+USER_ERROR = 2  # argparse uses the same exit status
 INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    A mistake of the user ends with one line on standard error and status 2. A mistake of the
-    program keeps its traceback.
+    For an error that the user can fix, print one line on standard error and return 2. Other errors
+    are raised with their traceback.
     """
     options = parse(arguments)
     one_line_warnings()
-    for stream in (sys.stdout, sys.stderr):  # no command fails at a name that it cannot print
+    for stream in (sys.stdout, sys.stderr):  # print names that cannot be encoded
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -47,17 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError as error:
         if error.name is not None:
             raise
-        message = str(error)  # of a hook that says what to install
+        message = str(error)  # the message says what to install
     except KeyboardInterrupt:
         print("pcb: interrupted", file=sys.stderr)
         return INTERRUPTED
-    # A message may quote the content of a file, which must not control the terminal.
+    # A message may quote a file, whose control characters must not reach the terminal.
     print(f"pcb: error: {printable(message)}", file=sys.stderr)
     return USER_ERROR
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the options of a command line; those of ``pcb lab`` hold JupyterLab's own."""
+    """Return the options of a command line.
+
+    For ``pcb lab``, ``arguments`` contains the options that are passed to JupyterLab.
+    """
     parser = build_parser()
     options, further = parser.parse_known_args(arguments)
     if options.command is _lab:
@@ -79,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     lab = add_command(commands, "lab", _lab, "open copies of the notebooks in JupyterLab")
     lab.usage = "pcb lab [-h] [options of `jupyter lab`, such as --port 9999 --no-browser]"
     openmoji = add_command(
-        commands, "openmoji", _openmoji, "make the OpenMoji-LT dataset, without a network"
+        commands, "openmoji", _openmoji, "make the OpenMoji-LT dataset, which needs no network"
     )
     openmoji.add_argument(
         "out", type=Path, metavar="OUT", help="new folder, such as data/openmoji/mini"
@@ -88,9 +91,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--size",
         choices=("tiny", "mini", "full"),
         default="mini",
-        help="tiny: 8 classes, for tests; mini: 40; full: 1203, as LVIS v1 (default: mini)",
+        help="tiny: 8 classes, for tests; mini: 40; full: 1203, as in LVIS v1 (default: mini)",
     )
-    add_number(openmoji, "--seed", SEED, 0, "the same seed makes the same dataset")
+    add_number(openmoji, "--seed", SEED, 0, "seed of the dataset; equal seeds make equal datasets")
     add_command(
         commands, "doctor", _doctor, "report what is set up, what is missing and what to do"
     )
@@ -118,7 +121,11 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _is_for_the_user(error: BaseException | None) -> bool:
-    """Whether the kit raised an error, or one of its causes, or a file is the reason."""
+    """Return whether an error should be shown without a traceback.
+
+    This is the case if the kit raised the error or one of its causes, or if the error or one of its
+    causes is an ``OSError``.
+    """
     package = Path(__file__).resolve().parents[1]
     while error is not None:
         frames = traceback.extract_tb(error.__traceback__)

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their values are read."""
+"""Define the options that several commands share, and parse their values."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def add_command(commands: Any, name: str, command: Command, description: str) ->
     """Add a command and return its parser.
 
     Args:
-        commands: what ``add_subparsers`` returned.
+        commands: the object that ``add_subparsers`` returned.
         name: name of the command.
-        command: function that runs it; its result is the exit status, None for 0.
-        description: what the command does, without a capital and a full stop.
+        command: function that runs the command and returns the exit status; None means 0.
+        description: what the command does, with no initial capital and no full stop.
     """
     parser = commands.add_parser(
         name, help=description, description=f"{description[0].upper()}{description[1:]}."
@@ -32,7 +32,7 @@ def add_command(commands: Any, name: str, command: Command, description: str) ->
 def add_number(
     parser: argparse.ArgumentParser, flag: str, numbers: Range, default: float, meaning: str
 ) -> None:
-    """Add an option that takes a number; the help states its range and default."""
+    """Add an option for a number; its help text states the allowed range and the default."""
     parser.add_argument(
         flag,
         type=numbers.argument,
@@ -43,12 +43,12 @@ def add_number(
 
 
 def parse_cfg_options(words: Iterable[str]) -> dict[str, Any]:
-    """Return config options from words such as ``key=value`` or JSON objects.
+    """Parse config options given as words such as ``key=value`` or as JSON objects.
 
-    A value is read as JSON or as a Python literal, and otherwise as text.
+    A value is parsed as JSON or as a Python literal. If neither succeeds, the value is text.
 
     Raises:
-        ValueError: a word has neither form.
+        ValueError: a word is neither ``key=value`` nor a JSON object.
 
     Example:
         >>> parse_cfg_options(["runner.max_epochs=1", "data.val.pipeline=[]", "log_level=INFO"])
@@ -66,7 +66,7 @@ def parse_cfg_options(words: Iterable[str]) -> dict[str, Any]:
             continue
         key, equals, text = word.partition("=")
         if not (key and equals):
-            raise ValueError(f"--cfg-options takes key=value or a JSON object, got {word!r}")
+            raise ValueError(f"--cfg-options must be key=value or a JSON object, got {word!r}")
         options[key] = _literal(text)
     return options
 

@@ -1,4 +1,4 @@
-"""What the commands print and write."""
+"""Print and write the results of the commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """Return the metrics as an aligned table with a line for each IoU type."""
+    """Return the metrics as an aligned table with one row for each IoU type."""
     from pcb.metrics import format_metric
 
     names = list(next(iter(metrics.values())))
@@ -29,12 +29,13 @@ def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def confusion_summary(matrix: np.ndarray, class_names: Sequence[str], shown: int = 10) -> str:
-    """Return the counts of a matrix of detections, and the most frequent mistakes, as text.
+    """Return the totals and the most frequent mistakes of a confusion matrix as text.
 
     Args:
-        matrix: (C + 1, C + 1) counts; the last row is background, the last column missed objects.
+        matrix: (C + 1, C + 1) counts of detections. The last row is for detections on background,
+            the last column for missed objects.
         class_names: (C,) names by label.
-        shown: number of mistakes to show.
+        shown: maximum number of mistakes to show.
     """
     import numpy as np
 
@@ -56,10 +57,10 @@ def confusion_summary(matrix: np.ndarray, class_names: Sequence[str], shown: int
 
 
 def write_matrix(path: Path, matrix: np.ndarray, class_names: Sequence[str]) -> None:
-    """Write a matrix of detections as ``.npz`` or ``.csv``, as the name of the file says."""
+    """Write a confusion matrix as ``.npz`` or ``.csv``, depending on the suffix of the path."""
     import numpy as np
 
-    file = os.path.realpath(path)  # keeps a symbolic link
+    file = os.path.realpath(path)  # follows a symbolic link
     if path.suffix == ".npz":
         buffer = io.BytesIO()
         np.savez_compressed(buffer, detections=matrix, class_names=np.array(class_names))
@@ -71,7 +72,7 @@ def write_matrix(path: Path, matrix: np.ndarray, class_names: Sequence[str]) -> 
 
 
 def is_matrix_file(path: Path) -> bool:
-    """Return whether ``pcb confusion`` may have written a file."""
+    """Return whether a file has the content of a matrix that ``pcb confusion`` wrote."""
     if path.suffix == ".csv":
         head = path.read_bytes().split(b"\n", 1)[0].strip()
         return head.startswith(b"true class,") and head.endswith(b",missed")
@@ -83,7 +84,7 @@ def is_matrix_file(path: Path) -> bool:
 
 @contextmanager
 def log_to_stderr() -> Iterator[None]:
-    """Print what readers log about the data on standard error, from level INFO, a line each."""
+    """Within this context, print the kit's log messages, from level INFO, on standard error."""
     logger, handler = logging.getLogger("pcb"), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("pcb: %(message)s"))
     level = logger.level

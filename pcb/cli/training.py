@@ -1,4 +1,4 @@
-"""``pcb train`` and ``pcb test``."""
+"""``pcb train`` and ``pcb test``: train a detector, and evaluate a checkpoint."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from pcb.storage.locks import writing_alone
 
 
 def add_commands(commands: Any) -> None:
-    """Add both commands."""
+    """Add ``pcb train`` and ``pcb test`` to the command line."""
     train = add_command(
         commands, "train", _train, "train a detector and record everything about it in a run folder"
     )
     train.add_argument(
         "config",
         metavar="CONFIG",
-        help="config file, such as configs/openmoji/softmax_pcb.py; executed as Python",
+        help="config file, such as configs/openmoji/softmax_pcb.py; it is executed as Python code",
     )
     _add_run_options(train, "runs/<dataset>/<config>/seed<N>")
-    add_number(train, "--seed", SEED, 0, "seed of every random choice")
+    add_number(train, "--seed", SEED, 0, "seed of all random numbers")
     begin = train.add_mutually_exclusive_group()
     begin.add_argument(
         "--resume", action="store_true", help="continue from the run folder's latest.pth"
@@ -34,18 +34,18 @@ def add_commands(commands: Any) -> None:
     begin.add_argument(
         "--replace",
         action="store_true",
-        help="train from scratch and delete the training in the run folder",
+        help="delete the training run in the run folder and train from scratch",
     )
     _add_trust(train)
 
     test = add_command(
-        commands, "test", _test, "predict the validation images and evaluate the predictions"
+        commands, "test", _test, "detect objects in the validation images and evaluate the results"
     )
     test.add_argument(
-        "config", metavar="CONFIG", help="config file, or run folder whose config.py is read"
+        "config", metavar="CONFIG", help="config file, or a run folder that contains config.py"
     )
     test.add_argument(
-        "checkpoint", metavar="CHECKPOINT", help="weights, such as a run's latest.pth"
+        "checkpoint", metavar="CHECKPOINT", help="checkpoint file, such as a run's latest.pth"
     )
     _add_run_options(test, "the checkpoint's folder")
     _add_trust(test)
@@ -87,7 +87,7 @@ def _test(options: argparse.Namespace) -> None:
     run = RunFolder(options.work_dir or Path(options.checkpoint).parent)
     with ExitStack() as stack:
         with process_group(pick_device(options.device)):
-            if rank() == 0:  # until the metrics are written
+            if rank() == 0:  # hold the lock until the metrics are written
                 stack.enter_context(writing_alone(run.path, "prediction"))
             files = predict(
                 options.config,
@@ -121,7 +121,7 @@ def _add_run_options(parser: argparse.ArgumentParser, default: str) -> None:
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help="override values of the config, such as runner.max_epochs=1, or as a JSON object, "
+        help="values that override the config, such as runner.max_epochs=1, or a JSON object: "
         "'{\"runner.max_epochs\": 1}'",
     )
 
@@ -130,5 +130,5 @@ def _add_trust(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust-checkpoint",
         action="store_true",
-        help="read the checkpoint even if it may run code of its author",
+        help="load the checkpoint even if it contains code that loading would run",
     )

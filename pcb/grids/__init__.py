@@ -1,1 +1,1 @@
-"""Grids of runs: their files, their execution, their failures and their page."""
+"""Grids of runs: read a grid file, run the grid, record failures and report the results."""

@@ -1,6 +1,8 @@
-"""Notebooks of a grid that did not finish: a note beside each executed notebook until it succeeds.
+"""Record the notebooks of a grid that did not finish.
 
-``01_train.failed.json`` tells where ``01_train.ipynb`` stopped; ``01_train.failed.html`` shows it.
+A failure leaves two files beside the executed notebook. For ``01_train.ipynb``,
+``01_train.failed.json`` records the cell and the error, and ``01_train.failed.html`` shows the
+notebook up to that cell. The files are removed when a later call of the notebook succeeds.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from pcb.runs.processes import described, notebook_lock
 from pcb.storage.files import write_atomically
 from pcb.storage.locks import Writer, holding, is_locked
 
-LONGEST = 1000  # characters of an error in one line
+LONGEST = 1000  # maximum number of characters of each line of an error
 KILLED = "The process ended without an error message: it was killed, or ran out of memory or time"
 
 
@@ -28,10 +30,10 @@ class Failure:
     """A notebook that did not finish.
 
     Attributes:
-        executed: path of the executed copy, such as ``.../01_train.ipynb``; it does not exist if
-            the notebook never began to run.
+        executed: path of the executed copy, such as ``.../01_train.ipynb``. The file does not exist
+            if the notebook never started.
         cell: number of the cell that failed, as in ``In [3]``; None if no cell failed.
-        error: the error message, of one line or several.
+        error: the error message, which may have several lines.
     """
 
     executed: Path
@@ -40,14 +42,14 @@ class Failure:
 
     @property
     def page(self) -> Path:
-        """The failed notebook as HTML; it exists if the notebook began to run."""
+        """Path of the failed notebook as HTML. The file exists only if the notebook started."""
         return self.executed.with_suffix(FAILURE_PAGE)
 
     @property
     def line(self) -> str:
-        """The error in one line: the first and the last of its lines, which usually suffice.
+        """The first and the last line of the error, joined into one line.
 
-        Control characters, which a terminal would obey, are escaped.
+        Control characters are escaped, because a terminal would act on them.
 
         >>> Failure(Path(), 1, "RuntimeError: training ended:\\n  File\\nValueError: why\\n").line
         'RuntimeError: training ended: ... ValueError: why'
@@ -59,10 +61,13 @@ class Failure:
 
 @contextmanager
 def record_failure(executed: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep a note and a page of the notebook that runs in this context, until it succeeds.
+    """Record a failure if the notebook that runs in this context does not finish.
 
-    The note is written first, so that it exists even if the process is killed. Only one process at
-    a time runs a notebook: if another one does, this prints its name and waits for its end.
+    The record is a note and an HTML page. The note is written before the notebook starts, so that
+    there is a note even if the process is killed. It is removed when the notebook succeeds.
+
+    Only one process at a time can run a notebook. If a different process is running this notebook,
+    print which process that is and wait until it ends.
 
     Args:
         executed: path of the executed copy; the copy of an earlier attempt is removed.
@@ -71,7 +76,7 @@ def record_failure(executed: str | os.PathLike[str]) -> Iterator[None]:
 
     def wait_for(other: Writer) -> None:
         who = described(lock, lock.parent, other).who
-        say(f"{executed} is being run by {who}: waiting for its end")
+        say(f"{executed} is being run by {who}: waiting until that process ends")
 
     with holding(lock, Path(executed).stem, wait_for):
         yield from _record(Failure(Path(executed), None, KILLED))
@@ -88,10 +93,10 @@ def _record(failure: Failure) -> Iterator[None]:
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt)
         text = getattr(error, "error", f"{type(error).__name__}: {error}")
-        text = "interrupted; the next call continues it" if stopped else text
+        text = "interrupted; run the same command again to continue" if stopped else text
         _write(Failure(failure.executed, getattr(error, "cell", None), text))
         if failure.executed.is_file():
-            with suppress(Exception):  # the copy may be cut off
+            with suppress(Exception):  # the executed copy may be incomplete
                 export_page(failure.executed, failure.page)
         raise
     _note(failure.executed).unlink()
@@ -100,7 +105,8 @@ def _record(failure: Failure) -> Iterator[None]:
 def find_failures(root: str | os.PathLike[str]) -> list[Failure]:
     """Return the notebooks below a folder that did not finish, sorted by path.
 
-    A notebook that is still running has not failed; :func:`pcb.runs.processes.running` lists it.
+    Notebooks that are still running are not included; :func:`pcb.runs.processes.running` lists
+    them.
 
     Example:
         >>> import tempfile
@@ -126,7 +132,7 @@ def find_failures(root: str | os.PathLike[str]) -> list[Failure]:
 
 
 def forget_failures(root: str | os.PathLike[str]) -> None:
-    """Remove the notes and pages of failures below a folder."""
+    """Remove the note and the page of every failure below a folder."""
     for failure in find_failures(root):
         _note(failure.executed).unlink()
         failure.page.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a grid found, in one sentence with its uncertainty; the first line of its page."""
+"""Summarise the effect of PCB in a grid in one sentence, for the top of the grid's page."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ _RAISED, _LOWERED, _OPEN = "raised", "lowered", "open"
 
 
 def finding(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> str:
-    """Return the effect of PCB on mask APr of each baseline, or on mask AP if no APr is defined.
+    """Return one sentence about the effect of PCB on each baseline.
 
-    A config counts if it differs from its baseline by PCB alone, over the seeds that both have.
-    With several seeds, the metric has changed if the 95% interval does not contain 0.
+    The sentence is about mask APr, or about mask AP if APr is undefined for every config. A config
+    is included if it differs from its baseline only by PCB. A config and its baseline are compared
+    over the seeds that both have. With several seeds, the sentence reports a change only if the 95%
+    confidence interval of the difference does not contain 0.
 
     Args:
         configs: configs whose runs all have metrics, from :func:`pcb.runs.comparison.group_runs`.
         root: the grid's folder.
 
     Returns:
-        One sentence; empty if nothing can be compared.
+        The sentence; "" if no config can be compared with its baseline.
     """
     compared = [config for config in configs if config.pairs]
     fair = [config for config in compared if differs_by_pcb_alone(config)]
@@ -52,13 +54,18 @@ def _sentence(
     seeds = sorted({value.n for value in values})
     start = _verdicts({verdict: _join(texts) for verdict, texts in by_verdict.items()}, words)
     if seeds == [1]:
-        return f"{start} (in points; one seed each, no interval){rest}."
+        return f"{start} (in percentage points; one seed each, no confidence interval){rest}."
     over = f"{seeds[0]} seeds" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
-    return f"{start} (in points, with 95% intervals over {over}){rest}."
+    return f"{start} (in percentage points, with 95% confidence intervals over {over}){rest}."
 
 
 def _verdicts(configs: dict[str, str], words: str) -> str:
-    """The sentence without its end; ``configs`` lists those of each verdict."""
+    """Return the first part of the sentence: which configs PCB raised, lowered or left open.
+
+    Args:
+        configs: list of configs, as text, for each verdict.
+        words: name of the metric.
+    """
     changes = [
         f"{verdict} {words} of {configs[verdict]}"
         for verdict in (_RAISED, _LOWERED)
@@ -71,21 +78,26 @@ def _verdicts(configs: dict[str, str], words: str) -> str:
 
 
 def _single(name: str, value: Estimate, words: str) -> str:
-    points = f"{abs(100 * value.mean):.1f} points"
+    points = f"{abs(100 * value.mean):.1f} percentage points"
     verdict = _verdict(value)
     if value.n == 1:
         if verdict == _OPEN:
-            return f"PCB did not change {words} of {name} (one seed, no interval)"
-        return f"PCB {verdict} {words} of {name} by {points} (one seed, no interval)"
-    uncertainty = f"95% interval {format_interval(value)} over {value.n} seeds"
+            return f"PCB did not change {words} of {name} (one seed, no confidence interval)"
+        return f"PCB {verdict} {words} of {name} by {points} (one seed, no confidence interval)"
+    uncertainty = f"95% confidence interval {format_interval(value)} over {value.n} seeds"
     if verdict == _OPEN:
         mean = format_points(value.mean)
-        return f"PCB has no clear effect on {words} of {name}: {mean} points ({uncertainty})"
+        effect = f"PCB has no clear effect on {words} of {name}"
+        return f"{effect}: {mean} percentage points ({uncertainty})"
     return f"PCB {verdict} {words} of {name} by {points} ({uncertainty})"
 
 
 def _verdict(value: Estimate) -> str:
-    """The verdict of the interval, or of a single seed's value, to the digit that is shown."""
+    """Return whether PCB raised the metric, lowered it, or neither with confidence.
+
+    With several seeds, the confidence interval decides. With one seed, the difference decides.
+    Both are rounded as in the sentence.
+    """
     low, high = (value.low, value.high) if value.n > 1 else (value.mean, value.mean)
     if round(100 * low, 1) > 0:
         return _RAISED
@@ -97,14 +109,14 @@ def _interval(value: Estimate) -> str:
 
 
 def _names(configs: list[ConfigRuns], root: str | os.PathLike[str]) -> list[str]:
-    """Paths of configs below the grid's folder, without the dataset if all have the same one."""
+    """Return the configs' paths below the grid's folder, without a dataset that all share."""
     names = [config.folder.relative_to(Path(root).absolute()).as_posix() for config in configs]
     datasets = {name.partition("/")[0] for name in names}
     return [name.partition("/")[2] or name for name in names] if len(datasets) == 1 else names
 
 
 def _join(texts: list[str]) -> str:
-    """Texts as an English list.
+    """Return texts as an English list.
 
     >>> _join(["a"]), _join(["a", "b", "c"])
     ('a', 'a, b and c')

@@ -1,7 +1,7 @@
-"""A grid of runs: datasets x configs x overrides x seeds, read from a small YAML file.
+"""Read and check grid files, which define runs: datasets x configs x overrides x seeds.
 
-The Snakemake workflow runs every notebook for every run of a grid. The grids of the repository are
-in ``workflow/grids/``; ``pcb grid check`` checks one.
+The Snakemake workflow runs every notebook for every run of a grid. The repository's grid files are
+in ``workflow/grids/``; ``pcb grid check`` checks a grid file.
 """
 
 from __future__ import annotations
@@ -23,39 +23,43 @@ from pcb.notebooks.parameters import check_parameters
 from pcb.runs.paths import BALANCED, RunName
 from pcb.storage.repository import repository_path
 
-SIZES = ("tiny", "mini", "full")  # of a dataset that can be made
+SIZES = ("tiny", "mini", "full")  # sizes of OpenMoji-LT
 
-# Parameters of notebooks that the workflow sets, from the grid's other keys.
+# Notebook parameters that the workflow sets; a grid file must not set them.
 _SET = ("config", "work_dir", "seed", "cfg_options", "replace", "gpus", "before", "runs", "size")
 _Options = dict[str, dict[str, Any] | list[Any] | str | int | float | bool | None]
 
 
 class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The content of a grid file. The grid has one run for each combination of its lists.
+    """The content of a grid file.
+
+    The grid has one run for each combination of dataset, config, override and seed.
 
     Attributes:
         title: heading of the grid's page.
-        datasets: folders of ``configs/``.
-        baselines: config files in each of these folders, such as ``softmax``.
-        pcb: ``[off, on]`` runs each baseline without PCB and with it (``softmax_pcb``); either can
-            be left out.
-        configs: further config files, for names that do not follow the pattern of the baselines.
+        datasets: names of folders in ``configs/``.
+        baselines: config files in each of these folders, without ``.py``, such as ``softmax``.
+        pcb: ``off`` runs each baseline without PCB, ``on`` runs its config with PCB
+            (``softmax_pcb``), and ``[off, on]`` runs both.
+        configs: further config files, each run as it is. They are needed for PCB configs whose
+            names do not end in ``_pcb``.
         seeds: random seeds.
-        overrides: named sets of config options: ``{"lr2": {"optimizer.lr": 0.002}}``. Every config
-            is run with each set. An empty set (``default: {}``) is the config itself.
-        cfg_options: options for every config, such as ``{"runner.max_epochs": 1}``.
-        make: datasets to make if they are missing, with their size; others must be present.
-        parameters: parameters of notebooks, by notebook:
+        overrides: named sets of config options, such as ``{"lr2": {"optimizer.lr": 0.002}}``.
+            Every config is run once with each set. An empty set (``default: {}``) leaves the
+            config unchanged.
+        cfg_options: config options for every run, such as ``{"runner.max_epochs": 1}``.
+        make: datasets to make if they are missing, each with its size. Other datasets must exist.
+        parameters: parameters for each notebook, such as
             ``{"03_confusion_matrix": {"score_threshold": 0.5}}``.
-        threads: CPU threads of one training (of all its processes together) or prediction. The
-            workflow runs as many at a time as fit into its ``--cores``.
-        gpus: processes of one training, each on a GPU of its own if there are GPUs.
-        memory: memory of one training or prediction, such as ``64GB``; used on clusters only.
-        time: time limit of one training or prediction, such as ``2d`` or ``36h``; used on clusters
-            only.
+        threads: CPU threads for one training job (all its processes together) or one prediction.
+            The workflow runs as many jobs at the same time as fit into its ``--cores``.
+        gpus: processes of one training run; each uses a GPU of its own if there are GPUs.
+        memory: memory for one training run or prediction, such as ``64GB``; only for clusters.
+        time: time limit for one training run or prediction, such as ``2d`` or ``36h``; only for
+            clusters.
 
     Raises:
-        ValueError: a list is empty, a name or value is not allowed, or two runs have one folder.
+        ValueError: a list is empty, a name or value is not allowed, or a run occurs twice.
     """
 
     title: str
@@ -76,24 +80,29 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         for key in ("title", "datasets", "seeds", "pcb"):
             if not getattr(self, key):
-                raise ValueError(f"{key} is empty")
+                raise ValueError(f"{key} is empty, but needs a value")
         if not self.baselines and not self.configs:
-            raise ValueError("baselines and configs are missing or empty: one must name configs")
+            raise ValueError(
+                "baselines and configs are both missing or empty: list configs in at least one of "
+                "them"
+            )
         for key in ("datasets", "baselines", "configs", "overrides"):
             for name in getattr(self, key):
-                # A hyphen separates a config from its override.
+                # A hyphen would be mistaken for the one between config and override.
                 _check_name(key, name, "-" if key == "datasets" else "")
         names = [str(run) for run in self.runs]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"{name} is in the grid {names.count(name)} times")
+                raise ValueError(
+                    f"the run {name} occurs {names.count(name)} times; remove duplicates"
+                )
         self._check_numbers()
         self._check_cluster()
         self._check_notebooks()
 
     @property
     def runs(self) -> list[RunName]:
-        """Every run, in the order of the file."""
+        """All runs of the grid, in the order of the file."""
         configs = [
             f"{baseline}{BALANCED if balanced else ''}"
             for baseline, balanced in product(self.baselines, self.pcb)
@@ -103,11 +112,11 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [RunName(dataset, config, seed, name) for dataset, config, name, seed in points]
 
     def plain(self, run: RunName) -> RunName | None:
-        """Return the run of the grid that differs from this one by PCB alone, or None."""
+        """Return a run's counterpart without PCB; None if the grid has no such run."""
         return next((plain for plain in run.plain if plain in self.runs), None)
 
     def options(self, run: RunName) -> dict[str, Any]:
-        """Return the options that a run's config gets."""
+        """Return the config options of a run: those of the grid and of the run's override."""
         return {**self.cfg_options, **self.overrides.get(run.override, {})}
 
     def _check_numbers(self) -> None:
@@ -133,34 +142,38 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     raise ValueError(f"{key}: unknown {name!r}; {suggestion(name, known)}")
         for dataset, size in self.make.items():
             if size not in SIZES:
-                sizes = f"{', '.join(SIZES[:-1])} and {SIZES[-1]}"
-                raise ValueError(f"make: {dataset} has the sizes {sizes}, not {size!r}")
+                sizes = f"{', '.join(SIZES[:-1])} or {SIZES[-1]}"
+                raise ValueError(f"make: the size of {dataset} must be {sizes}, got {size!r}")
         for notebook, values in self.parameters.items():
             for name in values:
                 if name in _SET:
                     raise ValueError(
-                        f"parameters: {name!r} of {notebook} is set by the workflow, from the "
-                        "grid's other keys"
+                        f"parameters: {name!r} of {notebook} is set by the workflow: remove it here"
                     )
 
 
 def grid_file(name: str | os.PathLike[str]) -> Path:
-    """Return the file of a grid: a path, or the name of one in ``workflow/grids/``.
+    """Return the path of a grid file.
+
+    Args:
+        name: a path that ends in ``.yaml`` or ``.yml``, or the name of a grid in
+            ``workflow/grids/``.
 
     Raises:
-        FileNotFoundError: there is no such file; the message names the nearest grid, or all.
+        FileNotFoundError: the file does not exist; the message suggests a similar name or lists
+            the grids.
     """
     file = Path(name)
     if file.suffix not in (".yaml", ".yml"):
         file = repository_path(Path("workflow", "grids", f"{name}.yaml"))
     if not file.is_file():
         known = sorted(found.stem for found in repository_path("workflow/grids").glob("*.yaml"))
-        raise FileNotFoundError(f"no grid {file}; {suggestion(file.stem, known)}")
+        raise FileNotFoundError(f"there is no grid {file}; {suggestion(file.stem, known)}")
     return file
 
 
 def grid_root(name: str | os.PathLike[str], runs: str | os.PathLike[str] = "runs") -> Path:
-    """Return the folder of a grid's runs.
+    """Return the folder that contains the runs of a grid.
 
     Example:
         >>> grid_root("demo").as_posix(), grid_root("my/lvis.v1.yaml").name
@@ -175,17 +188,18 @@ def read_grid(
     configs: str | os.PathLike[str] = "configs",
     notebooks: str | os.PathLike[str] = "notebooks",
 ) -> Grid:
-    """Read a grid.
+    """Read and check a grid file.
 
     Args:
-        name: a file, or the name of one in ``workflow/grids/``.
+        name: a grid file, or the name of a grid in ``workflow/grids/``.
         configs: folder of the configs; a relative path starts at the repository root.
-        notebooks: folder of the notebooks, likewise.
+        notebooks: folder of the notebooks; a relative path starts at the repository root.
 
     Raises:
-        FileNotFoundError: there is no such grid; the message names the nearest, or all.
+        FileNotFoundError: the grid file does not exist.
         ValueError: a key is unknown, missing or repeated, a value is not allowed, a config does not
-            exist, or a notebook does not take a parameter. The message names the nearest valid one.
+            exist, or a notebook does not have a parameter. For a wrong name, the message suggests
+            a similar one.
 
     Example:
         >>> [str(run) for run in read_grid("demo").runs]
@@ -193,8 +207,8 @@ def read_grid(
     """
     file = grid_file(name)
     try:
-        if re.search(r"""['"\\$`\n]""", str(file)):  # Snakemake quotes them wrongly
-            raise ValueError("on clusters, the path may hold no quotes, backslash or $")
+        if re.search(r"""['"\\$`\n]""", str(file)):  # Snakemake quotes these characters wrongly
+            raise ValueError("the path must not contain quotes, a backslash or $: rename the file")
         _check_name("the file's name", file.stem, "-")
         grid = decode_yaml(file.read_text(encoding="utf-8"), Grid)
         for run in grid.runs:
@@ -202,7 +216,7 @@ def read_grid(
         for notebook, parameters in grid.parameters.items():
             check_parameters(repository_path(notebooks) / f"{notebook}.ipynb", parameters)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: not YAML: {error}") from error
+        raise ValueError(f"{file}: not valid YAML: {error}") from error
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
     return grid
@@ -212,19 +226,19 @@ def config_file(run: RunName, configs: str | os.PathLike[str] = "configs") -> Pa
     """Return the config file of a run.
 
     Raises:
-        ValueError: there is no such file; the message names the nearest.
+        ValueError: the file does not exist; the message suggests a similar name or lists configs.
     """
     folder = repository_path(configs)
     path = folder / run.dataset / f"{run.config}.py"
     if not path.is_file():
         known = [f"{found.parent.name}/{found.stem}" for found in sorted(folder.glob("[!_]*/*.py"))]
         wanted = f"{run.dataset}/{run.config}"
-        raise ValueError(f"no config {wanted!r}; {suggestion(wanted, known)}")
+        raise ValueError(f"there is no config {wanted!r}; {suggestion(wanted, known)}")
     return path
 
 
 def config_sources(path: Path) -> list[Path]:
-    """Return a config file and every file that it inherits from, itself first."""
+    """Return a config file, followed by every file that it inherits from."""
     sources = [path]
     for statement in ast.parse(path.read_text()).body:
         if isinstance(statement, ast.Assign) and any(
@@ -241,13 +255,14 @@ def _check_name(key: str, name: str, further: str = "") -> None:
     """Check a name that becomes part of paths and command lines.
 
     Args:
-        key: where the name is from.
-        name: any text.
+        key: what the name belongs to; the error message begins with it.
+        name: the name to check.
         further: characters that are allowed besides letters, digits, ``_`` and ``.``.
 
     Raises:
-        ValueError: the name has another character, or begins with a dot or hyphen.
+        ValueError: the name contains a character that is not allowed, or begins with a dot or
+            hyphen.
     """
     if not re.fullmatch(rf"\w[\w.{further}]*", name, re.ASCII):
         allowed = ", ".join(["letters", "digits", "_", ".", *further])
-        raise ValueError(f"{key}: {name!r} is not a name; names consist of {allowed}")
+        raise ValueError(f"{key}: {name!r} is not a valid name; names consist of {allowed}")

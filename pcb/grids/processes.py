@@ -1,8 +1,8 @@
-"""The processes of a grid: one of them runs it, and ends whatever it started.
+"""Let only one process run a grid; when that process ends, end the processes that it started.
 
-``pcb grid run`` calls Snakemake in its own process, so that there is a single process to stop and
-no signal to pass on. The Snakefile and the scripts of its jobs call the functions of this module,
-so that all this also holds if Snakemake is called directly.
+``pcb grid run`` calls Snakemake within its own process. A user therefore has to stop only this
+process, and no signal has to be forwarded. The Snakefile and its job scripts call the functions of
+this module, so that a direct call of Snakemake behaves in the same way.
 """
 
 from __future__ import annotations
@@ -29,22 +29,23 @@ from pcb.storage.repository import repository_path
 
 LOCAL = "local"  # the profile for this machine
 
-SNAKEMAKE = "PCB_SNAKEMAKE"  # environment variable: the Snakemake process that started a job
-GRACE = 30  # seconds for a job to end its kernel before it is killed
+SNAKEMAKE = "PCB_SNAKEMAKE"  # environment variable: process ID of a job's Snakemake
+GRACE = 30  # seconds that a job has to end its kernel before the job is killed
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _PROFILES = Path("workflow", "profiles")
 _until_the_end = ExitStack()  # holds the grid's lock
-_gone = threading.Event()  # set in a job whose Snakemake has died
+_gone = threading.Event()  # set in a job when its Snakemake process has died
 
 
 def run_workflow(name: str, profile: str, gpus: int = 0) -> int:
-    """Run the Snakemake workflow on a grid, from the repository root, and return its exit status.
+    """Run the Snakemake workflow for a grid in the repository root; return the exit status.
 
     Args:
-        name: the grid, as :func:`pcb.grids.grid.read_grid` takes it.
-        profile: folder of ``workflow/profiles/``.
-        gpus: GPUs of this machine. No two trainings share one; a cluster ensures that itself.
+        name: a grid file, or the name of a grid in ``workflow/grids/``.
+        profile: name of a folder in ``workflow/profiles/``.
+        gpus: number of GPUs of this machine. The workflow never lets two training runs share a
+            GPU. On a cluster, which ensures this itself, pass 0.
     """
     limit = ["--resources", f"gpu={gpus}"] if gpus else []
     return _snakemake(["--profile", str(_PROFILES / profile), *limit, "--config", f"grid={name}"])
@@ -54,46 +55,48 @@ def check_profile(profile: str) -> None:
     """Check that a profile exists.
 
     Raises:
-        ValueError: there is no such profile; the message names the nearest, or all.
+        ValueError: the profile does not exist; the message suggests a similar name or lists all
+            profiles.
     """
     known = sorted(path.name for path in repository_path(_PROFILES).iterdir())
     if profile not in known:
-        raise ValueError(f"no profile {profile!r}; {suggestion(profile, known)}")
+        raise ValueError(f"there is no profile {profile!r}; {suggestion(profile, known)}")
 
 
 def begin(root: str | os.PathLike[str], notebooks: str | os.PathLike[str]) -> None:
-    """Be the only process that runs a grid, until this process ends.
+    """Make this process the only one that runs a grid, until this process ends.
 
-    If another process runs the grid, print its name and wait for its end. Then print which
-    processes of an earlier call are still running, and which notebooks have uncommitted changes.
+    If a different process is running the grid, print which process that is and wait until it ends.
+    Then print which processes of an earlier call are still running, and which notebooks have
+    uncommitted changes.
 
     Args:
         root: the grid's folder.
-        notebooks: folder of the notebooks that it runs.
+        notebooks: folder of the notebooks that the grid runs.
     """
     root = Path(root)
 
     def wait_for(other: Writer) -> None:
         lines = [str(one) for one in running(root) if one.what != GRID]
-        doing = f" It is running:\n{_indent(lines)}" if lines else ""
+        doing = f" That process is running:\n{_indent(lines)}" if lines else ""
         [who] = [one.who for one in running(root) if one.what == GRID] or [other.host]
         _say(
-            f"{root} is being run by {who}: waiting for its end, then running what is missing. "
-            f"Ctrl-C stops this call and not that process.{doing}"
+            f"{root} is being run by {who}. This call waits until that process ends, then runs "
+            f"what is missing. Ctrl-C stops only this call.{doing}"
         )
 
     _until_the_end.enter_context(writing_alone(root, GRID, wait_for))
     if left := [str(one) for one in running(root) if one.what != GRID]:
         _say(
-            "An earlier call was killed, and some of its processes are still running. This call "
-            f"follows its trainings and waits for its notebooks:\n{_indent(left)}"
+            "An earlier call was killed, but some of its processes are still running. This call "
+            f"follows their training runs and waits for their notebooks:\n{_indent(left)}"
         )
     if changed := changed_notebooks(notebooks):
-        _say(f"Uncommitted changes in {', '.join(changed)}: the grid runs them as they are.")
+        _say(f"The grid runs notebooks with uncommitted changes: {', '.join(changed)}")
 
 
 def changed_notebooks(folder: str | os.PathLike[str]) -> list[str]:
-    """Return the notebooks in a folder with uncommitted changes; [] outside a git repository."""
+    """Return a folder's notebooks that have uncommitted changes; [] outside a git repository."""
     command = ["git", "-C", str(folder), "diff", "--name-only", "--relative", "HEAD"]
     try:
         diff = subprocess.run([*command, "--", "*.ipynb"], capture_output=True, text=True)
@@ -103,19 +106,22 @@ def changed_notebooks(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def check_machine(grid: Grid, gpus: int) -> None:
-    """Check that this machine has the GPUs of a grid, and warn if it has fewer cores.
+    """Check that this machine has enough GPUs for a grid, and print a note on missing cores.
 
     Raises:
-        ValueError: the grid asks for more GPUs than there are.
+        ValueError: the grid needs more GPUs than this machine has.
     """
     if gpus and grid.gpus > gpus:
         raise ValueError(
-            f"gpus is {grid.gpus}, but this machine has {gpus}: lower it, or use a cluster "
-            "(PROFILE=slurm)"
+            f"the grid sets gpus to {grid.gpus}, but this machine has only {gpus}: lower gpus, or "
+            "use a cluster (PROFILE=slurm)"
         )
     cores = len(os.sched_getaffinity(0))
     if grid.threads > cores:
-        _say(f"threads is {grid.threads}, but this machine has {cores} cores: {cores} are used")
+        _say(
+            f"The grid sets threads to {grid.threads}, but this machine has only {cores} cores: "
+            f"each job uses at most {cores}."
+        )
 
 
 def count_gpus() -> int:
@@ -128,10 +134,10 @@ def count_gpus() -> int:
 
 
 def stop_with_jobs() -> None:
-    """End the jobs of this process first when a signal asks it to stop.
+    """Install signal handlers that end the jobs of this process before the process stops.
 
-    Snakemake by itself does not stop running jobs, neither when it is terminated nor when it is
-    killed. Ignored signals stay ignored: ``make grid`` continues when its terminal closes.
+    Snakemake itself does not stop running jobs when it is terminated or killed. Signals that are
+    already ignored stay ignored, so that ``make grid`` continues when its terminal closes.
     """
 
     def stop(number: int, frame: object) -> NoReturn:
@@ -147,7 +153,10 @@ def stop_with_jobs() -> None:
 
 
 def end_with_snakemake() -> None:
-    """In a job: stop as with Ctrl-C when a signal asks for it, or when the job's Snakemake dies."""
+    """Make this job stop on a signal, or when the Snakemake process that started the job dies.
+
+    In both cases the job receives a ``KeyboardInterrupt``, as with Ctrl-C.
+    """
 
     def stop(number: int, frame: object) -> NoReturn:
         _ignore_signals()  # a second signal must not interrupt the clean-up
@@ -167,7 +176,10 @@ def end_with_snakemake() -> None:
 
 
 def snakemake_is_gone() -> bool:
-    """In a job: whether it ends because its Snakemake has died, and not because of a signal."""
+    """Return whether this job is ending because the Snakemake process that started it has died.
+
+    The other reason for a job to end early is a signal.
+    """
     return _gone.is_set()
 
 
@@ -184,10 +196,11 @@ def _snakemake(arguments: list[str]) -> int:
 
 
 def _jobs(snakemake: psutil.Process) -> list[psutil.Process]:
-    """The scripts of running jobs. Kernels and trainings are in process groups of their own.
+    """Return the processes that execute the scripts of running jobs.
 
-    The shells that Snakemake starts in between are left out, because a terminated shell does not
-    wait for its children.
+    Kernels and training processes are left out: their process groups differ from Snakemake's. The
+    shells between Snakemake and the scripts are left out, because a terminated shell does not wait
+    for its children.
     """
     group = os.getpgid(snakemake.pid)
     found = []

@@ -1,17 +1,17 @@
-"""The notebooks of a grid, and the figures that its page shows of each.
+"""The notebooks of a grid, each with the figures that the grid's page shows.
 
-Figures are given by file name, patterns allowed. The others are in the notebook's own page. The
-notebook ``method`` is not here, because it asks nothing of a run.
+A figure is listed by its file name, which may be a pattern. Figures that are not listed appear only
+on the notebook's own page. The notebook ``method`` is not listed, because it does not read a run.
 """
 
 from __future__ import annotations
 
-# Questions about a whole dataset, in the order in which a reader asks them.
+# Notebooks about a whole dataset, in the order in which the page shows them.
 OF_DATASET = {
     "05_compare": ("ap_difference", "gain_by_role_*", "ap_by_group", "ap_by_class_*"),
     "00_dataset": ("class_tail", "look_alikes", "training_images"),
 }
-# Questions about a run, in the order in which they are run.
+# Notebooks about one run, in the order in which the workflow runs them.
 OF_RUN = {
     "01_train": ("loss", "strength"),
     "02_evaluate": ("ap_by_image_count", "detections"),
@@ -21,6 +21,6 @@ OF_RUN = {
     ),
     "04_soft_labels": ("soft_label_bars", "soft_label_history", "soft_label_entropy"),
 }
-# Questions about a run with PCB and the same run without it.
+# Notebooks that compare a run with PCB with the same run without PCB.
 OF_PAIR = {"06_changes": ("confusion_difference", "changed_pairs")}
 NOTEBOOKS = (*OF_DATASET, *OF_RUN, *OF_PAIR)

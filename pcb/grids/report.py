@@ -1,4 +1,4 @@
-"""The report on a grid: its page and its text, with failures, metrics, notebooks and figures."""
+"""Report on a grid as a page and as text: metrics, failures, notebooks and figures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pcb.messages.printable import printable, shortened
 from pcb.runs.folder import RunFolder
 from pcb.storage.files import write_atomically
 
-MOST_OF_A_PARAMETER = 300  # characters of its name and value that the page shows
+MOST_OF_A_PARAMETER = 300  # maximum number of characters of a name and value on the page
 ENVIRONMENT = ("device", "cpu", "cpu_capability", "threads", "seed", "torch", "operators", "commit")
 
 _TEMPLATES = Environment(
@@ -32,14 +32,14 @@ _TEMPLATES = Environment(
 
 
 class Link(NamedTuple):
-    """A link of the page; without an address it is text."""
+    """A link on the page; with an empty ``href``, the page shows only the text."""
 
     href: str
     text: str
 
 
 class Figure(NamedTuple):
-    """A figure of the page: address, caption, and the PDF of it if there is one."""
+    """A figure on the page: its address, its caption and, if it exists, a link to its PDF."""
 
     href: str
     text: str
@@ -47,11 +47,11 @@ class Figure(NamedTuple):
 
 
 def write_page(root: str | os.PathLike[str], title: str) -> Path:
-    """Write ``index.html`` over the runs below ``root`` and return its path.
+    """Write ``index.html`` for the runs below ``root`` and return its path.
 
-    The page begins with the finding and with the notebooks that failed, if there are any. It needs
-    no network. It links only files that exist, relative to itself. A run is in
-    ``<root>/<dataset>/<config>/seed<N>``; pages and figures of a whole dataset are in
+    The page begins with the finding and, if notebooks failed, a list of the failed notebooks. The
+    page needs no network. All links on the page are relative and lead to files that exist. Runs are
+    expected in ``<root>/<dataset>/<config>/seed<N>``, pages and figures of a whole dataset in
     ``<root>/<dataset>``.
 
     Raises:
@@ -67,12 +67,12 @@ def write_page(root: str | os.PathLike[str], title: str) -> Path:
         datasets=[_dataset(results.root, dataset) for dataset in results.datasets],
     )
     page = results.root / "index.html"
-    write_atomically(page, html.encode(errors="backslashreplace"))  # lone surrogates
+    write_atomically(page, html.encode(errors="backslashreplace"))  # surrogates cannot be encoded
     return page
 
 
 def text_report(results: Results) -> str:
-    """Return the metric table, the finding, the address of the page and the failures as text."""
+    """Return the metric table, the finding, the path of the page and the failures as text."""
     notes = filter(None, [results.finding, legend(results.rows)])
     lines = ["", text_table(results.rows), "", *notes]
     lines.append(f"All notebooks and figures: {results.root / 'index.html'}")
@@ -120,7 +120,7 @@ def _dataset(root: Path, dataset: DatasetResults) -> dict[str, Any]:
 def _question(
     root: Path, notebook: str, figures: Iterable[str], folders: list[Path]
 ) -> dict[str, Any]:
-    """A notebook's question, its page in each folder, and its key figures; empty without a page."""
+    """Return a notebook's question, its pages and its main figures; {} if there is no page."""
     folders = [folder for folder in folders if (folder / f"{notebook}.html").is_file()]
     if not folders:
         return {}
@@ -142,7 +142,7 @@ def _question(
 
 
 def _join_rows(rows: list[list[Path]], one_folder: bool) -> list[list[Path]]:
-    """Drop empty rows, and join neighbouring rows of a single figure.
+    """Drop empty rows, and join neighbouring rows that have only one figure each.
 
     >>> a, b, c, d, e = map(Path, "abcde")
     >>> [len(row) for row in _join_rows([[a, b], [], [c], [d], [e, a]], one_folder=False)]
@@ -183,11 +183,11 @@ def _run(root: Path, run: RunFolder) -> dict[str, Any]:
 
 
 def _parameters(run: RunFolder) -> list[str]:
-    """The parameters of a run's notebooks, such as ``seed = 0``, each one once.
+    """Return the parameters of a run's notebooks as texts such as ``seed = 0``.
 
-    If the notebooks have different values, each value names its notebooks:
-    ``iou_threshold = 0.7 (02_evaluate)``. Left out are empty values, which are defaults, and the
-    parameters that name folders.
+    If notebooks have different values for a parameter, each value is followed by the names of its
+    notebooks: ``iou_threshold = 0.7 (02_evaluate)``. Empty values, which are defaults, and the
+    parameters that name folders are left out.
     """
     given: dict[str, dict[str, list[str]]] = {}
     for name in OF_RUN | OF_PAIR:
@@ -208,14 +208,14 @@ def _cut(text: str) -> str:
 
 
 def _heading(notebook: Path) -> str:
-    """The first heading of an executed notebook; empty if there is no such notebook."""
+    """Return the first heading of an executed notebook; "" if there is no heading or file."""
     cells = _read_notebook(notebook).get("cells", [])
     lines = (line for cell in cells for line in "".join(cell["source"]).splitlines())
     return next((line[2:].strip() for line in lines if line.startswith("# ")), "")
 
 
 def _read_notebook(notebook: Path) -> dict[str, Any]:
-    """An executed notebook; empty if the file is missing or cut off."""
+    """Return an executed notebook; {} if the file is missing or incomplete."""
     try:
         return json.loads(notebook.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
@@ -231,7 +231,7 @@ def _href(root: Path, file: Path) -> str:
 
 
 def _label(root: Path, folder: Path) -> str:
-    """A run without its dataset, which heads the section; or the dataset itself."""
+    """Return a run's path without its dataset; for a dataset's folder, the dataset's name."""
     parts = folder.relative_to(root).parts
     return "/".join(parts[1:] or parts)
 

@@ -1,4 +1,4 @@
-"""The results of a grid, read once: its page and its text are drawn from them."""
+"""Read the results of a grid once, for both its page and its text report."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from pcb.runs.processes import Running, running
 
 @dataclass(frozen=True)
 class DatasetResults:
-    """The results on one dataset.
+    """The results of a grid on one dataset.
 
     Attributes:
         name: name of the dataset; its runs are in a folder of this name.
-        runs: its runs, sorted by path.
-        rows: rows of the metric table, for the runs that have metrics.
+        runs: the runs on this dataset, sorted by path.
+        rows: rows of the metric table; only runs that have metrics are included.
     """
 
     name: str
@@ -33,14 +33,14 @@ class DatasetResults:
 
 @dataclass(frozen=True)
 class Results:
-    """What a grid's folder holds.
+    """All results in a grid's folder.
 
     Attributes:
-        root: the folder; a run is in ``<root>/<dataset>/<config>/seed<N>``.
+        root: the grid's folder; a run is in ``<root>/<dataset>/<config>/seed<N>``.
         datasets: the results on each dataset, sorted by name.
-        finding: one sentence, see :func:`pcb.grids.finding.finding`.
+        finding: one sentence on the effect of PCB; see :func:`pcb.grids.finding.finding`.
         failures: notebooks that did not finish.
-        running: processes that are running, this one excepted.
+        running: processes that are writing to the folder, except the current process.
     """
 
     root: Path
@@ -56,7 +56,7 @@ class Results:
 
 
 def read_results(root: str | os.PathLike[str]) -> Results:
-    """Read the results below a folder.
+    """Read the results of all runs below a folder.
 
     Raises:
         FileNotFoundError: ``root`` is not a folder.

@@ -1,4 +1,4 @@
-"""A YAML file as a msgspec Struct, with errors that name the key, its value and the remedy."""
+"""Convert YAML text to a msgspec Struct; errors state the key, its value and the remedy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pcb.messages.nearest import suggestion
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-# How a message names each type of msgspec: one value, and the entries of a list or mapping.
+# Words for msgspec's types in messages: for one value, and for the entries of a list or mapping.
 _NAMES = {
     "array": ("a list", "lists"),
     "bool": ("on or off, without quotes", "on or off, without quotes"),
@@ -31,11 +31,11 @@ _WRONG = re.compile(
 
 
 def decode_yaml(text: str, schema: type[T]) -> T:
-    """Return YAML text as an instance of a Struct.
+    """Convert YAML text to an instance of a Struct.
 
     Raises:
-        ValueError: the text is not YAML, has a key twice, or does not fit the Struct. The message
-            names the nearest valid key.
+        ValueError: the text is not valid YAML, contains a key twice, or does not fit the Struct.
+            For an unknown key, the message suggests a similar valid key.
 
     Example:
         >>> class Pet(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,9 +54,9 @@ def decode_yaml(text: str, schema: type[T]) -> T:
         values = _Loader(text).get_single_data()
     except yaml.MarkedYAMLError as error:
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise ValueError(f"not YAML: {place}{error.problem}") from error
+        raise ValueError(f"not valid YAML: {place}{error.problem}") from error
     except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"not YAML: {' '.join(str(error).split())}") from error
+        raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from error
     try:
         return msgspec.convert(values, schema)
     except msgspec.ValidationError as error:
@@ -64,7 +64,7 @@ def decode_yaml(text: str, schema: type[T]) -> T:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that occurs twice; PyYAML silently keeps the last one."""
+    """A loader that rejects a key that occurs twice; PyYAML silently keeps the last value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys: list[Any] = []
@@ -78,33 +78,33 @@ class _Loader(yaml.SafeLoader):
 
 
 def _explain(error: str, values: Any, schema: type[msgspec.Struct]) -> str:
-    """Return msgspec's message in terms of the file."""
+    """Reword a message from msgspec so that a user can find the mistake in the YAML text."""
     keys = schema.__struct_fields__
     if found := _UNKNOWN.fullmatch(error):
         return f"unknown key {found[1]!r}; {suggestion(found[1], keys)}"
     if found := _MISSING.fullmatch(error):
-        return f"{found[1]} is missing"
+        return f"the key {found[1]!r} is missing"
     found = _WRONG.fullmatch(error)
     if not found:
-        return error  # of the Struct's own checks
+        return error  # from the Struct's own checks
     steps = re.findall(r"[^.\[\]]+|\.{3}", found["path"] or "")
     if not isinstance(values, dict):
-        return f"must be a mapping with the keys {', '.join(keys)}"
+        return f"the content must be a mapping with the keys {', '.join(keys)}"
     candidates = list(_values_at(values, steps))
     if found["key"]:
         key = next(key for value in candidates for key in value if not isinstance(key, str))
         return f"{': '.join([*steps[:1], repr(key)])} is not text: put it in quotes"
     value = next((one for one in candidates if _type_name(one) == found["got"]), None)
     one, several = _NAMES.get(found["type"], ("", ""))
-    if not one:  # any value that JSON has
+    if not one:  # the Struct accepts any value that JSON has
         return f"{steps[0]}: {value} is a {found['got']}: put it in quotes"
-    return f"{steps[0]} must {'be' if len(steps) == 1 else 'hold'} " + (
+    return f"{steps[0]} must {'be' if len(steps) == 1 else 'contain'} " + (
         f"{one if len(steps) == 1 else several}, got {value!r}"
     )
 
 
 def _values_at(value: Any, steps: list[str]) -> Iterator[Any]:
-    """Every value at a path, in which msgspec writes ``...`` for the key of a mapping."""
+    """Yield every value at a path. In the path, ``...`` matches any key of a mapping."""
     if not steps:
         yield value
     elif isinstance(value, dict):

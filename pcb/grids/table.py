@@ -1,4 +1,4 @@
-"""The table of metrics over a grid of runs: its rows, its text, its legend."""
+"""Build the metric table of a grid: its rows, the table as text, and its legend."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ COLUMNS = (
 )
 HEADINGS = [heading for heading, _, _ in COLUMNS]
 LEGEND = (
-    "Mask AP in percent, over all classes and over the rare (APr), common (APc) and frequent (APf) "
-    "ones; AP50 at IoU 0.5; APb of boxes. n/a: undefined."
+    "Mask AP in percent over all classes (AP) and over the rare (APr), common (APc) and frequent "
+    "(APf) classes; AP50: mask AP at IoU 0.5; APb: box AP. n/a: undefined."
 )
 ONE_SEED = "A difference between two runs includes the random effect of the seed."
 OVER_SEEDS = (
-    "With several seeds: mean ± standard deviation. Differences are taken seed by seed; their "
-    "interval (95%, Student's t) covers the randomness of training, not that of the images or the "
-    "dataset."
+    "With several seeds: mean ± standard deviation. Differences are computed seed by seed. Their "
+    "95% confidence interval (Student's t) covers the randomness of training, but not the choice "
+    "of images or of the dataset."
 )
 
 
@@ -38,10 +38,10 @@ class Row(NamedTuple):
     """A row of the metric table.
 
     Attributes:
-        label: the run or config; an indented label belongs to the row above.
-        cells: the printed values, one for each of ``COLUMNS``.
-        is_difference: whether the values are differences.
-        of_seed: whether the row is for one of several seeds, whose mean has a row of its own.
+        label: the run or config; a row with an indented label belongs to the row above.
+        cells: the values as text, one for each entry of ``COLUMNS``.
+        is_difference: whether the values are differences or their confidence intervals.
+        of_seed: whether the row is in the part of the table that shows every seed on its own.
     """
 
     label: str
@@ -53,10 +53,10 @@ class Row(NamedTuple):
 def metric_rows(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> list[Row]:
     """Return the rows of the metric table.
 
-    Each config has a row with the mean over its seeds, or with its only run. Below follow the
-    published results, if there are any, and for a config with PCB the paired difference from the
-    plain one, over the seeds that both have. If any config has several seeds, a row for every
-    single seed follows at the end.
+    Each config has a row with the mean over its seeds, or with its only run. The next rows show
+    the published results of the config, if there are any. For a config with PCB, further
+    rows show the mean difference from its baseline over the seeds that both have. If any config has
+    several seeds, the table ends with rows for every single seed.
 
     Args:
         configs: configs whose runs all have metrics, from :func:`pcb.runs.comparison.group_runs`.
@@ -81,7 +81,7 @@ def text_table(rows: Iterable[Row]) -> str:
 
 
 def legend(rows: Iterable[Row]) -> str:
-    """Return what the columns are, and what a difference between rows means."""
+    """Return a text that explains the columns and what a difference between two rows includes."""
     return f"{LEGEND} {OVER_SEEDS if any(row.of_seed for row in rows) else ONE_SEED}"
 
 

@@ -1,1 +1,1 @@
-"""Notebooks: their parameters, their execution, their pages, and copies to work on."""
+"""Check the parameters of notebooks, run notebooks, export their pages and copy them."""

@@ -1,16 +1,17 @@
-"""What a notebook declares: the names, types and allowed values of its parameters.
+"""Read the names, types and allowed values of the parameters that a notebook declares.
 
-A notebook declares its parameters in the cell that is tagged ``parameters``, one on each line::
+A notebook declares its parameters in the cell that is tagged ``parameters``, one per line::
 
     pairs: int = 12  # worst pairs to show [1 to 100]
     order: str = "frequency"  # of the classes [frequency, cluster or name]
 
-Name, type and default are Python. A comment may end with the allowed values in square brackets:
-``[at least 1]``, ``[0 to 1]``, ``[above 0 to 1]``, or words, where ``empty`` stands for ``""`` and
-a range for numbers: ``[page, 2 to 40 or empty]``. People read them in the cell, also with
-``papermill --help-notebook``; :mod:`pcb.notebooks.parameters` enforces them.
+Name, type and default are Python code. A comment may end with the allowed values in square
+brackets: a range such as ``[at least 1]``, ``[0 to 1]`` or ``[above 0 to 1]``, or a list of words.
+In such a list, ``empty`` means ``""``, and a range such as ``2 to 40`` means any number in it:
+``[page, 2 to 40 or empty]``. Users see these comments in the cell and in the output of
+``papermill --help-notebook``; :mod:`pcb.notebooks.parameters` enforces the allowed values.
 
-This module needs the standard library alone.
+This module needs only the standard library.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import Any
 from pcb.messages.nearest import did_you_mean
 from pcb.messages.printable import short_repr
 
-# For each type: its name in messages, and how to give papermill such a value.
+# For each type: the type, its name in messages, and papermill's option for a value.
 _TYPES = {
     "bool": (bool, "True or False", "-p {name} True"),
     "int": (int, "a whole number", "-p {name} 1"),
@@ -41,11 +42,11 @@ _TYPES = {
 _ALLOWED = re.compile(r"\[([^\[\]]+)\]$")  # at the end of a comment
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
 _RANGE = re.compile(rf"at least {_NUMBER}|(above )?{_NUMBER} to {_NUMBER}")
-_SHOWN = 100  # characters of a wrong value
+_SHOWN = 100  # maximum number of characters of a wrong value in a message
 
 
 class ParameterError(ValueError):
-    """The notebook does not take a parameter of this name, type or value.
+    """A parameter has a name, type or value that the notebook does not accept.
 
     Notebooks show this error as one line, without a traceback.
     """
@@ -57,17 +58,18 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter as its notebook declares it.
+    """A parameter that a notebook declares.
 
     Attributes:
         name: name of the parameter.
-        type_name: its type: bool, int, float, str, list or dict; other types are not checked.
+        type_name: type of the parameter: bool, int, float, str, list or dict. Values of other types
+            are not checked.
         least: smallest allowed number.
         most: largest allowed number.
         above: whether a number must be larger than ``least``.
-        choices: allowed texts; empty if any text is allowed.
-        numeric: whether a text with choices may also be a number from ``least`` to ``most``.
-        entries: type of a list's entries; None if any type is allowed.
+        choices: allowed strings; empty if any string is allowed.
+        numeric: whether a parameter with choices also accepts a number from ``least`` to ``most``.
+        entries: type of the entries of a list; None if any type is allowed.
     """
 
     name: str
@@ -80,10 +82,10 @@ class Parameter:
     entries: type | None = None
 
     def accept(self, value: Any) -> Any:
-        """Return a value, converted to the parameter's type.
+        """Convert a value to the parameter's type, check it and return it.
 
-        Only unambiguous values are converted: ``"false"`` to False, a whole float to an int, JSON
-        text to a number, list or dict, and one text to a list of texts.
+        Only unambiguous values are converted: ``"false"`` to False, a float such as 3.0 to an int,
+        a JSON string to a number, list or dict, and a single string to a list that contains it.
 
         Raises:
             ParameterError: the value has the wrong type or is not allowed.
@@ -158,8 +160,8 @@ class Parameter:
 def read_declarations(source: str) -> dict[str, Parameter]:
     """Return the parameters that a cell declares, by name.
 
-    A cell without an annotated variable declares none. In other cells, a plain assignment of a
-    literal also declares a parameter, of the literal's type.
+    A cell without an annotated variable declares no parameters. In any other cell, an assignment
+    without an annotation also declares a parameter, whose type is that of the assigned literal.
 
     Example:
         >>> read_declarations('order: str = "name"  # [name or cluster]')["order"].choices
@@ -170,7 +172,7 @@ def read_declarations(source: str) -> dict[str, Parameter]:
         {}
     """
     lines = source.splitlines()
-    # IPython magics are not Python. Their lines are emptied, so that line numbers stay right.
+    # IPython magics are not Python. Empty their lines, which keeps the numbers of other lines.
     code = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in lines) + "\n"
     try:
         statements = ast.parse(code).body
@@ -227,7 +229,7 @@ def _limits(found: re.Match[str]) -> dict[str, Any]:
 
 
 def _convert(value: Any, kind: type) -> Any:
-    """Return ``value`` as a ``kind`` if that is unambiguous, and otherwise unchanged."""
+    """Convert ``value`` to the type ``kind`` if this is unambiguous; else return it unchanged."""
     if isinstance(value, os.PathLike) and kind is str:
         return os.fspath(value)
     if isinstance(value, str) and kind is not str:
@@ -250,6 +252,6 @@ def _convert_text(text: str, kind: type) -> Any:
         value = text
     if kind is list and not isinstance(value, list) and not text.lstrip().startswith("["):
         return [text]
-    # The JSON value must have the right kind: no text within the text, no number for a dict.
+    # Use the JSON value only if its type fits, so no number for a dict and no quoted string.
     fits = isinstance(value, (int, float) if kind in (int, float) else kind)
     return _convert(value, kind) if fits and not isinstance(value, str) else text

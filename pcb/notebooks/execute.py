@@ -1,4 +1,4 @@
-"""Running a notebook with parameters, and writing the executed copy as a page."""
+"""Run a notebook with parameters, and export the executed copy as a page."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pcb.notebooks.pages import export_page
 from pcb.notebooks.parameters import check_parameters
 from pcb.storage.repository import repository_root
 
-PATIENCE = 300  # seconds for a kernel to start, and to deliver its output, on a busy machine
+PATIENCE = 300  # seconds that a kernel on a busy machine has to start or to deliver output
 
 
 class NotebookError(RuntimeError):
-    """A notebook stopped.
+    """A notebook stopped because a cell failed or the kernel died.
 
     Attributes:
         cell: number of the cell that failed, as in ``In [3]``; None if the kernel died.
@@ -37,21 +37,22 @@ def run_notebook(
     page: str | os.PathLike[str],
     label: str = "",
 ) -> None:
-    """Run a notebook in the repository root and export it.
+    """Run a notebook in the repository root and export it as a page.
 
-    Its output appears on standard output and standard error while it runs.
+    While the notebook runs, its output appears on standard output and standard error.
 
     Args:
         notebook: the ``.ipynb`` file; it is not changed.
         parameters: values by name; other parameters keep their defaults.
-        executed: the executed copy, written after every cell, so that it also exists after a
-            failure.
-        page: the executed copy as HTML with its code folded, written when all cells have run.
-        label: beginning of each printed line; several notebooks may share a terminal.
+        executed: path of the executed copy. It is written after every cell, so that it also exists
+            after a failure.
+        page: path of the page: the executed copy as HTML, with its code folded. It is written
+            after all cells have run.
+        label: text before each printed line, for notebooks that share a terminal.
 
     Raises:
-        ParameterError: see :func:`pcb.notebooks.parameters.check_parameters`.
-        NotebookError: a cell failed, or the kernel died. The executed copy shows where.
+        ParameterError: the notebook does not accept a parameter's name or value.
+        NotebookError: a cell failed, or the kernel died; the executed copy shows in which cell.
     """
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -59,7 +60,7 @@ def run_notebook(
     from traitlets.config import Config
 
     parameters = check_parameters(notebook, parameters)  # papermill would only warn
-    logging.getLogger("papermill").setLevel(logging.WARNING)  # without a line for every cell
+    logging.getLogger("papermill").setLevel(logging.WARNING)  # hides the line for every cell
     Path(executed).parent.mkdir(parents=True, exist_ok=True)
     output, errors = WholeLines(sys.stdout, label), WholeLines(sys.stderr, label)
     try:
@@ -87,7 +88,7 @@ def run_notebook(
             error.exec_count,
         ) from None
     except DeadKernelError:
-        text = "the kernel died; the system kills processes when memory runs out"
+        text = "the kernel died, as happens when the machine runs out of memory"
         raise NotebookError(f"{Path(notebook).name}: {text}", text) from None
     finally:
         output.close()

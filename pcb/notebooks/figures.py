@@ -1,4 +1,4 @@
-"""The figures of one notebook: laid out as its parameters ask, and saved where they belong."""
+"""Lay out the figures of a notebook according to its parameters, and save them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from pcb import plots
 from pcb.runs.folder import RunFolder
 from pcb.storage.repository import repository_path
 
-# Parameters that choose the run, or how it is trained, but not how a figure is drawn.
+# Parameters that select or train a run; they do not change how figures are drawn.
 _OF_A_RUN = ("config", "work_dir", "seed", "trust_checkpoint", "replace", "gpus")
 
 
 class Figures:
-    """Lays out the figures of a notebook, and saves each one in one call.
+    """The figures of a notebook: their layout and the folder in which they are saved.
 
-    From here on, figures are drawn with the notebook's ``width`` and ``titles``; see
-    :func:`pcb.plots.use`. If the folder holds figures that were drawn with other settings, one line
-    reports that they are about to be replaced.
+    Creating an instance sets the notebook's ``width`` and ``titles`` for all later figures; see
+    :func:`pcb.plots.use`. If the folder contains figures that were drawn with other settings, a
+    line is printed to say that they will be replaced.
 
     Args:
-        folder: its ``figures/`` receives the figures: a run folder, or any other one; relative to
-            the repository.
+        folder: a run folder or any other folder, relative to the repository. The figures are saved
+            in its ``figures/`` subfolder.
         notebook: name of the notebook, without its number.
-        settings: the notebook's parameters, from :func:`pcb.notebooks.parameters.check`. Those that
-            only choose the run are left out of the comparison with earlier settings.
+        settings: the notebook's parameters, from :func:`pcb.notebooks.parameters.check`. Parameters
+            that only select the run are ignored in the comparison with earlier settings.
 
     Raises:
         ValueError: ``width`` or ``titles`` is not allowed.
@@ -40,7 +40,7 @@ class Figures:
         >>> figures.save("tail", plots.class_tail([9, 1], ["f", "r"], ["fox", "wolf"]))
         >>> sorted(os.listdir(f"{folder}/figures"))
         ['dataset_settings.json', 'tail.pdf', 'tail.png']
-        >>> _ = plots.use()  # as for a screen again
+        >>> _ = plots.use()  # restore the layout for a screen
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class Figures:
         """Save a figure as ``name.png`` and ``name.pdf``; the notebook shows it below the cell.
 
         Args:
-            name: of both files, without their endings.
-            drawn: what a function of :mod:`pcb.plots` returns: the figure and its axes.
+            name: name of both files, without a suffix.
+            drawn: the figure and its axes, as a function of :mod:`pcb.plots` returns them.
         """
         figure, _ = drawn
         plots.save(figure, self.folder, name)

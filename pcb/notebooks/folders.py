@@ -1,8 +1,8 @@
-"""Lets papermill create the folder of its output; otherwise it fails with a traceback.
+"""Make papermill create the output folder; without this module, papermill fails with a traceback.
 
-papermill has no setting for that. It loads this module as an entry point of ``papermill.io``
-whenever it is imported. The purpose of these entry points, addresses such as ``s3://``, does not
-matter here.
+papermill has no setting for this. Whenever papermill is imported, it loads this module, which is
+registered as an entry point of ``papermill.io``. Such entry points normally add addresses such as
+``s3://``; this one only changes how papermill writes files.
 """
 
 import os
@@ -13,7 +13,7 @@ _write = LocalHandler.write
 
 
 def _write_in_new_folder(self: LocalHandler, content: str, path: str) -> None:
-    # papermill remembers where relative paths start while the notebook runs in another folder.
+    # While a notebook runs in a different folder, relative paths still start at `_cwd`.
     folder = os.path.dirname(os.path.join(self._cwd or "", path))
     if folder:
         os.makedirs(folder, exist_ok=True)

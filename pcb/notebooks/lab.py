@@ -1,7 +1,7 @@
-"""JupyterLab on copies of the notebooks: ``pcb lab``, or ``make lab``.
+"""Open copies of the notebooks in JupyterLab, for ``pcb lab`` and ``make lab``.
 
-JupyterLab saves the notebooks that it has open, and grids run the notebooks in ``notebooks/``.
-People therefore work on copies in ``runs/lab/``, which git ignores. An edited copy is never
+JupyterLab saves the notebooks that it has open, but grids run the notebooks in ``notebooks/``.
+Users therefore work on copies in ``runs/lab/``, which git ignores. An edited copy is never
 overwritten.
 """
 
@@ -18,14 +18,16 @@ from pcb.storage.repository import repository_path, repository_root
 
 FOLDER = "runs/lab"
 FIRST = "00_dataset"  # the notebook that JupyterLab opens
-_RECORD = ".copies.json"  # for each copy, the digest of the notebook that was copied
+_RECORD = ".copies.json"  # maps each copy to the digest of its original
 
 
 def start_lab(arguments: Sequence[str] = ()) -> None:
-    """Copy the notebooks and replace this process by JupyterLab, whose root is the repository.
+    """Copy the notebooks, then replace this process with JupyterLab.
+
+    The root folder of JupyterLab is the repository.
 
     Args:
-        arguments: options of JupyterLab.
+        arguments: command-line options for JupyterLab.
     """
     copies = copy_notebooks(repository_path("notebooks"), repository_path(FOLDER))
     first = copies[FIRST].relative_to(repository_root()).as_posix()
@@ -43,10 +45,11 @@ def start_lab(arguments: Sequence[str] = ()) -> None:
 def copy_notebooks(
     notebooks: str | os.PathLike[str], folder: str | os.PathLike[str]
 ) -> dict[str, Path]:
-    """Copy notebooks to work on, and print a line for each notebook that gets a second copy.
+    """Copy notebooks to a folder in which users can edit them.
 
-    An unedited copy is replaced when its notebook changes. If both have changed, the copy is kept
-    and the notebook is copied again under another name, such as ``01_train-2.ipynb``.
+    When a notebook changes, its copy is replaced unless the copy was edited. An edited copy is
+    kept: the notebook is copied again under a new name, such as ``01_train-2.ipynb``, and a line
+    is printed.
 
     Args:
         notebooks: folder of the notebooks.
@@ -71,7 +74,10 @@ def copy_notebooks(
         if digest not in (found, original):
             if found != original:
                 edited, copy = copy, folder / f"{notebook.stem}-{number + 1}.ipynb"
-                print(f"{notebook.name} has changed: {edited} is kept, {copy} is the new copy")
+                print(
+                    f"{notebook.name} has changed: your edited copy {edited} is kept, and {copy} "
+                    "is a new copy"
+                )
             write_atomically(copy, content)
             copied[copy.name] = digest
         newest[notebook.stem] = copy
@@ -80,14 +86,17 @@ def copy_notebooks(
 
 
 def _copies(folder: Path, name: str) -> dict[int, Path]:
-    """The copies of a notebook by number; the copy without a number is the first."""
+    """Return the copies of a notebook by number; a copy without a number is number 1."""
     pattern = re.compile(rf"{re.escape(name)}(?:-(\d+))?\.ipynb")
     matches = ((pattern.fullmatch(path.name), path) for path in folder.iterdir())
     return {int(match[1] or 1): path for match, path in matches if match}
 
 
 def _read_record(file: Path) -> dict[str, str]:
-    """Digests by copy; without a readable record, all copies count as edited."""
+    """Return the recorded digest of each copy.
+
+    Without a readable record, return {}, so that all copies count as edited.
+    """
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

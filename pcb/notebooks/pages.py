@@ -1,8 +1,8 @@
-"""An executed notebook as one HTML file that needs nothing else: no network, no other file.
+"""Export an executed notebook as a single HTML file that needs no network and no other file.
 
-Code is folded, static figures are in the page, and interactive ones are drawn by plotly.js, which
-a page holds once, and only if it has such a figure. Equations are MathML, which browsers draw
-without a script.
+Code is folded, and static figures are embedded. Interactive figures are drawn by plotly.js, which a
+page contains once if it has any such figure. Equations are MathML, which browsers draw without a
+script.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor, Preprocessor
 from pcb.messages.printable import shortened
 from pcb.storage.files import write_atomically
 
-TEMPLATE = "folded"  # people read a page for its text and figures; code can be unfolded
+TEMPLATE = "folded"  # readers want the text and figures; they can unfold the code
 PLOTLY = "application/vnd.plotly.v1+json"
-LONGEST_OUTPUT = 100_000  # characters of one output in a page
-MOST_TEXT = 4_000_000  # characters of all outputs, without figures
-LONGEST_LABEL = 600  # characters of one text in an interactive figure
+LONGEST_OUTPUT = 100_000  # maximum number of characters of one output on a page
+MOST_TEXT = 4_000_000  # maximum number of characters of all outputs, without figures
+LONGEST_LABEL = 600  # maximum number of characters of one text in an interactive figure
 
 # Unpacks plotly.js and runs it; figures wait for `plotlyReady`.
 _UNPACK = """\
@@ -42,7 +42,7 @@ window.plotlyReady = (async () => {
 })();
 """
 _FIGURE = """\
-<div id="{name}">An interactive figure: it needs JavaScript and a browser of 2023 or later.</div>
+<div id="{name}">This interactive figure needs JavaScript and a browser from 2023 or later.</div>
 <script>
 plotlyReady.then(() => {{
   document.getElementById("{name}").textContent = "";
@@ -56,8 +56,8 @@ def export_page(executed: str | os.PathLike[str], page: str | os.PathLike[str]) 
     """Write an executed notebook as one HTML file with its code folded.
 
     Args:
-        executed: the notebook.
-        page: the HTML file.
+        executed: path of the executed notebook.
+        page: path of the HTML file to write.
     """
     exporter = PageExporter(
         extra_template_basedirs=[str(Path(__file__).with_name("templates"))],
@@ -72,22 +72,23 @@ def export_page(executed: str | os.PathLike[str], page: str | os.PathLike[str]) 
         exclude_output_prompt=True,
     )
     html, _ = exporter.from_filename(str(executed))
-    write_atomically(page, html.encode(errors="backslashreplace"))  # lone surrogates
+    write_atomically(page, html.encode(errors="backslashreplace"))  # surrogates cannot be encoded
 
 
 class PageExporter(HTMLExporter):
-    """nbconvert's exporter of HTML, with equations in MathML."""
+    """nbconvert's HTML exporter, with equations as MathML."""
 
     @pass_context
     def markdown2html(self, context: Any, source: str) -> str:
-        """Markdown as HTML; overrides the filter that templates call."""
+        """Convert Markdown to HTML; overrides the filter that templates call."""
         return MarkdownWithMath(renderer=EquationRenderer(escape=False)).render(source)
 
 
 class EquationRenderer(IPythonRenderer):
-    r"""HTML of Markdown in which equations are MathML.
+    r"""A renderer from Markdown to HTML that converts equations to MathML.
 
-    A dollar sign beside a blank is a price, as in "from $5 to $10".
+    Text between dollar signs is not an equation if it begins or ends with a blank, as in
+    "from $5 to $10".
 
     >>> render = MarkdownWithMath(renderer=EquationRenderer(escape=False)).render
     >>> print(render("$x$"))  # doctest: +ELLIPSIS
@@ -97,30 +98,31 @@ class EquationRenderer(IPythonRenderer):
     """
 
     def inline_math(self, body: str) -> str:
-        """An equation in a line of text."""
+        """Return the HTML of an equation within a line of text."""
         if body != body.strip():
             return super().inline_math(body)
         return convert(body)
 
     def block_math(self, body: str) -> str:
-        """An equation on a line of its own."""
+        """Return the HTML of an equation on a line of its own."""
         return convert(body.strip(), display="block")
 
 
 class ShortOutputs(Preprocessor):
-    """Cuts outputs that would make a page too large for a browser, and notes how much is missing.
+    """A preprocessor that shortens outputs which would make a page too large for a browser.
 
-    Names of thousands of characters, or a loop that prints, can make megabytes. The executed
-    notebook keeps the whole output. The limits count characters of HTML, where ``<`` has four.
+    Class names of thousands of characters, or a loop that prints, can produce megabytes. A note
+    says how much is missing; the executed notebook keeps the whole output. The limits count
+    characters of HTML, in which ``<`` is written with four characters.
     """
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
-        """Change the outputs of a notebook."""
+        """Shorten the outputs of a notebook."""
         self._left = MOST_TEXT
         return super().preprocess(nb, resources)
 
     def preprocess_cell(self, cell: Any, resources: Any, index: int) -> tuple[Any, Any]:
-        """Change the outputs of a cell."""
+        """Shorten the code and the outputs of a cell."""
         if cell.cell_type == "code":
             cell.source = self._cut(cell.source)
         for output in cell.get("outputs", []):
@@ -137,25 +139,25 @@ class ShortOutputs(Preprocessor):
         return cell, resources
 
     def _cut(self, text: str, kind: str = "text/plain") -> str:
-        """Cut text to its limit, or to the rest of the page's; markup is kept whole or left out."""
+        """Cut text to the limit of an output or of the page; leave out markup that is too long."""
         most = min(LONGEST_OUTPUT, self._left)
         is_markup = kind in ("text/html", "text/markdown", "text/latex")
         size = len(text) if is_markup else len(escape(text))
         if size <= most:
             self._left -= size
             return text
-        # A part of a table's markup would not be a table.
+        # Incomplete markup of a table would not be a table.
         shown = "" if is_markup else text[: most * len(text) // size]
         self._left -= 0 if is_markup else most
-        note = f"[{len(text) - len(shown):,} characters more: see the executed notebook (.ipynb)]"
+        note = f"[{len(text) - len(shown):,} more characters: see the executed notebook (.ipynb)]"
         return f"<p>{note}</p>" if is_markup else f"{shown}\n{note}"
 
 
 class InteractiveFigures(Preprocessor):
-    """Replaces the data of each plotly figure by HTML that draws it."""
+    """A preprocessor that replaces the data of each plotly figure with HTML that draws it."""
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
-        """Change the outputs of a notebook."""
+        """Replace the plotly figures in a notebook."""
         from pcb.plots.interactive import CONFIG
 
         found = [output for _, output in _outputs(nb) if PLOTLY in output["data"]]
@@ -174,10 +176,10 @@ class InteractiveFigures(Preprocessor):
 
 
 class StaticFigures(Preprocessor):
-    """Describes each static figure by the heading above it."""
+    """A preprocessor that gives each static figure an alternative text: the heading above it."""
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
-        """Change the outputs of a notebook."""
+        """Add alternative text to the static figures in a notebook."""
         for heading, output in _outputs(nb):
             if "image/png" in output["data"]:
                 output["metadata"]["alt"] = f"Figure: {heading}"
@@ -185,7 +187,7 @@ class StaticFigures(Preprocessor):
 
 
 def plotly_script() -> str:
-    """Return JavaScript that contains the installed plotly.js, packed from 5 to 2 MB."""
+    """Return JavaScript that contains the installed plotly.js, compressed from 5 MB to 2 MB."""
     from plotly.offline import get_plotlyjs
 
     packed = gzip.compress(get_plotlyjs().encode(), mtime=0)
@@ -193,7 +195,7 @@ def plotly_script() -> str:
 
 
 def _with_short_labels(value: Any) -> Any:
-    """A figure's data with shortened texts."""
+    """Return the data of a figure with long texts shortened."""
     if isinstance(value, str):
         return shortened(value, LONGEST_LABEL)
     if isinstance(value, dict):
@@ -203,7 +205,7 @@ def _with_short_labels(value: Any) -> Any:
 
 
 def _in_script(value: Any) -> str:
-    r"""JSON that cannot end the script element around it.
+    r"""Return JSON that cannot close the script element around it.
 
     >>> print(_in_script("<b>cat</b><!--</script>"))
     "<b>cat<\/b>\u003c!--<\/script>"
@@ -212,7 +214,7 @@ def _in_script(value: Any) -> str:
 
 
 def _outputs(nb: Any) -> Iterator[tuple[str, Any]]:
-    """Each output with data, and the last heading above it."""
+    """Yield each output that has data, with the last heading above it."""
     heading = ""
     for cell in nb.cells:
         if cell.cell_type == "markdown":

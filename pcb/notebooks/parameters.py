@@ -1,8 +1,8 @@
-"""Checks of the parameters that a notebook is given.
+"""Check the parameters that a notebook receives.
 
-They run in the notebook itself (:func:`check`), and before a notebook is run
-(:func:`check_parameters`). Only the standard library is needed, so that a wrong value is refused
-before any slow import. See :mod:`pcb.notebooks.declarations` for how parameters are declared.
+:func:`check` is called by the notebook itself, :func:`check_parameters` before a notebook is run.
+This module needs only the standard library, so that a wrong value is rejected before any slow
+import. :mod:`pcb.notebooks.declarations` describes how notebooks declare parameters.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BY_PAPERMILL = "PAPERMILL_"  # parameters that `papermill --inject-paths` adds
 def check_parameters(
     notebook: str | os.PathLike[str], parameters: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Check parameters before a notebook is run with them.
+    """Check parameters before running a notebook with them.
 
     Args:
         notebook: the ``.ipynb`` file.
@@ -35,12 +35,13 @@ def check_parameters(
         The values, converted by :meth:`pcb.notebooks.declarations.Parameter.accept`.
 
     Raises:
-        FileNotFoundError: there is no such notebook.
-        ParameterError: the notebook does not take a name or value; the message says what it takes.
+        FileNotFoundError: the notebook does not exist.
+        ParameterError: the notebook does not accept a name or value; the message says what it
+            accepts.
     """
     path = Path(notebook)
     if not path.is_file():
-        raise FileNotFoundError(f"no notebook {notebook}")
+        raise FileNotFoundError(f"there is no notebook {notebook}")
     known: dict[str, Parameter] = {}
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         if "parameters" in cell["metadata"].get("tags", []):
@@ -56,11 +57,11 @@ def check_parameters(
 
 
 def check(variables: MutableMapping[str, Any]) -> dict[str, Any]:
-    """Check the parameters of the notebook that calls this, which is its first call.
+    """Check the parameters of the notebook that calls this function.
 
-    The declarations, and the values that papermill injected, are read from the cells that have run.
-    Converted values are written back to ``variables``. From here on, each of Python's warnings is
-    shown as one line.
+    The function reads the declarations, and the values that papermill injected, from the cells that
+    have run. It writes converted values back to ``variables``. After the call, each Python warning
+    is shown as one line. A notebook calls this function in its first cell after the parameters.
 
     Args:
         variables: the notebook's ``globals()``.
@@ -69,7 +70,8 @@ def check(variables: MutableMapping[str, Any]) -> dict[str, Any]:
         All declared parameters by name, with their converted values.
 
     Raises:
-        ParameterError: a name or value is wrong; the message says what would be right.
+        ParameterError: the notebook does not accept a name or value; the message says what it
+            accepts.
 
     Example:
         >>> cells = ["pairs: int = 12  # to show [at least 1]", "# Parameters\\npairs = 3.0"]
@@ -77,20 +79,20 @@ def check(variables: MutableMapping[str, Any]) -> dict[str, Any]:
         {'pairs': 3}
         >>> check({"In": [cells[0], "# Parameters\\npaires = 3"], "pairs": 12, "paires": 3})
         Traceback (most recent call last):
-        pcb.notebooks.declarations.ParameterError: no parameter 'paires'; did you mean 'pairs'?
+        pcb.notebooks.declarations.ParameterError: unknown parameter 'paires'; did you mean 'pairs'?
     """
     one_line_warnings()
     known: dict[str, Parameter] = {}
     injected: list[str] = []
     for source in variables.get("In", ()):
         of_cell = read_declarations(source)
-        if not known or known.keys() & of_cell.keys():  # else the user's own variables
+        if not known or known.keys() & of_cell.keys():  # else they are the user's variables
             known |= of_cell
         if source.startswith(_INJECTED) and not of_cell:
-            injected = _targets(source)  # of the last such cell, which corrects earlier ones
+            injected = _targets(source)  # the last such cell counts
     for name in injected if known else ():
         if name not in known and not name.startswith(_BY_PAPERMILL):
-            raise ParameterError(f"no parameter {name!r}; {suggestion(name, known)}")
+            raise ParameterError(f"unknown parameter {name!r}; {suggestion(name, known)}")
     checked = {
         name: parameter.accept(variables[name])
         for name, parameter in known.items()
@@ -101,7 +103,7 @@ def check(variables: MutableMapping[str, Any]) -> dict[str, Any]:
 
 
 def _targets(source: str) -> list[str]:
-    """Names of the variables that a cell assigns to."""
+    """Return the names of the variables that a cell assigns to."""
     return [
         target.id
         for statement in ast.parse(source).body

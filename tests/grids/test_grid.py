@@ -350,32 +350,32 @@ def test_grid_multiplies_out(tmp_path):
     [
         ({"sedes": [0]}, "unknown key 'sedes'; did you mean 'seeds'"),
         ({"seeds": 0}, "seeds must be a list, got 0"),
-        ({"seeds": [True]}, "seeds must hold whole numbers, got True"),
+        ({"seeds": [True]}, "seeds must contain whole numbers, got True"),
         ({"seeds": [-1]}, r"seeds must be a whole number in \[0, 4294967295\], got -1"),
         ({"seeds": []}, "seeds is empty"),
-        ({"seeds": [1, 1]}, "openmoji/softmax/seed1 is in the grid 2 times"),
-        ({"configs": ["softmax_pcb"]}, "openmoji/softmax_pcb/seed0 is in the grid 2 times"),
-        ({"overrides": {"a": {}, "b": {}}}, "openmoji/softmax/seed0 is in the grid 2 times"),
-        ({"pcb": ["on"]}, "pcb must hold on or off, without quotes, got 'on'"),
+        ({"seeds": [1, 1]}, "openmoji/softmax/seed1 occurs 2 times"),
+        ({"configs": ["softmax_pcb"]}, "openmoji/softmax_pcb/seed0 occurs 2 times"),
+        ({"overrides": {"a": {}, "b": {}}}, "openmoji/softmax/seed0 occurs 2 times"),
+        ({"pcb": ["on"]}, "pcb must contain on or off, without quotes, got 'on'"),
         ({"datasets": []}, "datasets is empty"),
-        ({"baselines": []}, "baselines and configs are missing or empty"),
+        ({"baselines": []}, "baselines and configs are both missing or empty"),
         (
             {"baselines": ["sofmax"]},
             r"no config 'openmoji/sofmax'; did you mean 'openmoji/softmax'",
         ),
-        ({"datasets": ["../openmoji"]}, "datasets: '../openmoji' is not a name"),
-        ({"configs": ["a/../b"]}, "configs: 'a/../b' is not a name"),
+        ({"datasets": ["../openmoji"]}, "datasets: '../openmoji' is not a valid name"),
+        ({"configs": ["a/../b"]}, "configs: 'a/../b' is not a valid name"),
         (
             {"configs": ["a-b"]},
-            "configs: 'a-b' is not a name; names consist of .*, _, .$",
+            "configs: 'a-b' is not a valid name; names consist of .*, _, .$",
         ),
-        ({"overrides": {"$(x)": {}}}, r"overrides: '\$\(x\)' is not a name"),
-        ({"overrides": {"lr2": 0.5}}, "overrides must hold mappings, got 0.5"),
+        ({"overrides": {"$(x)": {}}}, r"overrides: '\$\(x\)' is not a valid name"),
+        ({"overrides": {"lr2": 0.5}}, "overrides must contain mappings, got 0.5"),
         ({"make": {"openmoij": "mini"}}, "make: unknown 'openmoij'; did you mean 'openmoji'"),
         ({"parameters": {"04_soft": {}}}, "unknown '04_soft'; did you mean '04_soft_labels'"),
         ({"gpus": 0}, "gpus must be at least 1, got 0"),
         ({"seeds": [2**32]}, "seeds must be a whole number in .*, got 4294967296"),
-        ({"make": {"openmoji": "huge"}}, "tiny, mini and full, not 'huge'"),
+        ({"make": {"openmoji": "huge"}}, "must be tiny, mini or full, got 'huge'"),
         ({"parameters": {"01_train": {"seed": 5}}}, "'seed' of 01_train is set by the workflow"),
         (
             {"parameters": {"03_confusion_matrix": {"pairs": "many"}}},
@@ -418,13 +418,13 @@ def test_keys_of_a_grid_are_text_and_occur_once(tmp_path, text, message):
 
 def test_grid_of_another_encoding_is_named(tmp_path):
     (tmp_path / "g.yaml").write_bytes("title: Äpfel\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"g\.yaml: not YAML: .*utf-8"):
+    with pytest.raises(ValueError, match=r"g\.yaml: not valid YAML: .*utf-8"):
         read_grid(tmp_path / "g.yaml")
 
 
 @pytest.mark.parametrize(
     "name, message",
-    [("a b.yaml", "the file's name: 'a b' is not a name"), ("$(x)'/a.yaml", "quotes")],
+    [("a b.yaml", "the file's name: 'a b' is not a valid name"), ("$(x)'/a.yaml", "quotes")],
 )
 def test_grid_of_an_odd_path_is_refused(tmp_path, name, message):
     (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -492,7 +492,7 @@ def test_wrong_call_ends_with_one_line(arguments, capsys, monkeypatch):
     monkeypatch.setattr(processes, "_snakemake", lambda arguments: pytest.fail("it ran"))
     assert main(["grid", "run", *arguments]) == 2
     assert re.fullmatch(
-        r"pcb: error: no .*(available: |did you mean ).*\n", capsys.readouterr().err
+        r"pcb: error: there is no .*(available: |did you mean ).*\n", capsys.readouterr().err
     )
 
 

@@ -126,7 +126,7 @@ def test_stopped_grid_leaves_nothing_behind(clone, target, number):
     assert_ended(*found.values())  # also the training, which can resume
     failure = find_failures(clone / "runs" / "one")[-1]
     assert failure.executed.stem == "01_train"
-    assert failure.line == "interrupted; the next call continues it"
+    assert failure.line == "interrupted; run the same command again to continue"
     assert failure.line in (clone / "runs" / "one" / "index.html").read_text()
     assert "Traceback" not in (clone / "0.out").read_text()
 
@@ -265,7 +265,7 @@ def test_notebooks_with_uncommitted_changes_are_named(checkout, tmp_path, capfd)
     begin(tmp_path / "runs", checkout)
     begin(tmp_path / "runs", checkout)
     shown = capfd.readouterr().err
-    assert shown.startswith("Uncommitted changes in 01_train.ipynb")
+    assert shown.startswith("The grid runs notebooks with uncommitted changes: 01_train.ipynb")
 
     plain = tmp_path / "plain"
     shutil.copytree(checkout, plain)

@@ -191,24 +191,34 @@ def make_pair(root: Path, config: str, plain: list[float], pcb: list[float], nam
 @pytest.mark.parametrize(
     "plain, pcb, sentence",
     [
-        ([0.032], [0.075], "PCB raised mask APr of softmax by 4.3 points (one seed, no interval)."),
+        (
+            [0.032],
+            [0.075],
+            "PCB raised mask APr of softmax by 4.3 percentage points "
+            "(one seed, no confidence interval).",
+        ),
         (
             [0.075],
             [0.032],
-            "PCB lowered mask APr of softmax by 4.3 points (one seed, no interval).",
+            "PCB lowered mask APr of softmax by 4.3 percentage points "
+            "(one seed, no confidence interval).",
         ),
-        ([0.032], [0.0321], "PCB did not change mask APr of softmax (one seed, no interval)."),
+        (
+            [0.032],
+            [0.0321],
+            "PCB did not change mask APr of softmax (one seed, no confidence interval).",
+        ),
         (
             [0.30, 0.32, 0.31],
             [0.34, 0.37, 0.355],  # 4, 5 and 4.5 points: 4.5 -+ 4.303 * 0.5 / sqrt(3)
-            "PCB raised mask APr of softmax by 4.5 points "
-            "(95% interval [+3.3, +5.7] over 3 seeds).",
+            "PCB raised mask APr of softmax by 4.5 percentage points "
+            "(95% confidence interval [+3.3, +5.7] over 3 seeds).",
         ),
         (
             [0.30, 0.32, 0.31],
             [0.31, 0.35, 0.33],
-            "PCB has no clear effect on mask APr of softmax: +2.0 points "
-            "(95% interval [-0.5, +4.5] over 3 seeds).",
+            "PCB has no clear effect on mask APr of softmax: +2.0 percentage points "
+            "(95% confidence interval [-0.5, +4.5] over 3 seeds).",
         ),
     ],
 )
@@ -225,15 +235,17 @@ def test_finding_over_several_baselines_is_one_sentence(tmp_path):
     make_pair(tmp_path, "seesaw", [0.03], [0.02])
     assert finding_of(tmp_path) == (
         "PCB raised mask APr of rfs (+2.0) and softmax (+4.0) and lowered mask APr of seesaw "
-        "(-1.0) (in points; one seed each, no interval)."
+        "(-1.0) (in percentage points; one seed each, no confidence interval)."
     )
     make_pair(tmp_path, "softmax", [0.03, 0.04, 0.05], [0.07, 0.08, 0.09])
-    assert finding_of(tmp_path).endswith("(in points, with 95% intervals over 1 to 3 seeds).")
+    assert finding_of(tmp_path).endswith(
+        "(in percentage points, with 95% confidence intervals over 1 to 3 seeds)."
+    )
 
 
 def test_finding_is_about_all_classes_if_none_is_rare(tmp_path):
     make_pair(tmp_path, "softmax", [0.2], [0.21], name="AP")
-    assert finding_of(tmp_path).startswith("PCB raised mask AP of softmax by 1.0 points")
+    assert finding_of(tmp_path).startswith("PCB raised mask AP of softmax by 1.0 percentage points")
 
 
 @pytest.mark.parametrize(
@@ -246,7 +258,7 @@ def test_nothing_is_found_where_more_than_pcb_differs(tmp_path, other):
     assert finding_of(tmp_path) == ""
     make_pair(tmp_path, "rfs", [0.2], [0.25])
     assert finding_of(tmp_path) == (
-        "PCB raised mask APr of rfs by 5.0 points (one seed, no interval) "
+        "PCB raised mask APr of rfs by 5.0 percentage points (one seed, no confidence interval) "
         "(1 more cannot be compared)."
     )
 

@@ -109,7 +109,7 @@ def test_page_of_long_names_stays_small(tmp_path):
     export_page(path, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert len(page.encode()) < MOST_BYTES
-    assert page.count("characters more: see the executed notebook (.ipynb)]") >= 4
+    assert page.count("more characters: see the executed notebook (.ipynb)]") >= 4
     assert "<td>1 " not in page  # not half of a table
 
 
@@ -123,7 +123,7 @@ def test_page_of_many_outputs_stays_small(tmp_path):
     export_page(path, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert len(page.encode()) < MOST_BYTES
-    assert "[99,000 characters more: see the executed notebook (.ipynb)]" in page
+    assert "[99,000 more characters: see the executed notebook (.ipynb)]" in page
 
 
 def test_page_of_usual_outputs_is_whole(tmp_path):
@@ -132,7 +132,7 @@ def test_page_of_usual_outputs_is_whole(tmp_path):
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     export_page(path, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
-    assert "a" * 90_000 in page and "characters more" not in page
+    assert "a" * 90_000 in page and "more characters" not in page
 
 
 @needs_browser

@@ -149,7 +149,7 @@ def test_types_are_read_in_every_form():
 
 def test_kernel_that_has_run_more_cells_is_checked_by_their_declarations():
     cells = ["", CELL, "# Parameters\npiars = 3", "x: dict = {}", "plots = draw()"]
-    with pytest.raises(ParameterError, match="no parameter 'piars'; did you mean 'pairs'"):
+    with pytest.raises(ParameterError, match="unknown parameter 'piars'; did you mean 'pairs'"):
         check({"In": cells, "pairs": 12, "piars": 3})
     cells.append('# Parameters\npairs = 4\nPAPERMILL_INPUT_PATH = "a.ipynb"')  # it was corrected
     variables = {"In": cells, "pairs": 4, "piars": 3, "plots": object(), "threshold": "0.5"}
@@ -213,7 +213,10 @@ def run_papermill(notebook: Path, *options: str) -> tuple[int, str, Path]:
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["-p", "scre_threshold", "0.5"], "no parameter 'scre_threshold'; did you mean 'score_thr"),
+        (
+            ["-p", "scre_threshold", "0.5"],
+            "unknown parameter 'scre_threshold'; did you mean 'score_thr",
+        ),
         (["-p", "trust_checkpoint", "maybe"], "trust_checkpoint must be True or False, got 'may"),
     ],
 )

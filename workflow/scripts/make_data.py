@@ -1,4 +1,4 @@
-"""Make the data of a dataset if it is missing."""
+"""Make the data of one dataset of a grid if the data is missing."""
 
 from pathlib import Path
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Make .venv, or check the one that is there: `make_venv.sh [PYTHON]`, in the repository's root.
+# Make .venv, or check an existing .venv: `make_venv.sh [PYTHON]`, in the repository's root.
 #
-# `make setup` runs this first. It detects what would make the installation fail minutes later (a
-# Python that the pinned versions do not support, a full disk), and prints what to do about it.
+# `make setup` runs this script first. The script detects problems that would make the installation
+# fail minutes later (an unsupported Python, a full disk), and prints what to do about them.
 set -euo pipefail
 
 named=${1:-}
-# Disk space in GB: for the packages in .venv, and for their archives during the installation.
+# Disk space in GB for the packages in .venv, and for their archives during the installation.
 needed=6
 needed_meanwhile=2
 
@@ -20,7 +20,7 @@ fail() {
     exit 1
 }
 
-version_of() { # fails if this Python does not run
+version_of() { # fails if the given Python does not run
     "$1" -c 'import platform; print(platform.python_version())' 2> /dev/null
 }
 
@@ -28,7 +28,7 @@ is_supported() { # 3.11.0rc1 counts as 3.11
     [[ " $supported " == *" ${1%.*} "* ]]
 }
 
-objection() { # prints why a Python cannot be used, or nothing
+objection() { # prints why a Python cannot be used; nothing if it can be used
     local version
     if ! version=$(version_of "$1"); then
         echo "does not run"
@@ -39,15 +39,15 @@ objection() { # prints why a Python cannot be used, or nothing
     fi
 }
 
-[[ $(uname) == Linux ]] || fail "PCB-kit needs Linux, and this is $(uname)."
+[[ $(uname) == Linux ]] || fail "PCB-kit needs Linux, but this system is $(uname)."
 
 if version=$(version_of .venv/bin/python); then
     is_supported "$version" ||
-        fail "PCB-kit needs Python $either, but .venv has $version: remove it with \`make clean\`."
+        fail "PCB-kit needs Python $either, but .venv has $version: remove .venv with \`make clean\`."
     if [[ -n $named ]]; then
-        asked=$(version_of "$named") || fail "PYTHON=$named does not run."
+        asked=$(version_of "$named") || fail "PYTHON=$named does not run: choose a different Python."
         [[ $asked == "$version" ]] ||
-            fail ".venv has Python $version, but $named is $asked: \`make clean\` removes .venv."
+            fail ".venv has Python $version, but $named is $asked: remove .venv first, with \`make clean\`."
     fi
     .venv/bin/python -m pip --version > /dev/null 2>&1 || .venv/bin/python -m ensurepip > /dev/null
     exit
@@ -69,18 +69,18 @@ for candidate in "${candidates[@]}"; do
     fi
     [[ -z $path && -z $named ]] || objections+="  $candidate ${against:-does not exist}"$'\n'
 done
-[[ -n $python ]] || fail "PCB-kit needs Python $either, and there is none." \
+[[ -n $python ]] || fail "PCB-kit needs Python $either, but no such version was found." \
     ${objections:+"${objections%$'\n'}"} \
-    "uv (https://docs.astral.sh/uv) downloads one, without root:" \
+    "uv (https://docs.astral.sh/uv) downloads Python without root access:" \
     "  uv venv --seed --python ${supported##* } .venv && make setup" \
-    "Or install one (apt install python${supported##* }-venv, conda, pyenv) and name it:" \
+    "Or install Python (apt install python${supported##* }-venv, conda, pyenv) and pass its path:" \
     "  make setup PYTHON=/path/to/python${supported##* }"
 
 require_space() { # folder, GB
     local free
     free=$(df -B GB --output=avail "$1" | tail -1)
     free=${free//[^0-9]/}
-    ((free >= $2)) || fail "$1 has $free GB of free space, but the set-up needs $2 GB there."
+    ((free >= $2)) || fail "$1 has $free GB of free space, but the set-up needs $2 GB there: free some space."
 }
 temporary=${TMPDIR:-/tmp}
 if [[ $(df --output=target . | tail -1) == "$(df --output=target "$temporary" | tail -1)" ]]; then
@@ -92,5 +92,5 @@ fi
 
 version=$(version_of "$python")
 echo "Making .venv with Python $version ($python)"
-[[ $version =~ ^[0-9.]+$ ]] || echo "This Python is a pre-release, which PCB-kit has not been tested with"
+[[ $version =~ ^[0-9.]+$ ]] || echo "PCB-kit has not been tested with this pre-release of Python"
 "$python" -m venv --clear .venv

@@ -1,11 +1,11 @@
-"""Run the notebook of a rule with its parameters, which therefore pass through no shell."""
+"""Run the notebook of a Snakemake rule. The parameters do not pass through a shell."""
 
 import os
 import sys
 import time
 from pathlib import Path
 
-# jsonschema imports this module for a format that no notebook uses, and that takes seconds.
+# jsonschema imports this module for a format that notebooks do not use; importing takes seconds.
 sys.modules["rfc3987_syntax"] = None
 
 from pcb.grids.failures import record_failure
@@ -20,17 +20,17 @@ from pcb.study import launch
 job = snakemake
 parameters = job.params.parameters
 run = RunFolder(repository_path(parameters["work_dir"]))
-# Such as "01_train openmoji/softmax/seed0": a run has three wildcards, a dataset has one.
+# For example "01_train openmoji/softmax/seed0"; a run has three wildcards, a dataset has one.
 name = f"{Path(job.log.notebook).stem} {'/'.join(run.path.parts[-len(job.wildcards) :])}"
 end_with_snakemake()
-# The processes of a training share its threads, but Snakemake grants all of them to each.
+# Share the job's threads among its processes; Snakemake lets each process use all of them.
 own_threads = max(1, job.threads // parameters.get("gpus", 1))
 os.environ.update(OMP_NUM_THREADS=str(own_threads), MKL_NUM_THREADS=str(own_threads))
 
 
 @outliving_terminal()
 def main() -> None:
-    """Run the notebook, and exit as Snakemake expects."""
+    """Run the notebook, and exit with the status that Snakemake expects."""
     say(f"{name}: started")
     start = time.monotonic()
     try:
@@ -43,11 +43,11 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         if snakemake_is_gone():
-            say(f"{name}: ended because its Snakemake has died; the next call resumes", sys.stderr)
+            say(f"{name}: ended because Snakemake died; run the grid again to resume", sys.stderr)
             sys.exit(1)
-        # A training outlives its notebook, but not the workflow.
+        # A training run continues without its notebook, but must end with the workflow.
         if job.rule == "train" and launch.stop_training(run):
-            say(f"{name}: stopped; the next call resumes at its last checkpoint", sys.stderr)
+            say(f"{name}: stopped; run the grid again to resume at the checkpoint", sys.stderr)
         sys.exit(130)
     say(f"{name}: done in {time.monotonic() - start:.0f} s")
 

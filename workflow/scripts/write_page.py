@@ -1,4 +1,4 @@
-"""Write the page of a grid after all its notebooks have succeeded."""
+"""Write the page of a grid after all notebooks of the grid have succeeded."""
 
 from pcb.grids.failures import forget_failures
 from pcb.grids.report import write_page
