@@ -112,5 +112,4 @@ def test_one_person_holds_a_file_in_mind():
 def test_tests_lie_where_the_code_lies():
     rooms = {path.parent.relative_to(ROOT / "pcb") for path in MODULES.values()}
     folders = {path.parent.relative_to(ROOT / "tests") for path in ROOT.glob("tests/**/test_*.py")}
-    alone = sorted(map(str, folders - rooms))
-    assert not alone, f"folders of tests/ without a counterpart in pcb/: {', '.join(alone)}"
+    assert folders <= rooms, f"not in pcb/: {', '.join(map(str, folders - rooms))}"
