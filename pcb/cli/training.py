@@ -12,7 +12,7 @@ from pcb.cli.output import log_to_stderr, metrics_table
 from pcb.messages.ranges import SEED
 from pcb.messages.terminal import outliving_terminal
 from pcb.runs.folder import RunFolder
-from pcb.storage.locks import writing_alone
+from pcb.storage.writing import writing_alone
 
 
 def add_commands(commands: Any) -> None:

@@ -24,8 +24,9 @@ from pcb.grids.grid import Grid
 from pcb.messages.lines import say
 from pcb.messages.nearest import suggestion
 from pcb.runs.processes import GRID, running
-from pcb.storage.locks import Writer, writing_alone
+from pcb.storage.locks import Writer
 from pcb.storage.repository import repository_path
+from pcb.storage.writing import writing_alone
 
 LOCAL = "local"  # the profile for this machine
 
@@ -114,7 +115,7 @@ def check_machine(grid: Grid, gpus: int) -> None:
     if gpus and grid.gpus > gpus:
         raise ValueError(
             f"the grid sets gpus to {grid.gpus}, but this machine has only {gpus}: lower gpus, or "
-            "use a cluster (PROFILE=slurm)"
+            "use a cluster (`--profile slurm`, or PROFILE=slurm with make)"
         )
     cores = len(os.sched_getaffinity(0))
     if grid.threads > cores:

@@ -68,7 +68,7 @@ def running(root: str | os.PathLike[str]) -> list[Running]:
 
     Example:
         >>> import tempfile
-        >>> from pcb.storage.locks import writing_alone
+        >>> from pcb.storage.writing import writing_alone
         >>> root = tempfile.mkdtemp()
         >>> with writing_alone(f"{root}/openmoji/softmax/seed0", "training"):
         ...     [(one.what, one.where, one.process == os.getpid()) for one in running(root)]

@@ -1,26 +1,21 @@
-"""Lock a folder or a file, so that only one process at a time writes to it.
+"""Lock files, each of which only one process at a time holds.
 
 The operating system releases a lock when its holder ends, for whatever reason. On a shared file
 system, a lock also excludes processes on other machines. The lock file records the holder.
-
-A process can hand its lock to a process that it starts: see :func:`handing_over`.
 """
 
 import fcntl
 import os
 import socket
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from pcb.storage.files import check_folder
-
 _PATIENCE = 1.0  # seconds; a process that only checks a lock releases the lock in microseconds
-_STDIN = 0
-_held: set[int] = set()  # descriptors of lock files that this process has opened
-_written_alone: set[Path] = set()  # folders that this process has locked
+held: set[int] = set()  # descriptors of lock files that this process has opened
 
 
 def is_lock(name: str) -> bool:
@@ -41,122 +36,20 @@ class Writer(NamedTuple):
         process: Process number; 0 while the process is being started.
         purpose: What the process does, in one word.
         note: Text that was handed over with the lock; empty if there is none.
+        launched: Number of the process that the lock was handed to, which may have started the
+            process that writes, as ``torchrun`` does; 0 if the lock was not handed over.
     """
 
     host: str
     process: int
     purpose: str
     note: str = ""
+    launched: int = 0
 
     @property
     def is_here(self) -> bool:
         """Whether the process runs on this machine."""
         return self.host == socket.gethostname()
-
-
-@contextmanager
-def writing_alone(
-    folder: str | os.PathLike[str],
-    purpose: str,
-    waiting: Callable[[Writer], None] | None = None,
-) -> Iterator[None]:
-    """Lock a folder, so that no other process writes to it during the context.
-
-    If this process already holds the folder's lock, the context keeps using that lock. This
-    includes a lock that was handed to this process.
-
-    Args:
-        folder: The folder, which is created if it does not exist.
-        purpose: What the process does, in one word.
-        waiting: See :func:`holding`.
-
-    Raises:
-        ValueError: Another process is writing to the folder (the message names the process), or
-            the folder cannot be created or written to.
-
-    Example:
-        >>> import tempfile
-        >>> folder = tempfile.mkdtemp()
-        >>> with writing_alone(folder, "training"):
-        ...     writer(folder) == (socket.gethostname(), os.getpid(), "training", "")
-        True
-        >>> writer(folder) is None
-        True
-    """
-    resolved = Path(folder).resolve()
-    if resolved in _written_alone or _takes_over(resolved, purpose):
-        yield
-        return
-    check_folder(folder)
-    with holding(_lock_file(folder), purpose, waiting) as held:
-        if not held:
-            raise already_written(folder)
-        _written_alone.add(resolved)
-        try:
-            yield
-        finally:
-            _written_alone.discard(resolved)
-
-
-def already_written(folder: str | os.PathLike[str]) -> ValueError:
-    """Return the error to raise if another process is writing to a folder; it names the process."""
-    who = "another process"
-    if found := writer(folder):
-        who = f"process {found.process} on {found.host} ({found.purpose})"
-    return ValueError(
-        f"{who} is writing to {folder}: wait until it ends, stop it, or choose another folder"
-    )
-
-
-def writer(folder: str | os.PathLike[str]) -> Writer | None:
-    """Return the process that is currently writing to a folder, or None."""
-    return holder(_lock_file(folder))
-
-
-class Handover(NamedTuple):
-    """A lock that is about to be handed to another process.
-
-    Attributes:
-        descriptor: Open file descriptor of the lock file.
-        purpose: See :func:`handing_over`.
-        note: See :func:`handing_over`.
-    """
-
-    descriptor: int
-    purpose: str
-    note: str
-
-    def taken_by(self, process: int) -> None:
-        """Record the process with this number as the new holder of the lock."""
-        _write_holder(self.descriptor, process, self.purpose, self.note)
-
-
-@contextmanager
-def handing_over(
-    folder: str | os.PathLike[str], purpose: str, note: str
-) -> Iterator[Handover | None]:
-    """Lock a folder, then hand the lock to a process that is started inside the context.
-
-    Start the process with ``stdin=lock.descriptor``, then call ``lock.taken_by(process.pid)``. The
-    lock is held until this process and all descendants that inherit its standard input have ended
-    or closed their standard input. Launchers such as ``torchrun`` pass on no other descriptor. In
-    the process that writes, :func:`writing_alone` recognises the lock.
-
-    Args:
-        folder: An existing folder.
-        purpose: What the process does, in one word.
-        note: Text to record with the lock; :func:`writer` returns it while the lock is held.
-
-    Yields:
-        A :class:`Handover`; None if another process holds the lock.
-    """
-    with locked(_lock_file(folder)) as descriptor:
-        if descriptor is None:
-            yield None
-            return
-        handover = Handover(descriptor, purpose, note)
-        handover.taken_by(0)
-        yield handover
 
 
 @contextmanager
@@ -183,7 +76,7 @@ def holding(
                 waiting(found)
             lock = stack.enter_context(locked(file, wait=True))
         if lock is not None:
-            _write_holder(lock, os.getpid(), purpose)
+            write_holder(lock, os.getpid(), purpose)
         yield lock is not None
 
 
@@ -194,10 +87,11 @@ def holder(file: str | os.PathLike[str]) -> Writer | None:
     """
     deadline = time.monotonic() + _PATIENCE
     while is_locked(file):
-        line, _, note = Path(file).read_text().partition("\n")
+        line, _, note = Path(file).read_text(errors="replace").partition("\n")
         words = line.split()
-        if len(words) == 3 and words[1].isdecimal():
-            return Writer(words[0], int(words[1]), words[2], note)
+        if words[1:2] and words[-1] == _checksum(note):  # else the file is being written
+            host, process, purpose, launched, _ = words
+            return Writer(host, int(process), purpose, note, int(launched))
         if time.monotonic() > deadline:
             return Writer("unknown", 0, "unknown")
         time.sleep(0.01)  # the holder may have just taken the lock and not yet recorded itself
@@ -217,11 +111,11 @@ def locked(file: str | os.PathLike[str], wait: bool = False) -> Iterator[int | N
     """
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-    _held.add(descriptor)
+    held.add(descriptor)
     try:
         yield descriptor if _lock(descriptor, wait) else None
     finally:
-        _held.discard(descriptor)
+        held.discard(descriptor)
         os.close(descriptor)
 
 
@@ -253,47 +147,26 @@ def _lock(descriptor: int, wait: bool) -> bool:
             time.sleep(0.01)
 
 
-def _write_holder(descriptor: int, process: int, purpose: str, note: str = "") -> None:
-    content = f"{socket.gethostname()} {process} {purpose}\n{note}".encode()
-    # Write first, truncate after, so that a reader never sees a partial line.
+def write_holder(
+    descriptor: int, process: int, purpose: str, note: str = "", launched: int = 0
+) -> None:
+    """Record a process in a lock file as its holder; see :class:`Writer` for the arguments."""
+    line = f"{socket.gethostname()} {process} {purpose} {launched} {_checksum(note)}"
+    content = f"{line}\n{note}".encode()
     os.pwrite(descriptor, content, 0)
     os.ftruncate(descriptor, len(content))
 
 
-def _lock_file(folder: str | os.PathLike[str]) -> Path:
-    return Path(folder) / ".lock"
-
-
-def _takes_over(folder: Path, purpose: str) -> bool:
-    """Take over a folder's lock if it was handed to this process as its standard input.
-
-    Return whether there was such a lock. The process keeps the lock until it ends, not only while
-    it writes, because what it prints at the end is still part of its work.
-    """
-    try:
-        if not os.path.samestat(os.fstat(_STDIN), _lock_file(folder).stat()):
-            return False
-        # Succeeds immediately if this descriptor holds the lock.
-        fcntl.flock(_STDIN, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # no standard input, no lock file, or a lock file that was only opened as input
-        return False
-    lock = os.dup(_STDIN)  # child processes do not inherit this descriptor
-    _held.add(lock)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, _STDIN)
-    os.close(null)
-    # The launcher may have been killed before it recorded this process, or it may end earlier.
-    starter = writer(folder)
-    _write_holder(lock, os.getpid(), purpose, starter.note if starter else "")
-    _written_alone.add(folder)
-    return True
+def _checksum(note: str) -> str:
+    """Return the checksum by which a reader recognises a note that is completely written."""
+    return f"{zlib.crc32(note.encode()):08x}"
 
 
 def _close_held() -> None:
     """Close locks in a forked child: a data-loading worker that outlives its parent frees them."""
-    for descriptor in _held:
+    for descriptor in held:
         os.close(descriptor)
-    _held.clear()
+    held.clear()
 
 
 os.register_at_fork(after_in_child=_close_held)

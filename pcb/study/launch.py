@@ -14,17 +14,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from pcb.runs.folder import RunFolder
 from pcb.runs.processes import TRAINING
 from pcb.runs.settings import other_settings, plain
-from pcb.storage.locks import Writer, already_written, handing_over
+from pcb.storage.locks import Writer
 from pcb.storage.repository import repository_path, repository_root
+from pcb.storage.writing import already_written, handing_over
 from pcb.study.run_state import state_of, trainer
 
 LAST_LINES = 60  # lines of output shown when training fails: a traceback and torchrun's report
-_PATIENCE = 30.0  # seconds to wait until the number of a process that is being started is recorded
+_PATIENCE = 10.0  # seconds to wait until the number of a process that is being started is recorded
 
 # Processes started here. They are kept, because a discarded Popen warns if its process still runs.
 _children: list[subprocess.Popen] = []
@@ -149,11 +151,18 @@ def stop_training(run: RunFolder) -> bool:
         )
     if not process:
         raise ValueError(f"training in {run.path} is still being started: try again later")
-    if state.is_launched:
-        os.killpg(os.getpgid(process), signal.SIGTERM)  # includes workers that load the data
-    else:
+    if not state.is_launched:
         os.kill(process, signal.SIGTERM)
-    return True
+        return True
+    # torchrun, if it is alive, stops the processes that it started.
+    for leader in (state.trainer.launched, process):
+        with suppress(ProcessLookupError):
+            os.killpg(os.getpgid(leader), signal.SIGTERM)  # includes workers that load the data
+            return True
+    raise ValueError(
+        f"process {process} has ended, but a process that it started still writes to {run.path}: "
+        "wait until that process ends, or stop it"
+    )
 
 
 def _launch(run: RunFolder, command: list[str], settings: Mapping[str, Any]) -> None:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pcb.runs.folder import RunFolder
 from pcb.runs.processes import TRAINING
-from pcb.storage.locks import Writer, writer
+from pcb.storage.locks import Writer
+from pcb.storage.writing import writer
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def state_of(run: RunFolder) -> RunState:
         >>> run = RunFolder(tempfile.mkdtemp())
         >>> state_of(run).kind
         'stopped'
-        >>> from pcb.storage.locks import writing_alone
+        >>> from pcb.storage.writing import writing_alone
         >>> with writing_alone(run.path, "training"):
         ...     state_of(run).kind
         'running'

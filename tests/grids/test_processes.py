@@ -33,7 +33,7 @@ RUN = "openmoji/softmax/seed0"
 TRAINING = """
 import sys, time
 from pathlib import Path
-from pcb.storage.locks import writing_alone
+from pcb.storage.writing import writing_alone
 folder = Path(sys.argv[1])
 with writing_alone(folder, "training"):
     while not (folder / "trained").exists():
@@ -42,7 +42,7 @@ with writing_alone(folder, "training"):
 TRAIN = f"""
 import os, subprocess, sys, time
 from pathlib import Path
-from pcb.storage.locks import writer
+from pcb.storage.writing import writer
 folder = Path(work_dir)
 (folder / "config.py").touch()
 if not writer(folder) and not (folder / "trained").exists():
@@ -183,7 +183,7 @@ def test_grid_continues_when_its_output_is_closed(clone):
 def test_a_grid_on_another_machine_is_named_and_waited_for(tmp_path, capfd):
     """As on a shared file system: the lock's file names its holder."""
     hold = (
-        "import sys; from pcb.storage.locks import writing_alone\n"
+        "import sys; from pcb.storage.writing import writing_alone\n"
         "import socket; socket.gethostname = lambda: 'login2'\n"
         "with writing_alone(sys.argv[1], 'grid'): print('holds', flush=True); sys.stdin.read()"
     )

@@ -18,7 +18,7 @@ from pcb.detection import load_config
 from pcb.detection.engine.settings import comparable_settings
 from pcb.runs.folder import RunFolder
 from pcb.runs.settings import plain
-from pcb.storage.locks import handing_over, writing_alone
+from pcb.storage.writing import handing_over, writing_alone
 from pcb.study import launch, run_state
 from pcb.study.run_state import trainer
 from tests.support.patience import PATIENCE
@@ -89,7 +89,7 @@ def write_in_terminal(tmp_path):
 
     def start(purpose: str) -> subprocess.Popen:
         code = (
-            "import sys; from pcb.storage.locks import writing_alone\n"
+            "import sys; from pcb.storage.writing import writing_alone\n"
             "with writing_alone(*sys.argv[1:]): print('writes', flush=True); sys.stdin.read()"
         )
         command = [sys.executable, "-c", code, str(tmp_path / "run"), purpose]
@@ -271,7 +271,7 @@ def test_lock_file_of_an_earlier_version_is_ignored(stand_in, tmp_path):
 
 WRITE = """
 import os, sys, time
-from pcb.storage.locks import writing_alone
+from pcb.storage.writing import writing_alone
 with writing_alone(sys.argv[sys.argv.index("--work-dir") + 1], "training"):
     if os.fork() == 0:  # like a data-loading worker, which may outlive its process
         time.sleep(3600)

@@ -41,7 +41,7 @@ from pcb.storage.files import (
     open_atomically,
     remove_unfinished,
 )
-from pcb.storage.locks import writing_alone
+from pcb.storage.writing import writing_alone
 
 
 @outliving_terminal()

@@ -36,7 +36,7 @@ from pcb.runs.paths import default_work_dir
 from pcb.runs.processes import TRAINING
 from pcb.runs.settings import other_settings
 from pcb.storage.files import check_folder, remove_unfinished
-from pcb.storage.locks import writing_alone
+from pcb.storage.writing import writing_alone
 
 
 def build_model(cfg: Config) -> nn.Module:

@@ -13,7 +13,7 @@ from pcb.detection.engine.inference import predict
 from pcb.detection.engine.runner import Runner
 from pcb.detection.engine.training import train
 from pcb.runs.folder import RunFolder
-from pcb.storage.locks import writing_alone
+from pcb.storage.writing import writing_alone
 from tests.support import crashes
 from tests.support.crashes import CHECKPOINTS, differences
 from tests.support.tiny import CONFIG

@@ -16,8 +16,8 @@ import torch
 
 from pcb.runs.folder import RunFolder
 from pcb.storage.files import write_atomically
-from pcb.storage.locks import writing_alone
 from pcb.storage.repository import repository_root
+from pcb.storage.writing import writing_alone
 from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,152 @@
+"""Lock a folder, so that only one process at a time writes to it.
+
+A process can hand its lock to a process that it starts: see :func:`handing_over`.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from pcb.storage.files import check_folder
+from pcb.storage.locks import Writer, held, holder, holding, locked, write_holder
+
+_STDIN = 0
+_written_alone: set[Path] = set()  # folders that this process has locked
+
+
+@contextmanager
+def writing_alone(
+    folder: str | os.PathLike[str],
+    purpose: str,
+    waiting: Callable[[Writer], None] | None = None,
+) -> Iterator[None]:
+    """Lock a folder, so that no other process writes to it during the context.
+
+    If this process already holds the folder's lock, the context keeps using that lock. This
+    includes a lock that was handed to this process.
+
+    Args:
+        folder: The folder, which is created if it does not exist.
+        purpose: What the process does, in one word.
+        waiting: See :func:`holding`.
+
+    Raises:
+        ValueError: Another process is writing to the folder (the message names the process), or
+            the folder cannot be created or written to.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> with writing_alone(folder, "training"):
+        ...     writer(folder).purpose, writer(folder).process == os.getpid()
+        ('training', True)
+        >>> writer(folder) is None
+        True
+    """
+    resolved = Path(folder).resolve()
+    if resolved in _written_alone or _takes_over(resolved, purpose):
+        yield
+        return
+    check_folder(folder)
+    with holding(_lock_file(folder), purpose, waiting) as is_held:
+        if not is_held:
+            raise already_written(folder)
+        _written_alone.add(resolved)
+        try:
+            yield
+        finally:
+            _written_alone.discard(resolved)
+
+
+def already_written(folder: str | os.PathLike[str]) -> ValueError:
+    """Return the error to raise if another process is writing to a folder; it names the process."""
+    who = "another process"
+    if found := writer(folder):
+        who = f"process {found.process} on {found.host} ({found.purpose})"
+    return ValueError(
+        f"{who} is writing to {folder}: wait until it ends, stop it, or choose another folder"
+    )
+
+
+def writer(folder: str | os.PathLike[str]) -> Writer | None:
+    """Return the process that is currently writing to a folder, or None."""
+    return holder(_lock_file(folder))
+
+
+class Handover(NamedTuple):
+    """A lock that is about to be handed to another process.
+
+    Attributes:
+        descriptor: Open file descriptor of the lock file.
+        purpose: See :func:`handing_over`.
+        note: See :func:`handing_over`.
+    """
+
+    descriptor: int
+    purpose: str
+    note: str
+
+    def taken_by(self, process: int) -> None:
+        """Record the process with this number as the new holder of the lock."""
+        write_holder(self.descriptor, process, self.purpose, self.note, process)
+
+
+@contextmanager
+def handing_over(
+    folder: str | os.PathLike[str], purpose: str, note: str
+) -> Iterator[Handover | None]:
+    """Lock a folder, then hand the lock to a process that is started inside the context.
+
+    Start the process with ``stdin=lock.descriptor``, then call ``lock.taken_by(process.pid)``. The
+    lock is held until this process and all descendants that inherit its standard input have ended
+    or closed their standard input. Launchers such as ``torchrun`` pass on no other descriptor. In
+    the process that writes, :func:`writing_alone` recognises the lock.
+
+    Args:
+        folder: An existing folder.
+        purpose: What the process does, in one word.
+        note: Text to record with the lock; :func:`writer` returns it while the lock is held.
+
+    Yields:
+        A :class:`Handover`; None if another process holds the lock.
+    """
+    with locked(_lock_file(folder)) as descriptor:
+        if descriptor is None:
+            yield None
+            return
+        handover = Handover(descriptor, purpose, note)
+        handover.taken_by(0)
+        yield handover
+
+
+def _lock_file(folder: str | os.PathLike[str]) -> Path:
+    return Path(folder) / ".lock"
+
+
+def _takes_over(folder: Path, purpose: str) -> bool:
+    """Take over a folder's lock if it was handed to this process as its standard input.
+
+    Return whether there was such a lock. The process keeps the lock until it ends, not only while
+    it writes, because what it prints at the end is still part of its work.
+    """
+    try:
+        if not os.path.samestat(os.fstat(_STDIN), _lock_file(folder).stat()):
+            return False
+        # Succeeds immediately if this descriptor holds the lock.
+        fcntl.flock(_STDIN, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # no standard input, no lock file, or a lock file that was only opened as input
+        return False
+    lock = os.dup(_STDIN)  # child processes do not inherit this descriptor
+    held.add(lock)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, _STDIN)
+    os.close(null)
+    # The launcher may have been killed before it recorded this process, or it may end earlier.
+    starter = writer(folder)
+    note, launched = (starter.note, starter.launched) if starter else ("", 0)
+    write_holder(lock, os.getpid(), purpose, note, launched or os.getpid())
+    _written_alone.add(folder)
+    return True
