@@ -13,6 +13,7 @@ import papermill
 import pytest
 
 from pcb.cli.main import main
+from pcb.grids import workflow
 from pcb.grids.failures import find_failures, record_failure
 from pcb.grids.grid import config_sources, read_grid
 from pcb.grids.questions import OF_PAIR, OF_RUN

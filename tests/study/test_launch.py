@@ -390,6 +390,15 @@ def test_interrupted_training_is_resumed(trained, stand_in):
     assert "--resume" in (trained.path / "train.out").read_text()
 
 
+def test_checkpoint_without_a_config_is_not_resumed_as_something_else(trained, stand_in):
+    stand_in("print(*sys.argv)")
+    trained.config_file.unlink()
+    with pytest.raises(ValueError, match=r"unknown, because config\.py is missing"):
+        launch.start_training(CONFIG, trained.path)
+    wait_until_ended(launch.start_training(CONFIG, trained.path, replace=True))
+    assert "--replace" in trained.output_file.read_text()
+
+
 def test_other_settings_are_refused_or_replaced(trained, stand_in):
     stand_in("print(*sys.argv)")
     options = {"optimizer.lr": 0.5}

@@ -72,7 +72,9 @@ class TrainingSettings:
         """
         address = str(self.first_weights)
         if "://" in address:
-            raise ValueError(f"load_from is {address!r}: download the file and pass its path")
+            raise ValueError(
+                f"load_from is {address!r}, an address: download the file and pass its path"
+            )
         path = Path(address).expanduser()
         return path if path.exists() else repository_path(path)
 
