@@ -31,11 +31,11 @@ class Check:
     """The result of one check, which is one line of the report.
 
     Attributes:
-        name: the checked item.
-        text: the result, with a remedy if something is missing.
+        name: The checked item.
+        text: The result, with a remedy if something is missing.
         ok: False if the item is missing or wrong.
         required: False for optional items, whose absence is not a problem.
-        hint: remedy that the last line of the report recommends if this check is a problem.
+        hint: Remedy that the last line of the report recommends if this check is a problem.
     """
 
     name: str
@@ -121,8 +121,8 @@ def check_distributions(
     """Check that each required distribution is installed in an allowed version.
 
     Args:
-        lines: requirements such as ``numpy>=1.26``.
-        installed: function that returns the version of a distribution, or raises
+        lines: Requirements such as ``numpy>=1.26``.
+        installed: Function that returns the version of a distribution, or raises
             ``PackageNotFoundError``.
     """
     try:

@@ -53,11 +53,11 @@ def check_options(grid: Grid, configs: str | os.PathLike[str] = "configs") -> No
     This takes some seconds if the grid sets any options.
 
     Args:
-        grid: the grid to check.
-        configs: folder of the configs; a relative path starts at the repository root.
+        grid: The grid to check.
+        configs: Folder of the configs; a relative path starts at the repository root.
 
     Raises:
-        ValueError: a config does not accept an option; the message names the config and the option.
+        ValueError: A config does not accept an option; the message names the config and the option.
     """
     from pcb.grids.grid import config_file
 

@@ -17,10 +17,10 @@ def add_command(commands: Any, name: str, command: Command, description: str) ->
     """Add a command and return its parser.
 
     Args:
-        commands: the object that ``add_subparsers`` returned.
-        name: name of the command.
-        command: function that runs the command and returns the exit status; None means 0.
-        description: what the command does, with no initial capital and no full stop.
+        commands: The object that ``add_subparsers`` returned.
+        name: Name of the command.
+        command: Function that runs the command and returns the exit status; None means 0.
+        description: What the command does, with no initial capital and no full stop.
     """
     parser = commands.add_parser(
         name, help=description, description=f"{description[0].upper()}{description[1:]}."
@@ -48,7 +48,7 @@ def parse_cfg_options(words: Iterable[str]) -> dict[str, Any]:
     A value is parsed as JSON or as a Python literal. If neither succeeds, the value is text.
 
     Raises:
-        ValueError: a word is neither ``key=value`` nor a JSON object.
+        ValueError: A word is neither ``key=value`` nor a JSON object.
 
     Example:
         >>> parse_cfg_options(["runner.max_epochs=1", "data.val.pipeline=[]", "log_level=INFO"])

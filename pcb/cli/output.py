@@ -35,7 +35,7 @@ def confusion_summary(matrix: np.ndarray, class_names: Sequence[str], shown: int
         matrix: (C + 1, C + 1) counts of detections. The last row is for detections on background,
             the last column for missed objects.
         class_names: (C,) names by label.
-        shown: maximum number of mistakes to show.
+        shown: Maximum number of mistakes to show.
     """
     import numpy as np
 

@@ -30,10 +30,10 @@ class Failure:
     """A notebook that did not finish.
 
     Attributes:
-        executed: path of the executed copy, such as ``.../01_train.ipynb``. The file does not exist
+        executed: Path of the executed copy, such as ``.../01_train.ipynb``. The file does not exist
             if the notebook never started.
-        cell: number of the cell that failed, as in ``In [3]``; None if no cell failed.
-        error: the error message, which may have several lines.
+        cell: Number of the cell that failed, as in ``In [3]``; None if no cell failed.
+        error: The error message, which may have several lines.
     """
 
     executed: Path
@@ -70,7 +70,7 @@ def record_failure(executed: str | os.PathLike[str]) -> Iterator[None]:
     print which process that is and wait until it ends.
 
     Args:
-        executed: path of the executed copy; the copy of an earlier attempt is removed.
+        executed: Path of the executed copy; the copy of an earlier attempt is removed.
     """
     lock = notebook_lock(executed)
 

@@ -22,8 +22,8 @@ def finding(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> str:
     confidence interval of the difference does not contain 0.
 
     Args:
-        configs: configs whose runs all have metrics, from :func:`pcb.runs.comparison.group_runs`.
-        root: the grid's folder.
+        configs: Configs whose runs all have metrics, from :func:`pcb.runs.comparison.group_runs`.
+        root: The grid's folder.
 
     Returns:
         The sentence; "" if no config can be compared with its baseline.
@@ -63,8 +63,8 @@ def _verdicts(configs: dict[str, str], words: str) -> str:
     """Return the first part of the sentence: which configs PCB raised, lowered or left open.
 
     Args:
-        configs: list of configs, as text, for each verdict.
-        words: name of the metric.
+        configs: List of configs, as text, for each verdict.
+        words: Name of the metric.
     """
     changes = [
         f"{verdict} {words} of {configs[verdict]}"

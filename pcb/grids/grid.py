@@ -36,30 +36,30 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     The grid has one run for each combination of dataset, config, override and seed.
 
     Attributes:
-        title: heading of the grid's page.
-        datasets: names of folders in ``configs/``.
-        baselines: config files in each of these folders, without ``.py``, such as ``softmax``.
+        title: Heading of the grid's page.
+        datasets: Names of folders in ``configs/``.
+        baselines: Config files in each of these folders, without ``.py``, such as ``softmax``.
         pcb: ``off`` runs each baseline without PCB, ``on`` runs its config with PCB
             (``softmax_pcb``), and ``[off, on]`` runs both.
-        configs: further config files, each run as it is. They are needed for PCB configs whose
+        configs: Further config files, each run as it is. They are needed for PCB configs whose
             names do not end in ``_pcb``.
-        seeds: random seeds.
-        overrides: named sets of config options, such as ``{"lr2": {"optimizer.lr": 0.002}}``.
+        seeds: Random seeds.
+        overrides: Named sets of config options, such as ``{"lr2": {"optimizer.lr": 0.002}}``.
             Every config is run once with each set. An empty set (``default: {}``) leaves the
             config unchanged.
-        cfg_options: config options for every run, such as ``{"runner.max_epochs": 1}``.
-        make: datasets to make if they are missing, each with its size. Other datasets must exist.
-        parameters: parameters for each notebook, such as
+        cfg_options: Config options for every run, such as ``{"runner.max_epochs": 1}``.
+        make: Datasets to make if they are missing, each with its size. Other datasets must exist.
+        parameters: Parameters for each notebook, such as
             ``{"03_confusion_matrix": {"score_threshold": 0.5}}``.
         threads: CPU threads for one training job (all its processes together) or one prediction.
             The workflow runs as many jobs at the same time as fit into its ``--cores``.
-        gpus: processes of one training run; each uses a GPU of its own if there are GPUs.
-        memory: memory for one training run or prediction, such as ``64GB``; only for clusters.
-        time: time limit for one training run or prediction, such as ``2d`` or ``36h``; only for
+        gpus: Processes of one training run; each uses a GPU of its own if there are GPUs.
+        memory: Memory for one training run or prediction, such as ``64GB``; only for clusters.
+        time: Time limit for one training run or prediction, such as ``2d`` or ``36h``; only for
             clusters.
 
     Raises:
-        ValueError: a list is empty, a name or value is not allowed, or a run occurs twice.
+        ValueError: A list is empty, a name or value is not allowed, or a run occurs twice.
     """
 
     title: str
@@ -156,11 +156,11 @@ def grid_file(name: str | os.PathLike[str]) -> Path:
     """Return the path of a grid file.
 
     Args:
-        name: a path that ends in ``.yaml`` or ``.yml``, or the name of a grid in
+        name: A path that ends in ``.yaml`` or ``.yml``, or the name of a grid in
             ``workflow/grids/``.
 
     Raises:
-        FileNotFoundError: the file does not exist; the message suggests a similar name or lists
+        FileNotFoundError: The file does not exist; the message suggests a similar name or lists
             the grids.
     """
     file = Path(name)
@@ -191,13 +191,13 @@ def read_grid(
     """Read and check a grid file.
 
     Args:
-        name: a grid file, or the name of a grid in ``workflow/grids/``.
-        configs: folder of the configs; a relative path starts at the repository root.
-        notebooks: folder of the notebooks; a relative path starts at the repository root.
+        name: A grid file, or the name of a grid in ``workflow/grids/``.
+        configs: Folder of the configs; a relative path starts at the repository root.
+        notebooks: Folder of the notebooks; a relative path starts at the repository root.
 
     Raises:
-        FileNotFoundError: the grid file does not exist.
-        ValueError: a key is unknown, missing or repeated, a value is not allowed, a config does not
+        FileNotFoundError: The grid file does not exist.
+        ValueError: A key is unknown, missing or repeated, a value is not allowed, a config does not
             exist, or a notebook does not have a parameter. For a wrong name, the message suggests
             a similar one.
 
@@ -226,7 +226,7 @@ def config_file(run: RunName, configs: str | os.PathLike[str] = "configs") -> Pa
     """Return the config file of a run.
 
     Raises:
-        ValueError: the file does not exist; the message suggests a similar name or lists configs.
+        ValueError: The file does not exist; the message suggests a similar name or lists configs.
     """
     folder = repository_path(configs)
     path = folder / run.dataset / f"{run.config}.py"
@@ -255,12 +255,12 @@ def _check_name(key: str, name: str, further: str = "") -> None:
     """Check a name that becomes part of paths and command lines.
 
     Args:
-        key: what the name belongs to; the error message begins with it.
-        name: the name to check.
-        further: characters that are allowed besides letters, digits, ``_`` and ``.``.
+        key: What the name belongs to; the error message begins with it.
+        name: The name to check.
+        further: Characters that are allowed besides letters, digits, ``_`` and ``.``.
 
     Raises:
-        ValueError: the name contains a character that is not allowed, or begins with a dot or
+        ValueError: The name contains a character that is not allowed, or begins with a dot or
             hyphen.
     """
     if not re.fullmatch(rf"\w[\w.{further}]*", name, re.ASCII):

@@ -43,9 +43,9 @@ def run_workflow(name: str, profile: str, gpus: int = 0) -> int:
     """Run the Snakemake workflow for a grid in the repository root; return the exit status.
 
     Args:
-        name: a grid file, or the name of a grid in ``workflow/grids/``.
-        profile: name of a folder in ``workflow/profiles/``.
-        gpus: number of GPUs of this machine. The workflow never lets two training runs share a
+        name: A grid file, or the name of a grid in ``workflow/grids/``.
+        profile: Name of a folder in ``workflow/profiles/``.
+        gpus: Number of GPUs of this machine. The workflow never lets two training runs share a
             GPU. On a cluster, which ensures this itself, pass 0.
     """
     limit = ["--resources", f"gpu={gpus}"] if gpus else []
@@ -56,7 +56,7 @@ def check_profile(profile: str) -> None:
     """Check that a profile exists.
 
     Raises:
-        ValueError: the profile does not exist; the message suggests a similar name or lists all
+        ValueError: The profile does not exist; the message suggests a similar name or lists all
             profiles.
     """
     known = sorted(path.name for path in repository_path(_PROFILES).iterdir())
@@ -72,8 +72,8 @@ def begin(root: str | os.PathLike[str], notebooks: str | os.PathLike[str]) -> No
     uncommitted changes.
 
     Args:
-        root: the grid's folder.
-        notebooks: folder of the notebooks that the grid runs.
+        root: The grid's folder.
+        notebooks: Folder of the notebooks that the grid runs.
     """
     root = Path(root)
 
@@ -110,7 +110,7 @@ def check_machine(grid: Grid, gpus: int) -> None:
     """Check that this machine has enough GPUs for a grid, and print a note on missing cores.
 
     Raises:
-        ValueError: the grid needs more GPUs than this machine has.
+        ValueError: The grid needs more GPUs than this machine has.
     """
     if gpus and grid.gpus > gpus:
         raise ValueError(

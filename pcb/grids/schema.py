@@ -34,7 +34,7 @@ def decode_yaml(text: str, schema: type[T]) -> T:
     """Convert YAML text to an instance of a Struct.
 
     Raises:
-        ValueError: the text is not valid YAML, contains a key twice, or does not fit the Struct.
+        ValueError: The text is not valid YAML, contains a key twice, or does not fit the Struct.
             For an unknown key, the message suggests a similar valid key.
 
     Example:

@@ -38,10 +38,10 @@ class Row(NamedTuple):
     """A row of the metric table.
 
     Attributes:
-        label: the run or config; a row with an indented label belongs to the row above.
-        cells: the values as text, one for each entry of ``COLUMNS``.
-        is_difference: whether the values are differences or their confidence intervals.
-        of_seed: whether the row is in the part of the table that shows every seed on its own.
+        label: The run or config; a row with an indented label belongs to the row above.
+        cells: The values as text, one for each entry of ``COLUMNS``.
+        is_difference: Whether the values are differences or their confidence intervals.
+        of_seed: Whether the row is in the part of the table that shows every seed on its own.
     """
 
     label: str
@@ -59,8 +59,8 @@ def metric_rows(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> 
     several seeds, the table ends with rows for every single seed.
 
     Args:
-        configs: configs whose runs all have metrics, from :func:`pcb.runs.comparison.group_runs`.
-        root: the grid's folder.
+        configs: Configs whose runs all have metrics, from :func:`pcb.runs.comparison.group_runs`.
+        root: The grid's folder.
     """
     configs = list(configs)
     rows = [row for config in configs for row in _config_rows(config, root)]

@@ -61,15 +61,15 @@ class Parameter:
     """A parameter that a notebook declares.
 
     Attributes:
-        name: name of the parameter.
-        type_name: type of the parameter: bool, int, float, str, list or dict. Values of other types
+        name: Name of the parameter.
+        type_name: Type of the parameter: bool, int, float, str, list or dict. Values of other types
             are not checked.
-        least: smallest allowed number.
-        most: largest allowed number.
-        above: whether a number must be larger than ``least``.
-        choices: allowed strings; empty if any string is allowed.
-        numeric: whether a parameter with choices also accepts a number from ``least`` to ``most``.
-        entries: type of the entries of a list; None if any type is allowed.
+        least: Smallest allowed number.
+        most: Largest allowed number.
+        above: Whether a number must be larger than ``least``.
+        choices: Allowed strings; empty if any string is allowed.
+        numeric: Whether a parameter with choices also accepts a number from ``least`` to ``most``.
+        entries: Type of the entries of a list; None if any type is allowed.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Parameter:
         a JSON string to a number, list or dict, and a single string to a list that contains it.
 
         Raises:
-            ParameterError: the value has the wrong type or is not allowed.
+            ParameterError: The value has the wrong type or is not allowed.
 
         Example:
             >>> Parameter("replace", "bool").accept("false"), Parameter("runs", "list").accept("a")

@@ -21,8 +21,8 @@ class NotebookError(RuntimeError):
     """A notebook stopped because a cell failed or the kernel died.
 
     Attributes:
-        cell: number of the cell that failed, as in ``In [3]``; None if the kernel died.
-        error: the error of the cell, such as ``KeyError: 'x'``.
+        cell: Number of the cell that failed, as in ``In [3]``; None if the kernel died.
+        error: The error of the cell, such as ``KeyError: 'x'``.
     """
 
     def __init__(self, message: str, error: str, cell: int | None = None) -> None:
@@ -42,17 +42,17 @@ def run_notebook(
     While the notebook runs, its output appears on standard output and standard error.
 
     Args:
-        notebook: the ``.ipynb`` file; it is not changed.
-        parameters: values by name; other parameters keep their defaults.
-        executed: path of the executed copy. It is written after every cell, so that it also exists
+        notebook: The ``.ipynb`` file; it is not changed.
+        parameters: Values by name; other parameters keep their defaults.
+        executed: Path of the executed copy. It is written after every cell, so that it also exists
             after a failure.
-        page: path of the page: the executed copy as HTML, with its code folded. It is written
+        page: Path of the page: the executed copy as HTML, with its code folded. It is written
             after all cells have run.
-        label: text before each printed line, for notebooks that share a terminal.
+        label: Text before each printed line, for notebooks that share a terminal.
 
     Raises:
-        ParameterError: the notebook does not accept a parameter's name or value.
-        NotebookError: a cell failed, or the kernel died; the executed copy shows in which cell.
+        ParameterError: The notebook does not accept a parameter's name or value.
+        NotebookError: A cell failed, or the kernel died; the executed copy shows in which cell.
     """
     import papermill
     from nbclient.exceptions import DeadKernelError

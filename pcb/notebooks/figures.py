@@ -24,10 +24,10 @@ class Figures:
     line is printed to say that they will be replaced.
 
     Args:
-        folder: a run folder or any other folder, relative to the repository. The figures are saved
+        folder: A run folder or any other folder, relative to the repository. The figures are saved
             in its ``figures/`` subfolder.
-        notebook: name of the notebook, without its number.
-        settings: the notebook's parameters, from :func:`pcb.notebooks.parameters.check`. Parameters
+        notebook: Name of the notebook, without its number.
+        settings: The notebook's parameters, from :func:`pcb.notebooks.parameters.check`. Parameters
             that only select the run are ignored in the comparison with earlier settings.
 
     Raises:
@@ -54,8 +54,8 @@ class Figures:
         """Save a figure as ``name.png`` and ``name.pdf``; the notebook shows it below the cell.
 
         Args:
-            name: name of both files, without a suffix.
-            drawn: the figure and its axes, as a function of :mod:`pcb.plots` returns them.
+            name: Name of both files, without a suffix.
+            drawn: The figure and its axes, as a function of :mod:`pcb.plots` returns them.
         """
         figure, _ = drawn
         plots.save(figure, self.folder, name)

@@ -27,7 +27,7 @@ def start_lab(arguments: Sequence[str] = ()) -> None:
     The root folder of JupyterLab is the repository.
 
     Args:
-        arguments: command-line options for JupyterLab.
+        arguments: Command-line options for JupyterLab.
     """
     copies = copy_notebooks(repository_path("notebooks"), repository_path(FOLDER))
     first = copies[FIRST].relative_to(repository_root()).as_posix()
@@ -52,8 +52,8 @@ def copy_notebooks(
     is printed.
 
     Args:
-        notebooks: folder of the notebooks.
-        folder: folder of the copies; created if it is missing.
+        notebooks: Folder of the notebooks.
+        folder: Folder of the copies; created if it is missing.
 
     Returns:
         The newest copy of each notebook, by name.

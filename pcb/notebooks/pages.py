@@ -56,8 +56,8 @@ def export_page(executed: str | os.PathLike[str], page: str | os.PathLike[str]) 
     """Write an executed notebook as one HTML file with its code folded.
 
     Args:
-        executed: path of the executed notebook.
-        page: path of the HTML file to write.
+        executed: Path of the executed notebook.
+        page: Path of the HTML file to write.
     """
     exporter = PageExporter(
         extra_template_basedirs=[str(Path(__file__).with_name("templates"))],

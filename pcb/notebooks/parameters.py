@@ -28,15 +28,15 @@ def check_parameters(
     """Check parameters before running a notebook with them.
 
     Args:
-        notebook: the ``.ipynb`` file.
-        parameters: values by name; other parameters keep their defaults.
+        notebook: The ``.ipynb`` file.
+        parameters: Values by name; other parameters keep their defaults.
 
     Returns:
         The values, converted by :meth:`pcb.notebooks.declarations.Parameter.accept`.
 
     Raises:
-        FileNotFoundError: the notebook does not exist.
-        ParameterError: the notebook does not accept a name or value; the message says what it
+        FileNotFoundError: The notebook does not exist.
+        ParameterError: The notebook does not accept a name or value; the message says what it
             accepts.
     """
     path = Path(notebook)
@@ -64,13 +64,13 @@ def check(variables: MutableMapping[str, Any]) -> dict[str, Any]:
     is shown as one line. A notebook calls this function in its first cell after the parameters.
 
     Args:
-        variables: the notebook's ``globals()``.
+        variables: The notebook's ``globals()``.
 
     Returns:
         All declared parameters by name, with their converted values.
 
     Raises:
-        ParameterError: the notebook does not accept a name or value; the message says what it
+        ParameterError: The notebook does not accept a name or value; the message says what it
             accepts.
 
     Example:
