@@ -2,7 +2,7 @@
 
 The set-up may be broken, so this module needs only the standard library, and each check imports
 what it needs. A failed check of the set-up is a problem. Incomplete or broken data is also a
-problem, but a dataset that is missing entirely is not.
+problem, but not a dataset that is missing entirely, because datasets are optional.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Check:
     """The result of one check, which is one line of the report.
 
     Attributes:
-        name: the checked item.
-        text: the result, with a remedy if something is missing.
-        ok: False if the item is missing or wrong.
-        required: False for optional items, whose absence is not a problem.
-        hint: remedy that the last line of the report recommends if this check is a problem.
+        name: The item that was checked.
+        text: The result, with a remedy if something is missing.
+        ok: Whether the item is present and correct.
+        required: Whether it is a problem if the check fails.
+        hint: Remedy for the last line of the report, used if this check is a problem.
     """
 
     name: str
@@ -46,7 +46,11 @@ class Check:
 
 
 def examine(root: Path | None = None) -> list[Check]:
-    """Run every check of the environment and of the data below ``root``, the repository."""
+    """Run all checks of the environment and of the data in the repository.
+
+    Args:
+        root: Root of the repository; None for the repository that contains this file.
+    """
     root = root or Path(__file__).resolve().parents[2]
     return [
         check_python(root),
@@ -65,7 +69,7 @@ def problems(checks: Iterable[Check]) -> list[Check]:
 
 
 def report(checks: list[Check]) -> str:
-    """Return the checks as text, one per line, with a verdict in the last line.
+    """Return the checks as text, one per line; the last line says what to do.
 
     Example:
         >>> print(report([Check("torch", "2.11.0"), Check("mmdet", "missing", ok=False)]))
@@ -88,10 +92,10 @@ def report(checks: list[Check]) -> str:
 
 
 def requirements(root: Path) -> list[str]:
-    """Return the direct dependencies of the kit in all groups, such as ``name>=1,<2``.
+    """Return the kit's direct dependencies of all groups, such as ``name>=1,<2``.
 
-    The dependencies are read from the repository's ``pyproject.toml`` if it exists, because the
-    metadata of an editable installation may be out of date.
+    If the repository has a ``pyproject.toml``, the dependencies are read from this file, because
+    the metadata of an editable installation may be out of date.
     """
     project = _project(root)
     if project is None:
@@ -100,7 +104,7 @@ def requirements(root: Path) -> list[str]:
     else:
         groups = project["optional-dependencies"].values()
         lines = [*project["dependencies"], *(line for group in groups for line in group)]
-    # A group of the kit may include the kit's other groups.
+    # A group may include other groups of the kit, which are listed as `pcb-kit[...]`.
     return sorted({line for line in lines if not line.startswith("pcb-kit[")})
 
 
@@ -121,8 +125,8 @@ def check_distributions(
     """Check that each required distribution is installed in an allowed version.
 
     Args:
-        lines: requirements such as ``numpy>=1.26``.
-        installed: function that returns the version of a distribution, or raises
+        lines: Requirements such as ``numpy>=1.26``.
+        installed: Function that returns the version of a distribution, or raises
             ``PackageNotFoundError``.
     """
     try:
@@ -147,8 +151,8 @@ def check_distributions(
 def check_opencv(installed: Callable[[str], str] = metadata.version) -> Check:
     """Check that OpenCV can be imported and that only one build of it is installed.
 
-    The distributions ``opencv-python`` and ``opencv-python-headless`` contain the same files,
-    so that the second one to be installed overwrites the first.
+    Distributions such as ``opencv-python`` and ``opencv-python-headless`` contain files of the same
+    names, so whichever is installed last overwrites the files of the other.
     """
     names = ("opencv-python-headless", "opencv-python", "opencv-contrib-python")
     builds = [name for name in names if _is_installed(name, installed)]
@@ -229,7 +233,10 @@ def _is_installed(name: str, installed: Callable[[str], str]) -> bool:
 
 
 def _import_check(name: str, module: str, describe: Callable[..., str]) -> Check:
-    """Check that a module can be imported; the text is its description or the error."""
+    """Check that a module can be imported.
+
+    The text of the check is what ``describe`` returns for the module, or else the error.
+    """
     try:
         return Check(name, describe(importlib.import_module(module)))
     except Exception as error:  # broken builds raise ImportError, OSError, RuntimeError, ...

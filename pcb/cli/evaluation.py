@@ -24,14 +24,15 @@ from pcb.storage.files import check_output
 def add_commands(commands: Any) -> None:
     """Add ``pcb evaluate`` and ``pcb confusion`` to the command line."""
     evaluate = add_command(
-        commands, "evaluate", _evaluate, "compute the metrics of the results file of any detector"
+        commands, "evaluate", _evaluate, "compute metrics from the results file of any detector"
     )
     _add_detections(evaluate)
     evaluate.add_argument(
         "--iou-type",
         nargs="+",
         choices=("bbox", "segm"),
-        help="overlap of boxes (bbox) or of masks (segm); default: all that the results contain",
+        help="overlap of boxes (bbox) or of masks (segm); default: both, as far as the results "
+        "contain them",
     )
     evaluate.add_argument(
         "--backend",
@@ -103,8 +104,8 @@ def _confusion(options: argparse.Namespace) -> None:
     print(confusion_summary(matrix, annotations.class_names))
     if left_out.any():
         print(
-            f"not counted: {left_out.sum()} detections on background whose class is not fully"
-            " annotated in their image"
+            f"not counted: {left_out.sum()} detections on background, because their class is not"
+            " fully annotated in their image"
         )
     if options.out:
         write_matrix(options.out, matrix, annotations.class_names)
@@ -112,7 +113,7 @@ def _confusion(options: argparse.Namespace) -> None:
 
 
 def _check_out(options: argparse.Namespace, is_own: Callable[[Path], bool]) -> None:
-    """Check ``--out`` before reading anything, because reading can take minutes."""
+    """Check ``--out``; call this before reading the inputs, which can take minutes."""
     inputs = (options.ground_truth, options.results)
     check_output(options.out, inputs, is_own, force=options.force, name="--out")
 
@@ -129,7 +130,7 @@ def _add_detections(parser: argparse.ArgumentParser) -> None:
     scope = parser.add_mutually_exclusive_group()
     for name, value, meaning in (
         ("exhaustive", False, "every class is annotated in every image, as in COCO"),
-        ("federated", True, "each image lists the classes that it was checked for, as in LVIS"),
+        ("federated", True, "each image states which classes are annotated in it, as in LVIS"),
     ):
         scope.add_argument(
             f"--{name}",
@@ -144,7 +145,7 @@ def _add_force(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="overwrite --out even if it is a different kind of file",
+        help="overwrite the --out file even if it is not an earlier result of this command",
     )
 
 

@@ -1,4 +1,4 @@
-"""``pcb grid``: check a grid of runs, run the grid, or report its results."""
+"""``pcb grid``: check a grid of runs, run it, or report its results."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ def add_command(commands: Any) -> None:
     """Add ``pcb grid`` with its subcommands ``check``, ``run`` and ``report``."""
     grid = commands.add_parser(
         "grid",
-        help="check, run or report on a grid of runs: datasets x configs x seeds",
-        description="Check, run or report on a grid of runs: datasets x configs x seeds.",
+        help="check or run a grid of runs (datasets x configs x seeds), or report its results",
+        description="Check or run a grid of runs (datasets x configs x seeds), or report its "
+        "results.",
     )
     actions = grid.add_subparsers(metavar="ACTION", required=True)
     check = shared.add_command(
         actions, "check", _check, "check a grid and print the folder of its runs"
     )
     run = shared.add_command(
-        actions, "run", _run, "run what is missing or out of date in a grid, then print a report"
+        actions, "run", _run, "run everything missing or out of date in a grid, then print a report"
     )
     for parser in (check, run):
         parser.add_argument(
@@ -40,7 +41,10 @@ def add_command(commands: Any) -> None:
         help="name of a folder in workflow/profiles/: local or slurm (default: local)",
     )
     report = shared.add_command(
-        actions, "report", _report, "print the metrics and the result of a grid, and what failed"
+        actions,
+        "report",
+        _report,
+        "print the metrics, the effect of PCB and the failures of a grid",
     )
     report.add_argument(
         "folder", type=Path, metavar="FOLDER", help="folder of the grid's runs, such as runs/demo"
@@ -50,14 +54,14 @@ def add_command(commands: Any) -> None:
 def check_options(grid: Grid, configs: str | os.PathLike[str] = "configs") -> None:
     """Check that every config accepts the options that a grid sets.
 
-    This takes some seconds if the grid sets any options.
+    If the grid sets any options, this takes some seconds.
 
     Args:
-        grid: the grid to check.
-        configs: folder of the configs; a relative path starts at the repository root.
+        grid: The grid to check.
+        configs: Folder of the configs; a relative path starts at the repository root.
 
     Raises:
-        ValueError: a config does not accept an option; the message names the config and the option.
+        ValueError: A config does not accept an option; the message names the config and the option.
     """
     from pcb.grids.grid import config_file
 

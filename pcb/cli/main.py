@@ -26,8 +26,8 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    For an error that the user can fix, print one line on standard error and return 2. Other errors
-    are raised with their traceback.
+    If an error occurs that the user can fix, print it as one line on standard error and return 2.
+    Any other error is raised.
     """
     options = parse(arguments)
     one_line_warnings()
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("pcb: interrupted", file=sys.stderr)
         return INTERRUPTED
-    # A message may quote a file, whose control characters must not reach the terminal.
+    # A message may quote text from a file; its control characters must not reach the terminal.
     print(f"pcb: error: {printable(message)}", file=sys.stderr)
     return USER_ERROR
 
@@ -91,11 +91,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--size",
         choices=("tiny", "mini", "full"),
         default="mini",
-        help="tiny: 8 classes, for tests; mini: 40; full: 1203, as in LVIS v1 (default: mini)",
+        help="number of classes: tiny has 8, for tests; mini has 40; full has 1203, as in LVIS v1 "
+        "(default: mini)",
     )
     add_number(openmoji, "--seed", SEED, 0, "seed of the dataset; equal seeds make equal datasets")
     add_command(
-        commands, "doctor", _doctor, "report what is set up, what is missing and what to do"
+        commands, "doctor", _doctor, "report what is set up, what is missing and how to fix it"
     )
     return parser
 
@@ -123,8 +124,8 @@ def _doctor(options: argparse.Namespace) -> int:
 def is_for_the_user(error: BaseException | None) -> bool:
     """Return whether an error should be shown without a traceback.
 
-    This is the case if the kit raised the error or one of its causes, or if the error or one of its
-    causes is an ``OSError``.
+    This is so if the kit itself raised the error or one of its causes, or if the error or one of
+    its causes is an ``OSError``.
     """
     package = Path(__file__).resolve().parents[1]
     while error is not None:

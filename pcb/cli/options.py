@@ -17,10 +17,10 @@ def add_command(commands: Any, name: str, command: Command, description: str) ->
     """Add a command and return its parser.
 
     Args:
-        commands: the object that ``add_subparsers`` returned.
-        name: name of the command.
-        command: function that runs the command and returns the exit status; None means 0.
-        description: what the command does, with no initial capital and no full stop.
+        commands: The object that ``add_subparsers`` returned.
+        name: Name of the command.
+        command: Function that runs the command and returns the exit status or None, which means 0.
+        description: What the command does; starts with a small letter and has no full stop.
     """
     parser = commands.add_parser(
         name, help=description, description=f"{description[0].upper()}{description[1:]}."
@@ -32,7 +32,7 @@ def add_command(commands: Any, name: str, command: Command, description: str) ->
 def add_number(
     parser: argparse.ArgumentParser, flag: str, numbers: Range, default: float, meaning: str
 ) -> None:
-    """Add an option for a number; its help text states the allowed range and the default."""
+    """Add an option for a number; the help text states the allowed range and the default."""
     parser.add_argument(
         flag,
         type=numbers.argument,
@@ -43,12 +43,13 @@ def add_number(
 
 
 def parse_cfg_options(words: Iterable[str]) -> dict[str, Any]:
-    """Parse config options given as words such as ``key=value`` or as JSON objects.
+    """Parse config options, each of which is a word ``key=value`` or a JSON object.
 
-    A value is parsed as JSON or as a Python literal. If neither succeeds, the value is text.
+    In ``key=value``, the value is parsed as JSON or, if that fails, as a Python literal. If that
+    fails too, the value is text.
 
     Raises:
-        ValueError: a word is neither ``key=value`` nor a JSON object.
+        ValueError: A word is neither ``key=value`` nor a JSON object.
 
     Example:
         >>> parse_cfg_options(["runner.max_epochs=1", "data.val.pipeline=[]", "log_level=INFO"])

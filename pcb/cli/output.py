@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """Return the metrics as an aligned table with one row for each IoU type."""
+    """Return the metrics as an aligned table, with one row for boxes and one for masks."""
     from pcb.metrics import format_metric
 
     names = list(next(iter(metrics.values())))
@@ -32,10 +32,10 @@ def confusion_summary(matrix: np.ndarray, class_names: Sequence[str], shown: int
     """Return the totals and the most frequent mistakes of a confusion matrix as text.
 
     Args:
-        matrix: (C + 1, C + 1) counts of detections. The last row is for detections on background,
-            the last column for missed objects.
-        class_names: (C,) names by label.
-        shown: maximum number of mistakes to show.
+        matrix: (C + 1, C + 1) counts of detections. The last row counts detections on background,
+            the last column missed objects.
+        class_names: (C,) class names in label order.
+        shown: Maximum number of mistakes to show.
     """
     import numpy as np
 
@@ -72,7 +72,7 @@ def write_matrix(path: Path, matrix: np.ndarray, class_names: Sequence[str]) -> 
 
 
 def is_matrix_file(path: Path) -> bool:
-    """Return whether a file has the content of a matrix that ``pcb confusion`` wrote."""
+    """Return whether a file contains a matrix in the format that ``pcb confusion`` writes."""
     if path.suffix == ".csv":
         head = path.read_bytes().split(b"\n", 1)[0].strip()
         return head.startswith(b"true class,") and head.endswith(b",missed")
@@ -84,7 +84,7 @@ def is_matrix_file(path: Path) -> bool:
 
 @contextmanager
 def log_to_stderr() -> Iterator[None]:
-    """Within this context, print the kit's log messages, from level INFO, on standard error."""
+    """Print the kit's log messages, from level INFO, to standard error during the context."""
     logger, handler = logging.getLogger("pcb"), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("pcb: %(message)s"))
     level = logger.level

@@ -18,7 +18,7 @@ from pcb.storage.writing import writing_alone
 def add_commands(commands: Any) -> None:
     """Add ``pcb train`` and ``pcb test`` to the command line."""
     train = add_command(
-        commands, "train", _train, "train a detector and record everything about it in a run folder"
+        commands, "train", _train, "train a detector and save everything about it in a run folder"
     )
     train.add_argument(
         "config",
@@ -130,5 +130,5 @@ def _add_trust(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trust-checkpoint",
         action="store_true",
-        help="load the checkpoint even if it contains code that loading would run",
+        help="load the checkpoint even if loading it executes code that the file contains",
     )

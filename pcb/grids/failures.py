@@ -2,7 +2,7 @@
 
 A failure leaves two files beside the executed notebook. For ``01_train.ipynb``,
 ``01_train.failed.json`` records the cell and the error, and ``01_train.failed.html`` shows the
-notebook up to that cell. The files are removed when a later call of the notebook succeeds.
+notebook up to that cell. Both files are removed when the notebook runs again and succeeds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pcb.storage.files import write_atomically
 from pcb.storage.locks import Writer, holding, is_locked
 
 LONGEST = 1000  # maximum number of characters of each line of an error
-KILLED = "The process ended without an error message: it was killed, or ran out of memory or time"
+KILLED = "The process ended without an error message: it was killed, or memory or time ran out"
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Failure:
     """A notebook that did not finish.
 
     Attributes:
-        executed: path of the executed copy, such as ``.../01_train.ipynb``. The file does not exist
-            if the notebook never started.
-        cell: number of the cell that failed, as in ``In [3]``; None if no cell failed.
-        error: the error message, which may have several lines.
+        executed: Path of the executed copy, such as ``.../01_train.ipynb``. If the notebook never
+            started, this file does not exist.
+        cell: Number of the cell that failed, as in ``In [3]``; None if no cell failed.
+        error: The error message, which may have several lines.
     """
 
     executed: Path
@@ -42,7 +42,7 @@ class Failure:
 
     @property
     def page(self) -> Path:
-        """Path of the failed notebook as HTML. The file exists only if the notebook started."""
+        """Path of the failed notebook as HTML; the file exists only if the notebook started."""
         return self.executed.with_suffix(FAILURE_PAGE)
 
     @property
@@ -63,20 +63,21 @@ class Failure:
 def record_failure(executed: str | os.PathLike[str]) -> Iterator[None]:
     """Record a failure if the notebook that runs in this context does not finish.
 
-    The record is a note and an HTML page. The note is written before the notebook starts, so that
-    there is a note even if the process is killed. It is removed when the notebook succeeds.
+    A failure is recorded as a note and an HTML page. The note is written before the notebook
+    starts, so that the note exists even if this process is killed. When the notebook succeeds, the
+    note is removed.
 
-    Only one process at a time can run a notebook. If a different process is running this notebook,
-    print which process that is and wait until it ends.
+    If a different process is already running this notebook, a message names that process, and this
+    function waits until it ends.
 
     Args:
-        executed: path of the executed copy; the copy of an earlier attempt is removed.
+        executed: Path of the executed copy; a copy from an earlier attempt is removed.
     """
     lock = notebook_lock(executed)
 
     def wait_for(other: Writer) -> None:
         who = described(lock, lock.parent, other).who
-        say(f"{executed} is being run by {who}: waiting until that process ends")
+        say(f"{executed} is already being run by {who}: waiting until that process ends")
 
     with holding(lock, Path(executed).stem, wait_for):
         yield from _record(Failure(Path(executed), None, KILLED))
@@ -103,10 +104,10 @@ def _record(failure: Failure) -> Iterator[None]:
 
 
 def find_failures(root: str | os.PathLike[str]) -> list[Failure]:
-    """Return the notebooks below a folder that did not finish, sorted by path.
+    """Return all failures that are recorded below a folder, sorted by path.
 
-    Notebooks that are still running are not included; :func:`pcb.runs.processes.running` lists
-    them.
+    Notebooks that are still running are not included; :func:`pcb.runs.processes.running` returns
+    the processes that run them.
 
     Example:
         >>> import tempfile

@@ -1,4 +1,4 @@
-"""Summarise the effect of PCB in a grid in one sentence, for the top of the grid's page."""
+"""Summarise the effect of PCB in a grid in one sentence, which begins the grid's page."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 from pcb.metrics import Estimate, format_interval, format_points
 from pcb.runs.comparison import ConfigRuns, differs_by_pcb_alone
 
-_METRICS = (("APr", "mask APr"), ("AP", "mask AP"))  # rare classes first: PCB is for them
+_METRICS = (("APr", "mask APr"), ("AP", "mask AP"))  # rare classes first: PCB is meant for them
 _RAISED, _LOWERED, _OPEN = "raised", "lowered", "open"
 
 
 def finding(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> str:
     """Return one sentence about the effect of PCB on each baseline.
 
-    The sentence is about mask APr, or about mask AP if APr is undefined for every config. A config
-    is included if it differs from its baseline only by PCB. A config and its baseline are compared
-    over the seeds that both have. With several seeds, the sentence reports a change only if the 95%
-    confidence interval of the difference does not contain 0.
+    The sentence is about mask APr or, if APr is undefined for every config, about mask AP. It
+    includes each config that differs from its baseline only by PCB, over the seeds that both have.
+    With several seeds, the sentence reports a change only if the 95% confidence interval of the
+    difference does not contain 0.
 
     Args:
-        configs: configs whose runs all have metrics, from :func:`pcb.runs.comparison.group_runs`.
-        root: the grid's folder.
+        configs: Configs from :func:`pcb.runs.comparison.group_runs`; all their runs have metrics.
+        root: The grid's folder.
 
     Returns:
         The sentence; "" if no config can be compared with its baseline.
@@ -60,11 +60,11 @@ def _sentence(
 
 
 def _verdicts(configs: dict[str, str], words: str) -> str:
-    """Return the first part of the sentence: which configs PCB raised, lowered or left open.
+    """Return the first part of the sentence: on which configs PCB had which effect.
 
     Args:
-        configs: list of configs, as text, for each verdict.
-        words: name of the metric.
+        configs: For each verdict, a text that lists the configs with this verdict.
+        words: Name of the metric.
     """
     changes = [
         f"{verdict} {words} of {configs[verdict]}"
@@ -93,10 +93,10 @@ def _single(name: str, value: Estimate, words: str) -> str:
 
 
 def _verdict(value: Estimate) -> str:
-    """Return whether PCB raised the metric, lowered it, or neither with confidence.
+    """Return whether PCB raised the metric, lowered it, or had no clear effect.
 
-    With several seeds, the confidence interval decides. With one seed, the difference decides.
-    Both are rounded as in the sentence.
+    With several seeds, the confidence interval decides; with one seed, the difference. The interval
+    and the difference are rounded as in the sentence.
     """
     low, high = (value.low, value.high) if value.n > 1 else (value.mean, value.mean)
     if round(100 * low, 1) > 0:
@@ -109,7 +109,7 @@ def _interval(value: Estimate) -> str:
 
 
 def _names(configs: list[ConfigRuns], root: str | os.PathLike[str]) -> list[str]:
-    """Return the configs' paths below the grid's folder, without a dataset that all share."""
+    """Return the configs' paths in the grid's folder, without a dataset that all have in common."""
     names = [config.folder.relative_to(Path(root).absolute()).as_posix() for config in configs]
     datasets = {name.partition("/")[0] for name in names}
     return [name.partition("/")[2] or name for name in names] if len(datasets) == 1 else names

@@ -36,30 +36,31 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     The grid has one run for each combination of dataset, config, override and seed.
 
     Attributes:
-        title: heading of the grid's page.
-        datasets: names of folders in ``configs/``.
-        baselines: config files in each of these folders, without ``.py``, such as ``softmax``.
-        pcb: ``off`` runs each baseline without PCB, ``on`` runs its config with PCB
-            (``softmax_pcb``), and ``[off, on]`` runs both.
-        configs: further config files, each run as it is. They are needed for PCB configs whose
-            names do not end in ``_pcb``.
-        seeds: random seeds.
-        overrides: named sets of config options, such as ``{"lr2": {"optimizer.lr": 0.002}}``.
-            Every config is run once with each set. An empty set (``default: {}``) leaves the
-            config unchanged.
-        cfg_options: config options for every run, such as ``{"runner.max_epochs": 1}``.
-        make: datasets to make if they are missing, each with its size. Other datasets must exist.
-        parameters: parameters for each notebook, such as
+        title: Heading of the grid's page.
+        datasets: Names of folders in ``configs/``.
+        baselines: Config files in each of these folders, without ``.py``, such as ``softmax``.
+        pcb: Which configs of each baseline are run: ``[off]`` only the config without PCB,
+            ``[on]`` only the config with PCB (``softmax_pcb``), ``[off, on]`` both.
+        configs: Further config files to run, without ``.py``. ``pcb`` has no effect on them. List
+            here PCB configs whose names do not end in ``_pcb``.
+        seeds: Random seeds.
+        overrides: Named sets of config options, such as ``{"lr2": {"optimizer.lr": 0.002}}``.
+            Every config is run once with each set. With an empty set (``default: {}``), the config
+            is run unchanged.
+        cfg_options: Config options for every run, such as ``{"runner.max_epochs": 1}``.
+        make: Datasets to make if they are missing, each with its size. Datasets that are not
+            listed here must exist.
+        parameters: Parameters for each notebook, such as
             ``{"03_confusion_matrix": {"score_threshold": 0.5}}``.
-        threads: CPU threads for one training job (all its processes together) or one prediction.
-            The workflow runs as many jobs at the same time as fit into its ``--cores``.
-        gpus: processes of one training run; each uses a GPU of its own if there are GPUs.
-        memory: memory for one training run or prediction, such as ``64GB``; only for clusters.
-        time: time limit for one training run or prediction, such as ``2d`` or ``36h``; only for
+        threads: Number of CPU threads for one training run (all its processes together) or one
+            prediction. The workflow runs as many jobs at the same time as its ``--cores`` allow.
+        gpus: Number of processes of one training run; on a machine with GPUs, each uses one GPU.
+        memory: Memory for one training run or prediction, such as ``64GB``; only for clusters.
+        time: Time limit for one training run or prediction, such as ``2d`` or ``36h``; only for
             clusters.
 
     Raises:
-        ValueError: a list is empty, a name or value is not allowed, or a run occurs twice.
+        ValueError: A list is empty, a name or value is not allowed, or a run occurs twice.
     """
 
     title: str
@@ -83,8 +84,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"{key} is empty, but needs a value")
         if not self.baselines and not self.configs:
             raise ValueError(
-                "baselines and configs are both missing or empty: list configs in at least one of "
-                "them"
+                "the grid has no configs: list config names under baselines, configs or both"
             )
         for key in ("datasets", "baselines", "configs", "overrides"):
             for name in getattr(self, key):
@@ -94,7 +94,8 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(
-                    f"the run {name} occurs {names.count(name)} times; remove duplicates"
+                    f"the grid contains the run {name} {names.count(name)} times: remove the "
+                    "duplicates"
                 )
         self._check_numbers()
         self._check_cluster()
@@ -112,11 +113,11 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [RunName(dataset, config, seed, name) for dataset, config, name, seed in points]
 
     def plain(self, run: RunName) -> RunName | None:
-        """Return a run's counterpart without PCB; None if the grid has no such run."""
+        """Return the run that differs from ``run`` only by having no PCB; None if there is none."""
         return next((plain for plain in run.plain if plain in self.runs), None)
 
     def options(self, run: RunName) -> dict[str, Any]:
-        """Return the config options of a run: those of the grid and of the run's override."""
+        """Return the config options of a run: the grid's options, then those of its override."""
         return {**self.cfg_options, **self.overrides.get(run.override, {})}
 
     def _check_numbers(self) -> None:
@@ -156,11 +157,11 @@ def grid_file(name: str | os.PathLike[str]) -> Path:
     """Return the path of a grid file.
 
     Args:
-        name: a path that ends in ``.yaml`` or ``.yml``, or the name of a grid in
+        name: A path that ends in ``.yaml`` or ``.yml``, or the name of a grid in
             ``workflow/grids/``.
 
     Raises:
-        FileNotFoundError: the file does not exist; the message suggests a similar name or lists
+        FileNotFoundError: The file does not exist; the message suggests a similar name or lists
             the grids.
     """
     file = Path(name)
@@ -191,15 +192,15 @@ def read_grid(
     """Read and check a grid file.
 
     Args:
-        name: a grid file, or the name of a grid in ``workflow/grids/``.
-        configs: folder of the configs; a relative path starts at the repository root.
-        notebooks: folder of the notebooks; a relative path starts at the repository root.
+        name: A grid file, or the name of a grid in ``workflow/grids/``.
+        configs: Folder of the configs; a relative path starts at the repository root.
+        notebooks: Folder of the notebooks; a relative path starts at the repository root.
 
     Raises:
-        FileNotFoundError: the grid file does not exist.
-        ValueError: a key is unknown, missing or repeated, a value is not allowed, a config does not
-            exist, or a notebook does not have a parameter. For a wrong name, the message suggests
-            a similar one.
+        FileNotFoundError: The grid file does not exist.
+        ValueError: A key is unknown, missing or repeated; a value is not allowed; a config does not
+            exist; or a notebook has no parameter of a given name. For a wrong name, the message
+            suggests a similar valid name.
 
     Example:
         >>> [str(run) for run in read_grid("demo").runs]
@@ -226,7 +227,7 @@ def config_file(run: RunName, configs: str | os.PathLike[str] = "configs") -> Pa
     """Return the config file of a run.
 
     Raises:
-        ValueError: the file does not exist; the message suggests a similar name or lists configs.
+        ValueError: The file does not exist; the message suggests a similar name or lists configs.
     """
     folder = repository_path(configs)
     path = folder / run.dataset / f"{run.config}.py"
@@ -255,12 +256,12 @@ def _check_name(key: str, name: str, further: str = "") -> None:
     """Check a name that becomes part of paths and command lines.
 
     Args:
-        key: what the name belongs to; the error message begins with it.
-        name: the name to check.
-        further: characters that are allowed besides letters, digits, ``_`` and ``.``.
+        key: Key that contains the name in the grid file; the error message begins with it.
+        name: The name to check.
+        further: Characters that are allowed besides letters, digits, ``_`` and ``.``.
 
     Raises:
-        ValueError: the name contains a character that is not allowed, or begins with a dot or
+        ValueError: The name contains a character that is not allowed, or begins with a dot or
             hyphen.
     """
     if not re.fullmatch(rf"\w[\w.{further}]*", name, re.ASCII):

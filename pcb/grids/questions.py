@@ -1,7 +1,7 @@
 """The notebooks of a grid, each with the figures that the grid's page shows.
 
-A figure is listed by its file name, which may be a pattern. Figures that are not listed appear only
-on the notebook's own page. The notebook ``method`` is not listed, because it does not read a run.
+A figure is listed by its file name, which may be a pattern. A figure that is not listed appears
+only on the page of its notebook. The notebook ``method`` is not listed, because it reads no run.
 """
 
 from __future__ import annotations
@@ -21,6 +21,6 @@ OF_RUN = {
     ),
     "04_soft_labels": ("soft_label_bars", "soft_label_history", "soft_label_entropy"),
 }
-# Notebooks that compare a run with PCB with the same run without PCB.
+# Notebooks that compare a run with PCB to the same run without PCB.
 OF_PAIR = {"06_changes": ("confusion_difference", "changed_pairs")}
 NOTEBOOKS = (*OF_DATASET, *OF_RUN, *OF_PAIR)

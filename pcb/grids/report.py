@@ -39,7 +39,7 @@ class Link(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A figure on the page: its address, its caption and, if it exists, a link to its PDF."""
+    """A figure on the page: address, caption, and a link to its PDF if the PDF exists."""
 
     href: str
     text: str
@@ -49,10 +49,10 @@ class Figure(NamedTuple):
 def write_page(root: str | os.PathLike[str], title: str) -> Path:
     """Write ``index.html`` for the runs below ``root`` and return its path.
 
-    The page begins with the finding and, if notebooks failed, a list of the failed notebooks. The
-    page needs no network. All links on the page are relative and lead to files that exist. Runs are
-    expected in ``<root>/<dataset>/<config>/seed<N>``, pages and figures of a whole dataset in
-    ``<root>/<dataset>``.
+    The page begins with the sentence of :func:`pcb.grids.finding.finding` and, if notebooks failed,
+    a list of these notebooks. The page needs no network. All links on the page are relative and
+    lead to files that exist. Runs must be in ``<root>/<dataset>/<config>/seed<N>``, pages and
+    figures about a whole dataset in ``<root>/<dataset>``.
 
     Raises:
         FileNotFoundError: ``root`` is not a folder.
@@ -72,7 +72,7 @@ def write_page(root: str | os.PathLike[str], title: str) -> Path:
 
 
 def text_report(results: Results) -> str:
-    """Return the metric table, the finding, the path of the page and the failures as text."""
+    """Return a text with the metric table, the effect of PCB, the page's path and the failures."""
     notes = filter(None, [results.finding, legend(results.rows)])
     lines = ["", text_table(results.rows), "", *notes]
     lines.append(f"All notebooks and figures: {results.root / 'index.html'}")
@@ -120,7 +120,7 @@ def _dataset(root: Path, dataset: DatasetResults) -> dict[str, Any]:
 def _question(
     root: Path, notebook: str, figures: Iterable[str], folders: list[Path]
 ) -> dict[str, Any]:
-    """Return a notebook's question, its pages and its main figures; {} if there is no page."""
+    """Return a notebook's question, pages and main figures; {} if the notebook has no page."""
     folders = [folder for folder in folders if (folder / f"{notebook}.html").is_file()]
     if not folders:
         return {}
@@ -185,9 +185,9 @@ def _run(root: Path, run: RunFolder) -> dict[str, Any]:
 def _parameters(run: RunFolder) -> list[str]:
     """Return the parameters of a run's notebooks as texts such as ``seed = 0``.
 
-    If notebooks have different values for a parameter, each value is followed by the names of its
-    notebooks: ``iou_threshold = 0.7 (02_evaluate)``. Empty values, which are defaults, and the
-    parameters that name folders are left out.
+    If a parameter has different values in different notebooks, each value is followed by the names
+    of its notebooks: ``iou_threshold = 0.7 (02_evaluate)``. Empty values are left out, because they
+    are defaults; so are ``replace`` and the parameters that name folders.
     """
     given: dict[str, dict[str, list[str]]] = {}
     for name in OF_RUN | OF_PAIR:
@@ -208,7 +208,7 @@ def _cut(text: str) -> str:
 
 
 def _heading(notebook: Path) -> str:
-    """Return the first heading of an executed notebook; "" if there is no heading or file."""
+    """Return the first heading of an executed notebook; "" if it has no heading or is missing."""
     cells = _read_notebook(notebook).get("cells", [])
     lines = (line for cell in cells for line in "".join(cell["source"]).splitlines())
     return next((line[2:].strip() for line in lines if line.startswith("# ")), "")
@@ -231,7 +231,7 @@ def _href(root: Path, file: Path) -> str:
 
 
 def _label(root: Path, folder: Path) -> str:
-    """Return a run's path without its dataset; for a dataset's folder, the dataset's name."""
+    """Return a run's path in the grid's folder without the dataset, or a dataset's name."""
     parts = folder.relative_to(root).parts
     return "/".join(parts[1:] or parts)
 

@@ -1,4 +1,4 @@
-"""Read the results of a grid once, for both its page and its text report."""
+"""Read the results of a grid, for its page and for its text report."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class DatasetResults:
     """The results of a grid on one dataset.
 
     Attributes:
-        name: name of the dataset; its runs are in a folder of this name.
-        runs: the runs on this dataset, sorted by path.
-        rows: rows of the metric table; only runs that have metrics are included.
+        name: Name of the dataset; its runs are in a folder of this name.
+        runs: The runs on this dataset, sorted by path.
+        rows: Rows of the metric table, which includes only runs that have metrics.
     """
 
     name: str
@@ -36,11 +36,11 @@ class Results:
     """All results in a grid's folder.
 
     Attributes:
-        root: the grid's folder; a run is in ``<root>/<dataset>/<config>/seed<N>``.
-        datasets: the results on each dataset, sorted by name.
-        finding: one sentence on the effect of PCB; see :func:`pcb.grids.finding.finding`.
-        failures: notebooks that did not finish.
-        running: processes that are writing to the folder, except the current process.
+        root: The grid's folder; its runs are in ``<root>/<dataset>/<config>/seed<N>``.
+        datasets: The results on each dataset, sorted by name.
+        finding: One sentence on the effect of PCB; see :func:`pcb.grids.finding.finding`.
+        failures: Notebooks that did not finish.
+        running: The processes, apart from the current process, that run in the folder.
     """
 
     root: Path

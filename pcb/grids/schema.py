@@ -34,7 +34,7 @@ def decode_yaml(text: str, schema: type[T]) -> T:
     """Convert YAML text to an instance of a Struct.
 
     Raises:
-        ValueError: the text is not valid YAML, contains a key twice, or does not fit the Struct.
+        ValueError: The text is not valid YAML, contains a key twice, or does not fit the Struct.
             For an unknown key, the message suggests a similar valid key.
 
     Example:
@@ -64,7 +64,7 @@ def decode_yaml(text: str, schema: type[T]) -> T:
 
 
 class _Loader(yaml.SafeLoader):
-    """A loader that rejects a key that occurs twice; PyYAML silently keeps the last value."""
+    """A YAML loader that rejects repeated keys, for which PyYAML silently uses the last value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys: list[Any] = []
@@ -104,7 +104,7 @@ def _explain(error: str, values: Any, schema: type[msgspec.Struct]) -> str:
 
 
 def _values_at(value: Any, steps: list[str]) -> Iterator[Any]:
-    """Yield every value at a path. In the path, ``...`` matches any key of a mapping."""
+    """Yield every value at a path, in which ``...`` matches any key of a mapping."""
     if not steps:
         yield value
     elif isinstance(value, dict):

@@ -26,7 +26,7 @@ LEGEND = (
     "Mask AP in percent over all classes (AP) and over the rare (APr), common (APc) and frequent "
     "(APf) classes; AP50: mask AP at IoU 0.5; APb: box AP. n/a: undefined."
 )
-ONE_SEED = "A difference between two runs includes the random effect of the seed."
+ONE_SEED = "A difference between two runs is partly due to chance, because it depends on the seed."
 OVER_SEEDS = (
     "With several seeds: mean ± standard deviation. Differences are computed seed by seed. Their "
     "95% confidence interval (Student's t) covers the randomness of training, but not the choice "
@@ -38,10 +38,11 @@ class Row(NamedTuple):
     """A row of the metric table.
 
     Attributes:
-        label: the run or config; a row with an indented label belongs to the row above.
-        cells: the values as text, one for each entry of ``COLUMNS``.
-        is_difference: whether the values are differences or their confidence intervals.
-        of_seed: whether the row is in the part of the table that shows every seed on its own.
+        label: The run or config; a row with an indented label belongs to the last row above it
+            whose label is not indented.
+        cells: The values as text, one for each entry of ``COLUMNS``.
+        is_difference: Whether the values are differences, or confidence intervals of differences.
+        of_seed: Whether the row is about a single seed, although the table has several seeds.
     """
 
     label: str
@@ -53,14 +54,14 @@ class Row(NamedTuple):
 def metric_rows(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> list[Row]:
     """Return the rows of the metric table.
 
-    Each config has a row with the mean over its seeds, or with its only run. The next rows show
-    the published results of the config, if there are any. For a config with PCB, further
-    rows show the mean difference from its baseline over the seeds that both have. If any config has
-    several seeds, the table ends with rows for every single seed.
+    Each config has a row with the mean over its seeds or, if there is only one run, with the run's
+    metrics. If results of the config were published, the next row shows them. If the config has a
+    baseline, further rows show the mean difference from the baseline over the seeds that both have.
+    If any config has several seeds, the table ends with the same rows for each single seed.
 
     Args:
-        configs: configs whose runs all have metrics, from :func:`pcb.runs.comparison.group_runs`.
-        root: the grid's folder.
+        configs: Configs from :func:`pcb.runs.comparison.group_runs`; all their runs have metrics.
+        root: The grid's folder.
     """
     configs = list(configs)
     rows = [row for config in configs for row in _config_rows(config, root)]
@@ -81,7 +82,7 @@ def text_table(rows: Iterable[Row]) -> str:
 
 
 def legend(rows: Iterable[Row]) -> str:
-    """Return a text that explains the columns and what a difference between two rows includes."""
+    """Return the text below the table, which explains the columns, differences and intervals."""
     return f"{LEGEND} {OVER_SEEDS if any(row.of_seed for row in rows) else ONE_SEED}"
 
 

@@ -1,8 +1,8 @@
-"""Let only one process run a grid; when that process ends, end the processes that it started.
+"""Let only one process at a time run a grid, and end the jobs of that process with it.
 
-``pcb grid run`` calls Snakemake within its own process. A user therefore has to stop only this
-process, and no signal has to be forwarded. The Snakefile and its job scripts call the functions of
-this module, so that a direct call of Snakemake behaves in the same way.
+``pcb grid run`` calls Snakemake within its own process, so that a user has to stop only this
+process. The Snakefile and its job scripts call the functions of this module, so that calling
+Snakemake directly has the same effect as ``pcb grid run``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pcb.storage.writing import writing_alone
 LOCAL = "local"  # the profile for this machine
 
 SNAKEMAKE = "PCB_SNAKEMAKE"  # environment variable: process ID of a job's Snakemake
-GRACE = 30  # seconds that a job has to end its kernel before the job is killed
+GRACE = 30  # seconds in which a job must end its kernel before the job is killed
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _PROFILES = Path("workflow", "profiles")
@@ -43,10 +43,10 @@ def run_workflow(name: str, profile: str, gpus: int = 0) -> int:
     """Run the Snakemake workflow for a grid in the repository root; return the exit status.
 
     Args:
-        name: a grid file, or the name of a grid in ``workflow/grids/``.
-        profile: name of a folder in ``workflow/profiles/``.
-        gpus: number of GPUs of this machine. The workflow never lets two training runs share a
-            GPU. On a cluster, which ensures this itself, pass 0.
+        name: A grid file, or the name of a grid in ``workflow/grids/``.
+        profile: Name of a folder in ``workflow/profiles/``.
+        gpus: Number of GPUs of this machine, so that the workflow never lets two training runs
+            share a GPU. Pass 0 on a cluster, because the cluster itself assigns GPUs to jobs.
     """
     limit = ["--resources", f"gpu={gpus}"] if gpus else []
     return _snakemake(["--profile", str(_PROFILES / profile), *limit, "--config", f"grid={name}"])
@@ -56,7 +56,7 @@ def check_profile(profile: str) -> None:
     """Check that a profile exists.
 
     Raises:
-        ValueError: the profile does not exist; the message suggests a similar name or lists all
+        ValueError: The profile does not exist; the message suggests a similar name or lists all
             profiles.
     """
     known = sorted(path.name for path in repository_path(_PROFILES).iterdir())
@@ -67,23 +67,23 @@ def check_profile(profile: str) -> None:
 def begin(root: str | os.PathLike[str], notebooks: str | os.PathLike[str]) -> None:
     """Make this process the only one that runs a grid, until this process ends.
 
-    If a different process is running the grid, print which process that is and wait until it ends.
-    Then print which processes of an earlier call are still running, and which notebooks have
-    uncommitted changes.
+    If a different process is already running the grid, this function prints a message that names
+    the process, and waits until it ends. Then it prints which processes of an earlier call are
+    still running, and which notebooks have uncommitted changes.
 
     Args:
-        root: the grid's folder.
-        notebooks: folder of the notebooks that the grid runs.
+        root: The grid's folder.
+        notebooks: Folder of the notebooks that the grid runs.
     """
     root = Path(root)
 
     def wait_for(other: Writer) -> None:
         lines = [str(one) for one in running(root) if one.what != GRID]
-        doing = f" That process is running:\n{_indent(lines)}" if lines else ""
+        doing = f" At present, the grid runs:\n{_indent(lines)}" if lines else ""
         [who] = [one.who for one in running(root) if one.what == GRID] or [other.host]
         _say(
-            f"{root} is being run by {who}. This call waits until that process ends, then runs "
-            f"what is missing. Ctrl-C stops only this call.{doing}"
+            f"{root} is already being run by {who}. This call waits until that process ends, then "
+            f"runs what is missing. Ctrl-C stops only this call.{doing}"
         )
 
     _until_the_end.enter_context(writing_alone(root, GRID, wait_for))
@@ -97,7 +97,7 @@ def begin(root: str | os.PathLike[str], notebooks: str | os.PathLike[str]) -> No
 
 
 def changed_notebooks(folder: str | os.PathLike[str]) -> list[str]:
-    """Return a folder's notebooks that have uncommitted changes; [] outside a git repository."""
+    """Return a folder's notebooks that have uncommitted changes; [] without a git repository."""
     command = ["git", "-C", str(folder), "diff", "--name-only", "--relative", "HEAD"]
     try:
         diff = subprocess.run([*command, "--", "*.ipynb"], capture_output=True, text=True)
@@ -107,15 +107,15 @@ def changed_notebooks(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def check_machine(grid: Grid, gpus: int) -> None:
-    """Check that this machine has enough GPUs for a grid, and print a note on missing cores.
+    """Check that this machine has enough GPUs for a grid; print a note if it has too few cores.
 
     Raises:
-        ValueError: the grid needs more GPUs than this machine has.
+        ValueError: The grid needs more GPUs than this machine has.
     """
     if gpus and grid.gpus > gpus:
         raise ValueError(
-            f"the grid sets gpus to {grid.gpus}, but this machine has only {gpus}: lower gpus, or "
-            "use a cluster (`--profile slurm`, or PROFILE=slurm with make)"
+            f"the grid sets gpus to {grid.gpus}, but this machine has only {gpus}: reduce gpus in "
+            "the grid file, or use a cluster (`--profile slurm`, or PROFILE=slurm with make)"
         )
     cores = len(os.sched_getaffinity(0))
     if grid.threads > cores:
@@ -137,8 +137,8 @@ def count_gpus() -> int:
 def stop_with_jobs() -> None:
     """Install signal handlers that end the jobs of this process before the process stops.
 
-    Snakemake itself does not stop running jobs when it is terminated or killed. Signals that are
-    already ignored stay ignored, so that ``make grid`` continues when its terminal closes.
+    Snakemake itself does not stop running jobs when it is terminated or killed. Signals that this
+    process already ignores stay ignored, so that ``make grid`` continues when its terminal closes.
     """
 
     def stop(number: int, frame: object) -> NoReturn:
@@ -179,7 +179,7 @@ def end_with_snakemake() -> None:
 def snakemake_is_gone() -> bool:
     """Return whether this job is ending because the Snakemake process that started it has died.
 
-    The other reason for a job to end early is a signal.
+    If a job ends early and this is False, the reason is a signal.
     """
     return _gone.is_set()
 
@@ -199,9 +199,9 @@ def _snakemake(arguments: list[str]) -> int:
 def _jobs(snakemake: psutil.Process) -> list[psutil.Process]:
     """Return the processes that execute the scripts of running jobs.
 
-    Kernels and training processes are left out: their process groups differ from Snakemake's. The
-    shells between Snakemake and the scripts are left out, because a terminated shell does not wait
-    for its children.
+    Kernels and training processes are left out; they are not in Snakemake's process group. The
+    shells that Snakemake starts to run the scripts are left out as well, because a terminated shell
+    does not wait for its child processes.
     """
     group = os.getpgid(snakemake.pid)
     found = []

@@ -14,8 +14,8 @@ _END = re.compile(r"\r*\n\r*|\r+")
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print text and a line break in one write, so that other processes cannot write in between.
 
-    ``print`` may write the text and the line break separately. ``sys.exit`` does the same with a
-    message of several lines.
+    ``print`` may write the text and the line break separately, and ``sys.exit`` may write a message
+    of several lines in parts.
 
     Args:
         text: One or more lines, without a line break at the end.
@@ -51,17 +51,17 @@ class WholeLines:
         self._held = ""
 
     def write(self, text: str) -> int:
-        """Write all lines that are now complete, and hold the rest of the text back."""
+        """Write the lines that this text completes, and hold back the rest of the text."""
         *lines, self._held = _END.split((self._held + text).lstrip("\r"))
         for line in lines:
             say(self._label + line, self._stream)
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing, because an incomplete line is still held back."""
+        """Do nothing: complete lines are already written, and an incomplete line is held back."""
 
     def close(self) -> None:
-        """Write the text that is held back as a last line; the underlying stream stays open."""
+        """Write the held-back text as a last line, and leave the underlying stream open."""
         if self._held:
             say(self._label + self._held, self._stream)
         self._held = ""

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
-LEAST_LIKENESS = 0.65  # difflib's ratio; names that are less similar share letters by chance
-MISSPELLING = 0.78  # accepts names as similar as `modle` and `model`, not `my_hooks` and `hooks`
+LEAST_LIKENESS = 0.65  # difflib's ratio; below it, two names have letters in common by chance
+MISSPELLING = 0.78  # `modle` is a misspelling of `model`, but `my_hooks` is not one of `hooks`
 SHOWN = 10  # maximum number of names that an error message lists
 
 
@@ -40,7 +40,7 @@ def nearest_names(
 
 
 def did_you_mean(wanted: str, known: Iterable[str]) -> str:
-    """Return a question that suggests the most similar valid name; empty if no name is similar.
+    """Return a question that suggests the most similar valid name; "" if no name is similar.
 
     Example:
         >>> did_you_mean("sede", ["config", "seed"]), did_you_mean("x", ["config", "seed"])
@@ -51,9 +51,9 @@ def did_you_mean(wanted: str, known: Iterable[str]) -> str:
 
 
 def suggestion(wanted: str, known: Iterable[str]) -> str:
-    """Return the end of an error message: the most similar valid name, or else all valid names.
+    """Return the end of an error message: the most similar valid name, or else the valid names.
 
-    At most ``SHOWN`` valid names are listed.
+    Of the valid names, at most ``SHOWN`` are listed.
 
     Example:
         >>> suggestion("sede", ["config", "seed"])
@@ -71,6 +71,6 @@ def suggestion(wanted: str, known: Iterable[str]) -> str:
 
 
 def _likeness(wanted: str, name: str) -> float:
-    """Return the similarity of two names, from 0 to 1; their least similar parts decide."""
+    """Return the similarity of two names, from 0 to 1: that of their least similar parts."""
     ends = (re.split(r"[/.]", text.casefold())[::-1] for text in (wanted, name))
     return min(SequenceMatcher(None, a, b).ratio() for a, b in zip(*ends, strict=False))

@@ -2,8 +2,8 @@
 
 A class name in a user's file may contain an escape sequence for terminals, an unpaired surrogate
 (which cannot be encoded as UTF-8), a spreadsheet formula, or 5000 letters. Two classes may also
-have the same name. So names are for display only, and classes are identified by their labels. A
-reader of class names passes them through :func:`display_names` once.
+have the same name. So names are for display only, and classes are identified by their labels. Code
+that reads class names from a file converts them with :func:`display_names`.
 
 This module needs only the standard library.
 """
@@ -72,11 +72,11 @@ def short_repr(value: object, length: int = 80) -> str:
 
 
 def display_names(names: Iterable[str]) -> list[str]:
-    r"""Return class names that are printable, short and distinct.
+    r"""Convert class names to names that are printable, short and distinct.
 
     Names that look the same get numbers. Two names look the same if they differ only in spaces,
-    underscores or invisible characters, or only in the part that is cut off. Passing the result to
-    this function again does not change it.
+    underscores or invisible characters, or only in the part that is cut off. Names that have
+    already been converted are not changed.
 
     Args:
         names: (C,) class names from a file, in label order.
@@ -105,7 +105,7 @@ def display_names(names: Iterable[str]) -> list[str]:
 
 
 def look(name: str) -> str:
-    r"""Return a key of a name; names that a reader cannot distinguish have equal keys.
+    r"""Return a key for a name; two names that look the same to a reader have the same key.
 
     Example:
         >>> look("hot_dog") == look(" hot  dog"), look("caf\u00e9") == look("cafe\u0301")
@@ -116,10 +116,10 @@ def look(name: str) -> str:
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as CSV text in which spreadsheets treat no cell as a formula.
+    """Return rows as CSV text that is safe to open in a spreadsheet.
 
-    Text that looks like a formula gets an apostrophe in front, which tells spreadsheets that the
-    cell is text. Numbers are not changed.
+    Text that looks like a formula gets a leading apostrophe, so that spreadsheets treat the cell as
+    text. Numbers are not changed.
 
     Example:
         >>> print(csv_text([["true", "change"], ["=1+1", -0.5], ["hot, dog", 1]]), end="")

@@ -1,4 +1,4 @@
-"""Allowed ranges for numbers that users enter: help texts state them, and input is checked."""
+"""Allowed ranges of numbers that users enter, for help texts and for checking the input."""
 
 import argparse
 import math
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Range:
-    """All finite numbers from ``low`` to ``high``, which are both included by default.
+    """All finite numbers from ``low`` to ``high``; by default, both bounds are included.
 
     Attributes:
         low: Lower bound.

@@ -14,7 +14,7 @@ _NOBODY_READS = (errno.EPIPE, errno.EIO, errno.ENXIO, errno.EBADF)
 
 
 class _Lasting:
-    """A text stream that discards its output once nobody can read the output any more.
+    """A text stream that discards all output once the terminal or pipe behind it is closed.
 
     Args:
         stream: Standard output or standard error.
@@ -27,13 +27,13 @@ class _Lasting:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write text; if nobody can read it, discard this text and all later text."""
+        """Write text; if the terminal or pipe is closed, discard this text and all later text."""
         with self._lasting():
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flush the stream; if nobody can read the text, discard it and all later text."""
+        """Flush the stream; if the terminal or pipe is closed, discard the text instead."""
         with self._lasting():
             self._stream.flush()
 
@@ -59,9 +59,10 @@ class _Lasting:
 def outliving_terminal() -> Iterator[None]:
     """Keep running when the terminal is closed, or when the process that reads the output ends.
 
-    Output after that point is lost. The signal SIGHUP, which a closed terminal or connection sends,
-    is ignored, as with ``nohup``. Ctrl-C and SIGTERM still end the process. Contexts can be nested.
-    Outside the main thread, Python allows no change to signals, so SIGHUP is not ignored there.
+    Output after that point is lost. The signal SIGHUP, which is sent when a terminal or connection
+    closes, is ignored, as with ``nohup``. Ctrl-C and SIGTERM still end the process. Contexts can be
+    nested. Python can change signals only in the main thread; in any other thread, SIGHUP still
+    ends the process.
 
     Example:
         >>> with outliving_terminal():
@@ -93,7 +94,10 @@ def _lasting(stream: TextIO | None) -> Any:
 
 
 def _fill_closed_descriptors() -> None:
-    """Open closed standard descriptors; otherwise the next opened file would get the output."""
+    """Redirect closed standard descriptors to ``/dev/null``.
+
+    Otherwise, the next file that is opened would get such a descriptor, and with it the output.
+    """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)

@@ -5,10 +5,10 @@ A notebook declares its parameters in the cell that is tagged ``parameters``, on
     pairs: int = 12  # worst pairs to show [1 to 100]
     order: str = "frequency"  # of the classes [frequency, cluster or name]
 
-Name, type and default are Python code. A comment may end with the allowed values in square
-brackets: a range such as ``[at least 1]``, ``[0 to 1]`` or ``[above 0 to 1]``, or a list of words.
-In such a list, ``empty`` means ``""``, and a range such as ``2 to 40`` means any number in it:
-``[page, 2 to 40 or empty]``. Users see these comments in the cell and in the output of
+The name, type and default of a parameter are Python code. The comment may end with the allowed
+values in square brackets: a range such as ``[at least 1]``, ``[0 to 1]`` or ``[above 0 to 1]``, or
+a list of words such as ``[page, 2 to 40 or empty]``. In a list, ``empty`` means ``""``, and
+``2 to 40`` means any number in this range. Users see the comments in the cell and in the output of
 ``papermill --help-notebook``; :mod:`pcb.notebooks.parameters` enforces the allowed values.
 
 This module needs only the standard library.
@@ -46,13 +46,16 @@ _SHOWN = 100  # maximum number of characters of a wrong value in a message
 
 
 class ParameterError(ValueError):
-    """A parameter has a name, type or value that the notebook does not accept.
+    """Raised if a parameter has a name, type or value that the notebook does not accept.
 
     Notebooks show this error as one line, without a traceback.
     """
 
     def _render_traceback_(self) -> list[str]:
-        """Return the lines that IPython shows; see ``InteractiveShell.showtraceback``."""
+        """Return the lines that IPython shows instead of a traceback.
+
+        IPython calls this method in ``InteractiveShell.showtraceback``.
+        """
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -61,15 +64,15 @@ class Parameter:
     """A parameter that a notebook declares.
 
     Attributes:
-        name: name of the parameter.
-        type_name: type of the parameter: bool, int, float, str, list or dict. Values of other types
-            are not checked.
-        least: smallest allowed number.
-        most: largest allowed number.
-        above: whether a number must be larger than ``least``.
-        choices: allowed strings; empty if any string is allowed.
-        numeric: whether a parameter with choices also accepts a number from ``least`` to ``most``.
-        entries: type of the entries of a list; None if any type is allowed.
+        name: Name of the parameter.
+        type_name: Name of the parameter's type: bool, int, float, str, list or dict. If a notebook
+            declares any other type, values are not checked.
+        least: Smallest allowed number.
+        most: Largest allowed number.
+        above: Whether ``least`` itself is excluded.
+        choices: Allowed strings; empty if any string is allowed.
+        numeric: Whether a number from ``least`` to ``most`` is allowed besides ``choices``.
+        entries: Type of a list's entries; None if entries may have any type.
     """
 
     name: str
@@ -84,11 +87,12 @@ class Parameter:
     def accept(self, value: Any) -> Any:
         """Convert a value to the parameter's type, check it and return it.
 
-        Only unambiguous values are converted: ``"false"`` to False, a float such as 3.0 to an int,
-        a JSON string to a number, list or dict, and a single string to a list that contains it.
+        A value is converted only if its meaning is clear: ``"false"`` to False, a float such as 3.0
+        to an int, JSON text to a number, list or dict, and a single string to a list that contains
+        the string.
 
         Raises:
-            ParameterError: the value has the wrong type or is not allowed.
+            ParameterError: The value has the wrong type or is not allowed.
 
         Example:
             >>> Parameter("replace", "bool").accept("false"), Parameter("runs", "list").accept("a")
@@ -160,8 +164,9 @@ class Parameter:
 def read_declarations(source: str) -> dict[str, Parameter]:
     """Return the parameters that a cell declares, by name.
 
-    A cell without an annotated variable declares no parameters. In any other cell, an assignment
-    without an annotation also declares a parameter, whose type is that of the assigned literal.
+    If no variable in the cell has a type annotation, the cell declares no parameters. Otherwise,
+    every assignment declares a parameter. Without an annotation, the type of the parameter is that
+    of the assigned literal.
 
     Example:
         >>> read_declarations('order: str = "name"  # [name or cluster]')["order"].choices
@@ -229,7 +234,7 @@ def _limits(found: re.Match[str]) -> dict[str, Any]:
 
 
 def _convert(value: Any, kind: type) -> Any:
-    """Convert ``value`` to the type ``kind`` if this is unambiguous; else return it unchanged."""
+    """Convert a value to the type ``kind`` if its meaning is clear; else return it unchanged."""
     if isinstance(value, os.PathLike) and kind is str:
         return os.fspath(value)
     if isinstance(value, str) and kind is not str:
@@ -252,6 +257,6 @@ def _convert_text(text: str, kind: type) -> Any:
         value = text
     if kind is list and not isinstance(value, list) and not text.lstrip().startswith("["):
         return [text]
-    # Use the JSON value only if its type fits, so no number for a dict and no quoted string.
+    # Use the JSON value only if it has the right type: not a number for a dict, nor a string.
     fits = isinstance(value, (int, float) if kind in (int, float) else kind)
     return _convert(value, kind) if fits and not isinstance(value, str) else text

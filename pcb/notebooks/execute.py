@@ -14,15 +14,15 @@ from pcb.notebooks.pages import export_page
 from pcb.notebooks.parameters import check_parameters
 from pcb.storage.repository import repository_root
 
-PATIENCE = 300  # seconds that a kernel on a busy machine has to start or to deliver output
+PATIENCE = 300  # seconds within which a kernel must start or produce output on a busy machine
 
 
 class NotebookError(RuntimeError):
-    """A notebook stopped because a cell failed or the kernel died.
+    """Raised if a notebook stops because a cell failed or the kernel died.
 
     Attributes:
-        cell: number of the cell that failed, as in ``In [3]``; None if the kernel died.
-        error: the error of the cell, such as ``KeyError: 'x'``.
+        cell: Number of the cell that failed, as in ``In [3]``; None if the kernel died.
+        error: The error that the cell raised, such as ``KeyError: 'x'``, or how the kernel died.
     """
 
     def __init__(self, message: str, error: str, cell: int | None = None) -> None:
@@ -42,17 +42,19 @@ def run_notebook(
     While the notebook runs, its output appears on standard output and standard error.
 
     Args:
-        notebook: the ``.ipynb`` file; it is not changed.
-        parameters: values by name; other parameters keep their defaults.
-        executed: path of the executed copy. It is written after every cell, so that it also exists
-            after a failure.
-        page: path of the page: the executed copy as HTML, with its code folded. It is written
-            after all cells have run.
-        label: text before each printed line, for notebooks that share a terminal.
+        notebook: The ``.ipynb`` file; it is not changed.
+        parameters: Values by parameter name; parameters that are not given keep their defaults.
+        executed: Path of the executed copy, which is written after every cell and therefore also
+            exists after a failure.
+        page: Path of the page, which shows the executed copy as HTML with its code folded. The page
+            is written after all cells have run.
+        label: Text to print before each line of output, to distinguish notebooks that share a
+            terminal.
 
     Raises:
-        ParameterError: the notebook does not accept a parameter's name or value.
-        NotebookError: a cell failed, or the kernel died; the executed copy shows in which cell.
+        ParameterError: The notebook does not accept a parameter's name or value.
+        NotebookError: A cell failed, or the kernel died. The executed copy shows in which cell this
+            happened.
     """
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -88,7 +90,7 @@ def run_notebook(
             error.exec_count,
         ) from None
     except DeadKernelError:
-        text = "the kernel died, as happens when the machine runs out of memory"
+        text = "the kernel died, perhaps because the machine ran out of memory"
         raise NotebookError(f"{Path(notebook).name}: {text}", text) from None
     finally:
         output.close()

@@ -17,18 +17,18 @@ _OF_A_RUN = ("config", "work_dir", "seed", "trust_checkpoint", "replace", "gpus"
 
 
 class Figures:
-    """The figures of a notebook: their layout and the folder in which they are saved.
+    """The layout of a notebook's figures, and the folder in which they are saved.
 
-    Creating an instance sets the notebook's ``width`` and ``titles`` for all later figures; see
-    :func:`pcb.plots.use`. If the folder contains figures that were drawn with other settings, a
-    line is printed to say that they will be replaced.
+    Creating an instance applies the notebook's parameters ``width`` and ``titles`` to all later
+    figures; see :func:`pcb.plots.use`. If the folder contains figures that were drawn with
+    different settings, a line is printed that says that they are replaced.
 
     Args:
-        folder: a run folder or any other folder, relative to the repository. The figures are saved
-            in its ``figures/`` subfolder.
-        notebook: name of the notebook, without its number.
-        settings: the notebook's parameters, from :func:`pcb.notebooks.parameters.check`. Parameters
-            that only select the run are ignored in the comparison with earlier settings.
+        folder: A run folder or a different folder, relative to the repository. The figures are
+            saved in its subfolder ``figures/``.
+        notebook: Name of the notebook, without its number.
+        settings: The notebook's parameters, from :func:`pcb.notebooks.parameters.check`. Parameters
+            that only select or train a run do not count as settings of the figures.
 
     Raises:
         ValueError: ``width`` or ``titles`` is not allowed.
@@ -54,8 +54,8 @@ class Figures:
         """Save a figure as ``name.png`` and ``name.pdf``; the notebook shows it below the cell.
 
         Args:
-            name: name of both files, without a suffix.
-            drawn: the figure and its axes, as a function of :mod:`pcb.plots` returns them.
+            name: Name of both files, without a suffix.
+            drawn: The figure and its axes, as returned by a function of :mod:`pcb.plots`.
         """
         figure, _ = drawn
         plots.save(figure, self.folder, name)

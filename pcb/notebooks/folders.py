@@ -1,8 +1,8 @@
-"""Make papermill create the output folder; without this module, papermill fails with a traceback.
+"""Make papermill create a missing output folder instead of failing with a traceback.
 
-papermill has no setting for this. Whenever papermill is imported, it loads this module, which is
-registered as an entry point of ``papermill.io``. Such entry points normally add addresses such as
-``s3://``; this one only changes how papermill writes files.
+papermill has no setting for this. This module is registered as an entry point of ``papermill.io``,
+so papermill loads it whenever papermill itself is imported. Such entry points normally add support
+for addresses such as ``s3://``; this one only changes how papermill writes files.
 """
 
 import os

@@ -1,8 +1,8 @@
 """Open copies of the notebooks in JupyterLab, for ``pcb lab`` and ``make lab``.
 
-JupyterLab saves the notebooks that it has open, but grids run the notebooks in ``notebooks/``.
-Users therefore work on copies in ``runs/lab/``, which git ignores. An edited copy is never
-overwritten.
+JupyterLab saves notebooks that are open, and could thus change the notebooks in ``notebooks/``,
+which grids run. Users therefore work on copies in ``runs/lab/``, a folder that git ignores. A copy
+that a user has edited is never overwritten.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ def start_lab(arguments: Sequence[str] = ()) -> None:
     The root folder of JupyterLab is the repository.
 
     Args:
-        arguments: command-line options for JupyterLab.
+        arguments: Command-line options for JupyterLab.
     """
     copies = copy_notebooks(repository_path("notebooks"), repository_path(FOLDER))
     first = copies[FIRST].relative_to(repository_root()).as_posix()
@@ -47,13 +47,13 @@ def copy_notebooks(
 ) -> dict[str, Path]:
     """Copy notebooks to a folder in which users can edit them.
 
-    When a notebook changes, its copy is replaced unless the copy was edited. An edited copy is
-    kept: the notebook is copied again under a new name, such as ``01_train-2.ipynb``, and a line
-    is printed.
+    If a notebook has changed since it was copied, its copy is replaced. An edited copy is kept
+    instead: the notebook is copied under a new name, such as ``01_train-2.ipynb``, and a line is
+    printed.
 
     Args:
-        notebooks: folder of the notebooks.
-        folder: folder of the copies; created if it is missing.
+        notebooks: Folder of the notebooks.
+        folder: Folder for the copies, which is created if it is missing.
 
     Returns:
         The newest copy of each notebook, by name.
@@ -93,9 +93,9 @@ def _copies(folder: Path, name: str) -> dict[int, Path]:
 
 
 def _read_record(file: Path) -> dict[str, str]:
-    """Return the recorded digest of each copy.
+    """Return, for each copy, the recorded digest of its original.
 
-    Without a readable record, return {}, so that all copies count as edited.
+    If the record is missing or unreadable, return {}; then all copies count as edited.
     """
     try:
         found = json.loads(file.read_text(encoding="utf-8"))

@@ -1,8 +1,8 @@
 """Export an executed notebook as a single HTML file that needs no network and no other file.
 
-Code is folded, and static figures are embedded. Interactive figures are drawn by plotly.js, which a
-page contains once if it has any such figure. Equations are MathML, which browsers draw without a
-script.
+Code is folded, and static figures are embedded. Interactive figures are drawn by plotly.js, which
+is embedded once in each page with such figures. Equations are written as MathML, which browsers
+display without a script.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def export_page(executed: str | os.PathLike[str], page: str | os.PathLike[str]) 
     """Write an executed notebook as one HTML file with its code folded.
 
     Args:
-        executed: path of the executed notebook.
-        page: path of the HTML file to write.
+        executed: Path of the executed notebook.
+        page: Path of the HTML file to write.
     """
     exporter = PageExporter(
         extra_template_basedirs=[str(Path(__file__).with_name("templates"))],
@@ -76,11 +76,11 @@ def export_page(executed: str | os.PathLike[str], page: str | os.PathLike[str]) 
 
 
 class PageExporter(HTMLExporter):
-    """nbconvert's HTML exporter, with equations as MathML."""
+    """nbconvert's HTML exporter, changed to write equations as MathML."""
 
     @pass_context
     def markdown2html(self, context: Any, source: str) -> str:
-        """Convert Markdown to HTML; overrides the filter that templates call."""
+        """Convert Markdown to HTML; this overrides the filter that templates call."""
         return MarkdownWithMath(renderer=EquationRenderer(escape=False)).render(source)
 
 
@@ -109,11 +109,11 @@ class EquationRenderer(IPythonRenderer):
 
 
 class ShortOutputs(Preprocessor):
-    """A preprocessor that shortens outputs which would make a page too large for a browser.
+    """A preprocessor that shortens long outputs, which would make a page too large for a browser.
 
-    Class names of thousands of characters, or a loop that prints, can produce megabytes. A note
-    says how much is missing; the executed notebook keeps the whole output. The limits count
-    characters of HTML, in which ``<`` is written with four characters.
+    Class names of thousands of characters, or a loop that prints, can produce megabytes. A note on
+    the page says how much is missing; the executed notebook keeps the whole output. Lengths are
+    those of the text as HTML, in which, for example, ``<`` takes four characters.
     """
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
@@ -139,7 +139,10 @@ class ShortOutputs(Preprocessor):
         return cell, resources
 
     def _cut(self, text: str, kind: str = "text/plain") -> str:
-        """Cut text to the limit of an output or of the page; leave out markup that is too long."""
+        """Cut text to the maximum length of an output; leave out markup that exceeds it.
+
+        The maximum is smaller if the outputs of the page would become too long.
+        """
         most = min(LONGEST_OUTPUT, self._left)
         is_markup = kind in ("text/html", "text/markdown", "text/latex")
         size = len(text) if is_markup else len(escape(text))
@@ -154,7 +157,7 @@ class ShortOutputs(Preprocessor):
 
 
 class InteractiveFigures(Preprocessor):
-    """A preprocessor that replaces the data of each plotly figure with HTML that draws it."""
+    """A preprocessor that replaces the data of each plotly figure with HTML for the figure."""
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Replace the plotly figures in a notebook."""
@@ -205,7 +208,7 @@ def _with_short_labels(value: Any) -> Any:
 
 
 def _in_script(value: Any) -> str:
-    r"""Return JSON that cannot close the script element around it.
+    r"""Return a value as JSON that is safe inside an HTML script element.
 
     >>> print(_in_script("<b>cat</b><!--</script>"))
     "<b>cat<\/b>\u003c!--<\/script>"
@@ -214,7 +217,7 @@ def _in_script(value: Any) -> str:
 
 
 def _outputs(nb: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each output that has data, with the last heading above it."""
+    """Yield, for each output with data, the last heading above the output, and the output."""
     heading = ""
     for cell in nb.cells:
         if cell.cell_type == "markdown":

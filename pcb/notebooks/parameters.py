@@ -1,8 +1,8 @@
 """Check the parameters that a notebook receives.
 
-:func:`check` is called by the notebook itself, :func:`check_parameters` before a notebook is run.
-This module needs only the standard library, so that a wrong value is rejected before any slow
-import. :mod:`pcb.notebooks.declarations` describes how notebooks declare parameters.
+A notebook itself calls :func:`check`; a program that runs a notebook calls :func:`check_parameters`
+first. This module needs only the standard library, so that a wrong value is rejected before any
+slow import. :mod:`pcb.notebooks.declarations` describes how notebooks declare parameters.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ _BY_PAPERMILL = "PAPERMILL_"  # parameters that `papermill --inject-paths` adds
 def check_parameters(
     notebook: str | os.PathLike[str], parameters: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Check parameters before running a notebook with them.
+    """Check the parameters with which a notebook will be run.
 
     Args:
-        notebook: the ``.ipynb`` file.
-        parameters: values by name; other parameters keep their defaults.
+        notebook: The ``.ipynb`` file.
+        parameters: Values by parameter name; parameters that are not given keep their defaults.
 
     Returns:
         The values, converted by :meth:`pcb.notebooks.declarations.Parameter.accept`.
 
     Raises:
-        FileNotFoundError: the notebook does not exist.
-        ParameterError: the notebook does not accept a name or value; the message says what it
+        FileNotFoundError: The notebook does not exist.
+        ParameterError: The notebook does not accept a name or value; the message says what it
             accepts.
     """
     path = Path(notebook)
     if not path.is_file():
-        raise FileNotFoundError(f"there is no notebook {notebook}")
+        raise FileNotFoundError(f"the notebook {notebook} does not exist: correct the path")
     known: dict[str, Parameter] = {}
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         if "parameters" in cell["metadata"].get("tags", []):
@@ -59,18 +59,18 @@ def check_parameters(
 def check(variables: MutableMapping[str, Any]) -> dict[str, Any]:
     """Check the parameters of the notebook that calls this function.
 
-    The function reads the declarations, and the values that papermill injected, from the cells that
-    have run. It writes converted values back to ``variables``. After the call, each Python warning
-    is shown as one line. A notebook calls this function in its first cell after the parameters.
+    A notebook calls this function in the first cell after its parameters. The cells that have
+    already run contain the declarations and the values that papermill has added. The converted
+    values are written to ``variables``. After the call, each Python warning is shown as one line.
 
     Args:
-        variables: the notebook's ``globals()``.
+        variables: The notebook's ``globals()``.
 
     Returns:
         All declared parameters by name, with their converted values.
 
     Raises:
-        ParameterError: the notebook does not accept a name or value; the message says what it
+        ParameterError: The notebook does not accept a name or value; the message says what it
             accepts.
 
     Example:

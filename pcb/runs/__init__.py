@@ -1,4 +1,4 @@
-"""Run folders: their names and files, which runs to compare, and which processes are running."""
+"""Run folders: their names and files, comparisons of runs, and the processes that are running."""
 
 from pcb.runs.find import collect, plain_counterpart
 from pcb.runs.folder import RunFolder

@@ -1,4 +1,4 @@
-"""Read and write arrays in ``.npz`` files; NumPy is imported only when this happens."""
+"""Read and write arrays in ``.npz`` files; NumPy is imported only when a function is called."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Return all arrays in an ``.npz`` file; pickled objects are refused.
+    """Return all arrays in an ``.npz`` file, which must not contain pickled objects.
 
     Raises:
         ValueError: The file is not an ``.npz`` file, or contains Python objects. The message names

@@ -16,7 +16,7 @@ from pcb.runs.paths import parse_seed, plain_names
 from pcb.runs.settings import differing_settings, loss_settings, strength_argument, without_pcb
 from pcb.storage.repository import repository_path
 
-# What metrics depend on besides config and seed. The last three matter only if both runs use a CPU.
+# What metrics depend on besides config and seed. The last three matter only to runs on a CPU.
 _CONDITIONS = (
     *("device", "processes", "operators", "torch", "torchvision", "mmcv-full", "mmdet", "numpy"),
     *("cpu", "cpu_capability", "threads"),
@@ -26,12 +26,12 @@ _MOST_SETTINGS = 6  # maximum number of settings that a sentence lists
 
 @dataclass(eq=False)
 class ConfigRuns:
-    """The runs of a config, at most one for each seed.
+    """The runs of one config, at most one run for each seed.
 
     Attributes:
-        folder: Folder that contains all seeds, ``.../<dataset>/<config>``. For a run whose folder
-            is not called ``seed<N>``, the folder of the run itself.
-        runs: Runs by seed; the key is None if the seed is unknown.
+        folder: Folder that contains the runs of all seeds, ``.../<dataset>/<config>``. If a run's
+            folder is not called ``seed<N>``, this is the run's own folder.
+        runs: The runs by seed; the key is None if the seed is unknown.
         name: Short name of the config, unique in the comparison.
         baseline: The config with which this config is compared; None if there is no baseline.
     """
@@ -57,20 +57,20 @@ class ConfigRuns:
         }
 
     def estimate(self, iou_type: str, metric: str) -> Estimate:
-        """Return the estimate of a metric over all seeds; raises the errors of :meth:`values`."""
+        """Return the estimate of a metric over all seeds; every run needs a ``metrics.json``."""
         return estimate(self.values(iou_type, metric).values())
 
     def difference(self, iou_type: str, metric: str) -> Estimate:
-        """Return the estimate of the paired difference from the baseline in a metric.
+        """Return the estimate of a metric's paired difference from the baseline.
 
-        Without a baseline, the estimate has no values. Raises the errors of :meth:`values`.
+        Without a baseline, the estimate has no values. Every run needs a ``metrics.json``.
         """
         theirs = self.baseline.values(iou_type, metric) if self.baseline else {}
         return paired_difference(self.values(iou_type, metric), theirs)
 
     @property
     def pairs(self) -> dict[int | None, tuple[RunFolder, RunFolder]]:
-        """The run of this config and the run of the baseline, for each seed in common."""
+        """For each seed that both configs have: the run of this config and the baseline's run."""
         theirs = self.baseline.runs if self.baseline else {}
         return {seed: (run, theirs[seed]) for seed, run in self.runs.items() if seed in theirs}
 
@@ -80,7 +80,7 @@ class ConfigRuns:
         return self.baseline is not None and self.baseline.folder in _plain_folders(self.folder)
 
     def only(self, seed: int | None) -> ConfigRuns:
-        """Return this config and its baseline with only the run of this seed."""
+        """Return a copy of this config and of its baseline, each with only the run of a seed."""
         baseline = self.baseline.only(seed) if self.baseline and seed in self.pairs else None
         return ConfigRuns(self.folder, {seed: self.runs[seed]}, self.name, baseline)
 
@@ -91,19 +91,19 @@ def group_runs(
     """Group runs by config, and choose the baseline of each config.
 
     The baseline of a config with PCB is its counterpart without PCB: the config in the same folder
-    with a name from :func:`pcb.runs.paths.plain_names`. All other configs, unless they are such a
-    counterpart, are compared with the first config without PCB. If every config has PCB, they are
-    compared with the first config.
+    with a name from :func:`pcb.runs.paths.plain_names`. A config that neither has nor is such a
+    counterpart is compared with the first config without PCB or, if every config has PCB, with the
+    first config.
 
     Args:
         runs: Run folders, ``.../<dataset>/<config>/seed<N>``; a relative path starts at the
-            repository root. A folder with a different kind of name counts as a separate config,
-            whose seed is read from its ``environment.json``. Repeated folders count once.
-        or_first: Whether to compare a config that has no counterpart with the first config; False
-            leaves such a config without a baseline.
+            repository root. A folder whose name is not ``seed<N>`` counts as a separate config; its
+            seed is read from its ``environment.json``. A folder that is repeated counts once.
+        or_first: Whether a config without a counterpart is compared with the first config. If
+            False, such a config has no baseline.
 
     Returns:
-        The configs, ordered so that each baseline is followed by the configs compared with it.
+        The configs, in which each baseline is followed by the configs that are compared with it.
 
     Example:
         >>> runs = [f"o/{config}/seed{n}" for config in ("rfs", "rfs_pcb") for n in (0, 1)]
@@ -133,10 +133,11 @@ def group_runs(
 
 
 def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
-    """Return sentences about what a reader must know about a comparison.
+    """Return the sentences that a reader needs to interpret a comparison.
 
-    The sentences say which configs and seeds are compared, how a config differs from its baseline
-    other than by PCB, whether PCB never acted, and how runs of the same config differ.
+    The sentences say which configs and seeds are compared, in which settings besides PCB a config
+    differs from its baseline, whether PCB had no effect because training ended before its start
+    epoch, and in which settings the runs of a config differ.
     """
     sentences = []
     for config in configs:
@@ -164,15 +165,15 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
                 f"different settings: {differing}."
             )
     if not any(config.baseline for config in configs):
-        sentences.append("Only one config is given: there is nothing to compare.")
+        sentences.append("There is only one config, so there is nothing to compare it with.")
     return sentences
 
 
 def differs_by_pcb_alone(config: ConfigRuns) -> bool:
     """Return whether a config differs from its baseline only by PCB, and PCB acted in training.
 
-    Return False if the runs of the config or of the baseline have different settings, or if a
-    ``config.py`` is not a merged config. A run without ``config.py`` counts as equal.
+    Return False if two runs of the same config have different settings, or if a ``config.py`` is
+    not a merged config. A run without ``config.py`` is assumed to have the expected settings.
     """
     if not config.baseline:
         return False
@@ -228,11 +229,12 @@ def _differences(
     pairs: Iterable[tuple[RunFolder, RunFolder]],
     view: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> str:
-    """Describe the settings in which the two runs of a pair differ; each setting appears once.
+    """Return a text that lists, each once, the settings in which the two runs of a pair differ.
 
     Args:
         pairs: Pairs of runs.
-        view: Function that returns the part of a merged config to compare.
+        view: Function that is applied to the merged config of each run before the comparison, for
+            example to remove settings.
     """
     found: dict[str, tuple[Any, Any]] = {}
     for ours, theirs in pairs:
@@ -242,7 +244,7 @@ def _differences(
 
 
 def _other_conditions(pairs: Iterable[tuple[RunFolder, RunFolder]]) -> str:
-    """Describe the recorded conditions (machine, versions) in which the runs of a pair differ."""
+    """Return a text that lists the conditions (machine, versions) in which paired runs differ."""
     found: dict[str, tuple[Any, Any]] = {}
     for pair in pairs:
         ours, theirs = (
@@ -285,7 +287,7 @@ def _plain_folders(folder: Path) -> list[Path]:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """Return unique names of config folders: dataset and config, and more of the path if needed."""
+    """Return a unique name for each config folder: its last parts, as many as are needed."""
     depth = 2
     while len({folder.parts[-depth:] for folder in folders}) < len(folders):
         depth += 1

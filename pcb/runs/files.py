@@ -70,16 +70,15 @@ class RunFiles:
         self.figures = self.path / "figures"
 
     def results_file(self, iou_type: str) -> Path:
-        """Return the file to which predictions of ``iou_type`` ("bbox" or "segm") are written."""
+        """Return the file to which boxes (``"bbox"``) or masks (``"segm"``) are written."""
         if iou_type not in IOU_TYPES:
             raise ValueError(f"iou_type must be 'bbox' or 'segm', got {iou_type!r}")
         return self.predictions_folder / f"{iou_type}.json"
 
     def predictions(self, iou_type: str) -> Path:
-        """Return the file from which predictions of ``iou_type`` are read.
+        """Return the file from which boxes (``"bbox"``) or masks (``"segm"``) are read.
 
-        This is the compressed file, ``.json.gz``, only if it exists and the ``.json`` file does
-        not.
+        This is the ``.json`` file, or the ``.json.gz`` file if only that file exists.
         """
         plain = self.results_file(iou_type)
         packed = plain.with_suffix(".json.gz")
@@ -90,11 +89,11 @@ class RunFiles:
         return self.predictions_folder / f".{iou_type}.{rank}.part"
 
     def prediction_parts(self, iou_type: str) -> list[Path]:
-        """Return the existing temporary files of :meth:`prediction_part` for all processes."""
+        """Return all temporary files for detections that exist, one for each process."""
         return sorted(self.predictions_folder.glob(f".{iou_type}.*.part"))
 
     def settings_file(self, notebook: str) -> Path:
-        """Return the file that records with which settings a notebook drew its figures."""
+        """Return the file that records the settings with which a notebook drew its figures."""
         return self.figures / f"{notebook}_settings.json"
 
     @property
@@ -108,10 +107,10 @@ class RunFiles:
         return self
 
     def foreign_files(self) -> list[str]:
-        """Return the names of the files that must not exist in the folder when training begins.
+        """Return the names of the files that prevent training from starting in the folder.
 
-        Allowed are files of executed notebooks, because a notebook may start training. The
-        output of the training process, figures, locks and unfinished files are also allowed.
+        Executed notebooks and their pages do not prevent it, because a notebook may start training.
+        Nor do the output of the training process, figures, locks and unfinished files.
 
         Example:
             >>> import tempfile
@@ -132,7 +131,7 @@ class RunFiles:
         )
 
     def remove_results(self) -> None:
-        """Remove the checkpoint and log of an earlier training run, and all results from them.
+        """Remove the checkpoint and the log of an earlier training run, and all its results.
 
         The learned matrices of past epochs are kept; :func:`pcb.runs.history.drop_history` removes
         them.

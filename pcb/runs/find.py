@@ -1,4 +1,4 @@
-"""Find all runs in a folder, and find the counterpart without PCB of a run."""
+"""Find all runs in a folder, and find the run without PCB that belongs to a run with PCB."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pcb.runs.paths import plain_names
 def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
     """Return all run folders at or below ``root``, sorted by path.
 
-    A folder is a run folder if it contains ``config.py`` or ``metrics.json``. Because
-    ``metrics.json`` is enough, the evaluation of a detector from elsewhere can be part of a
-    comparison. Hidden folders and folders inside a run folder are not searched.
+    A folder is a run folder if it contains ``config.py`` or ``metrics.json``. A folder with only
+    ``metrics.json`` counts, so that detectors trained with other software can be compared. Hidden
+    folders and folders inside a run folder are not searched.
 
     Raises:
         FileNotFoundError: ``root`` is not a folder.
@@ -29,7 +29,9 @@ def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
 
 
 def plain_counterpart(run: RunFolder) -> RunFolder | None:
-    """Return the run without PCB that has the same dataset, config and seed; None if none exists.
+    """Return the run that differs from ``run`` only by having no PCB; None if it does not exist.
+
+    Both runs have the same dataset and seed, and corresponding config names.
 
     Example:
         >>> plain_counterpart(RunFolder("runs/demo/openmoji/softmax/seed0")) is None

@@ -1,8 +1,8 @@
 """Read and write the files in a run folder.
 
-:mod:`pcb.runs.files` lists the files. Reading needs only the standard library, and NumPy for
-matrices, so a notebook, a report or ``pcb doctor`` can open a run without the detector. Files are
-replaced in one step: if a process is interrupted, the previous file is still complete.
+:mod:`pcb.runs.files` lists the files. Reading needs only the standard library and, for matrices,
+NumPy, so a notebook or a report can open a run without importing the detector. Files are replaced
+in one step: if the process that writes is interrupted, the previous file is still complete.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class RunFolder(RunFiles):
     def figures_of(self, notebook: str, settings: Mapping[str, Any]) -> Path:
         """Record the settings of a notebook's figures, and return the folder for the figures.
 
-        The file names of figures do not depend on the settings. If earlier figures were drawn with
-        different settings, a printed line says that they are replaced.
+        The file names of figures do not depend on the settings. If the folder contains figures that
+        were drawn with different settings, a line is printed that says that they are replaced.
 
         Args:
             notebook: Name of the notebook without its number.
@@ -108,12 +108,12 @@ class RunFolder(RunFiles):
         cfg_options: Mapping[str, Any] | None = None,
         matrices: Iterable[str] = (),
     ) -> None:
-        """Record how the predictions were made, for :meth:`predicted_with`.
+        """Record how the predictions were made, so that :meth:`predicted_with` can compare.
 
         Args:
             checkpoint: Checkpoint file that was used.
             cfg_options: Overrides of the config that were used.
-            matrices: Names of the arrays in ``confusion.npz`` that were measured at the same time.
+            matrices: Names of the arrays in ``confusion.npz`` that were measured while predicting.
         """
         source = {**_source(checkpoint, cfg_options), "matrices": list(matrices)}
         write_json(self.prediction_source, source)
@@ -123,8 +123,9 @@ class RunFolder(RunFiles):
     ) -> bool:
         """Return whether predictions exist and were made with this checkpoint and these options.
 
-        The result is False if the checkpoint file has changed since, or if a matrix that was
-        measured with the predictions is missing. Runs of earlier versions lack these matrices.
+        Return False if the checkpoint file has changed since the predictions were made, or if a
+        matrix that was measured while predicting is missing. It is missing from runs that an
+        earlier version of the kit predicted.
         """
         files = [self.prediction_source, *map(self.predictions, IOU_TYPES)]
         if not all(file.is_file() for file in files):
@@ -141,8 +142,9 @@ class RunFolder(RunFiles):
 
         A training record contains ``mode`` ("train"), ``epoch`` (from 1), ``iter`` (since training
         began), ``lr``, ``loss`` and its parts, and ``pcb_strength``, ``pcb_gate`` and
-        ``pcb_classes_seen``. If resumed training repeated iterations after the checkpoint, only
-        their later records are returned. A last line that is still being written is left out.
+        ``pcb_classes_seen``. If training was resumed and repeated some iterations, only the later
+        records of these iterations are returned. A last line that is still being written is left
+        out.
 
         Raises:
             FileNotFoundError: The run has no log.
@@ -169,8 +171,8 @@ class RunFolder(RunFiles):
         In a matrix, element ``[i, j]`` is for true class i and predicted class j:
 
         - ``learned`` (C, C): running mean of the predictions during training.
-        - ``ground_truth_boxes`` (C, C): mean prediction at the ground-truth boxes of the predicted
-          images; NaN for classes without boxes.
+        - ``ground_truth_boxes`` (C, C): mean prediction at the ground-truth boxes of the validation
+          images; a row is NaN if its class has no boxes.
         - ``ground_truth_box_count`` (C,): number of ground-truth boxes of each class.
         - ``detections`` (C+1, C+1): counts of matched detections.
 
@@ -186,13 +188,13 @@ class RunFolder(RunFiles):
 
     def write_confusion(self, **arrays: Any) -> None:
         """Add or replace arrays in ``confusion.npz``; the other arrays in the file are kept."""
-        # Without the lock, arrays that a different process adds in between would be lost.
+        # Without the lock, arrays that a different process adds at the same time would be lost.
         with locked(self.confusion_lock, wait=True):
             merged = self.read_confusion() if self.confusion_file.exists() else {}
             write_arrays(self.confusion_file, {**merged, **arrays})
 
     def write_confusion_history(self, epoch: int, matrix: Any) -> None:
-        """Store the learned (C, C) matrix at the end of an epoch; the first epoch is 1.
+        """Store the learned (C, C) matrix after an epoch; the first epoch is 1.
 
         The matrix is stored as float16; :mod:`pcb.runs.history` states the rounding errors.
         """

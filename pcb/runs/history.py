@@ -1,9 +1,9 @@
 """Store the learned matrix after each epoch, in one file per epoch.
 
-The matrices are stored as float16, which is exact enough for figures. Entries of at least 6e-5 have
-a relative error of at most 5e-4, smaller entries an absolute error of at most 3e-8. Entries below
-3e-8 become 0, so the soft label of a class with hardly any confusion may look sharper than it was.
-For LVIS v1, which has 1203 classes, an epoch takes at most 2.9 MB.
+The matrices are stored as float16, which is exact enough for figures. The relative error of entries
+from 6e-5 is at most 5e-4; the absolute error of smaller entries is at most 3e-8. Entries below 3e-8
+become 0, so the stored soft label of a class that is hardly ever confused may be sharper than the
+one used in training. For LVIS v1, which has 1203 classes, an epoch takes at most 2.9 MB.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def write_history(folder: Path, epoch: int, matrix: Any) -> None:
-    """Write the (C, C) matrix at the end of an epoch; the first epoch is 1."""
+    """Write the learned (C, C) matrix after an epoch; the first epoch is 1."""
     import numpy as np
 
     file = folder / f"epoch_{epoch:02d}.npz"
@@ -34,7 +34,7 @@ def read_history(folder: Path) -> dict[int, np.ndarray]:
 
 
 def drop_history(folder: Path, after: int) -> None:
-    """Remove the matrices of all epochs later than ``after``; 0 removes every matrix."""
+    """Remove the matrices of all epochs later than ``after``; 0 removes all matrices."""
     for epoch, file in _files(folder):
         if epoch > after:
             file.unlink()

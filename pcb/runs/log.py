@@ -10,7 +10,7 @@ from typing import Any
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
-    """Return all records in a log that have an epoch; see :meth:`pcb.runs.RunFolder.read_log`.
+    """Return the records with an epoch in a log; see :meth:`pcb.runs.RunFolder.read_log`.
 
     Raises:
         ValueError: A line before the last line is not JSON.
@@ -23,7 +23,7 @@ def read_log(file: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError as error:
             if number == len(lines):  # this line is still being written
                 break
-            raise ValueError(f"{file}, line {number}: not JSON ({error})") from error
+            raise ValueError(f"{file}, line {number} is not JSON ({error})") from error
         if "epoch" not in record:  # the first line of logs that mmcv itself writes
             continue
         while records and _position(records[-1]) >= _position(record):

@@ -1,4 +1,4 @@
-"""Read and write the metrics of a run as JSON, in which null means an undefined metric."""
+"""Read and write the metrics of a run as JSON; an undefined metric is null in the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compose and parse the names of runs; no other module does so."""
+"""Compose and parse the names of runs; this is the only module that does so."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pcb.storage.repository import repository_path
 
-BALANCED = "_pcb"  # part of the name of a config with PCB; its baseline has the name without it
+BALANCED = "_pcb"  # in the name of a config with PCB; the baseline's name is the rest
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class RunName:
         dataset: Name of the dataset, which is also a folder in ``configs/``.
         config: Name of the config file, without ``.py``.
         seed: Random seed.
-        override: Name of the override of the config in a grid; empty if there is no override.
+        override: Name of the set of config options with which a grid overrides the config; empty
+            if there is none.
 
     Example:
         >>> str(RunName("openmoji", "softmax", 0)), str(RunName("openmoji", "softmax", 1, "lr2"))
@@ -52,14 +53,14 @@ class RunName:
 
     @property
     def config_folder(self) -> str:
-        """Name of the folder that contains all seeds: the config, then the override if any."""
+        """Name of the folder that contains the runs of all seeds: ``<config>[-<override>]``."""
         return f"{self.config}-{self.override}" if self.override else self.config
 
     @property
     def plain(self) -> list[RunName]:
         """Possible names of the same run without PCB, most likely first.
 
-        Empty if the run itself is without PCB.
+        The list is empty if this run itself has no PCB.
 
         Example:
             >>> [str(name) for name in RunName("openmoji", "softmax_pcb", 0, "lr2").plain]
@@ -74,7 +75,7 @@ class RunName:
 def run_name(path: str | os.PathLike[str]) -> str:
     """Return the name of a run as text: the last three parts of its folder's path.
 
-    This accepts any path, even if :meth:`RunName.parse` does not.
+    Any path is accepted, unlike in :meth:`RunName.parse`.
 
     Example:
         >>> run_name("runs/demo/openmoji/softmax_pcb/seed0")
@@ -95,10 +96,10 @@ def parse_seed(folder: str) -> int | None:
 
 
 def plain_names(config: str) -> list[str]:
-    """Return the possible names of a PCB config's counterpart without PCB, most likely first.
+    """Return the possible names of a config without PCB, given the config with PCB.
 
-    If the config itself is without PCB, return []. The part after a hyphen is the name of an
-    override, which is the same in both names.
+    The most likely name is the first. If the given config itself has no PCB, return []. The part
+    after a hyphen is the name of an override, which is the same in both names.
 
     Example:
         >>> plain_names("seesaw_pcb_r101"), plain_names("softmax_pcb"), plain_names("softmax")

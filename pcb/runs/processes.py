@@ -1,8 +1,9 @@
 """List the processes that run in a grid's folder.
 
-Such a process runs the grid, executes a notebook, trains or predicts. It holds a lock of the
-operating system, and the lock file records it. So the list contains every live process, including
-those on other machines that share the file system, and no dead process.
+Such a process runs the grid, executes a notebook, trains or predicts. It holds a lock, and the lock
+file records its number and machine. The operating system releases the lock when the process ends.
+So the list contains exactly the processes that are still running, including processes on other
+machines that share the file system.
 """
 
 from __future__ import annotations
@@ -54,12 +55,12 @@ class Running(NamedTuple):
 
     @property
     def who(self) -> str:
-        """Text with process number, machine and the time since when the process holds the lock."""
+        """The process number, the machine, and when the process took the lock, as text."""
         return f"process {self.process} on {self.host}, since {self.since:%Y-%m-%d %H:%M}"
 
 
 def notebook_lock(executed: str | os.PathLike[str]) -> Path:
-    """Return the path of the lock file for executing a notebook, next to the executed copy."""
+    """Return the lock file of a notebook's executed copy; both are in the same folder."""
     return Path(executed).with_name(f".{Path(executed).stem}.lock")
 
 
@@ -82,7 +83,10 @@ def running(root: str | os.PathLike[str]) -> list[Running]:
 
 
 def described(file: Path, root: str | os.PathLike[str], who: Writer) -> Running:
-    """Describe the holder of a lock, which took the lock when the lock file last changed."""
+    """Describe the process that holds a lock.
+
+    The time of the lock file's last change is the time at which the process took the lock.
+    """
     since = datetime.fromtimestamp(file.stat().st_mtime)
     where = file.parent.relative_to(root).as_posix()
     return Running(who.purpose, where, who.process, who.host, since)

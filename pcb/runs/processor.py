@@ -15,8 +15,7 @@ def cpu_model(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> str:
     """Return the processor's name, or its architecture if Linux does not report a name.
 
     Args:
-        cpuinfo: File in which Linux describes the processor. For ARM processors, the file contains
-            no name.
+        cpuinfo: File in which Linux describes the processor. On ARM, the file contains no name.
 
     Example:
         >>> cpu_model("/no/such/file") == platform.machine()

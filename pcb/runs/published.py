@@ -1,4 +1,4 @@
-"""Published results of PCB on LVIS, for comparison with your own results.
+"""Published results of PCB on LVIS, with which you can compare your own results.
 
 Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
 CVPR 2022 (arXiv 2201.02784), table of results on LVIS v0.5 and v1. The model zoo of the official
@@ -29,10 +29,10 @@ def published_results(name: str | os.PathLike[str]) -> dict[str, Any] | None:
             folder, or a file in a run folder.
 
     Returns:
-        None if no results were published. Otherwise a dictionary: ``segm`` has AP, APr, APc and
-        APf, and ``bbox`` has AP, all as fractions like in a run's ``metrics.json``. ``method`` and
-        ``backbone`` are named as in the paper. ``checkpoint`` is the download page of the official
-        weights.
+        None if no results were published. Otherwise a dictionary: ``segm`` contains AP, APr, APc
+        and APf, and ``bbox`` contains AP; all are fractions, as in a run's ``metrics.json``.
+        ``method`` and ``backbone`` are the names used in the paper. ``checkpoint`` is the address
+        of the page from which the official weights can be downloaded.
 
     Example:
         >>> row = published_results("lvis_v1/seesaw_pcb_r101")

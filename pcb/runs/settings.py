@@ -16,8 +16,8 @@ REFINEMENT = (
 BALANCE = ("momentum", "start_epoch", "n_iter", "required_classes")
 RECIPE = "pcb"
 
-# What a training run's result depends on besides its config. Earlier versions did not record all of
-# these settings.
+# Settings besides the config that the result of training depends on. Earlier versions of the kit
+# did not record all of them.
 _CONDITIONS = ("seed", "processes", "threads", "cpu_capability")
 
 
@@ -34,14 +34,15 @@ def strength_argument(loss: Mapping[str, Any]) -> str:
 
 
 def loss_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the classification loss in a merged config; {} if it has no loss."""
+    """Return the settings of the classification loss in a merged config; {} without such a loss."""
     return config.get("model", {}).get("roi_head", {}).get("bbox_head", {}).get("loss_cls", {})
 
 
 def without_pcb(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a merged config without all settings that belong to PCB.
+    """Return a copy of a merged config from which all settings that belong to PCB are removed.
 
-    These are PCB's arguments of the loss and of the RoI head, the head's type, and the ``pcb`` key.
+    These settings are the arguments that PCB adds to the loss and to the RoI head, the type of the
+    RoI head, and the ``pcb`` key.
 
     Example:
         >>> loss = {"type": "EQLv2PCBLoss", "alpha": 4.0, "alpha_pcb": 0.2, "momentum": 0.99}
@@ -61,7 +62,8 @@ def without_pcb(config: Mapping[str, Any]) -> dict[str, Any]:
 def differing_settings(ours: Any, theirs: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
     """Return the settings in which two merged configs differ.
 
-    A list counts as a single setting. Two dictionaries with different ``type`` also do.
+    A list counts as a single setting. So does a dictionary whose ``type`` differs between the two
+    configs.
 
     Args:
         ours: The first config.
@@ -94,9 +96,9 @@ def other_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[s
     """Return the dotted keys of the settings in which two training runs differ.
 
     Each argument is a merged config with absolute data paths, plus the keys ``seed``,
-    ``processes``, ``threads`` and ``cpu_capability``. If one of the two runs did not record one of
-    these four settings, the setting counts as equal. A tuple equals a list with the same entries,
-    because JSON cannot tell them apart.
+    ``processes``, ``threads`` and ``cpu_capability``. If a run did not record one of these four
+    settings, this setting counts as equal. A tuple and a list with the same entries are equal,
+    because JSON does not distinguish between them.
 
     Example:
         >>> ours = {"runner": {"max_epochs": 5}, "seed": 0, "processes": 2}

@@ -19,7 +19,7 @@ class NoSpaceError(OSError):
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
-    """Write ``content`` to ``path``; a reader sees the whole old file or the whole new file.
+    """Write ``content`` to ``path``; readers see either the complete old or the complete new file.
 
     Missing folders are created. Text is written as UTF-8.
 
@@ -58,10 +58,13 @@ def open_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextmanager
 def naming_when_full(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Add the file and the remedy to the error message if there is no space for the file.
+    """If there is no space for a file, raise an error that names the file and the remedy.
+
+    Args:
+        path: The file that is written inside this context.
 
     Raises:
-        NoSpaceError: Replaces Python's own error, which does not name the file.
+        NoSpaceError: There is no space for the file; Python's own error does not name the file.
     """
     try:
         yield
@@ -73,7 +76,7 @@ def naming_when_full(path: str | os.PathLike[str]) -> Iterator[None]:
         raise NoSpaceError(
             error.errno,
             f"{error.strerror}: make room for this file, then run the command again (pcb train: "
-            "with --resume); files written earlier are kept",
+            "with --resume); files that were already written are kept",
             os.fspath(path),
         ) from error
 
@@ -98,7 +101,7 @@ def write_json(
     Args:
         path: The file.
         value: The value.
-        default: Function that converts objects JSON cannot represent, for example ``str``.
+        default: Function that converts objects that JSON cannot represent, for example ``str``.
 
     Raises:
         ValueError: A number is infinite or NaN; an existing file is not changed.
@@ -115,23 +118,23 @@ def check_output(
     name: str = "output",
     hint: str = "choose another name",
 ) -> None:
-    """Refuse an output path that is not writable, or where a file of another kind would be lost.
+    """Check an output path: it must be writable, and no file that a user needs may be lost.
 
     Call this function before the work that produces the output.
 
     Args:
-        path: The output file. It may already exist if it is empty or an earlier result.
+        path: The output file. An existing file must be empty or an earlier result.
         inputs: Files from which the output is computed. Links to these files are recognised.
         is_own: Function that returns whether an existing file is an earlier result. An exception
             counts as False.
-        force: Whether a file of another kind may be overwritten, unless it is an input. None if
-            the command has no option for this.
+        force: Whether any existing file may be overwritten, except an input. None if the command
+            has no option for this.
         name: Name of the output in the error message, for example the command's option.
         hint: Remedy in the error message.
 
     Raises:
-        ValueError: The path is an input, a folder or a device; one of its parents is a file; it is
-            not writable; or it is a file that is neither empty nor an earlier result.
+        ValueError: The path is an input, a folder or a device; one of its parents is a file; the
+            path is not writable; or the file is neither empty nor an earlier result.
 
     Example:
         >>> check_output("/", [], bool, name="--out")
@@ -146,7 +149,7 @@ def check_output(
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:
-    """Refuse an output folder that cannot be created or written to.
+    """Check that an output folder can be created, or can be written to if it exists.
 
     Raises:
         ValueError: The path or one of its parents is a file, or the folder is not writable.
@@ -186,7 +189,7 @@ def _output_problem(
         return None
     for stream in (1, 2):
         if _is_stream(path, stream):
-            return "also receives what this command prints: one of the two would be lost"
+            return "also receives the printed output of this command: one of the two would be lost"
     for file in inputs:
         if os.path.exists(file) and os.path.samefile(path, file):
             return f"is the input {file}, which would be lost"
@@ -200,7 +203,7 @@ def _output_problem(
         if is_own(path):
             return None
     option = "" if force is None else " without --force"
-    return f"is not an earlier result, and is not overwritten{option}"
+    return f"is not an earlier result, so it is not overwritten{option}"
 
 
 def _is_stream(path: Path, descriptor: int) -> bool:
@@ -211,14 +214,14 @@ def _is_stream(path: Path, descriptor: int) -> bool:
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Remove temporary files in and below a folder that killed processes left behind."""
+    """Remove the temporary files that killed processes left in or below a folder."""
     for file in Path(folder).rglob(".*"):
         if is_unfinished(file.name):
             file.unlink(missing_ok=True)
 
 
 def is_unfinished(name: str) -> bool:
-    """Return whether :func:`open_atomically` gives temporary files such a name.
+    """Return whether a file name is that of a temporary file of :func:`open_atomically`.
 
     Example:
         >>> is_unfinished(".latest.pth.0123456789abcdef0123456789abcdef"), is_unfinished(".lock")

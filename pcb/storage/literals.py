@@ -14,7 +14,7 @@ _MOST_ENTRIES = 1_000_000  # a longer range is not converted to a list
 def to_literal(
     value: Any, key: str = "", faults: list[str] | None = None, allow_nan: bool = False
 ) -> Any:
-    """Return a value that consists only of types that Python literals can express.
+    """Convert a value to types that can be written as Python literals.
 
     Paths become text; NumPy's numbers and arrays become Python's numbers and lists.
 
@@ -46,10 +46,10 @@ def to_literal(
 
 
 def format_literal(value: Any) -> str:
-    """Return the result of :func:`to_literal` as Python source.
+    """Return a value from :func:`to_literal` as Python source.
 
-    Infinity has no literal. It is written as a call to ``float``, which :func:`read_literal`
-    understands.
+    There is no literal for infinity, so it is written as a call to ``float``, which
+    :func:`read_literal` accepts.
 
     Example:
         >>> format_literal({"max": math.inf, "min": [-math.inf]})
@@ -72,7 +72,7 @@ def read_literal(node: ast.expr) -> Any:
 
 
 class _Infinity(float):
-    """Infinity whose representation is Python source."""
+    """Infinity with a ``repr`` that is valid Python source."""
 
     def __repr__(self) -> str:
         return f"float('{float(self)}')"

@@ -1,7 +1,8 @@
-"""Lock files, each of which only one process at a time holds.
+"""Lock files: only one process at a time can hold the lock of a file.
 
-The operating system releases a lock when its holder ends, for whatever reason. On a shared file
-system, a lock also excludes processes on other machines. The lock file records the holder.
+The operating system releases the lock when the process that holds it ends, for whatever reason. On
+a shared file system, the lock also excludes processes on other machines. The lock file records
+which process holds the lock.
 """
 
 import fcntl
@@ -36,8 +37,8 @@ class Writer(NamedTuple):
         process: Process number; 0 while the process is being started.
         purpose: What the process does, in one word.
         note: Text that was handed over with the lock; empty if there is none.
-        launched: Number of the process that the lock was handed to, which may have started the
-            process that writes, as ``torchrun`` does; 0 if the lock was not handed over.
+        launched: Number of the process to which the lock was handed; 0 if the lock was not handed
+            over. This can be a launcher such as ``torchrun``, which starts the process that writes.
     """
 
     host: str
@@ -63,8 +64,8 @@ def holding(
     Args:
         file: The lock file; if it does not exist, the file and its folder are created.
         purpose: What the process does, in one word.
-        waiting: Function to call with the current holder before waiting for the lock; None not to
-            wait.
+        waiting: Function that is called with the current holder before this process waits for the
+            lock. If it is None, this process does not wait.
 
     Yields:
         True if this process now holds the lock, False if another process holds it.
@@ -83,7 +84,7 @@ def holding(
 def holder(file: str | os.PathLike[str]) -> Writer | None:
     """Return the holder recorded in a lock file; None if nobody holds the lock.
 
-    If the lock is held but the file does not record a holder, host and purpose are ``unknown``.
+    If a process holds the lock but is not recorded, the returned host and purpose are ``unknown``.
     """
     deadline = time.monotonic() + _PATIENCE
     while is_locked(file):
@@ -150,7 +151,15 @@ def _lock(descriptor: int, wait: bool) -> bool:
 def write_holder(
     descriptor: int, process: int, purpose: str, note: str = "", launched: int = 0
 ) -> None:
-    """Record a process in a lock file as its holder; see :class:`Writer` for the arguments."""
+    """Record in a lock file which process holds the lock.
+
+    Args:
+        descriptor: Open file descriptor of the lock file.
+        process: Process number; 0 while the process is being started.
+        purpose: What the process does, in one word.
+        note: Text to record with the lock.
+        launched: Number of the process to which the lock was handed; 0 if there is none.
+    """
     line = f"{socket.gethostname()} {process} {purpose} {launched} {_checksum(note)}"
     content = f"{line}\n{note}".encode()
     os.pwrite(descriptor, content, 0)
@@ -158,12 +167,15 @@ def write_holder(
 
 
 def _checksum(note: str) -> str:
-    """Return the checksum by which a reader recognises a note that is completely written."""
+    """Return a checksum, from which a reader can tell whether the whole note has been written."""
     return f"{zlib.crc32(note.encode()):08x}"
 
 
 def _close_held() -> None:
-    """Close locks in a forked child: a data-loading worker that outlives its parent frees them."""
+    """Close the lock files in a forked child, for example in a data-loading worker.
+
+    Otherwise, a child that outlives its parent would keep the parent's locks.
+    """
     for descriptor in held:
         os.close(descriptor)
     held.clear()

@@ -30,8 +30,8 @@ def repository_path(path: str | os.PathLike[str]) -> Path:
 def commit(root: Path) -> str | None:
     """Return the commit that is checked out at ``root``; None without a repository or without git.
 
-    If tracked files differ from the commit, the text ends in ``-dirty``. A repository that contains
-    ``root`` is ignored, because the package may be unpacked inside a different repository.
+    If tracked files differ from the commit, the text ends in ``-dirty``. A repository in a folder
+    above ``root`` is ignored, because the package may be unpacked inside a different repository.
     """
     command = ("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     environment = os.environ | {"GIT_CEILING_DIRECTORIES": str(root.parent)}

@@ -25,8 +25,8 @@ def writing_alone(
 ) -> Iterator[None]:
     """Lock a folder, so that no other process writes to it during the context.
 
-    If this process already holds the folder's lock, the context keeps using that lock. This
-    includes a lock that was handed to this process.
+    If this process already holds the folder's lock, for example because the lock was handed to this
+    process, the context uses that lock.
 
     Args:
         folder: The folder, which is created if it does not exist.
@@ -34,7 +34,7 @@ def writing_alone(
         waiting: See :func:`holding`.
 
     Raises:
-        ValueError: Another process is writing to the folder (the message names the process), or
+        ValueError: Another process is writing to the folder (the message names this process), or
             the folder cannot be created or written to.
 
     Example:
@@ -62,7 +62,7 @@ def writing_alone(
 
 
 def already_written(folder: str | os.PathLike[str]) -> ValueError:
-    """Return the error to raise if another process is writing to a folder; it names the process."""
+    """Return the error for a folder to which another process is writing; it names the process."""
     who = "another process"
     if found := writer(folder):
         who = f"process {found.process} on {found.host} ({found.purpose})"
@@ -72,7 +72,7 @@ def already_written(folder: str | os.PathLike[str]) -> ValueError:
 
 
 def writer(folder: str | os.PathLike[str]) -> Writer | None:
-    """Return the process that is currently writing to a folder, or None."""
+    """Return the process that is currently writing to a folder; None if no process is."""
     return holder(_lock_file(folder))
 
 
@@ -100,10 +100,11 @@ def handing_over(
 ) -> Iterator[Handover | None]:
     """Lock a folder, then hand the lock to a process that is started inside the context.
 
-    Start the process with ``stdin=lock.descriptor``, then call ``lock.taken_by(process.pid)``. The
-    lock is held until this process and all descendants that inherit its standard input have ended
-    or closed their standard input. Launchers such as ``torchrun`` pass on no other descriptor. In
-    the process that writes, :func:`writing_alone` recognises the lock.
+    Start the process with ``stdin=lock.descriptor``, then call ``lock.taken_by(process.pid)``.
+    Standard input carries the lock, because it is the only descriptor that launchers such as
+    ``torchrun`` pass on to the processes that they start. The lock is released when every process
+    that has inherited this standard input has ended or closed it. In the process that writes,
+    :func:`writing_alone` finds the lock and uses it.
 
     Args:
         folder: An existing folder.
@@ -129,8 +130,8 @@ def _lock_file(folder: str | os.PathLike[str]) -> Path:
 def _takes_over(folder: Path, purpose: str) -> bool:
     """Take over a folder's lock if it was handed to this process as its standard input.
 
-    Return whether there was such a lock. The process keeps the lock until it ends, not only while
-    it writes, because what it prints at the end is still part of its work.
+    Return whether there was such a lock. This process keeps the lock until the process ends, not
+    only while it writes, because its last printed lines are still part of its output.
     """
     try:
         if not os.path.samestat(os.fstat(_STDIN), _lock_file(folder).stat()):

@@ -71,7 +71,7 @@ class DataView:
 
     @cached_property
     def present_images(self) -> list[dict]:
-        """Records of the images whose files exist; a sample run comes with only a few files."""
+        """Records of the images whose files exist; a sample run has only a few image files."""
         images = self.annotations.images
         missing = set(missing_images(map(image_path, images), self.image_dir))
         return [image for image in images if image_path(image) not in missing]
@@ -80,10 +80,9 @@ class DataView:
         """Read some images and the instances in them.
 
         Args:
-            count: Maximum number of images. Every call chooses the same images, spread evenly
-                over the dataset.
-            records: Detections with segmentations, whose instances are read; None to read the
-                ground truth.
+            count: Maximum number of images. Every call chooses the same images, which are spread
+                evenly over the dataset.
+            records: Detections with segmentations; None to read the instances of the ground truth.
         """
         images = self.present_images
         chosen = images[:: max(1, len(images) // max(count, 1))][:count]
@@ -94,12 +93,15 @@ class DataView:
         ]
 
     def class_pictures(self, labels: Sequence[int]) -> dict[int, np.ndarray | None]:
-        """Return a picture of each of these classes, for figures.
+        """Return a picture of each class, for figures.
+
+        Args:
+            labels: Labels of the classes.
 
         Returns:
-            A picture for each label, (h, w, 3 or 4) uint8: the icon of the class if the dataset has
-            icons, otherwise a crop of the largest instance in the images whose files exist. None
-            if these images do not show the class.
+            A picture for each label, (h, w, 3 or 4) uint8. The picture is the class's icon if the
+            dataset has icons, otherwise a crop of the class's largest instance in the images whose
+            files exist. It is None if no such image shows the class.
         """
         if self.icons is not None:
             return {int(label): self.icons[label] for label in labels}
@@ -121,7 +123,7 @@ class DataView:
         return class_roles(self.design) if self.design else None
 
     def labels(self, names: Sequence[str | int]) -> list[int]:
-        """Return the labels of these classes.
+        """Return the labels of the classes with these names or labels.
 
         Args:
             names: Name or label of each class. Spaces and underscores in names are equivalent.
@@ -158,13 +160,13 @@ def open_dataset(
 ) -> DataView:
     """Open the training data of a config, and create an OpenMoji-LT dataset if it is missing.
 
-    OpenMoji-LT is created in ``out``, or in ``data/openmoji/<size>`` if the config reads that
+    OpenMoji-LT is created in ``out`` or, if the config reads ``data/openmoji/<size>``, in that
     folder. All other data must exist.
 
     Args:
         config: Config file, relative to the repository.
-        out: Folder of an OpenMoji-LT dataset, relative to the repository, to open instead of the
-            config's data; empty to open the config's data.
+        out: Folder, relative to the repository, of an OpenMoji-LT dataset that is opened instead of
+            the config's data; empty to open the config's data.
         size: Size of the OpenMoji-LT dataset to create: ``tiny``, ``mini`` or ``full``; empty to
             create no dataset.
         seed: Seed with which the OpenMoji-LT dataset is created.
@@ -204,12 +206,12 @@ def read_validation(data: Mapping[str, Any]) -> Annotations:
     """Return a config's validation annotations with the training counts of their classes.
 
     Every LVIS file states in how many training images each class occurs. For a file without these
-    counts, for example in COCO format, they are computed from the training annotations. If the
-    training annotations are missing or split over several files, a note in the log says that there
-    are no frequency groups.
+    counts, for example in COCO format, the counts are computed from the training annotations. If
+    the training annotations are missing or are split over several files, a note in the log says
+    that there are no frequency groups.
 
     Args:
-        data: The ``data`` of a merged config.
+        data: The ``data`` entry of a merged config.
     """
     val = data["val"]
     annotations = _read_once(repository_path(val["ann_file"]), val.get("federated"))
@@ -220,8 +222,10 @@ def read_validation(data: Mapping[str, Any]) -> Annotations:
         train = train["dataset"]
     file = train.get("ann_file") if isinstance(train, Mapping) else None
     if not isinstance(file, str) or not repository_path(file).is_file():
-        text = "no training counts in this or a training file, so there are no frequency groups"
-        annotations.log(text)
+        annotations.log(
+            "there are no frequency groups, because neither this file nor a training file states "
+            "in how many training images each class occurs"
+        )
         return annotations
     return annotations.with_counts_of(_read_once(repository_path(file), None))
 

@@ -3,8 +3,8 @@
 The process has its own session, so training continues when the browser is closed, the kernel
 restarts or the cell is interrupted. Running the cell again shows the output of the same process.
 
-:func:`start_training` takes the lock of the run folder and hands it to the process. So at most one
-process at a time trains in a folder.
+:func:`start_training` locks the run folder and hands the lock to the training process. So at most
+one process at a time trains in a folder.
 """
 
 import json
@@ -42,7 +42,7 @@ def start_training(
 ) -> RunFolder:
     """Start ``pcb train`` in one or more separate processes.
 
-    If training is already running or finished, no process is started. If it was interrupted, it
+    If training is already running or has finished, no process is started. Interrupted training
     continues from the last checkpoint. The output is written to ``train.out`` in the run folder.
 
     Args:
@@ -52,12 +52,12 @@ def start_training(
         cfg_options: Overrides of the config by dotted key.
         replace: Whether to train from scratch if the folder contains a training run with different
             settings.
-        gpus: Number of processes, between which the images are divided. If the machine has GPUs,
-            each process uses one. The config's ``samples_per_gpu`` applies to each process, its
-            learning rate to all processes combined.
+        gpus: Number of processes; the images are divided between them. If the machine has GPUs,
+            each process uses one GPU. In the config, ``samples_per_gpu`` is per process, but the
+            learning rate is for all processes together.
 
     Returns:
-        The run folder, for :func:`follow`.
+        The run folder, which can be passed to :func:`follow`.
 
     Raises:
         FileNotFoundError: The config does not exist.
@@ -103,9 +103,9 @@ def start_training(
 def follow(run: RunFolder, every: float = 10.0) -> None:
     """Print the output of a training process until the process ends.
 
-    A process that was started in a terminal prints its output there; this function then only waits
-    until the process ends. If this function is interrupted, training continues, and a message says
-    how to follow it again.
+    If the process was started in a terminal, it prints its output there, and this function only
+    waits until the process ends. If this function is interrupted, training continues, and a message
+    says how to follow training again.
 
     Args:
         run: The run folder, from :func:`start_training`.
@@ -114,7 +114,7 @@ def follow(run: RunFolder, every: float = 10.0) -> None:
     Raises:
         FileNotFoundError: Training was never started in the folder.
         RuntimeError: Training ended before the last epoch. The message contains the end of the
-            output, or says in which terminal it is.
+            output, or says which terminal shows the output.
     """
     try:
         _follow(run, every)
@@ -149,8 +149,8 @@ def stop_training(run: RunFolder) -> bool:
     process = state.trainer.process
     if not state.trainer.is_here:
         raise ValueError(
-            f"process {process} on {state.trainer.host}, which is not this machine, is training in "
-            f"{run.path}: stop the process there"
+            f"training in {run.path} cannot be stopped from this machine: stop process {process} "
+            f"on {state.trainer.host}"
         )
     if not process:
         raise ValueError(f"training in {run.path} is still being started: try again later")
@@ -166,13 +166,13 @@ def stop_training(run: RunFolder) -> bool:
             os.killpg(os.getpgid(leader), signal.SIGTERM)  # includes workers that load the data
             return True
     raise ValueError(
-        f"process {process} has ended, but a process that it started still writes to {run.path}: "
-        "wait until that process ends, or stop it"
+        f"training process {process} has ended, but a process that it started still writes to "
+        f"{run.path}: wait until the latter ends, or stop it"
     )
 
 
 def _launch(run: RunFolder, command: list[str], settings: Mapping[str, Any]) -> None:
-    """Start the training process, unless another process has just begun to train in the folder."""
+    """Start the training process, unless another process is already training in the folder."""
     with handing_over(run.path, TRAINING, json.dumps(plain(settings))) as lock:
         if lock is None:
             if trainer(run):
@@ -210,8 +210,8 @@ def _follow(run: RunFolder, every: float) -> None:
 
 
 def _wait_for(run: RunFolder, other: Writer) -> None:
-    """Wait until a training process ends that prints its output in a terminal."""
-    print(f"Process {other.process} on {other.host} trains in {run.path}: waiting until it ends.")
+    """Wait for the end of a training process that prints its output in a terminal."""
+    print(f"Waiting until process {other.process} on {other.host} ends training in {run.path}.")
     while trainer(run):
         time.sleep(0.5)
     if state_of(run).kind != "finished":
@@ -233,7 +233,7 @@ def _print_lines(run: RunFolder, every: float) -> None:
 
 
 def _lines(run: RunFolder, pause: float = 0.5) -> Iterator[str]:
-    """Yield the whole lines of the output as they appear, until the training process has ended."""
+    """Yield each line of the output when it is complete, until the training process has ended."""
     with open(run.output_file, errors="replace") as file:
         pending = ""
         while True:
@@ -265,5 +265,6 @@ def _check_gpus(gpus: int) -> None:
     available = torch.cuda.device_count()
     if available and gpus > available:
         raise ValueError(
-            f"gpus is {gpus}, but PyTorch sees only {available}: use at most {available}"
+            f"gpus is {gpus}, but PyTorch finds only {available} on this machine: use at most "
+            f"{available}"
         )

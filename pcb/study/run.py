@@ -1,6 +1,7 @@
-"""Open a run together with its validation data, as most notebooks do first.
+"""Open a run together with its validation data.
 
-The detector is imported only to predict or to merge a config, so a saved run opens in a second.
+The detector is imported only to predict, to read a checkpoint, or to merge a config. So a run with
+saved results opens within a second.
 """
 
 import os
@@ -29,11 +30,11 @@ class RunView:
 
     Attributes:
         run: The run folder.
-        output: Folder where figures and numbers are written: the run folder itself or, for a
-            committed sample run, a folder of the same name under ``runs/``, so that files under
-            version control stay unchanged.
-        config: Source of the detector's config: the run folder if it contains a merged config,
-            otherwise a config file.
+        output: Folder to which figures and numbers are written. This is the run folder itself,
+            except for the sample runs in the repository: their output goes to a folder of the same
+            name in ``runs/``, so that files under version control stay unchanged.
+        config: Where the detector's config is read from: the run folder if it contains a merged
+            config, otherwise a config file.
         cfg_options: Overrides of the config by dotted key.
         data: The validation data.
     """
@@ -52,12 +53,12 @@ class RunView:
     def learned_confusion(
         self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False
     ) -> LearnedConfusion:
-        """Return the confusion matrix that was learned in training, and how it was learned.
+        """Return the confusion matrix learned in training, with the settings of the learning.
 
         Args:
             checkpoint: Checkpoint that contains the matrix, for example a downloaded checkpoint;
                 empty to read the matrix from the run's ``confusion.npz``.
-            trust_checkpoint: Whether to unpickle any object in the checkpoint; this can execute
+            trust_checkpoint: Whether to unpickle all objects in the checkpoint, which can execute
                 arbitrary code.
 
         Raises:
@@ -88,7 +89,7 @@ class RunView:
         Returns:
             (C, C) float32 matrix; as in the learned matrix, element [i, j] is the mean prediction
             for class j at boxes of class i. The row of a class without validation boxes is NaN.
-            None if the matrix was not measured, for example for predictions of other software.
+            None if the matrix was not measured, for example if other software made the predictions.
         """
         for folder in (self.output, self.run):
             found = folder.read_confusion() if folder.confusion_file.is_file() else {}
@@ -97,7 +98,7 @@ class RunView:
         return None
 
     def predictions_file(self, iou_type: str) -> Path:
-        """Return the path of the run's detections, a file in COCO's results format.
+        """Return the file of the run's detections, which is in COCO's results format.
 
         Args:
             iou_type: ``"bbox"`` or ``"segm"``.
@@ -117,14 +118,15 @@ class RunView:
     def predict(self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False) -> None:
         """Predict the validation images, unless this checkpoint has already predicted them.
 
-        Predicting also measures :meth:`ground_truth_confusion`; predictions of earlier versions
-        without this matrix are repeated. A new folder becomes a run folder with its own config.
+        This also measures the matrix of :meth:`ground_truth_confusion`. Predictions that an earlier
+        version of the kit made without this matrix are repeated. A new folder becomes a run folder
+        with its own config.
 
         Args:
             checkpoint: File with the weights, for example a downloaded checkpoint; empty for the
                 run's ``latest.pth``. If the run has no ``latest.pth``, existing predictions are
                 kept.
-            trust_checkpoint: Whether to unpickle any object in the checkpoint; this can execute
+            trust_checkpoint: Whether to unpickle all objects in the checkpoint, which can execute
                 arbitrary code.
 
         Raises:
@@ -152,8 +154,8 @@ class RunView:
             and not weights.samefile(self.output.checkpoint)
         ):
             raise ValueError(
-                f"{self.output.path} contains a different training run, and the results of "
-                f"{weights.name} would overwrite its results: choose another work_dir"
+                f"{self.output.path} contains a different training run, whose results would be "
+                f"overwritten with those of {weights.name}: choose another work_dir"
             )
         from pcb.detection.engine.inference import predict
 
@@ -176,10 +178,10 @@ def open_run(
 
     Args:
         work_dir: Run folder, relative to the repository. If it is empty, the default folder of
-            ``config`` and ``seed`` is opened, which need not exist. If ``config`` is also empty,
-            the committed sample run is opened.
-        config: Config file, relative to the repository. A folder without ``config.py`` needs it,
-            for example a folder for a downloaded checkpoint.
+            ``config`` and ``seed`` is used, even if it does not exist yet. If ``config`` is also
+            empty, the sample run in the repository is opened.
+        config: Config file, relative to the repository. It is required if the run folder has no
+            ``config.py``, for example for a downloaded checkpoint.
         seed: Seed in the name of the default folder.
         cfg_options: Overrides of the config by dotted key.
 
@@ -195,8 +197,8 @@ def open_run(
     of_run = run.config_file.is_file()
     if not (of_run or config):
         raise FileNotFoundError(
-            f"{run.path} is not a run folder, because it has no config.py: train a run with "
-            "notebook 01 or `pcb train`, or also pass a config"
+            f"{run.path} has no config.py, so it is not a run folder: train a run with notebook 01 "
+            "or `pcb train`, or pass a config as well"
         )
     source = run.path if of_run else repository_path(config)
     if cfg_options or not of_run:
@@ -215,7 +217,7 @@ def open_run(
 
 
 def open_runs(work_dirs: Iterable[str | os.PathLike]) -> list[RunView]:
-    """Open runs that were evaluated on the same images and classes.
+    """Open several runs, all of which must have been evaluated on the same images and classes.
 
     Raises:
         FileNotFoundError: A run or its annotation file is missing.
@@ -236,8 +238,8 @@ def open_before(view: RunView, before: str | os.PathLike = "", iou_type: str = "
 
     Args:
         view: The later run.
-        before: Folder of the earlier run, relative to the repository; empty for the run without PCB
-            that has the same dataset, config and seed.
+        before: Folder of the earlier run, relative to the repository; empty for the run that
+            differs from ``view`` only by having no PCB.
         iou_type: Which predictions the earlier run must have, ``"bbox"`` or ``"segm"``.
 
     Raises:
@@ -248,8 +250,8 @@ def open_before(view: RunView, before: str | os.PathLike = "", iou_type: str = "
         plain = plain_counterpart(view.run)
         if plain is None:
             raise FileNotFoundError(
-                f"there is no run without PCB next to {view.run.path} with the same config and "
-                "seed: pass the run to compare with as `before`"
+                f"cannot find a baseline for {view.run.path}: no run of the same config and seed, "
+                "but without PCB, is beside it; pass `before`, the run to compare with"
             )
         before = plain.path
     earlier = open_run(before)
@@ -275,7 +277,7 @@ def _not_alike(view: RunView, other: RunView) -> str:
 
 
 def _output_path(run: Path) -> Path:
-    """Return the folder where a run's figures and numbers are written; see ``RunView.output``."""
+    """Return the folder to which a run's figures and numbers are written, as ``RunView.output``."""
     root = repository_root()
     samples = root / SAMPLE
     return root / "runs" / run.relative_to(root) if run.is_relative_to(samples) else run

@@ -22,7 +22,7 @@ class RunState:
         kind: ``"running"`` while a process on any machine trains in the folder; ``"finished"`` if
             the checkpoint was written after the last epoch; otherwise ``"stopped"``, even if
             training was never started.
-        trainer: The process that is training; None unless ``kind`` is ``"running"``.
+        trainer: The process that is training; None if no process is training.
     """
 
     run: RunFolder
@@ -39,9 +39,10 @@ class RunState:
 
     @cached_property
     def settings(self) -> dict[str, Any] | None:
-        """Merged config, seed and other settings, for :func:`pcb.runs.settings.other_settings`.
+        """The settings of the training run: its merged config, its seed and other settings.
 
-        None if no process is training in the folder and the folder has no checkpoint.
+        :func:`pcb.runs.settings.other_settings` compares them. None if no process is training in
+        the folder and the folder has no checkpoint.
 
         Raises:
             ValueError: The run's ``config.py`` is not a merged config.
@@ -75,7 +76,7 @@ def state_of(run: RunFolder) -> RunState:
 
 
 def trainer(run: RunFolder) -> Writer | None:
-    """Return the process that is training in a run folder, or None."""
+    """Return the process that is training in a run folder; None if no process is training."""
     found = writer(run.path)
     return found if found and found.purpose == TRAINING else None
 

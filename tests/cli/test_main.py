@@ -323,7 +323,7 @@ def test_out_is_not_where_the_command_prints(tmp_path, detections, door):
     with file.open("w") as stream:
         ended = subprocess.run(words, stdout=stream, stderr=subprocess.PIPE, text=True)
     assert ended.returncode == 2 and file.read_text() == ""
-    assert "also receives what this command prints" in ended.stderr
+    assert "also receives the printed output of this command" in ended.stderr
 
 
 def test_long_names_of_outputs(tmp_path, capsys, detections, door):

@@ -172,7 +172,7 @@ def test_seeds_have_one_row_and_each_of_them_is_folded(tmp_path):
 
 def test_one_seed_has_no_deviation_and_no_fold(grid):
     html = write_page(grid, "Demo").read_text()
-    assert "±" not in html and "<details>" not in html and "random effect of the seed" in html
+    assert "±" not in html and "<details>" not in html and "partly due to chance" in html
 
 
 def finding_of(root: Path) -> str:

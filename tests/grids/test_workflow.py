@@ -197,7 +197,7 @@ def test_a_grid_on_another_machine_is_named_and_waited_for(tmp_path, capfd):
     code = f"from pcb.grids.workflow import begin; begin({str(tmp_path / 'runs')!r}, '.')"
     waiting = subprocess.Popen([sys.executable, "-c", code], stderr=pipe, text=True, cwd=tmp_path)
     shown = waiting.stderr.readline()
-    assert f"is being run by process {other.pid} on login2, since " in shown
+    assert f"is already being run by process {other.pid} on login2, since " in shown
     assert waiting.poll() is None
     other.communicate(timeout=PATIENCE)  # which ends it
     waiting.communicate(timeout=PATIENCE)
@@ -225,7 +225,7 @@ def test_one_process_at_a_time_runs_a_notebook(tmp_path):
             [sys.executable, "-c", code, executed], stdout=subprocess.PIPE, text=True
         )
         shown = other.stdout.readline()
-        assert f"{executed} is being run by process {os.getpid()} on" in shown
+        assert f"{executed} is already being run by process {os.getpid()} on" in shown
         assert find_failures(tmp_path) == []
     assert other.communicate(timeout=PATIENCE)[0] == "runs\n" and other.returncode == 0
 

@@ -145,7 +145,7 @@ def test_runs_of_a_config_that_differ_are_named(tmp_path):
         "The runs of o/rfs differ in their settings, so their mean mixes different settings: "
     )
     assert "(0.5, not 0.001)" in differing
-    assert alone == "Only one config is given: there is nothing to compare."
+    assert alone == "There is only one config, so there is nothing to compare it with."
 
 
 def test_lack_of_a_common_seed_is_remarked(tmp_path):

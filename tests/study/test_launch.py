@@ -75,7 +75,7 @@ def test_several_processes_are_started_by_torchrun(stand_in, tmp_path, monkeypat
     assert json.loads((run.path / "train.out").read_text())[:7] == [*start, "train"]
 
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    for gpus, message in ((8, "gpus is 8, but PyTorch sees only 2"), (0, "at least 1 .*, got 0")):
+    for gpus, message in ((8, "gpus is 8, but PyTorch finds only 2"), (0, "at least 1 .*, got 0")):
         with pytest.raises(ValueError, match=message):
             launch.start_training(CONFIG, tmp_path / "other", gpus=gpus)
     assert not (tmp_path / "other").exists()
@@ -115,7 +115,7 @@ def test_training_in_a_terminal_can_be_followed_and_stopped(tmp_path, write_in_t
         """Stops the training as soon as the output says that it is followed."""
 
         def write(self, text: str) -> int:
-            if "waiting until it ends" in text:
+            if "Waiting until process" in text:
                 launch.stop_training(run)
             return super().write(text)
 
@@ -255,9 +255,7 @@ def test_training_on_another_machine_is_not_stopped(tmp_path, monkeypatch):
     run = RunFolder(tmp_path / "run")
     with writing_alone(run.path, "training"):
         monkeypatch.setattr("socket.gethostname", lambda: "login2")
-        with pytest.raises(
-            ValueError, match=f"process {os.getpid()} on .*: stop the process there"
-        ):
+        with pytest.raises(ValueError, match=f"from this machine: stop process {os.getpid()} on"):
             launch.stop_training(run)
 
 

@@ -75,9 +75,7 @@ def test_run_before_is_the_one_without_pcb_on_the_same_images(run, tiny_openmoji
     shutil.copytree(run.path, pcb.path)
     view = study.open_run(pcb.path)
     assert study.open_before(view).run.path == run.path
-    with pytest.raises(
-        FileNotFoundError, match=r"no run without PCB next to .*: pass .* as `before`"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"cannot find a baseline for .*; pass `before`"):
         study.open_before(study.open_run(run.path))
     assert study.open_before(view, before=pcb.path).run.path == pcb.path
     run.predictions("segm").unlink()
@@ -166,7 +164,7 @@ def test_picture_of_a_class_is_its_icon_or_its_largest_instance(run, tmp_path):
 
 def test_errors_name_the_mistake(run, tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=r"absent is not a run folder, because it has no config\.py"
+        FileNotFoundError, match=r"absent has no config\.py, so it is not a run folder"
     ):
         study.open_run(tmp_path / "absent")
     view = study.open_run(run.path)
@@ -186,7 +184,7 @@ def test_errors_name_the_mistake(run, tmp_path):
         view.predict(tmp_path / "absent.pth")
     for path in (run.checkpoint, tmp_path / "downloaded.pth"):
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"would overwrite its results: choose another work_dir"):
+    with pytest.raises(ValueError, match=r"overwritten with those of .*: choose another work_dir"):
         view.predict(tmp_path / "downloaded.pth")
     run.checkpoint.unlink()
     with pytest.raises(FileNotFoundError, match=r"no learned matrix: train .* or pass a"):
