@@ -31,12 +31,12 @@ def strength(alpha: float, iteration: int, num_iterations: int) -> float:
     last one has the full strength. A single iteration has the full strength.
 
     Args:
-        alpha: full strength, in [0, 1].
+        alpha: Full strength, in [0, 1].
         iteration: k, in [0, num_iterations - 1].
         num_iterations: K, at least 1.
 
     Raises:
-        ValueError: if ``iteration`` is out of range.
+        ValueError: If ``iteration`` is out of range.
 
     Example:
         >>> [strength(0.4, k, 3) for k in range(3)], strength(0.4, 0, 1)
@@ -63,29 +63,29 @@ class PairwiseClassBalance(StatefulModule):
 
     Args:
         num_classes: C, the number of foreground classes.
-        alpha: full strength of the soft labels, in [0, 1].
-        start_epoch: first epoch in which PCB is active, counted from 1; see :meth:`set_epoch`.
-        momentum: weight of the previous row when a row of the matrix is updated, in [0, 1).
+        alpha: Full strength of the soft labels, in [0, 1].
+        start_epoch: First epoch in which PCB is active, counted from 1; see :meth:`set_epoch`.
+        momentum: Weight of the previous row when a row of the matrix is updated, in [0, 1).
         num_iterations: K, the number of refinement iterations; 1 means no refinement.
-        activation: function that turns logits into probabilities, ``"softmax"`` or ``"sigmoid"``.
-        normalize_rows: whether each row of the matrix sums to 1; default: only for softmax.
-        normalize_columns: whether each soft label sums to 1; default: only for softmax.
-        required_classes: classes that must have been seen before PCB becomes active; default: all.
+        activation: Function that turns logits into probabilities, ``"softmax"`` or ``"sigmoid"``.
+        normalize_rows: Whether each row of the matrix sums to 1; default: only for softmax.
+        normalize_columns: Whether each soft label sums to 1; default: only for softmax.
+        required_classes: Classes that must have been seen before PCB becomes active; default: all.
             If some classes have no training instances, pass only the other classes.
         class_names: C class names to show in warnings; default: the class indices.
 
     Buffers:
-        confusion (C, C): running confusion matrix; rows are true classes, columns are predictions.
-        instance_count (C,): number of instances of each class that have been observed.
-        update_count (C,): number of times each row of ``confusion`` was updated. The first update
+        confusion (C, C): Running confusion matrix; rows are true classes, columns are predictions.
+        instance_count (C,): Number of instances of each class that have been observed.
+        update_count (C,): Number of times each row of ``confusion`` was updated. The first update
             still has the weight ``momentum ** (update_count - 1)`` in the row.
-        epoch (1,): current epoch, counted from 1.
+        epoch (1,): Current epoch, counted from 1.
 
     Counts are float32, as in the official code, so they are exact up to 2 ** 24; ``double()``
     raises this limit.
 
     Raises:
-        ValueError: if a setting is out of range.
+        ValueError: If a setting is out of range.
 
     Example:
         >>> balance = PairwiseClassBalance(num_classes=2, alpha=0.4)
@@ -151,10 +151,10 @@ class PairwiseClassBalance(StatefulModule):
         """Set the classes that must have been seen before PCB becomes active.
 
         Args:
-            classes: class indices in [0, C - 1].
+            classes: Class indices in [0, C - 1].
 
         Raises:
-            ValueError: if ``classes`` is empty, or an index is out of range.
+            ValueError: If ``classes`` is empty, or an index is out of range.
         """
         classes = [int(c) for c in classes]
         if not classes or min(classes) < 0 or max(classes) >= self.num_classes:
@@ -179,10 +179,10 @@ class PairwiseClassBalance(StatefulModule):
         """Set the current epoch; call this at the start of every epoch, including the first.
 
         Args:
-            epoch: number of the epoch, counted from 1.
+            epoch: Number of the epoch, counted from 1.
 
         Raises:
-            ValueError: if ``epoch`` is not a whole number, or is less than 1.
+            ValueError: If ``epoch`` is not a whole number, or is less than 1.
         """
         if not _is_whole(epoch) or epoch < 1:
             raise ValueError(f"epoch must be a whole number, at least 1, got {epoch!r}")

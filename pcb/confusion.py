@@ -79,8 +79,8 @@ def update_confusion(
         confusion: (C, C) running matrix; not modified in place.
         sums: (C, C) sums from :func:`batch_confusion`, added over processes.
         counts: (C,) counts from :func:`batch_confusion`, added over processes.
-        momentum: weight m of the previous row, in [0, 1).
-        normalize_rows: whether updated rows are scaled to sum to 1: True for softmax predictions,
+        momentum: Weight m of the previous row, in [0, 1).
+        normalize_rows: Whether updated rows are scaled to sum to 1: True for softmax predictions,
             False for sigmoid predictions (EQL v2).
 
     Returns:
@@ -111,14 +111,14 @@ def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
     training.
 
     Args:
-        calls: expected number of updates of the row before PCB becomes active; more than 1.
-        first_update_weight: weight that the first update may still have then, in (0, 1).
+        calls: Expected number of updates of the row before PCB becomes active; more than 1.
+        first_update_weight: Weight that the first update may still have then, in (0, 1).
 
     Returns:
         The momentum, at most 0.99.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: If an argument is out of range.
 
     Example:
         >>> round(scaled_momentum(calls=24), 3), scaled_momentum(calls=10_000)

@@ -28,11 +28,11 @@ def process_group(device: torch.device) -> Iterator[None]:
     group is not closed: this process must exit, so that torchrun stops the others.
 
     Args:
-        device: device of this process: GPUs are connected with ``nccl``, CPUs with ``gloo``. With
+        device: Device of this process: GPUs are connected with ``nccl``, CPUs with ``gloo``. With
             several GPUs, the device must include the index.
 
     Raises:
-        ValueError: if some of the environment variables are missing or invalid, or the other
+        ValueError: If some of the environment variables are missing or invalid, or the other
             processes cannot be reached.
 
     Example:
@@ -54,7 +54,7 @@ def _requested_processes() -> int:
     """Return the number of processes according to the environment variables.
 
     Raises:
-        ValueError: if environment variables are missing, invalid or contradictory.
+        ValueError: If environment variables are missing, invalid or contradictory.
     """
     given = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name, "").strip()}
     if "WORLD_SIZE" not in given and "RANK" not in given:
@@ -88,7 +88,7 @@ def _join(device: torch.device) -> None:
     """Connect this process to the other processes.
 
     Raises:
-        ValueError: if the other processes do not start in time, or cannot be reached.
+        ValueError: If the other processes do not start in time, or cannot be reached.
     """
     minutes = _minutes_to_wait()
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
@@ -129,7 +129,7 @@ def _wait_for_first(own: int, minutes: float) -> None:
     PyTorch would also wait, but it prints a page of stack traces if it cannot connect.
 
     Raises:
-        ValueError: if the host name is unknown, or process 0 does not answer in time.
+        ValueError: If the host name is unknown, or process 0 does not answer in time.
     """
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     try:
@@ -186,7 +186,7 @@ def sum_over_processes(tensor: Tensor) -> Tensor:
     process that has nothing to add must pass zeros; otherwise, the other processes wait for it.
 
     Args:
-        tensor: tensor of any shape, on a device that the backend of the process group supports;
+        tensor: Tensor of any shape, on a device that the backend of the process group supports;
             not modified.
 
     Returns:

@@ -17,7 +17,7 @@ def fightback_soft_labels(confusion: Tensor, normalize_columns: bool = True) -> 
 
     Args:
         confusion: (C, C) non-negative matrix; rows are true classes, columns are predictions.
-        normalize_columns: whether each label sums to 1; False for sigmoid losses (EQL v2), where
+        normalize_columns: Whether each label sums to 1; False for sigmoid losses (EQL v2), where
             ``q_y[j] = confusion[j, y]``.
 
     Returns:

@@ -34,7 +34,7 @@ class _Call:
     """Record of a call that updated the state; kept alive by the graph of the returned loss.
 
     Args:
-        task: number of the backward pass during which the call happened; see
+        task: Number of the backward pass during which the call happened; see
             :func:`_backward_pass`.
     """
 
@@ -68,9 +68,9 @@ def update_once(loss: nn.Module, update: Callable[..., None], *args: Any) -> Non
     During a backward pass, the update is postponed until the end of the backward pass.
 
     Args:
-        loss: a loss whose ``forward`` is decorated with :func:`updates_once`.
-        update: function that updates the state of the loss.
-        args: arguments for ``update``.
+        loss: A loss whose ``forward`` is decorated with :func:`updates_once`.
+        update: Function that updates the state of the loss.
+        args: Arguments for ``update``.
     """
     if torch.compiler.is_compiling() or (task := _backward_pass()) == _NO_BACKWARD_PASS:
         update(*args)
@@ -88,7 +88,7 @@ def updates_once(forward: Callable[..., Any]) -> Callable[..., Any]:
     checkpointing. They need a few times as much memory as the logits.
 
     Args:
-        forward: method that takes the logits as its first argument and returns a tensor or a dict
+        forward: Method that takes the logits as its first argument and returns a tensor or a dict
             of tensors.
 
     Returns:

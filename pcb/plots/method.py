@@ -38,21 +38,21 @@ def class_matrices(
     """Draw small matrices of shares side by side, with numbers in the cells.
 
     Args:
-        matrices: for each heading, a matrix (C, C) whose row i is for true class i. If ``labels``
+        matrices: For each heading, a matrix (C, C) whose row i is for true class i. If ``labels``
             is passed, each matrix is (P, C), with one row per instance. A row of nan is shown as
             "none in this batch".
         names: (C,) class names.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
             names are coloured by group.
         labels: (P,) true class of each instance; None if the rows are classes.
-        title: title of the figure; empty for no title.
-        xlabel: meaning of a column.
+        title: Title of the figure; empty for no title.
+        xlabel: Meaning of a column.
 
     Returns:
         (figure, axes); axes is an array with one entry per matrix.
 
     Raises:
-        ValueError: if there is no matrix.
+        ValueError: If there is no matrix.
 
     >>> figure, axes = class_matrices({"before": np.eye(2)}, ["fox", "wolf"], ["f", "r"])
     >>> [text.get_text() for text in axes[0].texts]
@@ -126,7 +126,7 @@ def loss_parts(
         names: (C,) class names.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
             names are coloured by group.
-        title: title of the figure; empty for no title.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes).
@@ -169,13 +169,13 @@ def logit_pushes(
     """Draw the negative gradient of each instance's logits, for two losses.
 
     Args:
-        pushes: for each of two losses, the one without PCB first, an array (P, C): the negative
+        pushes: For each of two losses, the one without PCB first, an array (P, C): the negative
             gradient of each instance's loss with respect to the instance's logits.
         labels: (P,) true class of each instance.
         names: (C,) class names.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
             bars are coloured by group.
-        title: title of the figure; empty for no title.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes); axes is an array with one entry per instance.

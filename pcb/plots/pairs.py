@@ -52,12 +52,12 @@ def confused_pairs(
         names: (C,) class names.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
             bars are coloured by the group of the predicted class.
-        pictures: pictures of the classes, drawn beside the names.
-        count: maximum number of pairs to show.
-        min_objects: leave out true classes whose row of the matrix sums to less than this; see
+        pictures: Pictures of the classes, drawn beside the names.
+        count: Maximum number of pairs to show.
+        min_objects: Leave out true classes whose row of the matrix sums to less than this; see
             :func:`pcb.metrics.worst_pairs`.
-        title: title of the figure; it should say which matrix is shown.
-        value_label: label of the x axis, which says what the bars show.
+        title: Title of the figure; it should say which matrix is shown.
+        value_label: Label of the x axis, which says what the bars show.
 
     Returns:
         (figure, axes).
@@ -119,11 +119,11 @@ def changed_pairs(
     shrank are dark.
 
     Args:
-        before, after: two confusion matrices of the same kind, with the same classes.
-        names, frequency, pictures, count, min_objects: as in :func:`confused_pairs`, except that
+        before, after: Two confusion matrices of the same kind, with the same classes.
+        names, frequency, pictures, count, min_objects: As in :func:`confused_pairs`, except that
             the groups do not determine the colours of the lines.
-        title: title of the figure; it should name the kind of matrix and the two runs.
-        value_label: label of the x axis.
+        title: Title of the figure; it should name the kind of matrix and the two runs.
+        value_label: Label of the x axis.
 
     Returns:
         (figure, axes).

@@ -31,10 +31,10 @@ class Frame:
 
     Attributes:
         labels: (C,) class label at each position.
-        with_background: whether the matrix has a row and a column for background.
-        names: class name at each position; None if the names do not fit.
-        groups: frequency group at each position; None if the groups are unknown.
-        by_frequency: whether the classes are ordered by frequency.
+        with_background: Whether the matrix has a row and a column for background.
+        names: Class name at each position; None if the names do not fit.
+        groups: Frequency group at each position; None if the groups are unknown.
+        by_frequency: Whether the classes are ordered by frequency.
     """
 
     labels: np.ndarray
@@ -230,7 +230,7 @@ def check_matrix(matrix: np.ndarray, names, image_count, frequency) -> int:
     """Check the size of a confusion matrix, and return its number of classes C.
 
     Raises:
-        ValueError: if the matrix is not square, or the sizes of the arguments disagree.
+        ValueError: If the matrix is not square, or the sizes of the arguments disagree.
     """
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
         raise ValueError(f"matrix must be square, got shape {matrix.shape}")

@@ -44,21 +44,21 @@ def soft_label_bars(
 
     Args:
         soft_labels: (C, C) array whose row y is the soft label of true class y.
-        classes: labels of the classes to show, each in its own panel.
+        classes: Labels of the classes to show, each in its own panel.
         names: (C,) class names.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
             bars are coloured by group.
-        icons: pictures of the classes, drawn beside the names.
-        top: number of bars in a panel; fewer are drawn if the figure would not fit on a page. A
+        icons: Pictures of the classes, drawn beside the names.
+        top: Number of bars in a panel; fewer are drawn if the figure would not fit on a page. A
             note below each panel states the total of the other classes.
-        columns: number of panels in a row.
-        title: title of the figure; empty for no title.
+        columns: Number of panels in a row.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes); axes is an array of shape (rows, columns).
 
     Raises:
-        ValueError: if ``classes`` is empty.
+        ValueError: If ``classes`` is empty.
 
     Example:
         >>> q = np.array([[0.7, 0.3], [0.0, 1.0]])
@@ -154,12 +154,12 @@ def soft_label_strength(
 
     Args:
         soft_label: (C,) soft label q of the class; with a sigmoid loss, it need not sum to 1.
-        label: label of the true class.
+        label: Label of the true class.
         names: (C,) class names.
-        strengths: values of alpha, each drawn as one bar.
-        top: maximum number of other classes that have their own segment, which must be large
+        strengths: Values of alpha, each drawn as one bar.
+        top: Maximum number of other classes that have their own segment, which must be large
             enough to be visible. All remaining classes share one segment.
-        title: title of the figure; empty for no title. Default:
+        title: Title of the figure; empty for no title. Default:
             ``"Target for <class> as the strength grows"``.
 
     Returns:
@@ -236,7 +236,7 @@ def soft_label_entropy(
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names. The figure names the classes with the highest and the lowest
             entropy in each group, unless several classes have the same entropy.
-        title: title of the figure; empty for no title.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes).

@@ -30,15 +30,15 @@ def decision_regions(
     """Colour the plane by predicted class, in one panel per classifier.
 
     Args:
-        decisions: for each classifier, the predicted classes (H, W) on a grid, with the bottom row
+        decisions: For each classifier, the predicted classes (H, W) on a grid, with the bottom row
             first.
-        extent: left, right, bottom and top edge of the grid.
+        extent: Left, right, bottom and top edge of the grid.
         points: (N, 2) training points, drawn in each panel.
         labels: (N,) true class of each training point.
         names: (C,) class names.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. Each
             group may occur only once, because it sets the colour and the marker of its class.
-        title: title of the figure; empty for no title.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes); axes is an array with one entry per classifier.
@@ -89,12 +89,12 @@ def mistaken_share(
     """Draw how often a class is mistaken for a different class over training, for two losses.
 
     Args:
-        shares: for each of two losses, the one without PCB first, an array (R, T): the share of
+        shares: For each of two losses, the one without PCB first, an array (R, T): the share of
             mistakes in each of R repetitions at each of T steps.
         steps: (T,) training steps.
-        start: step from which PCB is active, marked with a dotted line; None for no line.
-        ylabel: label of the y axis.
-        title: title of the figure; empty for no title.
+        start: Step from which PCB is active, marked with a dotted line; None for no line.
+        ylabel: Label of the y axis.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes). Each pale line shows one repetition, and a strong line shows the mean.
