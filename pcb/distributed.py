@@ -1,4 +1,4 @@
-"""Connect training processes and sum over them; with a single process, this does nothing."""
+"""Connect training processes and sum tensors over them; a single process needs no connection."""
 
 import math
 import os
@@ -23,9 +23,9 @@ def process_group(device: torch.device) -> Iterator[None]:
     """Within a context, connect this process to the other processes started by ``torchrun``.
 
     ``torchrun`` describes the process group in environment variables. Without these variables,
-    nothing happens. If they are set by hand, this process waits up to 10 minutes for the others to
-    start, or as many minutes as ``PCB_WAIT_MINUTES`` says. If an error leaves the context, the
-    group is not closed: this process must exit, so that torchrun stops the others.
+    nothing happens. If you set these variables by hand, this process waits up to 10 minutes for the
+    other processes to start; ``PCB_WAIT_MINUTES`` changes this limit. If an error leaves the
+    context, the group stays open: this process must exit, so that torchrun stops the others.
 
     Args:
         device: Device of this process: GPUs are connected with ``nccl``, CPUs with ``gloo``. With
@@ -69,7 +69,7 @@ def _requested_processes() -> int:
         return 1  # a single process needs no address
     if missing := [name for name in _VARIABLES if name not in given]:
         raise ValueError(
-            f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} set, as for one of several "
+            f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} set, as if this were one of several "
             f"processes, but {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not: to "
             f"train in one process, unset {', '.join(given)}; for several, {_TORCHRUN}"
         )
@@ -126,7 +126,7 @@ def _join(device: torch.device) -> None:
 def _wait_for_first(own: int, minutes: float) -> None:
     """Wait until process 0 can be reached.
 
-    PyTorch would also wait, but it prints a page of stack traces if it cannot connect.
+    PyTorch would also wait, but would print a page of stack traces if process 0 cannot be reached.
 
     Raises:
         ValueError: If the host name is unknown, or process 0 does not answer in time.

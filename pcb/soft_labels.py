@@ -22,7 +22,7 @@ def fightback_soft_labels(confusion: Tensor, normalize_columns: bool = True) -> 
 
     Returns:
         The soft labels (C, C); row ``y`` is the soft label of class ``y``. This row is one-hot if
-        column ``y`` of the matrix is zero, or too small to be divided by its sum accurately.
+        all entries in column ``y`` of the matrix are zero or too small for an accurate division.
 
     Example:
         >>> confusion = torch.tensor([[0.5, 0.5], [0.0, 1.0]])  # half of class 0 predicted as 1

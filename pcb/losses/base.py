@@ -30,7 +30,7 @@ def weights_and_factor(
 
 
 class BalancedLoss(StatefulModule):
-    """Base class of all losses, which may use a :class:`PairwiseClassBalance`.
+    """Base class of losses that can use a :class:`PairwiseClassBalance`.
 
     A loss has a state: its ``balance`` and its own counts. Each training batch updates this state
     once. A batch is a training batch if the loss is in training mode, gradients are enabled and the
@@ -109,7 +109,7 @@ class BalancedLoss(StatefulModule):
             logits: Logits as for :meth:`forward`.
 
         Returns:
-            The scores (N, C), or (N, C + 1) with background, whose column is its label.
+            The scores (N, C), or (N, C + 1) with background. Column i belongs to label i.
 
         Raises:
             ValueError: If the logits have the wrong shape.
@@ -161,10 +161,10 @@ class BalancedLoss(StatefulModule):
     def consult_balance(
         self, logits: Tensor, labels: Tensor, iteration: int | None
     ) -> tuple[float, Tensor | None]:
-        """Let ``balance`` observe the positives of a batch, then get their soft labels from it.
+        """Let ``balance`` observe the positives of a batch, then return their soft labels.
 
-        The batch is observed only if it is a training batch, and neither the loss nor ``balance``
-        is in eval mode.
+        The batch is observed only if it is a training batch and both the loss and ``balance`` are
+        in training mode.
 
         Args:
             logits: (P, C) class logits of the positives; P may be 0.
@@ -172,7 +172,7 @@ class BalancedLoss(StatefulModule):
             iteration: Refinement iteration; default: the last.
 
         Returns:
-            The strength of PCB in this iteration, which may be 0, and the soft labels (P, C) in the
+            The strength of PCB in this iteration (possibly 0), and the soft labels (P, C) in the
             dtype of the logits. While PCB is inactive: 0 and None.
         """
         if self.balance is None:

@@ -31,7 +31,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class _Call:
-    """Record of a call that updated the state; kept alive by the graph of the returned loss.
+    """Record of a call that updated the state; it lives as long as the returned loss's graph.
 
     Args:
         task: Number of the backward pass during which the call happened; see
@@ -81,11 +81,11 @@ def update_once(loss: nn.Module, update: Callable[..., None], *args: Any) -> Non
 
 
 def updates_once(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate the ``forward`` method of a loss, in which :func:`update_once` is called.
+    """Decorate the ``forward`` method of a loss that calls :func:`update_once`.
 
-    Gradient checkpointing would recompute the tensors that the loss saves for its backward pass,
-    but the state has changed in the meantime. The decorator therefore keeps these tensors out of
-    checkpointing. They need a few times as much memory as the logits.
+    The tensors that a loss saves for its backward pass depend on its state. Gradient checkpointing
+    would recompute these tensors after the state has changed. The decorator therefore excludes
+    them from checkpointing. They take a few times as much memory as the logits.
 
     Args:
         forward: Method that takes the logits as its first argument and returns a tensor or a dict
@@ -126,7 +126,7 @@ def _pack(tensor: Tensor) -> tuple[Tensor, int]:
 
 
 def _unpack(packed: tuple[Tensor, int]) -> Tensor:
-    """Return the packed tensor; check its version, which autograd omits if there are hooks."""
+    """Return the packed tensor after checking its version; autograd skips the check with hooks."""
     tensor, version = packed
     if tensor._version != version:
         raise RuntimeError(

@@ -25,7 +25,7 @@ def scatter_by_image_count(
     number_format: str,
     title: str | None,
 ) -> tuple[Figure, Axes]:
-    """Draw a dot for each class and the mean of each frequency group; name the groups' extremes.
+    """Draw a dot per class and the mean per frequency group; name each group's highest and lowest.
 
     Args:
         values: (C,) value of each class. Undefined values (nan) are left out, and the figure shows

@@ -68,7 +68,7 @@ def ap_by_class(
     """Draw one dot per class and run, and connect each class's dots with a line.
 
     If there are more than 60 classes (fewer in a narrow figure), the figure shows only the classes
-    whose AP differs most between the runs, and its axis label says so.
+    whose AP differs most between the runs, and the axis label says so.
 
     Args:
         ap: For each run, (C,) AP of each class as a fraction; NaN if undefined, in which case no
@@ -140,7 +140,7 @@ def gain_by_role(
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names. In each role, the classes with the lowest and the highest gain are
             named if these gains stand out.
-        order: Roles from top to bottom; default: in the order in which they occur in ``role``.
+        order: Roles from top to bottom; default: in order of first occurrence in ``role``.
         title: Title of the figure; empty for no title.
 
     Returns:

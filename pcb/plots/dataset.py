@@ -90,9 +90,10 @@ def image_grid(
         masks: For each image, (n, H, W) masks of its instances, drawn with a light fill and an
             outline.
         boxes: For each image, (n, 4) boxes as x, y, width, height in pixels.
-        captions: For each image, one text per instance. It is written at the upper left corner of
-            the instance's box or, if there is no room, elsewhere along the box. Captions for which
-            there is no room at all are left out, and a note below the image counts them.
+        captions: For each image, one text per instance. The text is written at the upper left
+            corner of the instance's box or, if there is no room, elsewhere along the box. Captions
+            for which there is no room at all are left out, and a note below the image states how
+            many.
         colors: For each image, one colour per instance; default: the colours of a palette in turn.
         columns: Number of images in a row.
         size: Width of an image in inches.
@@ -215,7 +216,8 @@ def icon_pairs(
     """Draw the icons of classes that look alike side by side, with names and image counts.
 
     Args:
-        pairs: Tuples of labels: usually two, or a single one for a class that resembles no other.
+        pairs: The labels of each pair of classes. A class without a look-alike is a tuple with a
+            single label.
         icons: For each of C classes, a picture of shape (h, w, 3 or 4).
         names: (C,) class names.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.

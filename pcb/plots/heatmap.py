@@ -47,8 +47,8 @@ def confusion_heatmap(
         names: (C,) class names.
         image_count: (C,) number of training images of each class.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
-            class names are coloured by group or, if they do not fit, strips along the axes. Lines
-            separate the groups if each group is contiguous.
+            class names are coloured by group; if names do not fit, coloured strips along the axes
+            show the groups. Lines separate the groups if each group is contiguous.
         order: Order of the classes, ``"frequency"``, ``"cluster"`` or ``"name"``; see
             :func:`pcb.metrics.class_order`. Without image counts, ``"frequency"`` keeps the order
             of the labels.
@@ -180,7 +180,7 @@ def _smallest_color(largest: float) -> float:
     """Return the value at which the colour scale begins.
 
     For shares, the value is two decades below the largest entry, but at most 1e-3. For counts,
-    whose largest entry is above 1, it is 1.
+    recognised by a largest entry above 1, the value is 1.
 
     Example:
         >>> [float(_smallest_color(largest)) for largest in (100.0, 0.9, 0.007, 0.0)]
@@ -192,7 +192,7 @@ def _smallest_color(largest: float) -> float:
 
 
 def light_to_dark() -> mpl.colors.Colormap:
-    """Return a colour map from light to dark whose lightest colour can be told from white."""
+    """Return a colour map from light to dark, whose lightest colour visibly differs from white."""
     samples = mpl.colormaps["YlGnBu"](np.linspace(0.1, 1.0, 256))
     colors = mpl.colors.ListedColormap(samples, name="light_to_dark")
     return colors.with_extremes(bad=UNDEFINED_COLOR)

@@ -22,7 +22,7 @@ escape = partial(escape_html, quote=False)
 # Powers of ten. Shares below 10**SMALLEST have the lightest colour, as in the static figures. Zeros
 # have a white band of their own, at ZERO, on the colour scale.
 SMALLEST, ZERO = -3, -3.2
-# Remove plotly's button that uploads a figure; nobody expects it in a local page.
+# Remove plotly's button that uploads the figure; users do not expect an upload from a local page.
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}
 CELL, WIDEST = 26, 660  # pixels: size of a cell, and largest size of the matrix
 

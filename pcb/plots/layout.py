@@ -45,8 +45,8 @@ def use(width: str | float | None = None, titles: bool = True) -> AbstractContex
     Args:
         width: ``"column"`` (3.25 inches) or ``"page"`` (6.875 inches), as in a CVPR paper, or a
             number of inches; None or ``""`` for figures on a screen.
-        titles: Whether to draw titles. Titles name the run, the data and the metric, so they are
-            not needed in a paper, where the caption does this.
+        titles: Whether to draw titles. A title names the run, the data and the metric. In a paper,
+            the caption does this, so the title is not needed.
 
     Returns:
         A context manager that restores the previous layout at the end of a ``with`` block. Outside
@@ -107,7 +107,7 @@ def is_narrow() -> bool:
 
 
 def points(length: float) -> float:
-    """Scale a length in points from the screen to the current layout, like the text."""
+    """Scale a length in points from the screen to the current layout, by the factor for text."""
     return length * _PRINT_SCALE if is_for_print() else length
 
 

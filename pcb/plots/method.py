@@ -166,7 +166,7 @@ def logit_pushes(
     frequency: Sequence[str],
     title: str = "Where the gradient pushes each logit",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the negative gradient of each instance's logits, for two losses.
+    """Draw the negative gradient of two losses with respect to the logits of each instance.
 
     Args:
         pushes: For each of two losses, the one without PCB first, an array (P, C): the negative

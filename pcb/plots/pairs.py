@@ -54,8 +54,8 @@ def confused_pairs(
             bars are coloured by the group of the predicted class.
         pictures: Pictures of the classes, drawn beside the names.
         count: Maximum number of pairs to show.
-        min_objects: Leave out true classes whose row of the matrix sums to less than this; see
-            :func:`pcb.metrics.worst_pairs`.
+        min_objects: Minimum sum of a row of the matrix; true classes with a smaller sum are left
+            out. See :func:`pcb.metrics.worst_pairs`.
         title: Title of the figure; it should say which matrix is shown.
         value_label: Label of the x axis, which says what the bars show.
 
@@ -207,7 +207,11 @@ def _annotate_beside(
     xycoords: Any = None,
     **look: Any,
 ) -> None:
-    """Write text ``right`` points to the right of a position on the axes (left if negative)."""
+    """Write text beside a position on the axes.
+
+    The text is at a distance of ``right`` points to the right of the position and ``up`` points
+    above it. Negative distances are to the left and below.
+    """
     xycoords = xycoords or axes.get_yaxis_transform()
     offset = {"xytext": (points(right), points(up)), "textcoords": "offset points"}
     place = {"xycoords": xycoords, **offset}

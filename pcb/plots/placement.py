@@ -80,7 +80,7 @@ def name_marks(
 
     Args:
         axes: Axes with the marks.
-        names: For the index of each mark to be named, its name.
+        names: Names of the marks to be named, by index of the mark.
         points: (n, 2) positions of all marks in data coordinates; nan if there is no mark.
         radius: Radius of a mark, in points.
         avoid: (m, 4) further boxes that names must not cover, in data coordinates.

@@ -86,7 +86,7 @@ def mistaken_share(
     ylabel: str = "share mistaken",
     title: str = "How often is the rare class mistaken for its look-alike?",
 ) -> tuple[Figure, Axes]:
-    """Draw how often a class is mistaken for a different class over training, for two losses.
+    """Draw, over training with two losses, how often a class is mistaken for a different class.
 
     Args:
         shares: For each of two losses, the one without PCB first, an array (R, T): the share of

@@ -28,7 +28,7 @@ def training_records(records: Sequence[dict]) -> list[dict]:
     ]
     if not train:
         raise ValueError(
-            f"none of the {len(records)} log records is of a training step with a loss: "
+            f"none of the {len(records)} log records describes a training step with a loss: "
             "train first, or wait until training prints its first line of progress"
         )
     return train
@@ -173,7 +173,7 @@ def strength_curve(
     if not any("pcb_strength" in record for record in train):
         raise ValueError(
             "no record has 'pcb_strength', because the loss of this run has no confusion "
-            "matrix: choose a run whose loss has one"
+            "matrix: choose a run with a confusion matrix"
         )
     time = _values(train, "iter")
     strength, gate = _values(train, "pcb_strength"), _values(train, "pcb_gate")
@@ -219,7 +219,7 @@ def strength_curve(
 
 
 def _why_not(gate: np.ndarray, seen: np.ndarray, num_classes: int | None) -> str:
-    """Return the reason, as far as the log shows it, why the strength is always 0.
+    """Return why the strength is always 0, as far as the log shows the reason.
 
     Example:
         >>> _why_not(np.array([0.0, 1.0]), np.array([2.0, 3.0]), 3)

@@ -31,7 +31,7 @@ def test_what_a_file_lacks_is_unknown():
     assert learned.normalize_rows and learned.normalize_columns  # files older than EQL v2 here
     assert learned.epoch is None and np.isnan(learned.alpha)
     assert not learned.has_seen_every_class
-    with pytest.raises(ValueError, match="does not record how many times it was updated"):
+    with pytest.raises(ValueError, match="number of updates of this matrix is not recorded"):
         learned.start_weights()
     with pytest.raises(KeyError, match="learned"):
         LearnedConfusion.from_arrays({"detections": np.eye(2)})

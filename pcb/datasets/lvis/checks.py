@@ -85,7 +85,7 @@ def reference_problem(
 
 
 def box_problem(bbox: Any) -> str | None:
-    """Return what is wrong with a box, which must be ``[x, y, width, height]``, or None."""
+    """Return what is wrong with a box, or None if it is a valid ``[x, y, width, height]``."""
     try:
         x, y, width, height = bbox
         if isfinite(x + y + width + height) and width >= 0 and height >= 0:
