@@ -69,9 +69,9 @@ def _requested_processes() -> int:
         return 1  # a single process needs no address
     if missing := [name for name in _VARIABLES if name not in given]:
         raise ValueError(
-            f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} set, as if this were one of several "
-            f"processes, but {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not: to "
-            f"train in one process, unset {', '.join(given)}; for several, {_TORCHRUN}"
+            f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} set, as if this were one of "
+            f"several processes, but {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} "
+            f"not: to train in one process, unset {', '.join(given)}; for several, {_TORCHRUN}"
         )
     processes = numbers["WORLD_SIZE"]
     if not numbers["RANK"] < processes:

@@ -41,7 +41,7 @@ def evaluate(
         ground_truth: Annotation file, or the result of ``read_annotations``.
         results: COCO results, a file or a list; they are not changed. If there are no detections,
             the metrics are 0.
-        iou_types: 'bbox', 'segm' or both; None for all types in the results.
+        iou_types: 'bbox', 'segm' or both; None for all that the results contain.
         backend: 'fast' (the package hotcoco) or 'lvis' (the reference implementation, two orders of
             magnitude slower). Both return the same numbers.
         federated: Whether the data is federated; None to use what ``read_annotations`` found.

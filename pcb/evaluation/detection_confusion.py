@@ -160,9 +160,9 @@ def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray
 
 
 def _complete(annotations: Annotations, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return an (I, C) bool array: whether all objects of class c in image i are annotated.
+    """Return (I, C) bool; entry [i, c] is True if all objects of class c in image i are annotated.
 
-    ``images`` and ``labels`` are the image index and the label of each annotated object.
+    ``images`` and ``labels`` contain the image index and the label of each annotated object.
     """
     if not annotations.federated:
         return np.ones((len(annotations.images), len(annotations.categories)), bool)

@@ -45,7 +45,8 @@ def read_inputs(
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
         results: COCO results, a file or a list.
-        iou_types: What will be evaluated: 'bbox', 'segm' or both; None for all types in the results.
+        iou_types: What will be evaluated: 'bbox', 'segm' or both; None for all that the results
+            contain.
         federated: Whether the data is federated; None to use what ``read_annotations`` finds.
 
     Returns:

@@ -126,7 +126,7 @@ def _pack(tensor: Tensor) -> tuple[Tensor, int]:
 
 
 def _unpack(packed: tuple[Tensor, int]) -> Tensor:
-    """Return the packed tensor after checking its version; autograd skips the check with hooks."""
+    """Return the packed tensor; raise an error if it was modified after it was packed."""
     tensor, version = packed
     if tensor._version != version:
         raise RuntimeError(

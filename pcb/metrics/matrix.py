@@ -71,7 +71,7 @@ def class_order(
         (C,) labels in the new order. Ties keep the order of the labels.
 
     Raises:
-        ValueError: The order is unknown, or the counts or names that it needs are missing.
+        ValueError: The order is unknown, or needs counts or names that are missing.
 
     Example:
         >>> class_order(np.eye(3), "frequency", image_count=[5, 200, 40]).tolist()

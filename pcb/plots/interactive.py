@@ -47,8 +47,8 @@ def interactive_confusion(
             hovering also shows counts.
         classes: Labels of the classes in drawing order; up to about 60 classes are readable.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
-            names are coloured by group.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The names are
+            coloured by group.
         image_count: (C,) number of training images of each class.
         title: Title of the figure; it should say which matrix is shown.
         value_label: Meaning of the numbers.

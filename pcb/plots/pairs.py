@@ -50,8 +50,8 @@ def confused_pairs(
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections, for which the labels of
             the bars include the number of objects.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
-            bars are coloured by the group of the predicted class.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The bars are
+            coloured by the group of the predicted class.
         pictures: Pictures of the classes, drawn beside the names.
         count: Maximum number of pairs to show.
         min_objects: Minimum sum of a row of the matrix; true classes with a smaller sum are left

@@ -46,8 +46,8 @@ def soft_label_bars(
         soft_labels: (C, C) array whose row y is the soft label of true class y.
         classes: Labels of the classes to show, each in its own panel.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
-            bars are coloured by group.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The bars are
+            coloured by group.
         icons: Pictures of the classes, drawn beside the names.
         top: Number of bars in a panel; fewer are drawn if the figure would not fit on a page. A
             note below each panel states the total of the classes without a bar.

@@ -43,11 +43,12 @@ def decision_regions(
     Returns:
         (figure, axes); axes is an array with one entry per classifier.
 
-    >>> grid, points = {"plain": np.array([[0, 1]])}, np.zeros((1, 2))
-    >>> figure, axes = decision_regions(grid, [0, 2, 0, 1], points, [0], ["fox", "wolf"], "fr")
-    >>> axes[0].get_title(loc="left")
-    'plain'
-    >>> plt.close(figure)
+    Example:
+        >>> grid, points = {"plain": np.array([[0, 1]])}, np.zeros((1, 2))
+        >>> figure, axes = decision_regions(grid, [0, 2, 0, 1], points, [0], ["fox", "wolf"], "fr")
+        >>> axes[0].get_title(loc="left")
+        'plain'
+        >>> plt.close(figure)
     """
     groups, labels = check_groups(frequency), np.asarray(labels)
     colors = ListedColormap([tint(GROUP_COLORS[group], 0.3) for group in groups])
@@ -99,10 +100,11 @@ def mistaken_share(
     Returns:
         (figure, axes). Each pale line shows one repetition, and a strong line shows the mean.
 
-    >>> figure, axes = mistaken_share({"plain": np.array([[0.9, 0.4]])}, [1, 2])
-    >>> len(axes.get_lines())
-    2
-    >>> plt.close(figure)
+    Example:
+        >>> figure, axes = mistaken_share({"plain": np.array([[0.9, 0.4]])}, [1, 2])
+        >>> len(axes.get_lines())
+        2
+        >>> plt.close(figure)
     """
     figure, axes = plt.subplots(figsize=canvas(9.5, 3.8))
     for color, (name, values) in zip((PLAIN, BALANCED), shares.items(), strict=False):

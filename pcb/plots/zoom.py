@@ -34,8 +34,8 @@ def confusion_zoom(
             :func:`pcb.metrics.nearest_classes`. An additional column shows the sum of all other
             classes. For detections, a further column shows missed objects.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
-            names are coloured by group.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The names are
+            coloured by group.
         title: Title of the figure; it should say which matrix is shown.
         value_label: Meaning of the numbers.
 

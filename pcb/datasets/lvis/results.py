@@ -117,8 +117,8 @@ def detection_rules(
     Args:
         annotations: The ground truth for the detections.
         iou_type: What will be evaluated, as in ``read_results``.
-        first: The first detection. Either every detection must have a 'bbox', as this one does, or
-            none may have one.
+        first: The first detection. If it has a 'bbox', every detection must have one; otherwise,
+            no detection may have one.
     """
     has_bbox = isinstance(first, dict) and "bbox" in first
     return DetectionRules(

@@ -181,7 +181,7 @@ def _lay_out(
 
 
 def _overlap(start: int, extent: int, side: int) -> tuple[slice, slice]:
-    """Return the overlap of a patch and an image along one axis, as a slice of each.
+    """Return a slice of a patch and a slice of an image where the two overlap along one axis.
 
     The patch starts at ``start`` in the image and is ``extent`` pixels long; the image is ``side``
     pixels long.
