@@ -85,7 +85,7 @@ def updates_once(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     The tensors that a loss saves for its backward pass depend on its state. Gradient checkpointing
     would recompute these tensors after the state has changed. The decorator therefore excludes
-    them from checkpointing. They take a few times as much memory as the logits.
+    these tensors, which take a few times as much memory as the logits, from checkpointing.
 
     Args:
         forward: Method that takes the logits as its first argument and returns a tensor or a dict

@@ -25,7 +25,7 @@ def scatter_by_image_count(
     number_format: str,
     title: str | None,
 ) -> tuple[Figure, Axes]:
-    """Draw a dot per class and the mean per frequency group; name each group's highest and lowest.
+    """Draw a dot per class and the mean per frequency group, and name each group's outermost dots.
 
     Args:
         values: (C,) value of each class. Undefined values (nan) are left out, and the figure shows

@@ -227,7 +227,7 @@ def _pool_largest(matrix: np.ndarray, factor: int, axis: int) -> np.ndarray:
 
 
 def check_matrix(matrix: np.ndarray, names, image_count, frequency) -> int:
-    """Check the size of a confusion matrix, and return its number of classes C.
+    """Check the size of a confusion matrix, and return the number of classes C.
 
     Raises:
         ValueError: If the matrix is not square, or the sizes of the arguments disagree.

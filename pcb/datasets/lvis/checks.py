@@ -24,7 +24,7 @@ def missing_keys(record: Any, keys: Iterable[str]) -> list[str]:
 
 
 def missing_problem(record: Any, keys: Iterable[str], remedy: str) -> str | None:
-    """Return a message that lists the keys a record lacks and the remedy; None if none are missing.
+    """Return a message with the keys that a record lacks and the remedy, or None if it is complete.
 
     The record may also be something other than a dict.
     """

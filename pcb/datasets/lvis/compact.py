@@ -41,7 +41,7 @@ class Segmentations:
         first_polygon: (m + 1,) int64, index of each instance's first polygon; an instance with a
             run-length encoding has no polygons.
         encoded: (B,) uint8, the run-length encodings as JSON.
-        encoded_start: (m + 1,) int64, start of each instance in ``encoded`` (empty for polygons).
+        encoded_start: (m + 1,) int64, start of each instance's encoding; empty if it has polygons.
 
     Example:
         >>> packer = SegmentationPacker()
