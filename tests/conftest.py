@@ -1,4 +1,4 @@
-"""Fixtures for tests of several parts."""
+"""Fixtures for the tests of several packages, and how pytest runs the tests."""
 
 import os
 from pathlib import Path
@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, settings
 
 from tests.support import tiny
 
-# No example is late and no draw slow because the machine is busy.
+# On a busy machine, examples may take long and be slow to generate.
 settings.register_profile(
     "busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("busy machine")
 
-# In `make test`, a `make` that a test starts must not be a sub-make, which would print the folders
-# it enters and leaves, and inherit the flags of the outer one.
+# If `make test` runs the tests, a `make` that a test starts must not act as a sub-make: it would
+# inherit the flags of the outer make and print the folders that it enters and leaves.
 for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"):
     os.environ.pop(name, None)
 
@@ -26,7 +26,7 @@ _before = pytest.StashKey[set[Path]]()
 
 
 def _users_folders() -> set[Path]:
-    """What lies in the repository's own runs/ and data/, to the depth of a run's files."""
+    """Return the paths in the repository's own runs/ and data/, down to the files of a run."""
     patterns = ["data/*", "data/*/*", *("runs" + depth * "/*" for depth in range(1, 5))]
     return {path for pattern in patterns for path in ROOT.glob(pattern)}
 
@@ -42,21 +42,19 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     changed = sorted(_users_folders() ^ session.config.stash[_before])
     if changed:
         shown = "".join(f"\n  {path.relative_to(ROOT)}" for path in changed[:20])
-        print(
-            f"\nThese appeared or vanished while the tests ran, which must not touch them:{shown}"
-        )
+        print(f"\nTests must not touch these paths, which appeared or vanished meanwhile:{shown}")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Use every core that this process may use, and at least 3 GB of memory for each."""
+    """Return one worker per available core, but leave each worker at least 3 GB of memory."""
     cores = len(os.sched_getaffinity(0))
     return max(1, min(cores, psutil.virtual_memory().available // (3 * 1024**3)))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Start what takes longest first, so that several processes end at about the same time."""
+    """Start the longest tests first, so that all workers end at about the same time."""
 
     def position(item: pytest.Item) -> int:
         marks = ("xdist_group", "slow")
@@ -67,7 +65,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class Trap:
-    """An object whose unpickling creates a file; ``sprung`` tells whether this has happened."""
+    """An object whose unpickling creates a file; ``sprung`` tells whether the file exists."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -100,5 +98,5 @@ def tiny_openmoji(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_options(tiny_openmoji) -> dict:
-    """Return overrides with which ``tests/configs/tiny_pcb.py`` trains on it."""
+    """Return config overrides with which ``tests/configs/tiny_pcb.py`` trains on that dataset."""
     return tiny.tiny_options(tiny_openmoji)

@@ -1,4 +1,4 @@
-"""The layout of the package: which room may import which, and how long a file may be."""
+"""The layout of the package: which part may import which, and how long a file may be."""
 
 import ast
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# The rooms of pcb/, each with those it may import. `method` is the paper: the files of pcb/ itself
-# and the losses.
+# The rooms (parts) of pcb/, each with the rooms that it may import. `method` is the paper's method:
+# the files directly in pcb/, and the losses.
 EVERYBODY = {"messages", "storage"}
 ALLOWED = {
     "method": set(),
@@ -32,7 +32,7 @@ ALLOWED = {
     },
 }
 ABOVE_ALL = {"cli", "__main__"}
-# What registers the parts of MMDetection has to import all of them.
+# These modules register classes in MMDetection, so they import the modules that define them.
 EXCEPTIONS = {("pcb.detection", "detection.legacy"), ("pcb.detection.dataset", "detection.legacy")}
 
 
@@ -56,7 +56,7 @@ def room(module: str) -> str:
 
 
 def imports(module: str, lazy: bool = True) -> Iterator[tuple[str, int]]:
-    """Modules of the package that a module imports, with the line; also inside functions."""
+    """Yield the package's modules that a module imports, with lines; if lazy, also in functions."""
     tree = ast.parse(MODULES[module].read_text())
     for node in ast.walk(tree) if lazy else tree.body:
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -73,8 +73,8 @@ def imports(module: str, lazy: bool = True) -> Iterator[tuple[str, int]]:
 def test_rooms_import_only_what_lies_below_them(of):
     allowed = ALLOWED[of] | {of} | (EVERYBODY if of not in ("method", "messages") else set())
     against = [
-        f"{MODULES[module].relative_to(ROOT)}, line {line}: {module} ({of}) imports {imported}, "
-        f"and {of} may import {', '.join(sorted(allowed - {of})) or 'no other room'} alone"
+        f"{MODULES[module].relative_to(ROOT)}, line {line}: {module} imports {imported}, but "
+        f"{of} may only import {', '.join(sorted(allowed - {of})) or 'itself'}"
         for module in MODULES
         if room(module) == of
         for imported, line in imports(module)
@@ -93,23 +93,23 @@ def test_rules_have_no_circle():
 
 
 def test_modules_import_each_other_in_no_circle():
-    # A package's own file collects what the files beside it define, and they import each other.
+    # A package's __init__.py imports its own modules; importing that package from one is no circle.
     graph = {module: {name for name, _ in imports(module, lazy=False)} for module in MODULES}
     for module in graph:
         graph[module] -= {name for name in graph[module] if module.startswith(f"{name}.")}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
-        pytest.fail(f"a circle of imports: {' -> '.join(error.args[1])}")
+        pytest.fail(f"these modules import each other in a circle: {' -> '.join(error.args[1])}")
 
 
 def test_one_person_holds_a_file_in_mind():
     lines = {path: len(path.read_text().splitlines()) for path in MODULES.values()}
     too_long = [f"{path.relative_to(ROOT)}: {n} lines" for path, n in lines.items() if n > 300]
-    assert not too_long, "files of at most 300 lines: split " + ", ".join(too_long)
+    assert not too_long, "split these files, at most 300 lines each: " + ", ".join(too_long)
 
 
 def test_tests_lie_where_the_code_lies():
     rooms = {path.parent.relative_to(ROOT / "pcb") for path in MODULES.values()}
     folders = {path.parent.relative_to(ROOT / "tests") for path in ROOT.glob("tests/**/test_*.py")}
-    assert folders <= rooms, sorted(map(str, folders - rooms))
+    assert folders <= rooms, f"not in pcb/: {', '.join(map(str, folders - rooms))}"

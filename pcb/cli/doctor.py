@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pcb.runs.environment import cpu_model
+from pcb.runs.processor import cpu_model
 
 HINT = "run `make setup`"
 DATA_HINT = "complete the data as described above"

@@ -81,7 +81,7 @@ def _check(options: argparse.Namespace) -> None:
 @outliving_terminal()
 def _run(options: argparse.Namespace) -> int:
     from pcb.grids.grid import grid_root, read_grid
-    from pcb.grids.processes import LOCAL, check_machine, check_profile, count_gpus, run_workflow
+    from pcb.grids.workflow import LOCAL, check_machine, check_profile, count_gpus, run_workflow
 
     name, root = options.grid, grid_root(options.grid)
     check_profile(options.profile)

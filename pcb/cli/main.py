@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.command(options) or 0
     except (ValueError, OSError) as error:
-        if not _is_for_the_user(error):
+        if not is_for_the_user(error):
             raise
         message = str(error)
     except ModuleNotFoundError as error:
@@ -120,7 +120,7 @@ def _doctor(options: argparse.Namespace) -> int:
     return 1 if doctor.problems(checks) else 0
 
 
-def _is_for_the_user(error: BaseException | None) -> bool:
+def is_for_the_user(error: BaseException | None) -> bool:
     """Return whether an error should be shown without a traceback.
 
     This is the case if the kit raised the error or one of its causes, or if the error or one of its

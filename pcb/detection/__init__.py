@@ -7,10 +7,10 @@ No other package of the kit imports mmcv or mmdet. Configs load this package wit
 # Import compat before any part of mmdet; the comments in compat say why.
 from pcb.detection.legacy import compat  # noqa: F401  isort: skip
 
+from pcb.detection import backbones  # noqa: F401  # registers loaders for ImageNet weights
 from pcb.detection.config import load_config
 from pcb.detection.dataset import LVISFormatDataset
 from pcb.detection.epoch import LossEpochUpdateHook
-from pcb.detection.legacy import backbones  # noqa: F401  # registers loaders for ImageNet weights
 from pcb.detection.losses import CrossEntropyPCBLoss, EQLv2, EQLv2PCBLoss, SeesawPCBLoss
 from pcb.detection.roi_head import IterativeRoIHead
 from pcb.runs.paths import default_work_dir

@@ -75,7 +75,8 @@ def text_report(results: Results) -> str:
     """Return the metric table, the finding, the path of the page and the failures as text."""
     notes = filter(None, [results.finding, legend(results.rows)])
     lines = ["", text_table(results.rows), "", *notes]
-    lines.append(f"All notebooks and figures: {results.root / 'index.html'}")
+    if (page := results.root / "index.html").is_file():
+        lines.append(f"All notebooks and figures: {page}")
     if results.running:
         lines += ["", "Still running:", *(f"  {one}" for one in results.running)]
     if results.failures:

@@ -66,11 +66,6 @@ class LearnedConfusion:
         named |= {name: getattr(self, name) for name in (*_COUNTS, *_SETTINGS)}
         return {name: np.asarray(value) for name, value in named.items() if _is_known(value)}
 
-    @property
-    def has_seen_every_class(self) -> bool:
-        """Whether every class had an instance in training; False if this is unknown."""
-        return self.instance_count is not None and bool(self.instance_count.all())
-
     def soft_labels(self, matrix: np.ndarray | None = None) -> np.ndarray:
         """Compute the soft label of every class in the same way as the loss of the training run.
 

@@ -135,6 +135,8 @@ def _takes_over(folder: Path, purpose: str) -> bool:
     try:
         if not os.path.samestat(os.fstat(_STDIN), _lock_file(folder).stat()):
             return False
+        if fcntl.fcntl(_STDIN, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDWR:
+            return False  # somebody reads the lock file
         # Succeeds immediately if this descriptor holds the lock.
         fcntl.flock(_STDIN, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # no standard input, no lock file, or a lock file that was only opened as input

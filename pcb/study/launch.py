@@ -74,7 +74,9 @@ def start_training(
     run = RunFolder(repository_path(work_dir) if work_dir else default_work_dir(config, seed))
     wanted = comparable_settings(cfg, seed, processes=gpus)
     state = state_of(run)
-    differing = [] if state.settings is None else other_settings(wanted, state.settings)
+    differing = [] if state.settings is None else list(other_settings(wanted, state.settings))
+    if run.checkpoint.is_file() and not run.config_file.is_file():
+        differing = ["unknown, because config.py is missing"]
     if differing and not replace:
         raise ValueError(
             f"{run.path} already contains a training run with different settings "
@@ -134,7 +136,8 @@ def stop_training(run: RunFolder) -> bool:
         Whether a process was training in the folder.
 
     Raises:
-        ValueError: The training process runs on another machine, or is still being started.
+        ValueError: The training process runs on another machine, is still being started, or has
+            died and left a process that cannot be found.
     """
     state = state_of(run)
     deadline = time.monotonic() + _PATIENCE
@@ -154,7 +157,10 @@ def stop_training(run: RunFolder) -> bool:
     if not state.is_launched:
         os.kill(process, signal.SIGTERM)
         return True
-    # torchrun, if it is alive, stops the processes that it started.
+    # torchrun, if it is alive, stops the processes that it started. Without the poll, a dead child
+    # of this process would still have a group.
+    for child in _children:
+        child.poll()
     for leader in (state.trainer.launched, process):
         with suppress(ProcessLookupError):
             os.killpg(os.getpgid(leader), signal.SIGTERM)  # includes workers that load the data

@@ -160,7 +160,7 @@ def test_bug_keeps_its_traceback(monkeypatch):
 
     monkeypatch.setattr(cli, "_doctor", buggy)
     # `int` has no frame of its own: pretend that the error comes from another package.
-    monkeypatch.setattr(cli, "_is_for_the_user", lambda error: False)
+    monkeypatch.setattr(cli, "is_for_the_user", lambda error: False)
     with pytest.raises(ValueError, match="not a number"):
         cli.main(["doctor"])
 
@@ -172,9 +172,9 @@ def test_errors_of_the_kit_and_of_files_are_for_the_user(tmp_path):
         except Exception as error:
             return error
 
-    assert cli._is_for_the_user(caught(parse_cfg_options, ["x"]))
-    assert cli._is_for_the_user(caught(open, tmp_path / "missing"))
-    assert not cli._is_for_the_user(caught(json.loads, "{"))
+    assert cli.is_for_the_user(caught(parse_cfg_options, ["x"]))
+    assert cli.is_for_the_user(caught(open, tmp_path / "missing"))
+    assert not cli.is_for_the_user(caught(json.loads, "{"))
 
 
 def test_missing_package_says_how_to_get_it(monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """Checkpoints in the official form and full size, filled with random numbers."""
 
+import gzip
 import json
 from collections import OrderedDict
 from pathlib import Path
@@ -15,7 +16,7 @@ from pcb.detection.checkpoint import load_weights, read_checkpoint
 
 pytestmark = pytest.mark.slow
 
-REFERENCE = Path(__file__).parents[1] / "reference" / "state_dict_keys.json"
+REFERENCE = Path(__file__).parents[1] / "reference" / "state_dict_keys.json.gz"
 PREFIX = "roi_head.bbox_head.loss_cls."
 
 CONFIGS = {
@@ -54,7 +55,7 @@ def refinement(detector: nn.Module) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_official_checkpoint_loads_whole_and_predicts_the_same(config, tmp_path):
-    shapes = json.loads(REFERENCE.read_text())[CONFIGS[config]]
+    shapes = json.loads(gzip.decompress(REFERENCE.read_bytes()))[CONFIGS[config]]
     state = random_state(shapes)
     first = build(config)
     load_weights(first, {"state_dict": state}, "official")
@@ -85,7 +86,7 @@ def test_official_checkpoint_loads_whole_and_predicts_the_same(config, tmp_path)
 
 
 def test_checkpoint_of_another_config_is_refused():
-    shapes = json.loads(REFERENCE.read_text())
+    shapes = json.loads(gzip.decompress(REFERENCE.read_bytes()))
     with torch.device("meta"):
         detector = build("lvis_v1/softmax_pcb")
         other_version = {

@@ -13,7 +13,6 @@ import papermill
 import pytest
 
 from pcb.cli.main import main
-from pcb.grids import processes
 from pcb.grids.failures import find_failures, record_failure
 from pcb.grids.grid import config_sources, read_grid
 from pcb.grids.questions import OF_PAIR, OF_RUN
@@ -480,7 +479,7 @@ def test_options_of_configs_are_checked_before_anything_runs(
     tmp_path, changes, message, capsys, monkeypatch
 ):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(processes, "_snakemake", lambda arguments: pytest.fail("it ran"))
+    monkeypatch.setattr(workflow, "_snakemake", lambda arguments: pytest.fail("it ran"))
     assert main(["grid", "run", str(write_grid(tmp_path / "g.yaml", **changes))]) == 2
     assert re.search(message, capsys.readouterr().err)
     assert not Path("runs", "g").exists()
@@ -489,7 +488,7 @@ def test_options_of_configs_are_checked_before_anything_runs(
 @pytest.mark.parametrize("arguments", [["dmo"], ["demo", "--profile", "slrm"]])
 def test_wrong_call_ends_with_one_line(arguments, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(processes, "_snakemake", lambda arguments: pytest.fail("it ran"))
+    monkeypatch.setattr(workflow, "_snakemake", lambda arguments: pytest.fail("it ran"))
     assert main(["grid", "run", *arguments]) == 2
     assert re.fullmatch(
         r"pcb: error: there is no .*(available: |did you mean ).*\n", capsys.readouterr().err

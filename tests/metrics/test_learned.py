@@ -30,7 +30,6 @@ def test_what_a_file_lacks_is_unknown():
     learned = LearnedConfusion.from_arrays({"learned": ARRAYS["learned"]})
     assert learned.normalize_rows and learned.normalize_columns  # files older than EQL v2 here
     assert learned.epoch is None and np.isnan(learned.alpha)
-    assert not learned.has_seen_every_class
     with pytest.raises(ValueError, match="number of updates of this matrix is not recorded"):
         learned.start_weights()
     with pytest.raises(KeyError, match="learned"):

@@ -317,11 +317,22 @@ def test_training_whose_launcher_died_keeps_the_lock_and_can_be_stopped(stand_in
     )
     run = launch.start_training(CONFIG, tmp_path / "run", gpus=2)
     wait_for_output(run)
-    launcher = launch._children[-1]
-    assert trainer(run).process != launcher.pid
-    launcher.kill()
-    launcher.wait()
+    assert trainer(run).process != trainer(run).launched
+    os.kill(trainer(run).launched, signal.SIGKILL)
     assert trainer(run) and launch.start_training(CONFIG, run.path, gpus=2).path == run.path
+    assert launch.stop_training(run)
+    wait_until_ended(run)
+
+
+def test_launcher_whose_training_process_died_can_be_stopped(stand_in, tmp_path):
+    stand_in(
+        "import subprocess\n"
+        f"command = [{sys.executable!r}, '-c', {WRITE.format(seconds=3600)!r}, *sys.argv]\n"
+        "subprocess.Popen(command, start_new_session=True).wait(); time.sleep(3600)"
+    )
+    run = launch.start_training(CONFIG, tmp_path / "run", gpus=2)
+    wait_for_output(run)
+    os.kill(trainer(run).process, signal.SIGKILL)
     assert launch.stop_training(run)
     wait_until_ended(run)
 

@@ -27,7 +27,7 @@ PAGES = {
 COPIES = "repository"  # folder of the site for files to which pages link
 
 # Modules in the order of the paper; other modules follow, sorted by name.
-METHOD = ("confusion", "soft_labels", "balance", "refinement", "distributed", "state")
+METHOD = ("confusion", "soft_labels", "balance", "refinement", "distributed", "stateful")
 
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)\s#]+)(?=[)#\s])")
 _MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>([,.:;)]?)', re.DOTALL)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pcb.grids.failures import record_failure
-from pcb.grids.processes import end_with_snakemake
+from pcb.grids.workflow import end_with_snakemake
 from pcb.messages.lines import say
 from pcb.messages.terminal import outliving_terminal
 from pcb.study.data import open_dataset

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.modules["rfc3987_syntax"] = None
 
 from pcb.grids.failures import record_failure
-from pcb.grids.processes import end_with_snakemake, snakemake_is_gone
+from pcb.grids.workflow import end_with_snakemake, snakemake_is_gone
 from pcb.messages.lines import say
 from pcb.messages.terminal import outliving_terminal
 from pcb.notebooks.execute import NotebookError, run_notebook

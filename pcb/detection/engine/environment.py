@@ -8,7 +8,7 @@ import torch
 
 from pcb.detection.legacy.operators import operators_in_use
 from pcb.distributed import world_size
-from pcb.runs.environment import cpu_model
+from pcb.runs.processor import cpu_model
 from pcb.storage.repository import commit, repository_root
 
 

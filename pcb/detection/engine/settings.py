@@ -39,7 +39,6 @@ class TrainingSettings:
         custom_hooks: the configs of the additional hooks.
         first_weights: the config's ``load_from``, a checkpoint that a new training run starts from;
             None to start without a checkpoint.
-        first_weights_file: the file that ``first_weights`` refers to, or None.
         find_unused_parameters: whether a training step on several processes may leave some weights
             without a gradient.
         cudnn_benchmark: whether cuDNN searches for the fastest algorithms; None for PyTorch's
@@ -61,10 +60,21 @@ class TrainingSettings:
     schedules: Mapping[str, Mapping[str, Any] | None]
     custom_hooks: tuple[Mapping[str, Any], ...]
     first_weights: str | None
-    first_weights_file: Path | None
     find_unused_parameters: bool
     cudnn_benchmark: bool | None
     opencv_threads: int | None
+
+    def first_weights_file(self) -> Path:
+        """Return the path of ``first_weights``; a relative path starts as those of configs do.
+
+        Raises:
+            ValueError: ``first_weights`` is an address.
+        """
+        address = str(self.first_weights)
+        if "://" in address:
+            raise ValueError(f"load_from is {address!r}: download the file and pass its path")
+        path = Path(address).expanduser()
+        return path if path.exists() else repository_path(path)
 
     def comparable(self) -> dict[str, Any]:
         """Return all settings that affect the result of training.
@@ -128,7 +138,6 @@ def read_settings(
         schedules={key: cfg.get(key) for key in ("lr_config", "momentum_config")},
         custom_hooks=tuple(cfg.get("custom_hooks") or ()),
         first_weights=cfg.get("load_from") or None,
-        first_weights_file=_first_weights_file(cfg.get("load_from")),
         find_unused_parameters=bool(cfg.get("find_unused_parameters")),
         cudnn_benchmark=cfg.get("cudnn_benchmark"),
         opencv_threads=cfg.get("opencv_num_threads"),
@@ -137,23 +146,6 @@ def read_settings(
 
 def _checkpoint_interval(config: Mapping[str, Any]) -> int:
     return 0 if config.get("by_epoch", True) else config.get("interval", 1)
-
-
-def _first_weights_file(load_from: str | None) -> Path | None:
-    """Return the path of the checkpoint ``load_from``; None if the config does not set it.
-
-    A relative path is taken from the current directory if the file exists there, otherwise from the
-    repository root.
-    """
-    if not load_from:
-        return None
-    if "://" in load_from:
-        raise ValueError(
-            f"load_from is {load_from!r}, which is not a file: download the checkpoint, and set "
-            "load_from to the path of the downloaded file"
-        )
-    path = Path(load_from).expanduser()
-    return path if path.exists() else repository_path(path)
 
 
 def loader_settings(cfg: Config, split: str) -> dict[str, int]:

@@ -102,12 +102,12 @@ def train(
                 f"{config}: no image of the training set has a usable annotation: check the "
                 "annotation file (data.train.ann_file)"
             )
-        loader = _build_loader(settings.loader, dataset, seed)
+        loader = build_loader(settings.loader, dataset, seed)
         _seed_initialisation(seed)
         with naming_config(config):
             model = build_model(settings.config)
-        start = settings.first_weights_file
-        if start and not (resume and folder.checkpoint.exists()):
+        if settings.first_weights and not (resume and folder.checkpoint.exists()):
+            start = settings.first_weights_file()
             load_weights(model, read_checkpoint(start, trust_checkpoint), start)
         describe_training_set(model, dataset)
         model.CLASSES = dataset.CLASSES
@@ -202,12 +202,12 @@ def _first_weights_record(
     settings: TrainingSettings, folder: RunFolder, resumed: bool
 ) -> dict[str, Any]:
     """Return the entry of ``environment.json`` for the checkpoint that training started from."""
-    if settings.first_weights_file is None:
+    if settings.first_weights is None:
         return {}
     if resumed:
         before = folder.read_environment() if folder.environment_file.is_file() else {}
         return {"load_from": before["load_from"]} if "load_from" in before else {}
-    with open(settings.first_weights_file, "rb") as file:
+    with open(settings.first_weights_file(), "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"load_from": {"file": settings.first_weights, "sha256": digest}}
 
@@ -219,7 +219,7 @@ def _optimizer_hook(settings: TrainingSettings) -> Hook | dict[str, Any]:
     return LossScalingHook(**settings.optimizer_step, **settings.loss_scaling)
 
 
-def _build_loader(loading: Mapping[str, int], dataset: Any, seed: int) -> DataLoader:
+def build_loader(loading: Mapping[str, int], dataset: Any, seed: int) -> DataLoader:
     """Build a loader for this process's share of the images, with a new order in every epoch."""
     several = world_size() > 1
     loader = build_dataloader(dataset, **loading, dist=several)

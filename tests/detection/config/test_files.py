@@ -1,6 +1,7 @@
 """The config files: each builds its model, and those of LVIS equal the published experiments."""
 
 import functools
+import gzip
 import json
 import math
 from itertools import product
@@ -32,7 +33,7 @@ from pcb.runs.settings import BALANCE, REFINEMENT, strength_argument
 from pcb.storage.repository import repository_root
 
 REFERENCE = Path(__file__).parents[2] / "reference"
-OFFICIAL = json.loads((REFERENCE / "state_dict_keys.json").read_text())
+OFFICIAL = json.loads(gzip.decompress((REFERENCE / "state_dict_keys.json.gz").read_bytes()))
 
 DATASETS = ("openmoji", "lvis_v0_5", "lvis_v1")
 BASELINES = ("softmax", "rfs", "eqlv2", "seesaw")

@@ -17,9 +17,9 @@ from pcb.detection.engine.hooks import LossScalingHook
 from pcb.detection.engine.inference import predict
 from pcb.detection.engine.runner import NonFiniteError, Runner
 from pcb.detection.engine.training import train
-from pcb.runs.environment import cpu_model
 from pcb.runs.folder import RunFolder
 from pcb.runs.processes import notebook_lock
+from pcb.runs.processor import cpu_model
 from pcb.study.run import open_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("training")]

@@ -11,10 +11,10 @@ from mmcv.runner.checkpoint import get_external_models, load_checkpoint
 from mmdet.models import ResNet
 
 from pcb.detection import load_config
+from pcb.detection.backbones import torchvision_url
 from pcb.detection.checkpoint import save_checkpoint
 from pcb.detection.engine.inference import predict
 from pcb.detection.engine.training import build_model, train
-from pcb.detection.legacy.backbones import torchvision_url
 
 CONFIG = "tests/configs/tiny_pcb.py"
 PRETRAINED = {"type": "Pretrained", "checkpoint": "torchvision://resnet18"}

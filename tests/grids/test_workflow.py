@@ -20,7 +20,7 @@ import pytest
 
 from pcb.grids.failures import find_failures, record_failure
 from pcb.grids.grid import Grid
-from pcb.grids.processes import begin, changed_notebooks, check_machine
+from pcb.grids.workflow import begin, changed_notebooks, check_machine
 from pcb.runs.processes import notebook_lock, running
 from pcb.storage.locks import holding
 from tests.grids.test_grid import ROOT, STAND_INS, write_grid, write_notebook
@@ -194,7 +194,7 @@ def test_a_grid_on_another_machine_is_named_and_waited_for(tmp_path, capfd):
     assert other.stdout.readline() == "holds\n"
     [there] = running(tmp_path / "runs")
     assert (there.what, there.host, there.process) == ("grid", "login2", other.pid)
-    code = f"from pcb.grids.processes import begin; begin({str(tmp_path / 'runs')!r}, '.')"
+    code = f"from pcb.grids.workflow import begin; begin({str(tmp_path / 'runs')!r}, '.')"
     waiting = subprocess.Popen([sys.executable, "-c", code], stderr=pipe, text=True, cwd=tmp_path)
     shown = waiting.stderr.readline()
     assert f"is being run by process {other.pid} on login2, since " in shown
@@ -205,7 +205,7 @@ def test_a_grid_on_another_machine_is_named_and_waited_for(tmp_path, capfd):
 
 
 def test_processes_of_an_earlier_call_are_listed(tmp_path):
-    code = f"from pcb.grids.processes import begin; begin({str(tmp_path)!r}, {str(tmp_path)!r})"
+    code = f"from pcb.grids.workflow import begin; begin({str(tmp_path)!r}, {str(tmp_path)!r})"
     with holding(notebook_lock(tmp_path / RUN / "02_evaluate.ipynb"), "02_evaluate"):
         begun = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert begun.returncode == 0

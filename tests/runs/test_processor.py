@@ -2,7 +2,7 @@
 
 import platform
 
-from pcb.runs.environment import cpu_model
+from pcb.runs.processor import cpu_model
 
 
 def test_processor_is_named(tmp_path):
