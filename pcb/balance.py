@@ -19,8 +19,8 @@ from pcb.stateful import StatefulModule
 
 # A class that has not occurred in this many observed batches is considered missing from the data.
 PATIENCE = 1000
-# If `set_epoch` has not been called within this many training steps, the caller is assumed to have
-# forgotten it: it should be called before the first step, and even short epochs have this length.
+# If `set_epoch` has not been called within this many training steps, the caller has probably
+# forgotten the call, which belongs before the first step. Even short epochs have this many steps.
 SMALLEST_EPOCH = 20
 
 
@@ -31,12 +31,12 @@ def strength(alpha: float, iteration: int, num_iterations: int) -> float:
     last one has the full strength. A single iteration has the full strength.
 
     Args:
-        alpha: full strength, in [0, 1].
-        iteration: k, in [0, num_iterations - 1].
-        num_iterations: K, at least 1.
+        alpha: Full strength, in [0, 1].
+        iteration: Refinement iteration k, in [0, num_iterations - 1].
+        num_iterations: Number of refinement iterations K, at least 1.
 
     Raises:
-        ValueError: if ``iteration`` is out of range.
+        ValueError: If ``iteration`` is out of range.
 
     Example:
         >>> [strength(0.4, k, 3) for k in range(3)], strength(0.4, 0, 1)
@@ -56,36 +56,36 @@ class PairwiseClassBalance(StatefulModule):
 
     PCB is active once ``epoch >= start_epoch`` and every required class has been seen. If required
     classes are still missing after the first epoch, or after 1000 observed batches, one warning
-    lists them. A different warning is issued if ``start_epoch`` has not been reached and
+    lists them. A different warning is issued if PCB is waiting for ``start_epoch``, but
     :meth:`set_epoch` is not called within 20 training steps.
 
     The buffers keep their dtype when the model is converted with ``half()`` or ``bfloat16()``.
 
     Args:
         num_classes: C, the number of foreground classes.
-        alpha: full strength of the soft labels, in [0, 1].
-        start_epoch: first epoch in which PCB is active, counted from 1; see :meth:`set_epoch`.
-        momentum: weight of the previous row when a row of the matrix is updated, in [0, 1).
+        alpha: Full strength of the soft labels, in [0, 1].
+        start_epoch: First epoch in which PCB is active, counted from 1; see :meth:`set_epoch`.
+        momentum: Weight of a row's previous value when the row is updated, in [0, 1).
         num_iterations: K, the number of refinement iterations; 1 means no refinement.
-        activation: function that turns logits into probabilities, ``"softmax"`` or ``"sigmoid"``.
-        normalize_rows: whether each row of the matrix sums to 1; default: only for softmax.
-        normalize_columns: whether each soft label sums to 1; default: only for softmax.
-        required_classes: classes that must have been seen before PCB becomes active; default: all.
-            If some classes have no training instances, pass only the other classes.
+        activation: Function that turns logits into probabilities, ``"softmax"`` or ``"sigmoid"``.
+        normalize_rows: Whether each row of the matrix sums to 1; default: only for softmax.
+        normalize_columns: Whether each soft label sums to 1; default: only for softmax.
+        required_classes: Classes that must have been seen before PCB becomes active; default: all.
+            Leave out classes that have no training instances.
         class_names: C class names to show in warnings; default: the class indices.
 
     Buffers:
-        confusion (C, C): running confusion matrix; rows are true classes, columns are predictions.
-        instance_count (C,): number of instances of each class that have been observed.
-        update_count (C,): number of times each row of ``confusion`` was updated. The first update
+        confusion (C, C): Running confusion matrix; rows are true classes, columns are predictions.
+        instance_count (C,): Number of instances of each class that have been observed.
+        update_count (C,): Number of times each row of ``confusion`` was updated. The first update
             still has the weight ``momentum ** (update_count - 1)`` in the row.
-        epoch (1,): current epoch, counted from 1.
+        epoch (1,): Current epoch, counted from 1.
 
     Counts are float32, as in the official code, so they are exact up to 2 ** 24; ``double()``
     raises this limit.
 
     Raises:
-        ValueError: if a setting is out of range.
+        ValueError: If a setting is out of range.
 
     Example:
         >>> balance = PairwiseClassBalance(num_classes=2, alpha=0.4)
@@ -151,10 +151,10 @@ class PairwiseClassBalance(StatefulModule):
         """Set the classes that must have been seen before PCB becomes active.
 
         Args:
-            classes: class indices in [0, C - 1].
+            classes: Class indices in [0, C - 1].
 
         Raises:
-            ValueError: if ``classes`` is empty, or an index is out of range.
+            ValueError: If ``classes`` is empty, or an index is out of range.
         """
         classes = [int(c) for c in classes]
         if not classes or min(classes) < 0 or max(classes) >= self.num_classes:
@@ -179,10 +179,10 @@ class PairwiseClassBalance(StatefulModule):
         """Set the current epoch; call this at the start of every epoch, including the first.
 
         Args:
-            epoch: number of the epoch, counted from 1.
+            epoch: Number of the epoch, counted from 1.
 
         Raises:
-            ValueError: if ``epoch`` is not a whole number, or is less than 1.
+            ValueError: If ``epoch`` is not a whole number, or is less than 1.
         """
         if not _is_whole(epoch) or epoch < 1:
             raise ValueError(f"epoch must be a whole number, at least 1, got {epoch!r}")
@@ -218,7 +218,7 @@ class PairwiseClassBalance(StatefulModule):
             self._warn_if_blocked()
 
     def _warn_if_blocked(self) -> None:
-        """Warn if PCB is inactive and more training will not change that."""
+        """Warn if PCB is inactive and further training cannot activate it."""
         epoch = int(self.epoch)
         if epoch < self.start_epoch:
             never_set = self._last_set_epoch is None
@@ -241,7 +241,7 @@ class PairwiseClassBalance(StatefulModule):
         return int(self.epoch) >= self.start_epoch and not self.unseen_classes()
 
     def warn_of_missing(self, classes: Sequence[int]) -> None:
-        """Warn that PCB is inactive because classes are missing, once and on only one process.
+        """Warn once, on only one process, that PCB is inactive because classes are missing.
 
         With ``alpha=0``, there is no warning, because PCB is not meant to become active.
         """
@@ -258,7 +258,7 @@ class PairwiseClassBalance(StatefulModule):
         )
 
     def _warn_of_epoch(self, epoch: int) -> None:
-        """Warn, on only one process, that `set_epoch` was not called, unless ``alpha`` is 0."""
+        """Unless ``alpha`` is 0, warn on only one process that `set_epoch` was not called."""
         if self.alpha > 0 and rank() == 0:
             warnings.warn(
                 f"PCB should act from epoch {self.start_epoch} on, but stays off: set_epoch was "
@@ -273,7 +273,7 @@ class PairwiseClassBalance(StatefulModule):
         return self.alpha > 0 and self.gate_is_open()
 
     def strength_at(self, iteration: int | None = None) -> float:
-        """Return the strength in an iteration (default: the last), assuming PCB is active."""
+        """Return the strength that an active PCB has in an iteration (default: the last)."""
         last = self.num_iterations - 1
         return strength(self.alpha, last if iteration is None else iteration, self.num_iterations)
 

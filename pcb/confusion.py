@@ -73,14 +73,15 @@ def update_confusion(
     change.
 
     With ``normalize_rows``, the updated rows are then scaled to sum to 1. As rows start at zero,
-    the first update determines the whole row; after n updates, its weight is ``m ** (n - 1)``.
+    the first update then determines the whole row. After n updates, the first update has the
+    weight ``m ** (n - 1)``.
 
     Args:
         confusion: (C, C) running matrix; not modified in place.
         sums: (C, C) sums from :func:`batch_confusion`, added over processes.
         counts: (C,) counts from :func:`batch_confusion`, added over processes.
-        momentum: weight m of the previous row, in [0, 1).
-        normalize_rows: whether updated rows are scaled to sum to 1: True for softmax predictions,
+        momentum: Weight m of the previous row, in [0, 1).
+        normalize_rows: Whether updated rows are scaled to sum to 1: True for softmax predictions,
             False for sigmoid predictions (EQL v2).
 
     Returns:
@@ -103,22 +104,21 @@ def update_confusion(
 
 
 def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
-    """Return a momentum with which a row mostly forgets its first update in ``calls`` updates.
+    """Return a momentum with which the first update of a row fades over ``calls`` updates.
 
     With momentum m, the first update of a row has the weight ``m ** (calls - 1)`` after ``calls``
     updates. The published momentum of 0.99 suits the thousands of updates in an LVIS schedule. In a
-    short schedule, it would leave the rows of rare classes dominated by predictions from before
-    training.
+    short schedule, predictions of the untrained classifier would dominate the rows of rare classes.
 
     Args:
-        calls: expected number of updates of the row before PCB becomes active; more than 1.
-        first_update_weight: weight that the first update may still have then, in (0, 1).
+        calls: Expected number of updates of the row before PCB becomes active; more than 1.
+        first_update_weight: Weight of the first update after ``calls`` updates, in (0, 1).
 
     Returns:
         The momentum, at most 0.99.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: If an argument is out of range.
 
     Example:
         >>> round(scaled_momentum(calls=24), 3), scaled_momentum(calls=10_000)

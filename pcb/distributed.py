@@ -1,4 +1,4 @@
-"""Connect training processes and sum over them; with a single process, this does nothing."""
+"""Connect training processes and sum tensors over them; a single process needs no connection."""
 
 import math
 import os
@@ -23,16 +23,16 @@ def process_group(device: torch.device) -> Iterator[None]:
     """Within a context, connect this process to the other processes started by ``torchrun``.
 
     ``torchrun`` describes the process group in environment variables. Without these variables,
-    nothing happens. If they are set by hand, this process waits up to 10 minutes for the others to
-    start, or as many minutes as ``PCB_WAIT_MINUTES`` says. If an error leaves the context, the
-    group is not closed: this process must exit, so that torchrun stops the others.
+    nothing happens. If you set these variables by hand, this process waits up to 10 minutes for the
+    other processes to start; ``PCB_WAIT_MINUTES`` changes this limit. If an error leaves the
+    context, the group stays open: this process must exit, so that torchrun stops the others.
 
     Args:
-        device: device of this process: GPUs are connected with ``nccl``, CPUs with ``gloo``. With
+        device: Device of this process: GPUs are connected with ``nccl``, CPUs with ``gloo``. With
             several GPUs, the device must include the index.
 
     Raises:
-        ValueError: if some of the environment variables are missing or invalid, or the other
+        ValueError: If some of the environment variables are missing or invalid, or the other
             processes cannot be reached.
 
     Example:
@@ -54,7 +54,7 @@ def _requested_processes() -> int:
     """Return the number of processes according to the environment variables.
 
     Raises:
-        ValueError: if environment variables are missing, invalid or contradictory.
+        ValueError: If environment variables are missing, invalid or contradictory.
     """
     given = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name, "").strip()}
     if "WORLD_SIZE" not in given and "RANK" not in given:
@@ -69,9 +69,9 @@ def _requested_processes() -> int:
         return 1  # a single process needs no address
     if missing := [name for name in _VARIABLES if name not in given]:
         raise ValueError(
-            f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} set, as for one of several "
-            f"processes, but {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not: to "
-            f"train in one process, unset {', '.join(given)}; for several, {_TORCHRUN}"
+            f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} set, as if this were one of "
+            f"several processes, but {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} "
+            f"not: to train in one process, unset {', '.join(given)}; for several, {_TORCHRUN}"
         )
     processes = numbers["WORLD_SIZE"]
     if not numbers["RANK"] < processes:
@@ -88,7 +88,7 @@ def _join(device: torch.device) -> None:
     """Connect this process to the other processes.
 
     Raises:
-        ValueError: if the other processes do not start in time, or cannot be reached.
+        ValueError: If the other processes do not start in time, or cannot be reached.
     """
     minutes = _minutes_to_wait()
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
@@ -126,10 +126,10 @@ def _join(device: torch.device) -> None:
 def _wait_for_first(own: int, minutes: float) -> None:
     """Wait until process 0 can be reached.
 
-    PyTorch would also wait, but it prints a page of stack traces if it cannot connect.
+    PyTorch would also wait, but would print a page of stack traces if process 0 cannot be reached.
 
     Raises:
-        ValueError: if the host name is unknown, or process 0 does not answer in time.
+        ValueError: If the host name is unknown, or process 0 does not answer in time.
     """
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     try:
@@ -186,7 +186,7 @@ def sum_over_processes(tensor: Tensor) -> Tensor:
     process that has nothing to add must pass zeros; otherwise, the other processes wait for it.
 
     Args:
-        tensor: tensor of any shape, on a device that the backend of the process group supports;
+        tensor: Tensor of any shape, on a device that the backend of the process group supports;
             not modified.
 
     Returns:

@@ -18,12 +18,12 @@ class Feedback(nn.Module):
     Args:
         in_features: D_in, width of the prediction.
         out_features: D_out, width of the feedback.
-        hidden_features: width of the hidden layers.
-        num_layers: number of linear layers, at least 1.
-        layer_norm: whether to normalise the prediction first, as for sigmoid classifiers (EQL v2).
+        hidden_features: Width of the hidden layers.
+        num_layers: Number of linear layers, at least 1.
+        layer_norm: Whether to normalise the prediction first, as for sigmoid classifiers (EQL v2).
 
     Raises:
-        ValueError: if ``num_layers`` is less than 1.
+        ValueError: If ``num_layers`` is less than 1.
 
     Shape:
         - prediction: (N, D_in).

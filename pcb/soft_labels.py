@@ -17,12 +17,12 @@ def fightback_soft_labels(confusion: Tensor, normalize_columns: bool = True) -> 
 
     Args:
         confusion: (C, C) non-negative matrix; rows are true classes, columns are predictions.
-        normalize_columns: whether each label sums to 1; False for sigmoid losses (EQL v2), where
+        normalize_columns: Whether each label sums to 1; False for sigmoid losses (EQL v2), where
             ``q_y[j] = confusion[j, y]``.
 
     Returns:
         The soft labels (C, C); row ``y`` is the soft label of class ``y``. This row is one-hot if
-        column ``y`` of the matrix is zero, or too small to be divided by its sum accurately.
+        all entries in column ``y`` of the matrix are zero or too small for an accurate division.
 
     Example:
         >>> confusion = torch.tensor([[0.5, 0.5], [0.0, 1.0]])  # half of class 0 predicted as 1

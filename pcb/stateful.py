@@ -31,7 +31,7 @@ class StatefulModule(nn.Module):
             buffer.zero_()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
-        """Apply any conversion, such as to a device or a dtype, without narrowing the buffers."""
+        """Move or convert the module to a device or dtype, without narrowing the buffers."""
         was_meta = self._is_meta()
         super()._apply(partial(_without_narrowing, fn), recurse)
         if was_meta and not self._is_meta():  # after `to_empty`, buffers hold arbitrary values
@@ -44,7 +44,7 @@ class StatefulModule(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Convert half-precision buffers in a checkpoint to the module's dtype, then load them.
 
-        Otherwise, PyTorch would keep the narrow dtype if ``assign=True``. The last of ``args`` is
+        With ``assign=True``, PyTorch would otherwise keep the narrow dtype. The last of ``args`` is
         the list in which PyTorch collects error messages.
         """
         for name, buffer in self.named_buffers(recurse=False):
@@ -55,7 +55,7 @@ class StatefulModule(nn.Module):
             if not loaded.is_meta and not loaded.isfinite().all():
                 args[-1].append(
                     f"{prefix + name} overflowed when it was saved in {loaded.dtype}: load a "
-                    f"checkpoint that was saved in {buffer.dtype}, or remove this buffer from it"
+                    f"checkpoint saved in {buffer.dtype}, or remove the buffer from the checkpoint"
                 )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -66,7 +66,7 @@ def _is_wider(dtype: torch.dtype, other: torch.dtype) -> bool:
 
 
 def _without_narrowing(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
-    """Return ``fn(tensor)``, in the dtype of ``tensor`` if this dtype is wider."""
+    """Return ``fn(tensor)``, but keep the dtype of ``tensor`` if ``fn`` would narrow it."""
     converted = fn(tensor)
     if converted.dtype == tensor.dtype or _is_wider(converted.dtype, tensor.dtype):
         return converted

@@ -29,8 +29,7 @@ _MOST_OPENED = 2000  # takes a second on a local disk; the 100,000 images of LVI
 def orientation(image: Image.Image) -> int:
     """Return the EXIF orientation of an open image, 1 to 8; 1 means to show it as stored.
 
-    Pillow's own function also reads XMP metadata. OpenCV ignores XMP metadata, and so does
-    training.
+    Pillow's own function also reads XMP metadata, which OpenCV, and therefore training, ignores.
 
     Example:
         >>> orientation(Image.new("RGB", (60, 40)))

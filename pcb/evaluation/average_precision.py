@@ -25,9 +25,9 @@ def evaluate(
     """Compute the 13 official LVIS metrics.
 
     In federated data, each image was checked only for some classes: those annotated in the image or
-    listed as absent (``neg_category_ids``). Detections of other classes do not count in the image.
-    If a class is not annotated completely (``not_exhaustive_category_ids``), only its matched
-    detections count, because an unmatched detection may be correct.
+    listed as absent (``neg_category_ids``). A detection of a class that was not checked does not
+    count. If a class is not annotated completely (``not_exhaustive_category_ids``), only its
+    matched detections count, because an unmatched detection may be correct.
 
     In exhaustive data, every image was checked for every class. AP then agrees with the AP of COCO,
     with two exceptions. LVIS counts the 300 detections with the highest scores in an image (COCO
@@ -41,7 +41,7 @@ def evaluate(
         ground_truth: Annotation file, or the result of ``read_annotations``.
         results: COCO results, a file or a list; they are not changed. If there are no detections,
             the metrics are 0.
-        iou_types: 'bbox', 'segm' or both; None to use all that the results contain.
+        iou_types: 'bbox', 'segm' or both; None for all that the results contain.
         backend: 'fast' (the package hotcoco) or 'lvis' (the reference implementation, two orders of
             magnitude slower). Both return the same numbers.
         federated: Whether the data is federated; None to use what ``read_annotations`` found.
@@ -126,7 +126,7 @@ def per_class_ap(
     # (IoU thresholds, recalls, classes, object sizes, limits on detections); -1 if undefined
     precision = fast.run(annotations, results, iou_type).eval["precision"]
     ap = precision[:, :, :, 0, 0].mean(axis=(0, 1))  # size 0 is "all"
-    # If a class has no ground truth, all its values are -1; otherwise none is.
+    # All values of a class are -1 if it has no ground truth; otherwise, none of them is -1.
     return np.where(ap < 0, np.nan, ap)
 
 

@@ -56,7 +56,7 @@ def detection_confusion(
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
-        results: COCO results, a file or a list; they are not changed. A file takes less memory.
+        results: COCO results, as a file (which takes less memory) or a list; not changed.
         iou_type: 'bbox' for the IoU of boxes, 'segm' for the IoU of masks.
         iou_threshold: Minimum IoU of a match, in (0, 1].
         score_threshold: Minimum score of a detection that counts, a finite number.
@@ -74,8 +74,8 @@ def detection_confusion(
         ValueError: The IoU type is unknown, or a threshold is out of range.
 
     Example:
-        A cat is mistaken for a dog and detected a second time. A second detection of a dog is left
-        out, because the image was not checked for dogs.
+        A cat is detected as a dog and, with a lower score, as a cat. A detection of a dog at a
+        different place is left out, because the image was not checked for dogs.
 
         >>> from pcb.datasets import Annotations
         >>> image = {"id": 1, "height": 50, "width": 50}
@@ -160,9 +160,9 @@ def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray
 
 
 def _complete(annotations: Annotations, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return an (I, C) bool array: whether all objects of class c in image i are annotated.
+    """Return (I, C) bool; entry [i, c] is True if all objects of class c in image i are annotated.
 
-    ``images`` and ``labels`` are the image index and the label of each annotated object.
+    ``images`` and ``labels`` contain the image index and the label of each annotated object.
     """
     if not annotations.federated:
         return np.ones((len(annotations.images), len(annotations.categories)), bool)

@@ -16,9 +16,9 @@ _ABOVE_ZERO = float(np.nextafter(0.0, 1.0))
 def run(annotations: Annotations, results: list[dict], iou_type: str) -> hotcoco.COCOeval:
     """Evaluate detections with hotcoco.
 
-    The lvis package leaves out objects and detections with area 0. It first selects the 300
-    detections with the highest scores in an image, then drops detections with area 0. hotcoco would
-    count them, so this function drops them before.
+    The lvis package leaves out objects with area 0. In each image, the package selects the 300
+    detections with the highest scores, then drops detections with area 0. hotcoco would count
+    objects and detections with area 0, so this function drops them before hotcoco runs.
 
     Args:
         annotations: The ground truth.

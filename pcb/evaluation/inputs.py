@@ -40,12 +40,12 @@ def read_inputs(
 ) -> tuple[Annotations, list[dict], Sequence[str]]:
     """Return ground truth and detections for computing AP; read files if necessary.
 
-    Messages are logged about objects and detections that AP leaves out.
+    The numbers of objects and detections that AP leaves out are logged.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
         results: COCO results, a file or a list.
-        iou_types: What will be evaluated: 'bbox', 'segm' or both; None to use all that the results
+        iou_types: What will be evaluated: 'bbox', 'segm' or both; None for all that the results
             contain.
         federated: Whether the data is federated; None to use what ``read_annotations`` finds.
 
@@ -73,8 +73,8 @@ def read_inputs(
     counts = Counter(record["image_id"] for record in checked)
     if dropped := sum(max(0, count - MOST_DETECTIONS) for count in counts.values()):
         text = (
-            f"{dropped:,} detections do not count, because only the {MOST_DETECTIONS} with the"
-            " highest scores in an image do"
+            f"{dropped:,} detections do not count, because only the {MOST_DETECTIONS} detections"
+            " with the highest scores in an image count"
         )
         annotations.log(text, source, logging.INFO)
     if annotations.federated:

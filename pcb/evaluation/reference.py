@@ -42,14 +42,14 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LV
 
 
 class _GroundTruth(lvis.LVIS):
-    """LVIS ground truth from a dict; the lvis package expects the path of a file."""
+    """LVIS ground truth that is passed as a dict instead of as the path of a file."""
 
     def _load_json(self, dataset: dict) -> dict:
         return dataset
 
 
 class _Detections(lvis.LVISResults):
-    """LVIS results that may be empty; the lvis package fails without a first detection."""
+    """LVIS results that may be empty; the lvis package itself fails if there are no detections."""
 
     def __init__(self, ground_truth: lvis.LVIS, results: list[dict]) -> None:
         if results:
@@ -78,7 +78,7 @@ def _patched_lvis():
     logger = logging.getLogger("lvis.results")
     numpy, level = lvis.eval.np, logger.level
     lvis.eval.np = _NumPyWithFloat()
-    logger.setLevel(logging.ERROR)  # hides a warning that the results are not checked; they are
+    logger.setLevel(logging.ERROR)  # hides the warning that results are not checked
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # lvis calls Logger.warn

@@ -19,7 +19,7 @@ def weights_and_factor(
     Args:
         logits: (N, width) logits of N samples.
         weights: (N,) sample weights, or None for weights of 1.
-        avg_factor: number by which the weighted sum over samples is divided. None: the number of
+        avg_factor: Number by which the weighted sum over samples is divided. None: the number of
             samples with positive weight, but at least 1.
 
     Returns:
@@ -30,7 +30,7 @@ def weights_and_factor(
 
 
 class BalancedLoss(StatefulModule):
-    """Base class of all losses, which may use a :class:`PairwiseClassBalance`.
+    """Base class of losses that can use a :class:`PairwiseClassBalance`.
 
     A loss has a state: its ``balance`` and its own counts. Each training batch updates this state
     once. A batch is a training batch if the loss is in training mode, gradients are enabled and the
@@ -38,13 +38,13 @@ class BalancedLoss(StatefulModule):
 
     Args:
         num_classes: C, the number of foreground classes.
-        balance: observes the predictions and provides soft labels; None for the loss without PCB.
-        background: position of the background class: None if there is no background; ``"last"`` if
+        balance: Observes the predictions and provides soft labels; None for the loss without PCB.
+        background: Position of the background class: None if there is no background; ``"last"`` if
             its label is C (MMDetection); ``"first"`` if its label is 0, followed by classes 1 to C
             (torchvision). The ``balance`` always leaves background out and counts classes from 0.
 
     Raises:
-        ValueError: if ``balance`` has a different number of classes, or ``background`` is invalid.
+        ValueError: If ``balance`` has a different number of classes, or ``background`` is invalid.
     """
 
     # Number of columns of a detector's logits in addition to those of the C classes.
@@ -83,7 +83,7 @@ class BalancedLoss(StatefulModule):
             The logits, in float32 or a wider dtype, and the labels, both with background last.
 
         Raises:
-            ValueError: if the logits have the wrong shape, or a label is out of range.
+            ValueError: If the logits have the wrong shape, or a label is out of range.
         """
         self._check_width(logits)
         if labels.shape != logits.shape[:1]:
@@ -106,13 +106,13 @@ class BalancedLoss(StatefulModule):
         """Return the test-time scores of a batch.
 
         Args:
-            logits: logits as for :meth:`forward`.
+            logits: Logits as for :meth:`forward`.
 
         Returns:
-            The scores (N, C), or (N, C + 1) with background, whose column is its label.
+            The scores (N, C), or (N, C + 1) with background. Column i belongs to label i.
 
         Raises:
-            ValueError: if the logits have the wrong shape.
+            ValueError: If the logits have the wrong shape.
         """
         self._check_width(logits)
         scores = self._scores(self._background_last(at_least_float32(logits)))
@@ -161,18 +161,18 @@ class BalancedLoss(StatefulModule):
     def consult_balance(
         self, logits: Tensor, labels: Tensor, iteration: int | None
     ) -> tuple[float, Tensor | None]:
-        """Let ``balance`` observe the positives of a batch, then get their soft labels from it.
+        """Let ``balance`` observe the positives of a batch, then return their soft labels.
 
-        The batch is observed only if it is a training batch, and neither the loss nor ``balance``
-        is in eval mode.
+        The batch is observed only if it is a training batch and both the loss and ``balance`` are
+        in training mode.
 
         Args:
             logits: (P, C) class logits of the positives; P may be 0.
             labels: (P,) true classes in [0, C - 1].
-            iteration: refinement iteration; default: the last.
+            iteration: Refinement iteration; default: the last.
 
         Returns:
-            The strength of PCB in this iteration, which may be 0, and the soft labels (P, C) in the
+            The strength of PCB in this iteration (possibly 0), and the soft labels (P, C) in the
             dtype of the logits. While PCB is inactive: 0 and None.
         """
         if self.balance is None:

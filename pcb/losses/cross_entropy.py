@@ -21,7 +21,7 @@ class CrossEntropyLoss(BalancedLoss):
 
     Args:
         num_classes: C, the number of foreground classes.
-        balance: observes the predictions and provides soft labels; None for the loss without PCB.
+        balance: Observes the predictions and provides soft labels; None for the loss without PCB.
         background: None, ``"last"`` or ``"first"``; see :class:`BalancedLoss`.
 
     Shape:
@@ -57,15 +57,15 @@ class CrossEntropyLoss(BalancedLoss):
             logits: (N, C) logits, or (N, C + 1) with background.
             labels: (N,) true labels.
             weights: (N,) weights w of the cross-entropy terms; default: 1.
-            avg_factor: averaging factor A; default: the number of samples with positive weight, but
+            avg_factor: Averaging factor A; default: the number of samples with positive weight, but
                 at least 1.
-            iteration: refinement iteration; default: the last.
+            iteration: Refinement iteration; default: the last.
 
         Returns:
             The loss, a scalar.
 
         Raises:
-            ValueError: if the logits have the wrong shape, or a label is out of range.
+            ValueError: If the logits have the wrong shape, or a label is out of range.
         """
         logits, labels = self.prepare(logits, labels)
         weights, avg_factor = weights_and_factor(logits, weights, avg_factor)

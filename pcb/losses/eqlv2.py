@@ -29,11 +29,11 @@ class EQLv2Loss(BalancedLoss):
 
     Args:
         num_classes: C, the number of foreground classes.
-        balance: observes the predictions and provides soft labels; its activation must be
+        balance: Observes the predictions and provides soft labels; its activation must be
             ``"sigmoid"``. None for EQL v2 without PCB.
-        gamma: steepness of the negative weight ``v`` as a function of ``g``.
-        mu: ratio ``g`` for which ``v`` is one half.
-        alpha: how much the positive weight ``u`` grows as ``v`` falls.
+        gamma: Steepness of the negative weight ``v`` as a function of ``g``.
+        mu: Ratio ``g`` for which ``v`` is one half.
+        alpha: How much the positive weight ``u`` grows as ``v`` falls.
         background: None, ``"last"`` or ``"first"``; see :class:`BalancedLoss`.
 
     Shape:
@@ -42,12 +42,12 @@ class EQLv2Loss(BalancedLoss):
         - returns a scalar in the dtype of the logits, but at least float32.
 
     Buffers:
-        positive_gradient (C,), negative_gradient (C,): gradients of each class, summed over all
+        positive_gradient (C,), negative_gradient (C,): Gradients of each class, summed over all
             training batches and processes.
         has_gradients (1,): 1 if any gradient has been accumulated, otherwise 0.
 
     Raises:
-        ValueError: if the activation of ``balance`` is not ``"sigmoid"``.
+        ValueError: If the activation of ``balance`` is not ``"sigmoid"``.
 
     Source: Tan et al., "Equalization Loss v2: A New Gradient Balance Approach for Long-tailed
     Object Detection", CVPR 2021; He et al., "Relieving Long-tailed Instance Segmentation via
@@ -92,13 +92,13 @@ class EQLv2Loss(BalancedLoss):
         Args:
             logits: (N, C) logits, or (N, C + 1) with background.
             labels: (N,) true labels.
-            iteration: refinement iteration; default: the last.
+            iteration: Refinement iteration; default: the last.
 
         Returns:
             The loss, a scalar.
 
         Raises:
-            ValueError: if the logits have the wrong shape, or a label is out of range.
+            ValueError: If the logits have the wrong shape, or a label is out of range.
         """
         logits, labels = self.prepare(logits, labels)
         positive = labels < self.num_classes

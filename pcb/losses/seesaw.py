@@ -34,10 +34,10 @@ class SeesawLoss(BalancedLoss):
 
     Args:
         num_classes: C, the number of foreground classes.
-        balance: observes the predictions and provides soft labels; None for Seesaw without PCB.
-        p: exponent of the mitigation; 0 turns it off.
-        q: exponent of the compensation; 0 turns it off.
-        eps: lower limit for the probability that the compensation divides by.
+        balance: Observes the predictions and provides soft labels; None for Seesaw without PCB.
+        p: Exponent of the mitigation; 0 turns it off.
+        q: Exponent of the compensation; 0 turns it off.
+        eps: Lower limit for the probability that the compensation divides by.
         background: None, ``"last"`` or ``"first"``; see :class:`BalancedLoss`. This setting applies
             to the labels and the scores; the order of the logits is always the same.
 
@@ -48,11 +48,11 @@ class SeesawLoss(BalancedLoss):
         - returns scalars in the dtype of the logits, but at least float32.
 
     Buffers:
-        cum_samples (C + 1,): number of samples of each class so far, background last, summed over
+        cum_samples (C + 1,): Number of samples of each class so far, background last, summed over
             all processes.
 
     Raises:
-        ValueError: if a setting is out of range.
+        ValueError: If a setting is out of range.
 
     Source: Wang et al., "Seesaw Loss for Long-Tailed Instance Segmentation", CVPR 2021; He et al.,
     "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance", CVPR 2022.
@@ -103,16 +103,16 @@ class SeesawLoss(BalancedLoss):
             logits: (N, C) logits, or (N, C + 2) with background.
             labels: (N,) true labels.
             weights: (N,) sample weights; default: 1.
-            avg_factor: number by which the weighted sums are divided; default: the number of
+            avg_factor: Number by which the weighted sums are divided; default: the number of
                 samples with positive weight, but at least 1.
-            iteration: refinement iteration; default: the last.
+            iteration: Refinement iteration; default: the last.
 
         Returns:
             A dict of scalars whose sum is the loss: ``loss_cls_classes``; with background, also
             ``loss_cls_objectness``; and while PCB is active, also ``loss_pcb_classes``.
 
         Raises:
-            ValueError: if the logits have the wrong shape, or a label is out of range.
+            ValueError: If the logits have the wrong shape, or a label is out of range.
         """
         logits, labels = self.prepare(logits, labels)
         weights, avg_factor = weights_and_factor(logits, weights, avg_factor)

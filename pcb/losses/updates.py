@@ -31,10 +31,10 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class _Call:
-    """Record of a call that updated the state; kept alive by the graph of the returned loss.
+    """Record of a call that updated the state; it lives as long as the returned loss's graph.
 
     Args:
-        task: number of the backward pass during which the call happened; see
+        task: Number of the backward pass during which the call happened; see
             :func:`_backward_pass`.
     """
 
@@ -68,9 +68,9 @@ def update_once(loss: nn.Module, update: Callable[..., None], *args: Any) -> Non
     During a backward pass, the update is postponed until the end of the backward pass.
 
     Args:
-        loss: a loss whose ``forward`` is decorated with :func:`updates_once`.
-        update: function that updates the state of the loss.
-        args: arguments for ``update``.
+        loss: A loss whose ``forward`` is decorated with :func:`updates_once`.
+        update: Function that updates the state of the loss.
+        args: Arguments for ``update``.
     """
     if torch.compiler.is_compiling() or (task := _backward_pass()) == _NO_BACKWARD_PASS:
         update(*args)
@@ -81,14 +81,14 @@ def update_once(loss: nn.Module, update: Callable[..., None], *args: Any) -> Non
 
 
 def updates_once(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate the ``forward`` method of a loss, in which :func:`update_once` is called.
+    """Decorate the ``forward`` method of a loss that calls :func:`update_once`.
 
-    Gradient checkpointing would recompute the tensors that the loss saves for its backward pass,
-    but the state has changed in the meantime. The decorator therefore keeps these tensors out of
-    checkpointing. They need a few times as much memory as the logits.
+    The tensors that a loss saves for its backward pass depend on its state. Gradient checkpointing
+    would recompute these tensors after the state has changed. The decorator therefore excludes
+    these tensors, which take a few times as much memory as the logits, from checkpointing.
 
     Args:
-        forward: method that takes the logits as its first argument and returns a tensor or a dict
+        forward: Method that takes the logits as its first argument and returns a tensor or a dict
             of tensors.
 
     Returns:
@@ -126,7 +126,7 @@ def _pack(tensor: Tensor) -> tuple[Tensor, int]:
 
 
 def _unpack(packed: tuple[Tensor, int]) -> Tensor:
-    """Return the packed tensor; check its version, which autograd omits if there are hooks."""
+    """Return the packed tensor; raise an error if it was modified after it was packed."""
     tensor, version = packed
     if tensor._version != version:
         raise RuntimeError(

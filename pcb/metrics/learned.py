@@ -13,8 +13,8 @@ import numpy as np
 class LearnedConfusion:
     """A confusion matrix learned during training, and the settings needed to interpret it.
 
-    Files from other versions and programs may contain only the matrix. Missing values are then
-    None, or NaN for floats.
+    A file from a different version or program may contain only the matrix. Values missing from the
+    file are None, or NaN if they are floats.
 
     Attributes:
         matrix: (C, C), running means of predicted probabilities; row i is the true class, column j
@@ -50,8 +50,8 @@ class LearnedConfusion:
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> LearnedConfusion:
         """Read the learned matrix from the arrays of ``confusion.npz``; ignore other matrices.
 
-        Older files do not record whether rows and columns are normalised. At that time, all losses
-        normalised both.
+        Files from older versions do not record whether rows and columns are normalised; in these
+        versions, all losses normalised both.
 
         Raises:
             KeyError: The file does not contain a learned matrix.
@@ -67,7 +67,7 @@ class LearnedConfusion:
         return {name: np.asarray(value) for name, value in named.items() if _is_known(value)}
 
     def soft_labels(self, matrix: np.ndarray | None = None) -> np.ndarray:
-        """Compute the soft label of every class, as the loss that learned the matrix does.
+        """Compute the soft label of every class in the same way as the loss of the training run.
 
         The soft label of a class is its column of the matrix. Softmax losses divide the column by
         its sum; EQL v2 does not.
@@ -113,8 +113,8 @@ class LearnedConfusion:
         count = self.update_count
         if count is None:
             raise ValueError(
-                "this matrix does not record how many times it was updated, as in official"
-                " checkpoints: use a matrix from a training run of this version"
+                "the number of updates of this matrix is not recorded (official checkpoints never"
+                " record it): use a matrix from a training run of this version"
             )
         powers = count - 1 if self.normalize_rows else count
         weights = np.float64(self.momentum) ** np.maximum(powers, 0.0)

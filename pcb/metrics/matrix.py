@@ -71,7 +71,7 @@ def class_order(
         (C,) labels in the new order. Ties keep the order of the labels.
 
     Raises:
-        ValueError: The order is unknown, or the counts or names that it needs are missing.
+        ValueError: The order is unknown, or needs counts or names that are missing.
 
     Example:
         >>> class_order(np.eye(3), "frequency", image_count=[5, 200, 40]).tolist()
@@ -131,7 +131,7 @@ def bias(matrix: np.ndarray, num_classes: int | None = None) -> np.ndarray:
 
 
 def group_shares(matrix: np.ndarray, frequency: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """Compute which share of a group's instances is predicted correctly and as each other group.
+    """Compute how often each group is predicted correctly, and as wrong classes of each group.
 
     The shares are averaged over the classes of the group with equal weight. Classes without
     instances are left out.
@@ -193,7 +193,7 @@ def group_totals(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
 
 def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
-    """Return how much more often each group is predicted as each other group than the reverse.
+    """Return how much more often group g is predicted as group h than h is predicted as g.
 
     The result is the matrix of :func:`group_totals` minus its transpose.
 
@@ -216,7 +216,7 @@ def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
 
 def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Return the row shares of ``after`` minus those of ``before``; NaN for absent classes.
+    """Return the row shares of ``after`` minus those of ``before``; NaN if a class never occurs.
 
     Raises:
         ValueError: The matrices differ in shape.
@@ -231,7 +231,7 @@ def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def detection_totals(matrix: np.ndarray) -> dict[str, int]:
-    """Count, from a matrix of detections, objects by outcome and detections on background.
+    """Count the objects by outcome, and the detections on background, in a matrix of detections.
 
     Example:
         >>> detection_totals(np.array([[5, 2, 1], [0, 3, 4], [6, 0, 0]]))

@@ -87,10 +87,10 @@ def worst_pairs(
     Returns:
         One dict per pair, largest first, ready for ``pandas.DataFrame``. ``true`` and ``predicted``
         are the names, ``true_group`` and ``predicted_group`` the frequency groups. ``share`` is the
-        share of the true class that is predicted as the other class, ``reverse_share`` the share in
-        the other direction, and ``bias`` the difference of the two. ``count`` is the number of
-        objects (only if the matrix counts detections). ``true_label`` and ``predicted_label``
-        distinguish classes with the same name.
+        share of ``true`` that is predicted as ``predicted``, ``reverse_share`` the share of
+        ``predicted`` that is predicted as ``true``, and ``bias`` their difference. ``count`` is the
+        number of objects (only if the matrix counts detections). ``true_label`` and
+        ``predicted_label`` distinguish classes with the same name.
 
     Raises:
         ValueError: ``by`` is unknown.
@@ -139,8 +139,8 @@ def changed_pairs(
 
     Returns:
         One dict per pair, largest change first, with names, groups and labels as in
-        :func:`worst_pairs`. ``before`` and ``after`` are the shares of the true class that are
-        predicted as the other class; ``change`` is their difference.
+        :func:`worst_pairs`. ``before`` and ``after`` are the shares of ``true`` that each run
+        predicts as ``predicted``; ``change`` is their difference.
 
     Raises:
         ValueError: The matrices differ in shape.
@@ -166,7 +166,7 @@ def changed_pairs(
 def nearest_classes(
     matrix: np.ndarray, label: int, count: int = 8, num_classes: int | None = None
 ) -> list[int]:
-    """Find the classes with which a class is confused most, adding up both directions.
+    """Find the classes that are most often confused with a class, in both directions together.
 
     Args:
         matrix: A confusion matrix; rows are divided by their sums.

@@ -18,7 +18,7 @@ class Estimate(NamedTuple):
         std: Sample standard deviation (divided by n - 1); NaN if there are fewer than two values.
         low: Lower end of the 95% confidence interval of the mean; NaN if there are fewer than two
             values.
-        high: Upper end of the 95% confidence interval of the mean; NaN like ``low``.
+        high: Upper end of the 95% confidence interval of the mean; NaN if ``low`` is NaN.
         values: One value per seed; undefined values are left out.
     """
 

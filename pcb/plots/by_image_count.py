@@ -25,7 +25,7 @@ def scatter_by_image_count(
     number_format: str,
     title: str | None,
 ) -> tuple[Figure, Axes]:
-    """Draw a dot for each class and the mean of each frequency group; name the groups' extremes.
+    """Draw a dot per class and the mean per frequency group, and name each group's outermost dots.
 
     Args:
         values: (C,) value of each class. Undefined values (nan) are left out, and the figure shows
@@ -33,10 +33,10 @@ def scatter_by_image_count(
         image_count: (C,) number of training images of each class.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names; None to draw no names.
-        what: one word for the value, such as ``"AP"``.
-        label: label of the y axis, such as ``"AP (%)"``.
-        number_format: format specification for the means, such as ``".1f"``.
-        title: title of the figure; empty for no title.
+        what: One word for the value, such as ``"AP"``.
+        label: Label of the y axis, such as ``"AP (%)"``.
+        number_format: Format specification for the means, such as ``".1f"``.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes).

@@ -41,7 +41,7 @@ def ap_by_image_count(
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names. The figure names the best and the worst class of each group,
             unless several classes have the same best or worst AP.
-        title: title of the figure; empty for no title.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes).
@@ -68,15 +68,15 @@ def ap_by_class(
     """Draw one dot per class and run, and connect each class's dots with a line.
 
     If there are more than 60 classes (fewer in a narrow figure), the figure shows only the classes
-    whose AP differs most between the runs, and its axis label says so.
+    whose AP differs most between the runs, and the axis label says so.
 
     Args:
-        ap: for each run, (C,) AP of each class as a fraction; NaN if undefined, in which case no
+        ap: For each run, (C,) AP of each class as a fraction; NaN if undefined, in which case no
             dot is drawn. The dots of the last run are filled; those of the other runs are rings.
         image_count: (C,) number of training images of each class, which determines the order.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names.
-        title: title of the figure; empty for no title.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes).
@@ -140,8 +140,8 @@ def gain_by_role(
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names. In each role, the classes with the lowest and the highest gain are
             named if these gains stand out.
-        order: roles from top to bottom; default: in the order in which they occur in ``role``.
-        title: title of the figure; empty for no title.
+        order: Roles from top to bottom; default: in order of first occurrence in ``role``.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes).

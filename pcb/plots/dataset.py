@@ -32,7 +32,7 @@ def class_tail(
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names. They are written below the bars if there are at most 60 classes
             (fewer in a narrow figure).
-        title: title of the figure; empty for no title.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes).
@@ -85,20 +85,21 @@ def image_grid(
     """Draw images in a grid, with the masks, boxes and captions of their instances on top.
 
     Args:
-        images: images of shape (H, W, 3), either uint8 or floats in [0, 1].
-        titles: one title per image.
-        masks: for each image, (n, H, W) masks of its instances, drawn with a light fill and an
+        images: Images of shape (H, W, 3), either uint8 or floats in [0, 1].
+        titles: One title per image.
+        masks: For each image, (n, H, W) masks of its instances, drawn with a light fill and an
             outline.
-        boxes: for each image, (n, 4) boxes as x, y, width, height in pixels.
-        captions: for each image, one text per instance. It is written at the upper left corner of
-            the instance's box or, if there is no room, elsewhere along the box. Captions for which
-            there is no room at all are left out, and a note below the image counts them.
-        colors: for each image, one colour per instance; default: the colours of a palette in turn.
-        columns: number of images in a row.
-        size: width of an image in inches.
+        boxes: For each image, (n, 4) boxes as x, y, width, height in pixels.
+        captions: For each image, one text per instance. The text is written at the upper left
+            corner of the instance's box or, if there is no room, elsewhere along the box. Captions
+            for which there is no room at all are left out, and a note below the image states how
+            many.
+        colors: For each image, one colour per instance; default: the colours of a palette in turn.
+        columns: Number of images in a row.
+        size: Width of an image in inches.
 
     Raises:
-        ValueError: if there are no images, or there are captions but neither masks nor boxes.
+        ValueError: If there are no images, or there are captions but neither masks nor boxes.
 
     Returns:
         (figure, axes); axes is an array of shape (rows, columns).
@@ -215,19 +216,20 @@ def icon_pairs(
     """Draw the icons of classes that look alike side by side, with names and image counts.
 
     Args:
-        pairs: tuples of labels: usually two, or a single one for a class that resembles no other.
-        icons: for each of C classes, a picture of shape (h, w, 3 or 4).
+        pairs: The labels of each pair of classes. A class without a look-alike is a tuple with a
+            single label.
+        icons: For each of C classes, a picture of shape (h, w, 3 or 4).
         names: (C,) class names.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
         image_count: (C,) number of training images of each class.
-        titles: one title per pair, such as ``"head-tail"``.
-        columns: number of pairs in a row.
+        titles: One title per pair, such as ``"head-tail"``.
+        columns: Number of pairs in a row.
 
     Returns:
         (figure, axes); axes is an array of shape (rows, columns), with one entry per pair.
 
     Raises:
-        ValueError: if there are no pairs.
+        ValueError: If there are no pairs.
 
     Example:
         >>> icon = np.zeros((8, 8, 3))

@@ -21,7 +21,7 @@ def font_families(texts: Iterable[str]) -> list[str]:
     are drawn as boxes. A warning lists each missing character once.
 
     Args:
-        texts: the texts to be drawn.
+        texts: The texts to be drawn.
 
     Example:
         >>> font_families(["fox", "caf\u00e9"]) == mpl.rcParams["font.family"]

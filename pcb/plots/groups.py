@@ -43,8 +43,8 @@ def group_confusion(
     Args:
         shares: (3, 4) or (3, 5) shares from :func:`pcb.metrics.group_shares`; the rows are
             frequent, common and rare classes.
-        columns: names of the columns, also from :func:`pcb.metrics.group_shares`.
-        title: title of the figure; empty for no title.
+        columns: Names of the columns, also from :func:`pcb.metrics.group_shares`.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes).
@@ -109,7 +109,7 @@ def group_heatmap(
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections, for which a fourth column
             shows the share of missed objects.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
-        title: title of the figure; it should say which matrix is shown.
+        title: Title of the figure; it should say which matrix is shown.
 
     Returns:
         (figure, axes); axes is an array of two. The first shows, in percent, how the true classes
@@ -183,8 +183,8 @@ def start_weights(
         image_count: (C,) number of training images of each class, which determines the order.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names.
-        start: name of the initial value of a row, such as ``"first update"``.
-        title: title of the figure; empty for no title. Default:
+        start: Name of the initial value of a row, such as ``"first update"``.
+        title: Title of the figure; empty for no title. Default:
             ``"How much of each row is still its <start>?"``.
 
     Returns:

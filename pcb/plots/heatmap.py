@@ -47,20 +47,20 @@ def confusion_heatmap(
         names: (C,) class names.
         image_count: (C,) number of training images of each class.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
-            class names are coloured by group or, if they do not fit, strips along the axes. Lines
-            separate the groups if each group is contiguous.
-        order: order of the classes, ``"frequency"``, ``"cluster"`` or ``"name"``; see
+            class names are coloured by group; if names do not fit, coloured strips along the axes
+            show the groups. Lines separate the groups if each group is contiguous.
+        order: Order of the classes, ``"frequency"``, ``"cluster"`` or ``"name"``; see
             :func:`pcb.metrics.class_order`. Without image counts, ``"frequency"`` keeps the order
             of the labels.
         normalize: ``"row"`` or ``"column"`` divides each row or column by its sum; ``"none"`` keeps
             the entries.
-        title: title of the figure; it should say whether the matrix was learned during training,
+        title: Title of the figure; it should say whether the matrix was learned during training,
             computed at ground-truth boxes, or computed from detections.
-        value_label: meaning of an entry, written beside the colour bar; the default depends on
+        value_label: Meaning of an entry, written beside the colour bar; the default depends on
             ``normalize``.
-        xlabel: meaning of a column.
-        ylabel: meaning of a row.
-        smallest: smallest value with its own colour; positive entries below it have the lightest
+        xlabel: Meaning of a column.
+        ylabel: Meaning of a row.
+        smallest: Smallest value with its own colour; positive entries below it have the lightest
             colour. Default: 1 for counts, otherwise 1e-3, or less if the largest entry is below
             0.1, as with sigmoid classifiers.
 
@@ -68,7 +68,7 @@ def confusion_heatmap(
         (figure, axes).
 
     Raises:
-        ValueError: if the matrix is not square, has the wrong size or contains a negative entry, or
+        ValueError: If the matrix is not square, has the wrong size or contains a negative entry, or
             ``order`` or ``normalize`` is unknown.
 
     Example:
@@ -124,18 +124,18 @@ def confusion_difference(
     covers.
 
     Args:
-        before, after: two confusion matrices of the same kind, with the same classes, (C, C) or
+        before, after: Two confusion matrices of the same kind, with the same classes, (C, C) or
             (C + 1, C + 1).
-        names, image_count, frequency, order: as in :func:`confusion_heatmap`. Clusters are computed
+        names, image_count, frequency, order: As in :func:`confusion_heatmap`. Clusters are computed
             from ``before``.
-        title: title of the figure; it should name the kind of matrix and the two runs.
-        value_label: label of the colour bar.
+        title: Title of the figure; it should name the kind of matrix and the two runs.
+        value_label: Label of the colour bar.
 
     Returns:
         (figure, axes).
 
     Raises:
-        ValueError: if the matrices differ in shape, or for the reasons given in
+        ValueError: If the matrices differ in shape, or for the reasons given in
             :func:`confusion_heatmap`.
 
     Example:
@@ -180,7 +180,7 @@ def _smallest_color(largest: float) -> float:
     """Return the value at which the colour scale begins.
 
     For shares, the value is two decades below the largest entry, but at most 1e-3. For counts,
-    whose largest entry is above 1, it is 1.
+    recognised by a largest entry above 1, the value is 1.
 
     Example:
         >>> [float(_smallest_color(largest)) for largest in (100.0, 0.9, 0.007, 0.0)]
@@ -192,7 +192,7 @@ def _smallest_color(largest: float) -> float:
 
 
 def light_to_dark() -> mpl.colors.Colormap:
-    """Return a colour map from light to dark whose lightest colour can be told from white."""
+    """Return a colour map from light to dark, whose lightest colour visibly differs from white."""
     samples = mpl.colormaps["YlGnBu"](np.linspace(0.1, 1.0, 256))
     colors = mpl.colors.ListedColormap(samples, name="light_to_dark")
     return colors.with_extremes(bad=UNDEFINED_COLOR)

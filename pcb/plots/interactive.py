@@ -22,7 +22,7 @@ escape = partial(escape_html, quote=False)
 # Powers of ten. Shares below 10**SMALLEST have the lightest colour, as in the static figures. Zeros
 # have a white band of their own, at ZERO, on the colour scale.
 SMALLEST, ZERO = -3, -3.2
-# Remove plotly's button that uploads a figure; nobody expects it in a local page.
+# Remove plotly's button that uploads the figure; users do not expect an upload from a local page.
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}
 CELL, WIDEST = 26, 660  # pixels: size of a cell, and largest size of the matrix
 
@@ -45,19 +45,19 @@ def interactive_confusion(
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections. The figure shows each
             row divided by its sum. For detections, background and missed objects come last, and
             hovering also shows counts.
-        classes: labels of the classes in drawing order; up to about 60 classes are readable.
+        classes: Labels of the classes in drawing order; up to about 60 classes are readable.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
-            names are coloured by group.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The names are
+            coloured by group.
         image_count: (C,) number of training images of each class.
-        title: title of the figure; it should say which matrix is shown.
-        value_label: meaning of the numbers.
+        title: Title of the figure; it should say which matrix is shown.
+        value_label: Meaning of the numbers.
 
     Returns:
         The plotly figure, which contains one heat map.
 
     Raises:
-        ValueError: if the matrix has the wrong size, or ``classes`` is empty or out of range.
+        ValueError: If the matrix has the wrong size, or ``classes`` is empty or out of range.
 
     Example:
         >>> figure = interactive_confusion(np.eye(2), [1], ["cat", "dog"], ["f", "r"], [90, 3])

@@ -24,8 +24,8 @@ class Layout:
     """Layout settings chosen with :func:`use`.
 
     Attributes:
-        width: width of all figures in inches; None to use the best width for a screen.
-        titles: whether figures have titles.
+        width: Width of all figures in inches; None to use the best width for a screen.
+        titles: Whether figures have titles.
     """
 
     width: float | None = None
@@ -45,15 +45,15 @@ def use(width: str | float | None = None, titles: bool = True) -> AbstractContex
     Args:
         width: ``"column"`` (3.25 inches) or ``"page"`` (6.875 inches), as in a CVPR paper, or a
             number of inches; None or ``""`` for figures on a screen.
-        titles: whether to draw titles. Titles name the run, the data and the metric, so they are
-            not needed in a paper, where the caption does this.
+        titles: Whether to draw titles. A title names the run, the data and the metric. In a paper,
+            the caption does this, so the title is not needed.
 
     Returns:
         A context manager that restores the previous layout at the end of a ``with`` block. Outside
         of ``with``, the new layout stays in effect.
 
     Raises:
-        ValueError: if an argument is invalid.
+        ValueError: If an argument is invalid.
 
     Example:
         >>> import matplotlib.pyplot as plt
@@ -107,7 +107,7 @@ def is_narrow() -> bool:
 
 
 def points(length: float) -> float:
-    """Scale a length in points from the screen to the current layout, like the text."""
+    """Scale a length in points from the screen to the current layout, by the factor for text."""
     return length * _PRINT_SCALE if is_for_print() else length
 
 
@@ -120,9 +120,9 @@ def canvas(width: float, height: float, lines: bool = False) -> tuple[float, flo
     """Scale the size of a figure from the screen to the current layout.
 
     Args:
-        width: width on a screen, in inches.
-        height: height on a screen, in inches.
-        lines: whether the figure consists of lines of text. If so, the height is scaled like the
+        width: Width on a screen, in inches.
+        height: Height on a screen, in inches.
+        lines: Whether the figure consists of lines of text. If so, the height is scaled like the
             text, so that all lines fit.
 
     Returns:
@@ -138,9 +138,9 @@ def fit_panels(height: float, rows: int, rest: float) -> float:
     """Return the panel height with which the given number of rows fits on a page.
 
     Args:
-        height: best height of a panel on a screen, in inches.
-        rows: number of rows of panels.
-        rest: height of everything else in the figure on a screen, in inches.
+        height: Best height of a panel on a screen, in inches.
+        rows: Number of rows of panels.
+        rest: Height of everything else in the figure on a screen, in inches.
 
     Returns:
         The height of a panel on a screen, in inches; at most ``height``.
@@ -154,8 +154,8 @@ def fit_columns(width: float, most: int) -> int:
     """Return how many panels fit side by side.
 
     Args:
-        width: width of a panel on a screen, in inches.
-        most: maximum number of panels.
+        width: Width of a panel on a screen, in inches.
+        most: Maximum number of panels.
     """
     if _layout.width is None:
         return most

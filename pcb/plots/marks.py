@@ -93,11 +93,11 @@ def place_picture(
     """Draw a small picture on the axes.
 
     Args:
-        axes: axes to draw on.
-        picture: picture of shape (h, w, 3 or 4).
-        xy: position in data coordinates.
-        size: length of the picture's longer side, in points.
-        offset: distance of the picture's centre from ``xy``, in points.
+        axes: Axes to draw on.
+        picture: Picture of shape (h, w, 3 or 4).
+        xy: Position in data coordinates.
+        size: Length of the picture's longer side, in points.
+        offset: Distance of the picture's centre from ``xy``, in points.
     """
     box = AnnotationBbox(
         OffsetImage(picture, zoom=size / max(picture.shape[:2]), interpolation="antialiased"),

@@ -38,26 +38,27 @@ def class_matrices(
     """Draw small matrices of shares side by side, with numbers in the cells.
 
     Args:
-        matrices: for each heading, a matrix (C, C) whose row i is for true class i. If ``labels``
+        matrices: For each heading, a matrix (C, C) whose row i is for true class i. If ``labels``
             is passed, each matrix is (P, C), with one row per instance. A row of nan is shown as
             "none in this batch".
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
-            names are coloured by group.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The names are
+            coloured by group.
         labels: (P,) true class of each instance; None if the rows are classes.
-        title: title of the figure; empty for no title.
-        xlabel: meaning of a column.
+        title: Title of the figure; empty for no title.
+        xlabel: Meaning of a column.
 
     Returns:
         (figure, axes); axes is an array with one entry per matrix.
 
     Raises:
-        ValueError: if there is no matrix.
+        ValueError: If there is no matrix.
 
-    >>> figure, axes = class_matrices({"before": np.eye(2)}, ["fox", "wolf"], ["f", "r"])
-    >>> [text.get_text() for text in axes[0].texts]
-    ['1.00', '0.00', '0.00', '1.00']
-    >>> plt.close(figure)
+    Example:
+        >>> figure, axes = class_matrices({"before": np.eye(2)}, ["fox", "wolf"], ["f", "r"])
+        >>> [text.get_text() for text in axes[0].texts]
+        ['1.00', '0.00', '0.00', '1.00']
+        >>> plt.close(figure)
     """
     if not matrices:
         raise ValueError("matrices is empty: pass at least one matrix")
@@ -124,17 +125,18 @@ def loss_parts(
         soft: (P,) part of the PCB loss for the soft label, such as ``alpha * divergence``.
         labels: (P,) true class of each instance.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
-            names are coloured by group.
-        title: title of the figure; empty for no title.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The names are
+            coloured by group.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes).
 
-    >>> figure, axes = loss_parts([1.0], [0.6], [0.1], [1], ["fox", "wolf"], ["f", "r"])
-    >>> [text.get_text() for text in axes.texts]
-    ['1.00', '0.70']
-    >>> plt.close(figure)
+    Example:
+        >>> figure, axes = loss_parts([1.0], [0.6], [0.1], [1], ["fox", "wolf"], ["f", "r"])
+        >>> [text.get_text() for text in axes.texts]
+        ['1.00', '0.70']
+        >>> plt.close(figure)
     """
     groups = check_groups(frequency)
     plain, hard, soft = (np.asarray(part, dtype=float) for part in (plain, hard, soft))
@@ -166,25 +168,26 @@ def logit_pushes(
     frequency: Sequence[str],
     title: str = "Where the gradient pushes each logit",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the negative gradient of each instance's logits, for two losses.
+    """Draw the negative gradient of two losses with respect to the logits of each instance.
 
     Args:
-        pushes: for each of two losses, the one without PCB first, an array (P, C): the negative
+        pushes: For each of two losses, the one without PCB first, an array (P, C): the negative
             gradient of each instance's loss with respect to the instance's logits.
         labels: (P,) true class of each instance.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
-            bars are coloured by group.
-        title: title of the figure; empty for no title.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The bars are
+            coloured by group.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes); axes is an array with one entry per instance.
 
-    >>> push = {"plain": np.array([[0.4, -0.4]]), "PCB": np.array([[0.1, -0.1]])}
-    >>> figure, axes = logit_pushes(push, [0], ["fox", "wolf"], ["f", "r"])
-    >>> axes[0].get_title(loc="left")
-    'an instance of: fox'
-    >>> plt.close(figure)
+    Example:
+        >>> push = {"plain": np.array([[0.4, -0.4]]), "PCB": np.array([[0.1, -0.1]])}
+        >>> figure, axes = logit_pushes(push, [0], ["fox", "wolf"], ["f", "r"])
+        >>> axes[0].get_title(loc="left")
+        'an instance of: fox'
+        >>> plt.close(figure)
     """
     groups = check_groups(frequency)
     (plain, before), (balanced, after) = pushes.items()

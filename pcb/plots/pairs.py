@@ -50,14 +50,14 @@ def confused_pairs(
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections, for which the labels of
             the bars include the number of objects.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
-            bars are coloured by the group of the predicted class.
-        pictures: pictures of the classes, drawn beside the names.
-        count: maximum number of pairs to show.
-        min_objects: leave out true classes whose row of the matrix sums to less than this; see
-            :func:`pcb.metrics.worst_pairs`.
-        title: title of the figure; it should say which matrix is shown.
-        value_label: label of the x axis, which says what the bars show.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The bars are
+            coloured by the group of the predicted class.
+        pictures: Pictures of the classes, drawn beside the names.
+        count: Maximum number of pairs to show.
+        min_objects: Minimum sum of a row of the matrix; true classes with a smaller sum are left
+            out. See :func:`pcb.metrics.worst_pairs`.
+        title: Title of the figure; it should say which matrix is shown.
+        value_label: Label of the x axis, which says what the bars show.
 
     Returns:
         (figure, axes).
@@ -119,11 +119,11 @@ def changed_pairs(
     shrank are dark.
 
     Args:
-        before, after: two confusion matrices of the same kind, with the same classes.
-        names, frequency, pictures, count, min_objects: as in :func:`confused_pairs`, except that
+        before, after: Two confusion matrices of the same kind, with the same classes.
+        names, frequency, pictures, count, min_objects: As in :func:`confused_pairs`, except that
             the groups do not determine the colours of the lines.
-        title: title of the figure; it should name the kind of matrix and the two runs.
-        value_label: label of the x axis.
+        title: Title of the figure; it should name the kind of matrix and the two runs.
+        value_label: Label of the x axis.
 
     Returns:
         (figure, axes).
@@ -207,7 +207,11 @@ def _annotate_beside(
     xycoords: Any = None,
     **look: Any,
 ) -> None:
-    """Write text ``right`` points to the right of a position on the axes (left if negative)."""
+    """Write text beside a position on the axes.
+
+    The text is at a distance of ``right`` points to the right of the position and ``up`` points
+    above it. Negative distances are to the left and below.
+    """
     xycoords = xycoords or axes.get_yaxis_transform()
     offset = {"xytext": (points(right), points(up)), "textcoords": "offset points"}
     place = {"xycoords": xycoords, **offset}

@@ -25,7 +25,7 @@ def free_place(candidates: np.ndarray, taken: np.ndarray, inside: Sequence[float
     Args:
         candidates: (K, 4) candidate boxes in order of preference.
         taken: (n, 4) occupied boxes.
-        inside: box of the frame.
+        inside: Box of the frame.
 
     Returns:
         The index of the candidate; None if no candidate is free.
@@ -79,10 +79,10 @@ def name_marks(
     else first.
 
     Args:
-        axes: axes with the marks.
-        names: for the index of each mark to be named, its name.
+        axes: Axes with the marks.
+        names: Names of the marks to be named, by index of the mark.
         points: (n, 2) positions of all marks in data coordinates; nan if there is no mark.
-        radius: radius of a mark, in points.
+        radius: Radius of a mark, in points.
         avoid: (m, 4) further boxes that names must not cover, in data coordinates.
     """
     axes.figure.draw_without_rendering()

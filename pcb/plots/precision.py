@@ -38,16 +38,16 @@ def ap_by_group(
     """Draw the AP of all, frequent, common and rare classes, for one or several runs.
 
     Args:
-        metrics: for each run, its metrics as fractions:
+        metrics: For each run, its metrics as fractions:
             ``{"softmax": {"AP": 0.3, "APr": nan, ...}}``. Undefined metrics are shown as n/a.
-        title: title of the figure; it should name the run and the data, and say whether the AP is
+        title: Title of the figure; it should name the run and the data, and say whether the AP is
             mask AP or box AP.
 
     Returns:
         (figure, axes).
 
     Raises:
-        ValueError: if there is no run.
+        ValueError: If there is no run.
 
     Example:
         >>> figure, axes = ap_by_group({"softmax": {"AP": 0.3, "APr": float("nan"), "APf": 0.4}})

@@ -27,14 +27,14 @@ MOST_CELLS = 500  # larger matrices are pooled, because single cells could be lo
 
 @dataclass(frozen=True)
 class Frame:
-    """Everything in the image of a matrix except the cells: class order, names and groups.
+    """The image of a matrix without its cells: class order, names and groups.
 
     Attributes:
         labels: (C,) class label at each position.
-        with_background: whether the matrix has a row and a column for background.
-        names: class name at each position; None if the names do not fit.
-        groups: frequency group at each position; None if the groups are unknown.
-        by_frequency: whether the classes are ordered by frequency.
+        with_background: Whether the matrix has a row and a column for background.
+        names: Class name at each position; None if the names do not fit.
+        groups: Frequency group at each position; None if the groups are unknown.
+        by_frequency: Whether the classes are ordered by frequency.
     """
 
     labels: np.ndarray
@@ -204,7 +204,7 @@ def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None
 
 
 def _pool_largest(matrix: np.ndarray, factor: int, axis: int) -> np.ndarray:
-    """Keep the entry with the largest absolute value of every ``factor`` entries along an axis.
+    """Keep, of every ``factor`` entries along an axis, the entry with the largest absolute value.
 
     An undefined entry (nan) takes precedence over zeros, so that rows without instances stay
     visible among zeros.
@@ -227,10 +227,10 @@ def _pool_largest(matrix: np.ndarray, factor: int, axis: int) -> np.ndarray:
 
 
 def check_matrix(matrix: np.ndarray, names, image_count, frequency) -> int:
-    """Check the size of a confusion matrix, and return its number of classes C.
+    """Check the size of a confusion matrix, and return the number of classes C.
 
     Raises:
-        ValueError: if the matrix is not square, or the sizes of the arguments disagree.
+        ValueError: If the matrix is not square, or the sizes of the arguments disagree.
     """
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
         raise ValueError(f"matrix must be square, got shape {matrix.shape}")
@@ -238,7 +238,7 @@ def check_matrix(matrix: np.ndarray, names, image_count, frequency) -> int:
     num_classes = len(given[0]) if given else len(matrix)
     if any(len(values) != num_classes for values in given):
         lengths = [len(values) for values in given]
-        raise ValueError(f"names, image_count and frequency need the same length, got {lengths}")
+        raise ValueError(f"names, image_count and frequency differ in length, got {lengths}")
     if len(matrix) not in (num_classes, num_classes + 1):
         raise ValueError(
             f"matrix of shape {matrix.shape} does not fit {num_classes} classes: it must have "

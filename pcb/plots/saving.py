@@ -18,10 +18,10 @@ def save(figure: Figure, folder: str | os.PathLike, name: str, dpi: int | None =
     Text in the PDF remains editable text.
 
     Args:
-        figure: figure to save.
-        folder: folder for both files.
-        name: name of both files, without a suffix.
-        dpi: resolution of the PNG; default: 150, or 300 in a layout for a paper (see
+        figure: Figure to save.
+        folder: Folder for both files.
+        name: Name of both files, without a suffix.
+        dpi: Resolution of the PNG; default: 150, or 300 in a layout for a paper (see
             :func:`pcb.plots.use`).
 
     Returns:

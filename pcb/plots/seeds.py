@@ -38,13 +38,13 @@ def ap_over_seeds(
     """Draw the AP of all, frequent, common and rare classes: a row per config, a dot per seed.
 
     Args:
-        estimates: for each config and metric (``AP``, ``APf``, ``APc``, ``APr``), the result of
+        estimates: For each config and metric (``AP``, ``APf``, ``APc``, ``APr``), the result of
             :func:`pcb.metrics.estimate` over the seeds, with AP as a fraction. A missing metric is
             shown as n/a.
-        groups: group of each row, such as its baseline. Adjacent rows of the same group are drawn
+        groups: Group of each row, such as its baseline. Adjacent rows of the same group are drawn
             close together, and the last row of a group has the full colour. Default: all rows form
             one group.
-        title: title of the figure; it should name the data, and say whether the AP is mask AP or
+        title: Title of the figure; it should name the data, and say whether the AP is mask AP or
             box AP.
 
     Returns:
@@ -53,7 +53,7 @@ def ap_over_seeds(
         that continues beyond the axis.
 
     Raises:
-        ValueError: if there is no row to draw.
+        ValueError: If there is no row to draw.
 
     Example:
         >>> from pcb.metrics import estimate
@@ -73,16 +73,16 @@ def ap_difference(
     """Draw differences in AP, paired by seed: a row per comparison, a dot per seed.
 
     Args:
-        differences: for each comparison and metric, the result of
+        differences: For each comparison and metric, the result of
             :func:`pcb.metrics.paired_difference` over the seeds, with AP as a fraction.
-        title: title of the figure; empty for no title.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes); axes is an array of four with the same scale. Means and confidence intervals
         are drawn as in :func:`ap_over_seeds`.
 
     Raises:
-        ValueError: if there is no row to draw.
+        ValueError: If there is no row to draw.
 
     Example:
         >>> from pcb.metrics import estimate

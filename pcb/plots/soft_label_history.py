@@ -37,31 +37,29 @@ def soft_label_history(
 ) -> tuple[Figure, np.ndarray]:
     """Draw how the soft labels of some classes change over training.
 
-    Each panel shows the soft label of one class: the probability of the class itself and of the
-    other classes with the highest probability. PCB uses the labels in the shaded epochs. As a value
-    is drawn at the end of its epoch, the first labels that PCB uses are those at the left edge of
-    the shading.
+    Each panel shows the soft label of one class: the probability of the class itself, and of the
+    most probable other classes. PCB uses the labels in the shaded epochs. As a value is drawn at
+    the end of its epoch, the first labels that PCB uses are those at the left edge of the shading.
 
     Args:
-        history: for each epoch, counted from 1, the soft labels: either an array (C, C), where row
+        history: For each epoch, counted from 1, the soft labels: either an array (C, C), where row
             y is the soft label of class y, or, to save memory, a dict with only the rows (C,) of
             ``classes``.
-        classes: labels of the classes to show, each in its own panel.
+        classes: Labels of the classes to show, each in its own panel.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
-            names are coloured by group. The colours
-            of the lines only distinguish classes.
-        start_epoch: first epoch in which PCB is active; None if PCB is never active.
-        top: number of other classes in a panel. They are the classes with the highest probability
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The names are
+            coloured by group. The colours of the lines only distinguish classes.
+        start_epoch: First epoch in which PCB is active; None if PCB is never active.
+        top: Number of other classes in a panel. They are the classes with the highest probability
             in any epoch.
-        columns: number of panels in a row.
-        title: title of the figure; empty for no title.
+        columns: Number of panels in a row.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes); axes is an array of shape (rows, columns).
 
     Raises:
-        ValueError: if ``history`` or ``classes`` is empty.
+        ValueError: If ``history`` or ``classes`` is empty.
 
     Example:
         >>> history = {1: {0: np.array([0.6, 0.4])}, 2: {0: np.array([0.9, 0.1])}}

@@ -44,21 +44,21 @@ def soft_label_bars(
 
     Args:
         soft_labels: (C, C) array whose row y is the soft label of true class y.
-        classes: labels of the classes to show, each in its own panel.
+        classes: Labels of the classes to show, each in its own panel.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
-            bars are coloured by group.
-        icons: pictures of the classes, drawn beside the names.
-        top: number of bars in a panel; fewer are drawn if the figure would not fit on a page. A
-            note below each panel states the total of the other classes.
-        columns: number of panels in a row.
-        title: title of the figure; empty for no title.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The bars are
+            coloured by group.
+        icons: Pictures of the classes, drawn beside the names.
+        top: Number of bars in a panel; fewer are drawn if the figure would not fit on a page. A
+            note below each panel states the total of the classes without a bar.
+        columns: Number of panels in a row.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes); axes is an array of shape (rows, columns).
 
     Raises:
-        ValueError: if ``classes`` is empty.
+        ValueError: If ``classes`` is empty.
 
     Example:
         >>> q = np.array([[0.7, 0.3], [0.0, 1.0]])
@@ -154,12 +154,13 @@ def soft_label_strength(
 
     Args:
         soft_label: (C,) soft label q of the class; with a sigmoid loss, it need not sum to 1.
-        label: label of the true class.
+        label: Label of the true class.
         names: (C,) class names.
-        strengths: values of alpha, each drawn as one bar.
-        top: maximum number of other classes that have their own segment, which must be large
-            enough to be visible. All remaining classes share one segment.
-        title: title of the figure; empty for no title. Default:
+        strengths: Values of alpha, each drawn as one bar.
+        top: Maximum number of classes, besides the true class, that get their own segment. A class
+            whose segment would be too small to see gets none; all remaining classes share one
+            segment.
+        title: Title of the figure; empty for no title. Default:
             ``"Target for <class> as the strength grows"``.
 
     Returns:
@@ -178,7 +179,7 @@ def soft_label_strength(
     onehot[label] = 1
     target = alpha * soft_label + (1 - alpha) * onehot
     others = [c for c in np.argsort(-soft_label, kind="stable") if c != label and soft_label[c] > 0]
-    # Only visible segments are drawn individually.
+    # Draw a separate segment only for classes whose segment is large enough to see.
     top = min(top, int((soft_label[others] >= 0.003 * max(1.0, soft_label.sum())).sum()))
     segments = [(short(names[label]), target[:, label], "#555555")]
     for number, other in enumerate(others[:top]):
@@ -208,7 +209,7 @@ def soft_label_strength(
     if np.allclose(totals, 1, atol=1e-3):
         axes.set_xlabel("probability in the target")
     else:
-        text = "target of each class, side by side; they need not sum to 100%"
+        text = "targets of the classes, side by side; they need not sum to 100%"
         axes.set_xlabel(wrap_if_narrow(text, 40))
     legend_outside(axes)
     default = f"Target for {names[label]} as the strength grows"
@@ -236,7 +237,7 @@ def soft_label_entropy(
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names. The figure names the classes with the highest and the lowest
             entropy in each group, unless several classes have the same entropy.
-        title: title of the figure; empty for no title.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes).

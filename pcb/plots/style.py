@@ -141,7 +141,9 @@ def tint(color: str, share: float) -> tuple[float, float, float]:
 
 
 def tints(count: int) -> np.ndarray:
-    """Return a share for :func:`tint` for each of ``count`` runs; the last run gets full colour.
+    """Return how strong the colour of each of ``count`` runs is, as shares to pass to :func:`tint`.
+
+    The last run has the full colour (1).
 
     Example:
         >>> tints(2)

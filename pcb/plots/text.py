@@ -14,7 +14,7 @@ from pcb.plots.layout import is_narrow, text_size
 
 
 def short(name: str, length: int = 22) -> str:
-    """Shorten a name to ``length`` characters (fewer in a narrow figure), but keep its number.
+    """Shorten a name to ``length`` characters (fewer in a narrow figure); keep a final "(2)".
 
     Example:
         >>> short("slightly smiling face", 17), short("slightly smiling face (2)", 17)

@@ -30,24 +30,25 @@ def decision_regions(
     """Colour the plane by predicted class, in one panel per classifier.
 
     Args:
-        decisions: for each classifier, the predicted classes (H, W) on a grid, with the bottom row
+        decisions: For each classifier, the predicted classes (H, W) on a grid, with the bottom row
             first.
-        extent: left, right, bottom and top edge of the grid.
+        extent: Left, right, bottom and top edge of the grid.
         points: (N, 2) training points, drawn in each panel.
         labels: (N,) true class of each training point.
         names: (C,) class names.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. Each
             group may occur only once, because it sets the colour and the marker of its class.
-        title: title of the figure; empty for no title.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes); axes is an array with one entry per classifier.
 
-    >>> grid, points = {"plain": np.array([[0, 1]])}, np.zeros((1, 2))
-    >>> figure, axes = decision_regions(grid, [0, 2, 0, 1], points, [0], ["fox", "wolf"], "fr")
-    >>> axes[0].get_title(loc="left")
-    'plain'
-    >>> plt.close(figure)
+    Example:
+        >>> grid, points = {"plain": np.array([[0, 1]])}, np.zeros((1, 2))
+        >>> figure, axes = decision_regions(grid, [0, 2, 0, 1], points, [0], ["fox", "wolf"], "fr")
+        >>> axes[0].get_title(loc="left")
+        'plain'
+        >>> plt.close(figure)
     """
     groups, labels = check_groups(frequency), np.asarray(labels)
     colors = ListedColormap([tint(GROUP_COLORS[group], 0.3) for group in groups])
@@ -86,23 +87,24 @@ def mistaken_share(
     ylabel: str = "share mistaken",
     title: str = "How often is the rare class mistaken for its look-alike?",
 ) -> tuple[Figure, Axes]:
-    """Draw how often a class is mistaken for a different class over training, for two losses.
+    """Draw, over training with two losses, how often a class is mistaken for a different class.
 
     Args:
-        shares: for each of two losses, the one without PCB first, an array (R, T): the share of
+        shares: For each of two losses, the one without PCB first, an array (R, T): the share of
             mistakes in each of R repetitions at each of T steps.
         steps: (T,) training steps.
-        start: step from which PCB is active, marked with a dotted line; None for no line.
-        ylabel: label of the y axis.
-        title: title of the figure; empty for no title.
+        start: Step from which PCB is active, marked with a dotted line; None for no line.
+        ylabel: Label of the y axis.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes). Each pale line shows one repetition, and a strong line shows the mean.
 
-    >>> figure, axes = mistaken_share({"plain": np.array([[0.9, 0.4]])}, [1, 2])
-    >>> len(axes.get_lines())
-    2
-    >>> plt.close(figure)
+    Example:
+        >>> figure, axes = mistaken_share({"plain": np.array([[0.9, 0.4]])}, [1, 2])
+        >>> len(axes.get_lines())
+        2
+        >>> plt.close(figure)
     """
     figure, axes = plt.subplots(figsize=canvas(9.5, 3.8))
     for color, (name, values) in zip((PLAIN, BALANCED), shares.items(), strict=False):

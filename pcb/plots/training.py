@@ -15,7 +15,7 @@ def training_records(records: Sequence[dict]) -> list[dict]:
     """Return the log records of training steps, which have an iteration and a loss.
 
     Raises:
-        ValueError: if there is no record of a training step.
+        ValueError: If there is no record of a training step.
 
     Example:
         >>> training_records([{"seed": 0}, {"mode": "train", "iter": 10, "loss": 2.0}])
@@ -28,7 +28,7 @@ def training_records(records: Sequence[dict]) -> list[dict]:
     ]
     if not train:
         raise ValueError(
-            f"none of the {len(records)} log records is of a training step with a loss: "
+            f"none of the {len(records)} log records describes a training step with a loss: "
             "train first, or wait until training prints its first line of progress"
         )
     return train
@@ -76,16 +76,16 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss") -> tuple[
     the log contains one.
 
     Args:
-        records: log records from :meth:`pcb.runs.RunFolder.read_log`, which returns each iteration
+        records: Log records from :meth:`pcb.runs.RunFolder.read_log`, which returns each iteration
             of a resumed run only once. The figure uses only the records of training steps, whose
             ``iter`` counts from 1.
-        title: title of the figure; empty for no title.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes); axes is an array of two, for the total loss and for its parts.
 
     Raises:
-        ValueError: if there is no record of a training step.
+        ValueError: If there is no record of a training step.
 
     Example:
         >>> log = [{"mode": "train", "iter": i, "loss": 2 / i, "loss_cls": 1 / i}
@@ -149,17 +149,17 @@ def strength_curve(
     marks the iterations in which PCB is active. If the strength is always 0, the figure says why.
 
     Args:
-        records: log records from :meth:`pcb.runs.RunFolder.read_log` with ``pcb_strength``,
+        records: Log records from :meth:`pcb.runs.RunFolder.read_log` with ``pcb_strength``,
             ``pcb_gate`` and ``pcb_classes_seen``.
         num_classes: C, the number of classes that must be seen, drawn as a dotted line; None for no
             line.
-        title: title of the figure; empty for no title.
+        title: Title of the figure; empty for no title.
 
     Returns:
         (figure, axes); axes is an array of two, for the strength and for the classes seen.
 
     Raises:
-        ValueError: if there is no record of a training step, or no record has ``pcb_strength``.
+        ValueError: If there is no record of a training step, or no record has ``pcb_strength``.
 
     Example:
         >>> log = [{"mode": "train", "iter": e, "loss": 1.0, "pcb_strength": 0.2 * e,
@@ -173,7 +173,7 @@ def strength_curve(
     if not any("pcb_strength" in record for record in train):
         raise ValueError(
             "no record has 'pcb_strength', because the loss of this run has no confusion "
-            "matrix: choose a run whose loss has one"
+            "matrix: choose a run with a confusion matrix"
         )
     time = _values(train, "iter")
     strength, gate = _values(train, "pcb_strength"), _values(train, "pcb_gate")
@@ -219,7 +219,7 @@ def strength_curve(
 
 
 def _why_not(gate: np.ndarray, seen: np.ndarray, num_classes: int | None) -> str:
-    """Return the reason, as far as the log shows it, why the strength is always 0.
+    """Return why the strength is always 0, as far as the log shows the reason.
 
     Example:
         >>> _why_not(np.array([0.0, 1.0]), np.array([2.0, 3.0]), 3)

@@ -30,20 +30,20 @@ def confusion_zoom(
     Args:
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections. Rows are true classes,
             columns are predicted classes. The figure shows each row divided by its sum.
-        classes: labels of the classes in drawing order, for example from
+        classes: Labels of the classes in drawing order, for example from
             :func:`pcb.metrics.nearest_classes`. An additional column shows the sum of all other
             classes. For detections, a further column shows missed objects.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
-            names are coloured by group.
-        title: title of the figure; it should say which matrix is shown.
-        value_label: meaning of the numbers.
+        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The names are
+            coloured by group.
+        title: Title of the figure; it should say which matrix is shown.
+        value_label: Meaning of the numbers.
 
     Returns:
         (figure, axes).
 
     Raises:
-        ValueError: if ``classes`` is empty.
+        ValueError: If ``classes`` is empty.
 
     Example:
         >>> matrix = np.array([[8, 2, 0], [5, 4, 1], [0, 0, 9]])

@@ -276,7 +276,7 @@ def test_area_of_0_is_reported(write, caplog):
 def test_detections_beyond_the_limit_are_counted(write, caplog):
     caplog.set_level(logging.INFO, logger="pcb")
     evaluate(write(truth()), detections() * 101, "bbox")
-    assert lines(caplog, "12 detections do not count, because only the 300 with")
+    assert lines(caplog, "12 detections do not count, because only the 300 detections with")
 
 
 def test_no_detections_are_reported(write, caplog):

@@ -53,7 +53,7 @@ class Annotations(Classes):
         return {image["id"]: image for image in self.images}
 
     def log(self, text: str, source: str | None = None, level: int = logging.WARNING) -> None:
-        """Log a message about the annotations or about results on them, unless logged before.
+        """Log a message about the annotations, or about results on them, but only once.
 
         Args:
             text: The message.
@@ -176,7 +176,7 @@ def read_annotations(
     some image lists a category in ``neg_category_ids`` or ``not_exhaustive_category_ids``. If these
     keys exist, but all lists are empty, the file is read as exhaustive and a warning is logged.
 
-    Warnings are also logged for annotation ids that were renumbered because one is 0 or repeated
+    Warnings are also logged for annotation ids that are renumbered because an id is 0 or repeated
     (evaluators would lose matches), for classes that share a name (their names get numbers), and
     for boxes that look like corners.
 
@@ -254,7 +254,8 @@ def _require_federated_keys(path: str, present: set[str]) -> None:
 def _renumber(annotations: list[dict]) -> str:
     """Number the annotations from 1 if an id is 0 or repeated.
 
-    Nothing refers to annotation ids, but evaluators record a match by its id, and 0 means no match.
+    No record refers to annotation ids. Evaluators record which annotation a detection matches by
+    the annotation's id, and 0 means no match.
 
     Returns:
         A warning that says what was wrong with the ids; "" if they are unchanged.

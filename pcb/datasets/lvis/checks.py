@@ -24,7 +24,7 @@ def missing_keys(record: Any, keys: Iterable[str]) -> list[str]:
 
 
 def missing_problem(record: Any, keys: Iterable[str], remedy: str) -> str | None:
-    """Return a message that lists the keys a record lacks and the remedy; None if none are missing.
+    """Return a message with the keys that a record lacks and the remedy, or None if it is complete.
 
     The record may also be something other than a dict.
     """
@@ -85,7 +85,7 @@ def reference_problem(
 
 
 def box_problem(bbox: Any) -> str | None:
-    """Return what is wrong with a box, which must be ``[x, y, width, height]``, or None."""
+    """Return what is wrong with a box, or None if it is a valid ``[x, y, width, height]``."""
     try:
         x, y, width, height = bbox
         if isfinite(x + y + width + height) and width >= 0 and height >= 0:

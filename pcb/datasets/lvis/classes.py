@@ -44,7 +44,7 @@ class Classes:
 
     @property
     def has_groups(self) -> bool:
-        """Whether the frequency group of each class is in the file or follows from its counts."""
+        """Whether the file states each class's frequency group or number of training images."""
         return self._all_have("frequency") or self.has_counts
 
     @property

@@ -41,7 +41,7 @@ class Segmentations:
         first_polygon: (m + 1,) int64, index of each instance's first polygon; an instance with a
             run-length encoding has no polygons.
         encoded: (B,) uint8, the run-length encodings as JSON.
-        encoded_start: (m + 1,) int64, start of each instance in ``encoded``; 0 bytes for polygons.
+        encoded_start: (m + 1,) int64, start of each instance's encoding; empty if it has polygons.
 
     Example:
         >>> packer = SegmentationPacker()
@@ -79,7 +79,7 @@ class Segmentations:
 
 
 class SegmentationPacker:
-    """Collect masks one by one and convert them to arrays (``pack``)."""
+    """A collection of masks that are added one by one; ``pack`` converts them to arrays."""
 
     def __init__(self) -> None:
         self._scale = _HUNDREDTHS
@@ -216,7 +216,7 @@ def read_compact_annotations(
 ) -> CompactAnnotations:
     """Read and check annotations in LVIS or COCO format as arrays, without keeping records.
 
-    Only evaluation needs the lists of classes that each image was checked for; they are not kept.
+    Only evaluation needs to know which classes each image was checked for, so this is not kept.
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.

@@ -49,7 +49,7 @@ def load_json(path: str, error_type: type[ValueError], layout: Any = Any) -> Any
 
 
 def decode(values: Iterable, path: str, error_type: type[ValueError]) -> Iterator[Any]:
-    """Yield all values decoded; values that ``load_json`` left as ``msgspec.Raw`` are decoded now.
+    """Yield the values, and decode those that ``load_json`` has left as ``msgspec.Raw``.
 
     Args:
         values: The values.

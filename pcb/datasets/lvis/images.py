@@ -27,7 +27,7 @@ def image_path(image: dict) -> str:
 
 
 def missing_images(names: Iterable[str], image_dir: str | os.PathLike) -> list[str]:
-    """Return those of the image paths, relative to the image folder, that do not exist."""
+    """Return the names (paths relative to the image folder) of the images that do not exist."""
     # List each folder once: on network storage, 100,000 separate look-ups take minutes.
     listings: dict[str, set[str]] = {}
     missing = []

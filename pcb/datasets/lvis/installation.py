@@ -1,6 +1,6 @@
 """Check whether LVIS is complete in the folders where the configs expect it.
 
-The reported problems say how to get what is missing.
+Each reported problem states its remedy.
 """
 
 import os
@@ -84,7 +84,8 @@ def examine_lvis(version: Installation, root: Path) -> tuple[str, list[str]]:
     """Check the annotation files and the images of an LVIS version.
 
     The check reads the image and category records of each annotation file, looks for every image
-    and opens a few images. Annotation records are not checked here, but when training reads them.
+    and opens a few images. Annotation records are not checked here; they are checked when training
+    reads them.
 
     Args:
         version: The LVIS version.

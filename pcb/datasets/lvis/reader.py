@@ -144,8 +144,8 @@ class AnnotationReader:
             return ""
         return (
             f"several categories have the name {first_names([repr(name) for name in repeated])}"
-            " (a blank counts as _); they stay separate classes, and their names get the numbers"
-            " (1), (2), ..."
+            " (blanks and underscores are equivalent); they stay separate classes, and their names"
+            " get the numbers (1), (2), ..."
         )
 
     def check_images_exist(self, names: Iterable[str], image_dir: str | os.PathLike) -> None:

@@ -36,8 +36,8 @@ def read_results(
             where ``bbox`` is ``[x, y, width, height]`` in pixels and ``segmentation`` is a
             compressed run-length encoding.
         annotations: The ground truth for the detections.
-        iou_type: What will be evaluated: 'bbox', 'segm' or a sequence of them. With None, a
-            detection may have either boxes or masks.
+        iou_type: What will be evaluated: 'bbox', 'segm' or a sequence of them. With None, each
+            detection needs a box or a mask, or both.
 
     Returns:
         The list of detections; if ``results`` is a list, the same list.
@@ -74,7 +74,7 @@ def read_results(
 
 
 def load_results(results: str | os.PathLike | list, layout: Any = Any) -> tuple[str, list]:
-    """Return the name for results in messages, and the detections, which are not checked yet.
+    """Return the name of the results for use in messages, and the unchecked detections.
 
     Args:
         results: A ``.json`` or ``.json.gz`` file, or the content of such a file.
@@ -117,7 +117,8 @@ def detection_rules(
     Args:
         annotations: The ground truth for the detections.
         iou_type: What will be evaluated, as in ``read_results``.
-        first: The first detection. Either it and all other detections have a 'bbox' or none has.
+        first: The first detection. If it has a 'bbox', every detection must have one; otherwise,
+            no detection may have one.
     """
     has_bbox = isinstance(first, dict) and "bbox" in first
     return DetectionRules(

@@ -153,7 +153,7 @@ class DetectionRules:
         self._needs_bbox, self._needs_mask = "bbox" in required, "segmentation" in required
 
     def problem(self, result: Any) -> str | None:
-        """Return what is wrong with a detection, which need not be a dict, or None."""
+        """Return what is wrong with a detection, or None; accept a value of any type."""
         keys = ("image_id", "category_id", "score")
         remedy = "add it as in the COCO results format"
         return missing_problem(result, keys, remedy) or self.values_problem(
@@ -198,7 +198,7 @@ class DetectionRules:
 
 
 def _name_problem(image: dict) -> str | None:
-    """Return what is wrong with an image's name, which must stay inside the image folder."""
+    """Return what is wrong with an image's file name, or None if it is in the image folder."""
     for key in ("file_name", "coco_url"):
         if not isinstance(image.get(key) or "", str):
             return f"{key} must be text, got {short_repr(image[key])}"

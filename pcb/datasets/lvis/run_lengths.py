@@ -21,7 +21,7 @@ class RunLengthCheck:
     """Check the masks of records in batches; call ``finish`` after the last record.
 
     Args:
-        error: Function that returns the error to raise for a record's name and a problem.
+        error: Function that takes a record's name and a problem, and returns the error to raise.
 
     Example:
         >>> check = RunLengthCheck(lambda name, problem: ValueError(f"{name}: {problem}"))
@@ -43,7 +43,7 @@ class RunLengthCheck:
         Anything other than a compressed run-length encoding is ignored.
 
         Raises:
-            Exception: A mask is invalid. ``error`` returned this exception.
+            Exception: A mask is invalid; the function ``error`` determines the type.
         """
         if isinstance(segmentation, dict) and isinstance(segmentation["counts"], (str, bytes)):
             self._pending.append((name, segmentation))
@@ -54,7 +54,7 @@ class RunLengthCheck:
         """Check the masks that were added since the last check.
 
         Raises:
-            Exception: A mask is invalid. ``error`` returned this exception for the first such mask.
+            Exception: A mask is invalid; the function ``error`` determines the type.
         """
         pending, self._pending = self._pending, []
         if not pending:

@@ -46,8 +46,8 @@ class Design:
         image_size: Side of the square images, in pixels.
         instance_size: Smallest and largest side of an instance before its rotation, in pixels.
         exhaustive: Whether ``neg_category_ids`` lists every class that is absent from an image. If
-            False, the key lists only the absent look-alikes of the image's classes and a few other
-            classes, as in LVIS.
+            False, the key lists only a few absent classes, as in LVIS, including the absent
+            look-alikes of the image's classes.
         icon_set: Set of icons in ``icons.json`` from which classes are drawn, "mini" or "full".
     """
 
@@ -69,7 +69,7 @@ class Design:
 
     @property
     def num_classes(self) -> int:
-        """Number of classes: two for each pair and one for each singleton."""
+        """Number of classes: two for each pair, plus the classes without a look-alike."""
         return 2 * sum(self.pairs) + self.singletons
 
     def frequency(self, image_count: int) -> str:
@@ -137,8 +137,8 @@ class EmojiClass:
     Args:
         icon: The icon that instances of the class show.
         image_count: Number of training images that show the class.
-        role: "head", "tail" or "singleton".
-        pair: Index of the class's pair of look-alikes; None for a singleton.
+        role: "head" or "tail" for a class of a pair, "singleton" for a class without a look-alike.
+        pair: Index of the class's pair of look-alikes; None for a class without a look-alike.
     """
 
     icon: Icon
@@ -153,7 +153,7 @@ class Pair:
 
     Args:
         head: Label of the more frequent class.
-        tail: Label of the other class.
+        tail: Label of the less frequent class.
         kind: "head-tail", "head-head" or "tail-tail".
         similarity: Similarity of the two icons, in [0, 1] (see ``tools.openmoji.similarity``).
     """
@@ -190,16 +190,17 @@ def image_counts(design: Design) -> np.ndarray:
 
 
 def draw_classes(design: Design, seed: int) -> tuple[list[EmojiClass], list[Pair]]:
-    """Draw at random how frequent each class is, and which classes form which kind of pair.
+    """Choose at random how frequent each class is, and the kind of each pair of look-alikes.
 
     The icons of a design and their look-alikes are fixed. The seed determines the kind of each
-    pair, which of its two classes is more frequent, and the image count of each class. The
-    difficulty of an icon is therefore independent of its frequency.
+    pair, which class of a pair is more frequent, and the image count of each class. The difficulty
+    of an icon is therefore independent of its frequency.
 
-    Image counts are assigned by rank, from the most to the least frequent class. Singletons take
-    ranks at equal distances, so both frequent and rare classes are among them. The upper half of
-    the remaining ranks are heads, the lower half are tails. A head-tail pair joins a head and a
-    tail at the same position in their halves, so all head-tail pairs are about equally unbalanced.
+    Image counts are assigned by rank, from the most to the least frequent class. Singletons, which
+    are classes without a look-alike, take evenly spaced ranks, so some of them are frequent and
+    some are rare. Of the remaining ranks, the upper half are heads, and the lower half are tails.
+    A head-tail pair joins the head and the tail at the same position in their halves, so all
+    head-tail pairs are about equally unbalanced.
 
     Args:
         design: Size and settings of the dataset.
@@ -273,7 +274,7 @@ def read_design(folder: str | os.PathLike) -> dict[str, Any]:
 def _draw_ranks(
     design: Design, rng: np.random.Generator
 ) -> tuple[list[tuple[tuple[int, int], str]], list[int]]:
-    """Assign ranks of image counts: return two ranks and a kind per pair, one per singleton."""
+    """Choose two ranks of image counts and a kind for each pair, and a rank for each singleton."""
     edges = np.linspace(0, design.num_classes, design.singletons + 1)
     single = ((edges[:-1] + edges[1:]) / 2).astype(int)
     paired = np.setdiff1d(np.arange(design.num_classes), single)

@@ -183,7 +183,7 @@ def openmoji_codes() -> tuple[str, ...]:
 
 @cache
 def catalogue() -> dict:
-    """Read ``icons.json``: the icons that become classes, their look-alikes and their names.
+    """Read ``icons.json``, which lists the icons that become classes, their look-alikes and names.
 
     The script ``tools.openmoji.choose`` writes this file.
 

@@ -39,7 +39,7 @@ def spread(
         )
     images: list[set[int]] = [set() for _ in range(num_images)]
     load = np.zeros(num_images, dtype=np.int64)
-    # Start with frequent classes: there is always an image with room for a rare class.
+    # Start with the frequent classes; afterwards, some image still has room for each rare class.
     for label in np.argsort(-wanted, kind="stable"):
         order = np.argsort(rng.random(num_images) + (load >= largest_load))  # full images last
         for image in order[: wanted[label]]:
@@ -58,7 +58,7 @@ def spread(
 def spread_evenly(
     counts: Sequence[int], num_images: int, rng: np.random.Generator
 ) -> list[list[int]]:
-    """Distribute classes as :func:`spread` does, with nearly the same number in every image.
+    """Distribute classes as :func:`spread` does, with nearly equal numbers of classes per image.
 
     Args:
         counts: (C,) number of images of each class.

@@ -130,7 +130,7 @@ def _is_alive(partial: Path) -> bool:
     lock = partial / _LOCK
     if lock.exists():
         return is_locked(lock)
-    # The process has not taken the lock yet, or is an older version of the program without locks.
+    # The process has not taken the lock yet, or runs an older version that does not use locks.
     return time.time() - partial.stat().st_mtime < _PATIENCE
 
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from pcb.datasets.openmoji.icons import Icon, Weighted, draw, renderings_of
 
 OPAQUE = 128  # minimum alpha of a pixel that belongs to an instance
-LEAST_VISIBLE = 0.65  # minimum fraction of an instance's pixels left by cropping and occlusion
+LEAST_VISIBLE = 0.65  # minimum fraction of an instance's pixels that are neither cropped nor hidden
 LARGEST_ROTATION = 25.0  # degrees in either direction
 _PLACES = 40  # places to try for an instance before the layout starts again with smaller instances
 
@@ -142,7 +142,7 @@ def _lay_out(
     shrink: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, list[Instance]] | None:
-    """Try once to draw the image of :func:`compose`; return None if an instance has no room."""
+    """Try once to draw the image for :func:`compose`; return None if an instance does not fit."""
     canvas = base.copy()
     side = len(canvas)
     owner = np.full((side, side), -1)  # index of the topmost instance at each pixel
@@ -181,7 +181,7 @@ def _lay_out(
 
 
 def _overlap(start: int, extent: int, side: int) -> tuple[slice, slice]:
-    """Return the overlap of a patch and an image along one axis, as a slice of each.
+    """Return a slice of a patch and a slice of an image where the two overlap along one axis.
 
     The patch starts at ``start`` in the image and is ``extent`` pixels long; the image is ``side``
     pixels long.

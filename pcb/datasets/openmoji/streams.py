@@ -1,4 +1,4 @@
-"""Separate random generators for each purpose and image, so that drawing order does not matter."""
+"""A random generator for each purpose and image, so that the order of drawing does not matter."""
 
 import numpy as np
 
