@@ -64,7 +64,7 @@ class BoxHeadLoss(nn.Module):
         if len(class_names) != self.num_classes:
             raise ValueError(
                 f"the training set has {len(class_names)} classes, but the config says "
-                f"{self.num_classes}: change num_classes of bbox_head, its loss_cls and mask_head"
+                f"{self.num_classes}: change num_classes of bbox_head, loss_cls and mask_head"
             )
         if self.balance is None:
             return

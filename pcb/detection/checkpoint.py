@@ -23,7 +23,7 @@ _WRAPPER = "module."
 class _NumberType:
     """Replacement for ``numpy.dtype`` while an untrusted file is read.
 
-    Unlike ``numpy.dtype``, which accepts any pickled state, this class accepts only number types.
+    This class accepts only number types, whereas ``numpy.dtype`` accepts any pickled state.
 
     Args:
         code: Type of a number and its size in bytes, such as ``"f8"``.
@@ -190,7 +190,7 @@ def _shape(value: Any) -> tuple[int, ...] | str:
 
 
 def _refusal(path: str | Path) -> str:
-    """Return the error message for a rejected file: the reason, and what to do."""
+    """Return an error message that says why a file was rejected, and what to do."""
     # PyTorch itself can list the unsafe names, but only for files in its current format.
     allowed = {*torch._weights_only_unpickler._get_allowed_globals(), *(n for _, n in _HARMLESS)}
     held = sorted(set(_names_in(path)) - allowed)

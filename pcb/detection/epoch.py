@@ -1,4 +1,4 @@
-"""A hook that passes the epoch to the losses when mmdet's own tools train a detector."""
+"""A hook that passes the current epoch to the losses when mmdet's own tools train a detector."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from pcb.detection.balances import balances, describe_training_set
 class LossEpochUpdateHook(Hook):
     """Hook that passes the epoch and the classes of the training set to the losses.
 
-    Only training with mmdet's own tools needs this hook: ``pcb train`` does the same without it.
-    The hook reads the epoch from the runner instead of counting epochs itself, so the epoch is also
-    correct after resuming and after validation. The epoch is counted from 1. Both EpochBasedRunner
-    and IterBasedRunner of mmcv are supported.
+    Only training with mmdet's own tools needs this hook, because ``pcb train`` itself does the
+    same. The hook reads the epoch from the runner instead of counting epochs itself, so the epoch
+    is also correct after resuming and after validation. The epoch is counted from 1. Both
+    EpochBasedRunner and IterBasedRunner of mmcv are supported.
     """
 
     def __init__(self) -> None:

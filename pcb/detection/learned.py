@@ -51,7 +51,7 @@ def learned_in_checkpoint(
 
     Raises:
         ValueError: The checkpoint contains no matrix, the loss in the config has no matrix, or the
-            two matrices have different shapes.
+            shapes of the two matrices differ.
     """
     state = checkpoint.get("state_dict", checkpoint)
     state = {

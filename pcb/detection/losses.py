@@ -42,8 +42,8 @@ class CrossEntropyPCBLoss(BoxHeadLoss, CrossEntropyLoss):
 
     Args:
         num_classes: C, the number of foreground classes.
-        alpha: Full strength of PCB. If 0, the loss is ordinary cross-entropy, and the confusion
-            matrix is updated but has no effect.
+        alpha: Strength of PCB in the last refinement iteration. If 0, the loss is ordinary
+            cross-entropy, and the confusion matrix is updated but has no effect.
         start_epoch: First epoch (counted from 1) in which PCB is active.
         momentum: Weight of the old value in each update of the confusion matrix.
         n_iter: K, the number of refinement iterations; the RoI head overwrites this number.
@@ -88,8 +88,8 @@ class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
         p: Exponent of Seesaw's mitigation factor.
         q: Exponent of Seesaw's compensation factor.
         eps: Lower bound of the probabilities by which the compensation factor divides.
-        alpha: Full strength of PCB. If 0, the loss is the ordinary Seesaw loss, and the confusion
-            matrix is updated but has no effect.
+        alpha: Strength of PCB in the last refinement iteration. If 0, the loss is the ordinary
+            Seesaw loss, and the confusion matrix is updated but has no effect.
         start_epoch: First epoch (counted from 1) in which PCB is active.
         momentum: Weight of the old value in each update of the confusion matrix.
         n_iter: K, the number of refinement iterations; the RoI head overwrites this number.
@@ -204,8 +204,8 @@ class EQLv2PCBLoss(_EQLv2BoxHeadLoss, EQLv2Loss):
         mu: Ratio of positive to negative gradients at which negatives have weight 1/2.
         alpha: How much the weight of positives grows as the weight of negatives decreases. This
             argument is not the strength of PCB.
-        alpha_pcb: Full strength of PCB. If 0, the loss is ordinary EQL v2, and the confusion matrix
-            is updated but has no effect.
+        alpha_pcb: Strength of PCB in the last refinement iteration. If 0, the loss is ordinary EQL
+            v2, and the confusion matrix is updated but has no effect.
         start_epoch: First epoch (counted from 1) in which PCB is active.
         momentum: Weight of the old value in each update of the confusion matrix.
         n_iter: K, the number of refinement iterations; the RoI head overwrites this number.

@@ -113,8 +113,8 @@ class IterativeRoIHead(StandardRoIHead):
     ) -> dict[str, Tensor]:
         """Return the losses, summed over the iterations with the weights ``iter_loss_weight``.
 
-        If ``reg_iter >= 0``, the box loss is that of iteration ``reg_iter``, with weight 1.
-        Accuracies are those of the last iteration.
+        If ``reg_iter`` is not -1, only the box loss of iteration ``reg_iter`` is used, and its
+        weight is 1. The accuracies are from the last iteration.
 
         Args:
             features: (N, D, H, W) RoI features before the first refinement.

@@ -21,11 +21,11 @@ from pcb.losses import EQLv2Loss
 class GroundTruthConfusion(AbstractContextManager):
     """Context that computes the mean prediction at the ground-truth boxes of each class.
 
-    Inside the context, the detector predicts images as usual, and the features that it computes are
-    kept. Only the box head runs again, on the ground-truth boxes, so no image passes through the
-    backbone twice. If the RoI head iterates, only the last iteration is used, because it makes the
-    final prediction of the detector. The matrix learned in training averages all iterations.
-    Predictions that are not finite are skipped, as in training.
+    Inside the context, the detector predicts images as usual, and the context keeps the features of
+    the images. Then only the box head runs again, on the ground-truth boxes, so no image passes
+    through the backbone twice. If the RoI head iterates, only the last iteration is used, because
+    it makes the final prediction of the detector. The matrix learned in training averages all
+    iterations. Predictions that are not finite are skipped, as in training.
 
     Nothing is measured if the detector has no box head or several box heads, or if the activation
     function of its classification loss is unknown (see :func:`class_activation`).

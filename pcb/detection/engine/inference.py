@@ -72,7 +72,7 @@ def predict(
         trust_checkpoint: Read the checkpoint even if unpickling it may run code.
 
     Returns:
-        The path of each predictions file by IoU type, ``"bbox"`` and ``"segm"``.
+        The path of the predictions file for each IoU type, ``"bbox"`` and ``"segm"``.
 
     Raises:
         FileNotFoundError: The config, the checkpoint or the data is missing.

@@ -89,7 +89,7 @@ def _why_not(model: nn.Module, last_epoch: int) -> str:
         return "the model has no loss with PCB"
     able = [balance for balance in found if balance.alpha > 0]
     if not able:
-        return "its strength (alpha) is 0, so the confusion matrix was only observed"
+        return "its strength (alpha) is 0, so the confusion matrix had no effect"
     balance = min(able, key=lambda b: b.start_epoch)
     if balance.start_epoch > last_epoch:
         return (

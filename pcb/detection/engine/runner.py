@@ -204,8 +204,8 @@ class Runner(EpochBasedRunner):
             trust_checkpoint: See :func:`pcb.detection.checkpoint.read_checkpoint`.
 
         Raises:
-            ValueError: The checkpoint has no epoch or iteration, or does not fit the model or the
-                optimizer; or it was written within an epoch that would now continue differently.
+            ValueError: The checkpoint has no epoch or iteration, does not fit the model or the
+                optimizer, or was written within an epoch that would now continue differently.
         """
         state = read_checkpoint(checkpoint, trust_checkpoint)
         meta, hint = state.get("meta"), "train from scratch, without --resume"

@@ -39,7 +39,8 @@ class TrainingSettings:
         custom_hooks: The configs of the additional hooks.
         first_weights: The config's ``load_from``, a checkpoint that a new training run starts from;
             None to start without a checkpoint.
-        first_weights_file: The file that ``first_weights`` refers to, or None.
+        first_weights_file: The file that ``first_weights`` refers to; None if ``first_weights`` is
+            None.
         find_unused_parameters: Whether a training step on several processes may leave some weights
             without a gradient.
         cudnn_benchmark: Whether cuDNN searches for the fastest algorithms; None for PyTorch's
@@ -177,7 +178,7 @@ def loader_settings(cfg: Config, split: str) -> dict[str, int]:
 
 
 def uses_half_precision(cfg: Config, device: torch.device) -> bool:
-    """Return whether a model runs in half precision on a device; models on CPUs never do.
+    """Return whether a model runs in half precision on a device; on a CPU, no model does.
 
     Example:
         >>> cfg = Config(dict(fp16=dict(loss_scale="dynamic")))

@@ -95,7 +95,7 @@ def train(
             if settings.unread:
                 names = ", ".join(settings.unread)
                 warnings.warn(f"variables in the config with no effect: {names}", stacklevel=2)
-        # Build dataset and model before changing the folder, so that a mistake deletes nothing.
+        # Build dataset and model before changing the folder, so that a wrong config deletes nothing.
         with naming_config(config):
             dataset = build_dataset(settings.config.data.train)
         if len(dataset) == 0:
@@ -231,7 +231,7 @@ def _build_loader(loading: Mapping[str, int], dataset: Any, seed: int) -> DataLo
 
 
 def _warn_of_other_settings(folder: RunFolder, settings: TrainingSettings) -> None:
-    """Warn if settings other than the number of epochs have changed since a resumed run began."""
+    """Warn if a resumed run continues with different settings, apart from the number of epochs."""
     if not (folder.config_file.is_file() and folder.environment_file.is_file()):
         return
     differing = other_settings(settings.comparable(), recorded_settings(folder))

@@ -22,7 +22,7 @@ CLASSIFIER = "fc."  # prefix of a ResNet's classifier weights, which backbones d
 
 @CheckpointLoader.register_scheme(prefixes=("modelzoo://", "torchvision://"), force=True)
 def load_from_torchvision(name: str, map_location: Any = None) -> dict[str, Tensor]:
-    """Return the weights of a torchvision model on the CPU, without a ResNet's classifier.
+    """Return a torchvision model's weights on the CPU, except the weights of a ResNet's classifier.
 
     Args:
         name: An address such as ``"torchvision://resnet50"`` or
