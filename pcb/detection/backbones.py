@@ -1,4 +1,4 @@
-"""Loaders for ImageNet weights, which download each file once and run no code in it.
+"""Load ImageNet weights: download each file once, and execute no code in the files.
 
 mmcv's own loaders unpickle downloads without checks, and do not say what to do without a network.
 """
@@ -22,16 +22,16 @@ CLASSIFIER = "fc."  # prefix of a ResNet's classifier weights, which backbones d
 
 @CheckpointLoader.register_scheme(prefixes=("modelzoo://", "torchvision://"), force=True)
 def load_from_torchvision(name: str, map_location: Any = None) -> dict[str, Tensor]:
-    """Return the weights of a torchvision model on the CPU, without a ResNet's classifier.
+    """Return a torchvision model's weights on the CPU, except the weights of a ResNet's classifier.
 
     Args:
-        name: an address such as ``"torchvision://resnet50"`` or
+        name: An address such as ``"torchvision://resnet50"`` or
             ``"torchvision://resnet50.imagenet1k_v2"``.
-        map_location: has no effect; accepted because mmcv passes it.
+        map_location: Has no effect; the argument exists because mmcv passes it.
 
     Raises:
         ValueError: torchvision does not have this model or these weights.
-        FileNotFoundError: the download failed. The message names the file to download.
+        FileNotFoundError: The download failed. The message names the file to download.
     """
     weights = load_from_http(torchvision_url(name.split("://", 1)[1]))
     return {key: value for key, value in weights.items() if not key.startswith(CLASSIFIER)}
@@ -61,12 +61,12 @@ def load_from_http(url: str, map_location: Any = None) -> dict[str, Any]:
     """Download weights once into ``$TORCH_HOME/hub/checkpoints``, and return them on the CPU.
 
     Args:
-        url: the web address of the weights.
-        map_location: has no effect; accepted because mmcv passes it.
+        url: The web address of the weights.
+        map_location: Has no effect; the argument exists because mmcv passes it.
 
     Raises:
-        FileNotFoundError: the download failed. The message names the file to download.
-        ValueError: the file is damaged, or contains other objects than tensors and plain values.
+        FileNotFoundError: The download failed. The message names the file to download.
+        ValueError: The file is damaged, or contains objects other than tensors and plain values.
     """
     file = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
     if rank() == 0:
@@ -81,18 +81,18 @@ def load_from_file(path: str, map_location: Any = None) -> dict[str, Any]:
     """Return the weights in a local file, on the CPU.
 
     Args:
-        path: the file.
-        map_location: has no effect; accepted because mmcv passes it.
+        path: The file.
+        map_location: Has no effect; the argument exists because mmcv passes it.
 
     Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: the file is damaged, or contains other objects than tensors and plain values.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is damaged, or contains objects other than tensors and plain values.
     """
     return read_checkpoint(Path(path).expanduser())
 
 
 def _download(url: str, file: Path) -> None:
-    """Download a file if it is missing; if its name contains a hash, check the hash."""
+    """Download a file if it is missing; if the file name contains a hash, check the hash."""
     if file.is_file():
         return
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Find PCB's state in a model, and pass the classes of the training set to the losses."""
+"""Find PCB's state in a model, and tell the losses which classes the training set contains."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -31,13 +31,13 @@ def describe_training_set(model: nn.Module, dataset: Any) -> None:
     """Tell every loss in a model which classes have instances in the training set.
 
     Args:
-        model: the detector.
-        dataset: an mmdet dataset, with or without wrappers. If the dataset has no method
-            ``instance_count``, its annotations are counted, but only if a loss has
+        model: The detector.
+        dataset: An mmdet dataset, with or without wrappers such as ``RepeatDataset``. Annotations
+            of a dataset without a method ``instance_count`` are counted only if a loss has
             ``required_classes="present"``.
 
     Raises:
-        ValueError: the numbers of classes of the training set and of a loss differ.
+        ValueError: A loss and the training set have different numbers of classes.
     """
     losses = [module for module in model.modules() if isinstance(module, BoxHeadLoss)]
     needs_counts = any(loss.requires_present_classes for loss in losses)

@@ -34,15 +34,16 @@ def _from_official_names(_module, state: dict[str, Tensor], prefix: str, *_args:
 class BoxHeadLoss(nn.Module):
     """Interface that mmdet's box head, the RoI head and the training loop expect of a loss.
 
-    Each registered loss inherits from this class first, and from a loss of ``pcb.losses`` second.
+    Each registered loss has this class as its first base class, and a loss of ``pcb.losses`` as its
+    second base class.
     """
 
-    # These tell the box head whether to call get_cls_channels, get_activation and get_accuracy.
+    # Tell the box head whether to call get_cls_channels, get_activation and get_accuracy.
     custom_cls_channels = False
     custom_activation = False
 
     def _register(self, loss_weight: float, required_classes: str | Sequence[int] = "all") -> None:
-        """Complete the construction; call this after the constructor of the core loss."""
+        """Complete the construction after the constructor of the loss in ``pcb.losses`` has run."""
         self.loss_weight = loss_weight
         self.requires_present_classes = required_classes == "present"
         self._knows_present_classes = False
@@ -54,16 +55,16 @@ class BoxHeadLoss(nn.Module):
         """Tell the loss the class names and the instance counts of the training set.
 
         Args:
-            class_names: names of the C classes, used in warnings.
+            class_names: Names of the C classes, used in warnings.
             instance_count: (C,), number of instances of each class.
 
         Raises:
-            ValueError: the numbers of classes of the training set and of the loss differ.
+            ValueError: The loss and the training set have different numbers of classes.
         """
         if len(class_names) != self.num_classes:
             raise ValueError(
                 f"the training set has {len(class_names)} classes, but the config says "
-                f"{self.num_classes}: change num_classes of bbox_head, its loss_cls and mask_head"
+                f"{self.num_classes}: change num_classes of bbox_head, loss_cls and mask_head"
             )
         if self.balance is None:
             return
@@ -77,7 +78,7 @@ class BoxHeadLoss(nn.Module):
             self.balance.warn_of_missing(missing)
 
     def set_iteration(self, iteration: int, num_iterations: int) -> None:
-        """Set the refinement iteration of the next calls, and the number of such iterations."""
+        """Set the number of refinement iterations, and the iteration for the next calls."""
         self.iteration = iteration
         if self.balance is not None:
             self.balance.num_iterations = num_iterations
@@ -98,15 +99,16 @@ class BoxHeadLoss(nn.Module):
             labels: (N,) in [0, C]; C is background.
             label_weights: (N,), by default all 1. EQL v2 ignores this argument, as the official
                 code does.
-            avg_factor: divisor of the sum over RoIs; by default the number of RoIs with positive
-                weight, at least 1. EQL v2 ignores this argument.
-            iter_id: refinement iteration; by default the iteration set by the RoI head or, if none
-                is set, the last iteration.
-            reduction_override: None or ``"mean"``, with the same effect: each term is averaged in
-                its own way.
+            avg_factor: Divisor of the sum over RoIs; by default the number of RoIs with positive
+                weight, or 1 if there are no such RoIs. EQL v2 ignores this argument.
+            iter_id: Refinement iteration, counted from 0. The default is the iteration set by the
+                RoI head; if the RoI head has not set an iteration, the default is the last
+                iteration.
+            reduction_override: None or ``"mean"``. Both have the same effect, because the way in
+                which each loss averages its terms is fixed.
 
         Raises:
-            ValueError: the logits do not have W columns, or a label is out of range.
+            ValueError: The logits do not have W columns, or a label is out of range.
         """
         if reduction_override not in (None, "mean"):
             raise ValueError(f"reduction_override must be None or 'mean', got {reduction_override}")
@@ -128,7 +130,7 @@ class BoxHeadLoss(nn.Module):
         return super().forward(logits, labels, weights, avg_factor, iteration)
 
     def get_cls_channels(self, num_classes: int) -> int:
-        """Return the number of logits for a number of classes: one per class and background."""
+        """Return the number of logits: one for each class, and one for background."""
         return num_classes + 1
 
     def get_activation(self, cls_score: Tensor) -> Tensor:

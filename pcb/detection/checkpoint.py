@@ -23,10 +23,10 @@ _WRAPPER = "module."
 class _NumberType:
     """Replacement for ``numpy.dtype`` while an untrusted file is read.
 
-    Unlike ``numpy.dtype``, which accepts any pickled state, this class accepts only number types.
+    This class accepts only number types, whereas ``numpy.dtype`` accepts any pickled state.
 
     Args:
-        code: type and size of a number, such as ``"f8"``.
+        code: Type of a number and its size in bytes, such as ``"f8"``.
     """
 
     def __init__(self, code: str, *_flags: Any) -> None:
@@ -39,12 +39,12 @@ class _NumberType:
 
 
 def _number(kind: _NumberType, content: bytes) -> bool | int | float:
-    """Convert the bytes of a pickled NumPy number to a Python number, in place of NumPy."""
+    """Convert the bytes of a pickled NumPy number to a Python number."""
     return np.frombuffer(content, kind.dtype, count=1)[0].item()
 
 
-# The meta of some mmcv checkpoints contains NumPy numbers. The function that unpickles such numbers
-# is in a different module since NumPy 2.
+# The meta of some mmcv checkpoints contains NumPy numbers. NumPy 2 moved the function
+# that unpickles such numbers to a different module.
 _HARMLESS = [
     (_NumberType, "numpy.dtype"),
     (_number, "numpy.core.multiarray.scalar"),
@@ -56,9 +56,9 @@ def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
     """Write a checkpoint in one step, so that an interrupted write keeps the existing file.
 
     Args:
-        path: the checkpoint file.
-        checkpoint: a dictionary of tensors and plain values, usually with the keys ``state_dict``,
-            ``optimizer`` and ``meta``.
+        path: The checkpoint file.
+        checkpoint: A dictionary of tensors and plain values (numbers, text, lists and
+            dictionaries), usually with the keys ``state_dict``, ``optimizer`` and ``meta``.
     """
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
@@ -69,7 +69,7 @@ def check_exists(path: str | Path) -> None:
     """Raise an error if a checkpoint does not exist.
 
     Raises:
-        FileNotFoundError: the file does not exist.
+        FileNotFoundError: The file does not exist.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(
@@ -80,19 +80,20 @@ def check_exists(path: str | Path) -> None:
 def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[str, Any]:
     """Read a checkpoint onto the CPU, and reject a file that could run code.
 
-    Accepted are checkpoints of ``pcb train``, checkpoints of mmcv (whose ``meta`` contains text,
-    numbers and tuples) and state dictionaries, in PyTorch's current file format or in the format
-    used before PyTorch 1.6. The prefix ``module.``, which wrappers for several GPUs add to the
-    names of weights, is removed. NumPy numbers are converted to Python numbers.
+    This function accepts checkpoints written by ``pcb train``, checkpoints written by mmcv (whose
+    ``meta`` contains text, numbers and tuples) and state dictionaries. The file may have PyTorch's
+    current format or the format used before PyTorch 1.6. The prefix ``module.``, which wrappers for
+    several GPUs add to the names of weights, is removed. NumPy numbers are converted to Python
+    numbers.
 
     Args:
-        path: the checkpoint file.
-        trust_checkpoint: unpickle everything in the file. This may run any code that the author of
-            the file chose.
+        path: The checkpoint file.
+        trust_checkpoint: Unpickle everything in the file, even if this runs code. Pass True only if
+            you trust the author of the file.
 
     Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: the file is not a checkpoint, is damaged, or contains other objects than tensors
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is not a checkpoint, is damaged, or contains objects other than tensors
             and plain values (the message names these objects).
     """
     check_exists(path)
@@ -137,13 +138,13 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
     """Load the weights and buffers of a checkpoint into a model; all names and shapes must match.
 
     Args:
-        model: the model. If the checkpoint does not match, the model is not changed.
-        checkpoint: the result of :func:`read_checkpoint`. If it has no ``state_dict``, the
+        model: The model. If the checkpoint does not match, the model is not changed.
+        checkpoint: The result of :func:`read_checkpoint`. If it has no ``state_dict``, the
             dictionary itself is loaded.
-        source: the name of the checkpoint in error messages.
+        source: The name of the checkpoint in error messages.
 
     Raises:
-        ValueError: weights or buffers are missing, unexpected or have the wrong shape; the message
+        ValueError: Weights or buffers are missing, unexpected or have the wrong shape; the message
             names them.
     """
     state = checkpoint.get("state_dict", checkpoint)
@@ -174,10 +175,10 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
 
 
 def averages_in(model: nn.Module, checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Return the buffers that mmcv's EMAHook adds to a model; testing does not need these buffers.
+    """Return, from a checkpoint, the buffers that mmcv's EMAHook added to the model.
 
-    After an epoch the hook has swapped averages and weights, so the buffers contain the weights,
-    and the parameters of the model contain the averages.
+    Testing does not need these buffers. After an epoch, the hook swaps averages and weights, so
+    that the buffers contain the weights, and the parameters of the model contain the averages.
     """
     state = checkpoint.get("state_dict", checkpoint)
     names = {f"ema_{name.replace('.', '_')}" for name in model.state_dict()}
@@ -189,7 +190,7 @@ def _shape(value: Any) -> tuple[int, ...] | str:
 
 
 def _refusal(path: str | Path) -> str:
-    """Return the error message for a rejected file: the reason, and what to do."""
+    """Return an error message that says why a file was rejected, and what to do."""
     # PyTorch itself can list the unsafe names, but only for files in its current format.
     allowed = {*torch._weights_only_unpickler._get_allowed_globals(), *(n for _, n in _HARMLESS)}
     held = sorted(set(_names_in(path)) - allowed)
@@ -197,7 +198,7 @@ def _refusal(path: str | Path) -> str:
         names = ", ".join(ascii(name)[1:-1] for name in held[:5]) + ", ..." * (len(held) > 5)
         reason = f"besides tensors and plain values it contains {names}, which may run any code"
     else:
-        reason = "it is damaged, or contains other objects than tensors and plain values"
+        reason = "it is damaged, or contains objects other than tensors and plain values"
     return (
         f"{path} was rejected and not executed: {reason}: use a checkpoint written by `pcb train` "
         "or mmcv or, if you trust the author of this checkpoint, pass --trust-checkpoint "
@@ -206,7 +207,7 @@ def _refusal(path: str | Path) -> str:
 
 
 def _names_in(path: str | Path) -> Iterator[str]:
-    """Yield the names of classes and functions in a checkpoint, without executing its pickles."""
+    """Yield the names of the classes and functions that a checkpoint refers to; execute nothing."""
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
@@ -220,7 +221,7 @@ def _names_in(path: str | Path) -> Iterator[str]:
 
 
 def _names_in_pickle(file: BinaryIO) -> Iterator[str]:
-    """Yield the names of classes and functions in one pickle; stop where the pickle is damaged."""
+    """Yield the names of the classes and functions in one pickle, up to the first damaged byte."""
     memo: list[Any] = []
     pushed: list[Any] = []
     try:

@@ -24,7 +24,7 @@ class ImageRecords(Sequence):
     """Sequence of image records in mmdet's format; each record is created when it is requested.
 
     Args:
-        annotations: all annotations of the dataset.
+        annotations: All annotations of the dataset.
         rows: (n,) int, the index of each image in the annotations.
     """
 
@@ -52,28 +52,29 @@ class ImageRecords(Sequence):
 class LVISFormatDataset(CustomDataset):
     """Dataset with the boxes, masks and classes of an annotation file in LVIS format.
 
-    A label is the index of a category after the categories of the file are sorted by id. Every
-    image in the file must exist and have the size stated in the file. Sizes are checked when images
-    are loaded: :class:`pcb.detection.legacy.images.LoadWholeImage` replaces the pipeline's
+    A label is the index of a category in the list of all categories, sorted by id. Every image in
+    the file must exist and have the size stated in the file. Sizes are checked when images are
+    loaded: :class:`pcb.detection.legacy.images.LoadWholeImage` replaces the pipeline's
     ``LoadImageFromFile``. Images are rotated according to their EXIF data, and the log says how
-    many.
+    many images are rotated.
 
-    The arguments are those of mmdet's ``CustomDataset`` and ``federated``, which affects only the
-    evaluation. True: each image is evaluated only for the classes that it was checked for, as in
-    LVIS. False: each image is evaluated for all classes, as in COCO. None, the default: decide from
-    the file's content, see :func:`pcb.datasets.lvis.read_annotations`.
+    The arguments are those of mmdet's ``CustomDataset``, and ``federated``, which affects only the
+    evaluation. True: each image is evaluated only for the classes that its annotators checked, as
+    in LVIS. False: each image is evaluated for all classes, as in COCO. None, the default: decide
+    from the file's content, see :func:`pcb.datasets.lvis.read_annotations`.
 
-    Wrong data raises an error. Data that cannot be learned from, which LVIS and many other datasets
-    contain, is corrected or skipped; in training, the log says how often:
+    Wrong data raises an error. LVIS and many other datasets also contain data that a detector
+    cannot learn from. Such data is corrected or skipped, and in training, the log says how often:
 
     - Boxes are clipped to their image.
-    - Objects outside their image are skipped, and so are objects less than one pixel wide or high
-      or without area. mmdet skips the same objects.
-    - Polygons with fewer than three points have no area. They are skipped in training. When testing
-      they raise an error, because the evaluation would treat such objects as boxes.
+    - Objects are skipped if they lie outside their image, are less than one pixel wide or high, or
+      have no area. mmdet skips the same objects.
+    - Objects whose polygons have fewer than three points have no area. In training, they are
+      skipped. In testing, they raise an error, because the evaluation would treat such objects as
+      boxes.
 
-    All annotations are kept in flat arrays. Data-loading workers share these arrays if the workers
-    are forked, which is PyTorch's default on Linux.
+    All annotations are kept in flat arrays. Data-loading workers share these arrays if PyTorch
+    forks the workers, as it does by default on Linux.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A hook that passes the epoch to the losses when mmdet's own tools train a detector."""
+"""A hook that passes the current epoch to the losses when mmdet's own tools train a detector."""
 
 from typing import Any
 
@@ -11,9 +11,10 @@ from pcb.detection.balances import balances, describe_training_set
 class LossEpochUpdateHook(Hook):
     """Hook that passes the epoch and the classes of the training set to the losses.
 
-    Only training with mmdet's own tools needs this hook: ``pcb train`` does the same without it.
-    The epoch, counted from 1, is read from the runner and not counted here, so it is also correct
-    after resuming and validation. Both EpochBasedRunner and IterBasedRunner of mmcv are supported.
+    Only training with mmdet's own tools needs this hook, because ``pcb train`` itself does the
+    same. The hook reads the epoch from the runner instead of counting epochs itself, so the epoch
+    is also correct after resuming and after validation. The epoch is counted from 1. Both
+    EpochBasedRunner and IterBasedRunner of mmcv are supported.
     """
 
     def __init__(self) -> None:
@@ -21,11 +22,11 @@ class LossEpochUpdateHook(Hook):
         self._data_loader: Any = None
 
     def before_train_epoch(self, runner) -> None:
-        """Pass the epoch to the losses, and describe the training set if it is new."""
+        """Pass the epoch to the losses; if the data loader is new, describe its dataset to them."""
         self._tell(runner)
 
     def before_train_iter(self, runner) -> None:
-        """Do the same in IterBasedRunner, which does not call ``before_train_epoch``."""
+        """Do the same as :meth:`before_train_epoch`, which IterBasedRunner does not call."""
         if self._epoch != _epoch_of(runner) or self._data_loader is not runner.data_loader:
             self._tell(runner)
 
@@ -40,5 +41,8 @@ class LossEpochUpdateHook(Hook):
 
 
 def _epoch_of(runner) -> int:
-    """Return the epoch, counted from 1; in IterBasedRunner, the loader counts epochs first."""
+    """Return the epoch, counted from 1.
+
+    In IterBasedRunner, the data loader updates its epoch before the runner does.
+    """
     return getattr(runner.data_loader, "epoch", runner.epoch) + 1

@@ -1,4 +1,4 @@
-"""Read the confusion matrix that PCB has learned, during training or from a checkpoint."""
+"""Read the confusion matrix that PCB has learned, from a loss in training or from a checkpoint."""
 
 import warnings
 from collections.abc import Mapping
@@ -40,18 +40,18 @@ def learned_by(balance: PairwiseClassBalance) -> LearnedConfusion:
 def learned_in_checkpoint(
     loss: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str | Path
 ) -> LearnedConfusion:
-    """Return the matrix stored in a checkpoint, for example in a downloaded official checkpoint.
+    """Return PCB's matrix from a checkpoint, for example from a downloaded official checkpoint.
 
-    The settings come from the config, because a checkpoint does not say how to read its matrix.
+    The settings in the result come from the config, because a checkpoint does not contain them.
 
     Args:
-        loss: the config's ``model.roi_head.bbox_head.loss_cls``.
-        checkpoint: the result of :func:`pcb.detection.checkpoint.read_checkpoint`.
-        source: the name of the checkpoint in error messages.
+        loss: The config's ``model.roi_head.bbox_head.loss_cls``.
+        checkpoint: The result of :func:`pcb.detection.checkpoint.read_checkpoint`.
+        source: The name of the checkpoint in error messages.
 
     Raises:
-        ValueError: the checkpoint contains no matrix, the loss in the config has no matrix, or the
-            two matrices have different shapes.
+        ValueError: The checkpoint contains no matrix, the loss in the config has no matrix, or the
+            shapes of the two matrices differ.
     """
     state = checkpoint.get("state_dict", checkpoint)
     state = {
@@ -80,9 +80,10 @@ def learned_in_checkpoint(
 
 
 def _check_rows(balance: PairwiseClassBalance, source: str | Path) -> None:
-    """Warn if the matrix was learned with a different kind of loss than the one in the config.
+    """Warn if the loss that learned the matrix was of a different kind than the config's loss.
 
-    The soft labels computed from such a matrix would be wrong.
+    Only a softmax loss learns a matrix whose rows sum to 1. If the kind of loss in the config is
+    wrong, the soft labels computed from the matrix are wrong.
     """
     sums = balance.confusion.sum(dim=1)[balance.instance_count > 0]
     if len(sums) == 0:

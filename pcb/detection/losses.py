@@ -42,15 +42,15 @@ class CrossEntropyPCBLoss(BoxHeadLoss, CrossEntropyLoss):
 
     Args:
         num_classes: C, the number of foreground classes.
-        alpha: full strength of PCB. If 0, the loss is ordinary cross-entropy, and the confusion
-            matrix is updated but has no effect.
-        start_epoch: first epoch (counted from 1) in which PCB is active.
-        momentum: weight of the previous value when the confusion matrix is updated.
+        alpha: Strength of PCB in the last refinement iteration. If 0, the loss is ordinary
+            cross-entropy, and the confusion matrix is updated but has no effect.
+        start_epoch: First epoch (counted from 1) in which PCB is active.
+        momentum: Weight of the old value in each update of the confusion matrix.
         n_iter: K, the number of refinement iterations; the RoI head overwrites this number.
-        required_classes: classes that must occur in training before PCB becomes active: ``"all"``,
+        required_classes: Classes that must occur in training before PCB becomes active: ``"all"``,
             ``"present"`` (classes with an instance in the training set) or a list of labels.
-        loss_weight: factor by which the loss is multiplied.
-        use_sigmoid: must be False; accepted because official configs set it.
+        loss_weight: Factor by which the loss is multiplied.
+        use_sigmoid: Only False is valid; the argument exists because official configs set it.
 
     Example:
         >>> import torch
@@ -85,18 +85,18 @@ class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
 
     Args:
         num_classes: C, the number of foreground classes.
-        p: exponent of Seesaw's mitigation factor.
-        q: exponent of Seesaw's compensation factor.
-        eps: lower bound for probabilities that the compensation factor divides by.
-        alpha: full strength of PCB. If 0, the loss is ordinary Seesaw, and the confusion matrix is
-            updated but has no effect.
-        start_epoch: first epoch (counted from 1) in which PCB is active.
-        momentum: weight of the previous value when the confusion matrix is updated.
+        p: Exponent of Seesaw's mitigation factor.
+        q: Exponent of Seesaw's compensation factor.
+        eps: Lower bound of the probabilities by which the compensation factor divides.
+        alpha: Strength of PCB in the last refinement iteration. If 0, the loss is the ordinary
+            Seesaw loss, and the confusion matrix is updated but has no effect.
+        start_epoch: First epoch (counted from 1) in which PCB is active.
+        momentum: Weight of the old value in each update of the confusion matrix.
         n_iter: K, the number of refinement iterations; the RoI head overwrites this number.
-        required_classes: see :class:`CrossEntropyPCBLoss`.
-        loss_weight: factor by which the losses are multiplied.
-        return_dict: must be True; accepted because mmdet's Seesaw loss has this argument.
-        use_sigmoid: must be False; accepted because mmdet's Seesaw loss has this argument.
+        required_classes: See :class:`CrossEntropyPCBLoss`.
+        loss_weight: Factor by which the losses are multiplied.
+        return_dict: Only True is valid; the argument exists because mmdet's Seesaw loss has it.
+        use_sigmoid: Only False is valid; the argument exists because mmdet's Seesaw loss has it.
 
     Example:
         >>> import torch
@@ -129,7 +129,10 @@ class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
     ) -> None:
         _require_softmax(type(self).__name__, use_sigmoid)
         if not return_dict:
-            raise ValueError("return_dict must be True: the box head sums the losses")
+            raise ValueError(
+                "return_dict must be True: the loss returns its terms separately, and the box head "
+                "adds them up"
+            )
         balance = _balance(num_classes, alpha, start_epoch, momentum, n_iter, required_classes)
         super().__init__(num_classes, balance, p, q, eps, background="last")
         self._register(loss_weight, required_classes)
@@ -139,7 +142,7 @@ class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
         return num_classes + 2
 
     def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Return two accuracies in percent: objectness of all RoIs, classes of positive RoIs."""
+        """Return accuracies in percent: objectness for all RoIs, and classes for positive RoIs."""
         positive = labels < self.num_classes
         classes, objectness = cls_score.split([self.num_classes, 2], dim=1)
         return {
@@ -149,7 +152,7 @@ class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
 
 
 class _EQLv2BoxHeadLoss(BoxHeadLoss):
-    """Base class for EQL v2, which ignores label weights and the averaging factor."""
+    """Base class of the EQL v2 losses, which ignore label weights and ``avg_factor``."""
 
     custom_cls_channels = True
     custom_activation = True
@@ -164,13 +167,13 @@ class EQLv2(_EQLv2BoxHeadLoss, EQLv2Loss):
 
     Args:
         num_classes: C, the number of foreground classes.
-        gamma: steepness of the function that weights negatives.
-        mu: ratio of positive to negative gradients at which negatives have weight 1/2.
-        alpha: how much the weight of positives grows as the weight of negatives decreases. This is
-            not the strength of PCB.
-        loss_weight: factor by which the loss is multiplied.
-        use_sigmoid: has no effect, because EQL v2 always uses the sigmoid function; accepted
-            because official configs set it.
+        gamma: Steepness of the function that computes the weight of negatives.
+        mu: Ratio of positive to negative gradients at which negatives have weight 1/2.
+        alpha: How much the weight of positives grows as the weight of negatives decreases. This
+            argument is not the strength of PCB.
+        loss_weight: Factor by which the loss is multiplied.
+        use_sigmoid: Has no effect, because EQL v2 always uses the sigmoid function; the argument
+            exists because official configs set it.
 
     Example:
         >>> import torch
@@ -197,19 +200,19 @@ class EQLv2PCBLoss(_EQLv2BoxHeadLoss, EQLv2Loss):
 
     Args:
         num_classes: C, the number of foreground classes.
-        gamma: steepness of the function that weights negatives.
-        mu: ratio of positive to negative gradients at which negatives have weight 1/2.
-        alpha: how much the weight of positives grows as the weight of negatives decreases. This is
-            not the strength of PCB.
-        alpha_pcb: full strength of PCB. If 0, the loss is ordinary EQL v2, and the confusion matrix
-            is updated but has no effect.
-        start_epoch: first epoch (counted from 1) in which PCB is active.
-        momentum: weight of the previous value when the confusion matrix is updated.
+        gamma: Steepness of the function that computes the weight of negatives.
+        mu: Ratio of positive to negative gradients at which negatives have weight 1/2.
+        alpha: How much the weight of positives grows as the weight of negatives decreases. This
+            argument is not the strength of PCB.
+        alpha_pcb: Strength of PCB in the last refinement iteration. If 0, the loss is ordinary EQL
+            v2, and the confusion matrix is updated but has no effect.
+        start_epoch: First epoch (counted from 1) in which PCB is active.
+        momentum: Weight of the old value in each update of the confusion matrix.
         n_iter: K, the number of refinement iterations; the RoI head overwrites this number.
-        required_classes: see :class:`CrossEntropyPCBLoss`.
-        loss_weight: factor by which the loss is multiplied.
-        use_sigmoid: has no effect, because EQL v2 always uses the sigmoid function; accepted
-            because official configs set it.
+        required_classes: See :class:`CrossEntropyPCBLoss`.
+        loss_weight: Factor by which the loss is multiplied.
+        use_sigmoid: Has no effect, because EQL v2 always uses the sigmoid function; the argument
+            exists because official configs set it.
 
     Example:
         >>> import torch

@@ -12,21 +12,22 @@ from pcb.refinement import Feedback, refine_features
 
 @HEADS.register_module()
 class IterativeRoIHead(StandardRoIHead):
-    """StandardRoIHead that runs its box head K times, with each prediction fed back.
+    """StandardRoIHead that runs its box head K times, and refines features with each prediction.
 
     The mask branch is the same as in StandardRoIHead.
 
     Args:
-        n_iter: K. If K is 1, there are no feedback modules, and the head equals StandardRoIHead.
-        mlp_layers: number of linear layers in each feedback module.
+        n_iter: K, the number of iterations. If K is 1, there are no feedback modules, and the head
+            works like StandardRoIHead.
+        mlp_layers: Number of linear layers in each feedback module.
         iter_loss_weight: K weights for the losses of the iterations; by default 1 / K each.
-        reg_iter: the only iteration whose box loss is used, with weight 1. If -1, the box losses of
-            all iterations are used, weighted with ``iter_loss_weight``.
-        box_reg_iter: has no effect; accepted because official configs may set it.
-        use_layer_norm: whether the class prediction is normalised before it is fed back, as the
-            official configs for EQL v2 do.
-        identity_init: whether the feedback initially changes nothing, which helps training from
-            scratch. The official code corresponds to False.
+        reg_iter: Index of the only iteration whose box loss is used, with weight 1. If -1, the box
+            losses of all iterations are used, weighted with ``iter_loss_weight``.
+        box_reg_iter: Has no effect; the argument exists because official configs may set it.
+        use_layer_norm: Whether the class prediction is normalised before it refines the features,
+            as in the official configs for EQL v2.
+        identity_init: Whether the initial weights of the feedback modules leave the features
+            unchanged, which helps training from scratch. The official code corresponds to False.
 
     Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
     CVPR 2022.
@@ -112,13 +113,13 @@ class IterativeRoIHead(StandardRoIHead):
     ) -> dict[str, Tensor]:
         """Return the losses, summed over the iterations with the weights ``iter_loss_weight``.
 
-        If ``reg_iter >= 0``, the box loss is that of iteration ``reg_iter``, with weight 1.
-        Accuracies are those of the last iteration.
+        If ``reg_iter`` is not -1, only the box loss of iteration ``reg_iter`` is used, and its
+        weight is 1. The accuracies are from the last iteration.
 
         Args:
             features: (N, D, H, W) RoI features before the first refinement.
             rois: (N, 5) as image index, x1, y1, x2, y2.
-            targets: labels, label weights, box targets and box weights of the N RoIs.
+            targets: Labels, label weights, box targets and box weights of the N RoIs.
         """
         total: dict[str, Tensor] = {}
         for iteration, (cls_score, bbox_pred) in enumerate(self._iterate(features)):

@@ -17,11 +17,11 @@ _IMPLIED = {"checkpoint_config": "CheckpointHook", "optimizer_config": "Optimize
 
 
 def type_name(node: Mapping[str, Any], path: str = "") -> Any:
-    """Return the registered type that a dictionary configures, even without a ``type`` key.
+    """Return the type name for a dictionary in a config, which may lack the key ``type``.
 
     Args:
-        node: the dictionary.
-        path: the dotted key of the dictionary.
+        node: The dictionary.
+        path: The dotted key of the dictionary.
 
     Example:
         >>> type_name({"policy": "step"}, "lr_config")
@@ -37,8 +37,9 @@ def type_name(node: Mapping[str, Any], path: str = "") -> Any:
 def known_components() -> dict[str, dict[Any, str]]:
     """Return all registered types and mmcv's operations by name.
 
-    Each name maps the types registered under that name to the names of their registries. All
-    loaded modules are searched, so registries in other libraries and in the user's code are found.
+    For each name, the result contains a dictionary, which maps each type registered under this name
+    to the name of the type's registry. All loaded modules are searched, so registries in other
+    libraries and in the user's code are found.
     """
     registries = {
         id(value): value

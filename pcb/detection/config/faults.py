@@ -33,8 +33,9 @@ def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
     """Return one sentence for each setting that training would ignore or could not use.
 
     Args:
-        cfg: the merged config.
-        text: the text of all config files as joined by mmcv, in which variables can be recognised.
+        cfg: The merged config.
+        text: The source text of all config files, as joined by mmcv; it shows which top-level names
+            are only helper variables.
 
     Example:
         >>> faults({"load_from": None, "runner": {"type": "IterBasedRunner", "max_epochs": 0}})
@@ -51,7 +52,7 @@ def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
 
 
 def ignored_keys(cfg: Mapping[str, Any], text: str = "") -> list[str]:
-    """Return one sentence for each key that is a mistake whatever the config is used for.
+    """Return one sentence for each key that is a mistake both in training and in testing.
 
     :func:`faults` includes these sentences.
     """
@@ -108,7 +109,7 @@ def missing(cfg: Mapping[str, Any]) -> list[str]:
 
 
 def missing_to_test(cfg: Mapping[str, Any], split: str) -> list[str]:
-    """Return the keys of the dictionaries that testing requires but the config does not have.
+    """Return the keys that testing requires but that are not dictionaries in the config.
 
     Example:
         >>> missing_to_test({"model": {"backbone": {}}, "data": {"val": None}}, "val")

@@ -47,7 +47,8 @@ _WRAPPERS = {
 }
 # mmcv's `batched_nms` reads these keys itself and passes the others to the operation.
 _NMS = {"class_agnostic", "split_thr", "max_num"}
-# The keys of dictionaries whose types are not registered, or which are not built from a type.
+# Dictionaries under these keys are not checked, because their types are not registered or because
+# they are not built from a type.
 _FREE_TYPES = re.compile(r"adapt_cfg|bbox_params|\w+_trans")
 _FREE_KEYS = {"upsample_cfg", "dcn"}
 
@@ -95,7 +96,7 @@ _TWO_STAGE: dict[str, set[str]] = {
 def unknown_keys(cfg: Mapping[str, Any]) -> list[str]:
     """Return one sentence, with a hint, for each unrecognised key or type in a merged config.
 
-    Top-level keys are not checked here, because some top-level keys are variables;
+    Top-level keys are not checked here, because they may also be variables;
     :mod:`pcb.detection.config.faults` checks them.
 
     Example:
@@ -109,7 +110,7 @@ class Schema:
     """The valid keys of one config; they depend on the types that the config uses.
 
     Args:
-        cfg: the whole merged config.
+        cfg: The whole merged config.
     """
 
     def __init__(self, cfg: Mapping[str, Any]) -> None:
@@ -134,9 +135,9 @@ class Schema:
         """Yield one sentence for each unknown key or type in a part of the config.
 
         Args:
-            node: the part of the config.
-            path: the dotted key of the part.
-            in_users_own: whether the part belongs to a user-defined type, which may read any key
+            node: The part of the config.
+            path: The dotted key of the part.
+            in_users_own: Whether the part belongs to a user-defined type, which may read any key
                 and any type.
         """
         if isinstance(node, list | tuple):
@@ -162,15 +163,15 @@ class Schema:
             dotted = f"{path}.{key}"
             if valid is not None and key not in valid:
                 yield f"{dotted} is unknown: {suggestion(str(key), sorted(valid))}"
-            elif not (name == "Albu" and key == "transforms"):  # these types are albumentations'
+            elif not (name == "Albu" and key == "transforms"):  # from albumentations
                 yield from self._faults_in(inner, dotted, in_users_own)
 
     def valid_keys(self, node: Mapping[str, Any], path: str) -> set[str] | None:
         """Return the keys that a dictionary may have; None if any key is valid.
 
         Args:
-            node: the dictionary.
-            path: the dotted key of the dictionary.
+            node: The dictionary.
+            path: The dotted key of the dictionary.
         """
         pattern = re.sub(r"(\.rcnn)\.\d+", r"\1", path)  # in a cascade, rcnn is a list of stages
         if pattern in self.plain:
@@ -204,7 +205,7 @@ class Schema:
 
 
 def _leaves(node: Any) -> Iterator[tuple[str, Any]]:
-    """Yield key and value of each entry, at any depth, that is not a dictionary, list or tuple."""
+    """Yield the key and value of each entry, at any depth, whose value is not a container."""
     inside: Iterable = node.items() if isinstance(node, Mapping) else (("", v) for v in node)
     for key, value in inside:
         if isinstance(value, Mapping | list | tuple):

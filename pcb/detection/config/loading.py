@@ -40,19 +40,19 @@ def load_config(
     A config file is a Python program, which this function executes.
 
     Args:
-        path: the config file. A relative path is taken from the current directory if the file
-            exists there, otherwise from the repository root. If it is a run folder, the merged
+        path: The config file. A relative path starts at the current directory if the file exists
+            there, otherwise at the repository root. For a run folder, the merged
             config of the run is read; no code in that config is executed, and no module in its
             ``custom_imports`` is imported.
-        cfg_options: overrides by dotted key, such as ``{"runner.max_epochs": 1}`` or
+        cfg_options: Overrides by dotted key, such as ``{"runner.max_epochs": 1}`` or
             ``{"data.train.pipeline.2.flip_ratio": 0.0}``.
-        for_training: False to test a model or look at data. Settings that are rejected only because
-            training would ignore them are then allowed, and the config of a run is not checked.
+        for_training: Pass False to test a model or look at data. Then settings that only training
+            would ignore are allowed, and the config of a run is not checked.
 
     Raises:
-        FileNotFoundError: the file does not exist (the message suggests configs with similar
+        FileNotFoundError: The file does not exist (the message suggests configs with similar
             names), or the folder has no config.
-        ValueError: the file cannot be read; an override has an unknown key (the message suggests
+        ValueError: The file cannot be read; an override has an unknown key (the message suggests
             the most similar valid key) or a value of the wrong type; or the config has unknown
             keys, unsupported settings, or values that cannot be saved in a run folder (one message
             lists all of them).
@@ -94,12 +94,12 @@ def load_config(
 
 @contextmanager
 def naming_config(config: str | Path) -> Iterator[None]:
-    """Report in one line the wrong arguments that are found only when mmcv builds a type.
+    """Replace errors about wrong arguments, raised when mmcv builds a type, with one-line errors.
 
-    Examples are missing arguments, and unknown arguments that a user-defined type passes on.
+    Some wrong arguments, such as missing arguments, are found only when the type is built.
 
     Raises:
-        ValueError: an argument is wrong. The message names the config. This error replaces the
+        ValueError: An argument is wrong. The message names the config. This error replaces the
             error raised by Python or mmcv; other errors are raised unchanged.
 
     Example:
@@ -125,7 +125,7 @@ def naming_config(config: str | Path) -> Iterator[None]:
 
 
 def _innermost_frame(error: BaseException) -> traceback.FrameSummary:
-    """Return the frame in which an error was first raised; mmcv may have re-raised the error."""
+    """Return the frame that first raised an error; mmcv may have raised the error again."""
     while error.__context__ is not None:
         error = error.__context__
     return traceback.extract_tb(error.__traceback__)[-1]
@@ -155,7 +155,7 @@ def _execute(path: Path) -> Config:
     """Execute a config file and the files that it inherits from.
 
     Raises:
-        ValueError: a file cannot be executed. The message names that file and the line.
+        ValueError: A file cannot be executed. The message names that file and the line.
     """
     search_path = list(sys.path)
     try:
@@ -171,7 +171,7 @@ def _execute(path: Path) -> Config:
 
 
 def _why_unreadable(path: Path, error: BaseException) -> str:
-    """Describe in one line an error in a config file, its base files or its imported modules."""
+    """Return one line about an error in a config file, its base files or its imported modules."""
     frames = list(traceback.walk_tb(error.__traceback__))
     reading = [frame for frame, _ in frames if frame.f_code.co_name == "_file2dict"]
     files = [str(frame.f_locals["filename"]) for frame in reading] or [str(path)]
@@ -179,7 +179,7 @@ def _why_unreadable(path: Path, error: BaseException) -> str:
     if isinstance(error, FileNotFoundError) and len(files) > 1 and not Path(file).exists():
         beside = Path(file).parent.glob("*.py")
         hint = suggestion(file, map(str, beside))
-        return f"{files[-2]}: the file in its _base_, {file}, does not exist; {hint}"
+        return f"{files[-2]}: its _base_ file {file} does not exist; {hint}"
     duplicates = reading[-1].f_locals.get("duplicate_keys") if reading else None
     if isinstance(error, KeyError) and duplicates:
         keys = ", ".join(sorted(duplicates))
@@ -215,10 +215,10 @@ def _is_of_a_run(file: Path) -> bool:
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a config that can be saved in a run folder.
+    """Return the settings of a config, and its variables that can be saved in a run folder.
 
-    Top-level variables that are not settings and cannot be written as Python literals, such as
-    functions, modules and compiled patterns, are left out.
+    Variables such as functions, modules and compiled patterns cannot be written as Python literals
+    and are left out.
     """
     return {
         key: value for key, value in values.items() if key in TOP_LEVEL or _has_literal_form(value)
@@ -274,10 +274,10 @@ def _change_data_paths(cfg: Config, change: Callable[[str], str]) -> None:
 def save_config(cfg: Config, path: str | Path) -> None:
     """Write a merged config as Python literals, with data paths in the repository made relative.
 
-    mmcv's own ``dump`` does not escape strings, so a quote in a path could turn into code.
+    mmcv's own ``dump`` does not escape strings, so text after a quote in a path could become code.
 
     Raises:
-        ValueError: a value cannot be written as a Python literal. This cannot happen with a config
+        ValueError: A value cannot be written as a Python literal. This cannot happen with a config
             from :func:`load_config`.
     """
     cfg = copy.deepcopy(cfg)
@@ -292,7 +292,7 @@ def save_config(cfg: Config, path: str | Path) -> None:
 
 
 def _over_none(node: Any, value: Any) -> Any:
-    """Return an override with which mmcv can also replace None with a dictionary."""
+    """Return an override in a form that lets mmcv replace None with a dictionary."""
     if isinstance(value, Mapping) and node is None:
         return {**value, "_delete_": True}
     if isinstance(value, Mapping) and isinstance(node, Mapping):

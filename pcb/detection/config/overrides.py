@@ -9,20 +9,20 @@ from pcb.messages.nearest import nearest_names
 
 
 def check_override(cfg: Mapping[str, Any], key: str, value: Any = None) -> Any:
-    """Check that the dotted key of an override exists in the config or is a known argument.
+    """Check that the dotted key of an override refers to a setting or to a known argument.
 
     If the override merges a dictionary into an existing dictionary, the new keys are checked too.
 
     Args:
-        cfg: the merged config.
-        key: the dotted key, such as ``"runner.max_epochs"``.
-        value: the new value.
+        cfg: The merged config.
+        key: The dotted key, such as ``"runner.max_epochs"``.
+        value: The new value.
 
     Returns:
         The current value of the setting; an empty dictionary if the config does not set it.
 
     Raises:
-        ValueError: the key is unknown (the message suggests the most similar valid key), the
+        ValueError: The key is unknown (the message suggests the most similar valid key), the
             override would have no effect because the config files have already used the setting,
             or the new value has the wrong type.
 

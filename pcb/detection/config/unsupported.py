@@ -19,8 +19,8 @@ _SHUFFLE = "training images are always shuffled, validation and test images neve
 _PROCESSES = "start the processes with torchrun, or set `gpus` in notebook 01"
 _WORKERS = "with persistent workers, a resumed training run would draw different random numbers"
 
-# For each dotted key: the values other than None that are accepted because they request nothing
-# unsupported, and what to do instead of setting another value.
+# For each dotted key: the accepted values, and what to do instead of setting a different value. The
+# accepted values, as well as None, request nothing that the kit does not support.
 UNSUPPORTED: dict[str, tuple[tuple, str]] = {
     "evaluation": (
         ({},),
@@ -57,8 +57,8 @@ UNSUPPORTED: dict[str, tuple[tuple, str]] = {
     "runner.max_iters": ((), "training is counted in epochs, so set runner.max_epochs"),
     "auto_scale_lr.enable": (
         (False,),
-        "set optimizer.lr to its value multiplied by the images per iteration in all processes "
-        "combined and divided by base_batch_size",
+        "multiply optimizer.lr by (images per iteration in all processes combined) / "
+        "base_batch_size",
     ),
     "checkpoint_config.save_optimizer": (
         (True,),

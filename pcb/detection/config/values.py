@@ -6,7 +6,7 @@ from typing import Any
 
 from pcb.messages.printable import short_repr
 
-# These settings must be dictionaries; mmcv and mmdet read their keys without checking.
+# These settings must be dictionaries; mmcv and mmdet do not check this before reading their keys.
 _DICTIONARIES = (
     *("model", "data", "optimizer", "runner", "log_config", "checkpoint_config", "fp16"),
     *("lr_config", "momentum_config", "optimizer_config", "optimizer_config.grad_clip"),

@@ -1,4 +1,4 @@
-"""Find the variables that config files read, and those that are set too late to take effect."""
+"""Find the variables that config files read, and variables that are set too late to matter."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ def names_read(text: str) -> set[str]:
     Other settings may have been built from these variables.
 
     Args:
-        text: the ``text`` attribute of mmcv's ``Config``. It contains the path of each config file
+        text: The ``text`` attribute of mmcv's ``Config``. It contains the path of each config file
             on a line by itself, followed by the content of that file.
 
     Example:
@@ -23,13 +23,14 @@ def names_read(text: str) -> set[str]:
 
 
 def set_too_late(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yield each variable that a file changes after a base file has already used its old value.
+    """Yield each variable that a file changes after a base file has already used the old value.
 
     mmcv executes each file separately, base files first. The new value therefore affects only
-    settings built from the variable in this file or in files that inherit from it.
+    settings that are built from the variable in the file that changes it, or in files that inherit
+    from that file.
 
     Args:
-        text: see :func:`names_read`.
+        text: See :func:`names_read`.
 
     Yields:
         The variable, the file that changes the variable, and the base file that used the old value.
@@ -52,7 +53,7 @@ def set_too_late(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _files(text: str) -> Iterator[tuple[str, ast.Module]]:
-    """Yield path and syntax tree of each config file in mmcv's joined text, base files first."""
+    """Yield the path and syntax tree of each file in mmcv's joined text, base files first."""
     parts = ["", *re.split(r"^(/.*)$", text, flags=re.MULTILINE)]
     for path, source in zip(parts[::2], parts[1::2], strict=True):
         with suppress(SyntaxError, ValueError):  # YAML and JSON files have no variables

@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """Remove mmcv's DataContainers from a collated batch and move its tensors to a device.
+    """Move the tensors of a collated batch to a device, and remove mmcv's DataContainers.
 
     Args:
-        batch: a batch from the data loader. Each DataContainer in the batch must contain one chunk,
-            as it does if every process uses one device.
-        device: the device. The content of a DataContainer marked ``cpu_only`` stays on the CPU.
+        batch: A batch from the data loader. Each DataContainer in the batch contains one chunk,
+            because every process uses one device.
+        device: The device. The content of a DataContainer marked ``cpu_only`` stays on the CPU.
 
     Returns:
         The same structure with tensors in place of DataContainers.
@@ -39,11 +39,11 @@ def pick_device(device: str | None) -> torch.device:
     """Return the device to use. Under ``torchrun``, each process uses a different GPU.
 
     Args:
-        device: a name such as ``"cpu"`` or ``"cuda"``; None to use a GPU if there is one, otherwise
-            the CPU.
+        device: A name such as ``"cpu"`` or ``"cuda"``. None selects a GPU if there is one,
+            otherwise the CPU.
 
     Raises:
-        ValueError: the name is unknown, or a GPU is requested but not available.
+        ValueError: The name is unknown, or a GPU is requested but not available.
 
     Example:
         >>> pick_device("cpu")

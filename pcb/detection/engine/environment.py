@@ -1,4 +1,4 @@
-"""Everything except the config that the results of a run depend on."""
+"""The versions, machine and seed that the results of a run depend on, apart from its config."""
 
 import sys
 from importlib.metadata import version
@@ -16,7 +16,7 @@ def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
     """Return the versions, commit, machine and seed that the results of a run depend on.
 
     On a CPU, the last bits of a sum depend on the instructions that PyTorch uses (the entry
-    ``cpu_capability``, such as AVX2). They also depend on the CPU model (``cpu``), because
+    ``cpu_capability``, such as AVX2). These bits also depend on the CPU model (``cpu``), because
     PyTorch's libraries choose their instructions for this model.
     """
     packages = ("torch", "torchvision", "mmcv-full", "mmdet", "numpy", "lvis", "hotcoco")

@@ -21,18 +21,18 @@ from pcb.losses import EQLv2Loss
 class GroundTruthConfusion(AbstractContextManager):
     """Context that computes the mean prediction at the ground-truth boxes of each class.
 
-    Inside the context, the detector predicts images as usual, and the features that it computes are
-    kept. Only the box head runs again, on the ground-truth boxes, so no image passes through the
-    backbone twice. If the RoI head iterates, the last iteration is used, because it makes the final
-    prediction of the detector (in training, the matrix averages all iterations). Predictions that
-    are not finite are skipped, as in training.
+    Inside the context, the detector predicts images as usual, and the context keeps the features of
+    the images. Then only the box head runs again, on the ground-truth boxes, so no image passes
+    through the backbone twice. If the RoI head iterates, only the last iteration is used, because
+    it makes the final prediction of the detector. The matrix learned in training averages all
+    iterations. Predictions that are not finite are skipped, as in training.
 
-    Nothing is measured if the detector has no box head or several, or if the activation function of
-    its classification loss is unknown (see :func:`class_activation`).
+    Nothing is measured if the detector has no box head or several box heads, or if the activation
+    function of its classification loss is unknown (see :func:`class_activation`).
 
     Args:
-        model: an mmdet detector in evaluation mode.
-        dataset: the mmdet dataset with the images and their ground truth.
+        model: An mmdet detector in evaluation mode.
+        dataset: The mmdet dataset with the images and their ground truth.
     """
 
     def __init__(self, model: nn.Module, dataset: Any) -> None:
@@ -43,7 +43,7 @@ class GroundTruthConfusion(AbstractContextManager):
         self._features: Sequence[Tensor] | None = None
         if self.activation is not None:
             self._num_classes = classes = model.roi_head.bbox_head.num_classes
-            # The last column holds the counts, so that one collective operation sums both.
+            # The last column holds the counts, so that one collective operation sums them too.
             self._sums = next(model.parameters()).new_zeros(
                 (classes, classes + 1), dtype=torch.float32
             )
@@ -66,7 +66,7 @@ class GroundTruthConfusion(AbstractContextManager):
 
         Args:
             img_metas: mmdet's record of each image, including the scale of the image.
-            indices: the index of each image in the dataset.
+            indices: The index of each image in the dataset.
         """
         features, self._features = self._features, None
         if self.activation is None:
@@ -115,14 +115,14 @@ class GroundTruthConfusion(AbstractContextManager):
 
 
 def class_activation(model: nn.Module) -> str | None:
-    """Return the function that turns a detector's logits into probabilities.
+    """Return the name of the function that turns a detector's logits into probabilities.
 
     For a loss with PCB, the function is an attribute of its PairwiseClassBalance. EQL v2 uses the
     sigmoid function, and mmdet's losses have an attribute ``use_sigmoid``.
 
     Returns:
-        ``"softmax"`` or ``"sigmoid"``; None if the detector has no box head or several (cascades),
-        or if its loss has none of these attributes.
+        ``"softmax"`` or ``"sigmoid"``; None if the detector has no box head or several box heads
+        (cascades), or if its loss has none of these attributes.
 
     Example:
         >>> from types import SimpleNamespace

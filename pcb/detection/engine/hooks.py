@@ -1,4 +1,4 @@
-"""Hooks for the training loop: loss scaling, a check for finite losses, log and checkpoints."""
+"""Hooks for the training loop: loss scaling, a check for finite losses, the log and checkpoints."""
 
 import datetime
 import json
@@ -21,13 +21,14 @@ class LossScalingHook(Fp16OptimizerHook):
     """Hook that steps the optimizer in half precision.
 
     In half precision, overflowing gradients are normal: the loss scaler skips the step and halves
-    its scale. Only many skipped steps in a row are an error. The numbers of skipped steps are kept
-    in the runner's meta, next to the state of the scaler, so checkpoints contain them.
+    its scale. Only many skipped steps in a row are an error. The runner's meta contains the numbers
+    of skipped steps next to the state of the scaler, so that these numbers are saved in
+    checkpoints.
 
     Args:
-        patience: training stops after this many skipped steps in a row. 30 skipped steps reduce a
-            scale of 65536 to 6e-5.
-        kwargs: arguments of mmcv's hook.
+        patience: Number of skipped steps in a row after which training stops. 30 skipped steps
+            reduce a scale of 65536 to 6e-5.
+        kwargs: Arguments of mmcv's Fp16OptimizerHook.
     """
 
     def __init__(self, patience: int = 30, **kwargs) -> None:
@@ -38,7 +39,7 @@ class LossScalingHook(Fp16OptimizerHook):
         """Step the optimizer, or skip the step if a gradient overflows.
 
         Raises:
-            NonFiniteError: the scaler has skipped ``patience`` steps in a row.
+            NonFiniteError: The scaler has skipped ``patience`` steps in a row.
         """
         super().after_train_iter(runner)
         gradients = [p.grad for p in runner.model.parameters() if p.grad is not None]
@@ -54,16 +55,16 @@ class LossScalingHook(Fp16OptimizerHook):
 
 
 class FiniteLossHook(Hook):
-    """Hook that stops training before a loss that is not finite can change the weights.
+    """Hook that stops training if the loss is not finite, before the loss changes any weights.
 
-    In half precision, :class:`LossScalingHook` is used instead; it skips the step.
+    In half precision, :class:`LossScalingHook` is used instead; that hook skips the step.
     """
 
     def after_train_iter(self, runner) -> None:
         """Check that the loss is finite.
 
         Raises:
-            NonFiniteError: the loss is not finite. The message names the iteration, the terms of
+            NonFiniteError: The loss is not finite. The message names the iteration, the terms of
                 the loss and the images.
         """
         if not np.isfinite(runner.outputs["log_vars"].get("loss", 0.0)):
@@ -76,8 +77,8 @@ class RunLogHook(LoggerHook):
     """Hook that adds a record to the run folder's log and prints a progress line.
 
     Args:
-        folder: the run folder.
-        interval: number of iterations between two records.
+        folder: The run folder.
+        interval: Number of iterations between two records.
     """
 
     def __init__(self, folder: RunFolder, interval: int = 10) -> None:
@@ -88,7 +89,7 @@ class RunLogHook(LoggerHook):
     def before_run(self, runner) -> None:
         """Start measuring time, and remove an incomplete last line from the log.
 
-        Such a line remains if an earlier process was killed while it wrote the line.
+        The last line is incomplete if an earlier process was killed while writing to the log.
         """
         super().before_run(runner)
         if self.folder.log_file.exists():
@@ -162,8 +163,8 @@ class SaveStateHook(Hook):
     def _write_matrices(self, runner) -> list[np.ndarray]:
         """Write and return PCB's confusion matrices.
 
-        Call this before saving a checkpoint, so that the matrix in the run folder is never older
-        than the checkpoint.
+        Call this method before saving a checkpoint, so that the matrix in the run folder is never
+        older than the checkpoint.
         """
         matrices = []
         for balance in balances(runner.model).values():
@@ -178,9 +179,9 @@ def _averages_swapped(runner) -> Iterator[None]:
     """Swap the weights and their running averages inside the context.
 
     During an epoch, mmcv's EMAHook and mmdet's similar hooks keep the running averages in buffers.
-    After the epoch, these hooks swap averages and weights until the next epoch begins, so that
-    checkpoints are tested with the averages. Some of the hooks also average buffers, including
-    PCB's.
+    From the end of an epoch to the start of the next, these hooks swap averages and weights, so
+    that checkpoints contain the averages as the model's weights. Some of the hooks also average
+    buffers, including PCB's.
     """
     hooks = [hook for hook in runner.hooks if hasattr(hook, "_swap_ema_parameters")]
     for hook in hooks:

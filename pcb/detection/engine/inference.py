@@ -1,7 +1,7 @@
 """Run a trained detector and write its predictions in COCO's results format.
 
-A detector makes many predictions (six million on LVIS's validation set), so they are written to
-disk image by image.
+Predictions are written to disk image by image, because a detector makes many of them (six million
+on LVIS's validation set).
 """
 
 import copy
@@ -60,25 +60,26 @@ def predict(
     ``ground_truth_boxes`` and ``ground_truth_box_count``; see
     :class:`pcb.detection.engine.ground_truth.GroundTruthConfusion`.
 
-    Under ``torchrun`` the images are divided among the processes, and the files are the same.
+    Under ``torchrun`` the images are divided among the processes, which does not change the files.
 
     Args:
-        config: a config file, or a run folder whose merged config is used.
-        checkpoint: the checkpoint of a training run, or an official checkpoint.
-        work_dir: run folder for the predictions.
-        cfg_options: overrides by dotted key, see :func:`pcb.detection.load_config`.
+        config: A config file, or a run folder whose merged config is used.
+        checkpoint: The checkpoint of a training run, or an official checkpoint.
+        work_dir: Run folder for the predictions.
+        cfg_options: Overrides by dotted key, see :func:`pcb.detection.load_config`.
         device: ``"cpu"`` or ``"cuda"``; by default the GPU if there is one.
         split: ``"val"`` or ``"test"``, a key of ``data`` in the config.
-        trust_checkpoint: read the checkpoint even if unpickling it may run code.
+        trust_checkpoint: Read the checkpoint even if unpickling it may run code.
 
     Returns:
-        The path of each predictions file by IoU type, ``"bbox"`` and ``"segm"``.
+        The path of the predictions file for each IoU type, ``"bbox"`` and ``"segm"``.
 
     Raises:
-        FileNotFoundError: the config, the checkpoint or the data is missing.
-        ValueError: the checkpoint does not fit the config or might run code, another process is
-            writing to the folder, or a file of another kind already has the name of an output file.
-        OSError: the disk is full; earlier predictions are kept.
+        FileNotFoundError: The config, the checkpoint or the data is missing.
+        ValueError: The checkpoint does not fit the config or might run code, another process is
+            writing to the folder, or a file of a different kind already has the name of an output
+            file.
+        OSError: The disk is full; earlier predictions are kept.
     """
     cfg = load_config(config, cfg_options, for_training=False)
     if lacking := missing_to_test(cfg._cfg_dict, split):
@@ -146,7 +147,7 @@ def predict(
 
 
 def _check_outputs(folder: RunFolder, files: Iterable[Path], inputs: Iterable[str | Path]) -> None:
-    """Raise an error if an input, or a file not written by a prediction, would be overwritten."""
+    """Raise an error if the outputs would overwrite an input or a file of a different kind."""
     check_folder(folder.path)
     inputs, hint = list(inputs), "choose another work_dir"
     for file in files:
@@ -164,7 +165,7 @@ def _is_list(file: Path) -> bool:
 
 
 def _remove_unfinished_parts(folder: RunFolder) -> None:
-    """Remove unfinished files of killed processes, except those that this call will overwrite."""
+    """Remove unfinished files of killed processes, except files that will be overwritten."""
     remove_unfinished(folder.predictions_folder)
     for iou_type in IOU_TYPES:
         current = {folder.prediction_part(iou_type, r) for r in range(world_size())}

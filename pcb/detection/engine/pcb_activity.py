@@ -1,4 +1,4 @@
-"""Observe, record in checkpoints and describe when PCB was active during a training run."""
+"""Record in checkpoints, and describe in words, when PCB was active during a training run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,9 +15,9 @@ _MOST_NAMES = 20  # maximum number of class names in a description
 class ActivityHook(Hook):
     """Hook that records the first and the last iteration in which PCB changed the loss.
 
-    The hook reads the strength of PCB right after the loss is computed, when reading does not stall
-    the GPU. Once PCB is active, it stays active until the end of the epoch, so the hook does not
-    read the strength again in that epoch.
+    The hook reads the strength of PCB right after the loss is computed, because reading the
+    strength at that time does not stall the GPU. Once PCB is active, it stays active until the end
+    of the epoch, so the hook does not read the strength again in that epoch.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,8 @@ class ActivityHook(Hook):
     def before_run(self, runner) -> None:
         """Find the losses in which PCB can become active, and prepare the record.
 
-        If the run resumes from a checkpoint without a record, the record says so.
+        If the run resumes from a checkpoint without a record, the new record says up to which
+        iteration nothing is known.
         """
         self._balances = [b for b in balances(runner.model).values() if b.alpha > 0]
         if self._balances and not isinstance(runner.meta.get(RECORD), dict):
@@ -53,9 +54,9 @@ def describe_activity(model: nn.Module, meta: Mapping[str, Any], last_epoch: int
     """Describe in one sentence when PCB was active, or why it was never active.
 
     Args:
-        model: the model after training.
-        meta: the runner's meta, with the record of :class:`ActivityHook`.
-        last_epoch: the last epoch of training, counted from 1.
+        model: The model after training.
+        meta: The runner's meta, with the record of :class:`ActivityHook`.
+        last_epoch: The last epoch of training, counted from 1.
 
     Example:
         >>> from pcb.detection.losses import CrossEntropyPCBLoss
@@ -70,7 +71,9 @@ def describe_activity(model: nn.Module, meta: Mapping[str, Any], last_epoch: int
     unknown = ""
     if "unknown_until" in record:
         until = record["unknown_until"]
-        unknown = f"; for iterations up to {until}, the resumed checkpoint does not say"
+        unknown = (
+            f"; the resumed checkpoint does not say whether PCB was active up to iteration {until}"
+        )
     if "from" in record:
         (first, start), (last, _) = record["from"], record["to"]
         return (
@@ -86,7 +89,7 @@ def _why_not(model: nn.Module, last_epoch: int) -> str:
         return "the model has no loss with PCB"
     able = [balance for balance in found if balance.alpha > 0]
     if not able:
-        return "its strength (alpha) is 0, so the confusion matrix was only observed"
+        return "its strength (alpha) is 0, so the confusion matrix had no effect"
     balance = min(able, key=lambda b: b.start_epoch)
     if balance.start_epoch > last_epoch:
         return (

@@ -25,7 +25,7 @@ class NonFiniteError(ValueError):
     """Error for a loss or weight that is not finite; the message says where and what to do.
 
     Args:
-        finding: what is not finite, and in which iteration.
+        finding: What is not finite, and in which iteration.
     """
 
     def __init__(self, finding: str) -> None:
@@ -40,20 +40,21 @@ class Runner(EpochBasedRunner):
     """mmcv's epoch runner on one device, with the kit's own checkpoints and random seeds.
 
     At the start of each epoch, every random number generator is seeded with (seed, epoch, process).
-    A run resumed after an epoch therefore draws the same numbers as an uninterrupted run. This
-    includes data-loading workers, because PyTorch seeds their generators, including NumPy's, from
-    its own. A run resumed within an epoch loads the earlier batches of the epoch again, then seeds
-    the generators with the iteration as well. No generator state has to be saved.
+    A run resumed after an epoch therefore draws the same numbers as an uninterrupted run. The same
+    holds in data-loading workers: PyTorch derives the seeds of a worker's generators, NumPy's among
+    them, from the main process's PyTorch generator. A run resumed within an epoch loads the earlier
+    batches again, then seeds with (seed, epoch, process, iteration). No generator state has to be
+    saved.
 
     Args:
-        args: positional arguments of mmcv's runner.
-        device: the device that batches are moved to.
-        seed: the seed of the run.
-        interval: number of iterations between two checkpoints within an epoch; 0 for no checkpoints
+        args: Positional arguments of mmcv's runner.
+        device: The device that batches are moved to.
+        seed: The seed of the run.
+        interval: Number of iterations between two checkpoints within an epoch; 0 for no checkpoints
             within epochs.
-        find_unused_parameters: whether a training step on several processes may leave some weights
+        find_unused_parameters: Whether a training step on several processes may leave some weights
             without a gradient.
-        kwargs: keyword arguments of mmcv's runner.
+        kwargs: Keyword arguments of mmcv's runner.
     """
 
     def __init__(
@@ -95,8 +96,8 @@ class Runner(EpochBasedRunner):
     def train(self, data_loader: Any, **kwargs: Any) -> None:
         """Train for one epoch, or for the rest of a resumed epoch.
 
-        mmcv's own method first sleeps for two seconds, which is a large part of an epoch on a small
-        dataset.
+        Unlike this method, mmcv's own method first sleeps for two seconds, which is a large part of
+        an epoch on a small dataset.
         """
         self.model.train()
         self.mode = "train"
@@ -140,10 +141,10 @@ class Runner(EpochBasedRunner):
         torch.manual_seed(int(seeds[2]))
 
     def prepare(self, data_loader: Any) -> None:
-        """Call ``before_run`` of all registered hooks; :meth:`run` does so for hooks added later.
+        """Call ``before_run`` of each new hook; :meth:`run` does the same for hooks added later.
 
         Raises:
-            ValueError: the hooks add other buffers than those in the resumed checkpoint.
+            ValueError: The buffers added by hooks differ from those in the resumed checkpoint.
         """
         self._max_iters = self._max_epochs * len(data_loader)
         for hook in list(self.hooks):
@@ -165,11 +166,11 @@ class Runner(EpochBasedRunner):
         """Write the weights, the optimizer state and the current epoch to ``latest.pth``.
 
         Args:
-            out_dir: the run folder.
-            inside_epoch: whether the epoch has further iterations after this checkpoint.
+            out_dir: The run folder.
+            inside_epoch: Whether the epoch has further iterations after this checkpoint.
 
         Raises:
-            NonFiniteError: a weight is not finite; the earlier checkpoint is kept.
+            NonFiniteError: A weight is not finite; the earlier checkpoint is kept.
         """
         state = self.model.state_dict()
         wrong = [name for name, value in state.items() if not value.isfinite().all()]
@@ -187,7 +188,7 @@ class Runner(EpochBasedRunner):
             "state_dict": {k: v for k, v in state.items() if k in self._names_of_model},
             "optimizer": self.optimizer.state_dict(),
         }
-        # For example running averages of weights. In testing, the model has no such buffers.
+        # Hooks add, for example, running averages of weights. Models in testing lack them.
         if of_hooks := {k: v for k, v in state.items() if k not in self._names_of_model}:
             checkpoint["state_of_hooks"] = of_hooks
         save_checkpoint(RunFolder(out_dir).checkpoint, checkpoint)
@@ -198,13 +199,13 @@ class Runner(EpochBasedRunner):
         """Restore the training state from a checkpoint, without executing any code in it.
 
         Args:
-            checkpoint: the checkpoint file.
-            data_loader: the data loader for training.
-            trust_checkpoint: see :func:`pcb.detection.checkpoint.read_checkpoint`.
+            checkpoint: The checkpoint file.
+            data_loader: The data loader for training.
+            trust_checkpoint: See :func:`pcb.detection.checkpoint.read_checkpoint`.
 
         Raises:
-            ValueError: the checkpoint has no epoch or iteration, or does not fit the model or the
-                optimizer; or it was written within an epoch that would now continue differently.
+            ValueError: The checkpoint has no epoch or iteration, does not fit the model or the
+                optimizer, or was written within an epoch that would now continue differently.
         """
         state = read_checkpoint(checkpoint, trust_checkpoint)
         meta, hint = state.get("meta"), "train from scratch, without --resume"
@@ -241,10 +242,10 @@ class Runner(EpochBasedRunner):
         self._state_of_hooks = dict(state.get("state_of_hooks") or averages_in(self.model, state))
 
     def _restore_hooks(self) -> None:
-        """Restore the buffers that hooks add to the model from the checkpoint.
+        """Restore, from the checkpoint, the buffers that hooks add to the model.
 
         Raises:
-            ValueError: the hooks add other buffers than those in the checkpoint.
+            ValueError: The buffers added by hooks differ from those in the checkpoint.
         """
         saved, self._state_of_hooks = self._state_of_hooks, None
         if saved is None:
@@ -255,15 +256,15 @@ class Runner(EpochBasedRunner):
         if differing:
             where = "the checkpoint" if differing[0] in saved else "the model"
             raise ValueError(
-                f"cannot resume from the checkpoint: only {where} has the buffers added by a hook "
-                f"({len(differing)}, such as {differing[0]}): resume with the same custom_hooks "
-                "that the checkpoint was trained with, or train from scratch, without --resume"
+                f"cannot resume from the checkpoint: {len(differing)} buffers of hooks differ; "
+                f"only {where} contains {differing[0]}: resume with the custom_hooks that the "
+                "checkpoint was trained with, or train from scratch, without --resume"
             )
         for name, value in saved.items():
             own[name].copy_(value)
 
     def _readable_meta(self) -> dict[str, Any]:
-        """Return the meta without values that would make a checkpoint unreadable; warn if any."""
+        """Return the meta without values that make a checkpoint unreadable; warn of such values."""
         readable = {}
         for key, value in self.meta.items():
             left_out: list[str] = []
@@ -288,7 +289,7 @@ class Runner(EpochBasedRunner):
         return f"epoch {self.epoch + 1}, iteration {self.iter + 1}"
 
     def describe_loss(self) -> str:
-        """Describe the terms of the last loss that are not finite, and name the batch's images."""
+        """Describe the non-finite terms of the last loss, and name the images of the batch."""
         terms = {name: value for name, value in self.outputs["log_vars"].items() if "loss" in name}
         wrong = [f"{name} = {value}" for name, value in terms.items() if not math.isfinite(value)]
         images = ", ".join(self.image_names) or "unknown"

@@ -21,29 +21,29 @@ class TrainingSettings:
     """The settings of one training run, from its config, its command line and its machine.
 
     Attributes:
-        config: the merged config. It is saved in the run folder, and mmdet builds the dataset and
+        config: The merged config. It is saved in the run folder, and mmdet builds the dataset and
             the detector from it.
-        unread: names of top-level variables in the config files that are never used.
-        device: the device that the model runs on.
-        seed: the seed of all random number generators.
-        max_epochs: number of epochs.
-        log_interval: number of iterations between two log records.
-        checkpoint_interval: number of iterations between two checkpoints within an epoch; 0 for no
+        unread: Names of top-level variables in the config files that are never used.
+        device: The device that the model runs on.
+        seed: The seed of all random number generators.
+        max_epochs: Number of epochs.
+        log_interval: Number of iterations between two log records.
+        checkpoint_interval: Number of iterations between two checkpoints within an epoch; 0 for no
             checkpoints within epochs.
         loader: ``samples_per_gpu`` and ``workers_per_gpu`` for the data loader of each process.
-        optimizer: the config of the optimizer, in mmcv's format.
-        optimizer_step: arguments for the hook that steps the optimizer, such as ``grad_clip``.
-        loss_scaling: arguments for the loss scaler; None to train in float32.
-        schedules: the config's ``lr_config`` and ``momentum_config``; a value of None leaves the
+        optimizer: The config of the optimizer, in mmcv's format.
+        optimizer_step: Arguments for the hook that steps the optimizer, such as ``grad_clip``.
+        loss_scaling: Arguments for the loss scaler; None to train in float32.
+        schedules: The config's ``lr_config`` and ``momentum_config``; a value of None leaves the
             learning rate or the momentum constant.
-        custom_hooks: the configs of the additional hooks.
-        first_weights: the config's ``load_from``, a checkpoint that a new training run starts from;
+        custom_hooks: The configs of the additional hooks.
+        first_weights: The config's ``load_from``, a checkpoint that a new training run starts from;
             None to start without a checkpoint.
-        find_unused_parameters: whether a training step on several processes may leave some weights
+        find_unused_parameters: Whether a training step on several processes may leave some weights
             without a gradient.
-        cudnn_benchmark: whether cuDNN searches for the fastest algorithms; None for PyTorch's
+        cudnn_benchmark: Whether cuDNN searches for the fastest algorithms; None for PyTorch's
             default.
-        opencv_threads: number of threads for OpenCV; None for OpenCV's default.
+        opencv_threads: Number of threads for OpenCV; None for OpenCV's default.
     """
 
     config: Config
@@ -73,7 +73,8 @@ class TrainingSettings:
         address = str(self.first_weights)
         if "://" in address:
             raise ValueError(
-                f"load_from is {address!r}, an address: download the file and pass its path"
+                f"load_from is {address!r}, which is not a file: download the checkpoint, and set "
+                "load_from to the path of the downloaded file"
             )
         path = Path(address).expanduser()
         return path if path.exists() else repository_path(path)
@@ -81,9 +82,9 @@ class TrainingSettings:
     def comparable(self) -> dict[str, Any]:
         """Return all settings that affect the result of training.
 
-        On a CPU, they include the number of threads and the CPU instructions in use, which affect
-        the last bits of the result. :func:`pcb.runs.settings.other_settings` compares two such
-        dictionaries.
+        On a CPU, these settings include the number of threads and the CPU instructions in use,
+        because both affect the last bits of the result. :func:`pcb.runs.settings.other_settings`
+        compares two such dictionaries.
         """
         decisive = comparable_settings(self.config, self.seed, world_size())
         if self.device.type == "cpu":
@@ -101,14 +102,14 @@ def read_settings(
     """Read and check the settings of a training run.
 
     Args:
-        config: the config file.
-        seed: the seed of all random number generators.
-        cfg_options: overrides by dotted key, see :func:`pcb.detection.load_config`.
+        config: The config file.
+        seed: The seed of all random number generators.
+        cfg_options: Overrides by dotted key, see :func:`pcb.detection.load_config`.
         device: ``"cpu"`` or ``"cuda"``; by default the GPU if there is one.
 
     Raises:
-        FileNotFoundError: the config does not exist.
-        ValueError: the seed is out of range, the device is not available, an override or a setting
+        FileNotFoundError: The config does not exist.
+        ValueError: The seed is out of range, the device is not available, an override or a setting
             of the config is wrong, or the config does not set everything that training requires.
 
     Example:
@@ -151,10 +152,10 @@ def _checkpoint_interval(config: Mapping[str, Any]) -> int:
 
 
 def loader_settings(cfg: Config, split: str) -> dict[str, int]:
-    """Return ``samples_per_gpu`` and ``workers_per_gpu`` for a split, with mmdet's precedence.
+    """Return ``samples_per_gpu`` and ``workers_per_gpu`` for a split.
 
-    ``data.<split>_dataloader`` takes precedence over ``data``. For validation and testing,
-    ``samples_per_gpu`` is 1 unless ``data.<split>_dataloader`` sets it.
+    As in mmdet, ``data.<split>_dataloader`` takes precedence over ``data``. For validation and
+    testing, ``samples_per_gpu`` is 1 unless ``data.<split>_dataloader`` sets it.
 
     Example:
         >>> cfg = Config(dict(data=dict(samples_per_gpu=4, workers_per_gpu=2)))
@@ -171,7 +172,7 @@ def loader_settings(cfg: Config, split: str) -> dict[str, int]:
 
 
 def uses_half_precision(cfg: Config, device: torch.device) -> bool:
-    """Return whether a model runs in half precision on a device; models on CPUs never do.
+    """Return whether a model runs in half precision on a device; on a CPU, no model does.
 
     Example:
         >>> cfg = Config(dict(fp16=dict(loss_scale="dynamic")))
@@ -200,7 +201,7 @@ def recorded_settings(folder: RunFolder) -> dict[str, Any]:
     :func:`pcb.runs.settings.other_settings` compares two such dictionaries.
 
     Raises:
-        FileNotFoundError: the folder has no merged config.
+        FileNotFoundError: The folder has no merged config.
     """
     known = folder.read_environment() if folder.environment_file.is_file() else {}
     config = load_config(folder.path, for_training=False)

@@ -12,7 +12,7 @@ class TrainStep(nn.Module):
     PyTorch versions nor on CPUs.
 
     Args:
-        detector: an mmdet detector.
+        detector: An mmdet detector.
     """
 
     def __init__(self, detector: nn.Module) -> None:

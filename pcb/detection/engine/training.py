@@ -60,18 +60,19 @@ def train(
     """Train the detector of a config and write all results to a run folder.
 
     Under ``torchrun`` the images are divided among the processes. The config's ``samples_per_gpu``
-    applies to each process, its learning rate to all processes combined.
+    is the batch size of each process; the config's learning rate is for the combined batch of all
+    processes.
 
     Args:
-        config: the config file.
-        work_dir: the run folder; by default ``runs/<dataset>/<config>/seed<seed>``.
-        seed: the seed of all random number generators.
-        cfg_options: overrides by dotted key, see :func:`pcb.detection.load_config`.
-        resume: continue from the folder's ``latest.pth`` if this file exists. The config's
+        config: The config file.
+        work_dir: The run folder; by default ``runs/<dataset>/<config>/seed<seed>``.
+        seed: The seed of all random number generators.
+        cfg_options: Overrides by dotted key, see :func:`pcb.detection.load_config`.
+        resume: Continue from the folder's ``latest.pth`` if this file exists. The config's
             ``load_from`` is then ignored.
         device: ``"cpu"`` or ``"cuda"``; by default the GPU if there is one.
-        trust_checkpoint: read a checkpoint even if unpickling it may run code.
-        replace: if the folder already contains a training run, delete its results and train from
+        trust_checkpoint: Read a checkpoint even if unpickling it may run code.
+        replace: If the folder already contains a training run, delete its results and train from
             scratch.
 
     Returns:
@@ -79,12 +80,12 @@ def train(
         ``latest.pth``, ``confusion.npz`` and ``confusion_history/``.
 
     Raises:
-        FileNotFoundError: the config or the data is missing.
-        ValueError: an override, an annotation file or a checkpoint is wrong; the folder is not a
-            run folder, already contains a training run and neither ``resume`` nor ``replace`` is
-            set, or is in use by another process; or a loss or a weight is not finite
+        FileNotFoundError: The config or the data is missing.
+        ValueError: An override, an annotation file or a checkpoint is wrong; the folder is not a
+            run folder or is in use by another process; the folder already contains a training run,
+            and neither ``resume`` nor ``replace`` is set; or a loss or a weight is not finite
             (:class:`pcb.detection.engine.runner.NonFiniteError`).
-        OSError: the disk is full; the last checkpoint is kept.
+        OSError: The disk is full; the last checkpoint is kept.
     """
     settings = read_settings(config, seed, cfg_options, device)
     folder = RunFolder(work_dir or default_work_dir(config, seed))
@@ -94,7 +95,7 @@ def train(
             if settings.unread:
                 names = ", ".join(settings.unread)
                 warnings.warn(f"variables in the config with no effect: {names}", stacklevel=2)
-        # Build dataset and model before changing the folder, so that a mistake deletes nothing.
+        # Build dataset and model before changing the folder, so that a wrong config deletes nothing.
         with naming_config(config):
             dataset = build_dataset(settings.config.data.train)
         if len(dataset) == 0:
@@ -154,7 +155,7 @@ def _train(
         interval=settings.checkpoint_interval,
         find_unused_parameters=settings.find_unused_parameters,
     )
-    # Either all processes resume or none does, even if only the first can read the folder.
+    # Either all processes resume or none, even if only the first process can read the folder.
     found = torch.tensor(float(is_writer and resume and folder.checkpoint.exists()), device=device)
     resumed = bool(sum_over_processes(found))
     if resumed:
@@ -230,7 +231,7 @@ def build_loader(loading: Mapping[str, int], dataset: Any, seed: int) -> DataLoa
 
 
 def _warn_of_other_settings(folder: RunFolder, settings: TrainingSettings) -> None:
-    """Warn if settings other than the number of epochs have changed since a resumed run began."""
+    """Warn if a resumed run continues with different settings, apart from the number of epochs."""
     if not (folder.config_file.is_file() and folder.environment_file.is_file()):
         return
     differing = other_settings(settings.comparable(), recorded_settings(folder))

@@ -26,8 +26,8 @@ class ImageError(OSError):
     """Error for an image file that cannot be used; the message names the file and a remedy.
 
     When a data-loading worker raises an error, PyTorch raises it again in the main process, with
-    the traceback of the worker as the message. Only the end of such a message, which is the
-    original message, is kept.
+    the traceback of the worker as the message. Only the original message, which is the end of such
+    a message, is kept.
 
     Example:
         >>> print(ImageError("Caught ImageError in worker 0. ... ImageError: 7.png is empty"))
@@ -50,8 +50,8 @@ class LoadWholeImage(LoadImageFromFile):
         """Load the image of an mmdet record, and return the record with the image added.
 
         Raises:
-            OSError: the file cannot be read.
-            ImageError: the image is incomplete, or its size differs from the annotations.
+            OSError: The file cannot be read.
+            ImageError: The image is incomplete, or its size differs from the annotations.
         """
         info = results["img_info"]
         path = os.path.join(results["img_prefix"] or "", info["filename"])
@@ -94,10 +94,11 @@ def truncation(content: bytes) -> str | None:
     """Return what is wrong with a truncated or damaged image file; None if it seems complete.
 
     A JPEG or PNG file is complete if it ends with the expected bytes. Some programs append data to
-    such a file, so if it ends differently, Pillow decodes it and fails if image data is missing.
+    a complete file. Pillow therefore decodes each file that ends differently, and raises an error
+    if image data is missing.
 
     Args:
-        content: the content of the file.
+        content: The content of the file.
 
     Example:
         >>> truncation(b""), truncation(b"GIF89a...")

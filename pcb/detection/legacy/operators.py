@@ -2,9 +2,9 @@
 
 Installing mmcv-full compiles its operators. This takes many minutes and needs a C++ compiler, as
 well as a CUDA compiler for GPUs. torchvision contains the same three operators, precompiled for CPU
-and CUDA. If mmcv has no compiled extension, :func:`install` replaces the extension with a module
-that calls torchvision. All other operators then raise an error that says how to compile them. If
-mmcv's extension is compiled, it is used.
+and CUDA. If mmcv has a compiled extension, that extension is used. Otherwise, :func:`install`
+replaces the extension with a module that calls torchvision. All other operators in this module
+raise an error that says how to compile them.
 """
 
 import sys
@@ -26,7 +26,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     Args:
         boxes: (N, 4) as x1, y1, x2, y2 in pixels.
         scores: (N,), the score of each box.
-        iou_threshold: a box is removed if its IoU with a kept box exceeds this threshold.
+        iou_threshold: A box is removed if its IoU with a kept box exceeds this threshold.
         offset: 1 if the pixel at x2, y2 belongs to the box, so that its width is x2 - x1 + 1;
             otherwise 0.
 
@@ -95,7 +95,7 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Write the gradient of :func:`roi_align_forward` by the features to ``grad_input``."""
+    """Write the gradient of :func:`roi_align_forward` for the features to ``grad_input``."""
     _require_average(pool_mode)
     grad_input.copy_(
         torch.ops.torchvision._roi_align_backward(

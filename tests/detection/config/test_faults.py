@@ -354,7 +354,10 @@ def test_config_that_cannot_be_tested_names_what_is_missing(
         (b"import no_such_module\n", r", line 1: ModuleNotFoundError: No module named"),
         (b"import sys\nsys.exit(0)\n", r", line 2: SystemExit: 0"),
         (b"text = 'x'\n", r"text is reserved for config file: rename"),
-        (b"_base_ = 'nowhere.py'\n", r"its _base_, \S+nowhere\.py, does not exist; did you mean"),
+        (
+            b"_base_ = 'nowhere.py'\n",
+            r"its _base_ file \S+nowhere\.py does not exist; did you mean",
+        ),
         (b"_base_ = ['one.py', 'two.py']\n", r"several of its _base_ files set shared"),
         (b"_base_ = 'one.py'\nx = {{_base_.nothing}}\n", r"KeyError: 'nothing'"),
         (b"_base_ = 'one.py'\nshared = dict(a=1)\n", r"TypeError: shared=.*cannot inherit"),
