@@ -95,7 +95,7 @@ def train(
             if settings.unread:
                 names = ", ".join(settings.unread)
                 warnings.warn(f"variables in the config with no effect: {names}", stacklevel=2)
-        # Build dataset and model before changing the folder, so that a wrong config deletes nothing.
+        # Build dataset and model before changing the folder: a wrong config deletes nothing.
         with naming_config(config):
             dataset = build_dataset(settings.config.data.train)
         if len(dataset) == 0:

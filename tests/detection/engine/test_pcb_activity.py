@@ -311,7 +311,7 @@ def test_training_starts_from_weights_that_fit(tmp_path, tiny_options, capsys):
     "load_from, message",
     [
         ("nowhere.pth", r"the checkpoint .*nowhere\.pth does not exist"),
-        ("http://x/y.pth", "load_from is 'http://x/y.pth', .*: download"),
+        ("http://x/y.pth", "load_from is 'http://x/y.pth', which is not a file: download"),
         ("other", r"does not fit the config: .*with the wrong shape"),
     ],
 )
