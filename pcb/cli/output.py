@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pcb.messages.printable import csv_text
 from pcb.messages.table import align
+from pcb.runs.arrays import read_arrays, write_arrays
 from pcb.storage.files import write_atomically
 
 if TYPE_CHECKING:
@@ -58,13 +58,9 @@ def confusion_summary(matrix: np.ndarray, class_names: Sequence[str], shown: int
 
 def write_matrix(path: Path, matrix: np.ndarray, class_names: Sequence[str]) -> None:
     """Write a confusion matrix as ``.npz`` or ``.csv``, depending on the suffix of the path."""
-    import numpy as np
-
     file = os.path.realpath(path)  # follows a symbolic link
     if path.suffix == ".npz":
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, detections=matrix, class_names=np.array(class_names))
-        write_atomically(file, buffer.getvalue())
+        write_arrays(file, {"detections": matrix, "class_names": list(class_names)})
         return
     rows = zip([*class_names, "background"], matrix.tolist(), strict=True)
     head = ["true class", *class_names, "missed"]
@@ -76,10 +72,7 @@ def is_matrix_file(path: Path) -> bool:
     if path.suffix == ".csv":
         head = path.read_bytes().split(b"\n", 1)[0].strip()
         return head.startswith(b"true class,") and head.endswith(b",missed")
-    import numpy as np
-
-    with np.load(path, allow_pickle=False) as archive:
-        return set(archive.files) == {"detections", "class_names"}
+    return set(read_arrays(path)) == {"detections", "class_names"}
 
 
 @contextmanager

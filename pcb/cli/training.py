@@ -12,6 +12,7 @@ from pcb.cli.output import log_to_stderr, metrics_table
 from pcb.messages.ranges import SEED
 from pcb.messages.terminal import outliving_terminal
 from pcb.runs.folder import RunFolder
+from pcb.runs.processes import PREDICTION
 from pcb.storage.writing import writing_alone
 
 
@@ -88,7 +89,7 @@ def _test(options: argparse.Namespace) -> None:
     with ExitStack() as stack:
         with process_group(pick_device(options.device)):
             if rank() == 0:  # hold the lock until the metrics are written
-                stack.enter_context(writing_alone(run.path, "prediction"))
+                stack.enter_context(writing_alone(run.path, PREDICTION))
             files = predict(
                 options.config,
                 options.checkpoint,
