@@ -43,7 +43,9 @@ def encode_mask(segmentation: dict | list, height: int, width: int) -> dict:
 
 
 def box_of(mask: np.ndarray) -> list[float]:
-    """Return the box ``[x, y, width, height]`` around a mask, in pixels; all 0 if it is empty.
+    """Return the smallest box ``[x, y, width, height]`` around a mask, in pixels.
+
+    The four numbers are 0 if the mask is empty.
 
     Args:
         mask: (height, width) bool.

@@ -2,9 +2,9 @@
 
 A camera stores a photograph as the sensor sees it. The EXIF orientation, a number from 1 to 8,
 states how to rotate or mirror the photograph for display. Training, prediction and figures apply
-the orientation, as OpenCV does. Annotations that were made on the stored photograph are then in the
-wrong place. The image sizes in the annotations reveal this error if the orientation swaps width and
-height, but not if the size stays the same (orientations 2 to 4, and square images).
+the orientation, as OpenCV does. Annotations that were made on the photograph as stored are then in
+the wrong place. If the orientation swaps width and height, the image sizes in the annotations
+reveal this error. If the size stays the same (orientations 2 to 4, and square images), they do not.
 """
 
 import os
@@ -27,9 +27,10 @@ _MOST_OPENED = 2000  # takes a second on a local disk; the 100,000 images of LVI
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation of an open image, 1 to 8; 1 means to show it as stored.
+    """Return the EXIF orientation of an open image, a number from 1 (shown as stored) to 8.
 
-    Pillow's own function also reads XMP metadata, which OpenCV, and therefore training, ignores.
+    Pillow's own function is not used, because it also reads XMP metadata. OpenCV, which reads the
+    images in training, ignores this metadata.
 
     Example:
         >>> orientation(Image.new("RGB", (60, 40)))
@@ -78,8 +79,8 @@ def orientation_warning(
 
     Returns:
         A warning that says how many images are rotated or mirrored, and how many of these keep
-        their size, so that the size does not show whether the annotations match. None if no image
-        is rotated or mirrored.
+        their size. For the latter, the size does not show whether the annotations match. The result
+        is None if no image is rotated or mirrored.
 
     Raises:
         ValueError: Some images have the annotated size as stored, but a different size after their

@@ -35,7 +35,9 @@ class Picture:
 
 
 def by_image(records: Sequence[dict]) -> dict[int, list[dict]]:
-    """Group annotations or results by image id; an id without records maps to an empty list.
+    """Group annotations or results by image id.
+
+    In the returned mapping, an image id without records has an empty list.
 
     Example:
         >>> found = by_image([{"image_id": 3, "id": 1}, {"image_id": 3, "id": 2}])
@@ -127,8 +129,8 @@ def read_icons(folder: str | os.PathLike, category_ids: Sequence[int]) -> list[n
         category_ids: (C,) id of each class, in label order.
 
     Returns:
-        C arrays (h, w, 4) uint8, RGBA, in label order; None if an icon is missing, as it is in
-        datasets of photographs.
+        A list of C arrays (h, w, 4) uint8, RGBA, in label order. The result is None if an icon is
+        missing; datasets of photographs do not have icons.
     """
     files = [Path(folder) / f"{category_id:04d}.png" for category_id in category_ids]
     if not all(file.is_file() for file in files):
@@ -141,7 +143,7 @@ def largest_instances(
 ) -> dict[int, dict]:
     """Find the largest instance of each class in some images.
 
-    The annotations are searched only once for all classes.
+    One pass through the annotations finds the instances of all classes.
 
     Args:
         annotations: Annotations of the dataset.

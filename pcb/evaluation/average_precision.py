@@ -33,15 +33,15 @@ def evaluate(
     with two exceptions. LVIS counts the 300 detections with the highest scores in an image (COCO
     counts 100 per class), and leaves out objects and detections with area 0.
 
-    APs, APm and APl depend on the size of a detection: the size of its ``bbox`` or, if it has no
-    ``bbox``, of its mask, as in the lvis package. The number of detections that do not count is
-    logged.
+    APs, APm and APl depend on the size of a detection. As in the lvis package, this is the size of
+    its ``bbox``, or of its mask if the detection has no ``bbox``. The number of detections that do
+    not count is logged.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
         results: COCO results, a file or a list; they are not changed. If there are no detections,
             the metrics are 0.
-        iou_types: 'bbox', 'segm' or both; None for all that the results contain.
+        iou_types: 'bbox', 'segm' or both; None to use all types that the results contain.
         backend: 'fast' (the package hotcoco) or 'lvis' (the reference implementation, two orders of
             magnitude slower). Both return the same numbers.
         federated: Whether the data is federated; None to use what ``read_annotations`` found.
@@ -131,7 +131,7 @@ def per_class_ap(
 
 
 def group_means(values: Sequence[float], frequency: Sequence[str]) -> dict[str, float]:
-    """Average values over the rare, the common and the frequent classes; NaN is left out.
+    """Average values over the classes of each frequency group; NaN is left out.
 
     Args:
         values: (C,) one value per class, NaN if undefined.

@@ -36,27 +36,30 @@ def detection_confusion(
 ) -> np.ndarray:
     """Count how many objects of each true class are detected as each class.
 
-    The detections of an image with a score of at least ``score_threshold`` are matched one by one,
-    highest score first. A detection is matched to the object *of any class* with the largest IoU
-    among the objects that are not yet matched, if this IoU is at least ``iou_threshold``. If two
-    objects have equal IoU, an object of the detection's own class is preferred. An object is
-    therefore matched at most once, and further detections of the object count as detections on
-    background.
+    Only detections with a score of at least ``score_threshold`` are used. The detections of an
+    image are matched one by one, highest score first. Each is compared with the objects *of any
+    class* that are not yet matched, and is matched to the object with the largest IoU if this IoU
+    is at least ``iou_threshold``. If several objects have the same IoU, an object of the
+    detection's own class is preferred. Each object is matched at most once; further detections of
+    the same object count as detections on background.
 
     An image is *complete* for a class if all objects of this class in the image are annotated. In
     exhaustive data every image is complete for every class. In federated data (LVIS) an image is
     complete for the classes that are annotated in it or listed as absent (``neg_category_ids``),
     except those listed as incompletely annotated (``not_exhaustive_category_ids``).
 
-    An unmatched detection may be correct if the image is not complete for its class, so it is left
-    out. The last row therefore counts a detection only if its image is complete for its class.
-    A matched detection always counts, whatever its class; otherwise almost no confusion would be
-    visible. Therefore, if an object has two valid names and only one of them is annotated (toy,
-    deer), a correct detection can count as a confusion.
+    A detection without a matching object may still be correct if its image is not complete for its
+    class. Such a detection is left out, so the last row counts only detections whose image is
+    complete for their class.
+
+    A detection that is matched to an object always counts, even if its image is not complete for
+    its class. Otherwise, the matrix would show almost no confusion. This has a disadvantage: a toy
+    deer may be annotated only as a toy, and the correct detection of a deer then counts as a
+    confusion.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
-        results: COCO results, as a file (which takes less memory) or a list; not changed.
+        results: COCO results: a file, which takes less memory, or a list, which is not changed.
         iou_type: 'bbox' for the IoU of boxes, 'segm' for the IoU of masks.
         iou_threshold: Minimum IoU of a match, in (0, 1].
         score_threshold: Minimum score of a detection that counts, a finite number.
@@ -107,10 +110,10 @@ def count_detections(
 ) -> DetectionCounts:
     """Compute the matrix of ``detection_confusion`` and the number of detections it leaves out.
 
-    The arguments and errors are those of ``detection_confusion``. Every detection whose score
-    reaches the threshold is counted either in the matrix or as left out, so the number of these
-    detections is ``confusion[:, :-1].sum() + left_out.sum()``. The number of detections left out is
-    logged.
+    The arguments and errors are those of ``detection_confusion``. Every detection with a score of
+    at least ``score_threshold`` is counted once, in the matrix or in ``left_out``. The number of
+    these detections is therefore ``confusion[:, :-1].sum() + left_out.sum()``. The number of
+    detections left out is logged.
 
     Example:
         The detection of a dog is left out, because the image was not checked for dogs.
@@ -151,7 +154,7 @@ def count_detections(
 
 
 def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray]:
-    """Return two (n,) arrays: each object's image (index in ``Annotations.images``) and label."""
+    """Return two (n,) arrays: the index of each object's image, and the label of each object."""
     image_index = {image["id"]: index for index, image in enumerate(annotations.images)}
     objects = annotations.annotations
     images = [image_index[record["image_id"]] for record in objects]
@@ -160,7 +163,9 @@ def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray
 
 
 def _complete(annotations: Annotations, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return (I, C) bool; entry [i, c] is True if all objects of class c in image i are annotated.
+    """Return a bool array (I, C): whether image i is complete for class c.
+
+    An image is complete for a class if all objects of the class in the image are annotated.
 
     ``images`` and ``labels`` contain the image index and the label of each annotated object.
     """
@@ -182,7 +187,10 @@ def _matches(
     detections: CompactResults,
     iou_threshold: float,
 ) -> np.ndarray:
-    """Return an (n,) int64 array: the object that each detection is matched to, or -1."""
+    """Return, for each of n detections, the index of the object it is matched to.
+
+    The result is an (n,) int64 array; the entry of a detection without a match is -1.
+    """
     found, objects, overlap = _overlapping(annotations, images, detections, iou_threshold)
     same = detections.labels[found] == labels[objects]
     # Detections with the highest score come first; ties keep the order of the results. For each
@@ -203,9 +211,12 @@ def _overlapping(
     detections: CompactResults,
     iou_threshold: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return three (p,) arrays: the detection, the object and the IoU of every overlapping pair.
+    """Find all pairs of a detection and an object that overlap.
 
-    A pair overlaps if its IoU reaches the threshold and both are in the same image.
+    They overlap if they are in the same image and their IoU is at least ``iou_threshold``.
+
+    Returns:
+        Three arrays with one entry per pair: index of the detection, index of the object, IoU.
     """
     of_object, of_detection = _by_image(images), _by_image(detections.images)
     pairs: list[tuple[np.ndarray, ...]] = []
@@ -229,7 +240,7 @@ def _overlapping(
 
 
 def _by_image(images: np.ndarray) -> dict[int, np.ndarray]:
-    """Group by image: return, for each image index, the positions where it occurs, in order."""
+    """Return a dict from each image index to its positions in ``images``, in ascending order."""
     if not len(images):
         return {}
     order = np.argsort(images, kind="stable")

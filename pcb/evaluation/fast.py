@@ -16,9 +16,9 @@ _ABOVE_ZERO = float(np.nextafter(0.0, 1.0))
 def run(annotations: Annotations, results: list[dict], iou_type: str) -> hotcoco.COCOeval:
     """Evaluate detections with hotcoco.
 
-    The lvis package leaves out objects with area 0. In each image, the package selects the 300
-    detections with the highest scores, then drops detections with area 0. hotcoco would count
-    objects and detections with area 0, so this function drops them before hotcoco runs.
+    The lvis package leaves out objects with area 0. In each image, the lvis package selects the 300
+    detections with the highest scores, and then drops those with area 0. hotcoco would count
+    objects and detections with area 0, so this function drops them before it calls hotcoco.
 
     Args:
         annotations: The ground truth.
@@ -26,8 +26,9 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> hotcoco
         iou_type: 'bbox' or 'segm'.
 
     Returns:
-        The evaluator after its run. Its method ``get_results()`` returns the metrics (-1 if
-        undefined); its attribute ``eval`` contains the arrays from which they are computed.
+        The evaluator after the evaluation. Its method ``get_results()`` returns the metrics; an
+        undefined metric is -1. Its attribute ``eval`` contains the arrays from which the metrics
+        are computed.
     """
     dataset = annotations.for_lvis()
     dataset["annotations"] = [a for a in dataset["annotations"] if a["area"] > 0]

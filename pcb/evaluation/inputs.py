@@ -17,7 +17,7 @@ COCOS_MOST = 100  # limit of the COCO evaluation per class and image
 def read_ground_truth(
     ground_truth: str | os.PathLike | Annotations, federated: bool | None = None
 ) -> Annotations:
-    """Return the ground truth as annotations; read an annotation file if necessary.
+    """Return the ground truth as annotations; if it is a path, read the annotation file.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
@@ -38,7 +38,7 @@ def read_inputs(
     iou_types: Sequence[str] | None,
     federated: bool | None = None,
 ) -> tuple[Annotations, list[dict], Sequence[str]]:
-    """Return ground truth and detections for computing AP; read files if necessary.
+    """Return ground truth and detections for computing AP; read those passed as paths.
 
     The numbers of objects and detections that AP leaves out are logged.
 
@@ -96,14 +96,16 @@ def read_inputs(
 
 
 def log_uncounted(annotations: Annotations, source: str, count: int, total: int, what: str) -> None:
-    """Log how many detections do not count on federated data; warn if they are the majority.
+    """Log how many detections do not count because the data is federated.
+
+    The message is a warning if most of the detections do not count.
 
     Args:
         annotations: The ground truth.
         source: Name of the results in messages.
         count: Number of detections that do not count.
         total: Number of all detections.
-        what: The predicate of the message, such as "do not count".
+        what: The end of the sentence "3 of 10 detections ...", for example "do not count".
     """
     if not count:
         return

@@ -27,8 +27,9 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LV
         iou_type: 'bbox' or 'segm'.
 
     Returns:
-        The evaluator after its run. Its method ``get_results()`` returns the metrics (-1 if
-        undefined); its attribute ``eval`` contains the arrays from which they are computed.
+        The evaluator after the evaluation. Its method ``get_results()`` returns the metrics; an
+        undefined metric is -1. Its attribute ``eval`` contains the arrays from which the metrics
+        are computed.
     """
     # The package changes the records of annotations and detections, so pass copies.
     dataset = annotations.for_lvis()
@@ -42,14 +43,14 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LV
 
 
 class _GroundTruth(lvis.LVIS):
-    """LVIS ground truth that is passed as a dict instead of as the path of a file."""
+    """A subclass of the lvis package's ground truth that takes a dict instead of a file."""
 
     def _load_json(self, dataset: dict) -> dict:
         return dataset
 
 
 class _Detections(lvis.LVISResults):
-    """LVIS results that may be empty; the lvis package itself fails if there are no detections."""
+    """A subclass of the lvis package's results that also accepts an empty list of detections."""
 
     def __init__(self, ground_truth: lvis.LVIS, results: list[dict]) -> None:
         if results:
@@ -61,7 +62,10 @@ class _Detections(lvis.LVISResults):
 
 
 class _NumPyWithFloat:
-    """The module NumPy with ``np.float``, which lvis 0.5.3 uses and NumPy 1.24 removed."""
+    """A stand-in for the module NumPy that also has the attribute ``float``.
+
+    lvis 0.5.3 uses ``np.float``, but NumPy does not have it any more since version 1.24.
+    """
 
     float = float
 
@@ -71,9 +75,10 @@ class _NumPyWithFloat:
 
 @contextlib.contextmanager
 def _patched_lvis():
-    """Make lvis 0.5.3 run with current NumPy and without log messages; undo this on exit.
+    """Let lvis 0.5.3 work with current NumPy and without log messages inside a ``with`` block.
 
-    Only the name ``np`` in the module ``lvis.eval`` is replaced; NumPy itself is not changed.
+    On entry, the name ``np`` in the module ``lvis.eval`` is replaced; NumPy itself is not changed.
+    On exit, everything is restored.
     """
     logger = logging.getLogger("lvis.results")
     numpy, level = lvis.eval.np, logger.level

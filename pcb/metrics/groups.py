@@ -31,7 +31,9 @@ def check_groups(frequency: Sequence[str]) -> list[str]:
 
 
 def most_frequent_first(image_count: Sequence[float]) -> np.ndarray:
-    """Return the class labels by descending number of training images; ties keep their order.
+    """Return the class labels, sorted by descending number of training images.
+
+    Classes with the same number of images stay in the order of their labels.
 
     Args:
         image_count: (C,) number of training images of each class.

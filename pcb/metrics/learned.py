@@ -20,8 +20,8 @@ class LearnedConfusion:
         matrix: (C, C), running means of predicted probabilities; row i is the true class, column j
             the predicted class.
         instance_count: (C,), number of instances of each class seen in training.
-        update_count: (C,), number of updates of each row; missing in official checkpoints.
-        momentum: Weight of the previous value in the running mean.
+        update_count: (C,), number of updates of each row; official checkpoints do not contain it.
+        momentum: Weight of the previous mean in each update of the running mean.
         alpha: Full strength of PCB; 0 for a baseline without PCB, which only records the matrix.
         start_epoch: First epoch, counted from 1, in which PCB changes the loss.
         normalize_rows: Whether rows are means of probabilities that sum to 1 (softmax losses).
@@ -48,10 +48,10 @@ class LearnedConfusion:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> LearnedConfusion:
-        """Read the learned matrix from the arrays of ``confusion.npz``; ignore other matrices.
+        """Create an instance from the arrays of ``confusion.npz``, which may hold more matrices.
 
-        Files from older versions do not record whether rows and columns are normalised; in these
-        versions, all losses normalised both.
+        A file from an older version does not record whether rows and columns are normalised. Both
+        are then taken to be normalised, because all losses of these versions normalised both.
 
         Raises:
             KeyError: The file does not contain a learned matrix.
@@ -61,7 +61,7 @@ class LearnedConfusion:
         return cls(arrays["learned"], **counts, **settings)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return all values that are not missing, as arrays for ``confusion.npz``."""
+        """Return the arrays to save in ``confusion.npz``; missing values are left out."""
         named = {"learned": self.matrix}
         named |= {name: getattr(self, name) for name in (*_COUNTS, *_SETTINGS)}
         return {name: np.asarray(value) for name, value in named.items() if _is_known(value)}
@@ -95,9 +95,9 @@ class LearnedConfusion:
         """Return how much weight each row's initial value still has in the row.
 
         Let m be the momentum and n the number of updates of the row. With a softmax loss, the first
-        update replaces the whole row and has weight ``m ** (n - 1)`` after n updates. With EQL v2,
-        the row starts with zeros, which have weight ``m ** n`` after n updates; the row is smaller
-        than the mean of its updates by this fraction.
+        update sets the whole row, and this initial value has weight ``m ** (n - 1)`` after n
+        updates. With EQL v2, the initial value is a row of zeros, which has weight ``m ** n`` after
+        n updates. The zeros make the row smaller than the mean of its updates by this fraction.
 
         Returns:
             (C,) weights in [0, 1]; NaN for classes that did not occur in training.
@@ -114,7 +114,7 @@ class LearnedConfusion:
         if count is None:
             raise ValueError(
                 "the number of updates of this matrix is not recorded (official checkpoints never"
-                " record it): use a matrix from a training run of this version"
+                " record it): use a matrix recorded by a new training run with PCB-kit"
             )
         powers = count - 1 if self.normalize_rows else count
         weights = np.float64(self.momentum) ** np.maximum(powers, 0.0)

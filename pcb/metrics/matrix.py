@@ -19,7 +19,7 @@ ORDERS = ("frequency", "cluster", "name")
 
 
 def row_shares(matrix: np.ndarray) -> np.ndarray:
-    """Divide each row by its sum; a row that sums to 0 (a class without instances) becomes NaN.
+    """Divide each row by its sum; the row of a class without instances (sum 0) becomes NaN.
 
     Example:
         >>> row_shares(np.array([[3, 1], [0, 0]]))
@@ -216,7 +216,7 @@ def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
 
 def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Return the row shares of ``after`` minus those of ``before``; NaN if a class never occurs.
+    """Subtract the row shares of ``before`` from those of ``after``; unknown shares are NaN.
 
     Raises:
         ValueError: The matrices differ in shape.
@@ -231,7 +231,7 @@ def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def detection_totals(matrix: np.ndarray) -> dict[str, int]:
-    """Count the objects by outcome, and the detections on background, in a matrix of detections.
+    """Sum a matrix of detections to numbers of objects by outcome and of false detections.
 
     Example:
         >>> detection_totals(np.array([[5, 2, 1], [0, 3, 4], [6, 0, 0]]))
@@ -279,13 +279,13 @@ def check_alike(before: np.ndarray, after: np.ndarray) -> None:
 
 
 def _summed_by_group(shares: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return a (rows, 3) array: the sum of the columns of each group."""
+    """Sum the columns that belong to each of the three groups; return a (rows, 3) array."""
     foreground = shares[:, : len(groups)]
     return np.stack([foreground[:, groups == group].sum(axis=1) for group in GROUPS], axis=1)
 
 
 def _mean_by_group(table: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return a (3, columns) array: the mean of each group's rows; rows with NaN are left out."""
+    """Average the rows of each group, without rows that contain NaN; return (3, columns)."""
     known = ~np.isnan(table).any(axis=1)
     result = np.full((len(GROUPS), table.shape[1]), np.nan)
     for row, group in enumerate(GROUPS):

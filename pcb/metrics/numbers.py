@@ -10,15 +10,17 @@ METRICS = (
 )
 """The official LVIS metrics, in the order in which they are reported.
 
-AP is the mean precision over classes, over the IoU thresholds 0.50, 0.55, ..., 0.95 and over 101
-recall levels. ``s``, ``m`` and ``l`` restrict a metric to small objects (up to 32^2 pixels),
+AP is the precision, averaged over classes, over the IoU thresholds 0.50, 0.55, ..., 0.95 and over
+101 recall levels. ``s``, ``m`` and ``l`` restrict a metric to small objects (up to 32^2 pixels),
 medium objects (up to 96^2 pixels) and large objects. ``r``, ``c`` and ``f`` restrict AP to rare,
 common and frequent classes. AR@300 is the mean recall with up to 300 detections per image.
 """
 
 
 def format_number(value: float, spec: str) -> str:
-    """Format a number: n/a if it is NaN, and without a sign if it rounds to zero.
+    """Format a number as text.
+
+    The text is n/a if the number is NaN. It has no sign if the number rounds to zero.
 
     Args:
         value: The number, or NaN.
@@ -45,12 +47,14 @@ def format_metric(value: float | None) -> str:
 
 
 def format_estimate(value: Estimate, seeds: int | None = None) -> str:
-    """Format mean ± standard deviation in percent; only the mean if there is a single seed.
+    """Format a mean and its standard deviation in percent, as "mean ± deviation".
+
+    With a single seed, the text contains only the mean.
 
     Args:
         value: The estimate.
-        seeds: Expected number of seeds; if the estimate has a different number, the text shows it
-            as n.
+        seeds: Expected number of seeds. If the estimate has a different number of seeds, the text
+            also states that number, as n.
 
     Example:
         >>> from pcb.metrics import estimate
@@ -80,8 +84,8 @@ def format_difference(value: Estimate, seeds: int | None = None) -> str:
 
     Args:
         value: The estimate of the difference.
-        seeds: Expected number of seeds; if the estimate has a different number, the text shows it
-            as n.
+        seeds: Expected number of seeds. If the estimate has a different number of seeds, the text
+            also states that number, as n.
 
     Example:
         >>> from pcb.metrics import estimate

@@ -126,11 +126,12 @@ def changed_pairs(
     count: int = 20,
     min_objects: float = 0,
 ) -> list[dict]:
-    """Find the pairs of different classes whose confusion changed most between two runs.
+    """Find the pairs of classes whose confusion differs most between two training runs.
 
     Args:
-        before: The confusion matrix of one run.
-        after: The confusion matrix of the other run, of the same kind and with the same classes.
+        before: The confusion matrix of the first training run.
+        after: The confusion matrix of the second training run, of the same kind and with the same
+            classes.
         names: (C,) class names.
         frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
         count: Maximum number of pairs; pairs without a change are left out.
@@ -139,8 +140,8 @@ def changed_pairs(
 
     Returns:
         One dict per pair, largest change first, with names, groups and labels as in
-        :func:`worst_pairs`. ``before`` and ``after`` are the shares of ``true`` that each run
-        predicts as ``predicted``; ``change`` is their difference.
+        :func:`worst_pairs`. ``before`` and ``after`` are the shares of ``true`` that the models
+        of the two runs predict as ``predicted``; ``change`` is their difference.
 
     Raises:
         ValueError: The matrices differ in shape.
@@ -166,7 +167,9 @@ def changed_pairs(
 def nearest_classes(
     matrix: np.ndarray, label: int, count: int = 8, num_classes: int | None = None
 ) -> list[int]:
-    """Find the classes that are most often confused with a class, in both directions together.
+    """Find the classes that are most often confused with a class.
+
+    For each other class, the shares of confusions in both directions are added.
 
     Args:
         matrix: A confusion matrix; rows are divided by their sums.

@@ -71,7 +71,8 @@ def paired_difference(
 
     Args:
         ours: Value for each seed; seeds with NaN or None are left out.
-        theirs: Value for each seed of the method to compare with; NaN and None are left out, too.
+        theirs: Value for each seed of the method to compare with; seeds with NaN or None are left
+            out.
 
     Example:
         >>> difference = paired_difference({0: 0.5, 1: 0.75, 2: 0.9}, {1: 0.5, 0: 0.375})

@@ -49,7 +49,7 @@ class Annotations(Classes):
 
     @cached_property
     def image_of(self) -> dict[int, dict]:
-        """Image record of each image id."""
+        """A dict from the id of each image to the record of the image."""
         return {image["id"]: image for image in self.images}
 
     def log(self, text: str, source: str | None = None, level: int = logging.WARNING) -> None:
@@ -63,7 +63,10 @@ class Annotations(Classes):
         log_once(self.logged, self.path if source is None else source, text, level)
 
     def to_dict(self) -> dict:
-        """Return the annotations as a dict with the layout of the file, without copying records."""
+        """Return the annotations as a dict with the layout of the file.
+
+        The dict contains the records themselves, not copies.
+        """
         return {
             "info": self.info,
             "licenses": self.licenses,
@@ -75,10 +78,10 @@ class Annotations(Classes):
     def for_lvis(self) -> dict:
         """Return the annotations with only the keys that evaluators of the LVIS format need.
 
-        Other content of a file can crash an evaluator, for example unpaired surrogates or a licence
-        that is text. If the data is exhaustive (``federated`` is False), every image lists every
-        class as checked. If the frequency groups are unknown, all classes are put into one group;
-        metrics by group are then meaningless.
+        Other keys are dropped, because their values can crash an evaluator, for example text with
+        unpaired surrogates or a licence that is text. If the data is exhaustive (``federated`` is
+        False), every image of the result lists every class as checked. If the frequency groups are
+        unknown, all classes are put into one group; metrics by group are then meaningless.
         """
         everything = {"neg_category_ids": self.category_ids, "not_exhaustive_category_ids": []}
         defaults: dict[str, list] = {key: [] for key in FEDERATED_KEYS}
@@ -106,7 +109,7 @@ class Annotations(Classes):
         image was checked for every class.
 
         Args:
-            federated: True for federated, False for exhaustive; None changes nothing.
+            federated: True for federated, False for exhaustive; None to change nothing.
 
         Raises:
             AnnotationError: ``federated`` is True, but no image lists absent classes.
@@ -122,8 +125,8 @@ class Annotations(Classes):
         """Return the same annotations with each class's numbers of training images and instances.
 
         Args:
-            training: The training annotations, whose images and instances are counted by category
-                id.
+            training: The training annotations. Their images and instances are counted for each
+                category id.
 
         Raises:
             AnnotationError: Some categories are missing from the training annotations.
@@ -152,7 +155,9 @@ class Annotations(Classes):
 
 
 def keep_keys(record: dict, keys: Collection[str]) -> dict:
-    """Return a record with only the given keys; the record itself if it has no other keys.
+    """Return a copy of a record with only the given keys.
+
+    A record without other keys is returned itself, not copied.
 
     Example:
         >>> keep_keys({"id": 1, "note": "mine"}, ("id", "area"))
@@ -176,22 +181,23 @@ def read_annotations(
     some image lists a category in ``neg_category_ids`` or ``not_exhaustive_category_ids``. If these
     keys exist, but all lists are empty, the file is read as exhaustive and a warning is logged.
 
-    Warnings are also logged for annotation ids that are renumbered because an id is 0 or repeated
-    (evaluators would lose matches), for classes that share a name (their names get numbers), and
-    for boxes that look like corners.
+    Warnings are also logged in three more cases. If an annotation id is 0 or repeated, evaluators
+    would lose matches, so all annotations are renumbered. If classes share a name, numbers are
+    added to their names. Boxes may look like corners instead of ``[x, y, width, height]``.
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.
         image_dir: Folder that must contain every image of the file; None skips this check.
-        federated: Whether the data is federated; None: decide from the file's content.
+        federated: Whether to read the data as federated; None to decide from the file's content.
 
     Returns:
         The annotations.
 
     Raises:
         FileNotFoundError: The file does not exist.
-        AnnotationError: The file is not JSON, not in LVIS or COCO format, empty or inconsistent;
-            images are missing; or ``federated`` is True, but no image lists absent classes.
+        AnnotationError: The file is not JSON, not in LVIS or COCO format, empty or inconsistent.
+            The same error is raised if images are missing, and if ``federated`` is True, but no
+            image lists absent classes.
 
     Example:
         >>> import pathlib, tempfile
@@ -254,11 +260,12 @@ def _require_federated_keys(path: str, present: set[str]) -> None:
 def _renumber(annotations: list[dict]) -> str:
     """Number the annotations from 1 if an id is 0 or repeated.
 
-    No record refers to annotation ids. Evaluators record which annotation a detection matches by
-    the annotation's id, and 0 means no match.
+    Numbering is safe, because no other record of the file refers to annotation ids. It is needed,
+    because evaluators identify the annotation that a detection matches by its id, and for them the
+    id 0 means that the detection matches nothing.
 
     Returns:
-        A warning that says what was wrong with the ids; "" if they are unchanged.
+        A warning that says what was wrong with the ids. It is "" if the ids were not changed.
     """
     counts = Counter(annotation["id"] for annotation in annotations)
     repeated = sum(count for count in counts.values() if count > 1)

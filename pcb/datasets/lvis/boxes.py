@@ -1,4 +1,4 @@
-"""Recognise boxes that are probably not ``[x, y, width, height]`` in pixels."""
+"""Recognise boxes that were probably not written as ``[x, y, width, height]`` in pixels."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
@@ -59,8 +59,9 @@ def region_warning(
     Args:
         boxes: (n, 4), the boxes to check, as in ``box_warning``.
         sizes: (n, 2), width and height of each box's image, in pixels.
-        mask_of: Function that returns the segmentation of the box at an index; None if the box has
-            no segmentation. It is called for about 1000 evenly spread boxes.
+        mask_of: Function that takes the index of a box and returns the segmentation of the same
+            object, or None if the object has no segmentation. It is called for about 1000 evenly
+            spread boxes.
     """
     chosen = range(0, len(boxes), max(1, len(boxes) // _MASKS_COMPARED))
     return box_warning(boxes, sizes) or _mask_warning(
@@ -69,11 +70,13 @@ def region_warning(
 
 
 def record_warning(records: Sequence[dict[str, Any]], image_of: Mapping[int, dict]) -> str | None:
-    """Return a warning if the boxes of annotations or results look wrong; see ``region_warning``.
+    """Return a warning if the boxes of annotations or results look wrong.
+
+    The checks are those of ``region_warning``.
 
     Args:
         records: Checked records: either all of them have a 'bbox' or none has.
-        image_of: Image record of each image id.
+        image_of: A dict from the id of each image to the record of the image.
     """
     if not records or "bbox" not in records[0]:
         return None
@@ -88,7 +91,10 @@ def record_warning(records: Sequence[dict[str, Any]], image_of: Mapping[int, dic
 
 
 def _mask_warning(pairs: Iterable[tuple[Sequence[float], list | dict | None]]) -> str | None:
-    """Return a warning if boxes match their masks only when read as corners."""
+    """Return a warning if boxes fit their masks only when read as corners x1, y1, x2, y2.
+
+    ``pairs`` yields the box and the segmentation of each object.
+    """
     as_sizes_fit, as_corners_fit = 0, 0
     for (x, y, width, height), segmentation in pairs:
         # Near the origin, corners and sizes are nearly the same numbers.
@@ -109,7 +115,7 @@ def _mask_warning(pairs: Iterable[tuple[Sequence[float], list | dict | None]]) -
 
 
 def _end(segmentation: list | dict) -> tuple[float, float]:
-    """Return the x coordinate of a mask's right end and the y coordinate of its lower end."""
+    """Return the largest x coordinate and the largest y coordinate of a mask, in pixels."""
     if isinstance(segmentation, list):
         return (
             max(chain.from_iterable(polygon[0::2] for polygon in segmentation)),

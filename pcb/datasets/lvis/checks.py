@@ -19,14 +19,17 @@ FARTHEST = 1e7
 
 
 def missing_keys(record: Any, keys: Iterable[str]) -> list[str]:
-    """Return those of ``keys`` that a record lacks; all keys if the record is not a dict."""
+    """Return those of ``keys`` that a record lacks.
+
+    A record that is not a dict lacks all keys.
+    """
     return [key for key in keys if key not in record] if isinstance(record, dict) else list(keys)
 
 
 def missing_problem(record: Any, keys: Iterable[str], remedy: str) -> str | None:
-    """Return a message with the keys that a record lacks and the remedy, or None if it is complete.
+    """Return a message that lists the keys that a record lacks, followed by the remedy.
 
-    The record may also be something other than a dict.
+    The result is None if the record has all keys. A record that is not a dict lacks all keys.
     """
     missing = missing_keys(record, keys)
     return f"no {', '.join(map(repr, missing))}; {remedy}" if missing else None
@@ -116,7 +119,8 @@ def is_polygons(segmentation: Any) -> bool:
 def has_short_polygon(segmentation: Any) -> bool:
     """Return whether a segmentation is empty or has a polygon with fewer than three points.
 
-    Such a polygon has no area, but pycocotools reads two points as a box and fails on one point.
+    Such a polygon has no area. However, pycocotools would interpret two points as a box, and would
+    fail on a single point.
     """
     return not segmentation or (isinstance(segmentation, list) and min(map(len, segmentation)) < 6)
 
@@ -124,7 +128,7 @@ def has_short_polygon(segmentation: Any) -> bool:
 def is_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
     """Return whether a value is a run-length encoding (RLE) whose size matches the image.
 
-    The runs may be encoded as text or as a list of integers.
+    The lengths of the runs may be stored as text (compressed) or as a list of integers.
     """
     if not isinstance(segmentation, dict):
         return False
@@ -143,5 +147,8 @@ def is_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
 
 
 def is_compressed_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
-    """Return whether a value is an RLE with runs encoded as text and a size matching the image."""
+    """Return whether a value is a compressed run-length encoding (RLE) of the image's size.
+
+    In a compressed encoding, the lengths of the runs are stored as text.
+    """
     return is_rle(segmentation, image) and isinstance(segmentation["counts"], (str, bytes))

@@ -18,8 +18,8 @@ class Classes:
 
     Subclasses define ``categories``, a list of category records sorted by id. The *label* of a
     class is its index in this list, ``0`` to ``C - 1``. LVIS files contain frequency groups and
-    training counts, COCO files do not. The reader ensures that either all categories have them or
-    none does.
+    training counts, COCO files do not. The reader ensures that either all categories of a file have
+    them, or no category has them.
     """
 
     categories: list[dict]
@@ -39,12 +39,12 @@ class Classes:
 
     @cached_property
     def label_of(self) -> dict[int, int]:
-        """Label of each category id."""
+        """A dict from the id of each category to the label of its class."""
         return {category_id: label for label, category_id in enumerate(self.category_ids)}
 
     @property
     def has_groups(self) -> bool:
-        """Whether the file states each class's frequency group or number of training images."""
+        """Whether the file contains each class's frequency group or number of training images."""
         return self._all_have("frequency") or self.has_counts
 
     @property
@@ -115,7 +115,9 @@ def group_of(
 
 
 def repeated_names(names: Sequence[str]) -> list[str]:
-    """Return the names that several classes share, each once and in printable form.
+    """Return the names that are shared by several classes.
+
+    Each name is listed once, in the form in which it is displayed.
 
     Example:
         >>> repeated_names(["red_fox", "red fox", "dog"])

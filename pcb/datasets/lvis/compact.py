@@ -1,9 +1,9 @@
 """Read LVIS annotations as flat arrays, for training.
 
 The 1.27 million instances of the LVIS v1 training set would be more than 100 million Python objects
-if read as records. Python objects take much memory, and processes cannot share them: when a forked
-data-loading worker reads an object, the object's reference count changes, and the memory page is
-copied. Arrays stay shared.
+if read as records. Python objects take much memory, and data-loading workers forked from a process
+cannot share its objects: reading an object changes its reference count, so the system copies the
+memory page. The content of arrays stays shared.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ class Segmentations:
         first_polygon: (m + 1,) int64, index of each instance's first polygon; an instance with a
             run-length encoding has no polygons.
         encoded: (B,) uint8, the run-length encodings as JSON.
-        encoded_start: (m + 1,) int64, start of each instance's encoding; empty if it has polygons.
+        encoded_start: (m + 1,) int64, start of each encoding; it is empty if there are polygons.
 
     Example:
         >>> packer = SegmentationPacker()
@@ -103,7 +103,7 @@ class SegmentationPacker:
             self._convert()
 
     def pack(self) -> Segmentations:
-        """Return all masks as arrays; do not add masks afterwards."""
+        """Convert all added masks to arrays; no masks can be added afterwards."""
         self._convert()
         return Segmentations(
             coordinates=np.frombuffer(self._coordinates, self._dtype),
@@ -170,7 +170,7 @@ class CompactAnnotations(Classes):
     warnings: tuple[str, ...] = ()
 
     def instances_of(self, image: int) -> slice:
-        """Return the slice of an image's instances.
+        """Return the slice that selects an image's instances in the arrays.
 
         Args:
             image: Index of the image.
@@ -214,9 +214,9 @@ def read_compact_annotations(
     image_dir: str | os.PathLike | None = None,
     allow_short_polygons: bool = False,
 ) -> CompactAnnotations:
-    """Read and check annotations in LVIS or COCO format as arrays, without keeping records.
+    """Read and check annotations in LVIS or COCO format, and store them in flat arrays.
 
-    Only evaluation needs to know which classes each image was checked for, so this is not kept.
+    The classes that each image was checked for are not stored; only evaluation needs them.
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.

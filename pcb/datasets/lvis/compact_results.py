@@ -56,11 +56,12 @@ def read_compact_results(
     iou_type: str,
     score_threshold: float = -math.inf,
 ) -> CompactResults:
-    """Read and check detections in COCO results format as arrays, without keeping records.
+    """Read detections in COCO results format, check them, and store them in flat arrays.
 
     Every detection is checked as in ``read_results``, with the same errors and warnings. Detections
-    below ``score_threshold`` are then dropped. The runs of a mask are checked only if the detection
-    is kept, because checking runs takes several times as long as everything else.
+    with a score below ``score_threshold`` are then dropped. One check is made only for detections
+    that are kept, because it takes several times as long as everything else: whether the
+    run-length encoding of a mask fills the image exactly.
 
     Args:
         results: A ``.json`` or ``.json.gz`` file, or the content of such a file, as in
@@ -128,7 +129,7 @@ def _box_warning(annotations: Annotations, images: np.ndarray, boxes: array) -> 
 
 
 class _Record(msgspec.Struct, gc=False):
-    """A detection; msgspec checks the types of its values and that numbers are finite."""
+    """A detection as decoded by msgspec, which also checks the types of the values."""
 
     image_id: int
     category_id: int
@@ -145,9 +146,9 @@ def _records(
 ) -> Iterator[_Record]:
     """Yield the checked detections.
 
-    A detection from a file is decoded to a ``_Record``, which is fast. If decoding fails or the
-    detection breaks a rule, it is decoded again to a dict and checked again, so that the error
-    message shows the values as they are in the file.
+    Each detection in a file is decoded to a ``_Record``, because this is fast. If the decoding
+    fails, or if the detection breaks a rule, the detection is decoded again to a dict and checked
+    again. The error message then shows the values as they are in the file.
     """
     first = next(decode(results[:1], source, ResultsError), None)
     rules = detection_rules(annotations, iou_type, first)

@@ -1,9 +1,9 @@
 """Read JSON files, uncompressed or gzipped.
 
-msgspec reads JSON several times as fast as the standard library. If msgspec rejects a file, the
-standard library reads it: it accepts NaN and infinity (which Python writes, although JSON does not
-allow them) and encodings other than UTF-8. If the text is not JSON, the standard library's error
-says at which position.
+msgspec is used first, because it is several times as fast as the standard library. A file that
+msgspec rejects is read with the standard library, which also accepts encodings other than UTF-8,
+and NaN and infinity (Python writes them, although JSON does not allow them). If the file is not
+JSON, the error of the standard library states the position at which the text is invalid.
 """
 
 import gzip
@@ -26,8 +26,8 @@ def load_json(path: str, error_type: type[ValueError], layout: Any = Any) -> Any
         path: The file.
         error_type: Error to raise if the file is not JSON.
         layout: Type to which msgspec decodes the content. If the content does not have this type,
-            it is returned as dicts, lists, numbers and strings. Values that the type declares as
-            ``msgspec.Raw`` stay undecoded; ``decode`` decodes them later.
+            the content is returned as dicts, lists, numbers and strings. Values that the type
+            declares as ``msgspec.Raw`` are not decoded yet; pass them to ``decode`` later.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -49,7 +49,7 @@ def load_json(path: str, error_type: type[ValueError], layout: Any = Any) -> Any
 
 
 def decode(values: Iterable, path: str, error_type: type[ValueError]) -> Iterator[Any]:
-    """Yield the values, and decode those that ``load_json`` has left as ``msgspec.Raw``.
+    """Yield the values, after decoding those that ``load_json`` returned as ``msgspec.Raw``.
 
     Args:
         values: The values.
@@ -73,7 +73,10 @@ def _decode(value: msgspec.Raw) -> Any:
 
 
 def _content(path: str) -> bytes | mmap.mmap:
-    """Return the bytes of a file; map uncompressed files, so that processes share the memory."""
+    """Return the decompressed bytes of a file.
+
+    An uncompressed file is mapped into memory, so that processes that read it share the memory.
+    """
     if path.endswith(".gz"):
         with gzip.open(path) as file:
             return file.read()

@@ -9,8 +9,8 @@ def image_path(image: dict) -> str:
 
     In LVIS v1, the path is taken from ``coco_url``. It includes the last folder of the URL
     (``train2017`` or ``val2017``), because validation images come from both folders. LVIS v0.5
-    contains the file names of COCO 2014, but the images are distributed with the file names of COCO
-    2017.
+    contains the file names of COCO 2014, from which the prefix is removed, because the same images
+    have shorter names in COCO 2017.
 
     Example:
         >>> image_path({"file_name": "000012.png"})
@@ -41,7 +41,7 @@ def missing_images(names: Iterable[str], image_dir: str | os.PathLike) -> list[s
 
 
 def first_names(names: Sequence[str], count: int = 3) -> str:
-    """Join the first few names for a message.
+    """Return the first few names as text for a message, with "..." if there are more.
 
     Example:
         >>> first_names(["a", "b", "c", "d"])

@@ -22,7 +22,7 @@ _OPENED = 5  # number of evenly spread images that are decoded per annotation fi
 
 @dataclass(frozen=True)
 class Installation:
-    """The folders of one LVIS version; all paths are relative to the repository.
+    """The folders that belong to one LVIS version, as paths relative to the repository.
 
     Attributes:
         name: Name of the version in messages.
@@ -41,7 +41,7 @@ class Installation:
 
     @property
     def image_folders(self) -> list[Path]:
-        """Folders that must contain the images of COCO."""
+        """Folders in which the images of COCO are expected."""
         return [self.folder / name for name in IMAGE_FOLDERS]
 
     @property
@@ -112,7 +112,7 @@ def examine_lvis(version: Installation, root: Path) -> tuple[str, list[str]]:
 
 
 def _examine_split(annotations: Path, folder: Path, root: Path) -> tuple[str, list[str]]:
-    """Return a summary of an annotation file, and the problems of the file and its images."""
+    """Return a summary of an annotation file, and a list of problems with it or its images."""
     try:
         reader = AnnotationReader(root / annotations)
         images = {image_path(image): (image["width"], image["height"]) for image in reader.images()}

@@ -11,22 +11,22 @@ _log = logging.getLogger("pcb")
 
 
 def source_of(results: Any) -> str:
-    """Return the name for results in messages: the path, or 'results' for a list in memory."""
+    """Return how messages refer to results: by their path, or as 'results' if they are a list."""
     return os.fspath(results) if isinstance(results, (str, os.PathLike)) else _IN_MEMORY
 
 
 def log_once(logged: set[str], source: str, text: str, level: int = logging.WARNING) -> None:
     """Log a message unless the same message was logged before.
 
-    A notebook reads results from a file and passes the list to several functions. A message about
-    the list is not logged if the same message about the file was logged.
+    A notebook may read results from a file and then pass the list of results to several functions.
+    A message about the list is not logged if the same message about the file was logged before.
 
     Args:
         logged: Messages that were logged before; the new message is added.
         source: Name of the file or list that the message is about, as returned by ``source_of``.
         text: The message.
-        level: Level of the log record. Warnings are always shown; infos are shown only if the
-            program asks for them, as the command line does.
+        level: Level of the log record. Warnings are always shown; messages
+            of level INFO are shown only if the program enables them, as the command line does.
     """
     line = printable(f"{source}: {text}")
     if line in logged or (source == _IN_MEMORY and text in logged):

@@ -1,7 +1,7 @@
 """Read annotation files in LVIS or COCO format, and check each record when it is decoded.
 
-The file is mapped into memory instead of loaded, and images and annotations are decoded one by one.
-Reading therefore needs memory only for the records that the caller keeps.
+An uncompressed file is mapped into memory instead of loaded. Images and annotations are decoded one
+by one, so reading needs memory only for the records that the caller keeps.
 """
 
 import os
@@ -42,20 +42,19 @@ class _File(msgspec.Struct):
 class AnnotationReader:
     """An open annotation file in LVIS or COCO format.
 
-    The layout and the categories are checked immediately, images and annotations while they are
-    read.
+    The layout and the categories are checked when the file is opened. Each image and each
+    annotation is checked when it is read.
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.
 
     Attributes:
         path: The path as a string.
-        federated_keys: Those of ``FEDERATED_KEYS`` that the images have; complete when all images
-            have been read.
-        lists_classes: Whether any image lists a category under one of ``FEDERATED_KEYS``; final
-            when all images have been read.
+        federated_keys: Those of ``FEDERATED_KEYS`` that occur in the images read so far.
+        lists_classes: Whether any image read so far lists a category under one of
+            ``FEDERATED_KEYS``.
         categories: One dict per class, sorted by id.
-        label_of: For each category id, its label: the index in ``categories``.
+        label_of: A dict from the id of each category to its label, the index in ``categories``.
         info: The file's ``info``; empty if the file does not have this key.
         licenses: The file's ``licenses``; empty if the file does not have this key.
 
@@ -116,7 +115,8 @@ class AnnotationReader:
         """Yield the annotations in file order.
 
         Args:
-            image_of: Image record of each image id; only ``width`` and ``height`` are used.
+            image_of: A dict from the id of each image to its record; only ``width`` and ``height``
+                are used.
             allow_short_polygons: Whether to accept empty segmentations and polygons with fewer than
                 three points.
 
@@ -169,9 +169,10 @@ class AnnotationReader:
     def _require_all_or_none(
         self, kind: str, lacking: Mapping[str, Any], present: set[str]
     ) -> None:
-        """Raise an error if some records have a key that other records lack.
+        """Raise an error if only some of the records have a key.
 
-        ``lacking`` maps each key to the id of a record without this key.
+        ``present`` contains the keys that at least one record has. ``lacking`` maps each key that
+        at least one record lacks to the id of such a record.
         """
         for key in present & lacking.keys():
             raise AnnotationError(
@@ -183,9 +184,10 @@ class AnnotationReader:
     def _checked(
         self, kind: str, records: list, problem_of: Callable[[Any], str | None]
     ) -> Iterator[dict]:
-        """Yield the decoded records; raise an error for an invalid record or a repeated id.
+        """Decode, check and yield the records of one kind.
 
-        Annotation ids may repeat, because nothing refers to them.
+        An invalid record raises an error. A repeated id also does, except among annotations,
+        because no other record refers to the id of an annotation.
         """
         ids = []
         for index, record in enumerate(decode(records, self.path, AnnotationError)):

@@ -36,8 +36,8 @@ def read_results(
             where ``bbox`` is ``[x, y, width, height]`` in pixels and ``segmentation`` is a
             compressed run-length encoding.
         annotations: The ground truth for the detections.
-        iou_type: What will be evaluated: 'bbox', 'segm' or a sequence of them. With None, each
-            detection needs a box or a mask, or both.
+        iou_type: What will be evaluated: 'bbox', 'segm' or a sequence of both. If it is None, each
+            detection must have a box, a mask or both.
 
     Returns:
         The list of detections; if ``results`` is a list, the same list.
@@ -127,10 +127,13 @@ def detection_rules(
 
 
 def result_error(source: str, index: int, problem: str) -> ResultsError:
-    """Return the error for a problem of the detection at an index."""
+    """Return the error to raise for a problem with one detection, which is stated by its index."""
     return ResultsError(f"{source}: result {index}: {problem}")
 
 
 def run_length_check(source: str) -> RunLengthCheck:
-    """Return a check for masks; add each mask with the index of its detection."""
+    """Return a ``RunLengthCheck`` for the masks of detections.
+
+    When a mask is added to the check, its name must be the index of its detection.
+    """
     return RunLengthCheck(lambda index, problem: result_error(source, index, problem))

@@ -95,8 +95,8 @@ def annotation_problem(
 
     Args:
         annotation: The record.
-        image_of: Image record of each image id.
-        label_of: Label of each category id.
+        image_of: A dict from the id of each image to its record.
+        label_of: A dict from the id of each category to its label.
         allow_short_polygons: Whether to accept empty segmentations and polygons with fewer than
             three points.
     """
@@ -132,11 +132,13 @@ def annotation_problem(
 
 
 class DetectionRules:
-    """The rules that a detection must satisfy, shared by both functions that read results.
+    """The rules that a detection must satisfy.
+
+    ``read_results`` and ``read_compact_results`` both apply these rules.
 
     Args:
-        image_of: Image record of each image id.
-        label_of: Label of each category id.
+        image_of: A dict from the id of each image to its record.
+        label_of: A dict from the id of each category to its label.
         required: Keys that the evaluation reads: 'bbox', 'segmentation' or both.
         has_bbox: Whether the detections have a 'bbox'; either all of them have it or none has.
     """
@@ -153,7 +155,10 @@ class DetectionRules:
         self._needs_bbox, self._needs_mask = "bbox" in required, "segmentation" in required
 
     def problem(self, result: Any) -> str | None:
-        """Return what is wrong with a detection, or None; accept a value of any type."""
+        """Return what is wrong with a detection, or None if nothing is wrong.
+
+        ``result`` may be of any type; a value that is not a dict is reported as wrong.
+        """
         keys = ("image_id", "category_id", "score")
         remedy = "add it as in the COCO results format"
         return missing_problem(result, keys, remedy) or self.values_problem(
@@ -165,7 +170,7 @@ class DetectionRules:
     ) -> str | None:
         """Return what is wrong with the values of a detection, or None.
 
-        The value of a missing key is ``msgspec.UNSET``.
+        Pass ``msgspec.UNSET`` for each key that the detection does not have.
         """
         has_bbox, has_mask = bbox is not msgspec.UNSET, segmentation is not msgspec.UNSET
         if (self._needs_bbox and not has_bbox) or (self._needs_mask and not has_mask):
@@ -198,7 +203,10 @@ class DetectionRules:
 
 
 def _name_problem(image: dict) -> str | None:
-    """Return what is wrong with an image's file name, or None if it is in the image folder."""
+    """Return what is wrong with an image's file name, or None if nothing is wrong.
+
+    A name must not lead out of the image folder.
+    """
     for key in ("file_name", "coco_url"):
         if not isinstance(image.get(key) or "", str):
             return f"{key} must be text, got {short_repr(image[key])}"

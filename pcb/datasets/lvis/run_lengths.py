@@ -1,11 +1,13 @@
 """Check that the runs of a compressed run-length encoding add up to the size of the image.
 
-pycocotools accepts any text. If the runs are too short, part of the mask is undefined; a negative
-run causes an endless loop. This module checks thousands of encodings per call with NumPy.
+The check is needed because pycocotools accepts any text: if the runs are too short, part of the
+decoded mask is undefined, and a run of negative length causes an endless loop. NumPy checks
+thousands of encodings together.
 
-Format: the code of each character, minus the code of "0", contains five bits of a number, lowest
-bits first, and a sixth bit that says whether the number continues. The first three numbers are runs
-of pixels. Each later number is the difference between a run and the run two places before.
+An encoding is a text that stores a list of numbers. The code of each character, minus the code of
+"0", contains five bits of a number (lowest bits first), and a sixth bit that says whether the
+number continues in the next character. The first three numbers are lengths of runs of pixels. Each
+later number is the length of a run minus the length of the run two places before.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +23,8 @@ class RunLengthCheck:
     """Check the masks of records in batches; call ``finish`` after the last record.
 
     Args:
-        error: Function that takes a record's name and a problem, and returns the error to raise.
+        error: Function that returns the error to raise for an invalid mask. Its arguments are the
+            name of the mask's record and a text that says what is wrong.
 
     Example:
         >>> check = RunLengthCheck(lambda name, problem: ValueError(f"{name}: {problem}"))
@@ -38,12 +41,17 @@ class RunLengthCheck:
         self._pending: list[tuple[Any, dict]] = []
 
     def add(self, name: Any, segmentation: Any) -> None:
-        """Add a record's mask to the batch, and check the batch if it is full.
+        """Add a record's mask to the current batch, and check the whole batch if it is full.
 
-        Anything other than a compressed run-length encoding is ignored.
+        Only compressed run-length encodings are checked; other segmentations are ignored.
+
+        Args:
+            name: Name of the record in the error message.
+            segmentation: The record's segmentation, of any kind.
 
         Raises:
-            Exception: A mask is invalid; the function ``error`` determines the type.
+            Exception: A mask is invalid. The error is created by the function that was passed to
+                the constructor as ``error``.
         """
         if isinstance(segmentation, dict) and isinstance(segmentation["counts"], (str, bytes)):
             self._pending.append((name, segmentation))
@@ -54,7 +62,8 @@ class RunLengthCheck:
         """Check the masks that were added since the last check.
 
         Raises:
-            Exception: A mask is invalid; the function ``error`` determines the type.
+            Exception: A mask is invalid. The error is created by the function that was passed to
+                the constructor as ``error``.
         """
         pending, self._pending = self._pending, []
         if not pending:
@@ -73,10 +82,10 @@ class RunLengthCheck:
 
 
 def fills(encodings: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray:
-    """Return whether the runs of each encoding are non-negative and fill the encoding's image.
+    """Return whether each run-length encoding fills its image exactly, without negative runs.
 
     Args:
-        encodings: n encodings, at least one.
+        encodings: The texts of n compressed run-length encodings; n is at least 1.
         pixels: Number of pixels (height times width) of each encoding's image.
 
     Returns:

@@ -34,8 +34,8 @@ class Design:
         singletons: Number of classes without a look-alike.
         train_images: Number of training images.
         largest_load: Maximum number of classes in a training image.
-        count_range: Numbers of training images of the most and of the least frequent class; None
-            to use the image counts of LVIS v1.
+        count_range: Number of training images of the most frequent class, and of the least
+            frequent class; None to use the image counts of LVIS v1.
         val_instances: Number of instances of each class in ``val``, the validation set in which
             all classes are equally frequent.
         val_load: Number of instances in an image of ``val``.
@@ -73,7 +73,7 @@ class Design:
         return 2 * sum(self.pairs) + self.singletons
 
     def frequency(self, image_count: int) -> str:
-        """Return the frequency group of a class with this many training images: "r", "c" or "f".
+        """Return the frequency group ("r", "c" or "f") of a class with ``image_count`` images.
 
         Example:
             >>> [DESIGNS["mini"].frequency(count) for count in (10, 11, 100, 101)]
@@ -251,8 +251,8 @@ def read_design(folder: str | os.PathLike) -> dict[str, Any]:
         folder: Folder of the dataset.
 
     Returns:
-        A dictionary with these keys. ``size`` and ``seed``: the arguments the dataset was made
-        with. ``version``: version of the dataset's content. ``openmoji``: release of the icons.
+        A dictionary with these keys. ``size`` and ``seed``: the arguments used to make the
+        dataset. ``version``: version of the dataset's content. ``openmoji``: release of the icons.
         ``classes``: for each label, the class's ``name``, ``icon`` (code), ``role`` ("head",
         "tail" or "singleton"), ``pair`` (index into ``pairs``, None for a singleton),
         ``frequency``, ``image_count`` and ``instance_count``. ``pairs``: for each pair of
@@ -274,7 +274,7 @@ def read_design(folder: str | os.PathLike) -> dict[str, Any]:
 def _draw_ranks(
     design: Design, rng: np.random.Generator
 ) -> tuple[list[tuple[tuple[int, int], str]], list[int]]:
-    """Choose two ranks of image counts and a kind for each pair, and a rank for each singleton."""
+    """Draw the ranks (by number of images) of the classes, and the kind of each pair."""
     edges = np.linspace(0, design.num_classes, design.singletons + 1)
     single = ((edges[:-1] + edges[1:]) / 2).astype(int)
     paired = np.setdiff1d(np.arange(design.num_classes), single)

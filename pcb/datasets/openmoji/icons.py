@@ -131,7 +131,9 @@ def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
 
 @cache
 def renderings_of(icon: Icon, renderings: Weighted) -> Weighted:
-    """Keep the renderings whose skin tone exists for an icon, and scale their weights to sum to 1.
+    """Return those renderings whose skin tone exists for an icon, with their weights.
+
+    The returned weights are scaled so that they sum to 1.
 
     Example:
         >>> found, weights = zip(*renderings_of(Icon("1F34E", "red_apple"), TRAIN_RENDERINGS))
@@ -196,7 +198,10 @@ def catalogue() -> dict:
 
 
 def _svg_code(icon: Icon, rendering: Rendering) -> str | None:
-    """Return the stem of the SVG file for an icon and skin tone; None if there is no such file."""
+    """Return the stem of the name of the SVG file for an icon in a rendering's skin tone.
+
+    The result is None if OpenMoji does not have such a file.
+    """
     code = icon.code
     if rendering.skin:
         # The modifier follows the first code point and replaces a variation selector.

@@ -58,7 +58,9 @@ def spread(
 def spread_evenly(
     counts: Sequence[int], num_images: int, rng: np.random.Generator
 ) -> list[list[int]]:
-    """Distribute classes as :func:`spread` does, with nearly equal numbers of classes per image.
+    """Distribute classes over images at random, with nearly the same number in each image.
+
+    As in :func:`spread`, class ``c`` is in ``counts[c]`` images.
 
     Args:
         counts: (C,) number of images of each class.

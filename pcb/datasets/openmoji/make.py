@@ -45,9 +45,9 @@ def make_openmoji(
     dataset (see :func:`read_design`).
 
     The same size and seed produce the same bytes with any number of workers. The folder ``out``
-    appears only when the dataset is complete. If a process is killed, the next call deletes the
-    incomplete output that the process left beside ``out``. If ``out`` already contains the same
-    dataset, nothing is done.
+    appears only when the dataset is complete. If the process that makes the
+    dataset is killed, incomplete output remains beside ``out``; the next call of this function with
+    the same ``out`` deletes it. If ``out`` already contains the same dataset, nothing is done.
 
     Args:
         out: Folder to make.
@@ -109,7 +109,10 @@ def _partial_prefix(out: Path) -> str:
 
 
 def _remove_left_overs(out: Path) -> None:
-    """Delete what killed processes have left beside ``out``; keep what running processes use."""
+    """Delete incomplete output of killed processes beside ``out``.
+
+    The output of a process that is still running is kept.
+    """
     prefix = _partial_prefix(out)
     found = []
     for folder in out.parent.glob(f"{glob.escape(prefix)}*"):
@@ -126,7 +129,7 @@ def _remove_left_overs(out: Path) -> None:
 
 
 def _is_alive(partial: Path) -> bool:
-    """Return whether the process that makes this folder is still running, on any machine."""
+    """Return whether a process is still writing this folder, on this or a different machine."""
     lock = partial / _LOCK
     if lock.exists():
         return is_locked(lock)
@@ -135,7 +138,9 @@ def _is_alive(partial: Path) -> bool:
 
 
 def _is_made(out: Path, size: str, seed: int) -> bool:
-    """Return whether ``out`` contains this dataset; False if ``out`` is missing or empty.
+    """Return whether ``out`` contains the dataset of this size and seed.
+
+    The result is False if ``out`` is missing or empty.
 
     Raises:
         OutputFolderError: ``out`` contains something else.

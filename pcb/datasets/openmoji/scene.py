@@ -37,11 +37,13 @@ def compose(
     instance_size: tuple[int, int],
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, list[Instance]]:
-    """Draw an image with one instance per label; later instances occlude earlier instances.
+    """Draw an image with one instance for each entry of ``labels``.
+
+    Instances that are drawn later occlude those drawn earlier.
 
     At least the fraction ``LEAST_VISIBLE`` of every instance stays visible, so each class has
-    exactly as many instances as the design specifies. If there is no room for an instance, the
-    drawing starts again with instances that are a tenth smaller.
+    exactly as many instances as the design specifies. If there is no room for an instance, all
+    instances are drawn again, a tenth smaller.
 
     Args:
         icons: Icon of each class, indexed by label.
@@ -142,7 +144,10 @@ def _lay_out(
     shrink: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, list[Instance]] | None:
-    """Try once to draw the image for :func:`compose`; return None if an instance does not fit."""
+    """Draw the image of :func:`compose` with instances scaled by ``shrink``.
+
+    The result is None if there is no room for one of the instances.
+    """
     canvas = base.copy()
     side = len(canvas)
     owner = np.full((side, side), -1)  # index of the topmost instance at each pixel
@@ -181,10 +186,11 @@ def _lay_out(
 
 
 def _overlap(start: int, extent: int, side: int) -> tuple[slice, slice]:
-    """Return a slice of a patch and a slice of an image where the two overlap along one axis.
+    """Return where a patch and an image overlap along one axis.
 
-    The patch starts at ``start`` in the image and is ``extent`` pixels long; the image is ``side``
-    pixels long.
+    The patch is ``extent`` pixels long and begins at pixel ``start`` of the image, which may be
+    negative. The image is ``side`` pixels long. The first slice selects the common pixels in the
+    patch, the second slice selects them in the image.
 
     Example:
         >>> _overlap(-2, 5, 10)
@@ -200,7 +206,7 @@ def _muted(rng: np.random.Generator) -> np.ndarray:
 
 
 def _draw_shape(pen: ImageDraw.ImageDraw, size: int, rng: np.random.Generator) -> None:
-    """Draw an ellipse, a polygon or a line at random."""
+    """Draw one random shape: an ellipse, a polygon or a line."""
     colour = tuple(int(channel) for channel in _muted(rng))
     x, y = rng.uniform(0, size, 2)
     reach = rng.uniform(0.05, 0.35) * size

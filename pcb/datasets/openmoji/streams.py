@@ -1,4 +1,7 @@
-"""A random generator for each purpose and image, so that the order of drawing does not matter."""
+"""A separate random generator for each purpose and image.
+
+The images of a dataset therefore do not depend on the order in which they are drawn.
+"""
 
 import numpy as np
 

@@ -102,7 +102,7 @@ def write_dataset(folder: Path, design: Design, seed: int, progress: bool, worke
 
 
 def _lay_out(split: str, design: Design, classes: list[EmojiClass], seed: int) -> list[list[int]]:
-    """Return the labels for each image of a split, with one label per instance."""
+    """Choose the instances in each image of a split; return the label of each instance."""
     rng = stream(seed, "layout", SPLITS.index(split))
     if split == "val":
         num_images = -(-len(classes) * design.val_instances // design.val_load)
@@ -120,7 +120,7 @@ def _lay_out(split: str, design: Design, classes: list[EmojiClass], seed: int) -
 
 
 def _draw_images(jobs: list[_Job], workers: int) -> Iterator[list[dict]]:
-    """Draw all images and yield the annotations of each image, in order."""
+    """Draw all images, and yield the annotations of each image in the order of the jobs."""
     if workers == 1:
         yield from map(_draw_image, jobs)
         return
@@ -130,7 +130,7 @@ def _draw_images(jobs: list[_Job], workers: int) -> Iterator[list[dict]]:
 
 
 def _draw_image(job: _Job) -> list[dict]:
-    """Draw and save one image; return the image's annotations, still without ids."""
+    """Draw and save one image, and return its annotations; ``_number`` later adds their ids."""
     rng = stream(job.seed, "image", SPLITS.index(job.split), job.index)
     image, instances = compose(
         job.icons,
@@ -145,7 +145,10 @@ def _draw_image(job: _Job) -> list[dict]:
 
 
 def _annotation(instance: Instance) -> dict:
-    """Describe an instance with a run-length encoded mask; polygons would be less exact."""
+    """Return the annotation of an instance.
+
+    The mask is stored as a run-length encoding, which is more exact than polygons.
+    """
     encoded = run_length.encode(np.asfortranarray(instance.mask.astype(np.uint8)))
     return {
         "category_id": instance.label + 1,
@@ -156,13 +159,16 @@ def _annotation(instance: Instance) -> dict:
 
 
 def _number(annotations: Iterable[list[dict]]) -> list[dict]:
-    """Join the annotations of all images and number the annotations from 1."""
+    """Return one list of the annotations of all images, with ids from 1."""
     joined = (annotation for of_image in annotations for annotation in of_image)
     return [{"id": i} | annotation for i, annotation in enumerate(joined, start=1)]
 
 
 def _category(label: int, emoji: EmojiClass, instance_count: int, design: Design) -> dict:
-    """Return the category record of a class; as in LVIS, all splits have the training counts."""
+    """Return the category record of a class.
+
+    As in LVIS, the record contains the training counts in every split.
+    """
     name = emoji.icon.name
     return {
         "id": label + 1,
@@ -179,7 +185,7 @@ def _category(label: int, emoji: EmojiClass, instance_count: int, design: Design
 def _image_records(
     split: str, images: list[list[int]], design: Design, pairs: list[Pair], seed: int
 ) -> list[dict]:
-    """Return the image records, with the classes that are absent from each image."""
+    """Return the record of each image, including the list of classes that the image lacks."""
     rng = stream(seed, "negatives", SPLITS.index(split))
     partner = {pair.head: pair.tail for pair in pairs} | {pair.tail: pair.head for pair in pairs}
     everything = np.arange(design.num_classes)
@@ -210,7 +216,7 @@ def _file_name(index: int) -> str:
 
 
 def _write_icons(folder: Path, classes: list[EmojiClass]) -> None:
-    """Draw the icon of each class into ``<category id>.png``."""
+    """Draw the icon of each class and save it as ``<category id>.png``."""
     folder.mkdir()
     for label, emoji in enumerate(classes):
         picture = Image.fromarray(icons.draw(emoji.icon), mode="RGBa").convert("RGBA")
