@@ -141,7 +141,7 @@ class PairwiseClassBalance(StatefulModule):
         self.require_classes(range(num_classes) if required_classes is None else required_classes)
 
     def extra_repr(self) -> str:
-        """Return the settings for ``print(model)``."""
+        """Return the settings of PCB, as text that ``print(model)`` shows."""
         return (
             f"num_classes={self.num_classes}, alpha={self.alpha}, start_epoch={self.start_epoch}, "
             f"momentum={self.momentum}, num_iterations={self.num_iterations}"
@@ -237,7 +237,7 @@ class PairwiseClassBalance(StatefulModule):
         return (self._required & (self.instance_count == 0)).nonzero().flatten().tolist()
 
     def gate_is_open(self) -> bool:
-        """Return whether the start epoch is reached and all required classes have been seen."""
+        """Return whether the start epoch has begun and all required classes have been seen."""
         return int(self.epoch) >= self.start_epoch and not self.unseen_classes()
 
     def warn_of_missing(self, classes: Sequence[int]) -> None:
@@ -258,7 +258,7 @@ class PairwiseClassBalance(StatefulModule):
         )
 
     def _warn_of_epoch(self, epoch: int) -> None:
-        """Unless ``alpha`` is 0, warn on only one process that `set_epoch` was not called."""
+        """Warn, on only one process, that `set_epoch` was not called; if alpha is 0, do nothing."""
         if self.alpha > 0 and rank() == 0:
             warnings.warn(
                 f"PCB should act from epoch {self.start_epoch} on, but stays off: set_epoch was "
@@ -273,12 +273,12 @@ class PairwiseClassBalance(StatefulModule):
         return self.alpha > 0 and self.gate_is_open()
 
     def strength_at(self, iteration: int | None = None) -> float:
-        """Return the strength that an active PCB has in an iteration (default: the last)."""
+        """Return the strength in an iteration (default: the last), assuming that PCB is active."""
         last = self.num_iterations - 1
         return strength(self.alpha, last if iteration is None else iteration, self.num_iterations)
 
     def current_strength(self, iteration: int | None = None) -> float:
-        """Return the strength in an iteration (default: the last); 0 while PCB is inactive."""
+        """Return the current strength in an iteration (default: the last), 0 if PCB is inactive."""
         return self.strength_at(iteration) if self.is_active() else 0.0
 
     def soft_labels(self, labels: Tensor) -> Tensor:

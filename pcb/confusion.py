@@ -72,9 +72,9 @@ def update_confusion(
     ``confusion[i] <- m * confusion[i] + (1 - m) * sums[i] / counts[i]``. The other rows do not
     change.
 
-    With ``normalize_rows``, the updated rows are then scaled to sum to 1. As rows start at zero,
-    the first update then determines the whole row. After n updates, the first update has the
-    weight ``m ** (n - 1)``.
+    With ``normalize_rows``, the updated rows are then scaled to sum to 1. Rows start at zero, so
+    that after its first update and this scaling, a row consists only of this update. After n
+    updates, the first update has the weight ``m ** (n - 1)``.
 
     Args:
         confusion: (C, C) running matrix; not modified in place.
@@ -104,11 +104,12 @@ def update_confusion(
 
 
 def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
-    """Return a momentum with which the first update of a row fades over ``calls`` updates.
+    """Return a momentum with which the first update of a row loses its weight in a short schedule.
 
     With momentum m, the first update of a row has the weight ``m ** (calls - 1)`` after ``calls``
-    updates. The published momentum of 0.99 suits the thousands of updates in an LVIS schedule. In a
-    short schedule, predictions of the untrained classifier would dominate the rows of rare classes.
+    updates. The published momentum of 0.99 suits the thousands of updates in an LVIS schedule. With
+    0.99 in a short schedule, the rows of rare classes would mostly consist of predictions of the
+    untrained classifier.
 
     Args:
         calls: Expected number of updates of the row before PCB becomes active; more than 1.

@@ -1,4 +1,4 @@
-"""Connect training processes and sum tensors over them; a single process needs no connection."""
+"""Connect the processes of a training run, and sum tensors over these processes."""
 
 import math
 import os
@@ -23,9 +23,10 @@ def process_group(device: torch.device) -> Iterator[None]:
     """Within a context, connect this process to the other processes started by ``torchrun``.
 
     ``torchrun`` describes the process group in environment variables. Without these variables,
-    nothing happens. If you set these variables by hand, this process waits up to 10 minutes for the
-    other processes to start; ``PCB_WAIT_MINUTES`` changes this limit. If an error leaves the
-    context, the group stays open: this process must exit, so that torchrun stops the others.
+    this function does nothing. If you set these variables by hand, this process waits up to 10
+    minutes for the other processes to start; ``PCB_WAIT_MINUTES`` changes this limit. If an error
+    is raised within the context, the group stays open. This process must then exit, so that
+    ``torchrun`` stops the other processes.
 
     Args:
         device: Device of this process: GPUs are connected with ``nccl``, CPUs with ``gloo``. With
@@ -51,7 +52,7 @@ def process_group(device: torch.device) -> Iterator[None]:
 
 
 def _requested_processes() -> int:
-    """Return the number of processes according to the environment variables.
+    """Return the number of training processes according to the variables set by ``torchrun``.
 
     Raises:
         ValueError: If environment variables are missing, invalid or contradictory.
@@ -85,7 +86,7 @@ def _requested_processes() -> int:
 
 
 def _join(device: torch.device) -> None:
-    """Connect this process to the other processes.
+    """Connect this process to the other processes of the training run.
 
     Raises:
         ValueError: If the other processes do not start in time, or cannot be reached.
@@ -126,7 +127,7 @@ def _join(device: torch.device) -> None:
 def _wait_for_first(own: int, minutes: float) -> None:
     """Wait until process 0 can be reached.
 
-    PyTorch would also wait, but would print a page of stack traces if process 0 cannot be reached.
+    PyTorch itself also waits for process 0, but prints a page of stack traces if it waits in vain.
 
     Raises:
         ValueError: If the host name is unknown, or process 0 does not answer in time.
@@ -190,7 +191,8 @@ def sum_over_processes(tensor: Tensor) -> Tensor:
             not modified.
 
     Returns:
-        The sum, which is the same on every process. Without a process group: the tensor itself.
+        The sum, which is the same on every process. Without a process group, the result is the
+        tensor itself.
 
     Example:
         >>> sum_over_processes(torch.tensor([1.0, 2.0]))

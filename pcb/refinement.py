@@ -1,4 +1,4 @@
-"""Iterative refinement: class and box predictions are fed back into the RoI features.
+"""Iterative refinement, in which class and box predictions change the features of the RoIs.
 
 Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
 CVPR 2022.
@@ -66,7 +66,7 @@ class Feedback(nn.Module):
 def refine_features(features: Tensor, location: Tensor, category: Tensor) -> Tensor:
     """Return the features of the next iteration: ``features * location + category``.
 
-    Nothing is detached, so gradients flow through all iterations.
+    Gradients flow through all iterations, because no tensor is detached.
 
     Args:
         features: (N, D, H, W) RoI features.

@@ -44,8 +44,8 @@ class StatefulModule(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Convert half-precision buffers in a checkpoint to the module's dtype, then load them.
 
-        With ``assign=True``, PyTorch would otherwise keep the narrow dtype. The last of ``args`` is
-        the list in which PyTorch collects error messages.
+        Without this conversion, ``load_state_dict(..., assign=True)`` would make the buffers of the
+        module half-precision. The last of ``args`` is PyTorch's list of error messages.
         """
         for name, buffer in self.named_buffers(recurse=False):
             loaded = state_dict.get(prefix + name)

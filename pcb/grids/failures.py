@@ -32,7 +32,7 @@ class Failure:
     Attributes:
         executed: Path of the executed copy, such as ``.../01_train.ipynb``. If the notebook never
             started, this file does not exist.
-        cell: Number of the cell that failed, as in ``In [3]``; None if no cell failed.
+        cell: Number of the cell that failed, as in ``In [3]``. This is None if no cell failed.
         error: The error message, which may have several lines.
     """
 
@@ -42,7 +42,7 @@ class Failure:
 
     @property
     def page(self) -> Path:
-        """Path of the failed notebook as HTML; the file exists only if the notebook started."""
+        """Path of the HTML page of the failed notebook. The page exists if the notebook started."""
         return self.executed.with_suffix(FAILURE_PAGE)
 
     @property
@@ -61,7 +61,7 @@ class Failure:
 
 @contextmanager
 def record_failure(executed: str | os.PathLike[str]) -> Iterator[None]:
-    """Record a failure if the notebook that runs in this context does not finish.
+    """Within a context that runs a notebook, record a failure if the notebook does not finish.
 
     A failure is recorded as a note and an HTML page. The note is written before the notebook
     starts, so that the note exists even if this process is killed. When the notebook succeeds, the

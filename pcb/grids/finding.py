@@ -60,7 +60,7 @@ def _sentence(
 
 
 def _verdicts(configs: dict[str, str], words: str) -> str:
-    """Return the first part of the sentence: on which configs PCB had which effect.
+    """Return a clause that says which effect PCB had on which configs.
 
     Args:
         configs: For each verdict, a text that lists the configs with this verdict.
@@ -95,8 +95,8 @@ def _single(name: str, value: Estimate, words: str) -> str:
 def _verdict(value: Estimate) -> str:
     """Return whether PCB raised the metric, lowered it, or had no clear effect.
 
-    With several seeds, the confidence interval decides; with one seed, the difference. The interval
-    and the difference are rounded as in the sentence.
+    With several seeds, the effect is clear if the confidence interval of the difference does not
+    contain 0. With one seed, it is clear if the difference is not 0. The numbers are rounded first.
     """
     low, high = (value.low, value.high) if value.n > 1 else (value.mean, value.mean)
     if round(100 * low, 1) > 0:
@@ -109,14 +109,17 @@ def _interval(value: Estimate) -> str:
 
 
 def _names(configs: list[ConfigRuns], root: str | os.PathLike[str]) -> list[str]:
-    """Return the configs' paths in the grid's folder, without a dataset that all have in common."""
+    """Return the configs' paths in the grid's folder.
+
+    If all configs have the same dataset, the paths do not include the dataset.
+    """
     names = [config.folder.relative_to(Path(root).absolute()).as_posix() for config in configs]
     datasets = {name.partition("/")[0] for name in names}
     return [name.partition("/")[2] or name for name in names] if len(datasets) == 1 else names
 
 
 def _join(texts: list[str]) -> str:
-    """Return texts as an English list.
+    """Join texts with commas and "and".
 
     >>> _join(["a"]), _join(["a", "b", "c"])
     ('a', 'a, b and c')

@@ -1,4 +1,4 @@
-"""Read and check grid files, which define runs: datasets x configs x overrides x seeds.
+"""Read and check grid files, which list the training runs of an experiment.
 
 The Snakemake workflow runs every notebook for every run of a grid. The repository's grid files are
 in ``workflow/grids/``; ``pcb grid check`` checks a grid file.
@@ -113,11 +113,11 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [RunName(dataset, config, seed, name) for dataset, config, name, seed in points]
 
     def plain(self, run: RunName) -> RunName | None:
-        """Return the run that differs from ``run`` only by having no PCB; None if there is none."""
+        """Return the run without PCB that otherwise equals ``run``, or None if it is missing."""
         return next((plain for plain in run.plain if plain in self.runs), None)
 
     def options(self, run: RunName) -> dict[str, Any]:
-        """Return the config options of a run: the grid's options, then those of its override."""
+        """Return the config options of a run: those of the grid, then those of the override."""
         return {**self.cfg_options, **self.overrides.get(run.override, {})}
 
     def _check_numbers(self) -> None:

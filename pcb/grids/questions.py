@@ -1,7 +1,8 @@
 """The notebooks of a grid, each with the figures that the grid's page shows.
 
 A figure is listed by its file name, which may be a pattern. A figure that is not listed appears
-only on the page of its notebook. The notebook ``method`` is not listed, because it reads no run.
+only on the page of its notebook. The notebook ``method`` is not listed, because it does not read
+any run.
 """
 
 from __future__ import annotations

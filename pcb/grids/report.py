@@ -1,4 +1,4 @@
-"""Report on a grid as a page and as text: metrics, failures, notebooks and figures."""
+"""Write the HTML page of a grid, and summarise the grid's results as text."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _TEMPLATES = Environment(
 
 
 class Link(NamedTuple):
-    """A link on the page; with an empty ``href``, the page shows only the text."""
+    """A link on the page. If ``href`` is empty, the page shows the text without a link."""
 
     href: str
     text: str
 
 
 class Figure(NamedTuple):
-    """A figure on the page: address, caption, and a link to its PDF if the PDF exists."""
+    """A figure on the page, with its caption and, if a PDF of the figure exists, a link to it."""
 
     href: str
     text: str
@@ -51,8 +51,8 @@ def write_page(root: str | os.PathLike[str], title: str) -> Path:
 
     The page begins with the sentence of :func:`pcb.grids.finding.finding` and, if notebooks failed,
     a list of these notebooks. The page needs no network. All links on the page are relative and
-    lead to files that exist. Runs must be in ``<root>/<dataset>/<config>/seed<N>``, pages and
-    figures about a whole dataset in ``<root>/<dataset>``.
+    lead to files that exist. Runs must be in ``<root>/<dataset>/<config>/seed<N>``. Pages and
+    figures about a whole dataset must be in ``<root>/<dataset>``.
 
     Raises:
         FileNotFoundError: ``root`` is not a folder.
@@ -120,7 +120,7 @@ def _dataset(root: Path, dataset: DatasetResults) -> dict[str, Any]:
 def _question(
     root: Path, notebook: str, figures: Iterable[str], folders: list[Path]
 ) -> dict[str, Any]:
-    """Return a notebook's question, pages and main figures; {} if the notebook has no page."""
+    """Return a notebook's question, pages and main figures, or {} if the notebook has no page."""
     folders = [folder for folder in folders if (folder / f"{notebook}.html").is_file()]
     if not folders:
         return {}
@@ -186,8 +186,8 @@ def _parameters(run: RunFolder) -> list[str]:
     """Return the parameters of a run's notebooks as texts such as ``seed = 0``.
 
     If a parameter has different values in different notebooks, each value is followed by the names
-    of its notebooks: ``iou_threshold = 0.7 (02_evaluate)``. Empty values are left out, because they
-    are defaults; so are ``replace`` and the parameters that name folders.
+    of its notebooks: ``iou_threshold = 0.7 (02_evaluate)``. Empty values, which are defaults, are
+    left out. The parameter ``replace`` and parameters that name folders are left out, too.
     """
     given: dict[str, dict[str, list[str]]] = {}
     for name in OF_RUN | OF_PAIR:
@@ -208,14 +208,14 @@ def _cut(text: str) -> str:
 
 
 def _heading(notebook: Path) -> str:
-    """Return the first heading of an executed notebook; "" if it has no heading or is missing."""
+    """Return the first heading of an executed notebook, or "" if there is no heading or file."""
     cells = _read_notebook(notebook).get("cells", [])
     lines = (line for cell in cells for line in "".join(cell["source"]).splitlines())
     return next((line[2:].strip() for line in lines if line.startswith("# ")), "")
 
 
 def _read_notebook(notebook: Path) -> dict[str, Any]:
-    """Return an executed notebook; {} if the file is missing or incomplete."""
+    """Read an executed notebook; return {} if the file is missing or incomplete."""
     try:
         return json.loads(notebook.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
@@ -231,7 +231,10 @@ def _href(root: Path, file: Path) -> str:
 
 
 def _label(root: Path, folder: Path) -> str:
-    """Return a run's path in the grid's folder without the dataset, or a dataset's name."""
+    """Return the heading of a folder on the page.
+
+    For a run, this is its path below the dataset's folder; for a dataset, it is the dataset's name.
+    """
     parts = folder.relative_to(root).parts
     return "/".join(parts[1:] or parts)
 

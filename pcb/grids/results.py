@@ -40,7 +40,7 @@ class Results:
         datasets: The results on each dataset, sorted by name.
         finding: One sentence on the effect of PCB; see :func:`pcb.grids.finding.finding`.
         failures: Notebooks that did not finish.
-        running: The processes, apart from the current process, that run in the folder.
+        running: The other processes that currently work in the folder.
     """
 
     root: Path
@@ -51,7 +51,7 @@ class Results:
 
     @property
     def rows(self) -> list[Row]:
-        """The rows of the metric table over all datasets."""
+        """The rows of all datasets in the metric table."""
         return [row for dataset in self.datasets for row in dataset.rows]
 
 

@@ -1,4 +1,4 @@
-"""Convert YAML text to a msgspec Struct; errors state the key, its value and the remedy."""
+"""Convert YAML text to a msgspec Struct, with error messages that name the key and its value."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def decode_yaml(text: str, schema: type[T]) -> T:
 
 
 class _Loader(yaml.SafeLoader):
-    """A YAML loader that rejects repeated keys, for which PyYAML silently uses the last value."""
+    """A YAML loader that rejects repeated keys. PyYAML would silently use the last value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys: list[Any] = []
@@ -104,7 +104,7 @@ def _explain(error: str, values: Any, schema: type[msgspec.Struct]) -> str:
 
 
 def _values_at(value: Any, steps: list[str]) -> Iterator[Any]:
-    """Yield every value at a path, in which ``...`` matches any key of a mapping."""
+    """Yield every value at a path of keys; the step ``...`` stands for every key of a mapping."""
     if not steps:
         yield value
     elif isinstance(value, dict):

@@ -40,9 +40,9 @@ class Row(NamedTuple):
     Attributes:
         label: The run or config; a row with an indented label belongs to the last row above it
             whose label is not indented.
-        cells: The values as text, one for each entry of ``COLUMNS``.
+        cells: The values as text, one for each column of the table.
         is_difference: Whether the values are differences, or confidence intervals of differences.
-        of_seed: Whether the row is about a single seed, although the table has several seeds.
+        of_seed: Whether the row is about a single seed in a table that covers several seeds.
     """
 
     label: str

@@ -1,4 +1,4 @@
-"""Let only one process at a time run a grid, and end the jobs of that process with it.
+"""Let only one process at a time run a grid; when this process stops, its jobs stop too.
 
 ``pcb grid run`` calls Snakemake within its own process, so that a user has to stop only this
 process. The Snakefile and its job scripts call the functions of this module, so that calling
@@ -40,13 +40,15 @@ _gone = threading.Event()  # set in a job when its Snakemake process has died
 
 
 def run_workflow(name: str, profile: str, gpus: int = 0) -> int:
-    """Run the Snakemake workflow for a grid in the repository root; return the exit status.
+    """Run the Snakemake workflow of a grid, and return the exit status of Snakemake.
+
+    The current folder must be the root of the repository.
 
     Args:
         name: A grid file, or the name of a grid in ``workflow/grids/``.
         profile: Name of a folder in ``workflow/profiles/``.
-        gpus: Number of GPUs of this machine, so that the workflow never lets two training runs
-            share a GPU. Pass 0 on a cluster, because the cluster itself assigns GPUs to jobs.
+        gpus: Number of GPUs of this machine. With this number, Snakemake never starts two training
+            runs on the same GPU. Pass 0 on a cluster, because the cluster assigns GPUs to jobs.
     """
     limit = ["--resources", f"gpu={gpus}"] if gpus else []
     return _snakemake(["--profile", str(_PROFILES / profile), *limit, "--config", f"grid={name}"])
@@ -68,8 +70,8 @@ def begin(root: str | os.PathLike[str], notebooks: str | os.PathLike[str]) -> No
     """Make this process the only one that runs a grid, until this process ends.
 
     If a different process is already running the grid, this function prints a message that names
-    the process, and waits until it ends. Then it prints which processes of an earlier call are
-    still running, and which notebooks have uncommitted changes.
+    the process, and waits until that process ends. Then this function prints which processes
+    of an earlier, killed attempt are still running, and which notebooks have uncommitted changes.
 
     Args:
         root: The grid's folder.
@@ -97,7 +99,7 @@ def begin(root: str | os.PathLike[str], notebooks: str | os.PathLike[str]) -> No
 
 
 def changed_notebooks(folder: str | os.PathLike[str]) -> list[str]:
-    """Return a folder's notebooks that have uncommitted changes; [] without a git repository."""
+    """Return a folder's notebooks that have uncommitted changes, or [] outside a git repository."""
     command = ["git", "-C", str(folder), "diff", "--name-only", "--relative", "HEAD"]
     try:
         diff = subprocess.run([*command, "--", "*.ipynb"], capture_output=True, text=True)
@@ -107,7 +109,7 @@ def changed_notebooks(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def check_machine(grid: Grid, gpus: int) -> None:
-    """Check that this machine has enough GPUs for a grid; print a note if it has too few cores.
+    """Check that this machine has enough GPUs for a grid, and print a note if CPU cores lack.
 
     Raises:
         ValueError: The grid needs more GPUs than this machine has.
@@ -177,9 +179,9 @@ def end_with_snakemake() -> None:
 
 
 def snakemake_is_gone() -> bool:
-    """Return whether this job is ending because the Snakemake process that started it has died.
+    """Return whether the Snakemake process that started this job has died.
 
-    If a job ends early and this is False, the reason is a signal.
+    If a job is stopped early, but its Snakemake process has not died, the reason is a signal.
     """
     return _gone.is_set()
 
@@ -199,9 +201,9 @@ def _snakemake(arguments: list[str]) -> int:
 def _jobs(snakemake: psutil.Process) -> list[psutil.Process]:
     """Return the processes that execute the scripts of running jobs.
 
-    Kernels and training processes are left out; they are not in Snakemake's process group. The
-    shells that Snakemake starts to run the scripts are left out as well, because a terminated shell
-    does not wait for its child processes.
+    Kernels and training processes, which are not in Snakemake's process group, are left out. The
+    shells in which Snakemake runs the scripts are left out as well, because a terminated shell does
+    not wait for its child processes.
     """
     group = os.getpgid(snakemake.pid)
     found = []

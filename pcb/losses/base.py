@@ -19,8 +19,8 @@ def weights_and_factor(
     Args:
         logits: (N, width) logits of N samples.
         weights: (N,) sample weights, or None for weights of 1.
-        avg_factor: Number by which the weighted sum over samples is divided. None: the number of
-            samples with positive weight, but at least 1.
+        avg_factor: Number by which the weighted sum over samples is divided. None stands for the
+            number of samples with positive weight, but at least 1.
 
     Returns:
         The weights (N,), in the dtype of the logits, and the averaging factor.
@@ -39,7 +39,7 @@ class BalancedLoss(StatefulModule):
     Args:
         num_classes: C, the number of foreground classes.
         balance: Observes the predictions and provides soft labels; None for the loss without PCB.
-        background: Position of the background class: None if there is no background; ``"last"`` if
+        background: Position of the background class. None if there is no background; ``"last"`` if
             its label is C (MMDetection); ``"first"`` if its label is 0, followed by classes 1 to C
             (torchvision). The ``balance`` always leaves background out and counts classes from 0.
 
@@ -69,7 +69,7 @@ class BalancedLoss(StatefulModule):
         self.background = background
 
     def extra_repr(self) -> str:
-        """Return the settings for ``print(model)``."""
+        """Return the settings of the loss, as text that ``print(model)`` shows."""
         return f"num_classes={self.num_classes}, background={self.background!r}"
 
     def prepare(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -119,7 +119,7 @@ class BalancedLoss(StatefulModule):
         return scores.roll(1, dims=1) if self.background == "first" else scores
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Return the scores; background comes last in the logits and in the scores."""
+        """Return the scores of a batch. Background is last in the logits and in the scores."""
         raise NotImplementedError
 
     def _background_last(self, logits: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ class BalancedLoss(StatefulModule):
         raise ValueError(message)
 
     def _label_hint(self, label: int) -> str:
-        """Return a hint for the error about a label that is out of range."""
+        """Return the end of the error message about a label that is out of range."""
         if label < 0:
             return "; remove samples that are to be ignored"
         if self.background == "last":
@@ -173,7 +173,7 @@ class BalancedLoss(StatefulModule):
 
         Returns:
             The strength of PCB in this iteration (possibly 0), and the soft labels (P, C) in the
-            dtype of the logits. While PCB is inactive: 0 and None.
+            dtype of the logits. While PCB is inactive, the result is 0 and None.
         """
         if self.balance is None:
             return 0.0, None

@@ -151,7 +151,7 @@ class EQLv2Loss(BalancedLoss):
         self.has_gradients.masked_fill_(sums.sum() > 0, 1)  # stays 0 if the batch is empty
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Return ``sigma(z_j)``; with background, multiplied by ``1 - sigma(z_C)``."""
+        """Return the scores ``sigma(z_j)``, times ``1 - sigma(z_C)`` if there is background."""
         scores = logits.sigmoid()
         if self.background is None:
             return scores

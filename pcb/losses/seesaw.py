@@ -108,8 +108,9 @@ class SeesawLoss(BalancedLoss):
             iteration: Refinement iteration; default: the last.
 
         Returns:
-            A dict of scalars whose sum is the loss: ``loss_cls_classes``; with background, also
-            ``loss_cls_objectness``; and while PCB is active, also ``loss_pcb_classes``.
+            A dict of scalars whose sum is the loss. The dict contains ``loss_cls_classes``, with
+            background also ``loss_cls_objectness``, and while PCB is active also
+            ``loss_pcb_classes``.
 
         Raises:
             ValueError: If the logits have the wrong shape, or a label is out of range.
@@ -167,7 +168,7 @@ class SeesawLoss(BalancedLoss):
         return logits  # the foreground and background logits are always last
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Return the class softmax; with background, multiplied by the foreground probability."""
+        """Return the softmax over classes, times the foreground score if there is background."""
         classes = logits[:, : self.num_classes].softmax(dim=1)
         if self.background is None:
             return classes

@@ -31,7 +31,9 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class _Call:
-    """Record of a call that updated the state; it lives as long as the returned loss's graph.
+    """Record of a call of a loss that updated the state of this loss.
+
+    The record exists as long as the autograd graph of the value that the call returned.
 
     Args:
         task: Number of the backward pass during which the call happened; see
@@ -49,7 +51,7 @@ _CALLS: WeakKeyDictionary[nn.Module, WeakSet[_Call]] = WeakKeyDictionary()
 
 
 def is_trained_on(logits: Tensor) -> bool:
-    """Return whether a later backward pass through these logits is possible.
+    """Return whether autograd records the use of these logits, so that they can be trained.
 
     Example:
         >>> logits = torch.zeros(2, requires_grad=True)
@@ -114,7 +116,7 @@ def updates_once(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _backward_pass() -> int:
-    """Return the number of the backward pass that autograd is running, or _NO_BACKWARD_PASS."""
+    """Return the number of the current backward pass, or _NO_BACKWARD_PASS outside of any."""
     # This function is private, but there is no public way to tell backward passes apart. PyTorch's
     # own checkpointing uses it, too.
     return torch._C._current_graph_task_id()
@@ -126,7 +128,7 @@ def _pack(tensor: Tensor) -> tuple[Tensor, int]:
 
 
 def _unpack(packed: tuple[Tensor, int]) -> Tensor:
-    """Return the packed tensor; raise an error if it was modified after it was packed."""
+    """Return a tensor saved for the backward pass; raise an error if it has since changed."""
     tensor, version = packed
     if tensor._version != version:
         raise RuntimeError(

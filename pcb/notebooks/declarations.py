@@ -69,10 +69,10 @@ class Parameter:
             declares any other type, values are not checked.
         least: Smallest allowed number.
         most: Largest allowed number.
-        above: Whether ``least`` itself is excluded.
-        choices: Allowed strings; empty if any string is allowed.
+        above: Whether a number must be greater than ``least``, not just equal to it.
+        choices: Allowed strings. This is empty if any string is allowed.
         numeric: Whether a number from ``least`` to ``most`` is allowed besides ``choices``.
-        entries: Type of a list's entries; None if entries may have any type.
+        entries: Type of the entries of a list. This is None if entries may have any type.
     """
 
     name: str
@@ -165,8 +165,8 @@ def read_declarations(source: str) -> dict[str, Parameter]:
     """Return the parameters that a cell declares, by name.
 
     If no variable in the cell has a type annotation, the cell declares no parameters. Otherwise,
-    every assignment declares a parameter. Without an annotation, the type of the parameter is that
-    of the assigned literal.
+    every assignment declares a parameter. If a parameter has no annotation, its
+    type is that of its default.
 
     Example:
         >>> read_declarations('order: str = "name"  # [name or cluster]')["order"].choices
@@ -234,7 +234,7 @@ def _limits(found: re.Match[str]) -> dict[str, Any]:
 
 
 def _convert(value: Any, kind: type) -> Any:
-    """Convert a value to the type ``kind`` if its meaning is clear; else return it unchanged."""
+    """Return a value converted to ``kind``, or unchanged if the conversion is not clear."""
     if isinstance(value, os.PathLike) and kind is str:
         return os.fspath(value)
     if isinstance(value, str) and kind is not str:

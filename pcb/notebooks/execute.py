@@ -21,7 +21,7 @@ class NotebookError(RuntimeError):
     """Raised if a notebook stops because a cell failed or the kernel died.
 
     Attributes:
-        cell: Number of the cell that failed, as in ``In [3]``; None if the kernel died.
+        cell: Number of the cell that failed, as in ``In [3]``. This is None if the kernel died.
         error: The error that the cell raised, such as ``KeyError: 'x'``, or how the kernel died.
     """
 
@@ -39,13 +39,14 @@ def run_notebook(
 ) -> None:
     """Run a notebook in the repository root and export it as a page.
 
-    While the notebook runs, its output appears on standard output and standard error.
+    While the notebook runs, its output is also written to this process's standard output and
+    standard error.
 
     Args:
         notebook: The ``.ipynb`` file; it is not changed.
         parameters: Values by parameter name; parameters that are not given keep their defaults.
-        executed: Path of the executed copy, which is written after every cell and therefore also
-            exists after a failure.
+        executed: Path of the executed copy. The copy is written after every cell, so it also
+            exists if a cell fails.
         page: Path of the page, which shows the executed copy as HTML with its code folded. The page
             is written after all cells have run.
         label: Text to print before each line of output, to distinguish notebooks that share a

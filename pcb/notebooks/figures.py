@@ -21,7 +21,7 @@ class Figures:
 
     Creating an instance applies the notebook's parameters ``width`` and ``titles`` to all later
     figures; see :func:`pcb.plots.use`. If the folder contains figures that were drawn with
-    different settings, a line is printed that says that they are replaced.
+    different settings, a printed line says that these figures will be replaced.
 
     Args:
         folder: A run folder or a different folder, relative to the repository. The figures are

@@ -1,8 +1,8 @@
 """Make papermill create a missing output folder instead of failing with a traceback.
 
-papermill has no setting for this. This module is registered as an entry point of ``papermill.io``,
-so papermill loads it whenever papermill itself is imported. Such entry points normally add support
-for addresses such as ``s3://``; this one only changes how papermill writes files.
+papermill has no option for this. This module is registered as an entry point of ``papermill.io``,
+so papermill loads this module whenever papermill itself is imported. Such entry points normally add
+support for addresses such as ``s3://``; this module only changes how papermill writes files.
 """
 
 import os

@@ -24,7 +24,7 @@ _RECORD = ".copies.json"  # maps each copy to the digest of its original
 def start_lab(arguments: Sequence[str] = ()) -> None:
     """Copy the notebooks, then replace this process with JupyterLab.
 
-    The root folder of JupyterLab is the repository.
+    JupyterLab shows the files of the repository.
 
     Args:
         arguments: Command-line options for JupyterLab.
@@ -48,8 +48,8 @@ def copy_notebooks(
     """Copy notebooks to a folder in which users can edit them.
 
     If a notebook has changed since it was copied, its copy is replaced. An edited copy is kept
-    instead: the notebook is copied under a new name, such as ``01_train-2.ipynb``, and a line is
-    printed.
+    instead. In this case, the notebook is copied under a new name, such as ``01_train-2.ipynb``,
+    and a printed line says so.
 
     Args:
         notebooks: Folder of the notebooks.
@@ -86,16 +86,16 @@ def copy_notebooks(
 
 
 def _copies(folder: Path, name: str) -> dict[int, Path]:
-    """Return the copies of a notebook by number; a copy without a number is number 1."""
+    """Return a notebook's copies by the number in their names; a name without one counts as 1."""
     pattern = re.compile(rf"{re.escape(name)}(?:-(\d+))?\.ipynb")
     matches = ((pattern.fullmatch(path.name), path) for path in folder.iterdir())
     return {int(match[1] or 1): path for match, path in matches if match}
 
 
 def _read_record(file: Path) -> dict[str, str]:
-    """Return, for each copy, the recorded digest of its original.
+    """Read the digest that each copy of a notebook had when it was made.
 
-    If the record is missing or unreadable, return {}; then all copies count as edited.
+    If the file is missing or unreadable, the result is {}, and all copies count as edited.
     """
     try:
         found = json.loads(file.read_text(encoding="utf-8"))

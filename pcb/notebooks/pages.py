@@ -80,7 +80,7 @@ class PageExporter(HTMLExporter):
 
     @pass_context
     def markdown2html(self, context: Any, source: str) -> str:
-        """Convert Markdown to HTML; this overrides the filter that templates call."""
+        """Convert Markdown to HTML. nbconvert's templates call this method as a filter."""
         return MarkdownWithMath(renderer=EquationRenderer(escape=False)).render(source)
 
 
@@ -113,7 +113,7 @@ class ShortOutputs(Preprocessor):
 
     Class names of thousands of characters, or a loop that prints, can produce megabytes. A note on
     the page says how much is missing; the executed notebook keeps the whole output. Lengths are
-    those of the text as HTML, in which, for example, ``<`` takes four characters.
+    measured after conversion to HTML, where, for example, ``<`` becomes ``&lt;``.
     """
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
@@ -139,9 +139,9 @@ class ShortOutputs(Preprocessor):
         return cell, resources
 
     def _cut(self, text: str, kind: str = "text/plain") -> str:
-        """Cut text to the maximum length of an output; leave out markup that exceeds it.
+        """Cut a text to the maximum length; drop markup that is longer, because it cannot be cut.
 
-        The maximum is smaller if the outputs of the page would become too long.
+        The maximum shrinks as the total length of the outputs on the page approaches its limit.
         """
         most = min(LONGEST_OUTPUT, self._left)
         is_markup = kind in ("text/html", "text/markdown", "text/latex")
@@ -179,7 +179,7 @@ class InteractiveFigures(Preprocessor):
 
 
 class StaticFigures(Preprocessor):
-    """A preprocessor that gives each static figure an alternative text: the heading above it."""
+    """A preprocessor that uses the heading above each static figure as its alternative text."""
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Add alternative text to the static figures in a notebook."""
@@ -190,7 +190,7 @@ class StaticFigures(Preprocessor):
 
 
 def plotly_script() -> str:
-    """Return JavaScript that contains the installed plotly.js, compressed from 5 MB to 2 MB."""
+    """Return a script that unpacks and runs the installed plotly.js (5 MB, compressed to 2 MB)."""
     from plotly.offline import get_plotlyjs
 
     packed = gzip.compress(get_plotlyjs().encode(), mtime=0)
@@ -198,7 +198,7 @@ def plotly_script() -> str:
 
 
 def _with_short_labels(value: Any) -> Any:
-    """Return the data of a figure with long texts shortened."""
+    """Return the data of an interactive figure, with long texts shortened."""
     if isinstance(value, str):
         return shortened(value, LONGEST_LABEL)
     if isinstance(value, dict):
@@ -217,7 +217,7 @@ def _in_script(value: Any) -> str:
 
 
 def _outputs(nb: Any) -> Iterator[tuple[str, Any]]:
-    """Yield, for each output with data, the last heading above the output, and the output."""
+    """Yield each output that has data, together with the last heading above the output."""
     heading = ""
     for cell in nb.cells:
         if cell.cell_type == "markdown":

@@ -59,9 +59,9 @@ def check_parameters(
 def check(variables: MutableMapping[str, Any]) -> dict[str, Any]:
     """Check the parameters of the notebook that calls this function.
 
-    A notebook calls this function in the first cell after its parameters. The cells that have
-    already run contain the declarations and the values that papermill has added. The converted
-    values are written to ``variables``. After the call, each Python warning is shown as one line.
+    A notebook calls this function in the first cell after its parameters. This function reads the
+    declarations, and the values that papermill has added, from the cells above. It writes the
+    converted values to ``variables``. From then on, each Python warning is shown as one line.
 
     Args:
         variables: The notebook's ``globals()``.

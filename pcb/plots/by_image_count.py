@@ -25,7 +25,9 @@ def scatter_by_image_count(
     number_format: str,
     title: str | None,
 ) -> tuple[Figure, Axes]:
-    """Draw a dot per class and the mean per frequency group, and name each group's outermost dots.
+    """Draw a dot for each class and the mean of each frequency group.
+
+    Class names are written beside the highest and the lowest dot of each group.
 
     Args:
         values: (C,) value of each class. Undefined values (nan) are left out, and the figure shows

@@ -1,4 +1,4 @@
-"""Average precision (AP) of each class, by number of training images, by run and by role."""
+"""Figures of the average precision (AP) of each class."""
 
 from collections.abc import Mapping, Sequence
 
@@ -65,14 +65,16 @@ def ap_by_class(
     names: Sequence[str],
     title: str = "AP of each class, most frequent first",
 ) -> tuple[Figure, Axes]:
-    """Draw one dot per class and run, and connect each class's dots with a line.
+    """Draw the AP of each class in one or several runs.
+
+    Each class has one dot for each run, and a line connects the dots of a class.
 
     If there are more than 60 classes (fewer in a narrow figure), the figure shows only the classes
     whose AP differs most between the runs, and the axis label says so.
 
     Args:
-        ap: For each run, (C,) AP of each class as a fraction; NaN if undefined, in which case no
-            dot is drawn. The dots of the last run are filled; those of the other runs are rings.
+        ap: For each run, (C,) AP of each class as a fraction. No dot is drawn for an undefined AP
+            (nan). The dots of the last run are filled; those of the other runs are rings.
         image_count: (C,) number of training images of each class, which determines the order.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names.
@@ -130,7 +132,7 @@ def gain_by_role(
     order: Sequence[str] | None = None,
     title: str = "Gain in AP by class role",
 ) -> tuple[Figure, Axes]:
-    """Draw the gain in AP of each class, with one row and one mean per class role.
+    """Draw the gain in AP of each class. Each class role has its own row and its own mean.
 
     Args:
         gain: (C,) difference in AP of each class as a fraction; nan if undefined. For S seeds, pass

@@ -161,7 +161,7 @@ def _draw_mask(ax, mask: np.ndarray, color: str) -> None:
 
 
 def _boxes_of(masks: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the box (x, y, width, height) of each mask (H, W); zeros for an empty mask."""
+    """Return the box (x, y, width, height) of each mask (H, W); the box of an empty mask is 0s."""
     boxes = np.zeros((len(masks), 4))
     for box, mask in zip(boxes, masks, strict=True):
         ys, xs = np.nonzero(mask)

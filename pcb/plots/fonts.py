@@ -82,7 +82,10 @@ def _fonts() -> list[font_manager.FontEntry]:
 
 @functools.cache
 def _characters(path: str) -> frozenset[str]:
-    """Return the characters of a font; none if matplotlib cannot use the font (colour fonts)."""
+    """Return the characters that a font contains.
+
+    The result is empty if matplotlib cannot use the font, as is the case for colour fonts.
+    """
     try:
         font = font_manager.get_font(path)
         return frozenset(map(chr, font.get_charmap())) if font.scalable else frozenset()

@@ -1,4 +1,4 @@
-"""Summaries of a confusion matrix, by frequency group and by how much each row has been updated.
+"""Summaries of a confusion matrix: confusion between frequency groups, and the age of the rows.
 
 The rows of a matrix are true classes, the columns are predicted classes. A matrix of detections has
 an additional last row for detections on background, and an additional last column for missed
@@ -103,7 +103,7 @@ def group_confusion(
 def group_heatmap(
     matrix: np.ndarray, frequency: Sequence[str], title: str = "Confusion between groups"
 ) -> tuple[Figure, np.ndarray]:
-    """Draw what each group is predicted as, and in which direction groups are confused more.
+    """Draw how often classes of each frequency group are predicted as classes of each group.
 
     Args:
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections, for which a fourth column
@@ -174,7 +174,7 @@ def start_weights(
     start: str = "first update",
     title: str | None = None,
 ) -> tuple[Figure, Axes]:
-    """Draw how much weight each row's initial value still has in the running matrix.
+    """Draw how much weight the initial value of each row still has in the running matrix.
 
     Args:
         weight: (C,) weight of the initial value in each row, in [0, 1]; nan if the class was never

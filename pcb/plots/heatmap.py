@@ -61,8 +61,8 @@ def confusion_heatmap(
         xlabel: Meaning of a column.
         ylabel: Meaning of a row.
         smallest: Smallest value with its own colour; positive entries below it have the lightest
-            colour. Default: 1 for counts, otherwise 1e-3, or less if the largest entry is below
-            0.1, as with sigmoid classifiers.
+            colour. The default for counts is 1. The default for shares is 1e-3, or less if the
+            largest entry is below 0.1, as with sigmoid classifiers.
 
     Returns:
         (figure, axes).
@@ -117,7 +117,7 @@ def confusion_difference(
     title: str = "What changed",
     value_label: str = "change of the share of the true class",
 ) -> tuple[Figure, Axes]:
-    """Draw the change of the row shares from one confusion matrix to another.
+    """Draw the difference between two confusion matrices, after dividing each row by its sum.
 
     Shares that grew are red, shares that shrank are blue. The colour scale is linear up to 1% and
     logarithmic above. In a very large matrix, each pixel shows the largest of the changes it
@@ -162,7 +162,7 @@ def confusion_difference(
 
 
 def _color_bar(axes, image, label: str, values: np.ndarray, legend: Sequence = (), **look):
-    """Draw the colour bar; add the number of undefined rows or columns to its legend."""
+    """Draw the colour bar and its legend, which shows how many rows or columns are undefined."""
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02, **look)
     bar.set_label(wrap_if_narrow(label, 26))
     legend = list(legend)
@@ -192,7 +192,7 @@ def _smallest_color(largest: float) -> float:
 
 
 def light_to_dark() -> mpl.colors.Colormap:
-    """Return a colour map from light to dark, whose lightest colour visibly differs from white."""
+    """Return a colour map from light to dark; its lightest colour visibly differs from white."""
     samples = mpl.colormaps["YlGnBu"](np.linspace(0.1, 1.0, 256))
     colors = mpl.colors.ListedColormap(samples, name="light_to_dark")
     return colors.with_extremes(bad=UNDEFINED_COLOR)

@@ -1,4 +1,4 @@
-"""Interactive figure of a part of a confusion matrix; hovering shows names and numbers."""
+"""Interactive figure of a part of a confusion matrix; hovering over a cell shows its numbers."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -135,7 +135,7 @@ def interactive_confusion(
 
 
 class _Embedded(go.Figure):
-    """Figure that notebooks store only as data, whatever plotly's default renderer is."""
+    """A plotly figure that notebooks store only as data, whatever plotly's default renderer is."""
 
     def _repr_mimebundle_(self, *_include, **_exclude) -> dict:
         bundle = PlotlyRenderer(config=CONFIG).to_mimebundle(self.to_plotly_json())

@@ -44,7 +44,7 @@ def use(width: str | float | None = None, titles: bool = True) -> AbstractContex
 
     Args:
         width: ``"column"`` (3.25 inches) or ``"page"`` (6.875 inches), as in a CVPR paper, or a
-            number of inches; None or ``""`` for figures on a screen.
+            number of inches. Pass None or ``""`` for figures on a screen.
         titles: Whether to draw titles. A title names the run, the data and the metric. In a paper,
             the caption does this, so the title is not needed.
 
@@ -79,7 +79,9 @@ def _restore(layout: Layout) -> None:
 
 
 def _inches(width: str | float | None) -> float | None:
-    """Convert the ``width`` argument of :func:`use` to inches; raise ValueError if invalid.
+    """Convert the ``width`` argument of :func:`use` to inches.
+
+    An invalid argument raises a ValueError.
 
     Example:
         >>> _inches("page"), _inches("5.5"), _inches("")
@@ -107,17 +109,23 @@ def is_narrow() -> bool:
 
 
 def points(length: float) -> float:
-    """Scale a length in points from the screen to the current layout, by the factor for text."""
+    """Convert a length from a figure on a screen to the current layout.
+
+    Lengths shrink in the same proportion as text. Both lengths are in points.
+    """
     return length * _PRINT_SCALE if is_for_print() else length
 
 
 def text_size(size: float) -> float:
-    """Scale a text size in points from the screen to the layout, to at least 7 points in print."""
+    """Convert a text size from a figure on a screen to the current layout.
+
+    Both sizes are in points. In a layout for a paper, the result is at least 7 points.
+    """
     return max(size * _PRINT_SCALE, _SMALLEST) if is_for_print() else size
 
 
 def canvas(width: float, height: float, lines: bool = False) -> tuple[float, float]:
-    """Scale the size of a figure from the screen to the current layout.
+    """Convert the size of a figure on a screen to the size in the current layout.
 
     Args:
         width: Width on a screen, in inches.
@@ -140,7 +148,7 @@ def fit_panels(height: float, rows: int, rest: float) -> float:
     Args:
         height: Best height of a panel on a screen, in inches.
         rows: Number of rows of panels.
-        rest: Height of everything else in the figure on a screen, in inches.
+        rest: Height of the rest of the figure on a screen, in inches.
 
     Returns:
         The height of a panel on a screen, in inches; at most ``height``.
@@ -163,7 +171,7 @@ def fit_columns(width: float, most: int) -> int:
 
 
 def most_names(share: float = 0.85) -> int:
-    """Return how many class names fit along an axis with this share of the figure's width."""
+    """Return how many class names fit along an axis that takes ``share`` of the figure's width."""
     if _layout.width is None:
         return MOST_NAMES
     return min(MOST_NAMES, int(share * _layout.width / (1.15 * _SMALLEST / 72)))
@@ -216,7 +224,10 @@ def legend_outside(axes: Axes, handles: Sequence[Any] | None = None) -> None:
 
 
 def legend_below(figure: Figure, handles: Sequence[Any], title: str | None = None) -> None:
-    """Draw a legend below the figure: on one line, or in 1 or 2 columns if the figure is narrow."""
+    """Draw a legend below the figure.
+
+    The legend has one line or, if the figure is narrow, one or two columns.
+    """
     longest = max(len(handle.get_label()) for handle in handles)
     ncols = len(handles) if not is_narrow() else 1 if longest > 24 else 2
     figure.legend(handles=handles, loc="outside lower center", ncols=ncols, title=title)

@@ -13,7 +13,7 @@ from pcb.plots.layout import points
 from pcb.plots.style import GROUP_COLORS, GROUP_MARKERS
 
 Pictures = Sequence[np.ndarray | None] | Mapping[int, np.ndarray | None]
-"""Pictures (h, w, 3 or 4) of classes, as a list or a dict by label; None for no picture."""
+"""Pictures of classes, each (h, w, 3 or 4) or None: a list, or a dict whose keys are labels."""
 
 
 def legend_mark(label: str, marker: str = "s", **look) -> Line2D:

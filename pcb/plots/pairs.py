@@ -1,4 +1,4 @@
-"""Pairs of classes that are confused most, or whose confusion changed most between two runs.
+"""Figures of pairs of classes: the most confused pairs, and the pairs that changed most.
 
 The rows of a matrix are true classes, the columns are predicted classes. A matrix of detections has
 an additional last row and column. The figures show each row divided by its sum.
@@ -44,11 +44,13 @@ def confused_pairs(
     title: str = "The most frequent confusions",
     value_label: str = "share of the true class",
 ) -> tuple[Figure, Axes]:
-    """Draw the most confused pairs of classes as bars; a thin bar shows the reverse direction.
+    """Draw the most confused pairs of classes as bars.
+
+    A thin bar shows how often the two classes are confused in the reverse direction.
 
     Args:
-        matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections, for which the labels of
-            the bars include the number of objects.
+        matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections. For detections, the
+            labels of the bars include the number of objects.
         names: (C,) class names.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The bars are
             coloured by the group of the predicted class.
@@ -115,8 +117,8 @@ def changed_pairs(
 ) -> tuple[Figure, Axes]:
     """Draw the pairs of classes whose confusion changed most between two runs.
 
-    A line connects the share before with the share after. Shares that grew are purple, shares that
-    shrank are dark.
+    For each pair, a line connects the shares in the two runs. If the share grew, the line is
+    purple; if the share shrank, the line is dark.
 
     Args:
         before, after: Two confusion matrices of the same kind, with the same classes.
@@ -169,7 +171,7 @@ def _pair_axes(
     title: str,
     nothing: str,
 ) -> tuple[Figure, Axes]:
-    """Create a figure with a row for each pair; class names and pictures are on the left."""
+    """Create a figure that has a row for each pair, with class names and pictures on the left."""
     size = canvas(10.5, 1.6 + 0.46 * max(len(pairs), 1), lines=True)
     figure, axes = plt.subplots(figsize=size)
     add_title(figure, title)  # the title also spans the columns of text

@@ -20,7 +20,7 @@ _DIRECTIONS = np.array([*_STRAIGHT, *_OBLIQUE])
 
 
 def free_place(candidates: np.ndarray, taken: np.ndarray, inside: Sequence[float]) -> int | None:
-    """Return the first candidate box that is inside a frame and overlaps no occupied box.
+    """Return the first candidate box that is inside a frame and does not overlap occupied boxes.
 
     Args:
         candidates: (K, 4) candidate boxes in order of preference.
@@ -28,7 +28,7 @@ def free_place(candidates: np.ndarray, taken: np.ndarray, inside: Sequence[float
         inside: Box of the frame.
 
     Returns:
-        The index of the candidate; None if no candidate is free.
+        The index of the first free candidate, or None if no candidate is free.
 
     Example:
         >>> candidates = np.array([[0, 0, 2, 1], [2, 0, 4, 1]])

@@ -22,7 +22,9 @@ GROUP_METRICS = (
 
 
 def _points(value: float | None) -> float:
-    """Convert a fraction to percent; convert None, which stands for nan in JSON, to nan.
+    """Convert a fraction to percent.
+
+    None, which stands for an undefined value in JSON files, becomes nan.
 
     Example:
         >>> _points(0.25), _points(None)

@@ -1,4 +1,4 @@
-"""Images of whole matrices: class order, groups, background, and pooling of large matrices."""
+"""Draw whole matrices as images, with class names and groups; shrink very large matrices."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ MOST_CELLS = 500  # larger matrices are pooled, because single cells could be lo
 
 @dataclass(frozen=True)
 class Frame:
-    """The image of a matrix without its cells: class order, names and groups.
+    """Everything in the image of a confusion matrix except the cells, such as class names.
 
     Attributes:
         labels: (C,) class label at each position.
@@ -45,7 +45,7 @@ class Frame:
 
     @classmethod
     def of(cls, matrix, names, image_count, frequency, order: str) -> "Frame":
-        """Return the frame of a matrix; arguments and errors are those of ``confusion_heatmap``."""
+        """Create the frame of a matrix from arguments of :func:`pcb.plots.confusion_heatmap`."""
         matrix = np.asarray(matrix, dtype=float)
         num_classes = check_matrix(matrix, names, image_count, frequency)
         if order == "frequency" and image_count is None:
@@ -63,27 +63,27 @@ class Frame:
 
     @property
     def factor(self) -> int:
-        """Number of classes per cell."""
+        """Number of classes per cell of the image; more than 1 only for a large matrix."""
         return -(-len(self.labels) // MOST_CELLS)
 
     @property
     def edge(self) -> int:
-        """Position at which the classes end and background begins, in units of classes."""
+        """Position in the image, in units of classes, where classes end and background begins."""
         return -(-len(self.labels) // self.factor) * self.factor
 
     @property
     def thickness(self) -> int:
-        """Width of the background row and column in cells; large enough to be visible."""
+        """Number of cells across the background row and column, so that they are visible."""
         return 1 if self.names is not None else -(-self.edge // (50 * self.factor))
 
     @property
     def end(self) -> int:
-        """Position at which the image ends, in units of classes."""
+        """Position in units of classes where the image ends."""
         return self.edge + self.with_background * self.thickness * self.factor
 
     @property
     def spans(self) -> list[tuple[int, int, str]]:
-        """Start, end and group of each run of adjacent classes in the same group."""
+        """Start, end and group of each span, a series of adjacent classes of the same group."""
         if self.groups is None:
             return []
         starts = np.flatnonzero(np.append(True, self.groups[1:] != self.groups[:-1]))
@@ -92,7 +92,7 @@ class Frame:
 
     @property
     def contiguous(self) -> bool:
-        """Whether each group forms a single span."""
+        """Whether all classes of each frequency group are adjacent in the image."""
         return (
             self.groups is not None
             and self.by_frequency
@@ -101,11 +101,11 @@ class Frame:
 
     @property
     def names_above(self) -> bool:
-        """Whether the group names fit above their spans."""
+        """Whether there is room for the names of the frequency groups above the image."""
         return self.contiguous and min(end - start for start, end, _ in self.spans) > 0.1 * self.end
 
     def arrange(self, matrix: np.ndarray) -> np.ndarray:
-        """Return the cells to draw: in class order, pooled, with background widened."""
+        """Sort the matrix by class order, shrink a large matrix, and widen background."""
         num_classes = len(self.labels)
         places = np.append(self.labels, num_classes) if self.with_background else self.labels
         matrix = matrix[np.ix_(places, places)]
@@ -121,7 +121,7 @@ class Frame:
         return axes.imshow(cells, norm=norm, cmap=colors, extent=extent, interpolation="nearest")
 
     def draw(self, xlabel: str, ylabel: str, title: str, normalize: str):
-        """Create the figure and the axes with everything except the cells."""
+        """Create the figure and the axes, with everything except the cells of the matrix."""
         side = 7.5 if self.names is None else float(np.clip(0.21 * self.end, 5.5, 10.5))
         size = canvas(side + 1.6, side + 0.8)
         size = (size[0], size[0] * (side + 0.8) / (side + 1.6))  # the matrix is square
@@ -150,7 +150,7 @@ class Frame:
         return figure, axes
 
     def _name_ticks(self, axes) -> None:
-        """Write the class names on both axes, followed by "missed" and "background"."""
+        """Label both axes with the class names, followed by "missed" or "background"."""
         names = self.names or []
         places: list[float] = list(range(len(names)))
         if self.with_background:
@@ -164,7 +164,7 @@ class Frame:
         axes.tick_params(length=0, pad=points(16 if below_strip else 3.5))
 
     def _mark_groups(self, axes, groups: np.ndarray) -> None:
-        """Colour the class names by group or, without names, draw coloured strips on the axes."""
+        """Show the groups by the colours of the class names or, without names, by strips."""
         if self.names is not None:
             for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
                 for tick, group in zip(ticks, groups, strict=False):
@@ -195,7 +195,7 @@ class Frame:
 
 
 def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None:
-    """Draw one span's part of the coloured strips to the left of and below the matrix."""
+    """Draw a coloured strip beside some rows, and a strip below the same columns, of a matrix."""
     look = {"facecolor": GROUP_COLORS[group], "edgecolor": "none", "clip_on": False}
     left, below = axes.get_yaxis_transform(), axes.get_xaxis_transform()
     length = end - start

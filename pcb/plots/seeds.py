@@ -35,7 +35,9 @@ def ap_over_seeds(
     groups: Sequence[str] | None = None,
     title: str = "Average precision over seeds",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the AP of all, frequent, common and rare classes: a row per config, a dot per seed.
+    """Draw the AP of all, frequent, common and rare classes over several seeds.
+
+    Each config has its own row, with one dot for each seed.
 
     Args:
         estimates: For each config and metric (``AP``, ``APf``, ``APc``, ``APr``), the result of
@@ -70,7 +72,9 @@ def ap_difference(
     differences: Mapping[str, Mapping[str, Estimate]],
     title: str = "Difference in AP over seeds",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw differences in AP, paired by seed: a row per comparison, a dot per seed.
+    """Draw differences in AP between runs with the same seed.
+
+    Each comparison has its own row, with one dot for each seed.
 
     Args:
         differences: For each comparison and metric, the result of
@@ -151,14 +155,14 @@ def _rows_of_metrics(
 
 
 def _row_name(name: str) -> str:
-    """Shorten the name of a row; if the figure is narrow, also break the name into two lines."""
+    """Shorten the name of a row, and break the name into two lines if the figure is narrow."""
     if not is_narrow():
         return shortened(name, _LONGEST)
     return "\n".join(textwrap.wrap(name.replace("/", "/ "), 14, max_lines=2, placeholder="…"))
 
 
 def _draw(axes: Axes, row: float, one: Estimate, color) -> None:
-    """Draw the dots of a row; with several seeds, also the mean and its confidence interval."""
+    """Draw one dot per seed and, with several seeds, the mean and its confidence interval."""
     values = 100 * np.array(one.values)
     if len(values) < 2:
         axes.plot(values, [row] * len(values), "o", ms=points(7), color=color, zorder=3)
@@ -174,8 +178,8 @@ def _draw(axes: Axes, row: float, one: Estimate, color) -> None:
 def _limits(estimates: Sequence[Estimate], signed: bool) -> tuple[float, float]:
     """Return axis limits, in percent, that include 0, all seeds and most confidence intervals.
 
-    Very long intervals do not fit: with two seeds, the interval is 13 times as long as the distance
-    between the seeds, so everything else would look tiny.
+    Very long intervals are cut off, because everything else would look tiny. With two seeds, for
+    example, the interval is 13 times as long as the distance between the two values.
     """
     values = 100 * np.array([0.0, *(value for one in estimates for value in one.values)])
     ends = 100 * np.array([end for one in estimates if one.n > 1 for end in (one.low, one.high)])

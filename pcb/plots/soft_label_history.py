@@ -38,12 +38,13 @@ def soft_label_history(
     """Draw how the soft labels of some classes change over training.
 
     Each panel shows the soft label of one class: the probability of the class itself, and of the
-    most probable other classes. PCB uses the labels in the shaded epochs. As a value is drawn at
-    the end of its epoch, the first labels that PCB uses are those at the left edge of the shading.
+    most probable other classes. Shading marks the epochs in which PCB is active. Each value is
+    drawn at the end of its epoch, so the values at the left edge of the shading are the first that
+    PCB uses.
 
     Args:
         history: For each epoch, counted from 1, the soft labels: either an array (C, C), where row
-            y is the soft label of class y, or, to save memory, a dict with only the rows (C,) of
+            y is the soft label of class y; or, to save memory, a dict with only the rows (C,) of
             ``classes``.
         classes: Labels of the classes to show, each in its own panel.
         names: (C,) class names.

@@ -111,7 +111,7 @@ def _scale(style: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _make_printable(value: Any) -> Any:
-    """Make texts printable, including texts in lists and mappings; keep line breaks."""
+    """Make a text, or all texts in a list or mapping, printable; line breaks are kept."""
     if isinstance(value, str):
         return printable(value, keep="\n")
     if isinstance(value, Mapping):
@@ -120,7 +120,7 @@ def _make_printable(value: Any) -> Any:
 
 
 def _texts_in(value: Any) -> Iterator[str]:
-    """Yield all texts in a value: a text, or a list or mapping that contains texts."""
+    """Yield the texts in a value, which may be a text, or a list or mapping of texts."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -131,7 +131,7 @@ def _texts_in(value: Any) -> Iterator[str]:
 
 
 def tint(color: str, share: float) -> tuple[float, float, float]:
-    """Mix a colour with white: a share of 1 gives the colour itself, a share of 0 gives white.
+    """Mix a colour with white; a share of 1 results in the colour, a share of 0 in white.
 
     Example:
         >>> tint("#000000", 0.25)
@@ -141,9 +141,9 @@ def tint(color: str, share: float) -> tuple[float, float, float]:
 
 
 def tints(count: int) -> np.ndarray:
-    """Return how strong the colour of each of ``count`` runs is, as shares to pass to :func:`tint`.
+    """Return the strength of the colour in which each of ``count`` runs is drawn.
 
-    The last run has the full colour (1).
+    Each strength is a share to pass to :func:`tint`. The last run has the full colour (1).
 
     Example:
         >>> tints(2)

@@ -14,7 +14,9 @@ from pcb.plots.layout import is_narrow, text_size
 
 
 def short(name: str, length: int = 22) -> str:
-    """Shorten a name to ``length`` characters (fewer in a narrow figure); keep a final "(2)".
+    """Shorten a name to at most ``length`` characters (fewer in a narrow figure).
+
+    A number in parentheses at the end of the name, such as "(2)", is kept.
 
     Example:
         >>> short("slightly smiling face", 17), short("slightly smiling face (2)", 17)
@@ -51,7 +53,7 @@ def plain_numbers(axis: Axis) -> None:
 
 
 def number_text(value: float, spec: str) -> str:
-    r"""Format a number like :func:`pcb.metrics.numbers.format_number`, with a proper minus sign.
+    r"""Format a number as :func:`pcb.metrics.numbers.format_number` does, with a real minus sign.
 
     Example:
         >>> number_text(-0.12, "+.1f") == "\N{MINUS SIGN}0.1"

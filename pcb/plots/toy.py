@@ -1,4 +1,4 @@
-"""Figures of a toy classifier of points in the plane: its decision regions and confusions."""
+"""Figures of a toy problem, in which points in the plane are classified."""
 
 from collections.abc import Mapping, Sequence
 
@@ -87,7 +87,7 @@ def mistaken_share(
     ylabel: str = "share mistaken",
     title: str = "How often is the rare class mistaken for its look-alike?",
 ) -> tuple[Figure, Axes]:
-    """Draw, over training with two losses, how often a class is mistaken for a different class.
+    """Draw how often a class is mistaken for a different class while two losses are trained.
 
     Args:
         shares: For each of two losses, the one without PCB first, an array (R, T): the share of

@@ -1,4 +1,4 @@
-"""Curves over training: the losses, and when Pairwise Class Balance (PCB) is active."""
+"""Curves of the training losses and of the strength of Pairwise Class Balance (PCB)."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from pcb.plots.style import FAINT, INK, MUTED, PALETTE, with_style
 
 
 def training_records(records: Sequence[dict]) -> list[dict]:
-    """Return the log records of training steps, which have an iteration and a loss.
+    """Return only the log records of training steps; these records have an iteration and a loss.
 
     Raises:
         ValueError: If there is no record of a training step.
@@ -35,13 +35,13 @@ def training_records(records: Sequence[dict]) -> list[dict]:
 
 
 def _values(records: Sequence[dict], key: str) -> np.ndarray:
-    """Return ``record[key]`` of all records as floats; nan if a record lacks the key."""
+    """Return ``record[key]`` of each record as a float, or nan if the record lacks the key."""
     values = (record.get(key) for record in records)
     return np.array([np.nan if value is None else float(value) for value in values])
 
 
 def _time_axis(ax, time: np.ndarray) -> None:
-    """Set up the x axis for iterations; use few ticks, because there may be 180000 iterations."""
+    """Set up the x axis for iterations, with few ticks because their labels may be long."""
     ax.set_xlabel("iteration")
     ax.set_xlim(0, time.max() * 1.01)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
@@ -49,12 +49,12 @@ def _time_axis(ax, time: np.ndarray) -> None:
 
 
 def _marker(time: np.ndarray) -> str | None:
-    """Return a marker if there are too few records to draw a visible line, otherwise None."""
+    """Return a marker if there are too few records for a visible line; otherwise return None."""
     return "o" if len(time) < 4 else None
 
 
 def _mark_start(ax, text: str, start: float) -> None:
-    """Write a text to the left or right of x = ``start``, whichever side has more room."""
+    """Write a text beside x = ``start``, on the side that has more room."""
     right_half = start > np.mean(ax.get_xlim())
     ax.annotate(
         text,
@@ -131,7 +131,7 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss") -> tuple[
 
 
 def _first_active(train: Sequence[dict], time: np.ndarray) -> float | None:
-    """Return the first iteration in which PCB was active according to the log, or None."""
+    """Return the first iteration in which PCB was active, or None if the log contains none."""
     active = np.flatnonzero(_values(train, "pcb_strength") > 0)
     return float(time[active[0]]) if len(active) else None
 
@@ -145,8 +145,9 @@ def strength_curve(
     """Draw the strength of the soft labels and the number of classes seen over training.
 
     The gate of PCB opens when the start epoch has been reached and every class has been seen. The
-    strength is that of the last refinement iteration; in a run without PCB, it is always 0. Shading
-    marks the iterations in which PCB is active. If the strength is always 0, the figure says why.
+    figure shows the strength in the last refinement iteration, which is always 0 in a run without
+    PCB. Shading marks the iterations in which PCB is active. If the strength is always 0, the
+    figure says why.
 
     Args:
         records: Log records from :meth:`pcb.runs.RunFolder.read_log` with ``pcb_strength``,
@@ -219,7 +220,7 @@ def strength_curve(
 
 
 def _why_not(gate: np.ndarray, seen: np.ndarray, num_classes: int | None) -> str:
-    """Return why the strength is always 0, as far as the log shows the reason.
+    """Return a note that the strength is always 0, with the reason if the log shows the reason.
 
     Example:
         >>> _why_not(np.array([0.0, 1.0]), np.array([2.0, 3.0]), 3)

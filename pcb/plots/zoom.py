@@ -103,7 +103,7 @@ def confusion_zoom(
 
 
 def _short_percent(percent: float) -> str:
-    """Format a percentage with at most three characters; return an empty text for nan.
+    """Format a percentage with at most three characters, and nan as an empty text.
 
     Example:
         >>> [_short_percent(value) for value in (0.0, 0.04, 4.4, 40.4, float("nan"))]
