@@ -92,7 +92,7 @@ def load_from_file(path: str, map_location: Any = None) -> dict[str, Any]:
 
 
 def _download(url: str, file: Path) -> None:
-    """Download a file if it is missing; if the file name contains a hash, check the hash."""
+    """Download a file if it is missing, and check the hash if the file name contains one."""
     if file.is_file():
         return
     file.parent.mkdir(parents=True, exist_ok=True)

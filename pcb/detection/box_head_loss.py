@@ -43,7 +43,7 @@ class BoxHeadLoss(nn.Module):
     custom_activation = False
 
     def _register(self, loss_weight: float, required_classes: str | Sequence[int] = "all") -> None:
-        """Complete the construction after the constructor of the loss in ``pcb.losses`` has run."""
+        """Set up what mmdet needs, after the constructor of the loss in ``pcb.losses``."""
         self.loss_weight = loss_weight
         self.requires_present_classes = required_classes == "present"
         self._knows_present_classes = False
@@ -78,7 +78,7 @@ class BoxHeadLoss(nn.Module):
             self.balance.warn_of_missing(missing)
 
     def set_iteration(self, iteration: int, num_iterations: int) -> None:
-        """Set the number of refinement iterations, and the iteration for the next calls."""
+        """Set the number of refinement iterations, and the iteration whose loss comes next."""
         self.iteration = iteration
         if self.balance is not None:
             self.balance.num_iterations = num_iterations
@@ -143,7 +143,7 @@ class BoxHeadLoss(nn.Module):
 
 
 def accuracy_percent(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the accuracy in percent; 0 if there are no samples.
+    """Return the accuracy in percent, or 0 if there are no samples.
 
     The result is always float32, because all processes must use the same dtype to average it.
     """

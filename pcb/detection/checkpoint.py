@@ -21,12 +21,12 @@ _WRAPPER = "module."
 
 
 class _NumberType:
-    """Replacement for ``numpy.dtype`` while an untrusted file is read.
+    """Class that is used instead of ``numpy.dtype`` while an untrusted checkpoint is read.
 
     This class accepts only number types, whereas ``numpy.dtype`` accepts any pickled state.
 
     Args:
-        code: Type of a number and its size in bytes, such as ``"f8"``.
+        code: NumPy's code for a number type, such as ``"f8"`` for a float of 8 bytes.
     """
 
     def __init__(self, code: str, *_flags: Any) -> None:
@@ -53,7 +53,7 @@ _HARMLESS = [
 
 
 def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
-    """Write a checkpoint in one step, so that an interrupted write keeps the existing file.
+    """Write a checkpoint in one step, so that the existing file is kept if writing is interrupted.
 
     Args:
         path: The checkpoint file.
@@ -135,12 +135,12 @@ def _without_wrapper(state: Any, source: str | Path) -> dict[str, Any]:
 
 
 def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Path) -> None:
-    """Load the weights and buffers of a checkpoint into a model; all names and shapes must match.
+    """Load a checkpoint's weights and buffers into a model that has the same names and shapes.
 
     Args:
         model: The model. If the checkpoint does not match, the model is not changed.
-        checkpoint: The result of :func:`read_checkpoint`. If it has no ``state_dict``, the
-            dictionary itself is loaded.
+        checkpoint: The result of :func:`read_checkpoint`. If it has no key
+            ``state_dict``, the dictionary itself must contain the weights.
         source: The name of the checkpoint in error messages.
 
     Raises:
@@ -177,8 +177,9 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
 def averages_in(model: nn.Module, checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Return, from a checkpoint, the buffers that mmcv's EMAHook added to the model.
 
-    Testing does not need these buffers. After an epoch, the hook swaps averages and weights, so
-    that the buffers contain the weights, and the parameters of the model contain the averages.
+    The hook computes a running average of each weight, in a buffer. Before a checkpoint is saved,
+    weights and averages are exchanged: in the checkpoint, the model's weights are the averages, and
+    these buffers contain the trained weights, which testing does not need.
     """
     state = checkpoint.get("state_dict", checkpoint)
     names = {f"ema_{name.replace('.', '_')}" for name in model.state_dict()}
@@ -207,7 +208,7 @@ def _refusal(path: str | Path) -> str:
 
 
 def _names_in(path: str | Path) -> Iterator[str]:
-    """Yield the names of the classes and functions that a checkpoint refers to; execute nothing."""
+    """Yield the names of all classes and functions in a checkpoint, without executing any code."""
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
@@ -221,7 +222,7 @@ def _names_in(path: str | Path) -> Iterator[str]:
 
 
 def _names_in_pickle(file: BinaryIO) -> Iterator[str]:
-    """Yield the names of the classes and functions in one pickle, up to the first damaged byte."""
+    """Yield the names of the classes and functions in a pickled object, up to any damaged byte."""
     memo: list[Any] = []
     pushed: list[Any] = []
     try:

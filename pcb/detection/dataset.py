@@ -134,11 +134,11 @@ class LVISFormatDataset(CustomDataset):
         return self.annotations.labels[instances].tolist()
 
     def instance_count(self) -> np.ndarray:
-        """Return the number of annotated instances of each class, (C,)."""
+        """Return the number of annotated instances of each class, with shape (C,)."""
         return np.bincount(self.annotations.labels, minlength=len(self.CLASSES))
 
     def _filter_imgs(self, min_size: int = 32) -> list[int]:
-        """Return the indices of images with instances; unlike mmdet, keep small images."""
+        """Return the indices of all images with instances. mmdet would skip small images."""
         instances = np.diff(self.annotations.first_instance)
         return np.flatnonzero((instances > 0) | (not self.filter_empty_gt)).tolist()
 
@@ -187,7 +187,7 @@ def _turn_warning(name: str, annotations: CompactAnnotations, folder: str) -> st
 
 
 def _checked(step: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a step of the pipeline, with mmdet's image loader replaced with the kit's."""
+    """Return a step of the pipeline; the kit's image loader replaces mmdet's."""
     if step.get("type") == LoadImageFromFile.__name__:
         return {**step, "type": LoadWholeImage.__name__}
     return step

@@ -22,11 +22,11 @@ class LossEpochUpdateHook(Hook):
         self._data_loader: Any = None
 
     def before_train_epoch(self, runner) -> None:
-        """Pass the epoch to the losses; if the data loader is new, describe its dataset to them."""
+        """Pass the epoch to the losses. For a new data loader, also pass the classes."""
         self._tell(runner)
 
     def before_train_iter(self, runner) -> None:
-        """Do the same as :meth:`before_train_epoch`, which IterBasedRunner does not call."""
+        """Do the same in IterBasedRunner, which does not call :meth:`before_train_epoch`."""
         if self._epoch != _epoch_of(runner) or self._data_loader is not runner.data_loader:
             self._tell(runner)
 

@@ -1,4 +1,4 @@
-"""Read the confusion matrix that PCB has learned, from a loss in training or from a checkpoint."""
+"""Read the confusion matrix learned by PCB, either from a loss in training or from a checkpoint."""
 
 import warnings
 from collections.abc import Mapping
@@ -80,7 +80,7 @@ def learned_in_checkpoint(
 
 
 def _check_rows(balance: PairwiseClassBalance, source: str | Path) -> None:
-    """Warn if the loss that learned the matrix was of a different kind than the config's loss.
+    """Warn if a checkpoint's matrix was learned with a different kind of loss than the config's.
 
     Only a softmax loss learns a matrix whose rows sum to 1. If the kind of loss in the config is
     wrong, the soft labels computed from the matrix are wrong.

@@ -12,9 +12,9 @@ from pcb.refinement import Feedback, refine_features
 
 @HEADS.register_module()
 class IterativeRoIHead(StandardRoIHead):
-    """StandardRoIHead that runs its box head K times, and refines features with each prediction.
+    """RoI head that runs its box head K times, and refines the features with each prediction.
 
-    The mask branch is the same as in StandardRoIHead.
+    The mask branch is the same as in mmdet's StandardRoIHead.
 
     Args:
         n_iter: K, the number of iterations. If K is 1, there are no feedback modules, and the head

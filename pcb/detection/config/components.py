@@ -17,7 +17,10 @@ _IMPLIED = {"checkpoint_config": "CheckpointHook", "optimizer_config": "Optimize
 
 
 def type_name(node: Mapping[str, Any], path: str = "") -> Any:
-    """Return the type name for a dictionary in a config, which may lack the key ``type``.
+    """Return the name of the type that is built from a dictionary in a config.
+
+    If the dictionary has no key ``type``, its key ``policy`` or its place in the config determines
+    the type.
 
     Args:
         node: The dictionary.
@@ -35,11 +38,11 @@ def type_name(node: Mapping[str, Any], path: str = "") -> Any:
 
 
 def known_components() -> dict[str, dict[Any, str]]:
-    """Return all registered types and mmcv's operations by name.
+    """Return the types in all of mmcv's registries, and mmcv's operations, by name.
 
-    For each name, the result contains a dictionary, which maps each type registered under this name
-    to the name of the type's registry. All loaded modules are searched, so registries in other
-    libraries and in the user's code are found.
+    Several registries may use the same name. Each name is therefore mapped to a dictionary, which
+    contains the types with this name and, for each type, the name of its registry. Registries are
+    searched in all loaded modules, including other libraries and the user's code.
     """
     registries = {
         id(value): value
@@ -60,12 +63,12 @@ def known_components() -> dict[str, dict[Any, str]]:
 
 
 def is_users_own(component: Any) -> bool:
-    """Return whether a type is defined outside the libraries whose signatures are complete."""
+    """Return whether a type is defined outside mmcv, mmdet, torch, torchvision and this kit."""
     return getattr(component, "__module__", "").split(".")[0] not in _LIBRARIES
 
 
 def argument_names(component: Any) -> set[str] | None:
-    """Return the argument names of a type and its base classes; None if any name is accepted.
+    """Return the argument names of a type and its base classes, or None if any name is accepted.
 
     Example:
         >>> sorted(argument_names(lambda low, high=1: None))

@@ -34,8 +34,8 @@ def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
 
     Args:
         cfg: The merged config.
-        text: The source text of all config files, as joined by mmcv; it shows which top-level names
-            are only helper variables.
+        text: The text of all config files, from the attribute ``text`` of mmcv's ``Config``. It
+            shows which top-level names are only variables from which settings are built.
 
     Example:
         >>> faults({"load_from": None, "runner": {"type": "IterBasedRunner", "max_epochs": 0}})
@@ -81,9 +81,10 @@ def _unknown_names(cfg: Mapping[str, Any], text: str) -> list[str]:
 
 
 def _misspelt_setting(key: str, value: Any) -> str | None:
-    """Return the setting that a top-level name probably means; None if no name is similar.
+    """Return the setting whose name is most similar to an unknown top-level name.
 
-    Only settings whose type matches the value are considered.
+    Only settings whose type matches the value are considered. The result is None if none of their
+    names is similar enough for a spelling mistake.
     """
     types = {name: _TYPES.get(name, dict) for name in TOP_LEVEL}
     alike = [name for name, kind in types.items() if isinstance(value, kind)]
@@ -109,7 +110,7 @@ def missing(cfg: Mapping[str, Any]) -> list[str]:
 
 
 def missing_to_test(cfg: Mapping[str, Any], split: str) -> list[str]:
-    """Return the keys that testing requires but that are not dictionaries in the config.
+    """Return the keys that must contain dictionaries for testing, but do not.
 
     Example:
         >>> missing_to_test({"model": {"backbone": {}}, "data": {"val": None}}, "val")

@@ -107,7 +107,7 @@ def unknown_keys(cfg: Mapping[str, Any]) -> list[str]:
 
 
 class Schema:
-    """The valid keys of one config; they depend on the types that the config uses.
+    """The valid keys of one config, which depend on the types that the config uses.
 
     Args:
         cfg: The whole merged config.
@@ -167,7 +167,7 @@ class Schema:
                 yield from self._faults_in(inner, dotted, in_users_own)
 
     def valid_keys(self, node: Mapping[str, Any], path: str) -> set[str] | None:
-        """Return the keys that a dictionary may have; None if any key is valid.
+        """Return the valid keys of a dictionary in the config, or None if any key is valid.
 
         Args:
             node: The dictionary.
@@ -205,7 +205,7 @@ class Schema:
 
 
 def _leaves(node: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the key and value of each entry, at any depth, whose value is not a container."""
+    """Yield all keys and values in nested containers, except values that are containers."""
     inside: Iterable = node.items() if isinstance(node, Mapping) else (("", v) for v in node)
     for key, value in inside:
         if isinstance(value, Mapping | list | tuple):

@@ -41,13 +41,13 @@ def load_config(
 
     Args:
         path: The config file. A relative path starts at the current directory if the file exists
-            there, otherwise at the repository root. For a run folder, the merged
-            config of the run is read; no code in that config is executed, and no module in its
+            there, otherwise at the repository root. If ``path`` is a run folder, the merged config
+            in this folder is read. No code in that config is executed, and no module in its
             ``custom_imports`` is imported.
         cfg_options: Overrides by dotted key, such as ``{"runner.max_epochs": 1}`` or
             ``{"data.train.pipeline.2.flip_ratio": 0.0}``.
-        for_training: Pass False to test a model or look at data. Then settings that only training
-            would ignore are allowed, and the config of a run is not checked.
+        for_training: Whether to check settings that matter only for training. If False, the config
+            in a run folder is not checked.
 
     Raises:
         FileNotFoundError: The file does not exist (the message suggests configs with similar
@@ -94,13 +94,13 @@ def load_config(
 
 @contextmanager
 def naming_config(config: str | Path) -> Iterator[None]:
-    """Replace errors about wrong arguments, raised when mmcv builds a type, with one-line errors.
+    """Replace an error about wrong arguments with a one-line error that names the config.
 
-    Some wrong arguments, such as missing arguments, are found only when the type is built.
+    Use this context while mmcv builds types from a config, because some mistakes, such as missing
+    arguments, are found only then.
 
     Raises:
-        ValueError: An argument is wrong. The message names the config. This error replaces the
-            error raised by Python or mmcv; other errors are raised unchanged.
+        ValueError: An argument is wrong. Errors of other kinds are raised unchanged.
 
     Example:
         >>> with naming_config("mine.py"):
@@ -125,7 +125,7 @@ def naming_config(config: str | Path) -> Iterator[None]:
 
 
 def _innermost_frame(error: BaseException) -> traceback.FrameSummary:
-    """Return the frame that first raised an error; mmcv may have raised the error again."""
+    """Return the stack frame in which an error was first raised, before mmcv raised it again."""
     while error.__context__ is not None:
         error = error.__context__
     return traceback.extract_tb(error.__traceback__)[-1]
@@ -171,7 +171,7 @@ def _execute(path: Path) -> Config:
 
 
 def _why_unreadable(path: Path, error: BaseException) -> str:
-    """Return one line about an error in a config file, its base files or its imported modules."""
+    """Return one line that says what is wrong in a config, its base files or imported modules."""
     frames = list(traceback.walk_tb(error.__traceback__))
     reading = [frame for frame, _ in frames if frame.f_code.co_name == "_file2dict"]
     files = [str(frame.f_locals["filename"]) for frame in reading] or [str(path)]
@@ -215,10 +215,10 @@ def _is_of_a_run(file: Path) -> bool:
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a config, and its variables that can be saved in a run folder.
+    """Return the settings and variables of a config, except variables that cannot be saved.
 
-    Variables such as functions, modules and compiled patterns cannot be written as Python literals
-    and are left out.
+    A merged config is saved as Python literals, so variables such as functions, modules and
+    compiled patterns are left out.
     """
     return {
         key: value for key, value in values.items() if key in TOP_LEVEL or _has_literal_form(value)
@@ -272,7 +272,7 @@ def _change_data_paths(cfg: Config, change: Callable[[str], str]) -> None:
 
 
 def save_config(cfg: Config, path: str | Path) -> None:
-    """Write a merged config as Python literals, with data paths in the repository made relative.
+    """Write a merged config as Python literals. Data paths inside the repository become relative.
 
     mmcv's own ``dump`` does not escape strings, so text after a quote in a path could become code.
 
@@ -292,7 +292,7 @@ def save_config(cfg: Config, path: str | Path) -> None:
 
 
 def _over_none(node: Any, value: Any) -> Any:
-    """Return an override in a form that lets mmcv replace None with a dictionary."""
+    """Prepare an override so that mmcv can replace a value of None with a dictionary."""
     if isinstance(value, Mapping) and node is None:
         return {**value, "_delete_": True}
     if isinstance(value, Mapping) and isinstance(node, Mapping):

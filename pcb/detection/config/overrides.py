@@ -19,7 +19,7 @@ def check_override(cfg: Mapping[str, Any], key: str, value: Any = None) -> Any:
         value: The new value.
 
     Returns:
-        The current value of the setting; an empty dictionary if the config does not set it.
+        The current value of the setting, or an empty dictionary if the config does not set it.
 
     Raises:
         ValueError: The key is unknown (the message suggests the most similar valid key), the
@@ -54,7 +54,7 @@ def check_override(cfg: Mapping[str, Any], key: str, value: Any = None) -> Any:
 
 
 def _find(cfg: Mapping[str, Any], key: str) -> Any:
-    """Return the value at a dotted key; an empty dictionary if a known argument is not set."""
+    """Return the value at a dotted key, or an empty dictionary for an argument that is not set."""
     schema = Schema(cfg)
     node: Any = cfg
     parts = key.split(".")

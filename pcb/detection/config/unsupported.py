@@ -163,7 +163,7 @@ def _entries(value: Any) -> list | tuple:
 
 
 def _with_lists(value: Any) -> Any:
-    """Return a copy of a value with every tuple as a list and every mapping as a ``dict``."""
+    """Return a copy of a value in which tuples are lists and mappings are dictionaries."""
     if isinstance(value, Mapping):
         return {key: _with_lists(inner) for key, inner in value.items()}
     return [_with_lists(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -15,7 +15,7 @@ _DICTIONARIES = (
 
 
 def get_dotted(cfg: Mapping[str, Any], key: str) -> Any:
-    """Return the value at a dotted key; None if the key does not exist.
+    """Return the value at a dotted key, or None if the key does not exist.
 
     Example:
         >>> get_dotted({"runner": {"max_epochs": 9}}, "runner.max_epochs")

@@ -1,4 +1,4 @@
-"""Find the variables that config files read, and variables that are set too late to matter."""
+"""Find the variables that config files read, and the variables that are changed too late."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ from contextlib import suppress
 def names_read(text: str) -> set[str]:
     """Return the names of the variables that the config files read.
 
-    Other settings may have been built from these variables.
+    These variables are not mistakes, because settings may have been built from them.
 
     Args:
         text: The ``text`` attribute of mmcv's ``Config``. It contains the path of each config file
@@ -25,9 +25,9 @@ def names_read(text: str) -> set[str]:
 def set_too_late(text: str) -> Iterator[tuple[str, str, str]]:
     """Yield each variable that a file changes after a base file has already used the old value.
 
-    mmcv executes each file separately, base files first. The new value therefore affects only
-    settings that are built from the variable in the file that changes it, or in files that inherit
-    from that file.
+    mmcv executes each file separately, base files first. The new value has no effect on settings
+    that a base file has already built from the variable. A variable is left out if its new value
+    is used in the file that changes the variable, or in a file after it.
 
     Args:
         text: See :func:`names_read`.
@@ -53,7 +53,11 @@ def set_too_late(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _files(text: str) -> Iterator[tuple[str, ast.Module]]:
-    """Yield the path and syntax tree of each file in mmcv's joined text, base files first."""
+    """Yield the path and the syntax tree of each config file in a text, base files first.
+
+    Args:
+        text: See :func:`names_read`.
+    """
     parts = ["", *re.split(r"^(/.*)$", text, flags=re.MULTILINE)]
     for path, source in zip(parts[::2], parts[1::2], strict=True):
         with suppress(SyntaxError, ValueError):  # YAML and JSON files have no variables
@@ -79,7 +83,10 @@ def _read_in(tree: ast.Module) -> set[str]:
 
 
 def _assigned_in(tree: ast.Module) -> dict[str, str]:
-    """Return the top-level variables that a file sets, each with its last value as text."""
+    """Return the names and last values of the top-level variables that a file sets.
+
+    Each value is the text of a syntax tree, so that the values in two files can be compared.
+    """
     return {
         target.id: ast.dump(statement.value)
         for statement in tree.body

@@ -39,8 +39,8 @@ def pick_device(device: str | None) -> torch.device:
     """Return the device to use. Under ``torchrun``, each process uses a different GPU.
 
     Args:
-        device: A name such as ``"cpu"`` or ``"cuda"``. None selects a GPU if there is one,
-            otherwise the CPU.
+        device: A name such as ``"cpu"`` or ``"cuda"``. None: use a GPU if there is
+            one, otherwise the CPU.
 
     Raises:
         ValueError: The name is unknown, or a GPU is requested but not available.

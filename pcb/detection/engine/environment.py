@@ -1,4 +1,4 @@
-"""The versions, machine and seed that the results of a run depend on, apart from its config."""
+"""Describe the software versions, machine and seed that affect the results of a training run."""
 
 import sys
 from importlib.metadata import version
@@ -13,7 +13,7 @@ from pcb.storage.repository import commit, repository_root
 
 
 def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
-    """Return the versions, commit, machine and seed that the results of a run depend on.
+    """Return the software versions, commit, machine and seed that affect the results of a run.
 
     On a CPU, the last bits of a sum depend on the instructions that PyTorch uses (the entry
     ``cpu_capability``, such as AVX2). These bits also depend on the CPU model (``cpu``), because

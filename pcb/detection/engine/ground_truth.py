@@ -62,7 +62,7 @@ class GroundTruthConfusion(AbstractContextManager):
 
     @torch.no_grad()
     def add(self, img_metas: Sequence[dict[str, Any]], indices: Sequence[int]) -> None:
-        """Add the ground-truth boxes of the batch that the detector has just predicted.
+        """Measure the predictions at the ground-truth boxes of the images just predicted.
 
         Args:
             img_metas: mmdet's record of each image, including the scale of the image.
@@ -121,8 +121,8 @@ def class_activation(model: nn.Module) -> str | None:
     sigmoid function, and mmdet's losses have an attribute ``use_sigmoid``.
 
     Returns:
-        ``"softmax"`` or ``"sigmoid"``; None if the detector has no box head or several box heads
-        (cascades), or if its loss has none of these attributes.
+        ``"softmax"`` or ``"sigmoid"``. The result is None if the detector has no box head or
+        several box heads (cascades), or if its loss has none of these attributes.
 
     Example:
         >>> from types import SimpleNamespace

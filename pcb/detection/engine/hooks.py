@@ -18,12 +18,11 @@ from pcb.storage.files import naming_when_full, write_atomically
 
 
 class LossScalingHook(Fp16OptimizerHook):
-    """Hook that steps the optimizer in half precision.
+    """Hook that updates the weights when a model is trained in half precision.
 
-    In half precision, overflowing gradients are normal: the loss scaler skips the step and halves
-    its scale. Only many skipped steps in a row are an error. The runner's meta contains the numbers
-    of skipped steps next to the state of the scaler, so that these numbers are saved in
-    checkpoints.
+    In half precision, overflowing gradients are normal: the loss scaler then skips the optimizer
+    step and halves its scale. Only many skipped steps in a row are an error. The hook counts the
+    skipped steps in the runner's meta, so that checkpoints contain these counts.
 
     Args:
         patience: Number of skipped steps in a row after which training stops. 30 skipped steps
@@ -36,10 +35,10 @@ class LossScalingHook(Fp16OptimizerHook):
         self.patience = patience
 
     def after_train_iter(self, runner) -> None:
-        """Step the optimizer, or skip the step if a gradient overflows.
+        """Update the weights, or skip this update if a gradient overflows.
 
         Raises:
-            NonFiniteError: The scaler has skipped ``patience`` steps in a row.
+            NonFiniteError: The loss scaler has skipped ``patience`` steps in a row.
         """
         super().after_train_iter(runner)
         gradients = [p.grad for p in runner.model.parameters() if p.grad is not None]
@@ -57,7 +56,8 @@ class LossScalingHook(Fp16OptimizerHook):
 class FiniteLossHook(Hook):
     """Hook that stops training if the loss is not finite, before the loss changes any weights.
 
-    In half precision, :class:`LossScalingHook` is used instead; that hook skips the step.
+    Training in half precision uses :class:`LossScalingHook` instead, which continues after a loss
+    that is not finite but skips the update of the weights.
     """
 
     def after_train_iter(self, runner) -> None:
@@ -74,7 +74,7 @@ class FiniteLossHook(Hook):
 
 
 class RunLogHook(LoggerHook):
-    """Hook that adds a record to the run folder's log and prints a progress line.
+    """Hook that adds records to the log in the run folder, and prints progress lines.
 
     Args:
         folder: The run folder.
@@ -97,7 +97,7 @@ class RunLogHook(LoggerHook):
             write_atomically(self.folder.log_file, whole + newline)
 
     def log(self, runner) -> None:
-        """Write a record of the averages since the last record, and print a progress line."""
+        """Write a record with values averaged since the last record, and print a progress line."""
         values = runner.log_buffer.output
         record = {
             "mode": "train",
@@ -140,28 +140,28 @@ class SaveStateHook(Hook):
         self.folder = folder
 
     def before_run(self, runner) -> None:
-        """Drop history entries for epochs that will be trained again.
+        """Remove, from the history, the matrices of epochs that have yet to be trained.
 
-        A new training run starts with an empty history.
+        At the start of a new training run, this empties the history.
         """
         self.folder.drop_confusion_history(after=runner.epoch)
 
     def after_train_iter(self, runner) -> None:
-        """Save within an epoch if a checkpoint is due."""
+        """Save the matrix and a checkpoint if a checkpoint within the epoch is due."""
         if runner.checkpoint_follows():
             self._write_matrices(runner)
             with _averages_swapped(runner):
                 runner.save_checkpoint(self.folder.path, inside_epoch=True)
 
     def after_train_epoch(self, runner) -> None:
-        """Save after an epoch, and add the matrix to the history."""
+        """Save the matrix and a checkpoint, and add the matrix to the history."""
         with _averages_swapped(runner):
             for matrix in self._write_matrices(runner):
                 self.folder.write_confusion_history(runner.epoch + 1, matrix)
         runner.save_checkpoint(self.folder.path)
 
     def _write_matrices(self, runner) -> list[np.ndarray]:
-        """Write and return PCB's confusion matrices.
+        """Write PCB's confusion matrices to the run folder, and return them.
 
         Call this method before saving a checkpoint, so that the matrix in the run folder is never
         older than the checkpoint.
@@ -176,12 +176,16 @@ class SaveStateHook(Hook):
 
 @contextmanager
 def _averages_swapped(runner) -> Iterator[None]:
-    """Swap the weights and their running averages inside the context.
+    """Exchange the weights with their running averages, and exchange them back at the end.
 
-    During an epoch, mmcv's EMAHook and mmdet's similar hooks keep the running averages in buffers.
-    From the end of an epoch to the start of the next, these hooks swap averages and weights, so
-    that checkpoints contain the averages as the model's weights. Some of the hooks also average
-    buffers, including PCB's.
+    mmcv's EMAHook and similar hooks of mmdet compute a running average of each weight, and store
+    the averages in buffers of the model. At the end of an epoch, these hooks exchange weights and
+    averages, so that a checkpoint contains the averages as the model's weights. At the start of
+    the next epoch, the hooks exchange weights and averages again.
+
+    Within an epoch, the model therefore has the averages as its weights inside this context. After
+    an epoch, it has the trained weights inside this context. Some hooks also average the model's
+    buffers, including PCB's, and exchange the buffers in the same way.
     """
     hooks = [hook for hook in runner.hooks if hasattr(hook, "_swap_ema_parameters")]
     for hook in hooks:

@@ -1,7 +1,7 @@
 """Run a trained detector and write its predictions in COCO's results format.
 
-Predictions are written to disk image by image, because a detector makes many of them (six million
-on LVIS's validation set).
+Predictions are written to disk image by image, because there can be many (six million on LVIS's
+validation set).
 """
 
 import copy
@@ -60,7 +60,8 @@ def predict(
     ``ground_truth_boxes`` and ``ground_truth_box_count``; see
     :class:`pcb.detection.engine.ground_truth.GroundTruthConfusion`.
 
-    Under ``torchrun`` the images are divided among the processes, which does not change the files.
+    Under ``torchrun`` the images are divided among the processes. The files are the same as with
+    one process.
 
     Args:
         config: A config file, or a run folder whose merged config is used.
@@ -69,7 +70,7 @@ def predict(
         cfg_options: Overrides by dotted key, see :func:`pcb.detection.load_config`.
         device: ``"cpu"`` or ``"cuda"``; by default the GPU if there is one.
         split: ``"val"`` or ``"test"``, a key of ``data`` in the config.
-        trust_checkpoint: Read the checkpoint even if unpickling it may run code.
+        trust_checkpoint: Read the checkpoint even if this may execute code in the file.
 
     Returns:
         The path of the predictions file for each IoU type, ``"bbox"`` and ``"segm"``.
@@ -79,7 +80,7 @@ def predict(
         ValueError: The checkpoint does not fit the config or might run code, another process is
             writing to the folder, or a file of a different kind already has the name of an output
             file.
-        OSError: The disk is full; earlier predictions are kept.
+        OSError: The disk is full. Earlier predictions are kept.
     """
     cfg = load_config(config, cfg_options, for_training=False)
     if lacking := missing_to_test(cfg._cfg_dict, split):
@@ -165,7 +166,7 @@ def _is_list(file: Path) -> bool:
 
 
 def _remove_unfinished_parts(folder: RunFolder) -> None:
-    """Remove unfinished files of killed processes, except files that will be overwritten."""
+    """Remove the unfinished files of killed processes, unless they will be overwritten anyway."""
     remove_unfinished(folder.predictions_folder)
     for iou_type in IOU_TYPES:
         current = {folder.prediction_part(iou_type, r) for r in range(world_size())}
@@ -184,7 +185,7 @@ def _part(path: Path) -> Iterator[TextIO]:
 
 
 def _join(parts: list[Path], file: Path) -> None:
-    """Join the files of all processes into one JSON list, in the order of the images."""
+    """Join the prediction files of all processes into one JSON list, in the order of the images."""
     with open_atomically(file) as joined, ExitStack() as stack:
         opened = [stack.enter_context(open(part, "rb")) for part in parts]
         joined.write(b"[")
@@ -202,10 +203,12 @@ def _detections(
     category_ids: list[int],
     image_id: int,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Convert mmdet's boxes and masks of one image, listed by class, to COCO's results format.
+    """Convert mmdet's predictions for one image to COCO's results format.
+
+    mmdet's predictions contain one list of boxes and one list of masks for each class.
 
     Returns:
-        The results with boxes, and the results with masks.
+        The entries for ``bbox.json``, and the entries for ``segm.json``.
     """
     results: tuple[list, list] = ([], [])
     for category_id, class_boxes, class_masks in zip(

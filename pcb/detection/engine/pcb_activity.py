@@ -26,8 +26,8 @@ class ActivityHook(Hook):
     def before_run(self, runner) -> None:
         """Find the losses in which PCB can become active, and prepare the record.
 
-        If the run resumes from a checkpoint without a record, the new record says up to which
-        iteration nothing is known.
+        If training resumes from a checkpoint without a record, it is unknown whether PCB was
+        active before. The new record then contains the number of iterations before the checkpoint.
         """
         self._balances = [b for b in balances(runner.model).values() if b.alpha > 0]
         if self._balances and not isinstance(runner.meta.get(RECORD), dict):

@@ -22,7 +22,7 @@ from pcb.storage.literals import to_literal
 
 
 class NonFiniteError(ValueError):
-    """Error for a loss or weight that is not finite; the message says where and what to do.
+    """Error about a loss or weight that is not finite. The message says where and what to do.
 
     Args:
         finding: What is not finite, and in which iteration.
@@ -40,18 +40,17 @@ class Runner(EpochBasedRunner):
     """mmcv's epoch runner on one device, with the kit's own checkpoints and random seeds.
 
     At the start of each epoch, every random number generator is seeded with (seed, epoch, process).
-    A run resumed after an epoch therefore draws the same numbers as an uninterrupted run. The same
-    holds in data-loading workers: PyTorch derives the seeds of a worker's generators, NumPy's among
-    them, from the main process's PyTorch generator. A run resumed within an epoch loads the earlier
-    batches again, then seeds with (seed, epoch, process, iteration). No generator state has to be
-    saved.
+    Training resumed after an epoch therefore draws the same random numbers as uninterrupted
+    training. This includes data-loading workers, because PyTorch seeds the generators of a worker
+    (also NumPy's) from the generator of the main process. Training resumed within an epoch loads
+    the earlier batches of the epoch again, and then seeds with (seed, epoch, process, iteration).
+    Checkpoints therefore need not contain the states of the generators.
 
     Args:
         args: Positional arguments of mmcv's runner.
         device: The device that batches are moved to.
         seed: The seed of the run.
-        interval: Number of iterations between two checkpoints within an epoch; 0 for no checkpoints
-            within epochs.
+        interval: Save a checkpoint within an epoch after every ``interval`` iterations; 0: never.
         find_unused_parameters: Whether a training step on several processes may leave some weights
             without a gradient.
         kwargs: Keyword arguments of mmcv's runner.
@@ -96,8 +95,7 @@ class Runner(EpochBasedRunner):
     def train(self, data_loader: Any, **kwargs: Any) -> None:
         """Train for one epoch, or for the rest of a resumed epoch.
 
-        Unlike this method, mmcv's own method first sleeps for two seconds, which is a large part of
-        an epoch on a small dataset.
+        This method replaces mmcv's, which sleeps for two seconds before each epoch.
         """
         self.model.train()
         self.mode = "train"
@@ -130,7 +128,7 @@ class Runner(EpochBasedRunner):
         return bool(self.interval) and done % self.interval == 0 and done < len(self.data_loader)
 
     def _seed_sources(self, iteration: int = 0) -> None:
-        """Seed all random number generators of this process from the epoch and an iteration."""
+        """Seed all random number generators of this process for an iteration of the epoch."""
         set_epoch = getattr(getattr(self.data_loader, "sampler", None), "set_epoch", None)
         if set_epoch is not None:
             set_epoch(self.epoch)  # all processes need the same order to divide the images
@@ -141,7 +139,9 @@ class Runner(EpochBasedRunner):
         torch.manual_seed(int(seeds[2]))
 
     def prepare(self, data_loader: Any) -> None:
-        """Call ``before_run`` of each new hook; :meth:`run` does the same for hooks added later.
+        """Call ``before_run`` of each hook whose ``before_run`` has not been called yet.
+
+        :meth:`run` calls ``prepare`` again, for hooks that were registered in the meantime.
 
         Raises:
             ValueError: The buffers added by hooks differ from those in the resumed checkpoint.
@@ -170,7 +170,7 @@ class Runner(EpochBasedRunner):
             inside_epoch: Whether the epoch has further iterations after this checkpoint.
 
         Raises:
-            NonFiniteError: A weight is not finite; the earlier checkpoint is kept.
+            NonFiniteError: A weight is not finite. The earlier checkpoint is kept.
         """
         state = self.model.state_dict()
         wrong = [name for name, value in state.items() if not value.isfinite().all()]
@@ -205,7 +205,7 @@ class Runner(EpochBasedRunner):
 
         Raises:
             ValueError: The checkpoint has no epoch or iteration, does not fit the model or the
-                optimizer, or was written within an epoch that would now continue differently.
+                optimizer, or was written within an epoch in which other settings were used.
         """
         state = read_checkpoint(checkpoint, trust_checkpoint)
         meta, hint = state.get("meta"), "train from scratch, without --resume"
@@ -264,7 +264,7 @@ class Runner(EpochBasedRunner):
             own[name].copy_(value)
 
     def _readable_meta(self) -> dict[str, Any]:
-        """Return the meta without values that make a checkpoint unreadable; warn of such values."""
+        """Return the runner's meta; leave out values not allowed in checkpoints, with a warning."""
         readable = {}
         for key, value in self.meta.items():
             left_out: list[str] = []
@@ -276,7 +276,7 @@ class Runner(EpochBasedRunner):
         return readable
 
     def _course(self, data_loader: Any) -> dict[str, int]:
-        """Return the settings that must not change when a run is resumed within an epoch."""
+        """Return the settings that must be the same when training resumes within an epoch."""
         return {
             "seed": self.seed,
             "processes": world_size(),
@@ -289,7 +289,7 @@ class Runner(EpochBasedRunner):
         return f"epoch {self.epoch + 1}, iteration {self.iter + 1}"
 
     def describe_loss(self) -> str:
-        """Describe the non-finite terms of the last loss, and name the images of the batch."""
+        """Describe the terms of the last loss that are not finite, and name the batch's images."""
         terms = {name: value for name, value in self.outputs["log_vars"].items() if "loss" in name}
         wrong = [f"{name} = {value}" for name, value in terms.items() if not math.isfinite(value)]
         images = ", ".join(self.image_names) or "unknown"

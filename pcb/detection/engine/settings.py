@@ -18,22 +18,22 @@ from pcb.storage.repository import repository_path
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The settings of one training run, from its config, its command line and its machine.
+    """The settings of one training run, collected from its config, its options and its machine.
 
     Attributes:
         config: The merged config. It is saved in the run folder, and mmdet builds the dataset and
             the detector from it.
-        unread: Names of top-level variables in the config files that are never used.
+        unread: Names of the top-level variables that the config files set but never use.
         device: The device that the model runs on.
         seed: The seed of all random number generators.
         max_epochs: Number of epochs.
         log_interval: Number of iterations between two log records.
-        checkpoint_interval: Number of iterations between two checkpoints within an epoch; 0 for no
-            checkpoints within epochs.
+        checkpoint_interval: Number of iterations between two checkpoints within an epoch. This is
+            0 if checkpoints are saved only after epochs.
         loader: ``samples_per_gpu`` and ``workers_per_gpu`` for the data loader of each process.
         optimizer: The config of the optimizer, in mmcv's format.
-        optimizer_step: Arguments for the hook that steps the optimizer, such as ``grad_clip``.
-        loss_scaling: Arguments for the loss scaler; None to train in float32.
+        optimizer_step: Arguments for the hook that updates the weights, such as ``grad_clip``.
+        loss_scaling: Arguments for the loss scaler. This is None to train in float32.
         schedules: The config's ``lr_config`` and ``momentum_config``; a value of None leaves the
             learning rate or the momentum constant.
         custom_hooks: The configs of the additional hooks.
@@ -65,7 +65,10 @@ class TrainingSettings:
     opencv_threads: int | None
 
     def first_weights_file(self) -> Path:
-        """Return the path of ``first_weights``; a relative path starts as those of configs do.
+        """Return the path of ``first_weights``.
+
+        A relative path starts at the current directory if the file exists there, otherwise at the
+        repository root.
 
         Raises:
             ValueError: ``first_weights`` is an address.
@@ -80,7 +83,7 @@ class TrainingSettings:
         return path if path.exists() else repository_path(path)
 
     def comparable(self) -> dict[str, Any]:
-        """Return all settings that affect the result of training.
+        """Return all settings that affect the result of training, in one dictionary.
 
         On a CPU, these settings include the number of threads and the CPU instructions in use,
         because both affect the last bits of the result. :func:`pcb.runs.settings.other_settings`
@@ -172,7 +175,7 @@ def loader_settings(cfg: Config, split: str) -> dict[str, int]:
 
 
 def uses_half_precision(cfg: Config, device: torch.device) -> bool:
-    """Return whether a model runs in half precision on a device; on a CPU, no model does.
+    """Return whether the config asks for half precision and the device is a GPU.
 
     Example:
         >>> cfg = Config(dict(fp16=dict(loss_scale="dynamic")))
@@ -197,7 +200,7 @@ def comparable_settings(config: Config, seed: int | None, processes: int | None)
 def recorded_settings(folder: RunFolder) -> dict[str, Any]:
     """Return the settings of a run that affect its result, as recorded in its run folder.
 
-    Settings that an earlier version of the kit did not record are None.
+    If an earlier version of the kit wrote the folder, settings missing from its record are None.
     :func:`pcb.runs.settings.other_settings` compares two such dictionaries.
 
     Raises:

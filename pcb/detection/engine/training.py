@@ -60,18 +60,18 @@ def train(
     """Train the detector of a config and write all results to a run folder.
 
     Under ``torchrun`` the images are divided among the processes. The config's ``samples_per_gpu``
-    is the batch size of each process; the config's learning rate is for the combined batch of all
-    processes.
+    is the batch size of each process. The config's learning rate must suit the combined batch of
+    all processes.
 
     Args:
         config: The config file.
         work_dir: The run folder; by default ``runs/<dataset>/<config>/seed<seed>``.
         seed: The seed of all random number generators.
         cfg_options: Overrides by dotted key, see :func:`pcb.detection.load_config`.
-        resume: Continue from the folder's ``latest.pth`` if this file exists. The config's
-            ``load_from`` is then ignored.
+        resume: If the run folder contains ``latest.pth``, continue from this checkpoint and ignore
+            the config's ``load_from``.
         device: ``"cpu"`` or ``"cuda"``; by default the GPU if there is one.
-        trust_checkpoint: Read a checkpoint even if unpickling it may run code.
+        trust_checkpoint: Read a checkpoint even if this may execute code in the file.
         replace: If the folder already contains a training run, delete its results and train from
             scratch.
 
@@ -85,7 +85,7 @@ def train(
             run folder or is in use by another process; the folder already contains a training run,
             and neither ``resume`` nor ``replace`` is set; or a loss or a weight is not finite
             (:class:`pcb.detection.engine.runner.NonFiniteError`).
-        OSError: The disk is full; the last checkpoint is kept.
+        OSError: The disk is full. The last checkpoint is kept.
     """
     settings = read_settings(config, seed, cfg_options, device)
     folder = RunFolder(work_dir or default_work_dir(config, seed))
@@ -202,7 +202,10 @@ def _train(
 def _first_weights_record(
     settings: TrainingSettings, folder: RunFolder, resumed: bool
 ) -> dict[str, Any]:
-    """Return the entry of ``environment.json`` for the checkpoint that training started from."""
+    """Return the entry of ``environment.json`` that describes the checkpoint in ``load_from``.
+
+    The result is empty if training did not start from such a checkpoint.
+    """
     if settings.first_weights is None:
         return {}
     if resumed:
@@ -214,14 +217,18 @@ def _first_weights_record(
 
 
 def _optimizer_hook(settings: TrainingSettings) -> Hook | dict[str, Any]:
-    """Return the arguments of mmcv's optimizer hook; in half precision, a LossScalingHook."""
+    """Return the hook that updates the weights, in a form that mmcv's runner can register.
+
+    To train in half precision, this is a LossScalingHook. To train in float32, this is a
+    dictionary of arguments from which the runner builds mmcv's own hook.
+    """
     if settings.loss_scaling is None:
         return dict(settings.optimizer_step)
     return LossScalingHook(**settings.optimizer_step, **settings.loss_scaling)
 
 
 def build_loader(loading: Mapping[str, int], dataset: Any, seed: int) -> DataLoader:
-    """Build a loader for this process's share of the images, with a new order in every epoch."""
+    """Build the data loader for one process's share of the images, shuffled anew in every epoch."""
     several = world_size() > 1
     loader = build_dataloader(dataset, **loading, dist=several)
     if several:
@@ -231,7 +238,7 @@ def build_loader(loading: Mapping[str, int], dataset: Any, seed: int) -> DataLoa
 
 
 def _warn_of_other_settings(folder: RunFolder, settings: TrainingSettings) -> None:
-    """Warn if a resumed run continues with different settings, apart from the number of epochs."""
+    """Warn if settings other than the number of epochs have changed since a training run began."""
     if not (folder.config_file.is_file() and folder.environment_file.is_file()):
         return
     differing = other_settings(settings.comparable(), recorded_settings(folder))
@@ -245,7 +252,7 @@ def _warn_of_other_settings(folder: RunFolder, settings: TrainingSettings) -> No
 
 
 def _check_run_folder(folder: RunFolder, config: str | os.PathLike[str]) -> None:
-    """Raise an error if a folder is not a run folder, because training deletes files in it."""
+    """Raise an error if training could delete or overwrite files that do not belong to a run."""
     check_folder(folder.path)
     is_trained = folder.environment_file.exists() or folder.checkpoint.exists()
     if (
@@ -266,7 +273,7 @@ def _check_run_folder(folder: RunFolder, config: str | os.PathLike[str]) -> None
 
 
 def _seed_initialisation(seed: int) -> None:
-    """Seed the random initial weights; the runner seeds each epoch separately."""
+    """Seed all random number generators, so that the initial weights depend only on the seed."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -285,7 +292,7 @@ def _warn_of_late_start(model: nn.Module, max_epochs: int) -> None:
 
 
 def _quiet_logger() -> logging.Logger:
-    """Return the logger that mmcv's runner requires; RunLogHook prints the progress instead."""
+    """Return a logger for mmcv's runner that prints warnings but no progress."""
     logger = logging.getLogger("pcb.runner")
     logger.setLevel(logging.WARNING)
     return logger

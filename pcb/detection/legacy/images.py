@@ -26,8 +26,8 @@ class ImageError(OSError):
     """Error for an image file that cannot be used; the message names the file and a remedy.
 
     When a data-loading worker raises an error, PyTorch raises it again in the main process, with
-    the traceback of the worker as the message. Only the original message, which is the end of such
-    a message, is kept.
+    the traceback of the worker as the message. This class keeps only the end
+    of such a message, which is the original message.
 
     Example:
         >>> print(ImageError("Caught ImageError in worker 0. ... ImageError: 7.png is empty"))
@@ -91,7 +91,7 @@ class LoadWholeImage(LoadImageFromFile):
 
 
 def truncation(content: bytes) -> str | None:
-    """Return what is wrong with a truncated or damaged image file; None if it seems complete.
+    """Return what is wrong with an image file, or None if the file seems complete.
 
     A JPEG or PNG file is complete if it ends with the expected bytes. Some programs append data to
     a complete file. Pillow therefore decodes each file that ends differently, and raises an error

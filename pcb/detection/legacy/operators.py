@@ -95,7 +95,7 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Write the gradient of :func:`roi_align_forward` for the features to ``grad_input``."""
+    """Write the gradient with respect to the features of RoIAlign to ``grad_input``."""
     _require_average(pool_mode)
     grad_input.copy_(
         torch.ops.torchvision._roi_align_backward(
