@@ -2,7 +2,7 @@
 
 The set-up may be broken, so this module needs only the standard library, and each check imports
 what it needs. A failed check of the set-up is a problem. Incomplete or broken data is also a
-problem, but not a dataset that is missing entirely, because datasets are optional.
+problem. A dataset that is missing entirely is not a problem, because datasets are optional.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Check:
         name: The item that was checked.
         text: The result, with a remedy if something is missing.
         ok: Whether the item is present and correct.
-        required: Whether it is a problem if the check fails.
-        hint: Remedy for the last line of the report, used if this check is a problem.
+        required: Whether the item is required; if it is, a failed check is a problem.
+        hint: Remedy that the last line of the report shows if this check is a problem.
     """
 
     name: str
@@ -92,10 +92,11 @@ def report(checks: list[Check]) -> str:
 
 
 def requirements(root: Path) -> list[str]:
-    """Return the kit's direct dependencies of all groups, such as ``name>=1,<2``.
+    """Return the kit's direct dependencies, optional ones included, such as ``numpy>=1.26,<3``.
 
-    If the repository has a ``pyproject.toml``, the dependencies are read from this file, because
-    the metadata of an editable installation may be out of date.
+    The dependencies are read from ``pyproject.toml`` if the repository contains this file, because
+    the metadata of an editable installation may be out of date. Otherwise, they are read from the
+    metadata.
     """
     project = _project(root)
     if project is None:
@@ -126,8 +127,8 @@ def check_distributions(
 
     Args:
         lines: Requirements such as ``numpy>=1.26``.
-        installed: Function that returns the version of a distribution, or raises
-            ``PackageNotFoundError``.
+        installed: Function that returns the version of a distribution. If the distribution is not
+            installed, the function raises ``PackageNotFoundError``.
     """
     try:
         from packaging.requirements import Requirement
@@ -151,8 +152,8 @@ def check_distributions(
 def check_opencv(installed: Callable[[str], str] = metadata.version) -> Check:
     """Check that OpenCV can be imported and that only one build of it is installed.
 
-    Distributions such as ``opencv-python`` and ``opencv-python-headless`` contain files of the same
-    names, so whichever is installed last overwrites the files of the other.
+    Distributions such as ``opencv-python`` and ``opencv-python-headless`` contain files with the
+    same names, so the distribution that is installed last overwrites files of the other.
     """
     names = ("opencv-python-headless", "opencv-python", "opencv-contrib-python")
     builds = [name for name in names if _is_installed(name, installed)]
@@ -235,7 +236,8 @@ def _is_installed(name: str, installed: Callable[[str], str]) -> bool:
 def _import_check(name: str, module: str, describe: Callable[..., str]) -> Check:
     """Check that a module can be imported.
 
-    The text of the check is what ``describe`` returns for the module, or else the error.
+    If the import succeeds, the text of the check is the result of ``describe(module)``. If the
+    import or ``describe`` fails, the text is the error.
     """
     try:
         return Check(name, describe(importlib.import_module(module)))

@@ -113,7 +113,7 @@ def _confusion(options: argparse.Namespace) -> None:
 
 
 def _check_out(options: argparse.Namespace, is_own: Callable[[Path], bool]) -> None:
-    """Check ``--out``; call this before reading the inputs, which can take minutes."""
+    """Check the path ``--out`` before the inputs are read, because reading can take minutes."""
     inputs = (options.ground_truth, options.results)
     check_output(options.out, inputs, is_own, force=options.force, name="--out")
 

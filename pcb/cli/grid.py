@@ -54,7 +54,7 @@ def add_command(commands: Any) -> None:
 def check_options(grid: Grid, configs: str | os.PathLike[str] = "configs") -> None:
     """Check that every config accepts the options that a grid sets.
 
-    If the grid sets any options, this takes some seconds.
+    This takes some seconds if the grid sets any options.
 
     Args:
         grid: The grid to check.

@@ -26,8 +26,8 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    If an error occurs that the user can fix, print it as one line on standard error and return 2.
-    Any other error is raised.
+    If an error occurs that the user can fix, its message is printed as one line on standard error,
+    and the exit status is 2. Any other error is raised.
     """
     options = parse(arguments)
     one_line_warnings()
@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the options of a command line.
 
-    For ``pcb lab``, ``arguments`` contains the options that are passed to JupyterLab.
+    Options of ``pcb lab`` that are meant for JupyterLab are in the attribute ``arguments`` of the
+    result.
     """
     parser = build_parser()
     options, further = parser.parse_known_args(arguments)
@@ -124,8 +125,8 @@ def _doctor(options: argparse.Namespace) -> int:
 def is_for_the_user(error: BaseException | None) -> bool:
     """Return whether an error should be shown without a traceback.
 
-    This is so if the kit itself raised the error or one of its causes, or if the error or one of
-    its causes is an ``OSError``.
+    This is so if the error, or an error that led to it, was raised by the kit's own code or is an
+    ``OSError``.
     """
     package = Path(__file__).resolve().parents[1]
     while error is not None:

@@ -19,8 +19,8 @@ def add_command(commands: Any, name: str, command: Command, description: str) ->
     Args:
         commands: The object that ``add_subparsers`` returned.
         name: Name of the command.
-        command: Function that runs the command and returns the exit status or None, which means 0.
-        description: What the command does; starts with a small letter and has no full stop.
+        command: Function that runs the command. It returns the exit status; None means 0.
+        description: What the command does, starting with a small letter and without a full stop.
     """
     parser = commands.add_parser(
         name, help=description, description=f"{description[0].upper()}{description[1:]}."

@@ -32,8 +32,8 @@ def confusion_summary(matrix: np.ndarray, class_names: Sequence[str], shown: int
     """Return the totals and the most frequent mistakes of a confusion matrix as text.
 
     Args:
-        matrix: (C + 1, C + 1) counts of detections. The last row counts detections on background,
-            the last column missed objects.
+        matrix: (C + 1, C + 1) counts. Rows are true classes, and columns are predicted classes. The
+            last row counts detections on background, and the last column counts missed objects.
         class_names: (C,) class names in label order.
         shown: Maximum number of mistakes to show.
     """
@@ -77,7 +77,7 @@ def is_matrix_file(path: Path) -> bool:
 
 @contextmanager
 def log_to_stderr() -> Iterator[None]:
-    """Print the kit's log messages, from level INFO, to standard error during the context."""
+    """During the context, print the kit's log messages of level INFO and above to stderr."""
     logger, handler = logging.getLogger("pcb"), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("pcb: %(message)s"))
     level = logger.level

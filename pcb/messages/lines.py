@@ -14,8 +14,8 @@ _END = re.compile(r"\r*\n\r*|\r+")
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print text and a line break in one write, so that other processes cannot write in between.
 
-    ``print`` may write the text and the line break separately, and ``sys.exit`` may write a message
-    of several lines in parts.
+    In contrast, ``print`` may write the text and the line break separately, and ``sys.exit`` may
+    write a message of several lines in parts.
 
     Args:
         text: One or more lines, without a line break at the end.
@@ -31,7 +31,7 @@ def say(text: str, stream: TextIO | None = None) -> None:
 
 
 class WholeLines:
-    """A text stream that holds each line back until it is complete, then writes it in one call.
+    """A text stream that holds each line back until it is complete, then writes it in one step.
 
     Args:
         stream: Stream to which the complete lines are written.

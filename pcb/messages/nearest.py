@@ -51,9 +51,10 @@ def did_you_mean(wanted: str, known: Iterable[str]) -> str:
 
 
 def suggestion(wanted: str, known: Iterable[str]) -> str:
-    """Return the end of an error message: the most similar valid name, or else the valid names.
+    """Return the end of an error message, which suggests what to use instead of a wrong name.
 
-    Of the valid names, at most ``SHOWN`` are listed.
+    The text suggests the most similar valid name. If no valid name is similar, it lists the valid
+    names, at most ``SHOWN`` of them.
 
     Example:
         >>> suggestion("sede", ["config", "seed"])
@@ -71,6 +72,10 @@ def suggestion(wanted: str, known: Iterable[str]) -> str:
 
 
 def _likeness(wanted: str, name: str) -> float:
-    """Return the similarity of two names, from 0 to 1: that of their least similar parts."""
+    """Return the similarity of two names, from 0 to 1.
+
+    The names are split at ``/`` and ``.``, and the parts are compared in pairs: the two last parts,
+    the two parts before them, and so on. The result is the similarity of the least similar pair.
+    """
     ends = (re.split(r"[/.]", text.casefold())[::-1] for text in (wanted, name))
     return min(SequenceMatcher(None, a, b).ratio() for a, b in zip(*ends, strict=False))

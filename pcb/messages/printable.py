@@ -29,7 +29,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 def printable(text: str, keep: str = "") -> str:
     r"""Return text in which all characters without a visible form are escaped.
 
-    This escapes control characters (which terminals obey), line breaks, marks that reverse the
+    Escaped are control characters (which terminals obey), line breaks, marks that reverse the
     direction of text, zero-width characters, and unpaired surrogates (which cannot be encoded as
     UTF-8).
 
@@ -74,9 +74,9 @@ def short_repr(value: object, length: int = 80) -> str:
 def display_names(names: Iterable[str]) -> list[str]:
     r"""Convert class names to names that are printable, short and distinct.
 
-    Names that look the same get numbers. Two names look the same if they differ only in spaces,
-    underscores or invisible characters, or only in the part that is cut off. Names that have
-    already been converted are not changed.
+    Long names are cut, and names that look the same get numbers. Two names look the same if they
+    differ only in spaces, underscores or invisible characters, or only in the part that is cut off.
+    Names that have already been converted are not changed.
 
     Args:
         names: (C,) class names from a file, in label order.

@@ -59,10 +59,11 @@ class _Lasting:
 def outliving_terminal() -> Iterator[None]:
     """Keep running when the terminal is closed, or when the process that reads the output ends.
 
-    Output after that point is lost. The signal SIGHUP, which is sent when a terminal or connection
-    closes, is ignored, as with ``nohup``. Ctrl-C and SIGTERM still end the process. Contexts can be
-    nested. Python can change signals only in the main thread; in any other thread, SIGHUP still
-    ends the process.
+    Output is lost after that point. During the context, this process ignores the signal SIGHUP,
+    which it receives when its terminal or connection closes; ``nohup`` does the same. Ctrl-C and
+    SIGTERM still end the process. Contexts can be nested. Python can change how signals are handled
+    only in the main thread. If the context is entered in any other thread, SIGHUP still ends the
+    process.
 
     Example:
         >>> with outliving_terminal():
@@ -94,9 +95,10 @@ def _lasting(stream: TextIO | None) -> Any:
 
 
 def _fill_closed_descriptors() -> None:
-    """Redirect closed standard descriptors to ``/dev/null``.
+    """Open ``/dev/null`` as standard input, output or error if that descriptor is closed.
 
-    Otherwise, the next file that is opened would get such a descriptor, and with it the output.
+    Otherwise, the next file that this process opens would get the number of the closed descriptor,
+    and text that is written to standard output or standard error would end up in that file.
     """
     for descriptor in (0, 1, 2):
         try:

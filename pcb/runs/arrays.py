@@ -1,4 +1,4 @@
-"""Read and write arrays in ``.npz`` files; NumPy is imported only when a function is called."""
+"""Read and write arrays in ``.npz`` files; importing this module does not import NumPy."""
 
 from __future__ import annotations
 

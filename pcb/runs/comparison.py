@@ -57,30 +57,30 @@ class ConfigRuns:
         }
 
     def estimate(self, iou_type: str, metric: str) -> Estimate:
-        """Return the estimate of a metric over all seeds; every run needs a ``metrics.json``."""
+        """Estimate a metric from the runs of all seeds; each run needs a ``metrics.json``."""
         return estimate(self.values(iou_type, metric).values())
 
     def difference(self, iou_type: str, metric: str) -> Estimate:
-        """Return the estimate of a metric's paired difference from the baseline.
+        """Estimate how a metric differs from the baseline, from pairs of runs with the same seed.
 
-        Without a baseline, the estimate has no values. Every run needs a ``metrics.json``.
+        Without a baseline, the estimate has no values. Each run needs a ``metrics.json``.
         """
         theirs = self.baseline.values(iou_type, metric) if self.baseline else {}
         return paired_difference(self.values(iou_type, metric), theirs)
 
     @property
     def pairs(self) -> dict[int | None, tuple[RunFolder, RunFolder]]:
-        """For each seed that both configs have: the run of this config and the baseline's run."""
+        """Pairs of this config's run and the baseline's run, for each seed that both have."""
         theirs = self.baseline.runs if self.baseline else {}
         return {seed: (run, theirs[seed]) for seed, run in self.runs.items() if seed in theirs}
 
     @property
     def has_counterpart(self) -> bool:
-        """Whether the name of the baseline says that it is this config without PCB."""
+        """Whether the baseline, by its name, is this config without PCB."""
         return self.baseline is not None and self.baseline.folder in _plain_folders(self.folder)
 
     def only(self, seed: int | None) -> ConfigRuns:
-        """Return a copy of this config and of its baseline, each with only the run of a seed."""
+        """Return a copy of this config, and of its baseline, with only the run of this seed."""
         baseline = self.baseline.only(seed) if self.baseline and seed in self.pairs else None
         return ConfigRuns(self.folder, {seed: self.runs[seed]}, self.name, baseline)
 
@@ -91,9 +91,9 @@ def group_runs(
     """Group runs by config, and choose the baseline of each config.
 
     The baseline of a config with PCB is its counterpart without PCB: the config in the same folder
-    with a name from :func:`pcb.runs.paths.plain_names`. A config that neither has nor is such a
-    counterpart is compared with the first config without PCB or, if every config has PCB, with the
-    first config.
+    with a name from :func:`pcb.runs.paths.plain_names`. If a config neither has such a counterpart
+    nor is one, it is compared with the first config without PCB. If every config has PCB, it is
+    compared with the first config.
 
     Args:
         runs: Run folders, ``.../<dataset>/<config>/seed<N>``; a relative path starts at the
@@ -103,7 +103,7 @@ def group_runs(
             False, such a config has no baseline.
 
     Returns:
-        The configs, in which each baseline is followed by the configs that are compared with it.
+        The configs, sorted so that each baseline is followed by the configs compared with it.
 
     Example:
         >>> runs = [f"o/{config}/seed{n}" for config in ("rfs", "rfs_pcb") for n in (0, 1)]
@@ -136,8 +136,8 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
     """Return the sentences that a reader needs to interpret a comparison.
 
     The sentences say which configs and seeds are compared, in which settings besides PCB a config
-    differs from its baseline, whether PCB had no effect because training ended before its start
-    epoch, and in which settings the runs of a config differ.
+    differs from its baseline, whether PCB had no effect because training ended before PCB's start
+    epoch, and in which settings the runs of a single config differ.
     """
     sentences = []
     for config in configs:
@@ -173,7 +173,7 @@ def differs_by_pcb_alone(config: ConfigRuns) -> bool:
     """Return whether a config differs from its baseline only by PCB, and PCB acted in training.
 
     Return False if two runs of the same config have different settings, or if a ``config.py`` is
-    not a merged config. A run without ``config.py`` is assumed to have the expected settings.
+    not a merged config. If a run has no ``config.py``, its settings are not compared.
     """
     if not config.baseline:
         return False
@@ -189,7 +189,7 @@ def differs_by_pcb_alone(config: ConfigRuns) -> bool:
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:
-    """Return run names without the parts that are the same in all names.
+    """Shorten run names: leave out the parts (between slashes) that are the same in all names.
 
     >>> distinct_names(["openmoji/softmax/seed0", "openmoji/softmax_pcb/seed0"])
     ['softmax', 'softmax_pcb']
@@ -229,12 +229,12 @@ def _differences(
     pairs: Iterable[tuple[RunFolder, RunFolder]],
     view: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> str:
-    """Return a text that lists, each once, the settings in which the two runs of a pair differ.
+    """Return a text that lists all settings in which the two runs of any pair differ.
 
     Args:
         pairs: Pairs of runs.
-        view: Function that is applied to the merged config of each run before the comparison, for
-            example to remove settings.
+        view: Function that returns the part of a run's merged config to compare, for example the
+            config without the settings of PCB.
     """
     found: dict[str, tuple[Any, Any]] = {}
     for ours, theirs in pairs:
@@ -244,7 +244,7 @@ def _differences(
 
 
 def _other_conditions(pairs: Iterable[tuple[RunFolder, RunFolder]]) -> str:
-    """Return a text that lists the conditions (machine, versions) in which paired runs differ."""
+    """Return a text that lists the conditions, such as versions, in which runs of a pair differ."""
     found: dict[str, tuple[Any, Any]] = {}
     for pair in pairs:
         ours, theirs = (
@@ -287,7 +287,7 @@ def _plain_folders(folder: Path) -> list[Path]:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """Return a unique name for each config folder: its last parts, as many as are needed."""
+    """Return a short name for each config folder; no two folders have the same name."""
     depth = 2
     while len({folder.parts[-depth:] for folder in folders}) < len(folders):
         depth += 1

@@ -48,7 +48,7 @@ IOU_TYPES = ("bbox", "segm")
 class RunFiles:
     """The paths of the files in a run folder.
 
-    Creating this object creates no folder; call :meth:`create` for that.
+    The constructor creates no folder; call :meth:`create` to create the folder.
 
     Args:
         path: The run folder, absolute or relative to the current directory.
@@ -85,11 +85,14 @@ class RunFiles:
         return packed if packed.exists() and not plain.exists() else plain
 
     def prediction_part(self, iou_type: str, rank: int) -> Path:
-        """Return the temporary file for the detections of one process, with one line per image."""
+        """Return the temporary file for the detections of the process with this rank.
+
+        The file has one line for each image.
+        """
         return self.predictions_folder / f".{iou_type}.{rank}.part"
 
     def prediction_parts(self, iou_type: str) -> list[Path]:
-        """Return all temporary files for detections that exist, one for each process."""
+        """Return the existing temporary files for detections; each process writes one file."""
         return sorted(self.predictions_folder.glob(f".{iou_type}.*.part"))
 
     def settings_file(self, notebook: str) -> Path:
@@ -102,15 +105,16 @@ class RunFiles:
         return sorted(self.path.glob("*.csv"))
 
     def create(self) -> Self:
-        """Create the run folder and its subfolder for figures; return this object."""
+        """Create the run folder and its subfolder for figures, then return this object."""
         self.figures.mkdir(parents=True, exist_ok=True)
         return self
 
     def foreign_files(self) -> list[str]:
         """Return the names of the files that prevent training from starting in the folder.
 
-        Executed notebooks and their pages do not prevent it, because a notebook may start training.
-        Nor do the output of the training process, figures, locks and unfinished files.
+        Most files do. The exceptions are executed notebooks and their web pages (a notebook may
+        start training in its own folder), the output of the training process, figures, lock files
+        and unfinished files.
 
         Example:
             >>> import tempfile
@@ -131,10 +135,10 @@ class RunFiles:
         )
 
     def remove_results(self) -> None:
-        """Remove the checkpoint and the log of an earlier training run, and all its results.
+        """Remove the checkpoint, the log and the results of an earlier training run.
 
-        The learned matrices of past epochs are kept; :func:`pcb.runs.history.drop_history` removes
-        them.
+        Only the learned matrices of past epochs are kept. To remove these matrices, call
+        :func:`pcb.runs.history.drop_history`.
         """
         for file in (self.checkpoint, self.log_file, self.confusion_file, self.metrics_file):
             file.unlink(missing_ok=True)

@@ -13,9 +13,9 @@ from pcb.runs.paths import plain_names
 def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
     """Return all run folders at or below ``root``, sorted by path.
 
-    A folder is a run folder if it contains ``config.py`` or ``metrics.json``. A folder with only
-    ``metrics.json`` counts, so that detectors trained with other software can be compared. Hidden
-    folders and folders inside a run folder are not searched.
+    A folder is a run folder if it contains ``config.py`` or ``metrics.json``. A ``metrics.json`` is
+    enough, so that detectors trained with other software can be compared. Hidden folders and
+    folders inside a run folder are not searched.
 
     Raises:
         FileNotFoundError: ``root`` is not a folder.
@@ -29,9 +29,10 @@ def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
 
 
 def plain_counterpart(run: RunFolder) -> RunFolder | None:
-    """Return the run that differs from ``run`` only by having no PCB; None if it does not exist.
+    """Return the run that, by its name, differs from ``run`` only by having no PCB.
 
-    Both runs have the same dataset and seed, and corresponding config names.
+    The result is None if there is no such run. Both runs have the same dataset and seed. The name
+    of the other run's config is one of those that :func:`pcb.runs.paths.plain_names` returns.
 
     Example:
         >>> plain_counterpart(RunFolder("runs/demo/openmoji/softmax/seed0")) is None

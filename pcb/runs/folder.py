@@ -34,7 +34,7 @@ _TOO_DEEP = (MemoryError, RecursionError)  # Python's parser raises these for de
 class RunFolder(RunFiles):
     """A run folder, with methods that read and write its files.
 
-    Creating this object creates no folder; :meth:`create` and the methods that write do.
+    The constructor creates no folder; :meth:`create` and the methods that write files do.
 
     Args:
         path: The run folder, absolute or relative to the current directory.
@@ -108,7 +108,7 @@ class RunFolder(RunFiles):
         cfg_options: Mapping[str, Any] | None = None,
         matrices: Iterable[str] = (),
     ) -> None:
-        """Record how the predictions were made, so that :meth:`predicted_with` can compare.
+        """Record how the predictions were made; :meth:`predicted_with` reads this record.
 
         Args:
             checkpoint: Checkpoint file that was used.
@@ -123,9 +123,9 @@ class RunFolder(RunFiles):
     ) -> bool:
         """Return whether predictions exist and were made with this checkpoint and these options.
 
-        Return False if the checkpoint file has changed since the predictions were made, or if a
-        matrix that was measured while predicting is missing. It is missing from runs that an
-        earlier version of the kit predicted.
+        Return False if the checkpoint file has changed since the predictions were made. Also return
+        False if a matrix that prediction measures is missing, as in folders whose predictions were
+        made by an earlier version of the kit.
         """
         files = [self.prediction_source, *map(self.predictions, IOU_TYPES)]
         if not all(file.is_file() for file in files):
@@ -153,7 +153,7 @@ class RunFolder(RunFiles):
         return read_log(self._existing(self.log_file, "train the run with `pcb train`"))
 
     def read_metrics(self) -> dict[str, dict[str, float]]:
-        """Return ``{"bbox": {"AP": ...}, "segm": {...}}`` as fractions; undefined metrics are NaN.
+        """Return metrics such as ``{"bbox": {"AP": 0.25}}``, as fractions; undefined ones are NaN.
 
         Raises:
             FileNotFoundError: The run has not been evaluated.
@@ -194,14 +194,14 @@ class RunFolder(RunFiles):
             write_arrays(self.confusion_file, {**merged, **arrays})
 
     def write_confusion_history(self, epoch: int, matrix: Any) -> None:
-        """Store the learned (C, C) matrix after an epoch; the first epoch is 1.
+        """Store the (C, C) matrix as learned up to the end of an epoch; the first epoch is 1.
 
         The matrix is stored as float16; :mod:`pcb.runs.history` states the rounding errors.
         """
         write_history(self.confusion_history, epoch, matrix)
 
     def read_confusion_history(self) -> dict[int, np.ndarray]:
-        """Return the learned (C, C) float32 matrix after each epoch, oldest first.
+        """Return the stored learned (C, C) float32 matrices by epoch, oldest first.
 
         Example:
             >>> import tempfile
@@ -214,7 +214,7 @@ class RunFolder(RunFiles):
         return read_history(self.confusion_history)
 
     def drop_confusion_history(self, after: int) -> None:
-        """Remove the learned matrices of all epochs later than ``after``; 0 removes all."""
+        """Remove the learned matrices of epochs later than ``after``; 0 removes all matrices."""
         drop_history(self.confusion_history, after)
 
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
@@ -267,7 +267,7 @@ class RunFolder(RunFiles):
         return values
 
     def read_environment(self) -> dict[str, Any]:
-        """Return ``environment.json``: versions, git commit, machine, seed.
+        """Return the content of ``environment.json``: versions, git commit, machine and seed.
 
         Raises:
             FileNotFoundError: The run has no ``environment.json``.
@@ -275,7 +275,7 @@ class RunFolder(RunFiles):
         return read_json(self._existing(self.environment_file, "train the run with `pcb train`"))
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
-        """Write ``environment.json``."""
+        """Write versions, git commit, machine and seed to ``environment.json``."""
         write_json(self.environment_file, dict(environment))
 
     def _existing(self, file: Path, hint: str) -> Path:

@@ -2,8 +2,9 @@
 
 The matrices are stored as float16, which is exact enough for figures. The relative error of entries
 from 6e-5 is at most 5e-4; the absolute error of smaller entries is at most 3e-8. Entries below 3e-8
-become 0, so the stored soft label of a class that is hardly ever confused may be sharper than the
-one used in training. For LVIS v1, which has 1203 classes, an epoch takes at most 2.9 MB.
+become 0. So if a class is hardly ever confused, the soft label computed from the stored matrix may
+be sharper than the soft label used in training. For LVIS v1, which has 1203 classes, the file of an
+epoch takes at most 2.9 MB.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def write_history(folder: Path, epoch: int, matrix: Any) -> None:
-    """Write the learned (C, C) matrix after an epoch; the first epoch is 1."""
+    """Write the (C, C) matrix as learned up to the end of an epoch; the first epoch is 1."""
     import numpy as np
 
     file = folder / f"epoch_{epoch:02d}.npz"
@@ -26,7 +27,7 @@ def write_history(folder: Path, epoch: int, matrix: Any) -> None:
 
 
 def read_history(folder: Path) -> dict[int, np.ndarray]:
-    """Return the (C, C) float32 matrix of every stored epoch, oldest first."""
+    """Return the stored (C, C) float32 matrices by epoch, oldest first."""
     import numpy as np
 
     files = _files(folder)
@@ -41,6 +42,6 @@ def drop_history(folder: Path, after: int) -> None:
 
 
 def _files(folder: Path) -> list[tuple[int, Path]]:
-    """Return the epoch and the file of every stored matrix, oldest first."""
+    """Return pairs of epoch and file, one pair for each stored matrix, oldest first."""
     numbered = ((file.stem.removeprefix("epoch_"), file) for file in folder.glob("epoch_*.npz"))
     return sorted((int(number), file) for number, file in numbered if number.isdigit())

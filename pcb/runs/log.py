@@ -10,7 +10,7 @@ from typing import Any
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
-    """Return the records with an epoch in a log; see :meth:`pcb.runs.RunFolder.read_log`.
+    """Return all records of a log that have an epoch; see :meth:`pcb.runs.RunFolder.read_log`.
 
     Raises:
         ValueError: A line before the last line is not JSON.

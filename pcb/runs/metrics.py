@@ -18,7 +18,7 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
 
 
 def write_metrics(path: str | os.PathLike[str], metrics: Mapping[str, Mapping[str, float]]) -> None:
-    """Write ``{"bbox": {"AP": ...}, ...}`` as JSON; undefined metrics (NaN) become null.
+    """Write metrics such as ``{"bbox": {"AP": 0.25}}`` as JSON; undefined metrics become null.
 
     Raises:
         ValueError: A metric is infinite; an existing file is not changed.

@@ -1,4 +1,4 @@
-"""Compose and parse the names of runs; this is the only module that does so."""
+"""Compose the names of runs, and parse them; no other module does this."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class RunName:
         dataset: Name of the dataset, which is also a folder in ``configs/``.
         config: Name of the config file, without ``.py``.
         seed: Random seed.
-        override: Name of the set of config options with which a grid overrides the config; empty
-            if there is none.
+        override: Name that a grid uses for a set of config options that override the config; empty
+            if no options override the config.
 
     Example:
         >>> str(RunName("openmoji", "softmax", 0)), str(RunName("openmoji", "softmax", 1, "lr2"))
@@ -58,9 +58,9 @@ class RunName:
 
     @property
     def plain(self) -> list[RunName]:
-        """Possible names of the same run without PCB, most likely first.
+        """Possible names of the run that differs from this run only by having no PCB.
 
-        The list is empty if this run itself has no PCB.
+        The most likely name comes first. The list is empty if this run itself has no PCB.
 
         Example:
             >>> [str(name) for name in RunName("openmoji", "softmax_pcb", 0, "lr2").plain]
@@ -73,9 +73,9 @@ class RunName:
 
 
 def run_name(path: str | os.PathLike[str]) -> str:
-    """Return the name of a run as text: the last three parts of its folder's path.
+    """Return the name of a run as text: the last three parts of the path of its folder.
 
-    Any path is accepted, unlike in :meth:`RunName.parse`.
+    :meth:`RunName.parse` rejects the path of a folder that is not a run; this function does not.
 
     Example:
         >>> run_name("runs/demo/openmoji/softmax_pcb/seed0")
@@ -96,10 +96,13 @@ def parse_seed(folder: str) -> int | None:
 
 
 def plain_names(config: str) -> list[str]:
-    """Return the possible names of a config without PCB, given the config with PCB.
+    """Return the possible names of the config without PCB that corresponds to a config with PCB.
 
-    The most likely name is the first. If the given config itself has no PCB, return []. The part
-    after a hyphen is the name of an override, which is the same in both names.
+    The most likely name comes first. If the given config itself has no PCB, the result is []. A
+    hyphen and the text after it (the name of an override) are kept.
+
+    Args:
+        config: Name of the config with PCB.
 
     Example:
         >>> plain_names("seesaw_pcb_r101"), plain_names("softmax_pcb"), plain_names("softmax")

@@ -1,9 +1,9 @@
 """List the processes that run in a grid's folder.
 
-Such a process runs the grid, executes a notebook, trains or predicts. It holds a lock, and the lock
-file records its number and machine. The operating system releases the lock when the process ends.
-So the list contains exactly the processes that are still running, including processes on other
-machines that share the file system.
+Such a process runs the grid, executes a notebook, trains or predicts. Each process holds a lock,
+and the lock file records the number of the process and its machine. The operating system releases
+the lock when the process ends. So the list contains exactly the processes that are still running,
+including processes on other machines that share the file system.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Running(NamedTuple):
         return (self.host, self.process) == (socket.gethostname(), os.getpid())
 
     def __str__(self) -> str:
-        """Describe the process in one line: what it does, where, which process it is, since when.
+        """Return one line that says what the process does, in which folder and since when.
 
         >>> since = datetime(2030, 1, 2, 3, 4)
         >>> print(Running("02_evaluate", "openmoji/softmax/seed0", 7, "node1", since))
@@ -60,7 +60,10 @@ class Running(NamedTuple):
 
 
 def notebook_lock(executed: str | os.PathLike[str]) -> Path:
-    """Return the lock file of a notebook's executed copy; both are in the same folder."""
+    """Return the lock file for the executed copy of a notebook.
+
+    The lock file is in the same folder as the executed copy.
+    """
     return Path(executed).with_name(f".{Path(executed).stem}.lock")
 
 
@@ -85,7 +88,13 @@ def running(root: str | os.PathLike[str]) -> list[Running]:
 def described(file: Path, root: str | os.PathLike[str], who: Writer) -> Running:
     """Describe the process that holds a lock.
 
-    The time of the lock file's last change is the time at which the process took the lock.
+    The process changes the lock file when it takes the lock, so the time of the file's last change
+    says since when the process has held the lock.
+
+    Args:
+        file: The lock file.
+        root: The grid's folder.
+        who: The process that is recorded in the lock file.
     """
     since = datetime.fromtimestamp(file.stat().st_mtime)
     where = file.parent.relative_to(root).as_posix()

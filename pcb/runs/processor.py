@@ -1,4 +1,4 @@
-"""Find the processor's name, because the last digits of a run's results depend on the processor.
+"""Find the processor's name; the last digits of training results depend on the processor.
 
 This module needs only the standard library, so ``pcb doctor`` can use it in a broken installation.
 """

@@ -29,7 +29,7 @@ def published_results(name: str | os.PathLike[str]) -> dict[str, Any] | None:
             folder, or a file in a run folder.
 
     Returns:
-        None if no results were published. Otherwise a dictionary: ``segm`` contains AP, APr, APc
+        A dictionary; None if no results were published. The entry ``segm`` contains AP, APr, APc
         and APf, and ``bbox`` contains AP; all are fractions, as in a run's ``metrics.json``.
         ``method`` and ``backbone`` are the names used in the paper. ``checkpoint`` is the address
         of the page from which the official weights can be downloaded.
@@ -56,7 +56,7 @@ def published_results(name: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 @cache
 def _rows() -> dict[tuple[str, str], dict[str, Any]]:
-    """Return all published results; the keys are pairs of dataset and config."""
+    """Return all published results; each key is a pair of a dataset's and a config's name."""
     text = files("pcb.runs").joinpath("published_results.csv").read_text(encoding="utf-8")
     rows = {}
     for row in csv.DictReader(text.splitlines()):

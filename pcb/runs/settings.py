@@ -34,7 +34,7 @@ def strength_argument(loss: Mapping[str, Any]) -> str:
 
 
 def loss_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the classification loss in a merged config; {} without such a loss."""
+    """Return the settings of a merged config's classification loss; {} if there is no such loss."""
     return config.get("model", {}).get("roi_head", {}).get("bbox_head", {}).get("loss_cls", {})
 
 
@@ -62,17 +62,18 @@ def without_pcb(config: Mapping[str, Any]) -> dict[str, Any]:
 def differing_settings(ours: Any, theirs: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
     """Return the settings in which two merged configs differ.
 
-    A list counts as a single setting. So does a dictionary whose ``type`` differs between the two
-    configs.
+    A list counts as a single setting. A dictionary also counts as a single setting if its ``type``
+    differs between the two configs.
 
     Args:
         ours: The first config.
         theirs: The second config.
-        prefix: Dotted key of the configs if they are part of larger configs.
+        prefix: Text in front of each returned key, if ``ours`` and ``theirs`` are entries of larger
+            configs: the dotted key of these entries.
 
     Returns:
-        A pair of values for each dotted key: the value in ``ours``, then the value in ``theirs``. A
-        value is None if the setting is missing.
+        A dictionary that maps the dotted key of each differing setting to a pair: the value in
+        ``ours``, then the value in ``theirs``. A value is None if the setting is missing.
 
     Example:
         >>> theirs = {"optimizer": {"type": "SGD", "lr": 0.01}, "runner": {"max_epochs": 5}}
@@ -96,9 +97,9 @@ def other_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[s
     """Return the dotted keys of the settings in which two training runs differ.
 
     Each argument is a merged config with absolute data paths, plus the keys ``seed``,
-    ``processes``, ``threads`` and ``cpu_capability``. If a run did not record one of these four
-    settings, this setting counts as equal. A tuple and a list with the same entries are equal,
-    because JSON does not distinguish between them.
+    ``processes``, ``threads`` and ``cpu_capability``. If one of these four settings was not
+    recorded for a run, this setting counts as equal. A tuple and a list with the same entries are
+    equal, because JSON does not distinguish between them.
 
     Example:
         >>> ours = {"runner": {"max_epochs": 5}, "seed": 0, "processes": 2}
@@ -111,7 +112,7 @@ def other_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[s
 
 
 def plain(value: Any) -> Any:
-    """Convert a setting to types that JSON supports, so that equal settings stay equal.
+    """Convert a setting to types that JSON supports; equal settings have equal results.
 
     Example:
         >>> plain({"steps": (16, 19), "names": {"b", "a"}})

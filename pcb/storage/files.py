@@ -15,7 +15,7 @@ _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")  # .<name>.<uuid>
 
 
 class NoSpaceError(OSError):
-    """Raised if there is no space for a file; the message names the file and the remedy."""
+    """The error if there is no space for a file; its message names the file and the remedy."""
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
@@ -61,10 +61,11 @@ def naming_when_full(path: str | os.PathLike[str]) -> Iterator[None]:
     """If there is no space for a file, raise an error that names the file and the remedy.
 
     Args:
-        path: The file that is written inside this context.
+        path: The file that the code in this context writes.
 
     Raises:
-        NoSpaceError: There is no space for the file; Python's own error does not name the file.
+        NoSpaceError: There is no space for the file. It replaces Python's own error, which does not
+            name the file.
     """
     try:
         yield
@@ -118,23 +119,23 @@ def check_output(
     name: str = "output",
     hint: str = "choose another name",
 ) -> None:
-    """Check an output path: it must be writable, and no file that a user needs may be lost.
+    """Check that an output can be written to a path, and that no file that a user needs is lost.
 
     Call this function before the work that produces the output.
 
     Args:
         path: The output file. An existing file must be empty or an earlier result.
         inputs: Files from which the output is computed. Links to these files are recognised.
-        is_own: Function that returns whether an existing file is an earlier result. An exception
-            counts as False.
-        force: Whether any existing file may be overwritten, except an input. None if the command
-            has no option for this.
+        is_own: Function that returns whether an existing file is an earlier result. If the function
+            raises an exception, the file does not count as an earlier result.
+        force: Whether any existing file may be overwritten, except an input. This is None if the
+            command has no option ``--force``.
         name: Name of the output in the error message, for example the command's option.
         hint: Remedy in the error message.
 
     Raises:
-        ValueError: The path is an input, a folder or a device; one of its parents is a file; the
-            path is not writable; or the file is neither empty nor an earlier result.
+        ValueError: The path is an input, a folder or a device; one of its parent folders is in fact
+            a file; the path is not writable; or the file is neither empty nor an earlier result.
 
     Example:
         >>> check_output("/", [], bool, name="--out")
@@ -152,7 +153,8 @@ def check_folder(path: str | os.PathLike[str]) -> None:
     """Check that an output folder can be created, or can be written to if it exists.
 
     Raises:
-        ValueError: The path or one of its parents is a file, or the folder is not writable.
+        ValueError: The folder or one of its parent folders is in fact a file, or the folder is not
+            writable.
     """
     path = Path(path)
     is_file = os.path.lexists(path) and not path.is_dir()
@@ -221,7 +223,7 @@ def remove_unfinished(folder: str | os.PathLike[str]) -> None:
 
 
 def is_unfinished(name: str) -> bool:
-    """Return whether a file name is that of a temporary file of :func:`open_atomically`.
+    """Return whether a file with this name is a temporary file of :func:`open_atomically`.
 
     Example:
         >>> is_unfinished(".latest.pth.0123456789abcdef0123456789abcdef"), is_unfinished(".lock")

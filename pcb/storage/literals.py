@@ -21,12 +21,12 @@ def to_literal(
     Args:
         value: Any value; dictionaries, lists, tuples and sets may be nested.
         key: Dotted key of the value, for messages.
-        faults: List to which a message is added for each value that cannot be a literal; None to
-            raise an error instead.
+        faults: List to which a message is added for each value that cannot be written as a literal.
+            If it is None, such a value raises an error.
         allow_nan: Whether NaN is accepted, although it cannot be written as a literal.
 
     Raises:
-        ValueError: A value cannot be a literal, and ``faults`` is None.
+        ValueError: A value cannot be written as a literal, and ``faults`` is None.
 
     Example:
         >>> import numpy as np
@@ -48,8 +48,8 @@ def to_literal(
 def format_literal(value: Any) -> str:
     """Return a value from :func:`to_literal` as Python source.
 
-    There is no literal for infinity, so it is written as a call to ``float``, which
-    :func:`read_literal` accepts.
+    Python has no literal for infinity. So infinity is written as ``float('inf')``, an expression
+    that :func:`read_literal` accepts.
 
     Example:
         >>> format_literal({"max": math.inf, "min": [-math.inf]})
@@ -59,7 +59,7 @@ def format_literal(value: Any) -> str:
 
 
 def read_literal(node: ast.expr) -> Any:
-    """Return the value of a parsed literal without executing code.
+    """Return the value of a literal, given as a parsed expression, without executing code.
 
     Raises:
         ValueError: The expression is not a literal.
@@ -72,13 +72,15 @@ def read_literal(node: ast.expr) -> Any:
 
 
 class _Infinity(float):
-    """Infinity with a ``repr`` that is valid Python source."""
+    """An infinite number with a ``repr`` that is valid Python source."""
 
     def __repr__(self) -> str:
         return f"float('{float(self)}')"
 
 
 class _CallsOfFloat(ast.NodeTransformer):
+    """Replace ``float('inf')`` and ``float('-inf')`` in a syntax tree with infinite constants."""
+
     def visit_Call(self, node: ast.Call) -> ast.expr:
         match node:
             case ast.Call(
@@ -126,7 +128,7 @@ def _convert(value: Any, key: str, faults: list[str], allow_nan: bool) -> Any:
 
 
 def _without_numpy(value: Any) -> Any:
-    """Return NumPy numbers, strings and arrays as Python values; other values are unchanged."""
+    """Convert NumPy numbers, strings and arrays to Python values; return other values unchanged."""
     numpy = sys.modules.get("numpy")  # if NumPy is not loaded, the value is not from NumPy
     if numpy and isinstance(value, numpy.ndarray | numpy.generic) and value.dtype.kind in "biufcSU":
         plain = value.tolist()

@@ -20,7 +20,7 @@ held: set[int] = set()  # descriptors of lock files that this process has opened
 
 
 def is_lock(name: str) -> bool:
-    """Return whether a file with this name is the lock for a folder or for a file in the folder.
+    """Return whether a file with this name is a lock file.
 
     Example:
         >>> [is_lock(name) for name in (".lock", ".01_train.lock", "train.lock", "flock.csv")]
@@ -36,9 +36,10 @@ class Writer(NamedTuple):
         host: Name of the machine on which the process runs.
         process: Process number; 0 while the process is being started.
         purpose: What the process does, in one word.
-        note: Text that was handed over with the lock; empty if there is none.
-        launched: Number of the process to which the lock was handed; 0 if the lock was not handed
-            over. This can be a launcher such as ``torchrun``, which starts the process that writes.
+        note: Text that was recorded with the lock; empty if there is none.
+        launched: Number of the process to which another process handed the lock when starting it.
+            This is ``process`` itself, or a launcher such as ``torchrun`` that started ``process``.
+            It is 0 if no process handed over the lock.
     """
 
     host: str
@@ -64,8 +65,8 @@ def holding(
     Args:
         file: The lock file; if it does not exist, the file and its folder are created.
         purpose: What the process does, in one word.
-        waiting: Function that is called with the current holder before this process waits for the
-            lock. If it is None, this process does not wait.
+        waiting: Function that is called with the process that holds the lock, before this process
+            waits for the lock. If it is None, this process does not wait.
 
     Yields:
         True if this process now holds the lock, False if another process holds it.
@@ -82,9 +83,10 @@ def holding(
 
 
 def holder(file: str | os.PathLike[str]) -> Writer | None:
-    """Return the holder recorded in a lock file; None if nobody holds the lock.
+    """Return the process that holds a lock, as recorded in the lock file; None if no process does.
 
-    If a process holds the lock but is not recorded, the returned host and purpose are ``unknown``.
+    If a process holds the lock but has not recorded itself in the file, the host and the purpose in
+    the result are ``unknown``.
     """
     deadline = time.monotonic() + _PATIENCE
     while is_locked(file):
@@ -155,10 +157,12 @@ def write_holder(
 
     Args:
         descriptor: Open file descriptor of the lock file.
-        process: Process number; 0 while the process is being started.
+        process: Number of the process that holds the lock; 0 while the process is being started.
         purpose: What the process does, in one word.
         note: Text to record with the lock.
-        launched: Number of the process to which the lock was handed; 0 if there is none.
+        launched: Number of the process to which another process handed the lock when starting it.
+            This is ``process`` itself, or a launcher such as ``torchrun`` that started ``process``.
+            It is 0 if no process handed over the lock.
     """
     line = f"{socket.gethostname()} {process} {purpose} {launched} {_checksum(note)}"
     content = f"{line}\n{note}".encode()
@@ -167,14 +171,15 @@ def write_holder(
 
 
 def _checksum(note: str) -> str:
-    """Return a checksum, from which a reader can tell whether the whole note has been written."""
+    """Return a checksum of a note; readers of a lock file check that the note is complete."""
     return f"{zlib.crc32(note.encode()):08x}"
 
 
 def _close_held() -> None:
-    """Close the lock files in a forked child, for example in a data-loading worker.
+    """Close all lock files that this process inherited from its parent process.
 
-    Otherwise, a child that outlives its parent would keep the parent's locks.
+    Python calls this function in each forked child process, for example in a data-loading worker.
+    Otherwise, a child process that outlives its parent would keep the parent's locks.
     """
     for descriptor in held:
         os.close(descriptor)

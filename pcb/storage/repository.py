@@ -23,15 +23,17 @@ def repository_root() -> Path:
 
 
 def repository_path(path: str | os.PathLike[str]) -> Path:
-    """Return an absolute path; a relative ``path`` starts at the repository root."""
+    """Return a path as an absolute path; a relative path starts at the repository root."""
     return repository_root() / path
 
 
 def commit(root: Path) -> str | None:
-    """Return the commit that is checked out at ``root``; None without a repository or without git.
+    """Return the git commit that is checked out in the folder ``root``.
 
-    If tracked files differ from the commit, the text ends in ``-dirty``. A repository in a folder
-    above ``root`` is ignored, because the package may be unpacked inside a different repository.
+    If tracked files differ from the commit, the text ends in ``-dirty``. The result is None if
+    ``root`` is not the root of a git repository, or if git is not installed. A repository in a
+    folder above ``root`` is ignored, because the package may be unpacked inside a different
+    repository.
     """
     command = ("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     environment = os.environ | {"GIT_CEILING_DIRECTORIES": str(root.parent)}

@@ -25,13 +25,14 @@ def writing_alone(
 ) -> Iterator[None]:
     """Lock a folder, so that no other process writes to it during the context.
 
-    If this process already holds the folder's lock, for example because the lock was handed to this
-    process, the context uses that lock.
+    If this process already holds the folder's lock, the context uses that lock. This is so, for
+    example, if another process has handed the lock to this process.
 
     Args:
         folder: The folder, which is created if it does not exist.
         purpose: What the process does, in one word.
-        waiting: See :func:`holding`.
+        waiting: Function that is called with the process that holds the lock, before this process
+            waits for the lock. If it is None, this process does not wait.
 
     Raises:
         ValueError: Another process is writing to the folder (the message names this process), or
@@ -62,7 +63,7 @@ def writing_alone(
 
 
 def already_written(folder: str | os.PathLike[str]) -> ValueError:
-    """Return the error for a folder to which another process is writing; it names the process."""
+    """Return an error that says which other process is writing to a folder."""
     who = "another process"
     if found := writer(folder):
         who = f"process {found.process} on {found.host} ({found.purpose})"
@@ -81,8 +82,8 @@ class Handover(NamedTuple):
 
     Attributes:
         descriptor: Open file descriptor of the lock file.
-        purpose: See :func:`handing_over`.
-        note: See :func:`handing_over`.
+        purpose: What the new holder of the lock does, in one word.
+        note: Text to record with the lock.
     """
 
     descriptor: int
@@ -103,13 +104,14 @@ def handing_over(
     Start the process with ``stdin=lock.descriptor``, then call ``lock.taken_by(process.pid)``.
     Standard input carries the lock, because it is the only descriptor that launchers such as
     ``torchrun`` pass on to the processes that they start. The lock is released when every process
-    that has inherited this standard input has ended or closed it. In the process that writes,
-    :func:`writing_alone` finds the lock and uses it.
+    that has inherited this standard input has ended or closed it. When the process that writes to
+    the folder enters :func:`writing_alone`, that context takes over the lock.
 
     Args:
         folder: An existing folder.
-        purpose: What the process does, in one word.
-        note: Text to record with the lock; :func:`writer` returns it while the lock is held.
+        purpose: What the started process does, in one word.
+        note: Text to record with the lock. While the lock is held, :func:`writer` returns this text
+            as the attribute ``note`` of its result.
 
     Yields:
         A :class:`Handover`; None if another process holds the lock.
@@ -128,10 +130,14 @@ def _lock_file(folder: str | os.PathLike[str]) -> Path:
 
 
 def _takes_over(folder: Path, purpose: str) -> bool:
-    """Take over a folder's lock if it was handed to this process as its standard input.
+    """Take over a folder's lock if another process handed the lock to this process.
 
-    Return whether there was such a lock. This process keeps the lock until the process ends, not
-    only while it writes, because its last printed lines are still part of its output.
+    In that case, the standard input of this process is the folder's lock file, see
+    :func:`handing_over`. This process then keeps the lock until it ends, not only while it writes
+    to the folder: the lines that it prints at the end also belong to its output.
+
+    Returns:
+        Whether this process took over the lock.
     """
     try:
         if not os.path.samestat(os.fstat(_STDIN), _lock_file(folder).stat()):

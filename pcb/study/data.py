@@ -80,9 +80,10 @@ class DataView:
         """Read some images and the instances in them.
 
         Args:
-            count: Maximum number of images. Every call chooses the same images, which are spread
-                evenly over the dataset.
-            records: Detections with segmentations; None to read the instances of the ground truth.
+            count: Maximum number of images. The images are spread evenly over the dataset; the same
+                ``count`` always chooses the same images.
+            records: Detections with segmentations, which are the instances to read; None to read
+                the instances of the ground truth.
         """
         images = self.present_images
         chosen = images[:: max(1, len(images) // max(count, 1))][:count]
@@ -99,9 +100,9 @@ class DataView:
             labels: Labels of the classes.
 
         Returns:
-            A picture for each label, (h, w, 3 or 4) uint8. The picture is the class's icon if the
-            dataset has icons, otherwise a crop of the class's largest instance in the images whose
-            files exist. It is None if no such image shows the class.
+            A picture for each label, (h, w, 3 or 4) uint8. If the dataset has icons, this is the
+            class's icon. Otherwise, it is a crop of the class's largest instance in all images
+            whose files exist; it is None if the class does not occur in these images.
         """
         if self.icons is not None:
             return {int(label): self.icons[label] for label in labels}
@@ -123,7 +124,7 @@ class DataView:
         return class_roles(self.design) if self.design else None
 
     def labels(self, names: Sequence[str | int]) -> list[int]:
-        """Return the labels of the classes with these names or labels.
+        """Return the labels of classes that are given by name or by label.
 
         Args:
             names: Name or label of each class. Spaces and underscores in names are equivalent.
@@ -135,7 +136,7 @@ class DataView:
         return [self._label(name) for name in names]
 
     def _label(self, wanted: str | int) -> int:
-        """Return the label of one class; see :meth:`labels`."""
+        """Return the label of a class that is given by name or by label."""
         name = str(wanted)
         read = [category["name"] for category in self.annotations.categories]
         for known in (read, self.names) if isinstance(wanted, str) else ():
@@ -160,8 +161,8 @@ def open_dataset(
 ) -> DataView:
     """Open the training data of a config, and create an OpenMoji-LT dataset if it is missing.
 
-    OpenMoji-LT is created in ``out`` or, if the config reads ``data/openmoji/<size>``, in that
-    folder. All other data must exist.
+    OpenMoji-LT is created in the folder ``out``. If ``out`` is empty, it is created only if the
+    config reads ``data/openmoji/<size>``, in that folder. All other data must exist.
 
     Args:
         config: Config file, relative to the repository.
@@ -206,9 +207,9 @@ def read_validation(data: Mapping[str, Any]) -> Annotations:
     """Return a config's validation annotations with the training counts of their classes.
 
     Every LVIS file states in how many training images each class occurs. For a file without these
-    counts, for example in COCO format, the counts are computed from the training annotations. If
-    the training annotations are missing or are split over several files, a note in the log says
-    that there are no frequency groups.
+    counts, for example in COCO format, the counts are computed from the training annotations. This
+    is impossible if the training annotations are missing or are split over several files; then a
+    note in the log says that there are no frequency groups.
 
     Args:
         data: The ``data`` entry of a merged config.
@@ -231,9 +232,9 @@ def read_validation(data: Mapping[str, Any]) -> Annotations:
 
 
 def _read_once(file: Path, federated: bool | None) -> Annotations:
-    """Return the annotations in a file, from a cache if the file was read before.
+    """Return the annotations in a file; keep them in memory for the next time.
 
-    Reading the annotations of LVIS takes seconds, and runs that are compared use the same file.
+    Reading the annotations of LVIS takes seconds, and all runs of a comparison use the same file.
     """
     state = file.stat() if file.is_file() else None
     return _read(file, federated, state and (state.st_mtime_ns, state.st_size))

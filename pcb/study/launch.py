@@ -1,7 +1,8 @@
 """Train in a separate process that is started and followed from a notebook.
 
-The process has its own session, so training continues when the browser is closed, the kernel
-restarts or the cell is interrupted. Running the cell again shows the output of the same process.
+The operating system keeps the process apart from the notebook (in its own session), so training
+continues when the browser is closed, the kernel restarts or the cell is interrupted. If the cell is
+executed again, it shows the output of the same process.
 
 :func:`start_training` locks the run folder and hands the lock to the training process. So at most
 one process at a time trains in a folder.
@@ -103,9 +104,9 @@ def start_training(
 def follow(run: RunFolder, every: float = 10.0) -> None:
     """Print the output of a training process until the process ends.
 
-    If the process was started in a terminal, it prints its output there, and this function only
-    waits until the process ends. If this function is interrupted, training continues, and a message
-    says how to follow training again.
+    If the process was started in a terminal, the process prints its output there. In that case,
+    this function only waits for the end of the process. If this function is interrupted, training
+    continues, and a message says how to follow training again.
 
     Args:
         run: The run folder, from :func:`start_training`.
@@ -133,11 +134,11 @@ def stop_training(run: RunFolder) -> bool:
     """Stop training in a run folder; training can be resumed later.
 
     Returns:
-        Whether a process was training in the folder.
+        True if a process was training in the folder, False if there was nothing to stop.
 
     Raises:
-        ValueError: The training process runs on another machine, is still being started, or has
-            died and left a process that cannot be found.
+        ValueError: The training process runs on another machine, or is still being started. Or it
+            has ended, but a process that it started still runs and cannot be found.
     """
     state = state_of(run)
     deadline = time.monotonic() + _PATIENCE
@@ -172,7 +173,10 @@ def stop_training(run: RunFolder) -> bool:
 
 
 def _launch(run: RunFolder, command: list[str], settings: Mapping[str, Any]) -> None:
-    """Start the training process, unless another process is already training in the folder."""
+    """Start the training process, unless a process is already training in the folder.
+
+    The settings of the training run are recorded with the lock of the folder.
+    """
     with handing_over(run.path, TRAINING, json.dumps(plain(settings))) as lock:
         if lock is None:
             if trainer(run):
@@ -222,7 +226,10 @@ def _wait_for(run: RunFolder, other: Writer) -> None:
 
 
 def _print_lines(run: RunFolder, every: float) -> None:
-    """Print new output as it appears, with at most one progress line per ``every`` seconds."""
+    """Print the output of a training process until the process ends.
+
+    Of the progress lines, at most one is printed in each period of ``every`` seconds.
+    """
     shown = -float("inf")
     for line in _lines(run):
         if line.startswith("epoch "):
@@ -233,7 +240,7 @@ def _print_lines(run: RunFolder, every: float) -> None:
 
 
 def _lines(run: RunFolder, pause: float = 0.5) -> Iterator[str]:
-    """Yield each line of the output when it is complete, until the training process has ended."""
+    """Yield each complete line that a training process prints, until the process ends."""
     with open(run.output_file, errors="replace") as file:
         pending = ""
         while True:
@@ -249,7 +256,10 @@ def _lines(run: RunFolder, pause: float = 0.5) -> Iterator[str]:
 
 
 def _last_lines(run: RunFolder) -> list[str]:
-    """Return the last lines of the output, without torchrun's report after the error message."""
+    """Return the last lines of a training process's output.
+
+    The report that torchrun prints after the error message is left out.
+    """
     lines = run.output_file.read_text(errors="replace").splitlines()
     errors = [number for number, line in enumerate(lines) if line.startswith("pcb: error: ")]
     return lines[: errors[-1] + 1 if errors else None][-LAST_LINES:]

@@ -1,7 +1,7 @@
 """Open a run together with its validation data.
 
-The detector is imported only to predict, to read a checkpoint, or to merge a config. So a run with
-saved results opens within a second.
+The detector is imported only to predict, to read a checkpoint, or to merge a config. So opening a
+run with saved results takes less than a second.
 """
 
 import os
@@ -33,8 +33,8 @@ class RunView:
         output: Folder to which figures and numbers are written. This is the run folder itself,
             except for the sample runs in the repository: their output goes to a folder of the same
             name in ``runs/``, so that files under version control stay unchanged.
-        config: Where the detector's config is read from: the run folder if it contains a merged
-            config, otherwise a config file.
+        config: Path from which the detector's config is read. This is the run folder if it contains
+            a merged config, otherwise a config file.
         cfg_options: Overrides of the config by dotted key.
         data: The validation data.
     """
@@ -53,7 +53,10 @@ class RunView:
     def learned_confusion(
         self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False
     ) -> LearnedConfusion:
-        """Return the confusion matrix learned in training, with the settings of the learning.
+        """Return the confusion matrix learned in training.
+
+        The result also contains the settings needed to interpret the matrix, for example the
+        momentum of the running mean.
 
         Args:
             checkpoint: Checkpoint that contains the matrix, for example a downloaded checkpoint;
@@ -88,8 +91,9 @@ class RunView:
 
         Returns:
             (C, C) float32 matrix; as in the learned matrix, element [i, j] is the mean prediction
-            for class j at boxes of class i. The row of a class without validation boxes is NaN.
-            None if the matrix was not measured, for example if other software made the predictions.
+            for class j at boxes of class i. The row of a class without validation boxes is NaN. The
+            result is None if the matrix was not measured, for example if other software made the
+            predictions.
         """
         for folder in (self.output, self.run):
             found = folder.read_confusion() if folder.confusion_file.is_file() else {}
@@ -116,11 +120,11 @@ class RunView:
         return read_results(self.predictions_file(iou_type), self.data.annotations, iou_type)
 
     def predict(self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False) -> None:
-        """Predict the validation images, unless this checkpoint has already predicted them.
+        """Detect objects in the validation images, unless this was done with the same checkpoint.
 
-        This also measures the matrix of :meth:`ground_truth_confusion`. Predictions that an earlier
-        version of the kit made without this matrix are repeated. A new folder becomes a run folder
-        with its own config.
+        This also measures the matrix that :meth:`ground_truth_confusion` returns. Earlier versions
+        of the kit did not measure this matrix, so predictions of those versions are made again. If
+        the folder for the output is new, it becomes a run folder with its own config.
 
         Args:
             checkpoint: File with the weights, for example a downloaded checkpoint; empty for the
@@ -174,7 +178,7 @@ def open_run(
     seed: int = 0,
     cfg_options: Mapping[str, Any] | None = None,
 ) -> RunView:
-    """Open a run folder and the validation data that its config names.
+    """Open a run folder and the validation data that is stated in the run's config.
 
     Args:
         work_dir: Run folder, relative to the repository. If it is empty, the default folder of
@@ -234,16 +238,16 @@ def open_runs(work_dirs: Iterable[str | os.PathLike]) -> list[RunView]:
 
 
 def open_before(view: RunView, before: str | os.PathLike = "", iou_type: str = "bbox") -> RunView:
-    """Open the run with which ``view`` is compared.
+    """Open the baseline of a run, which is the run to compare it with.
 
     Args:
-        view: The later run.
-        before: Folder of the earlier run, relative to the repository; empty for the run that
-            differs from ``view`` only by having no PCB.
-        iou_type: Which predictions the earlier run must have, ``"bbox"`` or ``"segm"``.
+        view: The run to compare with the baseline.
+        before: Folder of the baseline, relative to the repository; empty for the run that differs
+            from ``view`` only by having no PCB.
+        iou_type: Which predictions the baseline must have, ``"bbox"`` or ``"segm"``.
 
     Raises:
-        FileNotFoundError: The earlier run or its predictions do not exist.
+        FileNotFoundError: The baseline or its predictions do not exist.
         ValueError: The two runs were evaluated on different images or classes.
     """
     if not before:
@@ -277,7 +281,7 @@ def _not_alike(view: RunView, other: RunView) -> str:
 
 
 def _output_path(run: Path) -> Path:
-    """Return the folder to which a run's figures and numbers are written, as ``RunView.output``."""
+    """Return the folder to which a run's figures and numbers are written; see ``RunView``."""
     root = repository_root()
     samples = root / SAMPLE
     return root / "runs" / run.relative_to(root) if run.is_relative_to(samples) else run

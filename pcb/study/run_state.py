@@ -15,7 +15,7 @@ from pcb.storage.writing import writer
 
 @dataclass(frozen=True)
 class RunState:
-    """The state of a run when :func:`state_of` was called.
+    """The state of a run at the time when :func:`state_of` was called.
 
     Attributes:
         run: The run folder.
@@ -31,18 +31,19 @@ class RunState:
 
     @property
     def is_launched(self) -> bool:
-        """Whether :func:`pcb.study.start_training` started the training process.
+        """Whether a training process is running that :func:`pcb.study.start_training` started.
 
-        The output of such a process is in :attr:`pcb.runs.RunFolder.output_file`.
+        Such a process writes its output to :attr:`pcb.runs.RunFolder.output_file`.
         """
         return self.trainer is not None and bool(self.trainer.note)
 
     @cached_property
     def settings(self) -> dict[str, Any] | None:
-        """The settings of the training run: its merged config, its seed and other settings.
+        """The training run's merged config, seed, number of processes and other settings.
 
-        :func:`pcb.runs.settings.other_settings` compares them. None if no process is training in
-        the folder and the folder has no checkpoint.
+        :func:`pcb.runs.settings.other_settings` can compare them with the settings of a different
+        training run. This is None if no process is training in the folder and the folder has no
+        checkpoint, or if the settings were not recorded.
 
         Raises:
             ValueError: The run's ``config.py`` is not a merged config.
@@ -58,7 +59,7 @@ class RunState:
 
 
 def state_of(run: RunFolder) -> RunState:
-    """Return the state of a run.
+    """Find out whether training in a run folder is running, has finished or was stopped.
 
     Example:
         >>> import tempfile
