@@ -1,6 +1,7 @@
-"""Load ImageNet weights: download each file once, and execute no code in the files.
+"""Load ImageNet weights. Each file is downloaded once, and no code in it is executed.
 
-mmcv's own loaders unpickle downloads without checks, and do not say what to do without a network.
+mmcv's own loaders unpickle downloads without checks. If there is no network, their error messages
+do not say what to do.
 """
 
 from pathlib import Path
@@ -22,7 +23,7 @@ CLASSIFIER = "fc."  # prefix of a ResNet's classifier weights, which backbones d
 
 @CheckpointLoader.register_scheme(prefixes=("modelzoo://", "torchvision://"), force=True)
 def load_from_torchvision(name: str, map_location: Any = None) -> dict[str, Tensor]:
-    """Return a torchvision model's weights on the CPU, except the weights of a ResNet's classifier.
+    """Return the weights of a torchvision model, on the CPU. A ResNet's classifier is left out.
 
     Args:
         name: An address such as ``"torchvision://resnet50"`` or
@@ -92,7 +93,7 @@ def load_from_file(path: str, map_location: Any = None) -> dict[str, Any]:
 
 
 def _download(url: str, file: Path) -> None:
-    """Download a file if it is missing, and check the hash if the file name contains one."""
+    """Download a file if it is missing, and check its hash if the file name contains a hash."""
     if file.is_file():
         return
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -43,7 +43,10 @@ class BoxHeadLoss(nn.Module):
     custom_activation = False
 
     def _register(self, loss_weight: float, required_classes: str | Sequence[int] = "all") -> None:
-        """Set up what mmdet needs, after the constructor of the loss in ``pcb.losses``."""
+        """Set the attributes that mmdet needs, and use official buffer names in checkpoints.
+
+        Call this method after the constructor of the loss in ``pcb.losses``.
+        """
         self.loss_weight = loss_weight
         self.requires_present_classes = required_classes == "present"
         self._knows_present_classes = False
@@ -78,7 +81,7 @@ class BoxHeadLoss(nn.Module):
             self.balance.warn_of_missing(missing)
 
     def set_iteration(self, iteration: int, num_iterations: int) -> None:
-        """Set the number of refinement iterations, and the iteration whose loss comes next."""
+        """Set the number of refinement iterations, and the index of the next iteration."""
         self.iteration = iteration
         if self.balance is not None:
             self.balance.num_iterations = num_iterations

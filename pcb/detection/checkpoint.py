@@ -135,7 +135,7 @@ def _without_wrapper(state: Any, source: str | Path) -> dict[str, Any]:
 
 
 def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Path) -> None:
-    """Load a checkpoint's weights and buffers into a model that has the same names and shapes.
+    """Load a checkpoint's weights and buffers into a model, if their names and shapes match.
 
     Args:
         model: The model. If the checkpoint does not match, the model is not changed.
@@ -177,9 +177,10 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
 def averages_in(model: nn.Module, checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Return, from a checkpoint, the buffers that mmcv's EMAHook added to the model.
 
-    The hook computes a running average of each weight, in a buffer. Before a checkpoint is saved,
-    weights and averages are exchanged: in the checkpoint, the model's weights are the averages, and
-    these buffers contain the trained weights, which testing does not need.
+    The hook computes a running average of each weight, and stores it in a buffer. Before mmcv saves
+    a checkpoint, the hook exchanges weights and averages. In the checkpoint, the model's weights
+    are therefore the averages, and the buffers contain the trained weights. Testing needs only the
+    averages.
     """
     state = checkpoint.get("state_dict", checkpoint)
     names = {f"ema_{name.replace('.', '_')}" for name in model.state_dict()}
@@ -222,7 +223,10 @@ def _names_in(path: str | Path) -> Iterator[str]:
 
 
 def _names_in_pickle(file: BinaryIO) -> Iterator[str]:
-    """Yield the names of the classes and functions in a pickled object, up to any damaged byte."""
+    """Yield the names of the classes and functions in a pickled object.
+
+    If the pickled object is damaged, only the names before the damaged byte are found.
+    """
     memo: list[Any] = []
     pushed: list[Any] = []
     try:

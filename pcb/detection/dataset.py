@@ -58,13 +58,15 @@ class LVISFormatDataset(CustomDataset):
     ``LoadImageFromFile``. Images are rotated according to their EXIF data, and the log says how
     many images are rotated.
 
-    The arguments are those of mmdet's ``CustomDataset``, and ``federated``, which affects only the
-    evaluation. True: each image is evaluated only for the classes that its annotators checked, as
-    in LVIS. False: each image is evaluated for all classes, as in COCO. None, the default: decide
-    from the file's content, see :func:`pcb.datasets.lvis.read_annotations`.
+    The arguments are those of mmdet's ``CustomDataset`` and one more, ``federated``, which affects
+    only the evaluation. If ``federated`` is True, each image is evaluated only for the classes that
+    its annotators checked, as in LVIS. If it is False, each image is evaluated for all classes, as
+    in COCO. If it is None (the default), the file's content decides, see
+    :func:`pcb.datasets.lvis.read_annotations`.
 
-    Wrong data raises an error. LVIS and many other datasets also contain data that a detector
-    cannot learn from. Such data is corrected or skipped, and in training, the log says how often:
+    Invalid annotations raise an error. LVIS and many other datasets also contain valid annotations
+    that a detector cannot learn from. These are corrected or skipped as follows, and the training
+    log says how many of them there are:
 
     - Boxes are clipped to their image.
     - Objects are skipped if they lie outside their image, are less than one pixel wide or high, or
@@ -114,8 +116,8 @@ class LVISFormatDataset(CustomDataset):
         """Return the annotations of an image in mmdet's format.
 
         Returns:
-            ``bboxes``, (n, 4) as x1, y1, x2, y2 in pixels; ``labels``, (n,); ``bboxes_ignore``,
-            which is empty; and ``masks``.
+            A dictionary with ``bboxes``, (n, 4) as x1, y1, x2, y2 in pixels; ``labels``, (n,);
+            ``bboxes_ignore``, which is empty; and ``masks``.
         """
         image = self.data_infos.rows[idx]
         instances = self.annotations.instances_of(image)
@@ -129,7 +131,10 @@ class LVISFormatDataset(CustomDataset):
         }
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Return the labels in an image, for repeat factor sampling (``ClassBalancedDataset``)."""
+        """Return the label of each instance in an image.
+
+        mmdet's ``ClassBalancedDataset`` uses the labels for repeat factor sampling.
+        """
         instances = self.annotations.instances_of(self.data_infos.rows[idx])
         return self.annotations.labels[instances].tolist()
 
@@ -138,7 +143,10 @@ class LVISFormatDataset(CustomDataset):
         return np.bincount(self.annotations.labels, minlength=len(self.CLASSES))
 
     def _filter_imgs(self, min_size: int = 32) -> list[int]:
-        """Return the indices of all images with instances. mmdet would skip small images."""
+        """Return the indices of the images to train on. Unlike in mmdet, small images are included.
+
+        Images without instances are left out if ``filter_empty_gt`` is True.
+        """
         instances = np.diff(self.annotations.first_instance)
         return np.flatnonzero((instances > 0) | (not self.filter_empty_gt)).tolist()
 
@@ -187,7 +195,7 @@ def _turn_warning(name: str, annotations: CompactAnnotations, folder: str) -> st
 
 
 def _checked(step: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a step of the pipeline; the kit's image loader replaces mmdet's."""
+    """Return a step of the pipeline, with mmdet's image loader replaced with the kit's."""
     if step.get("type") == LoadImageFromFile.__name__:
         return {**step, "type": LoadWholeImage.__name__}
     return step

@@ -11,10 +11,10 @@ from pcb.detection.balances import balances, describe_training_set
 class LossEpochUpdateHook(Hook):
     """Hook that passes the epoch and the classes of the training set to the losses.
 
-    Only training with mmdet's own tools needs this hook, because ``pcb train`` itself does the
-    same. The hook reads the epoch from the runner instead of counting epochs itself, so the epoch
-    is also correct after resuming and after validation. The epoch is counted from 1. Both
-    EpochBasedRunner and IterBasedRunner of mmcv are supported.
+    Only training with mmdet's own tools needs this hook, because ``pcb train`` itself
+    passes both to the losses. The hook reads the epoch from the runner instead of counting epochs
+    itself, so the epoch is also correct after resuming and after validation. The epoch is counted
+    from 1. Both EpochBasedRunner and IterBasedRunner of mmcv are supported.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,10 @@ class LossEpochUpdateHook(Hook):
         self._tell(runner)
 
     def before_train_iter(self, runner) -> None:
-        """Do the same in IterBasedRunner, which does not call :meth:`before_train_epoch`."""
+        """Pass a new epoch to the losses, and the classes of a new data loader.
+
+        IterBasedRunner needs this method, because it does not call :meth:`before_train_epoch`.
+        """
         if self._epoch != _epoch_of(runner) or self._data_loader is not runner.data_loader:
             self._tell(runner)
 
@@ -43,6 +46,7 @@ class LossEpochUpdateHook(Hook):
 def _epoch_of(runner) -> int:
     """Return the epoch, counted from 1.
 
-    In IterBasedRunner, the data loader updates its epoch before the runner does.
+    In IterBasedRunner, the data loader updates its epoch before the runner does, so the epoch is
+    read from the data loader if possible.
     """
     return getattr(runner.data_loader, "epoch", runner.epoch) + 1

@@ -40,9 +40,10 @@ def learned_by(balance: PairwiseClassBalance) -> LearnedConfusion:
 def learned_in_checkpoint(
     loss: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str | Path
 ) -> LearnedConfusion:
-    """Return PCB's matrix from a checkpoint, for example from a downloaded official checkpoint.
+    """Return the confusion matrix that PCB had learned when a checkpoint was saved.
 
-    The settings in the result come from the config, because a checkpoint does not contain them.
+    The checkpoint may also be a downloaded official checkpoint. The settings in the result come
+    from the config, because a checkpoint does not contain them.
 
     Args:
         loss: The config's ``model.roi_head.bbox_head.loss_cls``.
@@ -80,10 +81,10 @@ def learned_in_checkpoint(
 
 
 def _check_rows(balance: PairwiseClassBalance, source: str | Path) -> None:
-    """Warn if a checkpoint's matrix was learned with a different kind of loss than the config's.
+    """Warn if the config's loss is of a different kind than the loss that learned the matrix.
 
-    Only a softmax loss learns a matrix whose rows sum to 1. If the kind of loss in the config is
-    wrong, the soft labels computed from the matrix are wrong.
+    The two kinds are softmax and sigmoid losses. Only a softmax loss learns a matrix whose rows sum
+    to 1. With a loss of the wrong kind, the soft labels computed from the matrix are wrong.
     """
     sums = balance.confusion.sum(dim=1)[balance.instance_count > 0]
     if len(sums) == 0:

@@ -142,7 +142,10 @@ class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
         return num_classes + 2
 
     def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Return accuracies in percent: objectness for all RoIs, and classes for positive RoIs."""
+        """Return the accuracies of objectness and classes in percent, for the training log.
+
+        The accuracy of objectness includes all RoIs, the accuracy of classes only positive RoIs.
+        """
         positive = labels < self.num_classes
         classes, objectness = cls_score.split([self.num_classes, 2], dim=1)
         return {

@@ -12,7 +12,7 @@ from pcb.refinement import Feedback, refine_features
 
 @HEADS.register_module()
 class IterativeRoIHead(StandardRoIHead):
-    """RoI head that runs its box head K times, and refines the features with each prediction.
+    """RoI head that applies its box head K times; each prediction refines the next features.
 
     The mask branch is the same as in mmdet's StandardRoIHead.
 
@@ -20,7 +20,7 @@ class IterativeRoIHead(StandardRoIHead):
         n_iter: K, the number of iterations. If K is 1, there are no feedback modules, and the head
             works like StandardRoIHead.
         mlp_layers: Number of linear layers in each feedback module.
-        iter_loss_weight: K weights for the losses of the iterations; by default 1 / K each.
+        iter_loss_weight: Weights of the losses of the K iterations; by default, each is 1 / K.
         reg_iter: Index of the only iteration whose box loss is used, with weight 1. If -1, the box
             losses of all iterations are used, weighted with ``iter_loss_weight``.
         box_reg_iter: Has no effect; the argument exists because official configs may set it.

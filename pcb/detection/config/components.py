@@ -38,7 +38,7 @@ def type_name(node: Mapping[str, Any], path: str = "") -> Any:
 
 
 def known_components() -> dict[str, dict[Any, str]]:
-    """Return the types in all of mmcv's registries, and mmcv's operations, by name.
+    """Return, by name, all types in mmcv's registries and all operations of mmcv.
 
     Several registries may use the same name. Each name is therefore mapped to a dictionary, which
     contains the types with this name and, for each type, the name of its registry. Registries are

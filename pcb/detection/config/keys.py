@@ -137,8 +137,8 @@ class Schema:
         Args:
             node: The part of the config.
             path: The dotted key of the part.
-            in_users_own: Whether the part belongs to a user-defined type, which may read any key
-                and any type.
+            in_users_own: Whether the part belongs to a user-defined type, which may accept any key,
+                and any ``type`` value.
         """
         if isinstance(node, list | tuple):
             for number, inner in enumerate(node):
@@ -205,7 +205,7 @@ class Schema:
 
 
 def _leaves(node: Any) -> Iterator[tuple[str, Any]]:
-    """Yield all keys and values in nested containers, except values that are containers."""
+    """Yield each key and value in nested containers, unless the value is itself a container."""
     inside: Iterable = node.items() if isinstance(node, Mapping) else (("", v) for v in node)
     for key, value in inside:
         if isinstance(value, Mapping | list | tuple):

@@ -9,7 +9,7 @@ from contextlib import suppress
 def names_read(text: str) -> set[str]:
     """Return the names of the variables that the config files read.
 
-    These variables are not mistakes, because settings may have been built from them.
+    A variable that is read is not a mistake, because settings may have been built from it.
 
     Args:
         text: The ``text`` attribute of mmcv's ``Config``. It contains the path of each config file
@@ -27,7 +27,7 @@ def set_too_late(text: str) -> Iterator[tuple[str, str, str]]:
 
     mmcv executes each file separately, base files first. The new value has no effect on settings
     that a base file has already built from the variable. A variable is left out if its new value
-    is used in the file that changes the variable, or in a file after it.
+    is used in the file that changes the variable, or in a later file.
 
     Args:
         text: See :func:`names_read`.

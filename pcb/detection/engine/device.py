@@ -17,7 +17,7 @@ def to_device(batch: Any, device: torch.device) -> Any:
         device: The device. The content of a DataContainer marked ``cpu_only`` stays on the CPU.
 
     Returns:
-        The same structure with tensors in place of DataContainers.
+        The same structure, with each DataContainer replaced with its content.
 
     Example:
         >>> to_device({"x": DataContainer([torch.ones(1)])}, torch.device("cpu"))

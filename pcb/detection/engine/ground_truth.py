@@ -22,10 +22,11 @@ class GroundTruthConfusion(AbstractContextManager):
     """Context that computes the mean prediction at the ground-truth boxes of each class.
 
     Inside the context, the detector predicts images as usual, and the context keeps the features of
-    the images. Then only the box head runs again, on the ground-truth boxes, so no image passes
-    through the backbone twice. If the RoI head iterates, only the last iteration is used, because
-    it makes the final prediction of the detector. The matrix learned in training averages all
-    iterations. Predictions that are not finite are skipped, as in training.
+    the images. :meth:`add` then applies only the box head again, to the ground-truth boxes, so no
+    image passes through the backbone twice. If the RoI head iterates, only the last iteration is
+    used, because it makes the final prediction of the detector. In contrast, the matrix that PCB
+    learns in training is an average over all iterations. Predictions that are not finite are
+    skipped, as in training.
 
     Nothing is measured if the detector has no box head or several box heads, or if the activation
     function of its classification loss is unknown (see :func:`class_activation`).
@@ -121,8 +122,8 @@ def class_activation(model: nn.Module) -> str | None:
     sigmoid function, and mmdet's losses have an attribute ``use_sigmoid``.
 
     Returns:
-        ``"softmax"`` or ``"sigmoid"``. The result is None if the detector has no box head or
-        several box heads (cascades), or if its loss has none of these attributes.
+        ``"softmax"`` or ``"sigmoid"``. The result is None for any other loss, and for a detector
+        with no box head or with several box heads (a cascade).
 
     Example:
         >>> from types import SimpleNamespace

@@ -22,7 +22,7 @@ class LossScalingHook(Fp16OptimizerHook):
 
     In half precision, overflowing gradients are normal: the loss scaler then skips the optimizer
     step and halves its scale. Only many skipped steps in a row are an error. The hook counts the
-    skipped steps in the runner's meta, so that checkpoints contain these counts.
+    skipped steps in the runner's dictionary ``meta``, which is saved in checkpoints.
 
     Args:
         patience: Number of skipped steps in a row after which training stops. 30 skipped steps
@@ -97,7 +97,7 @@ class RunLogHook(LoggerHook):
             write_atomically(self.folder.log_file, whole + newline)
 
     def log(self, runner) -> None:
-        """Write a record with values averaged since the last record, and print a progress line."""
+        """Write a record with the averages since the last record, and print a progress line."""
         values = runner.log_buffer.output
         record = {
             "mode": "train",
@@ -183,9 +183,10 @@ def _averages_swapped(runner) -> Iterator[None]:
     averages, so that a checkpoint contains the averages as the model's weights. At the start of
     the next epoch, the hooks exchange weights and averages again.
 
-    Within an epoch, the model therefore has the averages as its weights inside this context. After
-    an epoch, it has the trained weights inside this context. Some hooks also average the model's
-    buffers, including PCB's, and exchange the buffers in the same way.
+    Within an epoch, the model therefore has the trained weights outside this context and the
+    averages inside it. Between two epochs, the model has the averages outside this context and the
+    trained weights inside it. Some hooks also average the model's buffers, including PCB's, and
+    exchange the buffers in the same way.
     """
     hooks = [hook for hook in runner.hooks if hasattr(hook, "_swap_ema_parameters")]
     for hook in hooks:

@@ -166,7 +166,7 @@ def _is_list(file: Path) -> bool:
 
 
 def _remove_unfinished_parts(folder: RunFolder) -> None:
-    """Remove the unfinished files of killed processes, unless they will be overwritten anyway."""
+    """Remove unfinished files of killed processes, except files that are overwritten anyway."""
     remove_unfinished(folder.predictions_folder)
     for iou_type in IOU_TYPES:
         current = {folder.prediction_part(iou_type, r) for r in range(world_size())}

@@ -39,18 +39,18 @@ class NonFiniteError(ValueError):
 class Runner(EpochBasedRunner):
     """mmcv's epoch runner on one device, with the kit's own checkpoints and random seeds.
 
-    At the start of each epoch, every random number generator is seeded with (seed, epoch, process).
+    At the start of each epoch, all random number generators are seeded with (seed, epoch, process).
     Training resumed after an epoch therefore draws the same random numbers as uninterrupted
-    training. This includes data-loading workers, because PyTorch seeds the generators of a worker
-    (also NumPy's) from the generator of the main process. Training resumed within an epoch loads
-    the earlier batches of the epoch again, and then seeds with (seed, epoch, process, iteration).
-    Checkpoints therefore need not contain the states of the generators.
+    training. This includes data-loading workers, because PyTorch seeds a worker's generators (also
+    NumPy's) from that of the main process. Training resumed within an epoch loads the epoch's
+    earlier batches again, and then seeds with (seed, epoch, process, iteration). Checkpoints
+    therefore need not contain the states of generators.
 
     Args:
         args: Positional arguments of mmcv's runner.
         device: The device that batches are moved to.
         seed: The seed of the run.
-        interval: Save a checkpoint within an epoch after every ``interval`` iterations; 0: never.
+        interval: Number of iterations between two checkpoints within an epoch, or 0 for none.
         find_unused_parameters: Whether a training step on several processes may leave some weights
             without a gradient.
         kwargs: Keyword arguments of mmcv's runner.
@@ -139,12 +139,12 @@ class Runner(EpochBasedRunner):
         torch.manual_seed(int(seeds[2]))
 
     def prepare(self, data_loader: Any) -> None:
-        """Call ``before_run`` of each hook whose ``before_run`` has not been called yet.
+        """Call ``before_run`` of each new hook, and restore the hooks' buffers when resuming.
 
         :meth:`run` calls ``prepare`` again, for hooks that were registered in the meantime.
 
         Raises:
-            ValueError: The buffers added by hooks differ from those in the resumed checkpoint.
+            ValueError: The resumed checkpoint does not contain exactly the buffers of the hooks.
         """
         self._max_iters = self._max_epochs * len(data_loader)
         for hook in list(self.hooks):
@@ -205,7 +205,7 @@ class Runner(EpochBasedRunner):
 
         Raises:
             ValueError: The checkpoint has no epoch or iteration, does not fit the model or the
-                optimizer, or was written within an epoch in which other settings were used.
+                optimizer, or was written within an epoch that used different settings.
         """
         state = read_checkpoint(checkpoint, trust_checkpoint)
         meta, hint = state.get("meta"), "train from scratch, without --resume"
@@ -244,8 +244,7 @@ class Runner(EpochBasedRunner):
     def _restore_hooks(self) -> None:
         """Restore, from the checkpoint, the buffers that hooks add to the model.
 
-        Raises:
-            ValueError: The buffers added by hooks differ from those in the checkpoint.
+        If the checkpoint does not contain exactly these buffers, raise a ValueError.
         """
         saved, self._state_of_hooks = self._state_of_hooks, None
         if saved is None:
@@ -254,17 +253,18 @@ class Runner(EpochBasedRunner):
         own = {name: value for name, value in state.items() if name not in self._names_of_model}
         differing = sorted(own.keys() ^ saved.keys())
         if differing:
-            where = "the checkpoint" if differing[0] in saved else "the model"
+            where = "the checkpoint" if differing[0] in saved else "this run"
             raise ValueError(
-                f"cannot resume from the checkpoint: {len(differing)} buffers of hooks differ; "
-                f"only {where} contains {differing[0]}: resume with the custom_hooks that the "
-                "checkpoint was trained with, or train from scratch, without --resume"
+                f"cannot resume from the checkpoint: {len(differing)} hook buffers exist either "
+                f"only in the checkpoint or only in this run, for example {differing[0]} (only in "
+                f"{where}): resume with the custom_hooks that the checkpoint was trained with, or "
+                "train from scratch, without --resume"
             )
         for name, value in saved.items():
             own[name].copy_(value)
 
     def _readable_meta(self) -> dict[str, Any]:
-        """Return the runner's meta; leave out values not allowed in checkpoints, with a warning."""
+        """Return the runner's meta. Leave out values not allowed in checkpoints, with a warning."""
         readable = {}
         for key, value in self.meta.items():
             left_out: list[str] = []

@@ -18,7 +18,7 @@ from pcb.storage.repository import repository_path
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The settings of one training run, collected from its config, its options and its machine.
+    """The settings of one training run, collected from the config, the options and the machine.
 
     Attributes:
         config: The merged config. It is saved in the run folder, and mmdet builds the dataset and
@@ -33,17 +33,17 @@ class TrainingSettings:
         loader: ``samples_per_gpu`` and ``workers_per_gpu`` for the data loader of each process.
         optimizer: The config of the optimizer, in mmcv's format.
         optimizer_step: Arguments for the hook that updates the weights, such as ``grad_clip``.
-        loss_scaling: Arguments for the loss scaler. This is None to train in float32.
-        schedules: The config's ``lr_config`` and ``momentum_config``; a value of None leaves the
-            learning rate or the momentum constant.
+        loss_scaling: Arguments for the loss scaler. This is None if training uses float32.
+        schedules: The config's ``lr_config`` and ``momentum_config``. If one of them is None, the
+            learning rate or the momentum stays constant.
         custom_hooks: The configs of the additional hooks.
-        first_weights: The config's ``load_from``, a checkpoint that a new training run starts from;
-            None to start without a checkpoint.
+        first_weights: The config's ``load_from``, a checkpoint that a new training run starts from.
+            This is None if training starts without a checkpoint.
         find_unused_parameters: Whether a training step on several processes may leave some weights
             without a gradient.
-        cudnn_benchmark: Whether cuDNN searches for the fastest algorithms; None for PyTorch's
-            default.
-        opencv_threads: Number of threads for OpenCV; None for OpenCV's default.
+        cudnn_benchmark: Whether cuDNN searches for the fastest algorithms. If None, PyTorch's
+            default is used.
+        opencv_threads: Number of threads for OpenCV. If None, OpenCV's default is used.
     """
 
     config: Config
@@ -71,7 +71,7 @@ class TrainingSettings:
         repository root.
 
         Raises:
-            ValueError: ``first_weights`` is an address.
+            ValueError: ``first_weights`` is an address such as ``https://...``, not a path.
         """
         address = str(self.first_weights)
         if "://" in address:
@@ -200,7 +200,7 @@ def comparable_settings(config: Config, seed: int | None, processes: int | None)
 def recorded_settings(folder: RunFolder) -> dict[str, Any]:
     """Return the settings of a run that affect its result, as recorded in its run folder.
 
-    If an earlier version of the kit wrote the folder, settings missing from its record are None.
+    Earlier versions of the kit recorded fewer settings. Settings that are not recorded are None.
     :func:`pcb.runs.settings.other_settings` compares two such dictionaries.
 
     Raises:

@@ -219,8 +219,8 @@ def _first_weights_record(
 def _optimizer_hook(settings: TrainingSettings) -> Hook | dict[str, Any]:
     """Return the hook that updates the weights, in a form that mmcv's runner can register.
 
-    To train in half precision, this is a LossScalingHook. To train in float32, this is a
-    dictionary of arguments from which the runner builds mmcv's own hook.
+    For training in half precision, the result is a LossScalingHook. For training in float32, the
+    result is a dictionary of arguments from which the runner builds mmcv's own hook.
     """
     if settings.loss_scaling is None:
         return dict(settings.optimizer_step)

@@ -26,8 +26,8 @@ class ImageError(OSError):
     """Error for an image file that cannot be used; the message names the file and a remedy.
 
     When a data-loading worker raises an error, PyTorch raises it again in the main process, with
-    the traceback of the worker as the message. This class keeps only the end
-    of such a message, which is the original message.
+    the traceback of the worker as the message. This class keeps only the end of such a message,
+    which is the original message.
 
     Example:
         >>> print(ImageError("Caught ImageError in worker 0. ... ImageError: 7.png is empty"))

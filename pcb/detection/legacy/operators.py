@@ -3,7 +3,7 @@
 Installing mmcv-full compiles its operators. This takes many minutes and needs a C++ compiler, as
 well as a CUDA compiler for GPUs. torchvision contains the same three operators, precompiled for CPU
 and CUDA. If mmcv has a compiled extension, that extension is used. Otherwise, :func:`install`
-replaces the extension with a module that calls torchvision. All other operators in this module
+replaces the extension with a module that calls torchvision. In the replacement, all other operators
 raise an error that says how to compile them.
 """
 
@@ -95,7 +95,7 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Write the gradient with respect to the features of RoIAlign to ``grad_input``."""
+    """Compute RoIAlign's gradient for its features, and write the result to ``grad_input``."""
     _require_average(pool_mode)
     grad_input.copy_(
         torch.ops.torchvision._roi_align_backward(
