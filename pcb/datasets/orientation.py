@@ -1,10 +1,10 @@
-"""Rotate or mirror images as their EXIF data asks, and warn if the annotations may not match.
+"""Rotate or mirror images according to their EXIF data, and warn if annotations may not match.
 
 A camera stores a photograph as the sensor sees it. The EXIF orientation, a number from 1 to 8,
 states how to rotate or mirror the photograph for display. Training, prediction and figures apply
 the orientation, as OpenCV does. Annotations that were made on the photograph as stored are then in
 the wrong place. If the orientation swaps width and height, the image sizes in the annotations
-reveal this error. If the size stays the same (orientations 2 to 4, and square images), they do not.
+reveal this error. Orientations 2 to 4, and square images, keep the size, so the error stays hidden.
 """
 
 import os
@@ -67,7 +67,7 @@ def stored_and_shown_size(image: Image.Image) -> tuple[tuple[int, int], tuple[in
 def orientation_warning(
     names: Sequence[str], sizes: Sequence[Sequence[int]], folder: str | os.PathLike
 ) -> str | None:
-    """Check whether EXIF data rotates or mirrors images, and warn if it does.
+    """Return a warning if EXIF data rotates or mirrors images.
 
     At most 2000 images, evenly spread over the list, are opened, and only their headers are read.
     Missing and damaged images are skipped, because loading them later raises an error.

@@ -141,7 +141,7 @@ def read_icons(folder: str | os.PathLike, category_ids: Sequence[int]) -> list[n
 def largest_instances(
     annotations: Annotations, labels: Collection[int], image_ids: Collection[int]
 ) -> dict[int, dict]:
-    """Find the largest instance of each class in some images.
+    """Find, for each of some classes, the largest instance in a set of images.
 
     One pass through the annotations finds the instances of all classes.
 

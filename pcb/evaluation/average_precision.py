@@ -44,7 +44,7 @@ def evaluate(
         iou_types: 'bbox', 'segm' or both; None to use all types that the results contain.
         backend: 'fast' (the package hotcoco) or 'lvis' (the reference implementation, two orders of
             magnitude slower). Both return the same numbers.
-        federated: Whether the data is federated; None to use what ``read_annotations`` found.
+        federated: Whether the data is federated; None to keep the decision of ``read_annotations``.
 
     Returns:
         ``{iou_type: {metric: value}}``. The values are fractions. A metric is NaN if it is
@@ -93,14 +93,16 @@ def per_class_ap(
     iou_type: str = "segm",
     federated: bool | None = None,
 ) -> np.ndarray:
-    """Compute the average precision of each class; the LVIS metric AP is the mean of these values.
+    """Compute the average precision of each class.
+
+    The mean of these values, without NaN, is the LVIS metric AP.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
         results: COCO results, a file or a list; they are not changed.
         iou_type: 'bbox' or 'segm'.
-        federated: Whether the data is federated, as in ``evaluate``; None to use what
-            ``read_annotations`` found.
+        federated: Whether the data is federated, as in ``evaluate``; None to keep the decision of
+            ``read_annotations``.
 
     Returns:
         (C,) AP of each class as a fraction, in label order; NaN for classes without objects.
@@ -131,7 +133,7 @@ def per_class_ap(
 
 
 def group_means(values: Sequence[float], frequency: Sequence[str]) -> dict[str, float]:
-    """Average values over the classes of each frequency group; NaN is left out.
+    """Average values over the classes of each frequency group; NaN values are left out.
 
     Args:
         values: (C,) one value per class, NaN if undefined.

@@ -63,7 +63,7 @@ def detection_confusion(
         iou_type: 'bbox' for the IoU of boxes, 'segm' for the IoU of masks.
         iou_threshold: Minimum IoU of a match, in (0, 1].
         score_threshold: Minimum score of a detection that counts, a finite number.
-        federated: Whether the data is federated; None to use what ``read_annotations`` found.
+        federated: Whether the data is federated; None to keep the decision of ``read_annotations``.
 
     Returns:
         (C + 1, C + 1) int64 counts. Entry ``[i, j]`` counts objects of class i that are detected as
@@ -108,7 +108,7 @@ def count_detections(
     score_threshold: float = 0.3,
     federated: bool | None = None,
 ) -> DetectionCounts:
-    """Compute the matrix of ``detection_confusion`` and the number of detections it leaves out.
+    """Compute the matrix of ``detection_confusion``, and count the detections left out of it.
 
     The arguments and errors are those of ``detection_confusion``. Every detection with a score of
     at least ``score_threshold`` is counted once, in the matrix or in ``left_out``. The number of
@@ -163,7 +163,7 @@ def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray
 
 
 def _complete(annotations: Annotations, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return a bool array (I, C): whether image i is complete for class c.
+    """Return an (I, C) bool array that says whether each image is complete for each class.
 
     An image is complete for a class if all objects of the class in the image are annotated.
 
@@ -187,7 +187,7 @@ def _matches(
     detections: CompactResults,
     iou_threshold: float,
 ) -> np.ndarray:
-    """Return, for each of n detections, the index of the object it is matched to.
+    """Return the index of the object to which each of n detections is matched.
 
     The result is an (n,) int64 array; the entry of a detection without a match is -1.
     """
@@ -213,7 +213,8 @@ def _overlapping(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find all pairs of a detection and an object that overlap.
 
-    They overlap if they are in the same image and their IoU is at least ``iou_threshold``.
+    A detection and an object overlap if they are in the same image and their IoU is at least
+    ``iou_threshold``.
 
     Returns:
         Three arrays with one entry per pair: index of the detection, index of the object, IoU.

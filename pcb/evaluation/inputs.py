@@ -17,11 +17,13 @@ COCOS_MOST = 100  # limit of the COCO evaluation per class and image
 def read_ground_truth(
     ground_truth: str | os.PathLike | Annotations, federated: bool | None = None
 ) -> Annotations:
-    """Return the ground truth as annotations; if it is a path, read the annotation file.
+    """Return the ground truth as annotations.
+
+    If the ground truth is a path, the annotation file is read.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
-        federated: Whether the data is federated; None to use what ``read_annotations`` finds.
+        federated: Whether the data is federated; None to keep the decision of ``read_annotations``.
 
     Raises:
         FileNotFoundError: The annotation file does not exist.
@@ -38,16 +40,17 @@ def read_inputs(
     iou_types: Sequence[str] | None,
     federated: bool | None = None,
 ) -> tuple[Annotations, list[dict], Sequence[str]]:
-    """Return ground truth and detections for computing AP; read those passed as paths.
+    """Return the ground truth and the detections for computing AP.
 
-    The numbers of objects and detections that AP leaves out are logged.
+    If the ground truth or the detections are passed as a path, the file is read. The numbers of
+    objects and detections that AP leaves out are logged.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
         results: COCO results, a file or a list.
-        iou_types: What will be evaluated: 'bbox', 'segm' or both; None for all that the results
-            contain.
-        federated: Whether the data is federated; None to use what ``read_annotations`` finds.
+        iou_types: What will be evaluated: 'bbox', 'segm' or both; None to use all types that the
+            results contain.
+        federated: Whether the data is federated; None to keep the decision of ``read_annotations``.
 
     Returns:
         The annotations, the detections and the IoU types.

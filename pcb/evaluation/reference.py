@@ -64,7 +64,7 @@ class _Detections(lvis.LVISResults):
 class _NumPyWithFloat:
     """A stand-in for the module NumPy that also has the attribute ``float``.
 
-    lvis 0.5.3 uses ``np.float``, but NumPy does not have it any more since version 1.24.
+    lvis 0.5.3 uses ``np.float``, which was removed from NumPy in version 1.24.
     """
 
     float = float
@@ -75,10 +75,10 @@ class _NumPyWithFloat:
 
 @contextlib.contextmanager
 def _patched_lvis():
-    """Let lvis 0.5.3 work with current NumPy and without log messages inside a ``with`` block.
+    """Make lvis 0.5.3 work with current NumPy and without warnings inside a ``with`` block.
 
-    On entry, the name ``np`` in the module ``lvis.eval`` is replaced; NumPy itself is not changed.
-    On exit, everything is restored.
+    When the block starts, the name ``np`` in the module ``lvis.eval`` is bound to a stand-in for
+    NumPy, and warnings are switched off. When the block ends, both changes are undone.
     """
     logger = logging.getLogger("lvis.results")
     numpy, level = lvis.eval.np, logger.level

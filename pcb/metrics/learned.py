@@ -48,10 +48,11 @@ class LearnedConfusion:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> LearnedConfusion:
-        """Create an instance from the arrays of ``confusion.npz``, which may hold more matrices.
+        """Create an instance from the arrays of ``confusion.npz``; other matrices are ignored.
 
-        A file from an older version does not record whether rows and columns are normalised. Both
-        are then taken to be normalised, because all losses of these versions normalised both.
+        A file from an older version of PCB-kit does not record whether rows and columns are
+        normalised. Both are then taken to be normalised, because all losses of older versions
+        normalised both.
 
         Raises:
             KeyError: The file does not contain a learned matrix.

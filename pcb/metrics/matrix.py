@@ -131,7 +131,7 @@ def bias(matrix: np.ndarray, num_classes: int | None = None) -> np.ndarray:
 
 
 def group_shares(matrix: np.ndarray, frequency: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """Compute how often each group is predicted correctly, and as wrong classes of each group.
+    """Compute how often each group is predicted correctly, or as a wrong class of each group.
 
     The shares are averaged over the classes of the group with equal weight. Classes without
     instances are left out.
@@ -142,7 +142,7 @@ def group_shares(matrix: np.ndarray, frequency: Sequence[str]) -> tuple[np.ndarr
 
     Returns:
         shares: (3, 4), or (3, 5) if the matrix counts detections. Rows are frequent, common and
-            rare classes; the row of a group without classes is NaN.
+            rare classes. If no class of a group has instances, the row of the group is NaN.
         columns: Names of the columns: the class itself; a different frequent, common or rare class;
             and, if the matrix counts detections, missed.
 
@@ -179,8 +179,8 @@ def group_totals(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
     Returns:
         (3, 3) mean shares. Rows are true groups and columns predicted groups, both in the order
-        frequent, common, rare. The row of a group without classes that occur is NaN. If the matrix
-        counts detections, a row sums to 1 minus the share of missed objects.
+        frequent, common, rare. If no class of a group has instances, the row of the group is NaN.
+        If the matrix counts detections, a row sums to 1 minus the share of missed objects.
 
     Example:
         >>> group_totals(np.array([[8, 2], [1, 1]]), ["f", "r"])
@@ -203,7 +203,7 @@ def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
     Returns:
         (3, 3), antisymmetric. An entry is positive if the row's group is mistaken for the column's
-        group more often than the reverse, and NaN if one of the groups has no class that occurs.
+        group more often than the reverse, and NaN if one of the two groups has no instances.
 
     Example:
         >>> group_bias(np.array([[8, 2], [1, 1]]), ["f", "r"]).round(3)
@@ -216,7 +216,9 @@ def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
 
 def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Subtract the row shares of ``before`` from those of ``after``; unknown shares are NaN.
+    """Divide each row of both matrices by its sum, then subtract ``before`` from ``after``.
+
+    A difference is NaN if the class of its row has no instances in one of the matrices.
 
     Raises:
         ValueError: The matrices differ in shape.
@@ -231,7 +233,7 @@ def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def detection_totals(matrix: np.ndarray) -> dict[str, int]:
-    """Sum a matrix of detections to numbers of objects by outcome and of false detections.
+    """Count the objects with each outcome, and the detections on background, in a matrix.
 
     Example:
         >>> detection_totals(np.array([[5, 2, 1], [0, 3, 4], [6, 0, 0]]))

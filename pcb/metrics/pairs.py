@@ -43,7 +43,7 @@ def largest_pairs(values: np.ndarray, count: int) -> list[tuple[int, int]]:
 
 
 def pair_shares(matrix: np.ndarray, num_classes: int, min_objects: float = 0) -> np.ndarray:
-    """Return the share of each true class that is predicted as each class.
+    """Return which share of each true class's objects is predicted as each class.
 
     Args:
         matrix: A confusion matrix, (C, C) or (C + 1, C + 1).
@@ -140,8 +140,9 @@ def changed_pairs(
 
     Returns:
         One dict per pair, largest change first, with names, groups and labels as in
-        :func:`worst_pairs`. ``before`` and ``after`` are the shares of ``true`` that the models
-        of the two runs predict as ``predicted``; ``change`` is their difference.
+        :func:`worst_pairs`. In each dict, ``before`` and ``after`` are the fractions of the
+        objects of class ``true`` that the first and the second run's model predict as class
+        ``predicted``; ``change`` is their difference.
 
     Raises:
         ValueError: The matrices differ in shape.

@@ -64,7 +64,7 @@ def estimate(values: Iterable[float | None]) -> Estimate:
 def paired_difference(
     ours: Mapping[Any, float | None], theirs: Mapping[Any, float | None]
 ) -> Estimate:
-    """Estimate the mean difference between two methods over the seeds that both have.
+    """Estimate the mean difference between two methods over the seeds they have in common.
 
     For each seed, the value in ``theirs`` is subtracted from the value in ``ours``. Effects that a
     seed has on both methods, such as the order of images, cancel out.

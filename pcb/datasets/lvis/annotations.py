@@ -35,7 +35,7 @@ class Annotations(Classes):
         federated: True if each image was checked only for some classes: those annotated in the
             image or listed as absent from it (LVIS). False if every image was checked for every
             class (COCO).
-        logged: Messages already logged about the annotations and about results on them.
+        logged: Messages already logged about the annotations and about results for them.
     """
 
     path: str
@@ -53,7 +53,7 @@ class Annotations(Classes):
         return {image["id"]: image for image in self.images}
 
     def log(self, text: str, source: str | None = None, level: int = logging.WARNING) -> None:
-        """Log a message about the annotations, or about results on them, but only once.
+        """Log a message about the annotations or results for them, unless it was logged before.
 
         Args:
             text: The message.
@@ -179,11 +179,15 @@ def read_annotations(
     was checked only for some classes, and a class that is neither annotated in the image nor listed
     in the image's ``neg_category_ids`` may be present or absent. A file is read as federated if
     some image lists a category in ``neg_category_ids`` or ``not_exhaustive_category_ids``. If these
-    keys exist, but all lists are empty, the file is read as exhaustive and a warning is logged.
+    keys exist, but all lists are empty, the file is read as exhaustive.
 
-    Warnings are also logged in three more cases. If an annotation id is 0 or repeated, evaluators
-    would lose matches, so all annotations are renumbered. If classes share a name, numbers are
-    added to their names. Boxes may look like corners instead of ``[x, y, width, height]``.
+    A warning is logged
+
+    - if the keys exist, but all lists are empty;
+    - if an annotation id is 0 or repeated: all annotations are then renumbered, because evaluators
+      would lose matches;
+    - if classes share a name: numbers are then added to their names;
+    - if boxes look like corners instead of ``[x, y, width, height]``.
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.
@@ -196,8 +200,8 @@ def read_annotations(
     Raises:
         FileNotFoundError: The file does not exist.
         AnnotationError: The file is not JSON, not in LVIS or COCO format, empty or inconsistent.
-            The same error is raised if images are missing, and if ``federated`` is True, but no
-            image lists absent classes.
+            Also raised if an image is missing, or if ``federated`` is True although no image lists
+            absent classes.
 
     Example:
         >>> import pathlib, tempfile

@@ -221,9 +221,9 @@ def read_compact_annotations(
     Args:
         path: A ``.json`` or ``.json.gz`` file.
         image_dir: Folder that must contain every image of the file; None skips this check.
-        allow_short_polygons: Drop polygons with fewer than three points instead of raising an
-            error. Such polygons have no area, so training loses nothing, but an instance may then
-            have no mask (see ``CompactAnnotations.has_mask``).
+        allow_short_polygons: Whether to drop polygons with fewer than three points instead of
+            raising an error. Such polygons have no area, so training loses nothing, but an instance
+            may then have no mask (see ``CompactAnnotations.has_mask``).
 
     Returns:
         The annotations.

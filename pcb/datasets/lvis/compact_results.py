@@ -59,8 +59,8 @@ def read_compact_results(
     """Read detections in COCO results format, check them, and store them in flat arrays.
 
     Every detection is checked as in ``read_results``, with the same errors and warnings. Detections
-    with a score below ``score_threshold`` are then dropped. One check is made only for detections
-    that are kept, because it takes several times as long as everything else: whether the
+    with a score below ``score_threshold`` are then dropped. The slowest check, which takes longer
+    than all others together, is made only for the remaining detections: it ensures that the
     run-length encoding of a mask fills the image exactly.
 
     Args:

@@ -25,8 +25,8 @@ def log_once(logged: set[str], source: str, text: str, level: int = logging.WARN
         logged: Messages that were logged before; the new message is added.
         source: Name of the file or list that the message is about, as returned by ``source_of``.
         text: The message.
-        level: Level of the log record. Warnings are always shown; messages
-            of level INFO are shown only if the program enables them, as the command line does.
+        level: Level of the log record. Warnings are always shown. Messages of level INFO are shown
+            only if the program enables them, as the command ``pcb`` does.
     """
     line = printable(f"{source}: {text}")
     if line in logged or (source == _IN_MEMORY and text in logged):

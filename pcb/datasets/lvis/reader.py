@@ -186,8 +186,8 @@ class AnnotationReader:
     ) -> Iterator[dict]:
         """Decode, check and yield the records of one kind.
 
-        An invalid record raises an error. A repeated id also does, except among annotations,
-        because no other record refers to the id of an annotation.
+        An error is raised if a record is invalid, or if two images or two categories have the same
+        id. Annotations may have the same id, because no other record refers to it.
         """
         ids = []
         for index, record in enumerate(decode(records, self.path, AnnotationError)):

@@ -1,8 +1,8 @@
 """Check that the runs of a compressed run-length encoding add up to the size of the image.
 
 The check is needed because pycocotools accepts any text: if the runs are too short, part of the
-decoded mask is undefined, and a run of negative length causes an endless loop. NumPy checks
-thousands of encodings together.
+decoded mask is undefined, and a run of negative length causes an endless loop. Thousands of
+encodings are checked in one batch with NumPy.
 
 An encoding is a text that stores a list of numbers. The code of each character, minus the code of
 "0", contains five bits of a number (lowest bits first), and a sixth bit that says whether the

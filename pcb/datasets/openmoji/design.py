@@ -48,7 +48,7 @@ class Design:
         exhaustive: Whether ``neg_category_ids`` lists every class that is absent from an image. If
             False, the key lists only a few absent classes, as in LVIS, including the absent
             look-alikes of the image's classes.
-        icon_set: Set of icons in ``icons.json`` from which classes are drawn, "mini" or "full".
+        icon_set: Set of icons in ``icons.json`` from which classes are chosen, "mini" or "full".
     """
 
     name: str
@@ -274,7 +274,7 @@ def read_design(folder: str | os.PathLike) -> dict[str, Any]:
 def _draw_ranks(
     design: Design, rng: np.random.Generator
 ) -> tuple[list[tuple[tuple[int, int], str]], list[int]]:
-    """Draw the ranks (by number of images) of the classes, and the kind of each pair."""
+    """Choose at random the rank of each class by number of images, and the kind of each pair."""
     edges = np.linspace(0, design.num_classes, design.singletons + 1)
     single = ((edges[:-1] + edges[1:]) / 2).astype(int)
     paired = np.setdiff1d(np.arange(design.num_classes), single)

@@ -45,9 +45,9 @@ def make_openmoji(
     dataset (see :func:`read_design`).
 
     The same size and seed produce the same bytes with any number of workers. The folder ``out``
-    appears only when the dataset is complete. If the process that makes the
-    dataset is killed, incomplete output remains beside ``out``; the next call of this function with
-    the same ``out`` deletes it. If ``out`` already contains the same dataset, nothing is done.
+    appears only when the dataset is complete. If the process that makes the dataset is killed, a
+    folder with incomplete output remains beside ``out``. The next call of this function with the
+    same ``out`` deletes that folder. If ``out`` already contains the dataset, nothing is done.
 
     Args:
         out: Folder to make.
@@ -129,7 +129,7 @@ def _remove_left_overs(out: Path) -> None:
 
 
 def _is_alive(partial: Path) -> bool:
-    """Return whether a process is still writing this folder, on this or a different machine."""
+    """Return whether a process on this or a different machine is still writing this folder."""
     lock = partial / _LOCK
     if lock.exists():
         return is_locked(lock)

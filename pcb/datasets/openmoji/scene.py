@@ -103,7 +103,7 @@ def background(size: int, rng: np.random.Generator) -> np.ndarray:
 def pose(
     icon: Icon, renderings: Weighted, size: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, str]:
-    """Draw an icon with a random rendering, rotation and colour cast, and mirror it at random.
+    """Draw an icon, randomly mirrored, with a random rendering, rotation and colour cast.
 
     Args:
         icon: The icon.
@@ -186,9 +186,9 @@ def _lay_out(
 
 
 def _overlap(start: int, extent: int, side: int) -> tuple[slice, slice]:
-    """Return where a patch and an image overlap along one axis.
+    """Return two slices for the pixels in which a patch and an image overlap along one axis.
 
-    The patch is ``extent`` pixels long and begins at pixel ``start`` of the image, which may be
+    The patch is ``extent`` pixels long and begins at pixel ``start`` of the image; ``start`` may be
     negative. The image is ``side`` pixels long. The first slice selects the common pixels in the
     patch, the second slice selects them in the image.
 
