@@ -218,7 +218,7 @@ class PairwiseClassBalance(StatefulModule):
             self._warn_if_blocked()
 
     def _warn_if_blocked(self) -> None:
-        """Warn if PCB is inactive and further training cannot activate it."""
+        """Warn if PCB is inactive and would stay inactive even with further training."""
         epoch = int(self.epoch)
         if epoch < self.start_epoch:
             never_set = self._last_set_epoch is None
@@ -258,7 +258,7 @@ class PairwiseClassBalance(StatefulModule):
         )
 
     def _warn_of_epoch(self, epoch: int) -> None:
-        """Warn, on only one process, that `set_epoch` was not called; if alpha is 0, do nothing."""
+        """Warn, on only one process, that `set_epoch` was not called, unless alpha is 0."""
         if self.alpha > 0 and rank() == 0:
             warnings.warn(
                 f"PCB should act from epoch {self.start_epoch} on, but stays off: set_epoch was "

@@ -23,9 +23,9 @@ def process_group(device: torch.device) -> Iterator[None]:
     """Within a context, connect this process to the other processes started by ``torchrun``.
 
     ``torchrun`` describes the process group in environment variables. Without these variables,
-    this function does nothing. If you set these variables by hand, this process waits up to 10
-    minutes for the other processes to start; ``PCB_WAIT_MINUTES`` changes this limit. If an error
-    is raised within the context, the group stays open. This process must then exit, so that
+    this function does nothing. With these variables, it waits up to 10 minutes for the other
+    processes to start; the environment variable ``PCB_WAIT_MINUTES`` changes this limit. If an
+    error is raised within the context, the group stays open. This process must then exit, so that
     ``torchrun`` stops the other processes.
 
     Args:
@@ -127,7 +127,7 @@ def _join(device: torch.device) -> None:
 def _wait_for_first(own: int, minutes: float) -> None:
     """Wait until process 0 can be reached.
 
-    PyTorch itself also waits for process 0, but prints a page of stack traces if it waits in vain.
+    PyTorch itself also waits for process 0 but, if the wait fails, prints a page of stack traces.
 
     Raises:
         ValueError: If the host name is unknown, or process 0 does not answer in time.

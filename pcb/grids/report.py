@@ -142,7 +142,9 @@ def _question(
 
 
 def _join_rows(rows: list[list[Path]], one_folder: bool) -> list[list[Path]]:
-    """Drop empty rows, and join neighbouring rows that have only one figure each.
+    """Drop empty rows, and join adjacent rows that have only one figure each.
+
+    If all figures are in one folder, all rows are joined.
 
     >>> a, b, c, d, e = map(Path, "abcde")
     >>> [len(row) for row in _join_rows([[a, b], [], [c], [d], [e, a]], one_folder=False)]
@@ -231,9 +233,9 @@ def _href(root: Path, file: Path) -> str:
 
 
 def _label(root: Path, folder: Path) -> str:
-    """Return the heading of a folder on the page.
+    """Return the name under which a folder appears on the page.
 
-    For a run, this is its path below the dataset's folder; for a dataset, it is the dataset's name.
+    A run is named by its path below the dataset's folder, a dataset by its own name.
     """
     parts = folder.relative_to(root).parts
     return "/".join(parts[1:] or parts)

@@ -40,7 +40,7 @@ class Results:
         datasets: The results on each dataset, sorted by name.
         finding: One sentence on the effect of PCB; see :func:`pcb.grids.finding.finding`.
         failures: Notebooks that did not finish.
-        running: The other processes that currently work in the folder.
+        running: Processes, other than this one, that are currently working in the folder.
     """
 
     root: Path

@@ -104,7 +104,7 @@ def _explain(error: str, values: Any, schema: type[msgspec.Struct]) -> str:
 
 
 def _values_at(value: Any, steps: list[str]) -> Iterator[Any]:
-    """Yield every value at a path of keys; the step ``...`` stands for every key of a mapping."""
+    """Yield every value at a path of keys; the key ``...`` stands for all keys of a mapping."""
     if not steps:
         yield value
     elif isinstance(value, dict):

@@ -38,8 +38,8 @@ class Row(NamedTuple):
     """A row of the metric table.
 
     Attributes:
-        label: The run or config; a row with an indented label belongs to the last row above it
-            whose label is not indented.
+        label: The run or config. An indented label means that the row belongs to the nearest row
+            above whose label is not indented.
         cells: The values as text, one for each column of the table.
         is_difference: Whether the values are differences, or confidence intervals of differences.
         of_seed: Whether the row is about a single seed in a table that covers several seeds.

@@ -1,4 +1,4 @@
-"""Let only one process at a time run a grid; when this process stops, its jobs stop too.
+"""Let only one process at a time run a grid, and stop its jobs when this process stops.
 
 ``pcb grid run`` calls Snakemake within its own process, so that a user has to stop only this
 process. The Snakefile and its job scripts call the functions of this module, so that calling
@@ -109,7 +109,9 @@ def changed_notebooks(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def check_machine(grid: Grid, gpus: int) -> None:
-    """Check that this machine has enough GPUs for a grid, and print a note if CPU cores lack.
+    """Check that this machine has enough GPUs for a grid.
+
+    If the machine has too few CPU cores, only a note is printed.
 
     Raises:
         ValueError: The grid needs more GPUs than this machine has.
@@ -181,7 +183,8 @@ def end_with_snakemake() -> None:
 def snakemake_is_gone() -> bool:
     """Return whether the Snakemake process that started this job has died.
 
-    If a job is stopped early, but its Snakemake process has not died, the reason is a signal.
+    The result shows why a job was stopped early: its Snakemake process died (True), or the job
+    itself received a signal (False).
     """
     return _gone.is_set()
 

@@ -31,12 +31,12 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class _Call:
-    """Record of a call of a loss that updated the state of this loss.
+    """A forward pass of a loss that updated the state of the loss.
 
-    The record exists as long as the autograd graph of the value that the call returned.
+    An instance exists as long as the autograd graph of the value that the forward pass returned.
 
     Args:
-        task: Number of the backward pass during which the call happened; see
+        task: Number of the backward pass during which the loss was called; see
             :func:`_backward_pass`.
     """
 

@@ -86,7 +86,10 @@ def copy_notebooks(
 
 
 def _copies(folder: Path, name: str) -> dict[int, Path]:
-    """Return a notebook's copies by the number in their names; a name without one counts as 1."""
+    """Return a notebook's copies by the number in their names.
+
+    A copy without a number in its name has the number 1.
+    """
     pattern = re.compile(rf"{re.escape(name)}(?:-(\d+))?\.ipynb")
     matches = ((pattern.fullmatch(path.name), path) for path in folder.iterdir())
     return {int(match[1] or 1): path for match, path in matches if match}

@@ -111,9 +111,9 @@ class EquationRenderer(IPythonRenderer):
 class ShortOutputs(Preprocessor):
     """A preprocessor that shortens long outputs, which would make a page too large for a browser.
 
-    Class names of thousands of characters, or a loop that prints, can produce megabytes. A note on
-    the page says how much is missing; the executed notebook keeps the whole output. Lengths are
-    measured after conversion to HTML, where, for example, ``<`` becomes ``&lt;``.
+    Class names of thousands of characters, or a loop that prints, can produce megabytes of output.
+    A note on the page says how much is missing; the executed notebook keeps the whole output.
+    Lengths are measured after conversion to HTML, where, for example, ``<`` becomes ``&lt;``.
     """
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
@@ -139,7 +139,9 @@ class ShortOutputs(Preprocessor):
         return cell, resources
 
     def _cut(self, text: str, kind: str = "text/plain") -> str:
-        """Cut a text to the maximum length; drop markup that is longer, because it cannot be cut.
+        """Cut a text to the maximum length.
+
+        Markup that is longer is dropped completely, because a part of it would not be valid.
 
         The maximum shrinks as the total length of the outputs on the page approaches its limit.
         """

@@ -140,8 +140,8 @@ def gain_by_role(
             has a 95% confidence interval over seeds.
         role: (C,) role of each class, such as ``"tail of a head-tail pair"`` or ``"singleton"``.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
-        names: (C,) class names. In each role, the classes with the lowest and the highest gain are
-            named if these gains stand out.
+        names: (C,) class names. In each role, the class with the lowest gain and the class with the
+            highest gain are named if their gains stand out.
         order: Roles from top to bottom; default: in order of first occurrence in ``role``.
         title: Title of the figure; empty for no title.
 

@@ -171,7 +171,7 @@ def _boxes_of(masks: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _draw_captions(ax, shape, captions, boxes, colors) -> None:
-    """Write each caption at its box (x, y, width, height) so that captions do not overlap."""
+    """Write the caption of each box (x, y, width, height); captions do not overlap."""
     height, width = shape
     scale = width / ax.bbox.width  # image pixels per figure pixel
     pad = 1.2 * ax.figure.dpi / 72 * scale

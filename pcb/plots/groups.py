@@ -1,4 +1,7 @@
-"""Summaries of a confusion matrix: confusion between frequency groups, and the age of the rows.
+"""Figures of the confusion between frequency groups, and of the initial values in a matrix.
+
+The second kind of figure shows how much weight the initial value of each row still has in a running
+matrix: the fewer updates a row has received, the larger this weight.
 
 The rows of a matrix are true classes, the columns are predicted classes. A matrix of detections has
 an additional last row for detections on background, and an additional last column for missed

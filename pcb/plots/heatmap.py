@@ -120,8 +120,8 @@ def confusion_difference(
     """Draw the difference between two confusion matrices, after dividing each row by its sum.
 
     Shares that grew are red, shares that shrank are blue. The colour scale is linear up to 1% and
-    logarithmic above. In a very large matrix, each pixel shows the largest of the changes it
-    covers.
+    logarithmic above. In a very large matrix, each pixel shows the change with the largest
+    absolute value among those that it covers.
 
     Args:
         before, after: Two confusion matrices of the same kind, with the same classes, (C, C) or

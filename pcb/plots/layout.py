@@ -109,15 +109,15 @@ def is_narrow() -> bool:
 
 
 def points(length: float) -> float:
-    """Convert a length from a figure on a screen to the current layout.
+    """Convert a length in a figure for a screen to the length in the current layout.
 
-    Lengths shrink in the same proportion as text. Both lengths are in points.
+    Both lengths are in points. In a layout for a paper, lengths shrink in proportion to the text.
     """
     return length * _PRINT_SCALE if is_for_print() else length
 
 
 def text_size(size: float) -> float:
-    """Convert a text size from a figure on a screen to the current layout.
+    """Convert a text size in a figure for a screen to the size in the current layout.
 
     Both sizes are in points. In a layout for a paper, the result is at least 7 points.
     """

@@ -13,7 +13,10 @@ from pcb.plots.layout import points
 from pcb.plots.style import GROUP_COLORS, GROUP_MARKERS
 
 Pictures = Sequence[np.ndarray | None] | Mapping[int, np.ndarray | None]
-"""Pictures of classes, each (h, w, 3 or 4) or None: a list, or a dict whose keys are labels."""
+"""Pictures of classes, as a list or as a dict whose keys are labels.
+
+A picture has the shape (h, w, 3 or 4). The value None means that a class has no picture.
+"""
 
 
 def legend_mark(label: str, marker: str = "s", **look) -> Line2D:

@@ -27,7 +27,7 @@ MOST_CELLS = 500  # larger matrices are pooled, because single cells could be lo
 
 @dataclass(frozen=True)
 class Frame:
-    """Everything in the image of a confusion matrix except the cells, such as class names.
+    """Class names, groups and size of a confusion matrix that is drawn as an image.
 
     Attributes:
         labels: (C,) class label at each position.
@@ -73,17 +73,17 @@ class Frame:
 
     @property
     def thickness(self) -> int:
-        """Number of cells across the background row and column, so that they are visible."""
+        """Width of the background row and column in cells, chosen so that they are visible."""
         return 1 if self.names is not None else -(-self.edge // (50 * self.factor))
 
     @property
     def end(self) -> int:
-        """Position in units of classes where the image ends."""
+        """Position in the image, in units of classes, where the image ends."""
         return self.edge + self.with_background * self.thickness * self.factor
 
     @property
     def spans(self) -> list[tuple[int, int, str]]:
-        """Start, end and group of each span, a series of adjacent classes of the same group."""
+        """Start, end and group of each span; a span consists of adjacent classes of one group."""
         if self.groups is None:
             return []
         starts = np.flatnonzero(np.append(True, self.groups[1:] != self.groups[:-1]))
@@ -105,7 +105,7 @@ class Frame:
         return self.contiguous and min(end - start for start, end, _ in self.spans) > 0.1 * self.end
 
     def arrange(self, matrix: np.ndarray) -> np.ndarray:
-        """Sort the matrix by class order, shrink a large matrix, and widen background."""
+        """Sort the matrix, shrink it if it is large, and widen the background row and column."""
         num_classes = len(self.labels)
         places = np.append(self.labels, num_classes) if self.with_background else self.labels
         matrix = matrix[np.ix_(places, places)]
@@ -164,7 +164,7 @@ class Frame:
         axes.tick_params(length=0, pad=points(16 if below_strip else 3.5))
 
     def _mark_groups(self, axes, groups: np.ndarray) -> None:
-        """Show the groups by the colours of the class names or, without names, by strips."""
+        """Colour the class names by group or, if there are no names, draw coloured strips."""
         if self.names is not None:
             for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
                 for tick, group in zip(ticks, groups, strict=False):
@@ -195,7 +195,10 @@ class Frame:
 
 
 def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None:
-    """Draw a coloured strip beside some rows, and a strip below the same columns, of a matrix."""
+    """Mark a range of rows and the columns of the same classes with coloured strips.
+
+    One strip is beside the rows, the other is below the columns.
+    """
     look = {"facecolor": GROUP_COLORS[group], "edgecolor": "none", "clip_on": False}
     left, below = axes.get_yaxis_transform(), axes.get_xaxis_transform()
     length = end - start
@@ -204,7 +207,9 @@ def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None
 
 
 def _pool_largest(matrix: np.ndarray, factor: int, axis: int) -> np.ndarray:
-    """Keep, of every ``factor`` entries along an axis, the entry with the largest absolute value.
+    """Shrink a matrix along an axis by the given factor.
+
+    Of every ``factor`` adjacent entries, only the one with the largest absolute value is kept.
 
     An undefined entry (nan) takes precedence over zeros, so that rows without instances stay
     visible among zeros.

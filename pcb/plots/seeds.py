@@ -178,8 +178,8 @@ def _draw(axes: Axes, row: float, one: Estimate, color) -> None:
 def _limits(estimates: Sequence[Estimate], signed: bool) -> tuple[float, float]:
     """Return axis limits, in percent, that include 0, all seeds and most confidence intervals.
 
-    Very long intervals are cut off, because everything else would look tiny. With two seeds, for
-    example, the interval is 13 times as long as the distance between the two values.
+    The limits cut off very long intervals, which would make everything else look tiny. With two
+    seeds, for example, the interval is 13 times as long as the distance between the two values.
     """
     values = 100 * np.array([0.0, *(value for one in estimates for value in one.values)])
     ends = 100 * np.array([end for one in estimates if one.n > 1 for end in (one.low, one.high)])

@@ -125,7 +125,7 @@ def _name_ends(
     groups: Sequence[str],
     last: np.ndarray,
 ) -> None:
-    """Label each line to the right of the axes, as close to the end of the line as possible."""
+    """Write each line's label to the right of the axes, as close as possible to the line's end."""
     ends = np.nan_to_num([last[label] for label in texts]) / ax.get_ylim()[1]
     line_height = text_size(12.5) * ax.figure.dpi / 72 / ax.bbox.height  # in fractions of the axes
     for (label, text), end, place in zip(

@@ -145,9 +145,9 @@ def strength_curve(
     """Draw the strength of the soft labels and the number of classes seen over training.
 
     The gate of PCB opens when the start epoch has been reached and every class has been seen. The
-    figure shows the strength in the last refinement iteration, which is always 0 in a run without
-    PCB. Shading marks the iterations in which PCB is active. If the strength is always 0, the
-    figure says why.
+    figure shows the strength in the last refinement iteration. In a run without PCB, this strength
+    is always 0. Shading marks the iterations in which PCB is active. If the strength is always 0,
+    the figure says why.
 
     Args:
         records: Log records from :meth:`pcb.runs.RunFolder.read_log` with ``pcb_strength``,
@@ -220,7 +220,7 @@ def strength_curve(
 
 
 def _why_not(gate: np.ndarray, seen: np.ndarray, num_classes: int | None) -> str:
-    """Return a note that the strength is always 0, with the reason if the log shows the reason.
+    """Return a note that the strength is always 0; if the log shows the reason, the note says it.
 
     Example:
         >>> _why_not(np.array([0.0, 1.0]), np.array([2.0, 3.0]), 3)
