@@ -237,7 +237,7 @@ def _import_check(name: str, module: str, describe: Callable[..., str]) -> Check
     """Check that a module can be imported.
 
     If the import succeeds, the text of the check is the result of ``describe(module)``. If the
-    import or ``describe`` fails, the text is the error.
+    import or ``describe`` fails, the text is the error message.
     """
     try:
         return Check(name, describe(importlib.import_module(module)))

@@ -46,7 +46,7 @@ def parse_cfg_options(words: Iterable[str]) -> dict[str, Any]:
     """Parse config options, each of which is a word ``key=value`` or a JSON object.
 
     In ``key=value``, the value is parsed as JSON or, if that fails, as a Python literal. If that
-    fails too, the value is text.
+    fails too, the value is kept as text.
 
     Raises:
         ValueError: A word is neither ``key=value`` nor a JSON object.

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
-LEAST_LIKENESS = 0.65  # difflib's ratio; below it, two names have letters in common by chance
+LEAST_LIKENESS = 0.65  # difflib's ratio; names below it have letters in common only by chance
 MISSPELLING = 0.78  # `modle` is a misspelling of `model`, but `my_hooks` is not one of `hooks`
 SHOWN = 10  # maximum number of names that an error message lists
 

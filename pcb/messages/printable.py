@@ -29,9 +29,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 def printable(text: str, keep: str = "") -> str:
     r"""Return text in which all characters without a visible form are escaped.
 
-    Escaped are control characters (which terminals obey), line breaks, marks that reverse the
-    direction of text, zero-width characters, and unpaired surrogates (which cannot be encoded as
-    UTF-8).
+    These characters are control characters (which terminals obey), line breaks, marks that reverse
+    the direction of text, zero-width characters other than joiners, and unpaired surrogates (which
+    cannot be encoded as UTF-8).
 
     Args:
         text: Any text.

@@ -33,7 +33,7 @@ class _Lasting:
         return len(text)
 
     def flush(self) -> None:
-        """Flush the stream; if the terminal or pipe is closed, discard the text instead."""
+        """Write all buffered text; if the terminal or pipe is closed, discard the text instead."""
         with self._lasting():
             self._stream.flush()
 
@@ -59,8 +59,8 @@ class _Lasting:
 def outliving_terminal() -> Iterator[None]:
     """Keep running when the terminal is closed, or when the process that reads the output ends.
 
-    Output is lost after that point. During the context, this process ignores the signal SIGHUP,
-    which it receives when its terminal or connection closes; ``nohup`` does the same. Ctrl-C and
+    All later output is lost. During the context, this process ignores the signal SIGHUP, which is
+    sent to a process when its terminal or connection closes; ``nohup`` does the same. Ctrl-C and
     SIGTERM still end the process. Contexts can be nested. Python can change how signals are handled
     only in the main thread. If the context is entered in any other thread, SIGHUP still ends the
     process.
@@ -95,7 +95,7 @@ def _lasting(stream: TextIO | None) -> Any:
 
 
 def _fill_closed_descriptors() -> None:
-    """Open ``/dev/null`` as standard input, output or error if that descriptor is closed.
+    """Replace standard input, output and error with ``/dev/null`` where they are closed.
 
     Otherwise, the next file that this process opens would get the number of the closed descriptor,
     and text that is written to standard output or standard error would end up in that file.

@@ -76,11 +76,14 @@ class ConfigRuns:
 
     @property
     def has_counterpart(self) -> bool:
-        """Whether the baseline, by its name, is this config without PCB."""
+        """Whether the name of the baseline is the name of this config without PCB."""
         return self.baseline is not None and self.baseline.folder in _plain_folders(self.folder)
 
     def only(self, seed: int | None) -> ConfigRuns:
-        """Return a copy of this config, and of its baseline, with only the run of this seed."""
+        """Return a copy in which this config and its baseline have only the run of one seed.
+
+        If the baseline has no run of this seed, the copy has no baseline.
+        """
         baseline = self.baseline.only(seed) if self.baseline and seed in self.pairs else None
         return ConfigRuns(self.folder, {seed: self.runs[seed]}, self.name, baseline)
 
@@ -91,9 +94,9 @@ def group_runs(
     """Group runs by config, and choose the baseline of each config.
 
     The baseline of a config with PCB is its counterpart without PCB: the config in the same folder
-    with a name from :func:`pcb.runs.paths.plain_names`. If a config neither has such a counterpart
-    nor is one, it is compared with the first config without PCB. If every config has PCB, it is
-    compared with the first config.
+    with a name from :func:`pcb.runs.paths.plain_names`. A config that neither has nor is a
+    counterpart is compared with the first config without PCB or, if every config has PCB, with the
+    first config.
 
     Args:
         runs: Run folders, ``.../<dataset>/<config>/seed<N>``; a relative path starts at the
@@ -244,7 +247,7 @@ def _differences(
 
 
 def _other_conditions(pairs: Iterable[tuple[RunFolder, RunFolder]]) -> str:
-    """Return a text that lists the conditions, such as versions, in which runs of a pair differ."""
+    """Return a text that lists the conditions, such as versions, that differ within any pair."""
     found: dict[str, tuple[Any, Any]] = {}
     for pair in pairs:
         ours, theirs = (

@@ -112,9 +112,9 @@ class RunFiles:
     def foreign_files(self) -> list[str]:
         """Return the names of the files that prevent training from starting in the folder.
 
-        Most files do. The exceptions are executed notebooks and their web pages (a notebook may
-        start training in its own folder), the output of the training process, figures, lock files
-        and unfinished files.
+        All files prevent this, except executed notebooks and their web pages (a notebook may start
+        training in its own folder), the output of the training process, figures, lock files and
+        unfinished files.
 
         Example:
             >>> import tempfile
@@ -137,7 +137,7 @@ class RunFiles:
     def remove_results(self) -> None:
         """Remove the checkpoint, the log and the results of an earlier training run.
 
-        Only the learned matrices of past epochs are kept. To remove these matrices, call
+        The learned matrices of past epochs are kept. To remove these matrices, call
         :func:`pcb.runs.history.drop_history`.
         """
         for file in (self.checkpoint, self.log_file, self.confusion_file, self.metrics_file):

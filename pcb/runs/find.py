@@ -29,10 +29,10 @@ def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
 
 
 def plain_counterpart(run: RunFolder) -> RunFolder | None:
-    """Return the run that, by its name, differs from ``run`` only by having no PCB.
+    """Return the run that has the same dataset and seed as ``run``, but a config without PCB.
 
-    The result is None if there is no such run. Both runs have the same dataset and seed. The name
-    of the other run's config is one of those that :func:`pcb.runs.paths.plain_names` returns.
+    The result is None if there is no such run. The run is found by its name: the name of its config
+    is one of those that :func:`pcb.runs.paths.plain_names` returns for the config of ``run``.
 
     Example:
         >>> plain_counterpart(RunFolder("runs/demo/openmoji/softmax/seed0")) is None

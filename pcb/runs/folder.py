@@ -71,7 +71,7 @@ class RunFolder(RunFiles):
         """Record the settings of a notebook's figures, and return the folder for the figures.
 
         The file names of figures do not depend on the settings. If the folder contains figures that
-        were drawn with different settings, a line is printed that says that they are replaced.
+        were drawn with different settings, a printed line says that these figures are replaced.
 
         Args:
             notebook: Name of the notebook without its number.
@@ -124,8 +124,8 @@ class RunFolder(RunFiles):
         """Return whether predictions exist and were made with this checkpoint and these options.
 
         Return False if the checkpoint file has changed since the predictions were made. Also return
-        False if a matrix that prediction measures is missing, as in folders whose predictions were
-        made by an earlier version of the kit.
+        False if a matrix that is measured while predicting is missing. This is so if an earlier
+        version of the kit made the predictions.
         """
         files = [self.prediction_source, *map(self.predictions, IOU_TYPES)]
         if not all(file.is_file() for file in files):
@@ -143,8 +143,8 @@ class RunFolder(RunFiles):
         A training record contains ``mode`` ("train"), ``epoch`` (from 1), ``iter`` (since training
         began), ``lr``, ``loss`` and its parts, and ``pcb_strength``, ``pcb_gate`` and
         ``pcb_classes_seen``. If training was resumed and repeated some iterations, only the later
-        records of these iterations are returned. A last line that is still being written is left
-        out.
+        records of these iterations are returned. The last line is left out if it is still being
+        written.
 
         Raises:
             FileNotFoundError: The run has no log.
@@ -153,7 +153,7 @@ class RunFolder(RunFiles):
         return read_log(self._existing(self.log_file, "train the run with `pcb train`"))
 
     def read_metrics(self) -> dict[str, dict[str, float]]:
-        """Return metrics such as ``{"bbox": {"AP": 0.25}}``, as fractions; undefined ones are NaN.
+        """Return metrics such as ``{"bbox": {"AP": 0.25}}``, in fractions; NaN if undefined.
 
         Raises:
             FileNotFoundError: The run has not been evaluated.
@@ -194,7 +194,7 @@ class RunFolder(RunFiles):
             write_arrays(self.confusion_file, {**merged, **arrays})
 
     def write_confusion_history(self, epoch: int, matrix: Any) -> None:
-        """Store the (C, C) matrix as learned up to the end of an epoch; the first epoch is 1.
+        """Store the (C, C) matrix learned by the end of an epoch; the first epoch is 1.
 
         The matrix is stored as float16; :mod:`pcb.runs.history` states the rounding errors.
         """

@@ -1,10 +1,10 @@
 """Store the learned matrix after each epoch, in one file per epoch.
 
-The matrices are stored as float16, which is exact enough for figures. The relative error of entries
-from 6e-5 is at most 5e-4; the absolute error of smaller entries is at most 3e-8. Entries below 3e-8
-become 0. So if a class is hardly ever confused, the soft label computed from the stored matrix may
-be sharper than the soft label used in training. For LVIS v1, which has 1203 classes, the file of an
-epoch takes at most 2.9 MB.
+The matrices are stored as float16, which is exact enough for figures. Entries of at least 6e-5 have
+a relative error of at most 5e-4; smaller entries have an absolute error of at most 3e-8. Entries
+below 3e-8 become 0. So if a class is hardly ever confused, the soft label computed from the stored
+matrix may be sharper than the soft label used in training. For LVIS v1, which has 1203 classes, the
+file of an epoch takes at most 2.9 MB.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def write_history(folder: Path, epoch: int, matrix: Any) -> None:
-    """Write the (C, C) matrix as learned up to the end of an epoch; the first epoch is 1."""
+    """Write the (C, C) matrix learned by the end of an epoch; the first epoch is 1."""
     import numpy as np
 
     file = folder / f"epoch_{epoch:02d}.npz"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pcb.storage.repository import repository_path
 
-BALANCED = "_pcb"  # in the name of a config with PCB; the baseline's name is the rest
+BALANCED = "_pcb"  # part of the names of configs with PCB; the rest is the baseline's name
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class RunName:
 def run_name(path: str | os.PathLike[str]) -> str:
     """Return the name of a run as text: the last three parts of the path of its folder.
 
-    :meth:`RunName.parse` rejects the path of a folder that is not a run; this function does not.
+    Unlike :meth:`RunName.parse`, this function accepts any path.
 
     Example:
         >>> run_name("runs/demo/openmoji/softmax_pcb/seed0")

@@ -7,8 +7,8 @@ from copy import deepcopy
 from typing import Any
 
 # The arguments that PCB adds to the RoI head (REFINEMENT) and to the loss (BALANCE, in addition to
-# the strength), and the top-level key from which configs take their values (RECIPE). A test
-# compares the arguments with the signatures in `pcb.detection`.
+# the strength), and the top-level key from which configs take the values of these arguments
+# (RECIPE). A test compares the arguments with the signatures in `pcb.detection`.
 REFINEMENT = (
     *("n_iter", "mlp_layers", "iter_loss_weight", "reg_iter", "box_reg_iter"),
     *("use_layer_norm", "identity_init"),
@@ -68,8 +68,8 @@ def differing_settings(ours: Any, theirs: Any, prefix: str = "") -> dict[str, tu
     Args:
         ours: The first config.
         theirs: The second config.
-        prefix: Text in front of each returned key, if ``ours`` and ``theirs`` are entries of larger
-            configs: the dotted key of these entries.
+        prefix: Dotted key of ``ours`` and ``theirs`` if they are entries of larger configs. Each
+            returned key starts with it.
 
     Returns:
         A dictionary that maps the dotted key of each differing setting to a pair: the value in

@@ -15,7 +15,7 @@ _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")  # .<name>.<uuid>
 
 
 class NoSpaceError(OSError):
-    """The error if there is no space for a file; its message names the file and the remedy."""
+    """An error raised if there is no space for a file; it names the file and the remedy."""
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
@@ -32,7 +32,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
 
 @contextmanager
 def open_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file for writing; it appears at ``path`` when the context ends without an error.
+    """Open a file that appears at ``path`` only when the context ends without an error.
 
     The content is written to a temporary file in the same folder. At the end of the context, this
     file is flushed to disk and renamed to ``path``.
@@ -58,14 +58,14 @@ def open_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextmanager
 def naming_when_full(path: str | os.PathLike[str]) -> Iterator[None]:
-    """If there is no space for a file, raise an error that names the file and the remedy.
+    """Raise :class:`NoSpaceError` if the code in the context runs out of space for a file.
 
     Args:
         path: The file that the code in this context writes.
 
     Raises:
-        NoSpaceError: There is no space for the file. It replaces Python's own error, which does not
-            name the file.
+        NoSpaceError: There is no space for the file. This error replaces Python's own error, which
+            does not name the file.
     """
     try:
         yield
@@ -119,17 +119,18 @@ def check_output(
     name: str = "output",
     hint: str = "choose another name",
 ) -> None:
-    """Check that an output can be written to a path, and that no file that a user needs is lost.
+    """Check that an output can be written to a path without overwriting a file that is needed.
 
     Call this function before the work that produces the output.
 
     Args:
-        path: The output file. An existing file must be empty or an earlier result.
-        inputs: Files from which the output is computed. Links to these files are recognised.
+        path: The output file. If the file exists, it must be empty or an earlier result of the same
+            command.
+        inputs: Files from which the output is computed. A link to an input counts as that input.
         is_own: Function that returns whether an existing file is an earlier result. If the function
             raises an exception, the file does not count as an earlier result.
-        force: Whether any existing file may be overwritten, except an input. This is None if the
-            command has no option ``--force``.
+        force: Whether a file that is not an earlier result may be overwritten; an input never is.
+            Pass None if the command has no option ``--force``.
         name: Name of the output in the error message, for example the command's option.
         hint: Remedy in the error message.
 

@@ -59,7 +59,9 @@ def format_literal(value: Any) -> str:
 
 
 def read_literal(node: ast.expr) -> Any:
-    """Return the value of a literal, given as a parsed expression, without executing code.
+    """Return the value of a parsed literal without executing code.
+
+    The expressions ``float('inf')`` and ``float('-inf')`` count as literals.
 
     Raises:
         ValueError: The expression is not a literal.

@@ -37,9 +37,9 @@ class Writer(NamedTuple):
         process: Process number; 0 while the process is being started.
         purpose: What the process does, in one word.
         note: Text that was recorded with the lock; empty if there is none.
-        launched: Number of the process to which another process handed the lock when starting it.
-            This is ``process`` itself, or a launcher such as ``torchrun`` that started ``process``.
-            It is 0 if no process handed over the lock.
+        launched: 0 if ``process`` took the lock by itself. If another process handed the lock to a
+            process that it started, this is the number of the started process: ``process`` itself,
+            or a launcher such as ``torchrun`` that started ``process``.
     """
 
     host: str
@@ -60,7 +60,7 @@ def holding(
     purpose: str,
     waiting: Callable[[Writer], None] | None = None,
 ) -> Iterator[bool]:
-    """Hold a lock during the context, and record this process in the lock file.
+    """Try to hold a lock during the context, and record this process in the lock file.
 
     Args:
         file: The lock file; if it does not exist, the file and its folder are created.
@@ -83,7 +83,7 @@ def holding(
 
 
 def holder(file: str | os.PathLike[str]) -> Writer | None:
-    """Return the process that holds a lock, as recorded in the lock file; None if no process does.
+    """Return the process that holds a lock, as recorded in the lock file; None if the lock is free.
 
     If a process holds the lock but has not recorded itself in the file, the host and the purpose in
     the result are ``unknown``.
@@ -103,7 +103,7 @@ def holder(file: str | os.PathLike[str]) -> Writer | None:
 
 @contextmanager
 def locked(file: str | os.PathLike[str], wait: bool = False) -> Iterator[int | None]:
-    """Hold a lock during the context.
+    """Try to hold a lock during the context.
 
     Args:
         file: The lock file; if it does not exist, the file and its folder are created.
@@ -160,9 +160,9 @@ def write_holder(
         process: Number of the process that holds the lock; 0 while the process is being started.
         purpose: What the process does, in one word.
         note: Text to record with the lock.
-        launched: Number of the process to which another process handed the lock when starting it.
-            This is ``process`` itself, or a launcher such as ``torchrun`` that started ``process``.
-            It is 0 if no process handed over the lock.
+        launched: 0 if ``process`` took the lock by itself. If another process handed the lock to a
+            process that it started, this is the number of the started process: ``process`` itself,
+            or a launcher such as ``torchrun`` that started ``process``.
     """
     line = f"{socket.gethostname()} {process} {purpose} {launched} {_checksum(note)}"
     content = f"{line}\n{note}".encode()
@@ -171,7 +171,7 @@ def write_holder(
 
 
 def _checksum(note: str) -> str:
-    """Return a checksum of a note; readers of a lock file check that the note is complete."""
+    """Return a checksum, which shows readers of a lock file whether its note is complete."""
     return f"{zlib.crc32(note.encode()):08x}"
 
 

@@ -99,7 +99,7 @@ class Handover(NamedTuple):
 def handing_over(
     folder: str | os.PathLike[str], purpose: str, note: str
 ) -> Iterator[Handover | None]:
-    """Lock a folder, then hand the lock to a process that is started inside the context.
+    """Lock a folder, so that the lock can be handed to a process started inside the context.
 
     Start the process with ``stdin=lock.descriptor``, then call ``lock.taken_by(process.pid)``.
     Standard input carries the lock, because it is the only descriptor that launchers such as
@@ -134,7 +134,8 @@ def _takes_over(folder: Path, purpose: str) -> bool:
 
     In that case, the standard input of this process is the folder's lock file, see
     :func:`handing_over`. This process then keeps the lock until it ends, not only while it writes
-    to the folder: the lines that it prints at the end also belong to its output.
+    to the folder. A notebook shows the output until the lock is released, so it also shows the last
+    lines that this process prints.
 
     Returns:
         Whether this process took over the lock.

@@ -82,8 +82,8 @@ class DataView:
         Args:
             count: Maximum number of images. The images are spread evenly over the dataset; the same
                 ``count`` always chooses the same images.
-            records: Detections with segmentations, which are the instances to read; None to read
-                the instances of the ground truth.
+            records: The instances to read, as detections with segmentations; None to read the
+                instances of the ground truth.
         """
         images = self.present_images
         chosen = images[:: max(1, len(images) // max(count, 1))][:count]
@@ -161,8 +161,9 @@ def open_dataset(
 ) -> DataView:
     """Open the training data of a config, and create an OpenMoji-LT dataset if it is missing.
 
-    OpenMoji-LT is created in the folder ``out``. If ``out`` is empty, it is created only if the
-    config reads ``data/openmoji/<size>``, in that folder. All other data must exist.
+    The dataset is created in the folder ``out``. If ``out`` is empty, the folder is
+    ``data/openmoji/<size>``, and the dataset is created only if the config reads this folder. All
+    other data must exist.
 
     Args:
         config: Config file, relative to the repository.

@@ -120,7 +120,7 @@ class RunView:
         return read_results(self.predictions_file(iou_type), self.data.annotations, iou_type)
 
     def predict(self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False) -> None:
-        """Detect objects in the validation images, unless this was done with the same checkpoint.
+        """Detect objects in the validation images, unless the checkpoint's predictions exist.
 
         This also measures the matrix that :meth:`ground_truth_confusion` returns. Earlier versions
         of the kit did not measure this matrix, so predictions of those versions are made again. If
@@ -178,7 +178,7 @@ def open_run(
     seed: int = 0,
     cfg_options: Mapping[str, Any] | None = None,
 ) -> RunView:
-    """Open a run folder and the validation data that is stated in the run's config.
+    """Open a run folder, together with the validation data that the run's config refers to.
 
     Args:
         work_dir: Run folder, relative to the repository. If it is empty, the default folder of

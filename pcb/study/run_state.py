@@ -31,7 +31,7 @@ class RunState:
 
     @property
     def is_launched(self) -> bool:
-        """Whether a training process is running that :func:`pcb.study.start_training` started.
+        """Whether :func:`pcb.study.start_training` started the process that is now training.
 
         Such a process writes its output to :attr:`pcb.runs.RunFolder.output_file`.
         """
