@@ -126,7 +126,10 @@ def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
         (0.905, 0.99)
     """
     if calls <= 1:
-        raise ValueError(f"calls must be greater than 1, got {calls}: train for more epochs")
+        raise ValueError(
+            "calls, the expected number of updates of a row before PCB becomes active, must be "
+            f"greater than 1, got {calls}: let PCB start in a later epoch"
+        )
     if not 0 < first_update_weight < 1:
         raise ValueError(f"first_update_weight must lie in (0, 1), got {first_update_weight}")
     return min(PUBLISHED_MOMENTUM, first_update_weight ** (1 / (calls - 1)))

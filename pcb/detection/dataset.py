@@ -195,7 +195,7 @@ def _turn_warning(name: str, annotations: CompactAnnotations, folder: str) -> st
 
 
 def _checked(step: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a step of the pipeline, with mmdet's image loader replaced with the kit's."""
+    """Return a step of the pipeline; mmdet's image loader is replaced with the kit's loader."""
     if step.get("type") == LoadImageFromFile.__name__:
         return {**step, "type": LoadWholeImage.__name__}
     return step

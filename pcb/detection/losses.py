@@ -19,7 +19,7 @@ def _balance(
     required_classes: str | Sequence[int],
     activation: str = "softmax",
 ) -> PairwiseClassBalance:
-    """Build the PairwiseClassBalance of a loss from arguments with official names."""
+    """Build a loss's PairwiseClassBalance from arguments named as in the official PCB code."""
     if isinstance(required_classes, str) and required_classes not in ("all", "present"):
         raise ValueError(
             "required_classes must be 'all', 'present' or a list of labels, "

@@ -96,8 +96,8 @@ def _verdict(value: Estimate) -> str:
     """Return whether PCB raised the metric, lowered it, or had no clear effect.
 
     With several seeds, the effect is clear if the confidence interval of the difference does not
-    contain 0. With one seed, it is clear if the difference is not 0. In both cases, the numbers are
-    first rounded to 0.1 percentage points.
+    contain 0. With one seed, the effect is clear if the difference is not 0. In both cases, the
+    numbers are first rounded to 0.1 percentage points.
     """
     low, high = (value.low, value.high) if value.n > 1 else (value.mean, value.mean)
     if round(100 * low, 1) > 0:

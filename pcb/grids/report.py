@@ -144,7 +144,8 @@ def _question(
 def _join_rows(rows: list[list[Path]], one_folder: bool) -> list[list[Path]]:
     """Drop empty rows, and join adjacent rows that have only one figure each.
 
-    If all figures are in one folder, all rows are joined.
+    Exception: if all figures are in the same folder (``one_folder``), join all rows into one,
+    however many figures each row has.
 
     >>> a, b, c, d, e = map(Path, "abcde")
     >>> [len(row) for row in _join_rows([[a, b], [], [c], [d], [e, a]], one_folder=False)]

@@ -51,7 +51,7 @@ class Results:
 
     @property
     def rows(self) -> list[Row]:
-        """The rows of all datasets in the metric table."""
+        """The rows of the metric table, for all datasets."""
         return [row for dataset in self.datasets for row in dataset.rows]
 
 

@@ -202,11 +202,12 @@ def _snakemake(arguments: list[str]) -> int:
 
 
 def _jobs(snakemake: psutil.Process) -> list[psutil.Process]:
-    """Return the processes that execute the scripts of running jobs.
+    """Return the processes to terminate so that all running jobs end.
 
-    Kernels and training processes, which are not in Snakemake's process group, are left out. The
-    shells in which Snakemake runs the scripts are left out as well, because a terminated shell does
-    not wait for its child processes.
+    These are the processes that execute the jobs' scripts. Kernels and training processes, which
+    are not in Snakemake's process group, are left out. The shells in which Snakemake runs the
+    scripts are left out as well, because a shell that is terminated would end immediately, without
+    waiting for its script.
     """
     group = os.getpgid(snakemake.pid)
     found = []

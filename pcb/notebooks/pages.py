@@ -139,11 +139,10 @@ class ShortOutputs(Preprocessor):
         return cell, resources
 
     def _cut(self, text: str, kind: str = "text/plain") -> str:
-        """Cut a text to the maximum length.
+        """Cut a text to the maximum length, and add a note that says how much is left out.
 
-        Markup that is longer is dropped completely, because a part of it would not be valid.
-
-        The maximum shrinks as the total length of the outputs on the page approaches its limit.
+        The maximum shrinks as the total length of the outputs on the page approaches its limit. If
+        markup is too long, all of it is left out, because a part of it would not be valid.
         """
         most = min(LONGEST_OUTPUT, self._left)
         is_markup = kind in ("text/html", "text/markdown", "text/latex")

@@ -114,7 +114,10 @@ def image_grid(
     if not len(images):
         raise ValueError("images is empty: pass at least one image")
     if captions is not None and masks is None and boxes is None:
-        raise ValueError("captions need places: also pass the masks or the boxes of the instances")
+        raise ValueError(
+            "captions are placed at the masks or boxes of the instances: "
+            "pass masks or boxes as well"
+        )
     columns = fit_columns(size, min(columns, len(images)))
     rows = -(-len(images) // columns)
     shape = canvas(size * columns, size * rows)

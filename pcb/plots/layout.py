@@ -109,7 +109,7 @@ def is_narrow() -> bool:
 
 
 def points(length: float) -> float:
-    """Convert a length in a figure for a screen to the length in the current layout.
+    """Convert a length that was chosen for screen figures to a length in the current layout.
 
     Both lengths are in points. In a layout for a paper, lengths shrink in proportion to the text.
     """
@@ -117,7 +117,7 @@ def points(length: float) -> float:
 
 
 def text_size(size: float) -> float:
-    """Convert a text size in a figure for a screen to the size in the current layout.
+    """Convert a text size that was chosen for screen figures to a size in the current layout.
 
     Both sizes are in points. In a layout for a paper, the result is at least 7 points.
     """
@@ -125,7 +125,7 @@ def text_size(size: float) -> float:
 
 
 def canvas(width: float, height: float, lines: bool = False) -> tuple[float, float]:
-    """Convert the size of a figure on a screen to the size in the current layout.
+    """Convert a figure size that was chosen for a screen to a size in the current layout.
 
     Args:
         width: Width on a screen, in inches.

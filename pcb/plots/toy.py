@@ -37,7 +37,7 @@ def decision_regions(
         labels: (N,) true class of each training point.
         names: (C,) class names.
         frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. Each
-            group may occur only once, because it sets the colour and the marker of its class.
+            group may occur only once, because a class gets the colour and marker of its group.
         title: Title of the figure; empty for no title.
 
     Returns:

@@ -173,10 +173,11 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
 
 
 def differs_by_pcb_alone(config: ConfigRuns) -> bool:
-    """Return whether a config differs from its baseline only by PCB, and PCB acted in training.
+    """Return whether a config differs from its baseline only by PCB.
 
-    Return False if two runs of the same config have different settings, or if a ``config.py`` is
-    not a merged config. If a run has no ``config.py``, its settings are not compared.
+    The result is False if a run of the config ended before PCB's start epoch, if two runs of the
+    same config have different settings, or if a ``config.py`` is not a merged config. If a run has
+    no ``config.py``, its settings are not compared.
     """
     if not config.baseline:
         return False
@@ -247,7 +248,7 @@ def _differences(
 
 
 def _other_conditions(pairs: Iterable[tuple[RunFolder, RunFolder]]) -> str:
-    """Return a text that lists the conditions, such as versions, that differ within any pair."""
+    """Return a text that lists the conditions, such as versions, in which paired runs differ."""
     found: dict[str, tuple[Any, Any]] = {}
     for pair in pairs:
         ours, theirs = (

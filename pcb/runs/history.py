@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def write_history(folder: Path, epoch: int, matrix: Any) -> None:
-    """Write the (C, C) matrix learned by the end of an epoch; the first epoch is 1."""
+    """Write the (C, C) matrix learned by the end of an epoch; epochs are counted from 1."""
     import numpy as np
 
     file = folder / f"epoch_{epoch:02d}.npz"

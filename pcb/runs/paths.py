@@ -96,7 +96,7 @@ def parse_seed(folder: str) -> int | None:
 
 
 def plain_names(config: str) -> list[str]:
-    """Return the possible names of the config without PCB that corresponds to a config with PCB.
+    """Return the names that the counterpart without PCB of a config with PCB may have.
 
     The most likely name comes first. If the given config itself has no PCB, the result is []. A
     hyphen and the text after it (the name of an override) are kept.

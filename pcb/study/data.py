@@ -136,7 +136,7 @@ class DataView:
         return [self._label(name) for name in names]
 
     def _label(self, wanted: str | int) -> int:
-        """Return the label of a class that is given by name or by label."""
+        """Return the label of a class, which may be specified by its name or by its label."""
         name = str(wanted)
         read = [category["name"] for category in self.annotations.categories]
         for known in (read, self.names) if isinstance(wanted, str) else ():

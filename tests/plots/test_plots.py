@@ -414,7 +414,7 @@ def test_small_probabilities_have_distinct_colors_and_ticks():
 def test_grid_needs_images_and_takes_empty_masks():
     with pytest.raises(ValueError, match="images is empty"):
         plots.image_grid([])
-    with pytest.raises(ValueError, match="captions need places"):
+    with pytest.raises(ValueError, match="pass masks or boxes as well"):
         plots.image_grid([np.zeros((8, 8, 3))], captions=[["fox"]])
     empty = np.zeros((1, 8, 8), dtype=bool)
     _, axes = plots.image_grid([np.zeros((8, 8, 3))] * 5, masks=[empty] * 5, columns=2)

@@ -23,7 +23,7 @@ FEDERATED_HINT = "--federated (federated=True in Python and configs)"
 class Annotations(Classes):
     """The checked content of an annotation file.
 
-    The records are the dicts from the file. Other objects may share them, so do not change them.
+    The records are the dicts from the file. Do not change them: other objects may share the dicts.
 
     Attributes:
         path: The file that was read.

@@ -138,7 +138,7 @@ class CompactAnnotations(Classes):
     """The checked content of an annotation file with I images and n instances, as arrays.
 
     The instances of image ``i`` are ``first_instance[i]`` to ``first_instance[i + 1] - 1``, in file
-    order. ``Annotations`` holds the same content as records.
+    order. ``Annotations`` has the same content in the form of records.
 
     Attributes:
         path: The file that was read.

@@ -58,10 +58,10 @@ def read_compact_results(
 ) -> CompactResults:
     """Read detections in COCO results format, check them, and store them in flat arrays.
 
-    Every detection is checked as in ``read_results``, with the same errors and warnings. Detections
-    with a score below ``score_threshold`` are then dropped. The slowest check, which takes longer
-    than all others together, is made only for the remaining detections: it ensures that the
-    run-length encoding of a mask fills the image exactly.
+    The checks and errors are those of ``read_results``, with one exception: whether the run-length
+    encoding of a mask fills the image exactly is checked only for detections with a score of at
+    least ``score_threshold``, because this check takes longer than all others together. All other
+    detections are dropped after their checks, so warnings about boxes do not concern them.
 
     Args:
         results: A ``.json`` or ``.json.gz`` file, or the content of such a file, as in

@@ -171,8 +171,8 @@ class AnnotationReader:
     ) -> None:
         """Raise an error if only some of the records have a key.
 
-        ``present`` contains the keys that at least one record has. ``lacking`` maps each key that
-        at least one record lacks to the id of such a record.
+        ``present`` contains the keys that at least one record has. The keys of ``lacking`` are
+        those that at least one record lacks; each value is the id of one record that lacks the key.
         """
         for key in present & lacking.keys():
             raise AnnotationError(

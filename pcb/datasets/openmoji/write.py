@@ -185,7 +185,10 @@ def _category(label: int, emoji: EmojiClass, instance_count: int, design: Design
 def _image_records(
     split: str, images: list[list[int]], design: Design, pairs: list[Pair], seed: int
 ) -> list[dict]:
-    """Return the record of each image, which lists classes that are absent from the image."""
+    """Return the LVIS record of each image.
+
+    Among other things, a record lists classes that are known to be absent from the image.
+    """
     rng = stream(seed, "negatives", SPLITS.index(split))
     partner = {pair.head: pair.tail for pair in pairs} | {pair.tail: pair.head for pair in pairs}
     everything = np.arange(design.num_classes)

@@ -171,7 +171,7 @@ def _execute(path: Path) -> Config:
 
 
 def _why_unreadable(path: Path, error: BaseException) -> str:
-    """Return one line that says what is wrong in a config, its base files or imported modules."""
+    """Return one line that says what is wrong in a config, its base files or their imports."""
     frames = list(traceback.walk_tb(error.__traceback__))
     reading = [frame for frame, _ in frames if frame.f_code.co_name == "_file2dict"]
     files = [str(frame.f_locals["filename"]) for frame in reading] or [str(path)]

@@ -1,4 +1,8 @@
-"""Find the variables that config files read, and the variables that are changed too late."""
+"""Find the variables that config files read, and the variables that are changed too late.
+
+A variable is changed too late if the settings that use it have already been built, so that the
+change has no effect.
+"""
 
 import ast
 import re
@@ -26,8 +30,8 @@ def set_too_late(text: str) -> Iterator[tuple[str, str, str]]:
     """Yield each variable that a file changes after a base file has already used the old value.
 
     mmcv executes each file separately, base files first. The new value has no effect on settings
-    that a base file has already built from the variable. A variable is left out if its new value
-    is used in the file that changes the variable, or in a later file.
+    that a base file has already built from the variable. If the file that changes the variable, or
+    a later file, uses the new value, the change has an effect, and the variable is not yielded.
 
     Args:
         text: See :func:`names_read`.

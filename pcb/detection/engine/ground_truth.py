@@ -63,11 +63,13 @@ class GroundTruthConfusion(AbstractContextManager):
 
     @torch.no_grad()
     def add(self, img_metas: Sequence[dict[str, Any]], indices: Sequence[int]) -> None:
-        """Measure the predictions at the ground-truth boxes of the images just predicted.
+        """Measure the predictions at the ground-truth boxes of the images in the last batch.
+
+        Call this method after the model has predicted the images.
 
         Args:
-            img_metas: mmdet's record of each image, including the scale of the image.
-            indices: The index of each image in the dataset.
+            img_metas: For each image, mmdet's record, which includes the scale of the image.
+            indices: For each image, its index in the dataset.
         """
         features, self._features = self._features, None
         if self.activation is None:

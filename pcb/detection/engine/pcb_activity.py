@@ -27,7 +27,8 @@ class ActivityHook(Hook):
         """Find the losses in which PCB can become active, and prepare the record.
 
         If training resumes from a checkpoint without a record, it is unknown whether PCB was
-        active before. The new record then contains the number of iterations before the checkpoint.
+        active in the iterations up to the checkpoint. The new record then contains the number of
+        these iterations.
         """
         self._balances = [b for b in balances(runner.model).values() if b.alpha > 0]
         if self._balances and not isinstance(runner.meta.get(RECORD), dict):

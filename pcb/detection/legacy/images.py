@@ -94,8 +94,8 @@ def truncation(content: bytes) -> str | None:
     """Return what is wrong with an image file, or None if the file seems complete.
 
     A JPEG or PNG file is complete if it ends with the expected bytes. Some programs append data to
-    a complete file. Pillow therefore decodes each file that ends differently, and raises an error
-    if image data is missing.
+    a complete file. A file that ends with other bytes is therefore decoded with Pillow, which
+    raises an error if image data is missing.
 
     Args:
         content: The content of the file.
