@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from pcb.notebooks.pages import export_page
 from pcb.notebooks.parameters import check_parameters
 from pcb.storage.repository import repository_root
 
+STARTS = 3  # attempts to start a kernel
+NOT_STARTED = "Kernel died before replying to kernel_info"  # as jupyter_client says it
 PATIENCE = 300  # seconds within which a kernel must start or produce output on a busy machine
 
 
@@ -67,20 +70,23 @@ def run_notebook(
     Path(executed).parent.mkdir(parents=True, exist_ok=True)
     output, errors = WholeLines(sys.stdout, label), WholeLines(sys.stderr, label)
     try:
-        papermill.execute_notebook(
-            str(notebook),
-            str(executed),
-            parameters=parameters,
-            cwd=str(repository_root()),
-            progress_bar=False,
-            stdout_file=output,
-            stderr_file=errors,
-            start_timeout=PATIENCE,
-            iopub_timeout=PATIENCE,  # the default of 4 seconds is too short
-            # Other users of a shared machine can read a kernel's plain TCP traffic.
-            config=Config({"KernelManager": {"transport_encryption": "auto"}}),
-            # Otherwise kernels log their shutdown as an error.
-            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        _retry_start(
+            partial(
+                papermill.execute_notebook,
+                str(notebook),
+                str(executed),
+                parameters=parameters,
+                cwd=str(repository_root()),
+                progress_bar=False,
+                stdout_file=output,
+                stderr_file=errors,
+                start_timeout=PATIENCE,
+                iopub_timeout=PATIENCE,  # the default of 4 seconds is too short
+                # Other users of a shared machine can read a kernel's plain TCP traffic.
+                config=Config({"KernelManager": {"transport_encryption": "auto"}}),
+                # Otherwise kernels log their shutdown as an error.
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+            )
         )
     except PapermillExecutionError as error:
         text = f"{error.ename}: {error.evalue}"
@@ -97,3 +103,19 @@ def run_notebook(
         output.close()
         errors.close()
     export_page(executed, page)
+
+
+def _retry_start(execute: Callable[[], object]) -> None:
+    """Execute a notebook, and execute it again if its kernel did not start.
+
+    Jupyter looks for free ports before it starts a kernel. If many kernels start at the same time,
+    one of them may find that another kernel has taken its port, and ends.
+    """
+    for _ in range(STARTS - 1):
+        try:
+            execute()
+            return
+        except RuntimeError as error:
+            if NOT_STARTED not in str(error):
+                raise
+    execute()

@@ -143,7 +143,7 @@ def group_heatmap(
     largest = max(np.nanmax(np.abs(biases), initial=0), 1.0)
     panels = (
         (totals, "mean share predicted as each group (%)", ".1f", "YlGnBu", 0, 100),
-        (biases, "share minus reverse (percentage points)", "+.1f", "RdBu_r", -largest, largest),
+        (biases, "share minus reverse (points)", "+.1f", "RdBu_r", -largest, largest),
     )
     for ax, (values, heading, form, colors, low, high) in zip(axes, panels, strict=True):
         look = {"cmap": colors, "vmin": low, "vmax": high, "cbar": False, "linewidths": 1.5}

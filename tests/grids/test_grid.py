@@ -290,7 +290,7 @@ def test_failed_cell_is_an_error_that_names_the_copy(tmp_path):
 def test_dead_kernel_is_an_error_and_leaves_a_note(tmp_path):
     notebook = write_notebook(tmp_path / "n.ipynb", "", "import os; os._exit(9)")
     with (
-        pytest.raises(NotebookError, match="memory runs out"),
+        pytest.raises(NotebookError, match="ran out of memory"),
         record_failure(tmp_path / "out.ipynb"),
     ):
         run_notebook(notebook, {}, tmp_path / "out.ipynb", tmp_path / "out.html")

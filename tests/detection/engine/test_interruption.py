@@ -151,5 +151,5 @@ def refused_to_write(folder, options, writer) -> None:
         lambda: train(CONFIG, run.path, 0, options, device="cpu"),
         lambda: predict(run.path, run.checkpoint, run.path, device="cpu"),
     ):
-        with pytest.raises(ValueError, match=rf"written by process {writer} on .* \(training\)"):
+        with pytest.raises(ValueError, match=rf"process {writer} on .* \(training\) is writing to"):
             write()
