@@ -127,8 +127,8 @@ def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
     """
     if calls <= 1:
         raise ValueError(
-            "calls, the expected number of updates of a row before PCB becomes active, must be "
-            f"greater than 1, got {calls}: let PCB start in a later epoch"
+            f"calls must be greater than 1, got {calls}: it is the number of updates of a row that "
+            "are expected before PCB becomes active, so let PCB start in a later epoch"
         )
     if not 0 < first_update_weight < 1:
         raise ValueError(f"first_update_weight must lie in (0, 1), got {first_update_weight}")

@@ -175,12 +175,11 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
 
 
 def averages_in(model: nn.Module, checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Return, from a checkpoint, the buffers that mmcv's EMAHook added to the model.
+    """Return the buffers in a checkpoint that mmcv's EMAHook added, which testing does not need.
 
-    The hook computes a running average of each weight, and stores it in a buffer. Before mmcv saves
-    a checkpoint, the hook exchanges weights and averages. In the checkpoint, the model's weights
-    are therefore the averages, and the buffers contain the trained weights. Testing needs only the
-    averages.
+    In training, these buffers store a running average of each weight. Before a checkpoint is saved,
+    the hook exchanges weights and averages. In a checkpoint, the model's weights are therefore the
+    averages, which testing uses, and the buffers contain the trained weights.
     """
     state = checkpoint.get("state_dict", checkpoint)
     names = {f"ema_{name.replace('.', '_')}" for name in model.state_dict()}

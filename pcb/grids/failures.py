@@ -104,10 +104,10 @@ def _record(failure: Failure) -> Iterator[None]:
 
 
 def find_failures(root: str | os.PathLike[str]) -> list[Failure]:
-    """Return all failures that are recorded below a folder, sorted by path.
+    """Return the recorded failures of all notebooks below a folder, sorted by path.
 
-    Notebooks that are still running are not included; :func:`pcb.runs.processes.running` returns
-    the processes that run them.
+    A notebook that is still running does not count as failed;
+    :func:`pcb.runs.processes.running` lists the processes of running notebooks.
 
     Example:
         >>> import tempfile

@@ -168,7 +168,10 @@ class SeesawLoss(BalancedLoss):
         return logits  # the foreground and background logits are always last
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Return the softmax over classes, times the foreground score if there is background."""
+        """Return the class probabilities.
+
+        If the loss has a background class, they are multiplied by the probability of foreground.
+        """
         classes = logits[:, : self.num_classes].softmax(dim=1)
         if self.background is None:
             return classes

@@ -140,9 +140,9 @@ def changed_pairs(
 
     Returns:
         One dict per pair, largest change first, with names, groups and labels as in
-        :func:`worst_pairs`. In each dict, ``before`` and ``after`` are the fractions of the
-        objects of class ``true`` that the first and the second run's model predict as class
-        ``predicted``; ``change`` is their difference.
+        :func:`worst_pairs`. In each dict, ``before`` is the fraction of the objects of class
+        ``true`` that the first run's model predicts as class ``predicted``, ``after`` is the same
+        fraction for the second run, and ``change`` is ``after - before``.
 
     Raises:
         ValueError: The matrices differ in shape.

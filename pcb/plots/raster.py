@@ -68,7 +68,7 @@ class Frame:
 
     @property
     def edge(self) -> int:
-        """Position in the image, in units of classes, where classes end and background begins."""
+        """Position, in units of classes, where classes end and background begins."""
         return -(-len(self.labels) // self.factor) * self.factor
 
     @property
@@ -78,7 +78,7 @@ class Frame:
 
     @property
     def end(self) -> int:
-        """Position in the image, in units of classes, where the image ends."""
+        """Position of the right and lower edge of the image, in units of classes."""
         return self.edge + self.with_background * self.thickness * self.factor
 
     @property

@@ -80,7 +80,7 @@ class ConfigRuns:
         return self.baseline is not None and self.baseline.folder in _plain_folders(self.folder)
 
     def only(self, seed: int | None) -> ConfigRuns:
-        """Return a copy in which this config and its baseline have only the run of one seed.
+        """Return a copy of this config with only the run of one seed; likewise for its baseline.
 
         If the baseline has no run of this seed, the copy has no baseline.
         """

@@ -37,9 +37,9 @@ class Writer(NamedTuple):
         process: Process number; 0 while the process is being started.
         purpose: What the process does, in one word.
         note: Text that was recorded with the lock; empty if there is none.
-        launched: 0 if ``process`` took the lock by itself. If another process handed the lock to a
-            process that it started, this is the number of the started process: ``process`` itself,
-            or a launcher such as ``torchrun`` that started ``process``.
+        launched: 0 if ``process`` took the lock by itself. Otherwise a parent process took the
+            lock and handed it to a child process, and this is the number of the child. The child
+            is ``process`` itself, or a launcher such as ``torchrun`` that started ``process``.
     """
 
     host: str
@@ -160,9 +160,9 @@ def write_holder(
         process: Number of the process that holds the lock; 0 while the process is being started.
         purpose: What the process does, in one word.
         note: Text to record with the lock.
-        launched: 0 if ``process`` took the lock by itself. If another process handed the lock to a
-            process that it started, this is the number of the started process: ``process`` itself,
-            or a launcher such as ``torchrun`` that started ``process``.
+        launched: 0 if ``process`` took the lock by itself. Otherwise a parent process took the
+            lock and handed it to a child process, and this is the number of the child. The child
+            is ``process`` itself, or a launcher such as ``torchrun`` that started ``process``.
     """
     line = f"{socket.gethostname()} {process} {purpose} {launched} {_checksum(note)}"
     content = f"{line}\n{note}".encode()

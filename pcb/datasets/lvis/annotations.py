@@ -155,9 +155,9 @@ class Annotations(Classes):
 
 
 def keep_keys(record: dict, keys: Collection[str]) -> dict:
-    """Return a copy of a record with only the given keys.
+    """Return a record with only the given keys.
 
-    A record without other keys is returned itself, not copied.
+    If there are keys to remove, the result is a copy; otherwise it is the record itself.
 
     Example:
         >>> keep_keys({"id": 1, "note": "mine"}, ("id", "area"))

@@ -222,9 +222,9 @@ class Runner(EpochBasedRunner):
         if other:
             before = ", ".join(f"{key} {meta.get(key)} (now {course[key]})" for key in other)
             raise ValueError(
-                f"{checkpoint} was written within an epoch, after {meta['iter_in_epoch']} of its "
-                f"iterations, with different settings: {before}: resume with the same data, seed, "
-                f"samples_per_gpu, number of processes and checkpoint_config, or {hint}"
+                f"{checkpoint} was written within an epoch, after {meta['iter_in_epoch']} of the "
+                f"epoch's iterations, with different settings: {before}. Resume with the same "
+                f"data, seed, samples_per_gpu, number of processes and checkpoint_config, or {hint}"
             )
         load_weights(self.model, state, checkpoint)
         try:
