@@ -157,12 +157,7 @@ def write_holder(
 
     Args:
         descriptor: Open file descriptor of the lock file.
-        process: Number of the process that holds the lock; 0 while the process is being started.
-        purpose: What the process does, in one word.
-        note: Text to record with the lock.
-        launched: 0 if ``process`` took the lock by itself. Otherwise a parent process took the
-            lock and handed it to a child process, and this is the number of the child. The child
-            is ``process`` itself, or a launcher such as ``torchrun`` that started ``process``.
+        process, purpose, note, launched: See :class:`Writer`.
     """
     line = f"{socket.gethostname()} {process} {purpose} {launched} {_checksum(note)}"
     content = f"{line}\n{note}".encode()

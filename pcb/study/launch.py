@@ -75,8 +75,10 @@ def start_training(
     run = RunFolder(repository_path(work_dir) if work_dir else default_work_dir(config, seed))
     wanted = comparable_settings(cfg, seed, processes=gpus)
     state = state_of(run)
-    differing = [] if state.settings is None else list(other_settings(wanted, state.settings))
-    if run.checkpoint.is_file() and not run.config_file.is_file():
+    differing = []
+    if state.settings is not None:
+        differing = other_settings(wanted, state.settings)
+    elif run.checkpoint.is_file():
         differing = ["unknown, because config.py is missing"]
     if differing and not replace:
         raise ValueError(

@@ -1,7 +1,7 @@
 """Trainings that crash where one wants them to, are resumed, and compared with one that did not.
 
 ``make reliability`` goes through all of it, which takes minutes, and writes docs/interruption.md;
-tests/detection/test_interruption.py has a few of the cases.
+tests/detection/engine/test_interruption.py has a few of the cases.
 
 Python tells an audit hook whatever is about to be opened, renamed or removed. So a crash can be put
 before every change of a folder, which is after the one before it. For a crash in the middle of a
