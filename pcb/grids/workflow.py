@@ -155,6 +155,7 @@ def stop_with_jobs() -> None:
         raise KeyboardInterrupt
 
     _handle_signals(stop)
+    _repeat_discarded_interrupts()
 
 
 def end_with_snakemake() -> None:
@@ -176,6 +177,7 @@ def end_with_snakemake() -> None:
         os._exit(1)
 
     _handle_signals(stop)
+    _repeat_discarded_interrupts()
     if process := os.environ.get(SNAKEMAKE):
         threading.Thread(target=watch, args=[int(process)], daemon=True).start()
 
@@ -231,6 +233,28 @@ def _handle_signals(handler: Callable[[int, object], NoReturn]) -> None:
     for number in STOPPING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+def _repeat_discarded_interrupts() -> None:
+    """Raise a ``KeyboardInterrupt`` again when Python discards it.
+
+    A signal may arrive while Python runs a ``__del__`` method or a callback of a weak reference.
+    Python prints an exception from there and otherwise ignores it, so that the signal would be
+    lost.
+    """
+    report = sys.unraisablehook
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    def repeat(discarded: sys.UnraisableHookArgs) -> None:
+        if issubclass(discarded.exc_type, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.01)  # by then, the method has ended
+        else:
+            report(discarded)
+
+    signal.signal(signal.SIGALRM, interrupt)
+    sys.unraisablehook = repeat
 
 
 def _ignore_signals() -> None:

@@ -131,6 +131,28 @@ def test_stopped_grid_leaves_nothing_behind(clone, target, number):
     assert "Traceback" not in (clone / "0.out").read_text()
 
 
+@pytest.mark.parametrize("handle", ["stop_with_jobs", "end_with_snakemake"])
+def test_signal_is_not_lost_in_a_destructor(handle):
+    code = f"""
+import signal, time
+from pcb.grids.workflow import {handle}
+
+class Interrupted:
+    def __del__(self):
+        signal.raise_signal(signal.SIGTERM)
+
+{handle}()
+try:
+    Interrupted()  # is deleted at once
+    time.sleep({PATIENCE})
+except KeyboardInterrupt:
+    print("stopped")
+"""
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert (ended.stdout, ended.stderr) == ("stopped\n", "")
+
+
 def test_second_call_waits_and_takes_over_after_a_kill(clone):
     root = clone / "runs" / "one"
     first = call(clone)
