@@ -1,8 +1,11 @@
-"""Functions that draw figures from arrays; they do not depend on models or run folders.
+"""Functions that draw figures from arrays.
 
-Each function returns (figure, axes). All figures use the same colours for rare, common and frequent
-classes, and show undefined values as n/a. :func:`save` writes a figure to files, and :func:`use`
-sets the layout for figures in a paper.
+The functions need neither a model nor the files of a training run. Most functions draw with
+matplotlib and return (figure, axes); :func:`interactive_confusion` returns a plotly figure.
+:func:`save` writes a figure to files, and :func:`use` sets the layout for figures in a paper.
+
+Each frequency group (rare, common, frequent) has the same colour in all figures. Undefined values
+(nan) are marked as n/a or left out.
 """
 
 from pcb.metrics.groups import GROUP_NAMES

@@ -25,19 +25,20 @@ def scatter_by_image_count(
     number_format: str,
     title: str | None,
 ) -> tuple[Figure, Axes]:
-    """Draw a dot for each class and the mean of each frequency group.
+    """Draw one value per class against the number of training images of the class.
 
-    Class names are written beside the highest and the lowest dot of each group.
+    Each class has a dot, and a horizontal line shows the mean of each frequency group. Class names
+    are written beside the highest and the lowest dot of each group.
 
     Args:
-        values: (C,) value of each class. Undefined values (nan) are left out, and the figure shows
-            how many values are undefined.
+        values: (C,) value of each class. Undefined values (nan) are left out, and a note in the
+            figure states their number.
         image_count: (C,) number of training images of each class.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names; None to draw no names.
-        what: One word for the value, such as ``"AP"``.
+        what: Name of the values in one word, such as ``"AP"``.
         label: Label of the y axis, such as ``"AP (%)"``.
-        number_format: Format specification for the means, such as ``".1f"``.
+        number_format: Format specification of the means, such as ``".1f"``.
         title: Title of the figure; empty for no title.
 
     Returns:
@@ -45,7 +46,7 @@ def scatter_by_image_count(
     """
     groups = np.array(check_groups(frequency))
     values = np.asarray(values, dtype=float)
-    # Classes without training images would be invisible on a logarithmic axis.
+    # A logarithmic axis has no 0, so draw classes without training images at 0.5.
     counts = np.maximum(np.asarray(image_count, dtype=float), 0.5)
     figure, axes = plt.subplots(figsize=canvas(9.5, 5))
     handles, means, extremes = [], [], []
@@ -60,7 +61,7 @@ def scatter_by_image_count(
         axes.hlines(y.mean(), means[-1][0], means[-1][2], color=GROUP_COLORS[group], lw=1.6)
         name = f"{GROUP_NAMES[group]}, mean {y.mean():{number_format}}"
         handles.append(legend_mark(name, **look))
-        # If several classes share an extreme value, such as AP 0, none of them is named.
+        # If several classes have the highest or lowest value, such as AP 0, none of them is named.
         extremes += [chosen[y == end] for end in (y.max(), y.min()) if (y == end).sum() == 1]
     axes.set_xscale("log")
     plain_numbers(axes.xaxis)

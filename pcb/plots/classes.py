@@ -38,9 +38,10 @@ def ap_by_image_count(
     Args:
         ap: (C,) AP of each class as a fraction. Classes whose AP is undefined (nan) are left out.
         image_count: (C,) number of training images of each class.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
-        names: (C,) class names. The figure names the best and the worst class of each group,
-            unless several classes have the same best or worst AP.
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
+        names: (C,) class names; None to draw no names. The figure names the classes with the
+            highest and the lowest AP in each group. If several classes share the highest or the
+            lowest AP, none of them is named.
         title: Title of the figure; empty for no title.
 
     Returns:
@@ -65,18 +66,20 @@ def ap_by_class(
     names: Sequence[str],
     title: str = "AP of each class, most frequent first",
 ) -> tuple[Figure, Axes]:
-    """Draw the AP of each class in one or several runs.
+    """Draw the AP of each class in one or several training runs.
 
-    Each class has one dot for each run, and a line connects the dots of a class.
+    Each class has one dot for each run, and a vertical line connects the dots of the class.
 
-    If there are more than 60 classes (fewer in a narrow figure), the figure shows only the classes
-    whose AP differs most between the runs, and the axis label says so.
+    At most 60 classes are shown (fewer in a narrow figure). If there are more classes, the figure
+    shows the classes whose AP differs most between the runs, and the axis label says so.
 
     Args:
-        ap: For each run, (C,) AP of each class as a fraction. No dot is drawn for an undefined AP
-            (nan). The dots of the last run are filled; those of the other runs are rings.
-        image_count: (C,) number of training images of each class, which determines the order.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
+        ap: Dict from the name of each run to the (C,) AP of each class, as a fraction. No dot is
+            drawn for an undefined AP (nan). The dots of the last run are filled; the dots of the
+            other runs are rings.
+        image_count: (C,) number of training images of each class. Classes with more images are
+            drawn further to the left.
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names.
         title: Title of the figure; empty for no title.
 
@@ -91,7 +94,7 @@ def ap_by_class(
     """
     groups = check_groups(frequency)
     per_run = 100 * np.array([np.asarray(own, dtype=float) for own in ap.values()])
-    # fmin and fmax ignore nan, and do not warn if a class is nan in every run.
+    # fmin and fmax ignore nan, and do not warn if the AP of a class is nan in every run.
     spread = np.nan_to_num(np.fmax.reduce(per_run) - np.fmin.reduce(per_run))
     shown = np.argsort(-spread, kind="stable")[: most_names()]
     order = np.array([label for label in most_frequent_first(image_count) if label in set(shown)])
@@ -132,17 +135,22 @@ def gain_by_role(
     order: Sequence[str] | None = None,
     title: str = "Gain in AP by class role",
 ) -> tuple[Figure, Axes]:
-    """Draw the gain in AP of each class. Each class role has its own row and its own mean.
+    """Draw the gain in AP of each class, in one row for each class role.
+
+    Roles are names for kinds of classes, such as classes with a look-alike and classes without one.
+    Each row has one dot per class, and a vertical line at the mean of the row.
 
     Args:
         gain: (C,) difference in AP of each class as a fraction; nan if undefined. For S seeds, pass
-            (S, C): dots then show means over seeds. With two or more seeds, the mean of each role
-            has a 95% confidence interval over seeds.
-        role: (C,) role of each class, such as ``"tail of a head-tail pair"`` or ``"singleton"``.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
-        names: (C,) class names. In each role, the class with the lowest gain and the class with the
-            highest gain are named if their gains stand out.
-        order: Roles from top to bottom; default: in order of first occurrence in ``role``.
+            an array (S, C); each dot then shows the mean over the seeds. With two or more seeds,
+            the figure also shows the 95% confidence interval of the mean of each row.
+        role: (C,) role of each class, such as ``"tail of a head-tail pair"`` (the rarer class of
+            two look-alikes) or ``"singleton"`` (a class without a look-alike).
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
+        names: (C,) class names; None to draw no names. In each row, the figure names the classes
+            with the lowest and the highest gain, except for gains close to 0.
+        order: The roles in the order of the rows, from top to bottom; default: the order in which
+            the roles first occur in ``role``.
         title: Title of the figure; empty for no title.
 
     Returns:
@@ -160,7 +168,7 @@ def gain_by_role(
     roles = [name for name in order or dict.fromkeys(role) if name in role]
     stands_out = 0.25 * np.nanmax(np.abs([*gains, 0.0]))
     limits = np.nanmin([*gains, 0.0]) - 2 * stands_out, np.nanmax([*gains, 0.0]) + 2 * stands_out
-    # Use fixed offsets instead of random ones, so that the same data give the same figure.
+    # Fixed vertical offsets, not random ones, so that the same data give the same figure.
     height, outstanding = np.full(len(gains), np.nan), []
     lines: list[tuple[float, float, float, float]] = [(0, -1, 0, len(roles))]
     figure, axes = plt.subplots(figsize=canvas(9.5, 1.9 + 0.85 * len(roles), lines=True))

@@ -25,13 +25,13 @@ def class_tail(
     names: Sequence[str] | None = None,
     title: str = "Training images per class",
 ) -> tuple[Figure, Axes]:
-    """Draw the number of training images per class, most frequent first, on a log scale.
+    """Draw the number of training images of each class, most frequent class first, on a log scale.
 
     Args:
         image_count: (C,) number of training images that contain each class.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
-        names: (C,) class names. They are written below the bars if there are at most 60 classes
-            (fewer in a narrow figure).
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
+        names: (C,) class names, written below the bars; None to draw no names. If there are more
+            than 60 classes (fewer in a narrow figure), the names are left out.
         title: Title of the figure; empty for no title.
 
     Returns:
@@ -87,19 +87,19 @@ def image_grid(
     Args:
         images: Images of shape (H, W, 3), either uint8 or floats in [0, 1].
         titles: One title per image.
-        masks: For each image, (n, H, W) masks of its instances, drawn with a light fill and an
+        masks: For each image, (n, H, W) masks of its n instances, drawn with a light fill and an
             outline.
-        boxes: For each image, (n, 4) boxes as x, y, width, height in pixels.
+        boxes: For each image, (n, 4) boxes of its n instances as x, y, width, height in pixels.
         captions: For each image, one text per instance. The text is written at the upper left
-            corner of the instance's box or, if there is no room, elsewhere along the box. Captions
-            for which there is no room at all are left out, and a note below the image states how
-            many.
+            corner of the instance's box or, if there is no room, elsewhere along the box. If there
+            is no room along the box either, the text is left out. A note below the image states
+            the number of texts that were left out.
         colors: For each image, one colour per instance; default: the colours of a palette in turn.
-        columns: Number of images in a row.
+        columns: Maximum number of images in a row.
         size: Width of an image in inches.
 
     Raises:
-        ValueError: If there are no images, or there are captions but neither masks nor boxes.
+        ValueError: If there are no images, or if captions are passed without masks and boxes.
 
     Returns:
         (figure, axes); axes is an array of shape (rows, columns).
@@ -115,7 +115,7 @@ def image_grid(
         raise ValueError("images is empty: pass at least one image")
     if captions is not None and masks is None and boxes is None:
         raise ValueError(
-            "captions are placed at the masks or boxes of the instances: "
+            "captions were passed without masks and boxes, so their positions are unknown: "
             "pass masks or boxes as well"
         )
     columns = fit_columns(size, min(columns, len(images)))
@@ -164,7 +164,7 @@ def _draw_mask(ax, mask: np.ndarray, color: str) -> None:
 
 
 def _boxes_of(masks: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the box (x, y, width, height) of each mask (H, W); the box of an empty mask is 0s."""
+    """Return the box (x, y, width, height) of each mask (H, W); zeros if the mask is empty."""
     boxes = np.zeros((len(masks), 4))
     for box, mask in zip(boxes, masks, strict=True):
         ys, xs = np.nonzero(mask)
@@ -174,7 +174,7 @@ def _boxes_of(masks: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _draw_captions(ax, shape, captions, boxes, colors) -> None:
-    """Write the caption of each box (x, y, width, height); captions do not overlap."""
+    """Write a caption at each box (x, y, width, height); omit captions that have no free place."""
     height, width = shape
     scale = width / ax.bbox.width  # image pixels per figure pixel
     pad = 1.2 * ax.figure.dpi / 72 * scale
@@ -185,7 +185,7 @@ def _draw_captions(ax, shape, captions, boxes, colors) -> None:
         text.set_in_layout(False)  # captions must not move the images
         # In a saved file with a different resolution, text is slightly wider or narrower.
         size = 1.06 * scale * np.array(text.get_window_extent().size) + 2 * pad
-        # Candidate places along the box, nearest to the upper left corner first.
+        # Candidate positions along the box, those nearest to the upper left corner first.
         left = np.linspace(x - size[0], x + w, 25).clip(0, max(width - size[0], 0))
         top = np.linspace(y - size[1], y + h, 25).clip(0, max(height - size[1], 0))
         corners = np.stack(np.meshgrid([x, *left], [y, *top]), axis=-1).reshape(-1, 2)
@@ -216,17 +216,17 @@ def icon_pairs(
     titles: Sequence[str] | None = None,
     columns: int = 4,
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the icons of classes that look alike side by side, with names and image counts.
+    """Draw pairs of look-alike classes: the icons side by side, with names and image counts.
 
     Args:
-        pairs: The labels of each pair of classes. A class without a look-alike is a tuple with a
-            single label.
+        pairs: For each pair, a tuple with the labels of the two classes. A tuple with a single
+            label shows a class without a look-alike.
         icons: For each of C classes, a picture of shape (h, w, 3 or 4).
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
         image_count: (C,) number of training images of each class.
         titles: One title per pair, such as ``"head-tail"``.
-        columns: Number of pairs in a row.
+        columns: Maximum number of pairs in a row.
 
     Returns:
         (figure, axes); axes is an array of shape (rows, columns), with one entry per pair.
@@ -281,7 +281,7 @@ def icon_pairs(
 
 
 def _two_lines(name: str) -> str:
-    """Break a name into at most two lines that fit below an icon, and shorten it if necessary.
+    """Break a class name into at most two lines that fit below an icon; shorten longer names.
 
     Example:
         >>> _two_lines("hear no evil monkey")

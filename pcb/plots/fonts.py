@@ -1,4 +1,4 @@
-"""Choose fonts for names in any script, and warn about characters missing from all fonts."""
+"""Choose fonts for names in any writing system, and warn if no font contains a character."""
 
 import functools
 import unicodedata
@@ -15,10 +15,10 @@ _reported: set[str] = set()  # missing characters that have already been warned 
 
 
 def font_families(texts: Iterable[str]) -> list[str]:
-    """Return font families that together contain all characters of the texts.
+    """Return font families that together contain as many characters of the texts as possible.
 
-    The families in matplotlib's settings come first. Characters missing from all installed fonts
-    are drawn as boxes. A warning lists each missing character once.
+    The families in matplotlib's settings come first. If no installed font contains a character,
+    figures show a box instead, and a warning lists the character.
 
     Args:
         texts: The texts to be drawn.
@@ -41,7 +41,7 @@ def font_families(texts: Iterable[str]) -> list[str]:
         families.append(best)
         missing -= found[best]
     if missing:
-        # Matplotlib would warn about each character whenever the figure is drawn.
+        # Without this filter, matplotlib would warn about each character at every drawing.
         warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from", UserWarning)
     if missing - _reported:
         _reported.update(missing)
@@ -50,7 +50,9 @@ def font_families(texts: Iterable[str]) -> list[str]:
 
 
 def _missing_text(missing: Iterable[str]) -> str:
-    """Return the warning about characters missing from all fonts, grouped by script.
+    """Return the text of a warning that no font contains some characters.
+
+    The warning groups the characters by writing system.
 
     Example:
         >>> print(_missing_text("\u0e01\u732b")[:54])
@@ -64,8 +66,9 @@ def _missing_text(missing: Iterable[str]) -> str:
         for script, chars in sorted(scripts.items())
     )
     return (
-        f"figures show boxes for {shown}: no installed font has these characters; install a font "
-        f"that has them, such as a Noto font, then delete {mpl.get_cachedir()}/fontlist-*.json"
+        f"figures show boxes for {shown}: no installed font contains these characters. Install a "
+        "font that contains them, such as a Noto font. Then delete matplotlib's list of fonts, "
+        f"{mpl.get_cachedir()}/fontlist-*.json"
     )
 
 
@@ -82,9 +85,9 @@ def _fonts() -> list[font_manager.FontEntry]:
 
 @functools.cache
 def _characters(path: str) -> frozenset[str]:
-    """Return the characters that a font contains.
+    """Return the characters that a font file contains.
 
-    The result is empty if matplotlib cannot use the font, as is the case for colour fonts.
+    The result is empty if matplotlib cannot use the font, for example because it is a colour font.
     """
     try:
         font = font_manager.get_font(path)

@@ -1,7 +1,8 @@
-"""Figures of the confusion between frequency groups, and of the initial values in a matrix.
+"""Figures of the confusion between frequency groups, and of initial values in a confusion matrix.
 
-The second kind of figure shows how much weight the initial value of each row still has in a running
-matrix: the fewer updates a row has received, the larger this weight.
+During training, a running confusion matrix is updated as a moving average. :func:`start_weights`
+draws how much weight the initial value of each row still has. Rows with fewer updates keep more
+weight.
 
 The rows of a matrix are true classes, the columns are predicted classes. A matrix of detections has
 an additional last row for detections on background, and an additional last column for missed
@@ -44,9 +45,10 @@ def group_confusion(
     """Draw how the instances of each frequency group are classified, as stacked bars.
 
     Args:
-        shares: (3, 4) or (3, 5) shares from :func:`pcb.metrics.group_shares`; the rows are
-            frequent, common and rare classes.
-        columns: Names of the columns, also from :func:`pcb.metrics.group_shares`.
+        shares: (3, 4) or (3, 5) shares from :func:`pcb.metrics.group_shares`. The rows are the true
+            groups: frequent, common and rare classes.
+        columns: Column names from :func:`pcb.metrics.group_shares`, such as ``"itself"``,
+            ``"other rare"`` or ``"missed"``.
         title: Title of the figure; empty for no title.
 
     Returns:
@@ -106,19 +108,19 @@ def group_confusion(
 def group_heatmap(
     matrix: np.ndarray, frequency: Sequence[str], title: str = "Confusion between groups"
 ) -> tuple[Figure, np.ndarray]:
-    """Draw how often classes of each frequency group are predicted as classes of each group.
+    """Draw two heat maps of how often each frequency group is predicted as each group.
 
     Args:
-        matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections, for which a fourth column
-            shows the share of missed objects.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
+        matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections. For detections, a fourth
+            column of the first heat map shows the share of missed objects.
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
         title: Title of the figure; it should say which matrix is shown.
 
     Returns:
-        (figure, axes); axes is an array of two. The first shows, in percent, how the true classes
-        of each group are predicted on average (:func:`pcb.metrics.group_totals`). The second shows
-        how often the row's group is predicted as the column's group, minus the reverse, in
-        percentage points (:func:`pcb.metrics.group_bias`).
+        (figure, axes); axes is an array of two. The first heat map shows which percentage of the
+        row's group is predicted as the column's group, as a mean over the classes of the row's
+        group (:func:`pcb.metrics.group_totals`). The second heat map shows this percentage minus
+        the percentage of the reverse confusion (:func:`pcb.metrics.group_bias`).
 
     Example:
         >>> figure, axes = group_heatmap(np.array([[8, 2], [1, 1]]), ["f", "r"])
@@ -177,16 +179,20 @@ def start_weights(
     start: str = "first update",
     title: str | None = None,
 ) -> tuple[Figure, Axes]:
-    """Draw how much weight the initial value of each row still has in the running matrix.
+    """Draw the weight that the initial value of each row still has in a running confusion matrix.
+
+    The rows of the matrix are moving averages, so each update of a row reduces the weight.
 
     Args:
-        weight: (C,) weight of the initial value in each row, in [0, 1]; nan if the class was never
-            seen.
-        update_count: (C,) number of updates of each row, written above the bars.
-        image_count: (C,) number of training images of each class, which determines the order.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
+        weight: (C,) weight of the initial value in each row, in [0, 1]; nan if the class did not
+            occur in training.
+        update_count: (C,) number of updates of each row. The numbers are written above the bars
+            or, if there are too many classes, drawn as a curve in a second panel.
+        image_count: (C,) number of training images of each class. Classes with more images are
+            drawn further to the left.
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names.
-        start: Name of the initial value of a row, such as ``"first update"``.
+        start: Name of the initial value in the figure, such as ``"first update"``.
         title: Title of the figure; empty for no title. Default:
             ``"How much of each row is still its <start>?"``.
 
@@ -241,7 +247,7 @@ def start_weights(
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     notes = []
     if largest < 0.01:
-        notes.append(f"No row keeps more than {100 * largest:.1g}%: the axis ends far below 100%.")
+        notes.append(f"No weight exceeds {100 * largest:.1g}%: the axis ends far below 100%.")
     if not named and (unseen := int(np.isnan(weight).sum())):
         notes.append(f"n/a: {unseen} of {len(order)} classes, never seen in training.")
     place = {"transform": axes.transAxes, "color": MUTED}

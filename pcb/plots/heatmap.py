@@ -1,4 +1,4 @@
-"""Heat maps of a confusion matrix or its change, from a few classes to the 1203 of LVIS."""
+"""Heat maps of confusion matrices and of their differences, for up to 1203 classes (LVIS v1)."""
 
 from collections.abc import Sequence
 
@@ -36,40 +36,41 @@ def confusion_heatmap(
 ) -> tuple[Figure, Axes]:
     """Draw a confusion matrix of any size with logarithmic colours.
 
-    Zeros are white, and undefined rows (nan) are grey; both differ from the lightest colour. Class
-    names are written on the axes if there are at most 60 (fewer in a narrow figure). In a very
-    large matrix, each pixel shows the largest of the entries it covers, and the row and the column
-    of background are widened to be visible.
+    Zeros are white, and undefined rows (nan) are grey; the colour scale contains neither white nor
+    grey. Class names are written on the axes if there are at most 60 classes (fewer in a narrow
+    figure). With more than 500 classes, each pixel shows the largest of several adjacent entries.
+    In a large matrix, the row and the column of background are widened to be visible.
 
     Args:
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections, with background last.
             Rows are true classes, columns are predicted classes.
         names: (C,) class names.
         image_count: (C,) number of training images of each class.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The
-            class names are coloured by group; if names do not fit, coloured strips along the axes
-            show the groups. Lines separate the groups if each group is contiguous.
-        order: Order of the classes, ``"frequency"``, ``"cluster"`` or ``"name"``; see
-            :func:`pcb.metrics.class_order`. Without image counts, ``"frequency"`` keeps the order
-            of the labels.
-        normalize: ``"row"`` or ``"column"`` divides each row or column by its sum; ``"none"`` keeps
-            the entries.
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The
+            class names are coloured by group. If the names do not fit, coloured strips along the
+            axes show the groups. If the classes are ordered by frequency, and the classes of each
+            group are adjacent, lines separate the groups.
+        order: Order of the classes: ``"frequency"``, ``"cluster"`` (similar classes are adjacent)
+            or ``"name"``; see :func:`pcb.metrics.class_order`. Without image counts,
+            ``"frequency"`` keeps the order of the labels.
+        normalize: ``"row"`` divides each row by its sum, ``"column"`` divides each column by its
+            sum, and ``"none"`` keeps the entries.
         title: Title of the figure; it should say whether the matrix was learned during training,
             computed at ground-truth boxes, or computed from detections.
-        value_label: Meaning of an entry, written beside the colour bar; the default depends on
-            ``normalize``.
-        xlabel: Meaning of a column.
-        ylabel: Meaning of a row.
-        smallest: Smallest value with its own colour; positive entries below it have the lightest
-            colour. The default for counts is 1. The default for shares is 1e-3, or less if the
-            largest entry is below 0.1, as with sigmoid classifiers.
+        value_label: Label of the colour bar, which says what an entry means; the default depends
+            on ``normalize``.
+        xlabel: Label of the x axis, which says what a column means.
+        ylabel: Label of the y axis, which says what a row means.
+        smallest: Lower end of the colour scale; smaller positive entries have the lightest colour.
+            The default for counts is 1. The default for shares is 1e-3, or less if the largest
+            entry is below 0.1.
 
     Returns:
         (figure, axes).
 
     Raises:
         ValueError: If the matrix is not square, has the wrong size or contains a negative entry, or
-            ``order`` or ``normalize`` is unknown.
+            if ``order`` or ``normalize`` is unknown.
 
     Example:
         >>> import matplotlib.pyplot as plt
@@ -82,7 +83,10 @@ def confusion_heatmap(
         raise ValueError(f"normalize must be 'none', 'row' or 'column', got {normalize!r}")
     frame = Frame.of(matrix, names, image_count, frequency, order)
     if np.nanmin(matrix, initial=0) < 0:
-        raise ValueError(f"matrix has a negative entry, {np.nanmin(matrix)}: pass shares or counts")
+        raise ValueError(
+            f"matrix has a negative entry, {np.nanmin(matrix)}: pass counts or shares, which are "
+            "at least 0, or draw the difference of two matrices with confusion_difference"
+        )
     values = NORMALIZERS[normalize](np.asarray(matrix, dtype=float))
     shown = frame.arrange(values)
     figure, axes = frame.draw(xlabel, ylabel, title, normalize)
@@ -117,17 +121,17 @@ def confusion_difference(
     title: str = "What changed",
     value_label: str = "change of the share of the true class",
 ) -> tuple[Figure, Axes]:
-    """Draw the difference between two confusion matrices, after dividing each row by its sum.
+    """Draw the difference between two confusion matrices whose rows are first scaled to sum to 1.
 
-    Shares that grew are red, shares that shrank are blue. The colour scale is linear up to 1% and
-    logarithmic above. In a very large matrix, each pixel shows the change with the largest
-    absolute value among those that it covers.
+    Entries that grew are red, entries that shrank are blue. The colour scale is linear for changes
+    up to 1 percentage point and logarithmic for larger changes. With more than 500 classes, each
+    pixel covers several adjacent entries and shows the change with the largest absolute value.
 
     Args:
-        before, after: Two confusion matrices of the same kind, with the same classes, (C, C) or
-            (C + 1, C + 1).
-        names, image_count, frequency, order: As in :func:`confusion_heatmap`. Clusters are computed
-            from ``before``.
+        before, after: Two confusion matrices with the same classes: both (C, C), or both
+            (C + 1, C + 1) for detections.
+        names, image_count, frequency, order: As in :func:`confusion_heatmap`. The order
+            ``"cluster"`` is computed from ``before``.
         title: Title of the figure; it should name the kind of matrix and the two runs.
         value_label: Label of the colour bar.
 
@@ -135,8 +139,8 @@ def confusion_difference(
         (figure, axes).
 
     Raises:
-        ValueError: If the matrices differ in shape, or for the reasons given in
-            :func:`confusion_heatmap`.
+        ValueError: If the matrices differ in shape, are not square or have the wrong size, or if
+            ``order`` is unknown.
 
     Example:
         >>> import matplotlib.pyplot as plt
@@ -162,7 +166,7 @@ def confusion_difference(
 
 
 def _color_bar(axes, image, label: str, values: np.ndarray, legend: Sequence = (), **look):
-    """Draw the colour bar and its legend, which shows how many rows or columns are undefined."""
+    """Draw the colour bar, with a legend that states how many rows or columns are undefined."""
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.7, pad=0.02, **look)
     bar.set_label(wrap_if_narrow(label, 26))
     legend = list(legend)
@@ -177,10 +181,11 @@ def _color_bar(axes, image, label: str, values: np.ndarray, legend: Sequence = (
 
 
 def _smallest_color(largest: float) -> float:
-    """Return the value at which the colour scale begins.
+    """Return the value at which the colour scale of a matrix begins, given the largest entry.
 
-    For shares, the value is two decades below the largest entry, but at most 1e-3. For counts,
-    recognised by a largest entry above 1, the value is 1.
+    If the largest entry is above 1, the entries are counts, and the scale begins at 1. Otherwise
+    the entries are shares, and the scale begins at 1e-3. If the largest share is below 0.1, the
+    scale begins at a smaller power of ten.
 
     Example:
         >>> [float(_smallest_color(largest)) for largest in (100.0, 0.9, 0.007, 0.0)]
@@ -192,7 +197,7 @@ def _smallest_color(largest: float) -> float:
 
 
 def light_to_dark() -> mpl.colors.Colormap:
-    """Return a colour map from light to dark; its lightest colour visibly differs from white."""
+    """Return a colour map from light to dark whose lightest colour visibly differs from white."""
     samples = mpl.colormaps["YlGnBu"](np.linspace(0.1, 1.0, 256))
     colors = mpl.colors.ListedColormap(samples, name="light_to_dark")
     return colors.with_extremes(bad=UNDEFINED_COLOR)

@@ -1,4 +1,4 @@
-"""Interactive figure of a part of a confusion matrix; hovering over a cell shows its numbers."""
+"""Interactive figure of some classes of a confusion matrix; hovering shows a cell's numbers."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -16,11 +16,11 @@ from pcb.plots.raster import check_matrix
 from pcb.plots.style import GROUP_COLORS, INK
 from pcb.plots.text import short
 
-# Plotly interprets some tags and entities in names, but not quotes.
+# Plotly interprets some HTML tags and entities in texts, so escape them. Quotes need no escape.
 escape = partial(escape_html, quote=False)
 
-# Powers of ten. Shares below 10**SMALLEST have the lightest colour, as in the static figures. Zeros
-# have a white band of their own, at ZERO, on the colour scale.
+# The colour scale shows the exponent of ten of each share. Shares below 10**SMALLEST have the
+# lightest colour, as in the static figures. Zeros are drawn in white, at the exponent ZERO.
 SMALLEST, ZERO = -3, -3.2
 # Remove plotly's button that uploads the figure; users do not expect an upload from a local page.
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}
@@ -38,20 +38,21 @@ def interactive_confusion(
 ) -> go.Figure:
     """Draw the confusion between some classes as an interactive figure.
 
-    A notebook stores the figure as data, and JupyterLab draws it with plotly's extension. Exported
-    pages contain plotly.js. Both work without a network.
+    Hovering over a cell shows its numbers. JupyterLab draws the figure with plotly's extension.
+    HTML pages exported from a notebook contain plotly.js, so no network connection is needed.
 
     Args:
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections. The figure shows each
-            row divided by its sum. For detections, background and missed objects come last, and
-            hovering also shows counts.
-        classes: Labels of the classes in drawing order; up to about 60 classes are readable.
+            row divided by its sum. For detections, the last row shows detections on background,
+            the last column shows missed objects, and hovering also shows counts.
+        classes: Labels of the classes, in the order in which they are drawn. With more than about
+            60 classes, the figure is hard to read.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The names are
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The names are
             coloured by group.
         image_count: (C,) number of training images of each class.
         title: Title of the figure; it should say which matrix is shown.
-        value_label: Meaning of the numbers.
+        value_label: Label of the colour bar, which says what the numbers mean.
 
     Returns:
         The plotly figure, which contains one heat map.
@@ -70,7 +71,7 @@ def interactive_confusion(
     if not classes:
         raise ValueError("classes is empty: pass at least one class")
     if not 0 <= min(classes) <= max(classes) < len(names):
-        raise ValueError(f"classes must lie in [0, {len(names) - 1}], got {classes}")
+        raise ValueError(f"classes must be labels in [0, {len(names) - 1}], got {classes}")
     with_background = len(matrix) > len(names)
     places = [*classes, len(names)] if with_background else classes
     shares = row_shares(matrix)
@@ -135,11 +136,12 @@ def interactive_confusion(
 
 
 class _Embedded(go.Figure):
-    """A plotly figure that notebooks store only as data, whatever plotly's default renderer is."""
+    """A plotly figure that notebooks store as data, regardless of plotly's default renderer."""
 
     def _repr_mimebundle_(self, *_include, **_exclude) -> dict:
         bundle = PlotlyRenderer(config=CONFIG).to_mimebundle(self.to_plotly_json())
-        return {**bundle, "text/plain": "An interactive figure, which JupyterLab draws."}
+        text = "An interactive figure: open the notebook in JupyterLab to see it."
+        return {**bundle, "text/plain": text}
 
     def _ipython_display_(self) -> None:  # IPython tries this method first
         from IPython.display import display
@@ -148,7 +150,9 @@ class _Embedded(go.Figure):
 
 
 def _levels(shares: np.ndarray) -> list[list[float]]:
-    """Return the powers of ten that determine the cells' colours.
+    """Convert shares to values on the colour scale, which are exponents of ten.
+
+    The values are at least -3; a share of 0 becomes -3.2.
 
     Example:
         >>> _levels(np.array([[1, 0.01, 1e-5, 0, np.nan]]))
@@ -182,7 +186,7 @@ def _facts(label: int, groups: Sequence[str], image_count: Sequence[int]) -> str
 
 
 def _hover(matrix, shares, true, predicted, names, facts, counted: bool) -> str:
-    """Return the text shown when hovering over a cell."""
+    """Return the HTML text that appears when the mouse is over a cell of the matrix."""
     background = len(names)
     if true == predicted == background:
         return ""

@@ -14,7 +14,7 @@ TEXT = 11.0  # points, on a screen
 MOST_NAMES = 60  # largest number of class names that fit along an axis
 WIDTHS = {"column": 3.25, "page": 6.875}  # inches, in a two-column paper such as those of CVPR
 _PAGE = 8.875  # inches, height of the text on a page of such a paper
-_NARROW = 5.0  # inches; narrower figures have stacked panels and the legend below
+_NARROW = 5.0  # inches; narrower figures have stacked panels, and a legend below the axes
 _PRINT_SCALE = 8.0 / TEXT  # in print, text has 8 points
 _SMALLEST = 7.0  # points, the smallest text in print
 
@@ -45,15 +45,15 @@ def use(width: str | float | None = None, titles: bool = True) -> AbstractContex
     Args:
         width: ``"column"`` (3.25 inches) or ``"page"`` (6.875 inches), as in a CVPR paper, or a
             number of inches. Pass None or ``""`` for figures on a screen.
-        titles: Whether to draw titles. A title names the run, the data and the metric. In a paper,
-            the caption does this, so the title is not needed.
+        titles: Whether to draw titles. A title names the training run, the data and the metric. In
+            a paper, captions usually name them, so titles are not needed.
 
     Returns:
-        A context manager that restores the previous layout at the end of a ``with`` block. Outside
-        of ``with``, the new layout stays in effect.
+        A context manager that restores the previous layout at the end of a ``with`` block. Without
+        a ``with`` block, the new layout stays in effect.
 
     Raises:
-        ValueError: If an argument is invalid.
+        ValueError: If ``width`` or ``titles`` is invalid.
 
     Example:
         >>> import matplotlib.pyplot as plt
@@ -94,17 +94,19 @@ def _inches(width: str | float | None) -> float | None:
     except (TypeError, ValueError):
         inches = math.nan
     if isinstance(width, bool) or not 2 <= inches <= 40:
-        raise ValueError(f"width must be 'column', 'page' or inches from 2 to 40, got {width!r}")
+        raise ValueError(
+            f"width must be 'column', 'page' or a number of inches from 2 to 40, got {width!r}"
+        )
     return inches
 
 
 def is_for_print() -> bool:
-    """Return whether figures are laid out for a paper."""
+    """Return whether the current layout is for a paper, and not for a screen."""
     return _layout.width is not None
 
 
 def is_narrow() -> bool:
-    """Return whether figures are about as narrow as a column of text."""
+    """Return whether the current layout is narrow: figures are less than 5 inches wide."""
     return _layout.width is not None and _layout.width < _NARROW
 
 
@@ -130,8 +132,8 @@ def canvas(width: float, height: float, lines: bool = False) -> tuple[float, flo
     Args:
         width: Width on a screen, in inches.
         height: Height on a screen, in inches.
-        lines: Whether the figure consists of lines of text. If so, the height is scaled like the
-            text, so that all lines fit.
+        lines: Whether the figure contains many lines of text, such as class names. If so, the
+            height is scaled like the text, so that all lines fit.
 
     Returns:
         The width and the height in inches.
@@ -143,7 +145,7 @@ def canvas(width: float, height: float, lines: bool = False) -> tuple[float, flo
 
 
 def fit_panels(height: float, rows: int, rest: float) -> float:
-    """Return the panel height with which the given number of rows fits on a page.
+    """Return a panel height with which all rows of panels fit on a page of a paper.
 
     Args:
         height: Best height of a panel on a screen, in inches.
@@ -159,7 +161,7 @@ def fit_panels(height: float, rows: int, rest: float) -> float:
 
 
 def fit_columns(width: float, most: int) -> int:
-    """Return how many panels fit side by side.
+    """Return how many panels fit side by side in the current layout.
 
     Args:
         width: Width of a panel on a screen, in inches.
@@ -171,19 +173,23 @@ def fit_columns(width: float, most: int) -> int:
 
 
 def most_names(share: float = 0.85) -> int:
-    """Return how many class names fit along an axis that takes ``share`` of the figure's width."""
+    """Return how many class names fit along an axis.
+
+    Args:
+        share: Length of the axis as a fraction of the figure's width.
+    """
     if _layout.width is None:
         return MOST_NAMES
     return min(MOST_NAMES, int(share * _layout.width / (1.15 * _SMALLEST / 72)))
 
 
 def wrap_if_narrow(text: str, letters: int) -> str:
-    """Break a text into lines of at most ``letters`` characters if the figure is narrow."""
+    """Break a text into lines of at most ``letters`` characters, but only in a narrow figure."""
     return textwrap.fill(text, letters) if is_narrow() else text
 
 
 def wrap_title(title: str, inches: float) -> str:
-    """Break a title into lines that fit into a width in inches.
+    """Break a title into lines that are at most ``inches`` wide.
 
     Example:
         >>> wrap_title("Detections: openmoji/softmax_pcb/seed0 minus openmoji/softmax/seed0", 5)
@@ -196,7 +202,10 @@ def wrap_title(title: str, inches: float) -> str:
 def add_title(
     figure: Figure, title: str | None, axes: Axes | None = None, pad: float | None = None
 ) -> None:
-    """Write a title above the figure, or above ``axes``, unless titles are turned off.
+    """Write a title above ``axes``, or above the whole figure.
+
+    The title is above the whole figure if ``axes`` is None or the figure is narrow. Nothing is
+    written if the title is empty, or if :func:`use` has turned titles off.
 
     Example:
         >>> import matplotlib.pyplot as plt
@@ -226,7 +235,7 @@ def legend_outside(axes: Axes, handles: Sequence[Any] | None = None) -> None:
 def legend_below(figure: Figure, handles: Sequence[Any], title: str | None = None) -> None:
     """Draw a legend below the figure.
 
-    The legend has one line or, if the figure is narrow, one or two columns.
+    All entries are in one row. In a narrow figure, they are in one or two columns instead.
     """
     longest = max(len(handle.get_label()) for handle in handles)
     ncols = len(handles) if not is_narrow() else 1 if longest > 24 else 2

@@ -13,7 +13,7 @@ from pcb.plots.layout import points
 from pcb.plots.style import GROUP_COLORS, GROUP_MARKERS
 
 Pictures = Sequence[np.ndarray | None] | Mapping[int, np.ndarray | None]
-"""Pictures of classes, as a list or as a dict whose keys are labels.
+"""Pictures of classes, as a list in label order or as a dict whose keys are class labels.
 
 A picture has the shape (h, w, 3 or 4). The value None means that a class has no picture.
 """
@@ -25,7 +25,9 @@ def legend_mark(label: str, marker: str = "s", **look) -> Line2D:
 
 
 def group_handles(frequency: Sequence[str], marker: bool = True) -> list[Line2D]:
-    """Return a legend entry, such as ``frequent (14)``, for each frequency group that occurs.
+    """Return a legend entry for each frequency group that has classes.
+
+    An entry such as ``frequent (14)`` states the number of classes in the group.
 
     Example:
         >>> [handle.get_label() for handle in group_handles(["f", "r", "r"])]
@@ -44,7 +46,9 @@ def group_handles(frequency: Sequence[str], marker: bool = True) -> list[Line2D]
 
 
 def dot_style(count: int) -> dict[str, float]:
-    """Return a size and an opacity with which ``count`` dots do not hide each other.
+    """Return the size and the opacity of the dots in a scatter plot with ``count`` dots.
+
+    If there are many dots, they are small and transparent, so that they hide each other less.
 
     Example:
         >>> dot_style(40)
@@ -57,7 +61,7 @@ def dot_style(count: int) -> dict[str, float]:
 def interval_bar(
     axes: Axes, interval: Sequence[float], y: float, limits: Sequence[float], color: Any
 ) -> None:
-    """Draw an interval as a horizontal bar; an arrow marks each end that is outside the limits.
+    """Draw an interval as a horizontal bar; an arrow marks each end that is cut off at the limits.
 
     Example:
         >>> import matplotlib.pyplot as plt
@@ -100,7 +104,7 @@ def place_picture(
         picture: Picture of shape (h, w, 3 or 4).
         xy: Position in data coordinates.
         size: Length of the picture's longer side, in points.
-        offset: Distance of the picture's centre from ``xy``, in points.
+        offset: Horizontal and vertical distance of the picture's centre from ``xy``, in points.
     """
     box = AnnotationBbox(
         OffsetImage(picture, zoom=size / max(picture.shape[:2]), interpolation="antialiased"),

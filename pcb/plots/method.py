@@ -1,4 +1,4 @@
-"""Figures that explain PCB on a few classes: matrices with numbers, losses and gradients."""
+"""Figures that explain Pairwise Class Balance (PCB): small matrices, losses and gradients."""
 
 from collections.abc import Mapping, Sequence
 
@@ -35,18 +35,18 @@ def class_matrices(
     title: str = "Predictions",
     xlabel: str = "predicted class",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw small matrices of shares side by side, with numbers in the cells.
+    """Draw small matrices with entries from 0 to 1 side by side, with numbers in the cells.
 
     Args:
-        matrices: For each heading, a matrix (C, C) whose row i is for true class i. If ``labels``
-            is passed, each matrix is (P, C), with one row per instance. A row of nan is shown as
-            "none in this batch".
+        matrices: Dict from heading to matrix. Each matrix has the shape (C, C), and row i belongs
+            to true class i. If ``labels`` is passed, the shape is (P, C), with one row per
+            instance. A row of nan is shown as "none in this batch".
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The names are
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The names are
             coloured by group.
         labels: (P,) true class of each instance; None if the rows are classes.
         title: Title of the figure; empty for no title.
-        xlabel: Meaning of a column.
+        xlabel: Label of the x axis, which says what a column means.
 
     Returns:
         (figure, axes); axes is an array with one entry per matrix.
@@ -116,7 +116,10 @@ def loss_parts(
     frequency: Sequence[str],
     title: str = "Loss of each instance",
 ) -> tuple[Figure, Axes]:
-    """Draw the loss of each instance without PCB, next to the two parts of its loss with PCB.
+    """Draw two bars for each instance: its loss without PCB, and its loss with PCB.
+
+    The loss with PCB (Pairwise Class Balance) has a part for the one-hot label and a part for a
+    soft label. The second bar shows these two parts, stacked.
 
     Args:
         plain: (P,) loss of each instance without PCB.
@@ -125,7 +128,7 @@ def loss_parts(
         soft: (P,) part of the PCB loss for the soft label, such as ``alpha * divergence``.
         labels: (P,) true class of each instance.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The names are
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The names are
             coloured by group.
         title: Title of the figure; empty for no title.
 
@@ -170,12 +173,15 @@ def logit_pushes(
 ) -> tuple[Figure, np.ndarray]:
     """Draw the negative gradient of two losses with respect to the logits of each instance.
 
+    The negative gradient shows how strongly training pushes each logit up or down.
+
     Args:
-        pushes: For each of two losses, the one without PCB first, an array (P, C): the negative
-            gradient of each instance's loss with respect to the instance's logits.
+        pushes: Dict from the names of two losses to arrays (P, C). Row i is the negative gradient
+            of the loss of instance i with respect to its logits. The loss without Pairwise Class
+            Balance (PCB) comes first.
         labels: (P,) true class of each instance.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The bars are
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The bars are
             coloured by group.
         title: Title of the figure; empty for no title.
 
@@ -223,7 +229,7 @@ def logit_pushes(
 def _name_instances(
     axes: Axes, labels: Sequence[int], names: Sequence[str], groups: Sequence[str]
 ) -> None:
-    """Label the positions 0, 1, ... of the x axis with class names in their groups' colours."""
+    """Label the positions 0, 1, ... of the x axis with class names, coloured by frequency group."""
     axes.set_xticks(range(len(labels)), [short(names[label]) for label in labels])
     axes.tick_params(axis="x", length=0)
     for tick, label in zip(axes.get_xticklabels(), labels, strict=True):

@@ -1,7 +1,8 @@
-"""Figures of pairs of classes: the most confused pairs, and the pairs that changed most.
+"""Figures of the most confused pairs of classes, and of the pairs whose confusion changed most.
 
 The rows of a matrix are true classes, the columns are predicted classes. A matrix of detections has
-an additional last row and column. The figures show each row divided by its sum.
+an additional last row for detections on background, and an additional last column for missed
+objects. The figures show each row divided by its sum.
 """
 
 from collections.abc import Sequence
@@ -27,8 +28,9 @@ from pcb.plots.marks import Pictures, picture_of, place_picture
 from pcb.plots.style import GROUP_COLORS, INK, MUTED, with_style
 from pcb.plots.text import number_text, percent, short
 
-# Columns of text to the left of the axes: positions of the true class, the arrow and the predicted
-# class, in points relative to the axes, and the largest number of characters of a name.
+# Columns of text to the left of the axes. The first three numbers are the positions of the true
+# class, the arrow and the predicted class, in points relative to the axes. The last number is the
+# largest number of characters of a name.
 COLUMNS = {"wide": (-322, -168, -150, 18), "narrow": (-226, -122, -108, 9)}
 LOST, GAINED = INK, "#AA3377"  # different from the colours of the groups
 
@@ -44,20 +46,21 @@ def confused_pairs(
     title: str = "The most frequent confusions",
     value_label: str = "share of the true class",
 ) -> tuple[Figure, Axes]:
-    """Draw the most confused pairs of classes as bars.
+    """Draw a bar for each of the most confused pairs of classes.
 
-    A thin bar shows how often the two classes are confused in the reverse direction.
+    The bar shows which share of the true class is predicted as the other class. A thin bar below
+    shows the confusion in the reverse direction.
 
     Args:
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections. For detections, the
             labels of the bars include the number of objects.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The bars are
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The bars are
             coloured by the group of the predicted class.
-        pictures: Pictures of the classes, drawn beside the names.
+        pictures: Pictures of the classes, drawn beside the names; None to draw no pictures.
         count: Maximum number of pairs to show.
-        min_objects: Minimum sum of a row of the matrix; true classes with a smaller sum are left
-            out. See :func:`pcb.metrics.worst_pairs`.
+        min_objects: Minimum number of objects of a true class, if the matrix contains counts. True
+            classes with fewer objects are left out.
         title: Title of the figure; it should say which matrix is shown.
         value_label: Label of the x axis, which says what the bars show.
 
@@ -115,15 +118,17 @@ def changed_pairs(
     title: str = "The confusions that changed most",
     value_label: str = "share of the true class, from before (ring) to after (dot)",
 ) -> tuple[Figure, Axes]:
-    """Draw the pairs of classes whose confusion changed most between two runs.
+    """Draw the pairs of classes whose confusion changed most between two training runs.
 
-    For each pair, a line connects the shares in the two runs. If the share grew, the line is
-    purple; if the share shrank, the line is dark.
+    The confusion of a pair is the share of the true class that is predicted as the other class. For
+    each pair, a line connects the shares in the two runs. The line is purple if the share grew, and
+    dark if the share shrank.
 
     Args:
-        before, after: Two confusion matrices of the same kind, with the same classes.
-        names, frequency, pictures, count, min_objects: As in :func:`confused_pairs`, except that
-            the groups do not determine the colours of the lines.
+        before, after: Confusion matrices of the two runs, with the same classes: both (C, C), or
+            both (C + 1, C + 1) for detections.
+        names, frequency, pictures, count, min_objects: As in :func:`confused_pairs`. The groups
+            determine the colours of the class names, but not of the lines.
         title: Title of the figure; it should name the kind of matrix and the two runs.
         value_label: Label of the x axis.
 
@@ -171,7 +176,10 @@ def _pair_axes(
     title: str,
     nothing: str,
 ) -> tuple[Figure, Axes]:
-    """Create a figure that has a row for each pair, with class names and pictures on the left."""
+    """Create a figure that has a row for each pair, with class names and pictures on the left.
+
+    If there are no pairs, the figure shows the text ``nothing``.
+    """
     size = canvas(10.5, 1.6 + 0.46 * max(len(pairs), 1), lines=True)
     figure, axes = plt.subplots(figsize=size)
     add_title(figure, title)  # the title also spans the columns of text
@@ -211,8 +219,8 @@ def _annotate_beside(
 ) -> None:
     """Write text beside a position on the axes.
 
-    The text is at a distance of ``right`` points to the right of the position and ``up`` points
-    above it. Negative distances are to the left and below.
+    The text begins ``right`` points to the right of the position and ``up`` points above it.
+    Negative values move the text to the left or down.
     """
     xycoords = xycoords or axes.get_yaxis_transform()
     offset = {"xytext": (points(right), points(up)), "textcoords": "offset points"}

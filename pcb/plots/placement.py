@@ -1,4 +1,4 @@
-"""Place text next to the marks that it names without covering anything else.
+"""Place names next to the marks of a plot, without covering other marks or names.
 
 A box is a row (x0, y0, x1, y1) of an array, in any unit. The y axis may point up or down.
 """
@@ -12,7 +12,7 @@ from pcb.plots.style import HALO, MUTED
 from pcb.plots.text import short
 
 # Distances (in points) and directions from a mark to its name, in order of preference.
-_BESIDE = 5  # at this distance, a name needs no line to its mark if no other mark is as close
+_BESIDE = 5  # a name at this distance needs no line to its mark
 _DISTANCES = (_BESIDE, 13, 20, 28, 38, 50, 64, 80)
 _STRAIGHT = [(1, 0), (0, -1), (0, 1), (-1, 0)]
 _OBLIQUE = [(x, y) for x in (1, -1, 0.5, -0.5) for y in (1, -1)]
@@ -20,12 +20,14 @@ _DIRECTIONS = np.array([*_STRAIGHT, *_OBLIQUE])
 
 
 def free_place(candidates: np.ndarray, taken: np.ndarray, inside: Sequence[float]) -> int | None:
-    """Return the first candidate box that is inside a frame and does not overlap occupied boxes.
+    """Find the first candidate box that lies inside a frame and overlaps no occupied box.
+
+    A box is (x0, y0, x1, y1).
 
     Args:
         candidates: (K, 4) candidate boxes in order of preference.
         taken: (n, 4) occupied boxes.
-        inside: Box of the frame.
+        inside: (4,) box of the frame.
 
     Returns:
         The index of the first free candidate, or None if no candidate is free.
@@ -74,16 +76,16 @@ def name_marks(
 ) -> None:
     """Write names next to some marks of a scatter plot.
 
-    A line connects a name to its mark if the name is not right next to it. A name is left out if
-    there is no free space near its mark. The axes must have their final size, so draw everything
-    else first.
+    If a name does not fit directly beside its mark, a line connects the name to the mark. If there
+    is no free space near the mark, the name is left out. The axes must have their final size, so
+    draw everything else first.
 
     Args:
         axes: Axes with the marks.
-        names: Names of the marks to be named, by index of the mark.
+        names: Dict from the index of a mark to its name, for the marks that get a name.
         points: (n, 2) positions of all marks in data coordinates; nan if there is no mark.
         radius: Radius of a mark, in points.
-        avoid: (m, 4) further boxes that names must not cover, in data coordinates.
+        avoid: (m, 4) further boxes (x0, y0, x1, y1) that names must not cover, in data coordinates.
     """
     axes.figure.draw_without_rendering()
     to_points = 72 / axes.figure.dpi

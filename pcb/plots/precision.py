@@ -1,4 +1,4 @@
-"""Average precision (AP) by frequency group, for one or several runs."""
+"""Figure of the average precision (AP) of each frequency group, in one or several runs."""
 
 from collections.abc import Mapping
 
@@ -37,10 +37,10 @@ def _points(value: float | None) -> float:
 def ap_by_group(
     metrics: Mapping[str, Mapping[str, float]], title: str = "Average precision by frequency group"
 ) -> tuple[Figure, Axes]:
-    """Draw the AP of all, frequent, common and rare classes, for one or several runs.
+    """Draw the AP of all, frequent, common and rare classes, for one or several training runs.
 
     Args:
-        metrics: For each run, its metrics as fractions:
+        metrics: Dict from the name of each run to its metrics, as fractions:
             ``{"softmax": {"AP": 0.3, "APr": nan, ...}}``. Undefined metrics are shown as n/a.
         title: Title of the figure; it should name the run and the data, and say whether the AP is
             mask AP or box AP.
@@ -49,7 +49,7 @@ def ap_by_group(
         (figure, axes).
 
     Raises:
-        ValueError: If there is no run.
+        ValueError: If ``metrics`` is empty.
 
     Example:
         >>> figure, axes = ap_by_group({"softmax": {"AP": 0.3, "APr": float("nan"), "APf": 0.4}})

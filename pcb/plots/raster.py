@@ -1,4 +1,4 @@
-"""Draw whole matrices as images, with class names and groups; shrink very large matrices."""
+"""Draw whole confusion matrices as images, with class names and frequency groups."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ from pcb.plots.marks import group_handles
 from pcb.plots.style import GROUP_COLORS, INK
 from pcb.plots.text import short
 
-MOST_CELLS = 500  # larger matrices are pooled, because single cells could be lost between pixels
+MOST_CELLS = 500  # larger matrices are shrunk, because cells smaller than a pixel could disappear
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Frame:
     """Class names, groups and size of a confusion matrix that is drawn as an image.
 
     Attributes:
-        labels: (C,) class label at each position.
+        labels: (C,) class label at each position along the axes.
         with_background: Whether the matrix has a row and a column for background.
-        names: Class name at each position; None if the names do not fit.
+        names: Class name at each position; None if the names are unknown or do not fit.
         groups: Frequency group at each position; None if the groups are unknown.
         by_frequency: Whether the classes are ordered by frequency.
     """
@@ -45,7 +45,7 @@ class Frame:
 
     @classmethod
     def of(cls, matrix, names, image_count, frequency, order: str) -> "Frame":
-        """Create the frame of a matrix from arguments of :func:`pcb.plots.confusion_heatmap`."""
+        """Create a frame for a matrix; for the arguments, see :func:`confusion_heatmap`."""
         matrix = np.asarray(matrix, dtype=float)
         num_classes = check_matrix(matrix, names, image_count, frequency)
         if order == "frequency" and image_count is None:
@@ -63,27 +63,27 @@ class Frame:
 
     @property
     def factor(self) -> int:
-        """Number of classes per cell of the image; more than 1 only for a large matrix."""
+        """Number of classes per cell along each axis; 1 if there are at most 500 classes."""
         return -(-len(self.labels) // MOST_CELLS)
 
     @property
     def edge(self) -> int:
-        """Position, in units of classes, where classes end and background begins."""
+        """Coordinate where the classes end and background begins; each class has width 1."""
         return -(-len(self.labels) // self.factor) * self.factor
 
     @property
     def thickness(self) -> int:
-        """Width of the background row and column in cells, chosen so that they are visible."""
+        """Thickness of the background row and column in cells, large enough to be visible."""
         return 1 if self.names is not None else -(-self.edge // (50 * self.factor))
 
     @property
     def end(self) -> int:
-        """Position of the right and lower edge of the image, in units of classes."""
+        """Coordinate of the right and lower edge of the image; each class has width 1."""
         return self.edge + self.with_background * self.thickness * self.factor
 
     @property
     def spans(self) -> list[tuple[int, int, str]]:
-        """Start, end and group of each span; a span consists of adjacent classes of one group."""
+        """Start, end and frequency group of each span of adjacent classes in the same group."""
         if self.groups is None:
             return []
         starts = np.flatnonzero(np.append(True, self.groups[1:] != self.groups[:-1]))
@@ -92,7 +92,7 @@ class Frame:
 
     @property
     def contiguous(self) -> bool:
-        """Whether all classes of each frequency group are adjacent in the image."""
+        """Whether classes are ordered by frequency, with the classes of each group adjacent."""
         return (
             self.groups is not None
             and self.by_frequency
@@ -105,7 +105,7 @@ class Frame:
         return self.contiguous and min(end - start for start, end, _ in self.spans) > 0.1 * self.end
 
     def arrange(self, matrix: np.ndarray) -> np.ndarray:
-        """Sort the matrix, shrink it if it is large, and widen the background row and column."""
+        """Sort the classes of a matrix, shrink a large matrix, and widen its background cells."""
         num_classes = len(self.labels)
         places = np.append(self.labels, num_classes) if self.with_background else self.labels
         matrix = matrix[np.ix_(places, places)]
@@ -116,12 +116,12 @@ class Frame:
         return matrix
 
     def show(self, axes, cells: np.ndarray, norm: Normalize | None = None, colors=None):
-        """Draw cells on the axes, and return the image."""
+        """Draw an array of cells on the axes as an image, and return matplotlib's image object."""
         extent = (-0.5, self.end - 0.5, self.end - 0.5, -0.5)
         return axes.imshow(cells, norm=norm, cmap=colors, extent=extent, interpolation="nearest")
 
     def draw(self, xlabel: str, ylabel: str, title: str, normalize: str):
-        """Create the figure and the axes, with everything except the cells of the matrix."""
+        """Create the figure and the axes of a matrix, and draw everything except the cells."""
         side = 7.5 if self.names is None else float(np.clip(0.21 * self.end, 5.5, 10.5))
         size = canvas(side + 1.6, side + 0.8)
         size = (size[0], size[0] * (side + 0.8) / (side + 1.6))  # the matrix is square
@@ -150,7 +150,10 @@ class Frame:
         return figure, axes
 
     def _name_ticks(self, axes) -> None:
-        """Label both axes with the class names, followed by "missed" or "background"."""
+        """Label both axes with the class names.
+
+        If the matrix has background, its column is labelled "missed", and its row "background".
+        """
         names = self.names or []
         places: list[float] = list(range(len(names)))
         if self.with_background:
@@ -164,7 +167,7 @@ class Frame:
         axes.tick_params(length=0, pad=points(16 if below_strip else 3.5))
 
     def _mark_groups(self, axes, groups: np.ndarray) -> None:
-        """Colour the class names by group or, if there are no names, draw coloured strips."""
+        """Colour the class names by frequency group or, without names, draw coloured strips."""
         if self.names is not None:
             for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
                 for tick, group in zip(ticks, groups, strict=False):
@@ -195,9 +198,9 @@ class Frame:
 
 
 def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None:
-    """Mark a range of rows and the columns of the same classes with coloured strips.
+    """Mark the classes from position ``start`` to ``end`` with strips in the colour of their group.
 
-    One strip is beside the rows, the other is below the columns.
+    One strip is to the left of the rows, the other is below the columns.
     """
     look = {"facecolor": GROUP_COLORS[group], "edgecolor": "none", "clip_on": False}
     left, below = axes.get_yaxis_transform(), axes.get_xaxis_transform()
@@ -209,10 +212,8 @@ def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None
 def _pool_largest(matrix: np.ndarray, factor: int, axis: int) -> np.ndarray:
     """Shrink a matrix along an axis by the given factor.
 
-    Of every ``factor`` adjacent entries, only the one with the largest absolute value is kept.
-
-    An undefined entry (nan) takes precedence over zeros, so that rows without instances stay
-    visible among zeros.
+    Of every ``factor`` adjacent entries, only the one with the largest absolute value is kept. An
+    undefined entry (nan) is kept if all others are 0 or nan, so that undefined rows stay visible.
 
     Example:
         >>> nan = np.nan
@@ -235,18 +236,23 @@ def check_matrix(matrix: np.ndarray, names, image_count, frequency) -> int:
     """Check the size of a confusion matrix, and return the number of classes C.
 
     Raises:
-        ValueError: If the matrix is not square, or the sizes of the arguments disagree.
+        ValueError: If the matrix is empty, not square, or has neither C nor C + 1 rows, or if the
+            other arguments differ in length.
     """
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
-        raise ValueError(f"matrix must be square, got shape {matrix.shape}")
+        raise ValueError(f"matrix must be square and not empty, got shape {matrix.shape}")
     given = [values for values in (names, image_count, frequency) if values is not None]
     num_classes = len(given[0]) if given else len(matrix)
     if any(len(values) != num_classes for values in given):
         lengths = [len(values) for values in given]
-        raise ValueError(f"names, image_count and frequency differ in length, got {lengths}")
+        raise ValueError(
+            f"names, image_count and frequency differ in length, got {lengths}: "
+            "pass one entry per class in each of them"
+        )
     if len(matrix) not in (num_classes, num_classes + 1):
         raise ValueError(
-            f"matrix of shape {matrix.shape} does not fit {num_classes} classes: it must have "
-            f"{num_classes} rows, or {num_classes + 1} with background"
+            f"matrix of shape {matrix.shape} does not fit the number of classes, {num_classes}: "
+            f"pass a matrix of shape {(num_classes,) * 2}, or {(num_classes + 1,) * 2} with "
+            "background"
         )
     return num_classes

@@ -13,9 +13,9 @@ from pcb.storage.files import open_atomically
 def save(figure: Figure, folder: str | os.PathLike, name: str, dpi: int | None = None) -> Path:
     """Write a figure to ``folder/name.png`` and ``folder/name.pdf``.
 
-    Missing folders are created. Either both files are written completely, or neither is. Saving the
-    same figure again produces identical files, because they contain neither a date nor a version.
-    Text in the PDF remains editable text.
+    Missing folders are created. If an error occurs, neither file is created or changed. Saving the
+    same figure again produces identical files, because the files contain neither a date nor a
+    version. Text in the PDF can be edited.
 
     Args:
         figure: Figure to save.

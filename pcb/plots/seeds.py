@@ -1,4 +1,4 @@
-"""Average precision (AP) over several seeds: each seed, the mean and its confidence interval."""
+"""Figures of average precision (AP) over seeds: single values, means, confidence intervals."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from pcb.plots.style import FAINT, INK, tint, with_style
 from pcb.plots.text import number_text
 
 _LONGEST = 36  # characters of a row name
-_BETWEEN = 0.5  # free space between groups, in rows
+_BETWEEN = 0.5  # free space between groups of rows, as a fraction of a row
 
 
 @with_style
@@ -37,25 +37,25 @@ def ap_over_seeds(
 ) -> tuple[Figure, np.ndarray]:
     """Draw the AP of all, frequent, common and rare classes over several seeds.
 
-    Each config has its own row, with one dot for each seed.
+    Each training config has its own row, with one dot for each seed. The mean is written beside the
+    row. With two or more seeds, a bar shows the 95% confidence interval of the mean, and an arrow
+    marks an interval that continues beyond the axis.
 
     Args:
         estimates: For each config and metric (``AP``, ``APf``, ``APc``, ``APr``), the result of
             :func:`pcb.metrics.estimate` over the seeds, with AP as a fraction. A missing metric is
             shown as n/a.
-        groups: Group of each row, such as its baseline. Adjacent rows of the same group are drawn
-            close together, and the last row of a group has the full colour. Default: all rows form
-            one group.
+        groups: For each row, the name of the group to which it belongs, such as the baseline of the
+            config. There is a gap between rows of different groups. The last row of a group has the
+            full colour, and the other rows are paler. Default: all rows form one group.
         title: Title of the figure; it should name the data, and say whether the AP is mask AP or
             box AP.
 
     Returns:
-        (figure, axes); axes is an array of four. The mean is written beside each row. With two or
-        more seeds, a bar shows the 95% confidence interval of the mean. An arrow marks an interval
-        that continues beyond the axis.
+        (figure, axes); axes is an array of four, one for each metric.
 
     Raises:
-        ValueError: If there is no row to draw.
+        ValueError: If ``estimates`` is empty.
 
     Example:
         >>> from pcb.metrics import estimate
@@ -72,9 +72,9 @@ def ap_difference(
     differences: Mapping[str, Mapping[str, Estimate]],
     title: str = "Difference in AP over seeds",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw differences in AP between runs with the same seed.
+    """Draw differences in AP between training runs with the same seed.
 
-    Each comparison has its own row, with one dot for each seed.
+    Each comparison of two configs has its own row, with one dot for each seed.
 
     Args:
         differences: For each comparison and metric, the result of
@@ -82,11 +82,11 @@ def ap_difference(
         title: Title of the figure; empty for no title.
 
     Returns:
-        (figure, axes); axes is an array of four with the same scale. Means and confidence intervals
-        are drawn as in :func:`ap_over_seeds`.
+        (figure, axes); axes is an array of four with the same scale, one for each metric. Means and
+        confidence intervals are drawn as in :func:`ap_over_seeds`.
 
     Raises:
-        ValueError: If there is no row to draw.
+        ValueError: If ``differences`` is empty.
 
     Example:
         >>> from pcb.metrics import estimate
@@ -106,7 +106,7 @@ def _rows_of_metrics(
     signed: bool,
 ) -> tuple[Figure, np.ndarray]:
     if not estimates:
-        raise ValueError("nothing to draw: pass at least one row")
+        raise ValueError("there are no results to draw: pass at least one row of results")
     names, groups = list(estimates), list(groups or [""] * len(estimates))
     height = np.arange(len(names)) + _BETWEEN * np.cumsum(
         [0, *(one != other for one, other in zip(groups[1:], groups, strict=False))]
@@ -155,14 +155,14 @@ def _rows_of_metrics(
 
 
 def _row_name(name: str) -> str:
-    """Shorten the name of a row, and break the name into two lines if the figure is narrow."""
+    """Shorten the name of a row; in a narrow figure, break the name into at most two lines."""
     if not is_narrow():
         return shortened(name, _LONGEST)
     return "\n".join(textwrap.wrap(name.replace("/", "/ "), 14, max_lines=2, placeholder="…"))
 
 
 def _draw(axes: Axes, row: float, one: Estimate, color) -> None:
-    """Draw one dot per seed and, with several seeds, the mean and its confidence interval."""
+    """Draw one dot per seed; with several seeds, also the mean and its confidence interval."""
     values = 100 * np.array(one.values)
     if len(values) < 2:
         axes.plot(values, [row] * len(values), "o", ms=points(7), color=color, zorder=3)
@@ -176,9 +176,9 @@ def _draw(axes: Axes, row: float, one: Estimate, color) -> None:
 
 
 def _limits(estimates: Sequence[Estimate], signed: bool) -> tuple[float, float]:
-    """Return axis limits, in percent, that include 0, all seeds and most confidence intervals.
+    """Return axis limits, in percent, that include 0, all values and most confidence intervals.
 
-    The limits cut off very long intervals, which would make everything else look tiny. With two
+    Very long intervals are cut off, because everything else would look tiny beside them. With two
     seeds, for example, the interval is 13 times as long as the distance between the two values.
     """
     values = 100 * np.array([0.0, *(value for one in estimates for value in one.values)])

@@ -1,4 +1,4 @@
-"""Figure of how soft labels change over the course of training."""
+"""Figure of how soft labels change during training."""
 
 from collections.abc import Mapping, Sequence
 
@@ -35,25 +35,24 @@ def soft_label_history(
     columns: int = 2,
     title: str = "Soft labels over training",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw how the soft labels of some classes change over training.
+    """Draw how the soft labels of some classes change during training.
 
     Each panel shows the soft label of one class: the probability of the class itself, and of the
-    most probable other classes. Shading marks the epochs in which PCB is active. Each value is
-    drawn at the end of its epoch, so the values at the left edge of the shading are the first that
-    PCB uses.
+    most probable other classes. Each value is drawn at the end of its epoch. Shading marks the
+    epochs in which Pairwise Class Balance (PCB) is active.
 
     Args:
-        history: For each epoch, counted from 1, the soft labels: either an array (C, C), where row
-            y is the soft label of class y; or, to save memory, a dict with only the rows (C,) of
-            ``classes``.
+        history: Dict from each epoch, counted from 1, to the soft labels at the end of the epoch:
+            an array (C, C), in which row y is the soft label of class y. To save memory, replace
+            each array by a dict from each label in ``classes`` to its row (C,).
         classes: Labels of the classes to show, each in its own panel.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The names are
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The names are
             coloured by group. The colours of the lines only distinguish classes.
         start_epoch: First epoch in which PCB is active; None if PCB is never active.
-        top: Number of other classes in a panel. They are the classes with the highest probability
-            in any epoch.
-        columns: Number of panels in a row.
+        top: Number of other classes in a panel. The classes with the highest probability in any
+            epoch are shown.
+        columns: Maximum number of panels in a row.
         title: Title of the figure; empty for no title.
 
     Returns:
@@ -83,7 +82,7 @@ def soft_label_history(
         ax.axis("off")
     if start_epoch is not None and start_epoch > epochs[-1]:
         start_epoch = None
-    lines = []  # for each panel: the axes, the colour of each class, and the last values
+    lines = []  # for each panel: the axes, the colour of each class, values of the last epoch
     for ax, label in zip(axes.flat, classes, strict=False):
         values = np.array([history[epoch][label] for epoch in epochs], dtype=float)
         ranked = np.argsort(-np.nan_to_num(values).max(axis=0), kind="stable")
@@ -125,7 +124,7 @@ def _name_ends(
     groups: Sequence[str],
     last: np.ndarray,
 ) -> None:
-    """Write each line's label to the right of the axes, as close as possible to the line's end."""
+    """Write the label of each line to the right of the axes, close to the end of the line."""
     ends = np.nan_to_num([last[label] for label in texts]) / ax.get_ylim()[1]
     line_height = text_size(12.5) * ax.figure.dpi / 72 / ax.bbox.height  # in fractions of the axes
     for (label, text), end, place in zip(

@@ -40,18 +40,19 @@ def soft_label_bars(
 ) -> tuple[Figure, np.ndarray]:
     """Draw the soft labels of some classes as bars, with the most probable classes first.
 
-    If the soft labels do not sum to 1 (sigmoid losses), the figure says so.
+    With a sigmoid loss, a soft label need not sum to 1; the figure then says so.
 
     Args:
         soft_labels: (C, C) array whose row y is the soft label of true class y.
         classes: Labels of the classes to show, each in its own panel.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The bars are
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The bars are
             coloured by group.
-        icons: Pictures of the classes, drawn beside the names.
-        top: Number of bars in a panel; fewer are drawn if the figure would not fit on a page. A
-            note below each panel states the total of the classes without a bar.
-        columns: Number of panels in a row.
+        icons: Pictures of the classes, drawn beside the names; None to draw no pictures.
+        top: Maximum number of bars in a panel. Fewer bars are drawn if the figure would not fit on
+            a page. A note below each panel states the sum over the classes without a bar or, if
+            the soft labels do not sum to 1, the sum over all classes.
+        columns: Maximum number of panels in a row.
         title: Title of the figure; empty for no title.
 
     Returns:
@@ -132,7 +133,7 @@ def soft_label_bars(
 
 
 def _more_classes(count: int) -> str:
-    """Return a label for the classes that are not shown individually.
+    """Return a text such as "3 more classes", for classes that are not shown individually.
 
     Example:
         >>> _more_classes(1), _more_classes(34)
@@ -150,16 +151,18 @@ def soft_label_strength(
     top: int = 5,
     title: str | None = None,
 ) -> tuple[Figure, Axes]:
-    """Draw the target ``alpha * q + (1 - alpha) * onehot`` for several strengths alpha.
+    """Draw the training target of a class for several strengths alpha of its soft label.
+
+    The target is ``alpha * q + (1 - alpha) * onehot``, where q is the soft label.
 
     Args:
         soft_label: (C,) soft label q of the class; with a sigmoid loss, it need not sum to 1.
         label: Label of the true class.
         names: (C,) class names.
         strengths: Values of alpha, each drawn as one bar.
-        top: Maximum number of classes, besides the true class, that get their own segment. A class
-            whose segment would be too small to see gets none; all remaining classes share one
-            segment.
+        top: Maximum number of classes, besides the true class, that have their own segment of a
+            bar. The remaining classes share one segment. Classes whose own segment would be too
+            small to see also belong to the shared segment.
         title: Title of the figure; empty for no title. Default:
             ``"Target for <class> as the strength grows"``.
 
@@ -227,16 +230,17 @@ def soft_label_entropy(
 ) -> tuple[Figure, Axes]:
     """Draw the entropy of the soft label of each class against its number of training images.
 
-    The entropy of a one-hot label is 0 bits. A label with b bits is as spread out as a label that
-    gives 2^b classes the same probability.
+    The entropy measures how many classes share a label. A one-hot label has 0 bits. A label that
+    gives k classes the same probability has log2(k) bits.
 
     Args:
-        entropy: (C,) entropy of each class in bits; nan if undefined. The figure shows how many
-            values are undefined.
+        entropy: (C,) entropy of the soft label of each class, in bits; nan if undefined. A note in
+            the figure states the number of undefined values.
         image_count: (C,) number of training images of each class.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``.
-        names: (C,) class names. The figure names the classes with the highest and the lowest
-            entropy in each group, unless several classes have the same entropy.
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
+        names: (C,) class names; None to draw no names. The figure names the classes with the
+            highest and the lowest entropy of each group. If several classes share the highest or
+            the lowest entropy, none of them is named.
         title: Title of the figure; empty for no title.
 
     Returns:

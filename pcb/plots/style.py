@@ -1,8 +1,9 @@
-"""The look of all figures: colours, matplotlib settings, and conversion of text for drawing.
+"""The style of all figures: colours, matplotlib settings, and conversion of text for drawing.
 
 The colours of the frequency groups are from Okabe and Ito (https://jfly.uni-koeln.de/color/), and
-most other colours are from Tol (https://personal.sron.nl/~pault/). Colour-blind readers can tell
-them all apart. Each group also has its own marker, so that figures can be read in greyscale.
+most other colours are from Tol (https://personal.sron.nl/~pault/). Colour-blind readers can
+distinguish these colours. Each frequency group also has its own marker, so that figures are
+readable in greyscale.
 """
 
 import functools
@@ -29,7 +30,7 @@ GROUP_MARKERS = {"r": "^", "c": "s", "f": "o"}
 INK = "#222222"
 MUTED = "#8A8A8A"
 FAINT = "#E4E4E4"
-# Colours for everything except frequency groups, which are the only use of GROUP_COLORS.
+# Colours for everything except frequency groups; only the groups have the colours GROUP_COLORS.
 PALETTE = ("#332288", "#999933", "#AA4499", "#DDCC77", "#882255", "#FFAABB", "#663300")
 
 HALO = [withStroke(linewidth=2.5, foreground="white")]  # keeps text readable on top of marks
@@ -51,8 +52,8 @@ STYLE = {
     "grid.linewidth": 0.8,
     "legend.frameon": False,
     "text.color": INK,
-    # Draw a class name such as $x$ as text, not as a formula. As matplotlib labels logarithmic axes
-    # with formulas, these axes need `plain_numbers`.
+    # Draw a class name such as $x$ as text, not as a formula. Matplotlib labels logarithmic axes
+    # with formulas, so call `plain_numbers` for these axes.
     "text.parse_math": False,
     "xtick.color": INK,
     "ytick.color": INK,
@@ -67,8 +68,8 @@ STYLE = {
 @contextmanager
 def settings(values: Mapping) -> Iterator[None]:
     """Change matplotlib settings within a context, and restore the user's settings afterwards."""
-    # plt.rc_context would restore every setting, including those of the backend, which is loaded
-    # with the first figure. Jupyter would then show only the first figure.
+    # plt.rc_context would restore all settings, including those of the backend. The first figure
+    # loads the backend; if its settings were restored, Jupyter would show no further figures.
     before = {key: plt.rcParams[key] for key in values}
     plt.rcParams.update(values)
     try:
@@ -78,11 +79,11 @@ def settings(values: Mapping) -> Iterator[None]:
 
 
 def with_style(function: Callable[P, T]) -> Callable[P, T]:
-    """Decorate a function to draw its figure in the kit's style, without changing user settings.
+    """Decorate a drawing function so that its figure has the style of PCB-kit.
 
-    The decorator also makes all texts in the arguments safe to draw: it converts class names with
-    :func:`pcb.messages.printable.display_names` and other texts with
-    :func:`pcb.messages.printable.printable`, and chooses fonts that contain all characters.
+    The user's matplotlib settings do not change. The decorator converts the argument ``names`` with
+    :func:`pcb.messages.printable.display_names`, and escapes control characters in the texts of all
+    other arguments. It also chooses fonts that contain the characters of all texts.
     """
     signature = inspect.signature(function)
 
@@ -100,7 +101,7 @@ def with_style(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def _scale(style: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a style with all sizes scaled to the current layout."""
+    """Return a copy of matplotlib settings with all sizes scaled to the current layout."""
     scaled = dict(style)
     for key in style:
         if key.endswith("size"):
@@ -111,7 +112,10 @@ def _scale(style: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _make_printable(value: Any) -> Any:
-    """Make a text, or all texts in a list or mapping, printable; line breaks are kept."""
+    """Escape control characters in a text, or in all texts of a list or mapping.
+
+    Line breaks and all other values are kept.
+    """
     if isinstance(value, str):
         return printable(value, keep="\n")
     if isinstance(value, Mapping):
@@ -120,7 +124,7 @@ def _make_printable(value: Any) -> Any:
 
 
 def _texts_in(value: Any) -> Iterator[str]:
-    """Yield the texts in a value, which may be a text, or a list or mapping of texts."""
+    """Yield all texts in a value, which may be a text, or a nested list or mapping of texts."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -131,7 +135,7 @@ def _texts_in(value: Any) -> Iterator[str]:
 
 
 def tint(color: str, share: float) -> tuple[float, float, float]:
-    """Mix a colour with white; a share of 1 results in the colour, a share of 0 in white.
+    """Mix a colour with white; the result is the pure colour for share 1, and white for share 0.
 
     Example:
         >>> tint("#000000", 0.25)
@@ -141,9 +145,9 @@ def tint(color: str, share: float) -> tuple[float, float, float]:
 
 
 def tints(count: int) -> np.ndarray:
-    """Return the strength of the colour in which each of ``count`` runs is drawn.
+    """Return increasing colour strengths for ``count`` training runs in the same figure.
 
-    Each strength is a share to pass to :func:`tint`. The last run has the full colour (1).
+    Each strength is a ``share`` for :func:`tint`. The last run has the full colour (1).
 
     Example:
         >>> tints(2)
@@ -153,7 +157,7 @@ def tints(count: int) -> np.ndarray:
 
 
 def ink_on(color: Any) -> str:
-    """Return a text colour that is readable on a background colour: white or dark.
+    """Return the text colour, white or dark, that is readable on the given background colour.
 
     Example:
         >>> ink_on("#332288"), ink_on("#DDCC77")

@@ -14,16 +14,17 @@ from pcb.plots.layout import is_narrow, text_size
 
 
 def short(name: str, length: int = 22) -> str:
-    """Shorten a name to at most ``length`` characters (fewer in a narrow figure).
+    """Shorten a class name to at most ``length`` characters (at most 14 in a narrow figure).
 
-    A number in parentheses at the end of the name, such as "(2)", is kept.
+    A number in parentheses at the end of the name, such as "(2)", is kept, because it distinguishes
+    classes with the same name.
 
     Example:
         >>> short("slightly smiling face", 17), short("slightly smiling face (2)", 17)
         ('slightly smiling…', 'slightly smi… (2)')
     """
     length = min(length, 14) if is_narrow() else length
-    number = re.search(r" \(\d+\)$", name)  # distinguishes classes with the same name
+    number = re.search(r" \(\d+\)$", name)
     if len(name) <= length or not number:
         return shortened(name, length)
     return shortened(name[: number.start()], length - len(number[0])) + number[0]
@@ -49,11 +50,14 @@ def plain_numbers(axis: Axis) -> None:
         >>> plt.close(figure)
     """
     axis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))  # for axes within a decade
+    # A short axis, such as one from 20 to 90, has only minor ticks.
+    axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
 
 
 def number_text(value: float, spec: str) -> str:
-    r"""Format a number as :func:`pcb.metrics.numbers.format_number` does, with a real minus sign.
+    r"""Format a number for a figure, with a real minus sign instead of a hyphen.
+
+    Except for the minus sign, the text is that of :func:`pcb.metrics.numbers.format_number`.
 
     Example:
         >>> number_text(-0.12, "+.1f") == "\N{MINUS SIGN}0.1"

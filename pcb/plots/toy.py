@@ -1,4 +1,4 @@
-"""Figures of a toy problem, in which points in the plane are classified."""
+"""Figures of a toy problem: the classification of points in the plane."""
 
 from collections.abc import Mapping, Sequence
 
@@ -30,13 +30,13 @@ def decision_regions(
     """Colour the plane by predicted class, in one panel per classifier.
 
     Args:
-        decisions: For each classifier, the predicted classes (H, W) on a grid, with the bottom row
-            first.
+        decisions: Dict from the name of each classifier to its predicted classes (H, W) on a grid
+            of points, with the bottom row first.
         extent: Left, right, bottom and top edge of the grid.
         points: (N, 2) training points, drawn in each panel.
         labels: (N,) true class of each training point.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. Each
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. Each
             group may occur only once, because a class gets the colour and marker of its group.
         title: Title of the figure; empty for no title.
 
@@ -87,18 +87,22 @@ def mistaken_share(
     ylabel: str = "share mistaken",
     title: str = "How often is the rare class mistaken for its look-alike?",
 ) -> tuple[Figure, Axes]:
-    """Draw how often a class is mistaken for a different class while two losses are trained.
+    """Draw how often one class is mistaken for another during training, for two losses.
+
+    Each pale line shows one repetition of the training. A strong line shows the mean over the
+    repetitions with the same loss.
 
     Args:
-        shares: For each of two losses, the one without PCB first, an array (R, T): the share of
-            mistakes in each of R repetitions at each of T steps.
+        shares: Dict from the names of two losses to arrays (R, T): the share of mistakes in each of
+            R repetitions at each of T steps. The loss without Pairwise Class Balance (PCB) comes
+            first.
         steps: (T,) training steps.
         start: Step from which PCB is active, marked with a dotted line; None for no line.
         ylabel: Label of the y axis.
         title: Title of the figure; empty for no title.
 
     Returns:
-        (figure, axes). Each pale line shows one repetition, and a strong line shows the mean.
+        (figure, axes).
 
     Example:
         >>> figure, axes = mistaken_share({"plain": np.array([[0.9, 0.4]])}, [1, 2])

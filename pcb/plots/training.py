@@ -12,7 +12,7 @@ from pcb.plots.style import FAINT, INK, MUTED, PALETTE, with_style
 
 
 def training_records(records: Sequence[dict]) -> list[dict]:
-    """Return only the log records of training steps; these records have an iteration and a loss.
+    """Return the log records of training steps, which contain an iteration and a loss.
 
     Raises:
         ValueError: If there is no record of a training step.
@@ -28,8 +28,8 @@ def training_records(records: Sequence[dict]) -> list[dict]:
     ]
     if not train:
         raise ValueError(
-            f"none of the {len(records)} log records describes a training step with a loss: "
-            "train first, or wait until training prints its first line of progress"
+            "the log contains no training step with a loss (number of log records: "
+            f"{len(records)}): start training, or wait until training logs its first step"
         )
     return train
 
@@ -41,7 +41,7 @@ def _values(records: Sequence[dict], key: str) -> np.ndarray:
 
 
 def _time_axis(ax, time: np.ndarray) -> None:
-    """Set up the x axis for iterations, with few ticks because their labels may be long."""
+    """Set up the x axis for iterations, with few ticks because the tick labels may be long."""
     ax.set_xlabel("iteration")
     ax.set_xlim(0, time.max() * 1.01)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
@@ -54,7 +54,7 @@ def _marker(time: np.ndarray) -> str | None:
 
 
 def _mark_start(ax, text: str, start: float) -> None:
-    """Write a text beside x = ``start``, on the side that has more room."""
+    """Write a text to the left or right of x = ``start``, where there is more room."""
     right_half = start > np.mean(ax.get_xlim())
     ax.annotate(
         text,
@@ -70,15 +70,14 @@ def _mark_start(ax, text: str, start: float) -> None:
 
 @with_style
 def loss_curves(records: Sequence[dict], title: str = "Training loss") -> tuple[Figure, np.ndarray]:
-    """Draw the total loss and each part of the loss over training.
+    """Draw the total training loss and each of its parts against the iteration.
 
-    A dotted line marks the first iteration in which Pairwise Class Balance (PCB) was active, if
-    the log contains one.
+    If Pairwise Class Balance (PCB) became active, a dotted line marks the first logged iteration in
+    which it was active.
 
     Args:
-        records: Log records from :meth:`pcb.runs.RunFolder.read_log`, which returns each iteration
-            of a resumed run only once. The figure uses only the records of training steps, whose
-            ``iter`` counts from 1.
+        records: Log records from :meth:`pcb.runs.RunFolder.read_log`. The figure uses only the
+            records of training steps. Their ``iter`` is the iteration, counted from 1.
         title: Title of the figure; empty for no title.
 
     Returns:
@@ -131,7 +130,7 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss") -> tuple[
 
 
 def _first_active(train: Sequence[dict], time: np.ndarray) -> float | None:
-    """Return the first iteration in which PCB was active, or None if the log contains none."""
+    """Return the first logged iteration in which PCB was active; None if it was never active."""
     active = np.flatnonzero(_values(train, "pcb_strength") > 0)
     return float(time[active[0]]) if len(active) else None
 
@@ -142,16 +141,19 @@ def strength_curve(
     num_classes: int | None = None,
     title: str = "When does Pairwise Class Balance act?",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the strength of the soft labels and the number of classes seen over training.
+    """Draw how the strength of the soft labels and the number of classes seen change in training.
 
-    The gate of PCB opens when the start epoch has been reached and every class has been seen. The
-    figure shows the strength in the last refinement iteration. In a run without PCB, this strength
-    is always 0. Shading marks the iterations in which PCB is active. If the strength is always 0,
-    the figure says why.
+    The strength is the weight of the soft labels in the loss. If a model refines its predictions in
+    several iterations, the figure shows the strength in the last one.
+
+    Pairwise Class Balance (PCB) can become active when the start epoch has been reached and every
+    class has been seen. Shading marks the part of training in which PCB is active. If the strength
+    is always 0, the figure says why.
 
     Args:
-        records: Log records from :meth:`pcb.runs.RunFolder.read_log` with ``pcb_strength``,
-            ``pcb_gate`` and ``pcb_classes_seen``.
+        records: Log records from :meth:`pcb.runs.RunFolder.read_log`. The figure uses
+            ``pcb_strength``, ``pcb_classes_seen`` and ``pcb_gate`` (true if the start epoch has
+            been reached and every class has been seen).
         num_classes: C, the number of classes that must be seen, drawn as a dotted line; None for no
             line.
         title: Title of the figure; empty for no title.
@@ -173,8 +175,8 @@ def strength_curve(
     train = training_records(records)
     if not any("pcb_strength" in record for record in train):
         raise ValueError(
-            "no record has 'pcb_strength', because the loss of this run has no confusion "
-            "matrix: choose a run with a confusion matrix"
+            "no record has 'pcb_strength', because the loss of this training run records no "
+            "confusion matrix: choose a run with a loss of PCB-kit, such as CrossEntropyPCBLoss"
         )
     time = _values(train, "iter")
     strength, gate = _values(train, "pcb_strength"), _values(train, "pcb_gate")
@@ -220,7 +222,7 @@ def strength_curve(
 
 
 def _why_not(gate: np.ndarray, seen: np.ndarray, num_classes: int | None) -> str:
-    """Return a note that the strength is always 0; if the log shows the reason, the note says it.
+    """Return a note for a run whose strength is always 0, with the reason if the log shows it.
 
     Example:
         >>> _why_not(np.array([0.0, 1.0]), np.array([2.0, 3.0]), 3)

@@ -30,14 +30,14 @@ def confusion_zoom(
     Args:
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections. Rows are true classes,
             columns are predicted classes. The figure shows each row divided by its sum.
-        classes: Labels of the classes in drawing order, for example from
-            :func:`pcb.metrics.nearest_classes`. An additional column shows the sum of all other
+        classes: Labels of the classes, in the order in which they are drawn, for example from
+            :func:`pcb.metrics.nearest_classes`. An additional column shows the sum over all other
             classes. For detections, a further column shows missed objects.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class, ``"f"``, ``"c"`` or ``"r"``. The names are
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The names are
             coloured by group.
         title: Title of the figure; it should say which matrix is shown.
-        value_label: Meaning of the numbers.
+        value_label: Label of the colour bar, which says what the numbers mean.
 
     Returns:
         (figure, axes).
@@ -103,7 +103,7 @@ def confusion_zoom(
 
 
 def _short_percent(percent: float) -> str:
-    """Format a percentage with at most three characters, and nan as an empty text.
+    """Format a percentage with at most three characters; nan becomes an empty text.
 
     Example:
         >>> [_short_percent(value) for value in (0.0, 0.04, 4.4, 40.4, float("nan"))]

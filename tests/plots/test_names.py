@@ -91,7 +91,7 @@ def test_one_warning_names_characters_without_font(nothing_reported, monkeypatch
     (line,) = [str(warning.message) for warning in caught]
     thai = "\u0e01 \u0e44 \u0e48"
     assert line.startswith(f"figures show boxes for CJK (\u732b), Thai ({thai}), symbols (")
-    assert "\n" not in line and "install a font" in line
+    assert "\n" not in line and "Install a font" in line
 
 
 def test_an_installed_font_with_the_characters_is_used(nothing_reported):

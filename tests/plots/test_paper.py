@@ -84,7 +84,9 @@ def test_a_width_applies_to_a_block_or_to_all_further_figures():
 
 @pytest.mark.parametrize("width", ["colum", "nan", "inf", -3, 0.5, 1000, True, [3]])
 def test_an_invalid_width_is_an_error(width):
-    with pytest.raises(ValueError, match="width must be 'column', 'page' or inches from 2 to 40"):
+    with pytest.raises(
+        ValueError, match="width must be 'column', 'page' or a number of inches from 2 to 40"
+    ):
         plots.use(width)
     with pytest.raises(ValueError, match="titles must be True or False, got 'false'"):
         plots.use("page", titles="false")

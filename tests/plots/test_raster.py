@@ -75,9 +75,9 @@ def test_colors_of_counts_start_at_one():
 def test_rows_that_forgot_their_start_have_a_note():
     names = ["a", "b"]
     _, axes = plots.start_weights([1e-7, 0.0], [900, 800], [9, 8], "fr", names)
-    assert any("No row keeps more than 1e-05%" in text.get_text() for text in axes.texts)
+    assert any("No weight exceeds 1e-05%" in text.get_text() for text in axes.texts)
     _, axes = plots.start_weights([0.5, 0.2], [9, 8], [9, 8], "fr", names)
-    assert not any("No row" in text.get_text() for text in axes.texts)
+    assert not any("No weight" in text.get_text() for text in axes.texts)
 
 
 def test_unseen_classes_are_counted_if_bars_have_no_names():
