@@ -1,4 +1,4 @@
-"""Annotations and results in LVIS format, and the dataset OpenMoji-LT, which is made offline."""
+"""Read LVIS annotations and detection results, and generate the dataset OpenMoji-LT."""
 
 from pcb.datasets.lvis import (
     AnnotationError,

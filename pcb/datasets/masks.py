@@ -1,19 +1,20 @@
-"""Convert segmentations to masks and to run-length encodings."""
+"""Convert segmentations in COCO format to binary masks and to run-length encodings."""
 
 import numpy as np
 from pycocotools import mask as run_length
 
 
 def decode_mask(segmentation: dict | list, height: int, width: int) -> np.ndarray:
-    """Decode a segmentation into a mask.
+    """Decode a segmentation in COCO format into a binary mask.
 
     Args:
-        segmentation: Polygons or a run-length encoding, as in :func:`encode_mask`.
+        segmentation: Polygons ``[[x1, y1, x2, y2, ...], ...]`` in pixels, or a run-length encoding
+            ``{"size": [height, width], "counts": ...}``, compressed or not.
         height: Height of the image in pixels.
         width: Width of the image in pixels.
 
     Returns:
-        (height, width) bool, the mask.
+        (height, width) bool, True for each pixel of the object.
 
     Example:
         >>> decode_mask([[0, 0, 2, 0, 2, 2, 0, 2]], 2, 3).astype(int)
@@ -24,7 +25,7 @@ def decode_mask(segmentation: dict | list, height: int, width: int) -> np.ndarra
 
 
 def encode_mask(segmentation: dict | list, height: int, width: int) -> dict:
-    """Encode a segmentation as a compressed run-length encoding.
+    """Convert a segmentation in COCO format to a compressed run-length encoding.
 
     Args:
         segmentation: Polygons ``[[x1, y1, x2, y2, ...], ...]`` in pixels, or a run-length encoding
@@ -45,7 +46,7 @@ def encode_mask(segmentation: dict | list, height: int, width: int) -> dict:
 def box_of(mask: np.ndarray) -> list[float]:
     """Return the smallest box ``[x, y, width, height]`` around a mask, in pixels.
 
-    The four numbers are 0 if the mask is empty.
+    All four numbers are 0 if the mask is empty.
 
     Args:
         mask: (height, width) bool.

@@ -2,9 +2,10 @@
 
 A camera stores a photograph as the sensor sees it. The EXIF orientation, a number from 1 to 8,
 states how to rotate or mirror the photograph for display. Training, prediction and figures apply
-the orientation, as OpenCV does. Annotations that were made on the photograph as stored are then in
-the wrong place. If the orientation swaps width and height, the image sizes in the annotations
-reveal this error. Orientations 2 to 4, and square images, keep the size, so the error stays hidden.
+the orientation, as OpenCV does. Annotations that were drawn on the stored photograph are then in
+the wrong place. The image sizes in the annotations reveal this error only if the orientation
+changes the size. Orientations 2 to 4 never change the size, and no orientation changes the size of
+a square image.
 """
 
 import os
@@ -23,7 +24,8 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_MOST_OPENED = 2000  # takes a second on a local disk; the 100,000 images of LVIS take minutes
+# Opening 2000 images takes a second on a local disk. Opening all 100,000 of LVIS takes minutes.
+_MOST_OPENED = 2000
 
 
 def orientation(image: Image.Image) -> int:
@@ -57,7 +59,7 @@ def stored_and_shown_size(image: Image.Image) -> tuple[tuple[int, int], tuple[in
     """Return the size of an open image before and after its EXIF orientation is applied.
 
     Returns:
-        Two pairs of width and height in pixels: as stored, and as training sees the image.
+        Two pairs (width, height) in pixels: the stored size, and the size that training uses.
     """
     swapped = image.size[::-1] if orientation(image) >= 5 else image.size
     # For TIFF files, and only for them, Pillow already applies the orientation to the size.
@@ -67,24 +69,24 @@ def stored_and_shown_size(image: Image.Image) -> tuple[tuple[int, int], tuple[in
 def orientation_warning(
     names: Sequence[str], sizes: Sequence[Sequence[int]], folder: str | os.PathLike
 ) -> str | None:
-    """Return a warning if EXIF data rotates or mirrors images.
+    """Return a warning if some images are rotated or mirrored by their EXIF data.
 
-    At most 2000 images, evenly spread over the list, are opened, and only their headers are read.
-    Missing and damaged images are skipped, because loading them later raises an error.
+    At most 2000 images, evenly spread over the list, are opened. Missing and damaged images are
+    skipped, because loading them later raises an error.
 
     Args:
         names: Paths of the images, relative to the folder.
-        sizes: Width and height of each image in the annotations, in pixels.
+        sizes: Width and height of each image in pixels, as stated in the annotations.
         folder: The image folder.
 
     Returns:
-        A warning that says how many images are rotated or mirrored, and how many of these keep
-        their size. For the latter, the size does not show whether the annotations match. The result
-        is None if no image is rotated or mirrored.
+        A warning that states how many images are rotated or mirrored, and how many of them keep
+        their size. An unchanged size does not show whether the annotations match the rotated image.
+        The result is None if no image is rotated or mirrored.
 
     Raises:
-        ValueError: Some images have the annotated size as stored, but a different size after their
-            EXIF orientation is applied.
+        ValueError: The annotations state the stored size of some images, but the EXIF orientation
+            of these images changes the size.
     """
     chosen = range(0, len(names), -(-len(names) // _MOST_OPENED) or 1)
     oriented, same_size, stored = 0, 0, []
@@ -101,12 +103,12 @@ def orientation_warning(
         same_size += before == after
         if annotated == before != after:
             stored.append((name, before, after))
-    total = f"{len(chosen):,} images" + ("" if len(chosen) == len(names) else " checked")
+    total = f"{len(chosen):,} " + ("images" if len(chosen) == len(names) else "checked images")
     if stored:
         name, (width, height), after = stored[0]
         raise ValueError(
-            f"{len(stored):,} of {total} have the annotated size only as stored, but training"
-            f" applies their EXIF orientation, which changes the size ({name}: {width}x{height}"
+            f"the EXIF orientation, which training applies, changes the size of {len(stored):,} of"
+            f" {total}, but their annotations state the stored size ({name}: {width}x{height}"
             f" stored, {after[0]}x{after[1]} rotated): remove the orientation from their EXIF data,"
             " or annotate the rotated images"
         )
@@ -118,7 +120,8 @@ def orientation_warning(
     )
     if same_size:
         text += (
-            f"; {same_size:,} of these images keep their size, so the size does not show whether"
-            " the annotations were made on the rotated image: look at some of them in notebook 00"
+            f"; for {same_size:,} of these images, the size does not show whether the annotations"
+            " match the rotated image, because the rotation does not change the size: look at some"
+            " of these images in notebook 00_dataset"
         )
     return text

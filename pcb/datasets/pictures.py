@@ -1,4 +1,4 @@
-"""Read images and their instances as arrays, for figures."""
+"""Read images and their annotations or detections as arrays, for figures."""
 
 import math
 import os
@@ -17,13 +17,13 @@ from pcb.datasets.orientation import apply_orientation
 
 @dataclass(frozen=True)
 class Picture:
-    """An image and n instances in it.
+    """An image and its n instances, which are annotated objects or detections.
 
     Attributes:
         image: (H, W, 3) uint8, RGB.
-        boxes: (n, 4) float, x, y, width and height of each instance in pixels.
+        boxes: (n, 4) float, the box ``[x, y, width, height]`` of each instance in pixels.
         masks: (n, H, W) bool, the mask of each instance.
-        labels: (n,) int, the class of each instance.
+        labels: (n,) int, the class index of each instance.
         scores: (n,) float, the score of each detection; NaN for ground truth.
     """
 
@@ -35,9 +35,10 @@ class Picture:
 
 
 def by_image(records: Sequence[dict]) -> dict[int, list[dict]]:
-    """Group annotations or results by image id.
+    """Group annotations or detections by their image id.
 
-    In the returned mapping, an image id without records has an empty list.
+    The returned dict maps each image id to its list of records. For any other id, the dict returns
+    an empty list.
 
     Example:
         >>> found = by_image([{"image_id": 3, "id": 1}, {"image_id": 3, "id": 2}])
@@ -56,26 +57,27 @@ def load_picture(
     image_dir: str | os.PathLike,
     records: Sequence[dict],
 ) -> Picture:
-    """Read an image and decode its instances.
+    """Read an image, and decode the masks of its annotations or detections.
 
     Args:
-        annotations: Annotations of the dataset; they map category ids to labels.
+        annotations: Annotations of the dataset, which map category ids to labels (class indices).
         image: Record of the image, one of ``annotations.images``.
         image_dir: Folder of the images.
-        records: Annotations of the image, or results that have a segmentation.
+        records: Annotations or detections in the image; each must have a ``segmentation``.
 
     Returns:
         The image and its instances.
 
     Raises:
-        FileNotFoundError: The image does not exist.
-        OSError: The image cannot be opened.
+        FileNotFoundError: The image file does not exist.
+        OSError: The image file cannot be opened.
         ValueError: The size of the image differs from its size in the annotations.
     """
     path = Path(image_dir) / image_path(image)
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} does not exist: copy image {image['id']} of {annotations.path} to this path"
+            f"{path} (image {image['id']} in {annotations.path}) does not exist: copy the image to"
+            " this path"
         )
     pixels = read_pixels(path)
     height, width = image["height"], image["width"]
@@ -122,15 +124,15 @@ def read_pixels(path: str | os.PathLike) -> np.ndarray:
 
 
 def read_icons(folder: str | os.PathLike, category_ids: Sequence[int]) -> list[np.ndarray] | None:
-    """Read the icon of each class from ``<category id, 4 digits>.png``.
+    """Read the icon of each class from a file named after its category id, such as ``0012.png``.
 
     Args:
         folder: Folder of the icons.
-        category_ids: (C,) id of each class, in label order.
+        category_ids: (C,) category id of each class, in label order.
 
     Returns:
-        A list of C arrays (h, w, 4) uint8, RGBA, in label order. The result is None if an icon is
-        missing; datasets of photographs do not have icons.
+        A list of C arrays (h, w, 4) uint8, RGBA, in label order. The result is None if any icon is
+        missing, as in datasets of photographs.
     """
     files = [Path(folder) / f"{category_id:04d}.png" for category_id in category_ids]
     if not all(file.is_file() for file in files):
@@ -141,18 +143,16 @@ def read_icons(folder: str | os.PathLike, category_ids: Sequence[int]) -> list[n
 def largest_instances(
     annotations: Annotations, labels: Collection[int], image_ids: Collection[int]
 ) -> dict[int, dict]:
-    """Find, for each of some classes, the largest instance in a set of images.
-
-    One pass through the annotations finds the instances of all classes.
+    """Find the largest annotated instance of each given class in a set of images.
 
     Args:
         annotations: Annotations of the dataset.
-        labels: Labels of the classes.
+        labels: Labels (class indices) of the classes.
         image_ids: Ids of the images to search.
 
     Returns:
-        For each label, the annotation with the largest area. Classes without an instance in these
-        images are left out.
+        A dict from each label to the annotation with the largest area. Classes without an instance
+        in these images are left out.
     """
     label_of = {annotations.category_ids[label]: int(label) for label in labels}
     images = set(image_ids)
@@ -169,13 +169,13 @@ def largest_instances(
 def crop(
     path: str | os.PathLike, box: Sequence[float], margin: float = 0.08, longest: int = 96
 ) -> np.ndarray:
-    """Cut a box with a margin out of an image file.
+    """Read an image file, and crop it to a box plus a margin on each side.
 
     Args:
         path: The image file.
-        box: x, y, width and height in pixels.
-        margin: Width of the margin on each side, as a fraction of the box's longer side. The crop
-            does not extend beyond the image.
+        box: The box ``[x, y, width, height]`` in pixels.
+        margin: Width of the margin, as a fraction of the longer side of the box. The crop ends at
+            the border of the image.
         longest: Maximum side of the crop in pixels; a larger crop is scaled down.
 
     Returns:

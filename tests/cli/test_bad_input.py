@@ -105,11 +105,11 @@ ANNOTATION_ERRORS = {
     ),
     "a category id out of range": (
         change("annotations", category_id=3),
-        ["annotation 1: category_id 3 is not among the 2 categories", "(1 to 2)"],
+        ["annotation 1: category_id 3 is not the id of any category", "(ids 1 to 2)"],
     ),
     "an annotation of an image that does not exist": (
         change("annotations", image_id=7),
-        ["annotation 1: image_id 7 is not among the 1 images"],
+        ["annotation 1: image_id 7 is not the id of any image"],
     ),
     "a box of negative size": (
         change("annotations", bbox=[10, 10, -5, 5]),
@@ -185,8 +185,8 @@ def test_damaged_json(content, folder, capsys, door, damage):
 
 RESULT_ERRORS = {
     "NaN scores": ({"score": NAN}, ["score must be a finite number, got nan", "for NaN"]),
-    "an image that does not exist": ({"image_id": 7}, ["image_id 7 is not among the 1 images"]),
-    "a category out of range": ({"category_id": 0}, ["category_id 0", "(1 to 2)", "label"]),
+    "an image that does not exist": ({"image_id": 7}, ["image_id 7 is not the id of any image"]),
+    "a category out of range": ({"category_id": 0}, ["category_id 0", "(ids 1 to 2)", "label"]),
     "a box of negative size": ({"bbox": [1, 1, -1, 1]}, ["bbox must be", "[1, 1, -1, 1]"]),
     "RLE of the wrong size": (
         {"segmentation": {"size": [60, 40], "counts": "P[2"}},

@@ -203,7 +203,7 @@ def test_missing_images_are_counted_in_both_folders(lvis):
     (lvis / "coco" / "train2017" / "000000000005.jpg").unlink()
     (lvis / "coco" / "val2017" / "000000000007.jpg").unlink()
     [problem] = lvis_problems(lvis)
-    assert "lvis_v1_val.json: 2 of 3 images are missing in data/lvis_v1" in problem
+    assert "lvis_v1_val.json: data/lvis_v1 lacks 2 of 3 images" in problem
     assert "train2017/000000000005.jpg, val2017/000000000007.jpg" in problem
     assert "into data/lvis_v1/train2017 and data/lvis_v1/val2017" in problem
     assert "https://cocodataset.org" in problem
@@ -214,7 +214,7 @@ def test_missing_image_folder_can_be_linked(lvis):
     folder, images = lvis_problems(lvis)
     assert "data/lvis_v1/val2017 is missing" in folder and "https://cocodataset.org" in folder
     assert "`ln -sfn /path/to/coco/val2017 data/lvis_v1/val2017`" in folder
-    assert "2 of 3 images are missing" in images
+    assert "lacks 2 of 3 images" in images
 
 
 def test_dead_link_is_named_although_nothing_else_is_there(lvis):

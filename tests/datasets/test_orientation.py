@@ -81,7 +81,7 @@ def test_training_and_prediction_report_oriented_images(folder, caplog, test_mod
     LVISFormatDataset(ann_file=path, **options)
     (line,) = (r.getMessage() for r in caplog.records if r.levelno == logging.WARNING)
     assert "train.json: EXIF data rotates or mirrors 3 of 4 images" in line
-    assert "2 of these images keep their size" in line
+    assert "for 2 of these images, the size does not show" in line
 
 
 def test_notebook_00_reports_them_too(folder, caplog):
@@ -94,7 +94,8 @@ def test_notebook_00_reports_them_too(folder, caplog):
 def test_annotations_of_the_stored_image_are_rejected_before_training(folder, test_mode):
     path = annotate(folder, size=(60, 40))
     message = (
-        r"train\.json: 1 of 4 images have the annotated size only as stored, .*"
+        r"train\.json: the EXIF orientation, which training applies, changes the size of 1 of 4 "
+        r"images, but their annotations state the stored size "
         r"\(4\.png: 60x40 stored, 40x60 rotated\): remove the orientation"
     )
     options = {"pipeline": [], "img_prefix": str(folder / "train"), "test_mode": test_mode}
@@ -105,7 +106,7 @@ def test_annotations_of_the_stored_image_are_rejected_before_training(folder, te
 def test_some_of_many_images_are_checked(folder):
     names = [f"{number}.png" for number in (2, 1)] * 2500
     warning = orientation_warning(names, [(60, 40)] * len(names), folder / "train")
-    assert "mirrors 834 of 1,667 images checked;" in warning
+    assert "mirrors 834 of 1,667 checked images;" in warning
     assert orientation_warning([], [], folder) is None
     assert orientation_warning(["missing.png"], [(60, 40)], folder) is None
 

@@ -222,7 +222,7 @@ def test_images_are_found_in_linked_coco_folders(write, tmp_path, key, names, pa
         assert abs(int(sample["gt_masks"].masks[0].sum()) - area) < 15
 
     (tmp_path / "coco" / prefix / paths[1]).unlink()
-    with pytest.raises(AnnotationError, match=f"1 of 2 images are missing in .*: {paths[1]};"):
+    with pytest.raises(AnnotationError, match=rf"lacks 1 of 2 images \({paths[1]}\): "):
         LVISFormatDataset(ann_file=ann_file, pipeline=[], img_prefix=str(data / prefix))
 
 
@@ -254,6 +254,6 @@ def test_training_reports_what_looks_wrong(write, tmp_path, caplog):
     dataset = LVISFormatDataset(write(data), [], img_prefix=str(tmp_path))
     assert dataset.CLASSES == ("class 3 (1)", "class 41", "class 3 (2)")
     said = [record.getMessage() for record in caplog.records]
-    assert "annotations.json: several categories have the name 'class 3'" in said[0]
-    assert "1 of 1 boxes extend beyond their images; the boxes look like corners" in said[1]
+    assert "annotations.json: several categories share a name: 'class 3'" in said[0]
+    assert "boxes extend beyond their images (1 of 1) and look like corners" in said[1]
     assert "boxes clipped to their image: 1" in said[2] and len(said) == 3

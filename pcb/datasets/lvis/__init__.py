@@ -1,7 +1,7 @@
 """Read annotation files and detection results in LVIS or COCO format, and check them.
 
-Code that uses these readers does not need to check its input again. A bad file raises an error here
-that states the file, the value and the remedy, instead of a ``KeyError`` in some library later.
+An invalid file raises an error that states the file, the invalid value and the remedy. Code that
+uses these readers does not need to check its input again.
 """
 
 from pcb.datasets.lvis.annotations import Annotations, read_annotations

@@ -1,4 +1,4 @@
-"""Read annotations in LVIS or COCO format and keep the records of the file."""
+"""Read annotations in LVIS or COCO format as lists of dicts, and check them."""
 
 import dataclasses
 import logging
@@ -35,7 +35,7 @@ class Annotations(Classes):
         federated: True if each image was checked only for some classes: those annotated in the
             image or listed as absent from it (LVIS). False if every image was checked for every
             class (COCO).
-        logged: Messages already logged about the annotations and about results for them.
+        logged: Messages that were already logged about these annotations or about detections.
     """
 
     path: str
@@ -53,19 +53,19 @@ class Annotations(Classes):
         return {image["id"]: image for image in self.images}
 
     def log(self, text: str, source: str | None = None, level: int = logging.WARNING) -> None:
-        """Log a message about the annotations or results for them, unless it was logged before.
+        """Log a message about these annotations or about detections, unless it was logged before.
 
         Args:
             text: The message.
-            source: Name of the results; None if the message is about the annotations.
+            source: Name of the detection results; None if the message is about the annotations.
             level: Level of the log record.
         """
         log_once(self.logged, self.path if source is None else source, text, level)
 
     def to_dict(self) -> dict:
-        """Return the annotations as a dict with the layout of the file.
+        """Return the annotations as a dict with the layout of an annotation file.
 
-        The dict contains the records themselves, not copies.
+        The records in the dict are not copies.
         """
         return {
             "info": self.info,
@@ -78,10 +78,10 @@ class Annotations(Classes):
     def for_lvis(self) -> dict:
         """Return the annotations with only the keys that evaluators of the LVIS format need.
 
-        Other keys are dropped, because their values can crash an evaluator, for example text with
-        unpaired surrogates or a licence that is text. If the data is exhaustive (``federated`` is
-        False), every image of the result lists every class as checked. If the frequency groups are
-        unknown, all classes are put into one group; metrics by group are then meaningless.
+        Other keys are dropped, because their values can crash an evaluator. If every image was
+        checked for every class (``federated`` is False), every image of the result lists all
+        classes as checked. If the frequency groups are unknown, all classes are marked as frequent,
+        so metrics by group are meaningless.
         """
         everything = {"neg_category_ids": self.category_ids, "not_exhaustive_category_ids": []}
         defaults: dict[str, list] = {key: [] for key in FEDERATED_KEYS}
@@ -105,14 +105,14 @@ class Annotations(Classes):
     def as_federated(self, federated: bool | None) -> "Annotations":
         """Return the same annotations, treated as federated or as exhaustive data.
 
-        In federated data each image was checked only for some classes, in exhaustive data every
+        In federated data, each image was checked only for some classes. In exhaustive data, every
         image was checked for every class.
 
         Args:
             federated: True for federated, False for exhaustive; None to change nothing.
 
         Raises:
-            AnnotationError: ``federated`` is True, but no image lists absent classes.
+            AnnotationError: ``federated`` is True, but no image states which classes were checked.
         """
         if federated is None or federated == self.federated:
             return self
@@ -122,11 +122,10 @@ class Annotations(Classes):
         return dataclasses.replace(self, federated=federated)
 
     def with_counts_of(self, training: "Annotations") -> "Annotations":
-        """Return the same annotations with each class's numbers of training images and instances.
+        """Return a copy to which each class's numbers of training images and instances are added.
 
         Args:
-            training: The training annotations. Their images and instances are counted for each
-                category id.
+            training: The training annotations, whose images and instances are counted.
 
         Raises:
             AnnotationError: Some categories are missing from the training annotations.
@@ -141,8 +140,9 @@ class Annotations(Classes):
         if unknown := [id_ for id_ in self.category_ids if id_ not in training.label_of]:
             raise AnnotationError(
                 f"{training.path} lacks {len(unknown)} of the {len(self.category_ids)} "
-                f"categories of {self.path} (the first has id {unknown[0]}), so their training "
-                "counts are unknown: use the same categories in both files"
+                f"categories of {self.path} (the first has id {unknown[0]}), so the number of "
+                "training images is not known for every category: use the same categories in both "
+                "files"
             )
         objects = [(record["image_id"], record["category_id"]) for record in training.annotations]
         images = Counter(category_id for _, category_id in set(objects))
@@ -157,7 +157,7 @@ class Annotations(Classes):
 def keep_keys(record: dict, keys: Collection[str]) -> dict:
     """Return a record with only the given keys.
 
-    If there are keys to remove, the result is a copy; otherwise it is the record itself.
+    If no key has to be removed, the record itself is returned instead of a copy.
 
     Example:
         >>> keep_keys({"id": 1, "note": "mine"}, ("id", "area"))
@@ -176,14 +176,14 @@ def read_annotations(
     """Read and check an annotation file in LVIS (v0.5 and v1) or COCO format.
 
     COCO is *exhaustive*: every image was checked for every class. LVIS is *federated*: each image
-    was checked only for some classes, and a class that is neither annotated in the image nor listed
-    in the image's ``neg_category_ids`` may be present or absent. A file is read as federated if
-    some image lists a category in ``neg_category_ids`` or ``not_exhaustive_category_ids``. If these
-    keys exist, but all lists are empty, the file is read as exhaustive.
+    was checked only for some classes. A class that is neither annotated in an image nor listed in
+    the ``neg_category_ids`` of the image may be present or absent. By default, a file is read as
+    federated if at least one image lists a category in ``neg_category_ids`` or
+    ``not_exhaustive_category_ids``. Otherwise, the file is read as exhaustive.
 
     A warning is logged
 
-    - if the keys exist, but all lists are empty;
+    - if images have these two keys, but all lists are empty;
     - if an annotation id is 0 or repeated: all annotations are then renumbered, because evaluators
       would lose matches;
     - if classes share a name: numbers are then added to their names;
@@ -200,8 +200,8 @@ def read_annotations(
     Raises:
         FileNotFoundError: The file does not exist.
         AnnotationError: The file is not JSON, not in LVIS or COCO format, empty or inconsistent.
-            Also raised if an image is missing, or if ``federated`` is True although no image lists
-            absent classes.
+            Also raised if an image is missing, or if ``federated`` is True, but no image states
+            which classes were checked.
 
     Example:
         >>> import pathlib, tempfile
@@ -245,31 +245,33 @@ def read_annotations(
 def _log_exhaustive(annotations: Annotations, has_empty_lists: bool) -> None:
     if has_empty_lists:
         annotations.log(
-            "no image lists a category as absent or not exhaustively annotated, so every class is"
-            " evaluated in every image; if each image was checked only for some classes, use"
-            f" {FEDERATED_HINT}"
+            "no image lists a category in 'neg_category_ids' or 'not_exhaustive_category_ids', so"
+            " every class is evaluated in every image; if each image was checked only for some"
+            f" classes, use {FEDERATED_HINT}"
         )
         return
-    annotations.log("in COCO format: every class is evaluated in every image", level=logging.INFO)
+    text = "the file is in COCO format, so every class is evaluated in every image"
+    annotations.log(text, level=logging.INFO)
 
 
 def _require_federated_keys(path: str, present: set[str]) -> None:
     if not present:
         raise AnnotationError(
-            f"{path}: no image has 'neg_category_ids', the classes known to be absent, so the data"
-            " cannot be evaluated as federated: evaluate it as exhaustive (the default)"
+            f"{path}: no image has 'neg_category_ids', the list of classes known to be absent, so"
+            " the data cannot be evaluated as federated: add this key to every image, or do not use"
+            f" {FEDERATED_HINT}"
         )
 
 
 def _renumber(annotations: list[dict]) -> str:
     """Number the annotations from 1 if an id is 0 or repeated.
 
-    Numbering is safe, because no other record of the file refers to annotation ids. It is needed,
-    because evaluators identify the annotation that a detection matches by its id, and for them the
-    id 0 means that the detection matches nothing.
+    Renumbering is safe, because no other record of the file refers to annotation ids. Evaluators
+    need unique ids from 1: they store the id of the annotation that a detection matches, or 0 if
+    the detection matches nothing.
 
     Returns:
-        A warning that says what was wrong with the ids. It is "" if the ids were not changed.
+        A warning that states what was wrong with the ids, or "" if the ids were not changed.
     """
     counts = Counter(annotation["id"] for annotation in annotations)
     repeated = sum(count for count in counts.values() if count > 1)

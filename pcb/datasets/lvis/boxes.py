@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 _SLACK_PIXELS, _SLACK_SHARE = 2.0, 0.05  # a box may extend beyond its image by the larger of these
-# Boxes look like corners if at least the first share of them extend beyond their images and at
-# least the second share are valid when read as corners.
+# Boxes look like corners if at least 20% of them extend beyond their images, and at least 95% of
+# them are valid when they are read as corners.
 _LEAVING, _FITTING = 0.2, 0.95
 _MASKS_COMPARED = 1000  # number of masks to compare with their boxes
 _FORMAT = "[x, y, width, height] in pixels of the image"
@@ -21,13 +21,13 @@ def box_warning(boxes: np.ndarray, sizes: np.ndarray) -> str | None:
     whichever is larger.
 
     Args:
-        boxes: (n, 4), the boxes to check.
+        boxes: (n, 4), boxes that should be ``[x, y, width, height]`` in pixels.
         sizes: (n, 2), width and height of each box's image, in pixels.
 
     Example:
         >>> corners = np.array([[35, 5, 45, 15], [10, 10, 30, 30]])
         >>> box_warning(corners, np.array([[60, 40], [60, 40]]))
-        '1 of 2 boxes extend beyond their images; the boxes look like corners x1, y1, x2, y2: \
+        'boxes extend beyond their images (1 of 2) and look like corners x1, y1, x2, y2: \
 write [x, y, width, height] in pixels of the image'
         >>> box_warning(np.array([[35, 5, 10, 10]]), np.array([[60, 40]])) is None
         True
@@ -38,15 +38,15 @@ write [x, y, width, height] in pixels of the image'
     limit = sizes + np.maximum(_SLACK_PIXELS, _SLACK_SHARE * sizes)
     leaves = (start + extent > limit).any(axis=1)
     fits_as_corners = ((extent >= start) & (extent <= limit)).all(axis=1)
-    count = f"{np.count_nonzero(leaves):,} of {len(boxes):,} boxes extend beyond their images"
+    count = f"boxes extend beyond their images ({np.count_nonzero(leaves):,} of {len(boxes):,})"
     if leaves.mean() >= _LEAVING and fits_as_corners.mean() >= _FITTING:
-        return f"{count}; the boxes look like corners x1, y1, x2, y2: write {_FORMAT}"
+        return f"{count} and look like corners x1, y1, x2, y2: write {_FORMAT}"
     if leaves.mean() > 0.5:
-        return f"{count}: write {_FORMAT} as annotated, not as resized"
+        return f"{count}: write {_FORMAT} before it is resized"
     if (np.abs(boxes) <= 1 + 2 * _SLACK_SHARE).all() and extent.any() and sizes.min() > 4:
         return (
-            f"all {len(boxes):,} boxes lie within the first pixel of their image and look like"
-            f" fractions of its size: write {_FORMAT}"
+            "every box lies within the first pixel of its image and looks like fractions of the"
+            f" image size: write {_FORMAT}"
         )
     return None
 
@@ -54,13 +54,13 @@ write [x, y, width, height] in pixels of the image'
 def region_warning(
     boxes: np.ndarray, sizes: np.ndarray, mask_of: Callable[[int], list | dict | None]
 ) -> str | None:
-    """Return a warning if boxes do not look like boxes in pixels or contradict their masks.
+    """Return a warning if boxes do not look like boxes in pixels, or do not match their masks.
 
     Args:
-        boxes: (n, 4), the boxes to check, as in ``box_warning``.
+        boxes: (n, 4), boxes that should be ``[x, y, width, height]`` in pixels.
         sizes: (n, 2), width and height of each box's image, in pixels.
         mask_of: Function that takes the index of a box and returns the segmentation of the same
-            object, or None if the object has no segmentation. It is called for about 1000 evenly
+            object, or None if the object has no segmentation. It is called for at most 2000 evenly
             spread boxes.
     """
     chosen = range(0, len(boxes), max(1, len(boxes) // _MASKS_COMPARED))
@@ -70,9 +70,10 @@ def region_warning(
 
 
 def record_warning(records: Sequence[dict[str, Any]], image_of: Mapping[int, dict]) -> str | None:
-    """Return a warning if the boxes of annotations or results look wrong.
+    """Return a warning if the boxes of annotations or detections look wrong.
 
-    The checks are those of ``region_warning``.
+    Boxes look wrong if they do not look like ``[x, y, width, height]`` in pixels, or do not match
+    their masks.
 
     Args:
         records: Checked records: either all of them have a 'bbox' or none has.
@@ -109,8 +110,8 @@ def _mask_warning(pairs: Iterable[tuple[Sequence[float], list | dict | None]]) -
     if as_corners_fit < _FITTING * total or not as_corners_fit:
         return None
     return (
-        f"{as_corners_fit:,} of {total:,} boxes that were compared with their masks look like"
-        f" corners x1, y1, x2, y2: write {_FORMAT}"
+        "boxes look like corners x1, y1, x2, y2 when compared with their masks"
+        f" ({as_corners_fit:,} of {total:,} boxes): write {_FORMAT}"
     )
 
 

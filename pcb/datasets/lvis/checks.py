@@ -1,4 +1,4 @@
-"""Check single values of a file.
+"""Check single values in annotation files and in detection results.
 
 A function whose name ends in ``_problem`` returns what is wrong with a value, or None.
 """
@@ -57,7 +57,7 @@ def is_number(value: Any) -> bool:
 
 
 def own_id_problem(record: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with the ``id`` of a record, or None."""
+    """Return what is wrong with the ``id`` of a record, or None if it is valid."""
     if is_id(record["id"]):
         return None
     return f"id must be a non-negative integer, got {short_repr(record['id'])}"
@@ -66,7 +66,7 @@ def own_id_problem(record: Mapping[str, Any]) -> str | None:
 def reference_problem(
     image_id: Any, category_id: Any, image_of: Mapping[int, dict], label_of: Mapping[int, int]
 ) -> str | None:
-    """Return what is wrong with a record's image id or category id, or None."""
+    """Return what is wrong with a record's image id or category id, or None if both exist."""
     is_plain = type(image_id) is type(category_id) is int  # the usual case, checked fast
     if is_plain and image_id in image_of and category_id in label_of:
         return None
@@ -75,14 +75,14 @@ def reference_problem(
             return f"{key} is text, {short_repr(value)}: write ids as numbers, without quotes"
     if not is_integer(image_id) or image_id not in image_of:
         return (
-            f"image_id {short_repr(image_id)} is not among the {len(image_of)} images of the"
-            " annotations: check that both files belong to the same dataset and split"
+            f"image_id {short_repr(image_id)} is not the id of any image in the annotation file:"
+            " correct the id, or use annotations and results of the same dataset and split"
         )
     if not is_integer(category_id) or category_id not in label_of:
         return (
-            f"category_id {short_repr(category_id)} is not among the {len(label_of)} categories of"
-            f" the annotations ({min(label_of)} to {max(label_of)}): check that both files belong"
-            " to the same dataset, and write category ids, not labels (class indices from 0)"
+            f"category_id {short_repr(category_id)} is not the id of any category in the annotation"
+            f" file (ids {min(label_of)} to {max(label_of)}): write category ids, not labels (class"
+            " indices from 0), or use annotations and results of the same dataset"
         )
     return None
 

@@ -1,4 +1,4 @@
-"""The classes of an annotation file: names, ids, frequency groups and training counts."""
+"""The classes of an annotation file: names, ids, frequency groups, numbers of training images."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,32 +14,33 @@ MOST_IMAGES_IF_RARE, MOST_IMAGES_IF_COMMON = 10, 100
 
 
 class Classes:
-    """Names, ids, frequency groups and training counts of C classes.
+    """Names, ids, frequency groups and training counts of the C classes of an annotation file.
 
     Subclasses define ``categories``, a list of category records sorted by id. The *label* of a
-    class is its index in this list, ``0`` to ``C - 1``. LVIS files contain frequency groups and
-    training counts, COCO files do not. The reader ensures that either all categories of a file have
-    them, or no category has them.
+    class is its index in this list, ``0`` to ``C - 1``. The *training counts* of a class are its
+    numbers of training images and instances. LVIS files contain frequency groups and training
+    counts, but COCO files do not. The reader rejects a file in which only some
+    categories have groups or counts.
     """
 
     categories: list[dict]
 
     @cached_property
     def class_names(self) -> list[str]:
-        """Display name of each class, in label order.
+        """Name of each class for display, in label order.
 
-        See :func:`pcb.messages.printable.display_names`.
+        :func:`pcb.messages.printable.display_names` makes the names printable, short and distinct.
         """
         return display_names(category["name"] for category in self.categories)
 
     @cached_property
     def category_ids(self) -> list[int]:
-        """Id of each class, in label order; the ids are ascending."""
+        """Category id of each class, in label order. The ids are in ascending order."""
         return [category["id"] for category in self.categories]
 
     @cached_property
     def label_of(self) -> dict[int, int]:
-        """A dict from the id of each category to the label of its class."""
+        """A dict from each category id to the label (class index) of its class."""
         return {category_id: label for label, category_id in enumerate(self.category_ids)}
 
     @property
@@ -49,18 +50,18 @@ class Classes:
 
     @property
     def has_counts(self) -> bool:
-        """Whether the categories have numbers of training images."""
+        """Whether the file contains the number of training images of each class."""
         return self._all_have("image_count")
 
     @cached_property
     def frequency(self) -> list[str]:
         """Frequency group of each class in label order: 'r' (rare), 'c' (common), 'f' (frequent).
 
-        If the file does not contain groups, the numbers of training images determine them, as in
-        LVIS.
+        If the file does not contain the groups, they are computed from the numbers of training
+        images, with the limits of LVIS.
 
         Raises:
-            ValueError: The file contains neither groups nor training counts; see ``has_groups``.
+            ValueError: The file contains neither frequency groups nor numbers of training images.
         """
         if self._all_have("frequency"):
             return [category["frequency"] for category in self.categories]
@@ -70,16 +71,20 @@ class Classes:
     def image_count(self) -> np.ndarray:
         """Number of *training* images of each class, shape (C,).
 
-        The categories of every LVIS file, including validation files, contain the training counts.
+        Every LVIS file contains these numbers, even a validation file.
 
         Raises:
-            ValueError: The categories have no training counts; see ``has_counts``.
+            ValueError: The file does not contain these numbers, as is usual for COCO files.
         """
         return self._counts("image_count")
 
     @cached_property
     def instance_count(self) -> np.ndarray:
-        """Number of *training* instances of each class, shape (C,); see ``image_count``."""
+        """Number of *training* instances of each class, shape (C,).
+
+        Raises:
+            ValueError: The file does not contain these numbers, as is usual for COCO files.
+        """
         return self._counts("instance_count")
 
     def _all_have(self, key: str) -> bool:
@@ -89,8 +94,8 @@ class Classes:
         if not self._all_have(key):
             where = getattr(self, "path", "") or "the annotations"
             raise ValueError(
-                f"{where}: the categories have no {key!r}, the training counts that determine the"
-                " frequency groups: add these counts as in the LVIS format"
+                f"{where}: the categories have no {key!r} (count in the training data): add this"
+                " key to every category, as in the LVIS format"
             )
         return np.array([category[key] for category in self.categories])
 
@@ -115,9 +120,9 @@ def group_of(
 
 
 def repeated_names(names: Sequence[str]) -> list[str]:
-    """Return the names that are shared by several classes.
+    """Return the names that several classes share; each name is listed once.
 
-    Each name is listed once, in the form in which it is displayed.
+    Names that differ only in spaces or underscores count as equal.
 
     Example:
         >>> repeated_names(["red_fox", "red fox", "dog"])

@@ -1,9 +1,8 @@
-"""Read LVIS annotations as flat arrays, for training.
+"""Read LVIS annotations into flat arrays, which save memory in training.
 
-The 1.27 million instances of the LVIS v1 training set would be more than 100 million Python objects
-if read as records. Python objects take much memory, and data-loading workers forked from a process
-cannot share its objects: reading an object changes its reference count, so the system copies the
-memory page. The content of arrays stays shared.
+As dicts, the 1.27 million instances of LVIS v1 would be more than 100 million Python objects.
+Forked data-loading workers share the memory of arrays. They cannot share Python objects, because
+reading a Python object changes its reference count, which is stored in the object.
 """
 
 import dataclasses
@@ -37,11 +36,11 @@ class Segmentations:
         coordinates: (M,) int32 in units of 1 / ``scale`` pixels, or float64 if int32 would lose
             digits.
         scale: Number by which coordinates are divided to get pixels.
-        polygon_start: (P + 1,) int64, start of each polygon in ``coordinates``.
-        first_polygon: (m + 1,) int64, index of each instance's first polygon; an instance with a
-            run-length encoding has no polygons.
-        encoded: (B,) uint8, the run-length encodings as JSON.
-        encoded_start: (m + 1,) int64, start of each encoding; it is empty if there are polygons.
+        polygon_start: (P + 1,) int64, start of each polygon in ``coordinates``, followed by M.
+        first_polygon: (m + 1,) int64, index of each instance's first polygon, followed by P. An
+            instance with a run-length encoding has no polygons.
+        encoded: (B,) uint8, the run-length encodings as B bytes of JSON.
+        encoded_start: (m + 1,) int64, start of each instance's bytes in ``encoded``, followed by B.
 
     Example:
         >>> packer = SegmentationPacker()
@@ -79,11 +78,11 @@ class Segmentations:
 
 
 class SegmentationPacker:
-    """A collection of masks that are added one by one; ``pack`` converts them to arrays."""
+    """A collection to which masks are added one by one; ``pack`` converts the masks to arrays."""
 
     def __init__(self) -> None:
         self._scale = _HUNDREDTHS
-        self._coordinates = bytearray()  # grows in place; joining arrays would need twice as much
+        self._coordinates = bytearray()  # grows in place; joining arrays would double the memory
         self._encoded = bytearray()
         self._pending: list[list[float]] = []
         self._lengths = array("q", [0])
@@ -122,7 +121,7 @@ class SegmentationPacker:
         values = np.fromiter(chain.from_iterable(self._pending), np.float64)
         self._pending.clear()
         if self._scale == _HUNDREDTHS:
-            hundredths = np.rint(values * _HUNDREDTHS).astype(np.int32)  # fits: checks.FARTHEST
+            hundredths = np.rint(values * _HUNDREDTHS).astype(np.int32)  # fits, see checks.FARTHEST
             if np.array_equal(hundredths / _HUNDREDTHS, values):
                 self._coordinates += memoryview(hundredths).cast("B")
                 return
@@ -138,7 +137,7 @@ class CompactAnnotations(Classes):
     """The checked content of an annotation file with I images and n instances, as arrays.
 
     The instances of image ``i`` are ``first_instance[i]`` to ``first_instance[i + 1] - 1``, in file
-    order. ``Annotations`` has the same content in the form of records.
+    order. ``Annotations`` stores the same content as dicts.
 
     Attributes:
         path: The file that was read.
@@ -148,12 +147,12 @@ class CompactAnnotations(Classes):
         image_names: (I,) str, path of each image relative to the image folder.
         first_instance: (I + 1,) int64, index of each image's first instance, followed by n.
         labels: (n,) int64, label of each instance's class.
-        boxes: (n, 4) float64, x, y, width and height of each instance in pixels.
+        boxes: (n, 4) float64, the box ``[x, y, width, height]`` of each instance in pixels.
         areas: (n,) float64, area of each instance in square pixels.
         mask_rows: (n,) int64, index of each instance's mask in ``segmentations``.
-        segmentations: The masks.
-        warnings: Warnings about class names and boxes that ``read_annotations`` would log. They are
-            not logged here, because several processes read the same file.
+        segmentations: The masks of all instances in the file.
+        warnings: Warnings about class names and boxes. Reading does not log these warnings, because
+            several processes may read the same file.
     """
 
     path: str
@@ -170,7 +169,7 @@ class CompactAnnotations(Classes):
     warnings: tuple[str, ...] = ()
 
     def instances_of(self, image: int) -> slice:
-        """Return the slice that selects an image's instances in the arrays.
+        """Return the slice that selects the instances of an image in ``labels`` and ``boxes``.
 
         Args:
             image: Index of the image.
@@ -185,7 +184,7 @@ class CompactAnnotations(Classes):
         return has[self.mask_rows]
 
     def masks_of(self, image: int) -> list[list[list[float]] | dict]:
-        """Return the masks of an image's instances as they are in the file.
+        """Return the polygons or run-length encoding of each instance of an image.
 
         Args:
             image: Index of the image.
@@ -193,10 +192,10 @@ class CompactAnnotations(Classes):
         return [self.segmentations[row] for row in self.mask_rows[self.instances_of(image)]]
 
     def select(self, keep: np.ndarray) -> "CompactAnnotations":
-        """Return the annotations with only some of the instances; all images are kept.
+        """Return a copy of the annotations with all images, but only some of the instances.
 
         Args:
-            keep: (n,) bool, the instances to keep.
+            keep: (n,) bool, True for each instance to keep.
         """
         kept_before = np.concatenate([[0], np.cumsum(keep)])
         return dataclasses.replace(
@@ -216,21 +215,22 @@ def read_compact_annotations(
 ) -> CompactAnnotations:
     """Read and check annotations in LVIS or COCO format, and store them in flat arrays.
 
-    The classes that each image was checked for are not stored; only evaluation needs them.
+    The lists of classes for which each image was checked are not stored, because only evaluation
+    needs these lists.
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.
         image_dir: Folder that must contain every image of the file; None skips this check.
-        allow_short_polygons: Whether to drop polygons with fewer than three points instead of
-            raising an error. Such polygons have no area, so training loses nothing, but an instance
-            may then have no mask (see ``CompactAnnotations.has_mask``).
+        allow_short_polygons: Whether to drop polygons with fewer than three points, which have no
+            area, instead of raising an error. An instance then has no mask if all its polygons are
+            dropped (see ``CompactAnnotations.has_mask``).
 
     Returns:
         The annotations.
 
     Raises:
         FileNotFoundError: The file does not exist.
-        AnnotationError: See ``read_annotations``.
+        AnnotationError: The file is invalid, or an image is missing from ``image_dir``.
 
     Example:
         >>> import json, pathlib, tempfile

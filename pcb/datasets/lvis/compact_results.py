@@ -30,13 +30,13 @@ from pcb.datasets.lvis.results import (
 
 @dataclass(frozen=True, eq=False)
 class CompactResults:
-    """A list of n checked detections as arrays, in the order of the results.
+    """The arrays of n checked detections, in the order of the results.
 
     Attributes:
         images: (n,) int64, index of each detection's image in ``Annotations.images``.
         labels: (n,) int64, label of each detection's class.
         scores: (n,) float64, score of each detection.
-        boxes: (n, 4) float64, x, y, width and height in pixels; None if masks were read.
+        boxes: (n, 4) float64, boxes ``[x, y, width, height]`` in pixels; None if masks were read.
         masks: n compressed run-length encodings as in the results; None if boxes were read.
     """
 
@@ -58,10 +58,10 @@ def read_compact_results(
 ) -> CompactResults:
     """Read detections in COCO results format, check them, and store them in flat arrays.
 
-    The checks and errors are those of ``read_results``, with one exception: whether the run-length
-    encoding of a mask fills the image exactly is checked only for detections with a score of at
-    least ``score_threshold``, because this check takes longer than all others together. All other
-    detections are dropped after their checks, so warnings about boxes do not concern them.
+    The checks and errors are those of ``read_results``. Detections below ``score_threshold`` are
+    also checked, and then dropped. Two checks cover only the masks or boxes that are kept: the slow
+    check whether the runs of a mask add up to the image size, and the check for boxes in a wrong
+    format.
 
     Args:
         results: A ``.json`` or ``.json.gz`` file, or the content of such a file, as in
@@ -75,7 +75,8 @@ def read_compact_results(
 
     Raises:
         FileNotFoundError: The file does not exist.
-        ResultsError: The content is not a list of detections that match the annotations.
+        ResultsError: The content is not a list, or a detection is invalid or does not match the
+            annotations.
         ValueError: The IoU type is unknown.
 
     Example:
@@ -110,8 +111,11 @@ def read_compact_results(
     if not total:
         annotations.log(NO_DETECTIONS, source)
     elif not images:
-        text = f"none of the {total:,} detections has a score of at least {score_threshold:g}"
-        annotations.log(text, source)
+        annotations.log(
+            f"no detection has a score of at least {score_threshold:g} (number of detections:"
+            f" {total:,}): lower the score threshold",
+            source,
+        )
     if iou_type == "bbox" and (warning := _box_warning(annotations, image_index, boxes)):
         annotations.log(warning, source)
     return CompactResults(
@@ -144,11 +148,11 @@ _decode_record = msgspec.json.Decoder(_Record).decode
 def _records(
     source: str, results: list, annotations: Annotations, iou_type: str
 ) -> Iterator[_Record]:
-    """Yield the checked detections.
+    """Check the detections, and yield each of them as a ``_Record``.
 
     Each detection in a file is decoded to a ``_Record``, because this is fast. If the decoding
-    fails, or if the detection breaks a rule, the detection is decoded again to a dict and checked
-    again. The error message then shows the values as they are in the file.
+    fails, or if the detection breaks a rule, the detection is decoded to a dict and checked again,
+    so that the error message shows the values in the file.
     """
     first = next(decode(results[:1], source, ResultsError), None)
     rules = detection_rules(annotations, iou_type, first)

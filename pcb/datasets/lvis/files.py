@@ -1,9 +1,9 @@
 """Read JSON files, uncompressed or gzipped.
 
-msgspec is used first, because it is several times as fast as the standard library. A file that
-msgspec rejects is read with the standard library, which also accepts encodings other than UTF-8,
-and NaN and infinity (Python writes them, although JSON does not allow them). If the file is not
-JSON, the error of the standard library states the position at which the text is invalid.
+A file is first read with msgspec, which is several times as fast as the standard library. If
+msgspec rejects the file, the standard library reads it again. The standard library also accepts
+NaN, infinity and encodings other than UTF-8. If the file is not JSON, the error of the standard
+library states the position at which the text is invalid.
 """
 
 import gzip
@@ -49,10 +49,10 @@ def load_json(path: str, error_type: type[ValueError], layout: Any = Any) -> Any
 
 
 def decode(values: Iterable, path: str, error_type: type[ValueError]) -> Iterator[Any]:
-    """Yield the values, after decoding those that ``load_json`` returned as ``msgspec.Raw``.
+    """Yield all values, and decode each value that ``load_json`` returned as ``msgspec.Raw``.
 
     Args:
-        values: The values.
+        values: Values from a JSON file, decoded or not.
         path: File from which the values were read; used in error messages.
         error_type: Error to raise if a value is not JSON.
     """
@@ -75,7 +75,7 @@ def _decode(value: msgspec.Raw) -> Any:
 def _content(path: str) -> bytes | mmap.mmap:
     """Return the decompressed bytes of a file.
 
-    An uncompressed file is mapped into memory, so that processes that read it share the memory.
+    An uncompressed file is mapped into memory, so that several processes share the memory.
     """
     if path.endswith(".gz"):
         with gzip.open(path) as file:
@@ -88,5 +88,5 @@ def _content(path: str) -> bytes | mmap.mmap:
 
 def _not_json(path: str, error: Exception, error_type: type[ValueError]) -> ValueError:
     return error_type(
-        f"{path}: not valid JSON ({error}): the file may be truncated, download or write it again"
+        f"{path}: not valid JSON ({error}). The file may be truncated: download or write it again"
     )

@@ -1,16 +1,16 @@
-"""Compute the paths of the images of an annotation file, and find missing images."""
+"""Compute the path of each image of an annotation file, and find missing images."""
 
 import os
 from collections.abc import Iterable, Sequence
 
 
 def image_path(image: dict) -> str:
-    """Return the path of an image relative to the image folder, as MMDetection resolves it.
+    """Return the path of an image relative to the image folder, as MMDetection does.
 
-    In LVIS v1, the path is taken from ``coco_url``. It includes the last folder of the URL
-    (``train2017`` or ``val2017``), because validation images come from both folders. LVIS v0.5
-    contains the file names of COCO 2014, from which the prefix is removed, because the same images
-    have shorter names in COCO 2017.
+    LVIS v1 does not have file names, so the path consists of the last two parts of ``coco_url``.
+    The path includes the folder ``train2017`` or ``val2017``, because the validation images of LVIS
+    v1 come from both folders. LVIS v0.5 has the file names of COCO 2014. COCO 2017 contains the
+    same images under names without a prefix such as ``COCO_val2014_``, so the prefix is removed.
 
     Example:
         >>> image_path({"file_name": "000012.png"})
@@ -27,7 +27,7 @@ def image_path(image: dict) -> str:
 
 
 def missing_images(names: Iterable[str], image_dir: str | os.PathLike) -> list[str]:
-    """Return the names (paths relative to the image folder) of the images that do not exist."""
+    """Return those images of ``names`` that are missing in the folder ``image_dir``."""
     # List each folder once: on network storage, 100,000 separate look-ups take minutes.
     listings: dict[str, set[str]] = {}
     missing = []
@@ -41,7 +41,7 @@ def missing_images(names: Iterable[str], image_dir: str | os.PathLike) -> list[s
 
 
 def first_names(names: Sequence[str], count: int = 3) -> str:
-    """Return the first few names as text for a message, with "..." if there are more.
+    """Return the first ``count`` names as text for a message, with "..." if there are more.
 
     Example:
         >>> first_names(["a", "b", "c", "d"])

@@ -1,7 +1,4 @@
-"""Check whether LVIS is complete in the folders where the configs expect it.
-
-Each reported problem states its remedy.
-"""
+"""Check whether the LVIS dataset is complete in the folders where the configs expect it."""
 
 import os
 from collections.abc import Mapping
@@ -22,11 +19,11 @@ _OPENED = 5  # number of evenly spread images that are decoded per annotation fi
 
 @dataclass(frozen=True)
 class Installation:
-    """The folders that belong to one LVIS version, as paths relative to the repository.
+    """The files and folders of one LVIS version, as paths relative to the repository.
 
     Attributes:
-        name: Name of the version in messages.
-        folder: Folder of the version.
+        name: Name of the version in messages, for example "LVIS v1".
+        folder: Folder that contains the annotations and the images.
         image_folder_of: For each annotation file, the folder to which its image paths are relative.
 
     Example:
@@ -41,21 +38,25 @@ class Installation:
 
     @property
     def image_folders(self) -> list[Path]:
-        """Folders in which the images of COCO are expected."""
+        """The two folders that must contain the images of COCO 2017."""
         return [self.folder / name for name in IMAGE_FOLDERS]
 
     @property
     def instructions(self) -> str:
-        """Instructions for installing this version, as shown to users."""
+        """Text that tells the user how to install this LVIS version."""
         return (
             f"put the annotations from {ANNOTATION_PAGE} into {self.folder}/annotations, and the"
             f" COCO 2017 images from {IMAGE_PAGE} into {self.folder}, or link existing image"
-            f" folders: {_link_command(self.image_folders[0])}"
+            f" folders, for example with {_link_command(self.image_folders[0])}"
         )
 
     def is_absent(self, root: Path) -> bool:
-        """Return whether no part of this version exists in the repository at ``root``."""
-        # A dead link counts as a part: somebody has started to install LVIS.
+        """Return whether all files and folders of this LVIS version are missing in ``root``.
+
+        Args:
+            root: The repository folder.
+        """
+        # A broken link counts as a file, because somebody has started to install LVIS.
         parts = [*self.image_folder_of, *self.image_folders]
         return not any(os.path.lexists(root / part) for part in parts)
 
@@ -84,7 +85,7 @@ def examine_lvis(version: Installation, root: Path) -> tuple[str, list[str]]:
     """Check the annotation files and the images of an LVIS version.
 
     The check reads the image and category records of each annotation file, looks for every image
-    and opens a few images. Annotation records are not checked here; they are checked when training
+    and opens a few images. Annotation records are not checked, because training checks them when it
     reads them.
 
     Args:
@@ -92,7 +93,8 @@ def examine_lvis(version: Installation, root: Path) -> tuple[str, list[str]]:
         root: The repository folder.
 
     Returns:
-        A summary, and a list of problems, each with a remedy.
+        A summary with the numbers of images and instances, and a list of problems. Each problem
+        states its remedy.
     """
     problems = [
         f"{folder} is {_absence(root / folder)}: download the COCO 2017 Train and Val images"
@@ -112,7 +114,7 @@ def examine_lvis(version: Installation, root: Path) -> tuple[str, list[str]]:
 
 
 def _examine_split(annotations: Path, folder: Path, root: Path) -> tuple[str, list[str]]:
-    """Return a summary of an annotation file, and a list of problems with it or its images."""
+    """Return a summary of an annotation file, and the problems with the file and its images."""
     try:
         reader = AnnotationReader(root / annotations)
         images = {image_path(image): (image["width"], image["height"]) for image in reader.images()}
@@ -123,16 +125,18 @@ def _examine_split(annotations: Path, folder: Path, root: Path) -> tuple[str, li
     problems = []
     if missing:
         text = (
-            f"{annotations}: {len(missing):,} of {len(images):,} images are missing in {folder}:"
-            f" {first_names(missing)}"
+            f"{annotations}: {folder} lacks {len(missing):,} of {len(images):,} images"
+            f" ({first_names(missing)}): "
         )
         folders = sorted({(folder / name).parent for name in missing})
         incomplete = [str(part) for part in folders if (root / part).is_dir()]
-        if incomplete:  # folders that do not exist are reported separately
+        if incomplete:
             text += (
-                f"; download the missing images into {' and '.join(incomplete)} ({IMAGE_PAGE}), or"
+                f"download the missing images into {' and '.join(incomplete)} ({IMAGE_PAGE}), or"
                 " link to the folders of a complete copy of COCO instead"
             )
+        else:  # a separate message about each missing folder contains details
+            text += f"provide the image folders of COCO 2017 ({IMAGE_PAGE})"
         problems.append(text)
     present = sorted(images.keys() - set(missing))
     for name in present[:: max(1, len(present) // _OPENED)][:_OPENED]:
@@ -154,7 +158,7 @@ def _absence(path: Path) -> str:
 
 
 def _image_problem(path: Path, size: tuple[int, int]) -> str | None:
-    """Return what is wrong with an image whose width and height should be ``size``."""
+    """Return what is wrong with an image whose (width, height) should be ``size``, or None."""
     try:
         with Image.open(path) as image:
             image.load()

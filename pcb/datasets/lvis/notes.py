@@ -1,4 +1,4 @@
-"""Log messages about data that can be read, but may not mean what its author intended."""
+"""Log messages about probable mistakes in valid annotations and detection results."""
 
 import logging
 import os
@@ -11,15 +11,15 @@ _log = logging.getLogger("pcb")
 
 
 def source_of(results: Any) -> str:
-    """Return how messages refer to results: by their path, or as 'results' if they are a list."""
+    """Return the name of detection results in messages: their path, or 'results' for a list."""
     return os.fspath(results) if isinstance(results, (str, os.PathLike)) else _IN_MEMORY
 
 
 def log_once(logged: set[str], source: str, text: str, level: int = logging.WARNING) -> None:
     """Log a message unless the same message was logged before.
 
-    A notebook may read results from a file and then pass the list of results to several functions.
-    A message about the list is not logged if the same message about the file was logged before.
+    A notebook may read detections from a file and then pass the list to several functions. A
+    message about the list is not logged if the same message about the file was logged before.
 
     Args:
         logged: Messages that were logged before; the new message is added.

@@ -26,7 +26,7 @@ from pcb.messages.printable import short_repr
 
 
 class AnnotationError(ValueError):
-    """An annotation file cannot be used; the message states the file, the value and the remedy."""
+    """An error in an annotation file; the message states the file, the value and the remedy."""
 
 
 class _File(msgspec.Struct):
@@ -50,9 +50,9 @@ class AnnotationReader:
 
     Attributes:
         path: The path as a string.
-        federated_keys: Those of ``FEDERATED_KEYS`` that occur in the images read so far.
-        lists_classes: Whether any image read so far lists a category under one of
-            ``FEDERATED_KEYS``.
+        federated_keys: Those of the keys ``neg_category_ids`` and ``not_exhaustive_category_ids``
+            that occur in the images read so far.
+        lists_classes: Whether any image read so far lists a category under one of these two keys.
         categories: One dict per class, sorted by id.
         label_of: A dict from the id of each category to its label, the index in ``categories``.
         info: The file's ``info``; empty if the file does not have this key.
@@ -93,10 +93,10 @@ class AnnotationReader:
         return len(self._annotations)
 
     def images(self) -> Iterator[dict]:
-        """Yield the images in file order.
+        """Check the image records, and yield them in file order.
 
         Raises:
-            AnnotationError: An image record is invalid.
+            AnnotationError: An image record is invalid, or two images have the same id.
         """
         lacking: dict[str, Any] = {}
         for image in self._checked("image", self._images, image_problem):
@@ -112,11 +112,10 @@ class AnnotationReader:
     def annotations(
         self, image_of: Mapping[int, dict], allow_short_polygons: bool = False
     ) -> Iterator[dict]:
-        """Yield the annotations in file order.
+        """Check the annotation records, and yield them in file order.
 
         Args:
-            image_of: A dict from the id of each image to its record; only ``width`` and ``height``
-                are used.
+            image_of: A dict from the id of each image to a dict with its ``width`` and ``height``.
             allow_short_polygons: Whether to accept empty segmentations and polygons with fewer than
                 three points.
 
@@ -143,16 +142,16 @@ class AnnotationReader:
         if not repeated:
             return ""
         return (
-            f"several categories have the name {first_names([repr(name) for name in repeated])}"
-            " (blanks and underscores are equivalent); they stay separate classes, and their names"
-            " get the numbers (1), (2), ..."
+            f"several categories share a name: {first_names([repr(name) for name in repeated])}"
+            " (a space and an underscore count as equal); they stay separate classes, and numbers"
+            " (1), (2), ... are added to their names"
         )
 
     def check_images_exist(self, names: Iterable[str], image_dir: str | os.PathLike) -> None:
-        """Check that every image exists.
+        """Check that every image of the annotation file exists.
 
         Args:
-            names: Paths of the images, relative to the folder.
+            names: Paths of the images, relative to the image folder.
             image_dir: The image folder.
 
         Raises:
@@ -161,33 +160,33 @@ class AnnotationReader:
         missing = missing_images(names, image_dir)
         if missing:
             raise AnnotationError(
-                f"{self.path}: {len(missing)} of {self.num_images} images are missing in"
-                f" {os.fspath(image_dir)}: {first_names(missing)};"
-                " download these images, or choose the folder that contains them"
+                f"{self.path}: the folder {os.fspath(image_dir)} lacks {len(missing):,} of"
+                f" {self.num_images:,} images ({first_names(missing)}): download the missing"
+                " images, or choose the folder that contains all images"
             )
 
     def _require_all_or_none(
         self, kind: str, lacking: Mapping[str, Any], present: set[str]
     ) -> None:
-        """Raise an error if only some of the records have a key.
+        """Raise an error if some records of a kind have a key, but others lack it.
 
-        ``present`` contains the keys that at least one record has. The keys of ``lacking`` are
-        those that at least one record lacks; each value is the id of one record that lacks the key.
+        ``present`` contains each key that at least one record has. ``lacking`` maps each key that
+        at least one record lacks to the id of a record without the key.
         """
         for key in present & lacking.keys():
             raise AnnotationError(
-                f"{self.path}: {kind} {lacking[key]}: no {key!r}, although other records of this"
-                f" kind have it: add {key!r} as in the LVIS format, or remove it from all of them,"
-                " as in the COCO format"
+                f"{self.path}: {kind} {lacking[key]} has no {key!r}, although another {kind} has"
+                f" it: add {key!r} to every {kind} as in the LVIS format, or remove it from every"
+                f" {kind} as in the COCO format"
             )
 
     def _checked(
         self, kind: str, records: list, problem_of: Callable[[Any], str | None]
     ) -> Iterator[dict]:
-        """Decode, check and yield the records of one kind.
+        """Decode, check and yield the records of one kind: categories, images or annotations.
 
         An error is raised if a record is invalid, or if two images or two categories have the same
-        id. Annotations may have the same id, because no other record refers to it.
+        id. Two annotations may have the same id, because no other record refers to annotation ids.
         """
         ids = []
         for index, record in enumerate(decode(records, self.path, AnnotationError)):
@@ -210,8 +209,9 @@ def _check_layout(path: str, data: Any) -> None:
     """Check that ``data`` has non-empty lists of images, annotations and categories."""
     if not isinstance(data, dict):
         raise AnnotationError(
-            f"{path}: not an annotation file, because the content is a {type(data).__name__}, as in"
-            " a results file: pass the ground truth first and the results second"
+            f"{path}: not an annotation file, because the content is of type"
+            f" {type(data).__name__}, not dict; if this is a results file, pass the ground truth"
+            " first and the results second"
         )
     for key in ("images", "annotations", "categories"):
         if not isinstance(data.get(key), list):

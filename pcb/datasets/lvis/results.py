@@ -1,4 +1,4 @@
-"""Read detection results in COCO format and keep the records of the file."""
+"""Read detection results in COCO format as a list of dicts, and check them."""
 
 import os
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ IOU_TYPES = tuple(RESULT_KEYS)
 
 
 class ResultsError(ValueError):
-    """Detection results cannot be used; the message states the file, the value and the remedy."""
+    """An error in detection results; the message states the file, the value and the remedy."""
 
 
 def read_results(
@@ -27,24 +27,25 @@ def read_results(
 ) -> list[dict]:
     """Read and check detections in COCO results format.
 
-    A warning is logged if there are no detections, or if boxes look like corners or like fractions
-    of the image size.
+    A warning is logged if there are no detections, or if boxes look like corners ``[x1, y1, x2,
+    y2]`` or like fractions of the image size.
 
     Args:
-        results: A ``.json`` or ``.json.gz`` file, or the content of such a file: a list, possibly
-            empty, of dicts ``{"image_id", "category_id", "score", "bbox" and/or "segmentation"}``,
-            where ``bbox`` is ``[x, y, width, height]`` in pixels and ``segmentation`` is a
+        results: A ``.json`` or ``.json.gz`` file, or its content: a list of dicts. Each dict has
+            the keys ``image_id``, ``category_id``, ``score``, and ``bbox``, ``segmentation`` or
+            both. A ``bbox`` is ``[x, y, width, height]`` in pixels. A ``segmentation`` is a
             compressed run-length encoding.
         annotations: The ground truth for the detections.
         iou_type: What will be evaluated: 'bbox', 'segm' or a sequence of both. If it is None, each
             detection must have a box, a mask or both.
 
     Returns:
-        The list of detections; if ``results`` is a list, the same list.
+        The list of detections. If ``results`` is a list, this list itself is returned.
 
     Raises:
         FileNotFoundError: The file does not exist.
-        ResultsError: The content is not a list of detections that match the annotations.
+        ResultsError: The content is not a list, or a detection is invalid or does not match the
+            annotations.
         ValueError: An IoU type is unknown.
 
     Example:
@@ -74,11 +75,11 @@ def read_results(
 
 
 def load_results(results: str | os.PathLike | list, layout: Any = Any) -> tuple[str, list]:
-    """Return the name of the results for use in messages, and the unchecked detections.
+    """Return the name of the results for messages, and the detections, which are not checked.
 
     Args:
         results: A ``.json`` or ``.json.gz`` file, or the content of such a file.
-        layout: Type to which the file's content is decoded, as in ``load_json``.
+        layout: Type to which msgspec decodes the content of the file.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -97,7 +98,7 @@ def load_results(results: str | os.PathLike | list, layout: Any = Any) -> tuple[
 
 
 def required_keys(iou_type: str | Sequence[str] | None) -> list[str]:
-    """Return the keys that a detection needs to be evaluated with these IoU types.
+    """Return the keys that a detection must have for the given IoU types, 'bbox' and 'segm'.
 
     Raises:
         ValueError: An IoU type is unknown.
@@ -112,11 +113,11 @@ def required_keys(iou_type: str | Sequence[str] | None) -> list[str]:
 def detection_rules(
     annotations: Annotations, iou_type: str | Sequence[str] | None, first: Any
 ) -> DetectionRules:
-    """Return the rules that detections must satisfy.
+    """Return the rules that detections in COCO results format must satisfy.
 
     Args:
         annotations: The ground truth for the detections.
-        iou_type: What will be evaluated, as in ``read_results``.
+        iou_type: What will be evaluated: 'bbox', 'segm', a sequence of both, or None if unknown.
         first: The first detection. If it has a 'bbox', every detection must have one; otherwise,
             no detection may have one.
     """
@@ -127,13 +128,13 @@ def detection_rules(
 
 
 def result_error(source: str, index: int, problem: str) -> ResultsError:
-    """Return the error to raise for a problem with one detection, which is stated by its index."""
+    """Return the error to raise for a problem with the detection at ``index``."""
     return ResultsError(f"{source}: result {index}: {problem}")
 
 
 def run_length_check(source: str) -> RunLengthCheck:
-    """Return a ``RunLengthCheck`` for the masks of detections.
+    """Return a check of the run-length encoded masks of detections.
 
-    When a mask is added to the check, its name must be the index of its detection.
+    The name of each mask that is added to the check must be the index of its detection.
     """
     return RunLengthCheck(lambda index, problem: result_error(source, index, problem))

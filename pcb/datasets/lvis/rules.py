@@ -1,8 +1,8 @@
-"""Rules for the records of a file: categories, images, annotations and detections.
+"""Check single records in LVIS or COCO format: categories, images, annotations and detections.
 
-Each function returns what is wrong with a record and how to fix it, or None. The formats are
-documented at https://www.lvisdataset.org/dataset, https://cocodataset.org/#format-data and
-https://cocodataset.org/#format-results.
+Each function returns a text that states what is wrong with a record, or None if the record is
+valid. The formats are documented at https://www.lvisdataset.org/dataset,
+https://cocodataset.org/#format-data and https://cocodataset.org/#format-results.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,16 +32,16 @@ IMAGE_KEYS = ("id", "width", "height")
 ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox", "area", "segmentation")
 DETECTION_KEYS = ("image_id", "category_id", "score", "bbox", "segmentation")
 
-# Keys that LVIS adds to the COCO format. Either every image (or category) has such a key or none
-# has.
+# Keys that LVIS adds to images and to categories in COCO format. If one image (or category) of a
+# file has such a key, every image (or category) of the file must have it.
 FEDERATED_KEYS = ("neg_category_ids", "not_exhaustive_category_ids")
 GROUP_KEYS = ("frequency", "image_count", "instance_count")
 
-_AS_IN_LVIS = "add it as in the LVIS and COCO formats"
+_AS_IN_LVIS = "add every key that the LVIS and COCO formats require"
 
 
 def category_problem(category: Any) -> str | None:
-    """Return what is wrong with a category record, or None."""
+    """Return what is wrong with a category record, or None if it is valid."""
     problem = missing_problem(category, CATEGORY_KEYS, _AS_IN_LVIS) or own_id_problem(category)
     if problem:
         return problem
@@ -62,7 +62,7 @@ def category_problem(category: Any) -> str | None:
 
 
 def image_problem(image: Any) -> str | None:
-    """Return what is wrong with an image record, or None."""
+    """Return what is wrong with an image record, or None if it is valid."""
     remedy = "add the id and the size of each image, as in the LVIS and COCO formats"
     problem = missing_problem(image, IMAGE_KEYS, remedy) or own_id_problem(image)
     if problem:
@@ -91,12 +91,12 @@ def annotation_problem(
     label_of: Mapping[int, int],
     allow_short_polygons: bool,
 ) -> str | None:
-    """Return what is wrong with an annotation record, or None.
+    """Return what is wrong with an annotation record, or None if it is valid.
 
     Args:
         annotation: The record.
-        image_of: A dict from the id of each image to its record.
-        label_of: A dict from the id of each category to its label.
+        image_of: A dict from the id of each image to the record of the image.
+        label_of: A dict from the id of each category to its label (class index).
         allow_short_polygons: Whether to accept empty segmentations and polygons with fewer than
             three points.
     """
@@ -121,26 +121,27 @@ def annotation_problem(
     if not allow_short_polygons and has_short_polygon(segmentation):
         return (
             "segmentation must be a list of polygons with at least three points each, got"
-            f" {short_repr(segmentation)}: remove shorter polygons, and annotations without any"
-            " polygon"
+            f" {short_repr(segmentation)}: remove polygons with fewer points, and remove"
+            " annotations without polygons"
         )
     # The two evaluators would treat crowd regions and ignored regions differently.
     for key in ("iscrowd", "ignore"):
         if annotation.get(key):
-            return f"{key} is set, but LVIS does not have such regions: remove this annotation"
+            return (
+                f"{key} is set, but LVIS has no crowd regions and no ignored regions: remove this"
+                " annotation"
+            )
     return None
 
 
 class DetectionRules:
-    """The rules that a detection must satisfy.
-
-    ``read_results`` and ``read_compact_results`` both apply these rules.
+    """The rules that a detection in COCO results format must satisfy.
 
     Args:
-        image_of: A dict from the id of each image to its record.
-        label_of: A dict from the id of each category to its label.
-        required: Keys that the evaluation reads: 'bbox', 'segmentation' or both.
-        has_bbox: Whether the detections have a 'bbox'; either all of them have it or none has.
+        image_of: A dict from the id of each image to the record of the image.
+        label_of: A dict from the id of each category to its label (class index).
+        required: Keys that the evaluation reads: 'bbox', 'segmentation', both or none.
+        has_bbox: True if every detection must have a 'bbox', False if no detection may have one.
     """
 
     def __init__(
@@ -155,12 +156,12 @@ class DetectionRules:
         self._needs_bbox, self._needs_mask = "bbox" in required, "segmentation" in required
 
     def problem(self, result: Any) -> str | None:
-        """Return what is wrong with a detection, or None if nothing is wrong.
+        """Return what is wrong with a detection, or None if it is valid.
 
-        ``result`` may be of any type; a value that is not a dict is reported as wrong.
+        ``result`` may be of any type; only a dict can be valid.
         """
         keys = ("image_id", "category_id", "score")
-        remedy = "add it as in the COCO results format"
+        remedy = "add every key that the COCO results format requires"
         return missing_problem(result, keys, remedy) or self.values_problem(
             *(result.get(key, msgspec.UNSET) for key in DETECTION_KEYS)
         )
@@ -168,7 +169,7 @@ class DetectionRules:
     def values_problem(
         self, image_id: Any, category_id: Any, score: Any, bbox: Any, segmentation: Any
     ) -> str | None:
-        """Return what is wrong with the values of a detection, or None.
+        """Return what is wrong with the values of a detection, or None if they are valid.
 
         Pass ``msgspec.UNSET`` for each key that the detection does not have.
         """
@@ -176,7 +177,10 @@ class DetectionRules:
         if (self._needs_bbox and not has_bbox) or (self._needs_mask and not has_mask):
             absent = {"bbox": not has_bbox, "segmentation": not has_mask}
             missing = ", ".join(repr(key) for key in self._required if absent[key])
-            return f"no {missing}; add it, or evaluate only what the results contain"
+            return (
+                f"no {missing}; add what is missing to every detection, or choose an IoU type that"
+                " does not need it"
+            )
         problem = reference_problem(image_id, category_id, self._image_of, self._label_of)
         if problem:
             return problem
@@ -203,9 +207,9 @@ class DetectionRules:
 
 
 def _name_problem(image: dict) -> str | None:
-    """Return what is wrong with an image's file name, or None if nothing is wrong.
+    """Return what is wrong with the file name in an image record, or None if it is valid.
 
-    A name must not lead out of the image folder.
+    The file name must be a path inside the image folder.
     """
     for key in ("file_name", "coco_url"):
         if not isinstance(image.get(key) or "", str):

@@ -1,13 +1,13 @@
 """Check that the runs of a compressed run-length encoding add up to the size of the image.
 
-The check is needed because pycocotools accepts any text: if the runs are too short, part of the
-decoded mask is undefined, and a run of negative length causes an endless loop. Thousands of
-encodings are checked in one batch with NumPy.
+The check is needed because pycocotools accepts any text. If the runs are too short, part of the
+mask that pycocotools decodes is undefined. A run of negative length causes an endless loop. NumPy
+checks thousands of encodings in one batch.
 
-An encoding is a text that stores a list of numbers. The code of each character, minus the code of
-"0", contains five bits of a number (lowest bits first), and a sixth bit that says whether the
-number continues in the next character. The first three numbers are lengths of runs of pixels. Each
-later number is the length of a run minus the length of the run two places before.
+An encoding is a text that stores a list of numbers. Each character stores six bits: its code minus
+the code of "0". Five of these bits belong to a number, lowest bits first. The sixth bit states
+whether the number continues in the next character. The first three numbers are lengths of runs of
+pixels. Each later number is the length of a run minus the length of the run two places before.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 _AT_ONCE = 4096  # encodings per call: a few MB, and NumPy's overhead is negligible
-_MOST_CHARACTERS = 7  # characters per number: 35 bits
+_MOST_CHARACTERS = 7  # maximum number of characters that store a number (35 bits)
 
 
 class RunLengthCheck:
-    """Check the masks of records in batches; call ``finish`` after the last record.
+    """A check of run-length encoded masks in batches; call ``finish`` after the last mask.
 
     Args:
         error: Function that returns the error to raise for an invalid mask. Its arguments are the
-            name of the mask's record and a text that says what is wrong.
+            name of the mask and a text that states what is wrong.
 
     Example:
         >>> check = RunLengthCheck(lambda name, problem: ValueError(f"{name}: {problem}"))
@@ -41,17 +41,16 @@ class RunLengthCheck:
         self._pending: list[tuple[Any, dict]] = []
 
     def add(self, name: Any, segmentation: Any) -> None:
-        """Add a record's mask to the current batch, and check the whole batch if it is full.
+        """Add a mask to the current batch, and check the batch if it is full.
 
         Only compressed run-length encodings are checked; other segmentations are ignored.
 
         Args:
-            name: Name of the record in the error message.
-            segmentation: The record's segmentation, of any kind.
+            name: Name of the mask in the error message.
+            segmentation: The mask as a segmentation of any kind in COCO format.
 
         Raises:
-            Exception: A mask is invalid. The error is created by the function that was passed to
-                the constructor as ``error``.
+            Exception: A mask is invalid. The constructor argument ``error`` creates the exception.
         """
         if isinstance(segmentation, dict) and isinstance(segmentation["counts"], (str, bytes)):
             self._pending.append((name, segmentation))
@@ -62,8 +61,7 @@ class RunLengthCheck:
         """Check the masks that were added since the last check.
 
         Raises:
-            Exception: A mask is invalid. The error is created by the function that was passed to
-                the constructor as ``error``.
+            Exception: A mask is invalid. The constructor argument ``error`` creates the exception.
         """
         pending, self._pending = self._pending, []
         if not pending:
@@ -95,36 +93,34 @@ def fills(encodings: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray
         >>> fills(["h0", "g0", "4d0", ""], [24, 24, 24, 24])
         array([ True, False,  True, False])
     """
-    # JSON may contain unpaired surrogates. Like all other characters beyond "o", they are invalid.
+    # Characters beyond "o" are invalid, and so are the unpaired surrogates that JSON may contain.
     texts = [
         text.encode(errors="surrogatepass") if isinstance(text, str) else text for text in encodings
     ]
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     right = lengths > 0
-    characters = np.frombuffer(b"".join(texts), np.uint8) - np.uint8(
-        ord("0")
-    )  # wraps around below "0"
+    # Characters below "0" wrap around to numbers above 63.
+    characters = np.frombuffer(b"".join(texts), np.uint8) - np.uint8(ord("0"))
     after = np.cumsum(lengths)
     right[np.searchsorted(after, np.flatnonzero(characters > 63), "right")] = False
     last = after[lengths > 0] - 1
     right[lengths > 0] &= characters[last] < 32
-    characters[last] &= 31  # a number that continues is cut off at the end of its encoding
+    characters[last] &= 31  # a number ends at the last character of its encoding
 
     end = np.flatnonzero(characters & 32 == 0)  # last character of each number
     length = np.diff(end, prepend=-1)
     owner = np.repeat(np.arange(len(texts)), lengths)[end]
     right[owner[length > _MOST_CHARACTERS]] = False
     numbers = (characters[end] & 15).astype(np.int64) - (characters[end] & 16)
-    for place in range(
-        1, _MOST_CHARACTERS
-    ):  # backwards from the last character, which holds the sign
+    # Go backwards from the last character of each number, because it contains the sign.
+    for place in range(1, _MOST_CHARACTERS):
         longer = np.flatnonzero(length > place)
         numbers[longer] = (numbers[longer] << 5) + (characters[end[longer] - place] & 31)
 
     first = np.flatnonzero(np.diff(owner, prepend=-1))  # first number of each encoding
     index = np.arange(len(owner)) - np.repeat(first, np.diff(first, append=len(owner)))
     total = np.zeros(len(texts))
-    # The first run is stored as such. Each later number is added to the previous run of its colour.
+    # The first three numbers are runs. Each later number is added to the run two places before.
     for chain in (index == 0, index & 1 == 1, (index & 1 == 0) & (index > 0)):
         of, steps = owner[chain], numbers[chain]
         runs = np.cumsum(steps)

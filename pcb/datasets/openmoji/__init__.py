@@ -1,6 +1,6 @@
-"""OpenMoji-LT, a long-tailed instance segmentation dataset in LVIS v1 format, made offline.
+"""Generate OpenMoji-LT, a long-tailed instance segmentation dataset in LVIS v1 format, offline.
 
-Its images show icons of the open-source emoji project OpenMoji.
+The images of OpenMoji-LT show icons of the open-source emoji project OpenMoji.
 """
 
 from pcb.datasets.openmoji.design import read_design

@@ -1,4 +1,4 @@
-"""Design of an OpenMoji-LT dataset: its classes, look-alikes and number of images per class."""
+"""Design of an OpenMoji-LT dataset: its classes, look-alike pairs and image counts."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from pcb.datasets.openmoji.streams import stream
 
 DESIGN_FILE = "design.json"  # lies in the dataset's folder and describes the dataset
 
-# Roles of the two members of a pair, for each kind.
+# Roles of the two classes in each kind of look-alike pair. Heads are frequent, tails are rarer.
 PAIR_ROLES = {
     "head-tail": ("head", "tail"),
     "head-head": ("head", "head"),
@@ -30,12 +30,12 @@ class Design:
 
     Args:
         name: "tiny", "mini" or "full".
-        pairs: Number of look-alike pairs of each kind, in the order of ``PAIR_ROLES``.
+        pairs: Numbers of head-tail, head-head and tail-tail pairs of look-alike classes.
         singletons: Number of classes without a look-alike.
         train_images: Number of training images.
         largest_load: Maximum number of classes in a training image.
-        count_range: Number of training images of the most frequent class, and of the least
-            frequent class; None to use the image counts of LVIS v1.
+        count_range: Numbers of training images of the most frequent and the least frequent class;
+            None to use the image counts of LVIS v1.
         val_instances: Number of instances of each class in ``val``, the validation set in which
             all classes are equally frequent.
         val_load: Number of instances in an image of ``val``.
@@ -44,7 +44,7 @@ class Design:
         rare_at_most: Maximum number of training images of a rare class.
         common_at_most: Maximum number of training images of a common class.
         image_size: Side of the square images, in pixels.
-        instance_size: Smallest and largest side of an instance before its rotation, in pixels.
+        instance_size: Range of the longer side of an instance before its rotation, in pixels.
         exhaustive: Whether ``neg_category_ids`` lists every class that is absent from an image. If
             False, the key lists only a few absent classes, as in LVIS, including the absent
             look-alikes of the image's classes.
@@ -73,7 +73,7 @@ class Design:
         return 2 * sum(self.pairs) + self.singletons
 
     def frequency(self, image_count: int) -> str:
-        """Return the frequency group ("r", "c" or "f") of a class with ``image_count`` images.
+        """Return the frequency group of a class with ``image_count`` images: "r", "c" or "f".
 
         Example:
             >>> [DESIGNS["mini"].frequency(count) for count in (10, 11, 100, 101)]
@@ -132,7 +132,7 @@ DESIGNS = {
 
 @dataclass(frozen=True)
 class EmojiClass:
-    """A class of the dataset.
+    """A class of an OpenMoji-LT dataset.
 
     Args:
         icon: The icon that instances of the class show.
@@ -167,11 +167,10 @@ class Pair:
 def image_counts(design: Design) -> np.ndarray:
     """Return the number of training images of each class, in descending order.
 
-    If the design has a ``count_range``, the counts follow a power law: the number of classes with
-    ``n`` images falls as ``1 / n``, which is close to the distribution in LVIS. Otherwise, the
-    counts are taken from LVIS v1. Counts up to 100 are then used unchanged. A larger count ``n`` is
-    reduced to ``100 (n / 100)^0.3`` (at least 101), so that a few thousand images suffice and every
-    class stays in its frequency group.
+    If the design has a ``count_range``, each count is smaller than the previous count by the same
+    factor, apart from rounding. This distribution is similar to that of LVIS. Otherwise, the counts
+    are those of LVIS v1, but a count ``n`` above 100 is reduced to ``100 (n / 100)^0.3`` (at least
+    101). A few thousand images then suffice, and every class stays in its frequency group.
 
     Returns:
         (C,) int64, one count per class.
@@ -190,17 +189,16 @@ def image_counts(design: Design) -> np.ndarray:
 
 
 def draw_classes(design: Design, seed: int) -> tuple[list[EmojiClass], list[Pair]]:
-    """Choose at random how frequent each class is, and the kind of each pair of look-alikes.
+    """Choose the frequency of each class and the kind of each look-alike pair at random.
 
     The icons of a design and their look-alikes are fixed. The seed determines the kind of each
     pair, which class of a pair is more frequent, and the image count of each class. The difficulty
     of an icon is therefore independent of its frequency.
 
-    Image counts are assigned by rank, from the most to the least frequent class. Singletons, which
-    are classes without a look-alike, take evenly spaced ranks, so some of them are frequent and
-    some are rare. Of the remaining ranks, the upper half are heads, and the lower half are tails.
-    A head-tail pair joins the head and the tail at the same position in their halves, so all
-    head-tail pairs are about equally unbalanced.
+    Classes are ranked from the most to the least frequent class. Singletons, which are classes
+    without a look-alike, have evenly spaced ranks. The more frequent half of the other classes are
+    heads, and the less frequent half are tails. In head-tail pairs, the most frequent head is
+    paired with the most frequent tail, and so on, so all these pairs are similarly imbalanced.
 
     Args:
         design: Size and settings of the dataset.
@@ -251,14 +249,14 @@ def read_design(folder: str | os.PathLike) -> dict[str, Any]:
         folder: Folder of the dataset.
 
     Returns:
-        A dictionary with these keys. ``size`` and ``seed``: the arguments used to make the
-        dataset. ``version``: version of the dataset's content. ``openmoji``: release of the icons.
-        ``classes``: for each label, the class's ``name``, ``icon`` (code), ``role`` ("head",
-        "tail" or "singleton"), ``pair`` (index into ``pairs``, None for a singleton),
-        ``frequency``, ``image_count`` and ``instance_count``. ``pairs``: for each pair of
-        look-alikes, the labels ``head`` (the more frequent class) and ``tail``, the ``kind``
-        ("head-tail", "head-head" or "tail-tail") and the ``similarity``. ``renderings``: the names
-        of the renderings used in ``train`` and of the renderings that are ``validation_only``.
+        A dict with these keys:
+
+        - ``size``, ``seed``: The arguments that were used to make the dataset.
+        - ``version``, ``openmoji``: Version of the dataset's content, and release of the icons.
+        - ``classes``: One dict per label, with the keys ``name``, ``icon`` (code), ``role``,
+          ``pair`` (index or None), ``frequency``, ``image_count`` and ``instance_count``.
+        - ``pairs``: One dict per pair of look-alikes, with the values of ``Pair``.
+        - ``renderings``: Names of the drawing styles, as lists ``train`` and ``validation_only``.
 
     Raises:
         FileNotFoundError: The folder does not contain an OpenMoji-LT dataset.
@@ -274,7 +272,11 @@ def read_design(folder: str | os.PathLike) -> dict[str, Any]:
 def _draw_ranks(
     design: Design, rng: np.random.Generator
 ) -> tuple[list[tuple[tuple[int, int], str]], list[int]]:
-    """Choose at random the rank of each class by number of images, and the kind of each pair."""
+    """Choose the frequency rank of each class; rank 0 is the most frequent class.
+
+    Returns:
+        ``((rank, rank), kind)`` for each look-alike pair, and the rank of each other class.
+    """
     edges = np.linspace(0, design.num_classes, design.singletons + 1)
     single = ((edges[:-1] + edges[1:]) / 2).astype(int)
     paired = np.setdiff1d(np.arange(design.num_classes), single)

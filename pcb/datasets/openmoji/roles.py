@@ -1,9 +1,9 @@
-"""Roles of the classes in OpenMoji-LT."""
+"""The role of each class of OpenMoji-LT in its pair of look-alike classes."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# All roles. PCB is meant to help classes in the first role most.
+# All roles. Pairwise Class Balance should improve classes in the first role most.
 ROLES = (
     "tail of a head-tail pair",
     "head of a head-tail pair",
@@ -14,7 +14,7 @@ ROLES = (
 
 
 def class_roles(design: Mapping[str, Any]) -> list[str]:
-    """Return the role of each class, one of ``ROLES``, in label order.
+    """Return the role of each class in its pair of look-alike classes, in label order.
 
     Args:
         design: The result of :func:`pcb.datasets.openmoji.read_design`.

@@ -11,7 +11,7 @@ from pcb.datasets.openmoji.icons import Icon, Weighted, draw, renderings_of
 OPAQUE = 128  # minimum alpha of a pixel that belongs to an instance
 LEAST_VISIBLE = 0.65  # minimum fraction of an instance's pixels that are neither cropped nor hidden
 LARGEST_ROTATION = 25.0  # degrees in either direction
-_PLACES = 40  # places to try for an instance before the layout starts again with smaller instances
+_PLACES = 40  # places tried for an instance before the image is drawn again with smaller instances
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Instance:
     Args:
         label: Label of the emoji's class.
         mask: (H, W) bool, the visible pixels of the emoji.
-        rendering: Name of the rendering in which the emoji is drawn.
+        rendering: Name of the style in which the emoji is drawn.
     """
 
     label: int
@@ -39,18 +39,17 @@ def compose(
 ) -> tuple[np.ndarray, list[Instance]]:
     """Draw an image with one instance for each entry of ``labels``.
 
-    Instances that are drawn later occlude those drawn earlier.
-
-    At least the fraction ``LEAST_VISIBLE`` of every instance stays visible, so each class has
-    exactly as many instances as the design specifies. If there is no room for an instance, all
-    instances are drawn again, a tenth smaller.
+    Later instances may hide parts of earlier instances, but at least the fraction ``LEAST_VISIBLE``
+    of every instance stays visible. If there is no room for an instance, all instances are drawn
+    again, a tenth smaller.
 
     Args:
         icons: Icon of each class, indexed by label.
         labels: Labels of the instances to draw; a label that is listed twice is drawn twice.
-        renderings: Renderings to choose from.
+        renderings: Drawing styles to choose from, with their weights.
         image_size: Side of the image, in pixels.
-        instance_size: Smallest and largest side of an instance before its rotation, in pixels.
+        instance_size: Minimum and maximum of the longer side of an instance before its rotation,
+            in pixels.
         rng: Source of randomness.
 
     Returns:
@@ -68,7 +67,7 @@ def compose(
 
 
 def background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw a gradient between two muted colours, with soft noise and a few plain shapes.
+    """Draw a random background: a gradient of two muted colours, soft noise and a few shapes.
 
     Args:
         size: Side of the image, in pixels.
@@ -103,17 +102,17 @@ def background(size: int, rng: np.random.Generator) -> np.ndarray:
 def pose(
     icon: Icon, renderings: Weighted, size: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, str]:
-    """Draw an icon, randomly mirrored, with a random rendering, rotation and colour cast.
+    """Draw an icon in a random style, with a random reflection, rotation and colour cast.
 
     Args:
         icon: The icon.
-        renderings: Renderings to choose from.
+        renderings: Drawing styles to choose from, with their weights.
         size: Longer side of the icon before the rotation, in pixels.
         rng: Source of randomness.
 
     Returns:
         pixels: (h, w, 4) float32 in [0, 255], RGB premultiplied by alpha.
-        rendering: Name of the rendering.
+        rendering: Name of the chosen style.
     """
     found = renderings_of(icon, renderings)
     rendering, _ = found[int(rng.choice(len(found), p=[weight for _, weight in found]))]
@@ -144,14 +143,14 @@ def _lay_out(
     shrink: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, list[Instance]] | None:
-    """Draw the image of :func:`compose` with instances scaled by ``shrink``.
+    """Draw the image that :func:`compose` returns, with all instances scaled by ``shrink``.
 
-    The result is None if there is no room for one of the instances.
+    The result is None if there is no room for an instance.
     """
     canvas = base.copy()
     side = len(canvas)
     owner = np.full((side, side), -1)  # index of the topmost instance at each pixel
-    visible = np.zeros(len(labels), dtype=np.int64)  # pixels of each instance
+    visible = np.zeros(len(labels), dtype=np.int64)  # number of visible pixels of each instance
     needed = np.zeros(len(labels))
     names = []
     smallest, largest = instance_size
@@ -186,11 +185,11 @@ def _lay_out(
 
 
 def _overlap(start: int, extent: int, side: int) -> tuple[slice, slice]:
-    """Return two slices for the pixels in which a patch and an image overlap along one axis.
+    """Return the overlap of a patch and an image along one axis, as two slices.
 
     The patch is ``extent`` pixels long and begins at pixel ``start`` of the image; ``start`` may be
-    negative. The image is ``side`` pixels long. The first slice selects the common pixels in the
-    patch, the second slice selects them in the image.
+    negative. The image is ``side`` pixels long. The first slice selects the overlap in the patch,
+    and the second slice selects the overlap in the image.
 
     Example:
         >>> _overlap(-2, 5, 10)

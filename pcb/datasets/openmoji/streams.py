@@ -1,6 +1,6 @@
-"""A separate random generator for each purpose and image.
+"""Separate random generators for each purpose and each image of the dataset OpenMoji-LT.
 
-The images of a dataset therefore do not depend on the order in which they are drawn.
+The content of an image therefore does not depend on the order in which images are drawn.
 """
 
 import numpy as np
@@ -15,8 +15,8 @@ def stream(seed: int, purpose: str, *index: int) -> np.random.Generator:
     Args:
         seed: Seed of the dataset, at least 0.
         purpose: "classes", "layout", "negatives", "image" or "crops".
-        index: Numbers that distinguish generators with the same purpose, for example the split and
-            the image.
+        index: Numbers that distinguish generators with the same purpose, for example the index of
+            the split and the index of the image.
 
     Example:
         >>> a, b, c = (stream(0, "image", 0, i).integers(1000) for i in (0, 1, 0))

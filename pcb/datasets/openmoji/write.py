@@ -19,7 +19,7 @@ from pcb.datasets.openmoji.streams import stream
 
 SPLITS = ("train", "val", "val_prior")
 _SECOND_INSTANCE = 0.2  # probability that a class has a second instance in an image (not in val)
-_OTHER_NEGATIVES = 20  # absent classes listed besides look-alikes if not all are listed
+_OTHER_NEGATIVES = 20  # absent classes that an image lists besides look-alikes, unless it lists all
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class _Job:
 
 
 def write_dataset(folder: Path, design: Design, seed: int, progress: bool, workers: int) -> dict:
-    """Write all files except ``design.json`` into an empty folder.
+    """Write all files of an OpenMoji-LT dataset except ``design.json`` into an empty folder.
 
     Args:
         folder: The folder.
@@ -102,7 +102,7 @@ def write_dataset(folder: Path, design: Design, seed: int, progress: bool, worke
 
 
 def _lay_out(split: str, design: Design, classes: list[EmojiClass], seed: int) -> list[list[int]]:
-    """Choose the instances in each image of a split; return the label of each instance."""
+    """Return randomly chosen labels for the instances in each image of a split."""
     rng = stream(seed, "layout", SPLITS.index(split))
     if split == "val":
         num_images = -(-len(classes) * design.val_instances // design.val_load)
@@ -130,7 +130,7 @@ def _draw_images(jobs: list[_Job], workers: int) -> Iterator[list[dict]]:
 
 
 def _draw_image(job: _Job) -> list[dict]:
-    """Draw and save one image, and return its annotations; ``_number`` later adds their ids."""
+    """Draw and save one image, and return its annotations without annotation ids."""
     rng = stream(job.seed, "image", SPLITS.index(job.split), job.index)
     image, instances = compose(
         job.icons,
@@ -145,7 +145,7 @@ def _draw_image(job: _Job) -> list[dict]:
 
 
 def _annotation(instance: Instance) -> dict:
-    """Return the annotation of an instance.
+    """Return the annotation record of an instance, except for annotation id and image id.
 
     The mask is stored as a run-length encoding, which is more exact than polygons.
     """
@@ -159,7 +159,7 @@ def _annotation(instance: Instance) -> dict:
 
 
 def _number(annotations: Iterable[list[dict]]) -> list[dict]:
-    """Return one list of the annotations of all images, with ids from 1."""
+    """Join the annotations of all images into one list, with ids from 1."""
     joined = (annotation for of_image in annotations for annotation in of_image)
     return [{"id": i} | annotation for i, annotation in enumerate(joined, start=1)]
 
@@ -167,7 +167,8 @@ def _number(annotations: Iterable[list[dict]]) -> list[dict]:
 def _category(label: int, emoji: EmojiClass, instance_count: int, design: Design) -> dict:
     """Return the category record of a class.
 
-    As in LVIS, the record contains the training counts in every split.
+    As in LVIS, even the records in validation files state the numbers of training images and
+    training instances.
     """
     name = emoji.icon.name
     return {
@@ -187,7 +188,7 @@ def _image_records(
 ) -> list[dict]:
     """Return the LVIS record of each image.
 
-    Among other things, a record lists classes that are known to be absent from the image.
+    Each record lists classes that are absent from the image.
     """
     rng = stream(seed, "negatives", SPLITS.index(split))
     partner = {pair.head: pair.tail for pair in pairs} | {pair.tail: pair.head for pair in pairs}
@@ -219,7 +220,7 @@ def _file_name(index: int) -> str:
 
 
 def _write_icons(folder: Path, classes: list[EmojiClass]) -> None:
-    """Draw the icon of each class and save it as ``<category id>.png``."""
+    """Draw the icon of each class, and save it in a file named after the category id."""
     folder.mkdir()
     for label, emoji in enumerate(classes):
         picture = Image.fromarray(icons.draw(emoji.icon), mode="RGBa").convert("RGBA")
