@@ -399,8 +399,12 @@ def test_training_never_overwrites_a_config_of_the_user(folder, capsys, tiny_opt
         "--cfg-options",
         json.dumps(tiny_options),
     ]
-    assert_refused(["train", own, *options], folder, capsys, "would overwrite it", "work_dir")
-    assert_refused(["train", CONFIG, *options], folder, capsys, str(mine), "is not a run folder")
+    assert_refused(
+        ["train", own, *options], folder, capsys, "would overwrite its own config", "work_dir"
+    )
+    assert_refused(
+        ["train", CONFIG, *options], folder, capsys, str(mine), "do not belong to a training run"
+    )
 
 
 def test_refused_prediction_makes_no_folder(folder, capsys):

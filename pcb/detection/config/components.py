@@ -1,4 +1,4 @@
-"""The types that a config may use, and the arguments that each type accepts."""
+"""The types (classes and functions) that a config may use, and the arguments of each type."""
 
 import inspect
 import re
@@ -9,7 +9,7 @@ from typing import Any
 import mmcv.ops
 from mmcv.utils import Registry
 
-# Signatures in these libraries list every argument. A user-defined type may read any argument.
+# Signatures in these libraries list every argument. Other types may read further arguments.
 _LIBRARIES = ("mmcv", "mmdet", "torch", "torchvision", "pcb")
 _FREE_CLASSES = ("BaseTransformerLayer", "DeformableDETR")  # these classes accept any argument
 # The types of dictionaries that have no "type" key, by the dotted key of the dictionary.
@@ -17,10 +17,10 @@ _IMPLIED = {"checkpoint_config": "CheckpointHook", "optimizer_config": "Optimize
 
 
 def type_name(node: Mapping[str, Any], path: str = "") -> Any:
-    """Return the name of the type that is built from a dictionary in a config.
+    """Return the name of the class or function that a dictionary in a config refers to.
 
     If the dictionary has no key ``type``, its key ``policy`` or its place in the config determines
-    the type.
+    the name.
 
     Args:
         node: The dictionary.
@@ -38,11 +38,14 @@ def type_name(node: Mapping[str, Any], path: str = "") -> Any:
 
 
 def known_components() -> dict[str, dict[Any, str]]:
-    """Return, by name, all types in mmcv's registries and all operations of mmcv.
+    """Return all types in mmcv's registries and all operations of mmcv, by name.
 
-    Several registries may use the same name. Each name is therefore mapped to a dictionary, which
-    contains the types with this name and, for each type, the name of its registry. Registries are
-    searched in all loaded modules, including other libraries and the user's code.
+    All loaded modules are searched for registries, including other libraries and the user's code.
+
+    Returns:
+        A dictionary that maps each name to an inner dictionary, because several registries may use
+        the same name. The inner dictionary maps each type to the name of its registry, and each
+        operation to ``"operation"``.
     """
     registries = {
         id(value): value

@@ -1,8 +1,8 @@
-"""Find everything in a config that training would ignore or could not use.
+"""Find all settings in a config that training would ignore or could not use.
 
 A config may inherit from mmdet's own config files, and mmdet's tools read more settings than this
-kit. Each setting either takes effect, has a value that changes nothing, or is rejected with a
-message that says what to do instead.
+kit. A setting is accepted if it takes effect, or if its value changes nothing. Every other setting
+is rejected with a message that says what to do instead.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _USUAL_VARIABLES = {
     *("train_pipeline", "val_pipeline", "test_pipeline", "default_scope"),
 }
 
-# The types of those top-level settings that are not dictionaries.
+# The types of top-level settings. Settings that are not listed are dictionaries.
 _TYPES: dict[str, type] = {"custom_hooks": list, "workflow": list, "gpu_ids": list}
 _TYPES |= dict.fromkeys(("load_from", "resume_from", "log_level", "work_dir", "device"), str)
 _TYPES |= dict.fromkeys(("opencv_num_threads", "gpus", "seed", "total_epochs"), int)
@@ -30,18 +30,18 @@ _TYPES |= {"deterministic": bool, "mp_start_method": str}
 
 
 def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
-    """Return one sentence for each setting that training would ignore or could not use.
+    """Return an error message for each setting that training would ignore or could not use.
 
     Args:
         cfg: The merged config.
-        text: The text of all config files, from the attribute ``text`` of mmcv's ``Config``. It
-            shows which top-level names are only variables from which settings are built.
+        text: The text of all config files (the attribute ``text`` of mmcv's ``Config``). Names that
+            this text reads are accepted, because they are variables.
 
     Example:
         >>> faults({"load_from": None, "runner": {"type": "IterBasedRunner", "max_epochs": 0}})
         ... # doctest: +NORMALIZE_WHITESPACE
-        ["runner.type is 'IterBasedRunner', which is not supported: training is counted in epochs,
-          so set EpochBasedRunner", 'runner.max_epochs must be a whole number, at least 1, got 0']
+        ["runner.type is 'IterBasedRunner', which is not supported: set EpochBasedRunner, and set
+          runner.max_epochs", 'runner.max_epochs must be a whole number, at least 1, got 0']
     """
     return [
         *ignored_keys(cfg, text),
@@ -52,9 +52,9 @@ def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
 
 
 def ignored_keys(cfg: Mapping[str, Any], text: str = "") -> list[str]:
-    """Return one sentence for each key that is a mistake both in training and in testing.
+    """Return an error message for each key in a config that neither training nor testing can use.
 
-    :func:`faults` includes these sentences.
+    :func:`faults` returns these messages, too.
     """
     misspelt = [
         f"{key} is unknown: did you mean {near!r}?"
@@ -81,10 +81,9 @@ def _unknown_names(cfg: Mapping[str, Any], text: str) -> list[str]:
 
 
 def _misspelt_setting(key: str, value: Any) -> str | None:
-    """Return the setting whose name is most similar to an unknown top-level name.
+    """Return the setting that was probably meant by an unknown top-level name, or None.
 
-    Only settings whose type matches the value are considered. The result is None if none of their
-    names is similar enough for a spelling mistake.
+    A setting is considered only if its type matches the value of the unknown name.
     """
     types = {name: _TYPES.get(name, dict) for name in TOP_LEVEL}
     alike = [name for name, kind in types.items() if isinstance(value, kind)]
@@ -110,7 +109,7 @@ def missing(cfg: Mapping[str, Any]) -> list[str]:
 
 
 def missing_to_test(cfg: Mapping[str, Any], split: str) -> list[str]:
-    """Return the keys that must contain dictionaries for testing, but do not.
+    """Return the config keys that must contain dictionaries for testing, but do not.
 
     Example:
         >>> missing_to_test({"model": {"backbone": {}}, "data": {"val": None}}, "val")

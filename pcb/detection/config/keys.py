@@ -1,7 +1,7 @@
-"""The keys that a config may have: arguments of its types, and keys that mmdet reads directly.
+"""The keys that a config may have: arguments of its classes, and keys that mmdet itself reads.
 
 A key that no code reads is a mistake, both in a config file and in an override. Without this check,
-training would silently use the default value instead.
+a misspelt key would be ignored, and training would silently use the default value.
 """
 
 import inspect
@@ -94,9 +94,9 @@ _TWO_STAGE: dict[str, set[str]] = {
 
 
 def unknown_keys(cfg: Mapping[str, Any]) -> list[str]:
-    """Return one sentence, with a hint, for each unrecognised key or type in a merged config.
+    """Return an error message, with a hint, for each unknown key or type in a merged config.
 
-    Top-level keys are not checked here, because they may also be variables;
+    Top-level keys are not checked here, because they may also be variables. The module
     :mod:`pcb.detection.config.faults` checks them.
 
     Example:
@@ -126,19 +126,19 @@ class Schema:
             del self.plain["optimizer.paramwise_cfg"]
 
     def faults(self) -> Iterator[str]:
-        """Yield one sentence for each unknown key or type."""
+        """Yield an error message for each unknown key or type in the config."""
         for key, value in self.cfg.items():
-            if key in TOP_LEVEL:  # variables are checked in the settings that use their values
+            if key in TOP_LEVEL:  # the values of variables are checked where settings use them
                 yield from self._faults_in(value, str(key))
 
     def _faults_in(self, node: Any, path: str, in_users_own: bool = False) -> Iterator[str]:
-        """Yield one sentence for each unknown key or type in a part of the config.
+        """Yield an error message for each unknown key or type in a part of the config.
 
         Args:
             node: The part of the config.
             path: The dotted key of the part.
-            in_users_own: Whether the part belongs to a user-defined type, which may accept any key,
-                and any ``type`` value.
+            in_users_own: Whether the part belongs to a user-defined type. If so, every ``type`` in
+                this part is accepted.
         """
         if isinstance(node, list | tuple):
             for number, inner in enumerate(node):
@@ -205,7 +205,7 @@ class Schema:
 
 
 def _leaves(node: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each key and value in nested containers, unless the value is itself a container."""
+    """Yield all keys and values in nested containers, except values that are containers."""
     inside: Iterable = node.items() if isinstance(node, Mapping) else (("", v) for v in node)
     for key, value in inside:
         if isinstance(value, Mapping | list | tuple):

@@ -41,21 +41,18 @@ def load_config(
 
     Args:
         path: The config file. A relative path starts at the current directory if the file exists
-            there, otherwise at the repository root. If ``path`` is a run folder, the merged config
-            in this folder is read. No code in that config is executed, and no module in its
-            ``custom_imports`` is imported.
-        cfg_options: Overrides by dotted key, such as ``{"runner.max_epochs": 1}`` or
+            there, otherwise at the repository root. If ``path`` is the output folder of a
+            training run, its ``config.py`` is read without executing or importing any code.
+        cfg_options: New values for settings, by dotted key, such as ``{"runner.max_epochs": 1}`` or
             ``{"data.train.pipeline.2.flip_ratio": 0.0}``.
-        for_training: Whether to check settings that matter only for training. If False, the config
-            in a run folder is not checked.
+        for_training: Whether to check settings that matter only for training. If False, a config
+            from the output folder of a training run is not checked.
 
     Raises:
-        FileNotFoundError: The file does not exist (the message suggests configs with similar
-            names), or the folder has no config.
-        ValueError: The file cannot be read; an override has an unknown key (the message suggests
-            the most similar valid key) or a value of the wrong type; or the config has unknown
-            keys, unsupported settings, or values that cannot be saved in a run folder (one message
-            lists all of them).
+        FileNotFoundError: The file does not exist, or the folder contains no config.
+        ValueError: The file cannot be read.
+        ValueError: A key is unknown, or a value is not supported, has the wrong type or cannot be
+            saved. One message lists all faults.
 
     Example:
         >>> cfg = load_config("configs/openmoji/softmax.py", {"runner.max_epochs": 1})
@@ -78,7 +75,7 @@ def load_config(
     values = to_literal(_settings(cfg._cfg_dict), faults=found)
     cfg = Config(values, cfg_text=cfg.text, filename=cfg.filename)
     found += [
-        f"{key!r} cannot be the name of a setting, because it is not a valid Python name"
+        f"{key!r} cannot be the name of a setting, because it is not a valid Python name: rename it"
         for key in values
         if not str(key).isidentifier() or keyword.iskeyword(key)
     ]
@@ -96,11 +93,11 @@ def load_config(
 def naming_config(config: str | Path) -> Iterator[None]:
     """Replace an error about wrong arguments with a one-line error that names the config.
 
-    Use this context while mmcv builds types from a config, because some mistakes, such as missing
+    Use this context while mmcv builds objects from a config, because some mistakes, such as missing
     arguments, are found only then.
 
     Raises:
-        ValueError: An argument is wrong. Errors of other kinds are raised unchanged.
+        ValueError: An argument in the config is wrong. Errors of other kinds are raised unchanged.
 
     Example:
         >>> with naming_config("mine.py"):
@@ -171,7 +168,7 @@ def _execute(path: Path) -> Config:
 
 
 def _why_unreadable(path: Path, error: BaseException) -> str:
-    """Return one line that says what is wrong in a config, its base files or their imports."""
+    """Return a one-line message about the error in a config, in its base files or in imports."""
     frames = list(traceback.walk_tb(error.__traceback__))
     reading = [frame for frame, _ in frames if frame.f_code.co_name == "_file2dict"]
     files = [str(frame.f_locals["filename"]) for frame in reading] or [str(path)]
@@ -189,7 +186,7 @@ def _why_unreadable(path: Path, error: BaseException) -> str:
         return f"{file} is not plain UTF-8 text: save it as UTF-8 without a byte order mark"
     if b"\0" in content:
         line = content[: content.index(b"\0")].count(b"\n") + 1
-        return f"{file}, line {line} contains a NUL byte, so the file is damaged: write it again"
+        return f"{file}, line {line} contains a NUL byte, so the file is damaged: restore the file"
     if isinstance(error, SyntaxError):
         cause = error.__context__ if isinstance(error.__context__, SyntaxError) else error
         return f"{file}, line {cause.lineno}: {cause.msg}"
@@ -243,7 +240,7 @@ def _listed(found: list[str]) -> str:
 def datasets(cfg: Config) -> Iterator[ConfigDict]:
     """Yield the dataset configs of all splits, without wrappers such as ``ClassBalancedDataset``.
 
-    Each dataset config is a part of ``cfg``, so a change to it changes ``cfg``.
+    Each dataset config is a part of ``cfg``. Changing a dataset config therefore changes ``cfg``.
     """
     data = cfg.get("data") or {}
     for split in ("train", "val", "test"):
@@ -265,7 +262,7 @@ def _innermost(node: Any) -> Iterator[ConfigDict]:
 def _change_data_paths(cfg: Config, change: Callable[[str], str]) -> None:
     for dataset in datasets(cfg):
         for name in _DATA_PATHS:
-            if isinstance(paths := dataset.get(name), list | tuple):  # mmdet joins such datasets
+            if isinstance(paths := dataset.get(name), list | tuple):  # mmdet concatenates them
                 dataset[name] = [change(path) for path in paths]
             elif paths:
                 dataset[name] = change(paths)
@@ -274,7 +271,7 @@ def _change_data_paths(cfg: Config, change: Callable[[str], str]) -> None:
 def save_config(cfg: Config, path: str | Path) -> None:
     """Write a merged config as Python literals. Data paths inside the repository become relative.
 
-    mmcv's own ``dump`` does not escape strings, so text after a quote in a path could become code.
+    mmcv's own ``dump`` is not used, because it does not escape quotes in strings.
 
     Raises:
         ValueError: A value cannot be written as a Python literal. This cannot happen with a config

@@ -1,4 +1,4 @@
-"""Check overrides of a config: each dotted key must refer to an existing setting or argument."""
+"""Check that the dotted keys that override a config refer to existing settings or arguments."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -22,9 +22,9 @@ def check_override(cfg: Mapping[str, Any], key: str, value: Any = None) -> Any:
         The current value of the setting, or an empty dictionary if the config does not set it.
 
     Raises:
-        ValueError: The key is unknown (the message suggests the most similar valid key), the
-            override would have no effect because the config files have already used the setting,
-            or the new value has the wrong type.
+        ValueError: The key is unknown, or the new value has the wrong type.
+        ValueError: The override would have no effect, because the config files have already used
+            the old value.
 
     Example:
         >>> check_override({"runner": {"max_epochs": 9}}, "runner.epoch")
@@ -63,8 +63,8 @@ def _find(cfg: Mapping[str, Any], key: str) -> Any:
         if isinstance(node, list | tuple):
             if not part.isdigit() or int(part) >= len(node):
                 raise ValueError(
-                    f"cfg_options key {key!r}: {here!r} is a list of {len(node)} entries, "
-                    f"so {part!r} must be a number below {len(node)}"
+                    f"cfg_options key {key!r}: {here!r} is a list of length {len(node)}, and "
+                    f"{part!r} is not one of its indices: use a whole number less than the length"
                 )
             node = node[int(part)]
         elif isinstance(node, Mapping):
@@ -80,7 +80,8 @@ def _find(cfg: Mapping[str, Any], key: str) -> Any:
             node = node.get(part, {})
         else:
             raise ValueError(
-                f"cfg_options key {key!r}: {here!r} is {node!r}, which has no keys of its own"
+                f"cfg_options key {key!r}: the value of {here!r} is {node!r}, which has no keys: "
+                f"override {here!r} itself"
             )
     return node
 
@@ -90,20 +91,20 @@ def _check_value(key: str, node: Any, value: Any) -> None:
     if isinstance(node, int | float) and isinstance(value, str):
         hint = ""
         if re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-            hint = ", which YAML reads as text: write it like 1.0e-3, with a dot and a sign"
+            hint = ", which YAML reads as text: write a decimal point and a sign, as in 1.0e-3"
         raise ValueError(f"cfg_options key {key!r} must be a number, got {value!r}{hint}")
     if isinstance(node, Mapping) and node and not isinstance(value, Mapping | None):
         raise ValueError(
-            f"cfg_options key {key!r} is a dictionary with the keys {', '.join(map(str, node))}, "
-            f"got {value!r}: override one key, such as {key}.{next(iter(node))}, or pass a "
-            "dictionary"
+            f"cfg_options key {key!r} refers to a dictionary (keys: {', '.join(map(str, node))}), "
+            f"but the new value is {value!r}: override one key, such as {key}.{next(iter(node))}, "
+            "or pass a dictionary"
         )
     if isinstance(node, list | tuple) and isinstance(value, Mapping):
         for number in value:  # mmcv merges such a dictionary entry by entry
             if not str(number).isdecimal() or int(number) >= len(node):
                 raise ValueError(
-                    f"cfg_options key {key!r} is a list of {len(node)} entries, got {value!r}: "
-                    "pass a list, or a dictionary whose keys are list indices"
+                    f"cfg_options key {key!r} refers to a list of length {len(node)}, but the new "
+                    f"value is {value!r}: pass a list, or a dictionary with list indices as keys"
                 )
 
 

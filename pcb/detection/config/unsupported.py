@@ -11,31 +11,35 @@ from mmcv.runner.priority import Priority
 from pcb.detection.config.values import get_dotted
 from pcb.messages.printable import short_repr
 
-_RESUME = "`pcb train --resume` continues from the run folder's latest.pth"
-_EVALUATE = "evaluate with `pcb test` or notebook 02 after training"
+_REMOVE = "remove this setting or set it to None, because"
+_RESUME = "use `pcb train --resume`, which continues from latest.pth in the run folder"
+_EVALUATE = "after training, evaluate with `pcb test` or notebook 02"
 _MMDET_3 = "this setting belongs to MMDetection 3; write the config for MMDetection 2"
-_IN_RUN_FOLDER = "training always saves checkpoints in the run folder"
-_SHUFFLE = "training images are always shuffled, validation and test images never are"
+_IN_RUN_FOLDER = f"{_REMOVE} training always saves checkpoints in the run folder"
+_SHUFFLE = f"{_REMOVE} training always shuffles the images, and testing never does"
 _PROCESSES = "start the processes with torchrun, or set `gpus` in notebook 01"
-_WORKERS = "with persistent workers, a resumed training run would draw different random numbers"
+_WORKERS = (
+    f"{_REMOVE} with persistent workers, resumed training would draw different random numbers"
+)
 
-# For each dotted key: the accepted values, and what to do instead of setting a different value. The
-# accepted values, as well as None, request nothing that the kit does not support.
+# For each dotted key: the accepted values, and what to do instead of setting a different value.
+# None is always accepted. An accepted value only requests what training does anyway.
 UNSUPPORTED: dict[str, tuple[tuple, str]] = {
     "evaluation": (
         ({},),
-        f"set evaluation to None, because training does not validate, and {_EVALUATE}",
+        f"set evaluation to None, because training never validates the model; {_EVALUATE}",
     ),
     "workflow": (
         ([["train", 1]],),
-        f"set workflow to None, because training has one phase, and {_EVALUATE}",
+        f"set workflow to None, because training has only one phase; {_EVALUATE}",
     ),
     "resume_from": ((), _RESUME),
     "auto_resume": ((False,), _RESUME),
     "seed": ((), "use the option --seed"),
     "deterministic": (
         (False,),
-        "training on a CPU is always deterministic; on a GPU, this cannot be guaranteed",
+        f"{_REMOVE} training on a CPU is always deterministic, and determinism on a GPU is not "
+        "supported",
     ),
     "work_dir": ((), "use the option --work-dir"),
     "device": ((), "use the option --device"),
@@ -43,32 +47,35 @@ UNSUPPORTED: dict[str, tuple[tuple, str]] = {
     "gpus": ((1,), _PROCESSES),
     "dist_params": (
         ({}, {"backend": "nccl"}, {"backend": "gloo"}),
-        "the device determines the backend, and torchrun sets the address and the port",
+        f"{_REMOVE} the device determines the backend, and torchrun sets the address and the port",
     ),
-    "log_level": (("INFO",), "train.log.json always contains every record"),
-    "mp_start_method": (("fork",), "data-loading processes are always forked"),
-    "total_epochs": ((), "set runner.max_epochs"),
-    "train_cfg": ((), "set model.train_cfg"),
-    "test_cfg": ((), "set model.test_cfg"),
+    "log_level": (("INFO",), f"{_REMOVE} train.log.json always contains every record"),
+    "mp_start_method": (("fork",), f"{_REMOVE} data-loading processes are always forked"),
+    "total_epochs": ((), "set runner.max_epochs instead"),
+    "train_cfg": ((), "set model.train_cfg instead"),
+    "test_cfg": ((), "set model.test_cfg instead"),
     "runner.type": (
         ("EpochBasedRunner",),
-        "training is counted in epochs, so set EpochBasedRunner",
+        "set EpochBasedRunner, and set runner.max_epochs",
     ),
-    "runner.max_iters": ((), "training is counted in epochs, so set runner.max_epochs"),
+    "runner.max_iters": ((), "set runner.max_epochs instead"),
     "auto_scale_lr.enable": (
         (False,),
-        "multiply optimizer.lr by (images per iteration in all processes combined) / "
+        "set it to False, and multiply optimizer.lr by (images per iteration in all processes) / "
         "base_batch_size",
     ),
     "checkpoint_config.save_optimizer": (
         (True,),
-        "checkpoints always contain the optimizer state, which resuming needs",
+        f"{_REMOVE} checkpoints always contain the optimizer state, which resuming needs",
     ),
     "checkpoint_config.max_keep_ckpts": (
         (1,),
-        "a run keeps only its newest checkpoint, latest.pth",
+        f"{_REMOVE} training keeps only the newest checkpoint, latest.pth",
     ),
-    "checkpoint_config.save_last": ((True,), "a checkpoint is always saved after the last epoch"),
+    "checkpoint_config.save_last": (
+        (True,),
+        f"{_REMOVE} training always saves a checkpoint after the last epoch",
+    ),
     "checkpoint_config.sync_buffer": ((False,), "use SyncBuffersHook in custom_hooks"),
     "checkpoint_config.out_dir": ((), _IN_RUN_FOLDER),
     "checkpoint_config.file_client_args": ((), _IN_RUN_FOLDER),
@@ -103,7 +110,7 @@ _OWN_HOOKS = {
 
 
 def unsupported_settings(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Yield one sentence for each setting whose value this kit does not support."""
+    """Yield an error message for each setting with a value that this kit does not support."""
     for key, (harmless, instead) in UNSUPPORTED.items():
         value = get_dotted(cfg, key)
         if value is not None and _with_lists(value) not in harmless:
@@ -111,10 +118,7 @@ def unsupported_settings(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def unsupported_hooks(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Yield one sentence for each unsupported or invalid hook in the config.
-
-    The hooks are those in ``log_config`` and ``custom_hooks``.
-    """
+    """Yield an error message for each wrong hook in ``log_config`` and ``custom_hooks``."""
     loggers = get_dotted(cfg, "log_config.hooks")
     if not isinstance(loggers, list | tuple | None):
         yield f"log_config.hooks must be a list of dictionaries, got {short_repr(loggers)}"
@@ -122,12 +126,12 @@ def unsupported_hooks(cfg: Mapping[str, Any]) -> Iterator[str]:
         name = hook.get("type") if isinstance(hook, Mapping) else hook
         if name != "TextLoggerHook":  # train.log.json replaces this hook
             yield (
-                f"log_config.hooks.{number} is {name}, which is not supported: every record is in "
-                "train.log.json; to log somewhere else as well, add the hook to custom_hooks"
+                f"log_config.hooks.{number} is {name}, which is not supported: move this hook to "
+                "custom_hooks, or remove it, because train.log.json contains all records"
             )
     hooks = cfg.get("custom_hooks")
     if hooks is not None and not isinstance(hooks, list | tuple):
-        yield f"custom_hooks must be a list of dictionaries with a type, got {short_repr(hooks)}"
+        yield f"custom_hooks must be a list of dictionaries with a 'type', got {short_repr(hooks)}"
     for number, hook in enumerate(_entries(hooks)):
         yield from _custom_hook(f"custom_hooks.{number}", hook)
 
@@ -135,14 +139,17 @@ def unsupported_hooks(cfg: Mapping[str, Any]) -> Iterator[str]:
 def _custom_hook(key: str, hook: Any) -> Iterator[str]:
     name = hook.get("type") if isinstance(hook, Mapping) else None
     if not isinstance(name, str):
-        yield f"{key} must be a dictionary with a type, got {short_repr(hook)}"
+        yield f"{key} must be a dictionary with a 'type', got {short_repr(hook)}"
         return
     if name in ("EvalHook", "DistEvalHook"):  # these hooks are not in any registry
         yield f"{key} is {name}, which is not supported: {_EVALUATE}"
     component = HOOKS.get(name)
     for kind, setting in _OWN_HOOKS.items():
         if isinstance(component, type) and issubclass(component, kind):
-            yield f"{key} is {name}, but training already adds such a hook: use {setting} instead"
+            yield (
+                f"{key} is {name}, but training already has a hook of this type: use {setting} "
+                "instead"
+            )
     if "priority" in hook and not _is_priority(hook["priority"]):
         yield (
             f"{key}.priority must be a whole number in [0, 100] or one of "

@@ -15,7 +15,7 @@ _DICTIONARIES = (
 
 
 def get_dotted(cfg: Mapping[str, Any], key: str) -> Any:
-    """Return the value at a dotted key, or None if the key does not exist.
+    """Return the value at a dotted key in nested dictionaries, or None if there is no such key.
 
     Example:
         >>> get_dotted({"runner": {"max_epochs": 9}}, "runner.max_epochs")
@@ -28,14 +28,14 @@ def get_dotted(cfg: Mapping[str, Any], key: str) -> Any:
 
 
 def other_than_dictionaries(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Yield one sentence for each setting that should be a dictionary but is not."""
+    """Yield an error message for each setting that should be a dictionary but is not."""
     for key in _DICTIONARIES:
         if not isinstance(value := get_dotted(cfg, key), Mapping | None):
             yield f"{key} must be a dictionary, got {short_repr(value)}"
 
 
 def wrong_values(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Yield one sentence for each number out of range and each value of the wrong type."""
+    """Yield an error message for each setting that has the wrong type or is out of range."""
     for key in ("runner.max_epochs", "data.samples_per_gpu", "log_config.interval"):
         yield from _whole_number(cfg, key, 1)
     yield from _whole_number(cfg, "data.workers_per_gpu", 0)
@@ -65,9 +65,15 @@ def wrong_values(cfg: Mapping[str, Any]) -> Iterator[str]:
     yield from _checkpoint_interval(cfg)
     stepping = str(get_dotted(cfg, "optimizer_config.type") or "OptimizerHook")
     if "Fp16" in stepping:
-        yield f"optimizer_config.type is {stepping!r}: set fp16=dict(loss_scale='dynamic') instead"
+        yield (
+            f"optimizer_config.type is {stepping!r}, which is not supported: remove this setting, "
+            "and set fp16=dict(loss_scale='dynamic')"
+        )
     elif cfg.get("fp16") and stepping != "OptimizerHook":
-        yield f"optimizer_config.type is {stepping!r}, but fp16 is also set: remove one of them"
+        yield (
+            f"optimizer_config.type is {stepping!r}, which cannot be used together with fp16: "
+            "remove one of the two settings"
+        )
 
 
 def _checkpoint_interval(cfg: Mapping[str, Any]) -> Iterator[str]:
@@ -79,8 +85,8 @@ def _checkpoint_interval(cfg: Mapping[str, Any]) -> Iterator[str]:
     if settings.get("by_epoch", True) and type(interval) is int and interval > 1:
         yield (
             f"checkpoint_config.interval is {interval} epochs, but training saves a checkpoint "
-            "after every epoch: remove this setting or, to save additional checkpoints within "
-            "epochs, set by_epoch=False and an interval in iterations"
+            "after every epoch: remove this setting. To save additional checkpoints within epochs, "
+            "set checkpoint_config.by_epoch to False, and give the interval in iterations"
         )
 
 

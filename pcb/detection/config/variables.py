@@ -13,7 +13,7 @@ from contextlib import suppress
 def names_read(text: str) -> set[str]:
     """Return the names of the variables that the config files read.
 
-    A variable that is read is not a mistake, because settings may have been built from it.
+    Such a variable is not a mistake, because settings may be built from its value.
 
     Args:
         text: The ``text`` attribute of mmcv's ``Config``. It contains the path of each config file
@@ -30,11 +30,11 @@ def set_too_late(text: str) -> Iterator[tuple[str, str, str]]:
     """Yield each variable that a file changes after a base file has already used the old value.
 
     mmcv executes each file separately, base files first. The new value has no effect on settings
-    that a base file has already built from the variable. If the file that changes the variable, or
-    a later file, uses the new value, the change has an effect, and the variable is not yielded.
+    that a base file has already built from the variable. The new value does have an effect if the
+    same file or a later file reads it. Then the variable is not yielded.
 
     Args:
-        text: See :func:`names_read`.
+        text: The text of all config files; see :func:`names_read`.
 
     Yields:
         The variable, the file that changes the variable, and the base file that used the old value.
@@ -57,10 +57,10 @@ def set_too_late(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _files(text: str) -> Iterator[tuple[str, ast.Module]]:
-    """Yield the path and the syntax tree of each config file in a text, base files first.
+    """Yield the path and the syntax tree of each config file, base files first.
 
     Args:
-        text: See :func:`names_read`.
+        text: The text of all config files; see :func:`names_read`.
     """
     parts = ["", *re.split(r"^(/.*)$", text, flags=re.MULTILINE)]
     for path, source in zip(parts[::2], parts[1::2], strict=True):

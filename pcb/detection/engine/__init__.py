@@ -1,1 +1,1 @@
-"""Training and prediction with mmcv's runner."""
+"""Training of mmdet detectors, and prediction with trained detectors."""

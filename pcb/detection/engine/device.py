@@ -12,12 +12,12 @@ def to_device(batch: Any, device: torch.device) -> Any:
     """Move the tensors of a collated batch to a device, and remove mmcv's DataContainers.
 
     Args:
-        batch: A batch from the data loader. Each DataContainer in the batch contains one chunk,
-            because every process uses one device.
+        batch: A batch from the data loader. Each DataContainer in the batch contains data for
+            one device.
         device: The device. The content of a DataContainer marked ``cpu_only`` stays on the CPU.
 
     Returns:
-        The same structure, with each DataContainer replaced with its content.
+        The same structure, with each DataContainer replaced by its content.
 
     Example:
         >>> to_device({"x": DataContainer([torch.ones(1)])}, torch.device("cpu"))
@@ -36,11 +36,11 @@ def to_device(batch: Any, device: torch.device) -> Any:
 
 
 def pick_device(device: str | None) -> torch.device:
-    """Return the device to use. Under ``torchrun``, each process uses a different GPU.
+    """Return the device for the model. Under ``torchrun``, each process uses a different GPU.
 
     Args:
-        device: A name such as ``"cpu"`` or ``"cuda"``. None: use a GPU if there is
-            one, otherwise the CPU.
+        device: A name such as ``"cpu"`` or ``"cuda"``. If it is None, a GPU is used if there is
+            one, and otherwise the CPU.
 
     Raises:
         ValueError: The name is unknown, or a GPU is requested but not available.

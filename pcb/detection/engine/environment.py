@@ -13,7 +13,7 @@ from pcb.storage.repository import commit, repository_root
 
 
 def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
-    """Return the software versions, commit, machine and seed that affect the results of a run.
+    """Return the software versions, Git commit, machine and seed that affect a run's results.
 
     On a CPU, the last bits of a sum depend on the instructions that PyTorch uses (the entry
     ``cpu_capability``, such as AVX2). These bits also depend on the CPU model (``cpu``), because

@@ -19,17 +19,18 @@ from pcb.losses import EQLv2Loss
 
 
 class GroundTruthConfusion(AbstractContextManager):
-    """Context that computes the mean prediction at the ground-truth boxes of each class.
+    """Context manager that averages a detector's predictions at each class's ground-truth boxes.
 
-    Inside the context, the detector predicts images as usual, and the context keeps the features of
-    the images. :meth:`add` then applies only the box head again, to the ground-truth boxes, so no
-    image passes through the backbone twice. If the RoI head iterates, only the last iteration is
-    used, because it makes the final prediction of the detector. In contrast, the matrix that PCB
-    learns in training is an average over all iterations. Predictions that are not finite are
-    skipped, as in training.
+    Inside the context, the detector predicts images as usual, and the context manager stores their
+    feature maps. After each batch, :meth:`add` applies the box head to the ground-truth boxes in
+    these feature maps. Therefore, no image passes through the backbone twice.
 
-    Nothing is measured if the detector has no box head or several box heads, or if the activation
-    function of its classification loss is unknown (see :func:`class_activation`).
+    If the RoI head classifies each box in several iterations, only the last iteration is used,
+    because it makes the final prediction. In contrast, the confusion matrix that PCB learns in
+    training averages all iterations. Predictions that are not finite are skipped, as in training.
+
+    The detector must have exactly one box head, and the activation function of its classification
+    loss must be known (see :func:`class_activation`). Otherwise, nothing is measured.
 
     Args:
         model: An mmdet detector in evaluation mode.
@@ -44,7 +45,7 @@ class GroundTruthConfusion(AbstractContextManager):
         self._features: Sequence[Tensor] | None = None
         if self.activation is not None:
             self._num_classes = classes = model.roi_head.bbox_head.num_classes
-            # The last column holds the counts, so that one collective operation sums them too.
+            # The last column contains the counts, so that one collective operation sums them, too.
             self._sums = next(model.parameters()).new_zeros(
                 (classes, classes + 1), dtype=torch.float32
             )
@@ -58,18 +59,18 @@ class GroundTruthConfusion(AbstractContextManager):
         self._features = None
 
     def _keep(self, _module: nn.Module, _inputs: Any, features: Sequence[Tensor]) -> None:
-        if self._features is None:  # with test-time augmentation, use the first version only
+        if self._features is None:  # use only the first version of a test-time augmentation
             self._features = features
 
     @torch.no_grad()
     def add(self, img_metas: Sequence[dict[str, Any]], indices: Sequence[int]) -> None:
         """Measure the predictions at the ground-truth boxes of the images in the last batch.
 
-        Call this method after the model has predicted the images.
+        Call this method after the model has predicted the batch.
 
         Args:
-            img_metas: For each image, mmdet's record, which includes the scale of the image.
-            indices: For each image, its index in the dataset.
+            img_metas: mmdet's metadata of each image, with the size and the scale of the image.
+            indices: The index of each image in the dataset.
         """
         features, self._features = self._features, None
         if self.activation is None:
@@ -89,7 +90,7 @@ class GroundTruthConfusion(AbstractContextManager):
         rois, labels = bbox2roi(boxes), torch.cat(labels)
         if len(rois) == 0:
             return
-        # Use autocasting in half precision, as the detector's own forward pass does.
+        # If the detector uses half precision, use autocasting, as its own forward pass does.
         with torch.autocast(rois.device.type, enabled=self._model.fp16_enabled):
             logits = self._model.roi_head._bbox_forward(features, rois)["cls_score"]
         logits = logits[:, : self._num_classes]
@@ -99,13 +100,15 @@ class GroundTruthConfusion(AbstractContextManager):
         self._sums[:, -1] += counts
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the mean predictions over all processes; every process must call this method.
+        """Return the mean predicted probabilities at the ground-truth boxes of each class.
+
+        Every process must call this method, because it combines the predictions of all processes.
 
         Returns:
             A dictionary with ``ground_truth_boxes``, (C, C) float32, and
-            ``ground_truth_box_count``, (C,) int64. Entry (i, j) of the matrix is the mean
-            probability of class j at the boxes of class i. The row of a class without boxes is
-            NaN. If nothing is measured, the dictionary is empty.
+            ``ground_truth_box_count``, (C,) int64, for C classes. Entry (i, j) of the matrix is the
+            mean probability of class j at the boxes of class i. The row of a class without boxes
+            contains only NaN. If nothing is measured, the dictionary is empty.
         """
         if self.activation is None:
             return {}
@@ -120,8 +123,8 @@ class GroundTruthConfusion(AbstractContextManager):
 def class_activation(model: nn.Module) -> str | None:
     """Return the name of the function that turns a detector's logits into probabilities.
 
-    For a loss with PCB, the function is an attribute of its PairwiseClassBalance. EQL v2 uses the
-    sigmoid function, and mmdet's losses have an attribute ``use_sigmoid``.
+    A loss with PCB stores this name in its PairwiseClassBalance. EQL v2 always uses the sigmoid
+    function. Losses of mmdet have an attribute ``use_sigmoid``.
 
     Returns:
         ``"softmax"`` or ``"sigmoid"``. The result is None for any other loss, and for a detector

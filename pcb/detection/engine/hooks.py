@@ -48,16 +48,16 @@ class LossScalingHook(Fp16OptimizerHook):
         counts["skipped_in_a_row"] = counts.get("skipped_in_a_row", 0) + 1 if skipped else 0
         if counts["skipped_in_a_row"] >= self.patience:
             raise NonFiniteError(
-                f"{runner.position()}: the loss scaler skipped {self.patience} steps in a row; in "
-                f"the last of these steps: {runner.describe_loss()}"
+                f"{runner.position()}: the loss scaler skipped too many optimizer steps in a row "
+                f"({self.patience}). In the last skipped step, {runner.describe_loss()}"
             )
 
 
 class FiniteLossHook(Hook):
     """Hook that stops training if the loss is not finite, before the loss changes any weights.
 
-    Training in half precision uses :class:`LossScalingHook` instead, which continues after a loss
-    that is not finite but skips the update of the weights.
+    Training in half precision uses :class:`LossScalingHook` instead. If the loss is not finite,
+    that hook skips the update of the weights, and training continues.
     """
 
     def after_train_iter(self, runner) -> None:
@@ -74,10 +74,10 @@ class FiniteLossHook(Hook):
 
 
 class RunLogHook(LoggerHook):
-    """Hook that adds records to the log in the run folder, and prints progress lines.
+    """Hook that adds records to the log of a training run, and prints progress lines.
 
     Args:
-        folder: The run folder.
+        folder: The output folder of the training run, which contains the log.
         interval: Number of iterations between two records.
     """
 
@@ -97,7 +97,7 @@ class RunLogHook(LoggerHook):
             write_atomically(self.folder.log_file, whole + newline)
 
     def log(self, runner) -> None:
-        """Write a record with the averages since the last record, and print a progress line."""
+        """Add a record with average values to the log, and print a progress line."""
         values = runner.log_buffer.output
         record = {
             "mode": "train",
@@ -132,39 +132,39 @@ class RunLogHook(LoggerHook):
 class SaveStateHook(Hook):
     """Hook that saves PCB's confusion matrix and a checkpoint.
 
-    Both are saved after every epoch, and within epochs whenever the runner's interval requires a
-    checkpoint. After every epoch, the matrix is also added to the history in the run folder.
+    The matrix and the checkpoint are saved after every epoch and, if the runner has an interval,
+    also within epochs. After every epoch, the hook also stores a copy of this epoch's matrix.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
 
     def before_run(self, runner) -> None:
-        """Remove, from the history, the matrices of epochs that have yet to be trained.
+        """Delete the stored confusion matrices of all epochs that are still to be trained.
 
-        At the start of a new training run, this empties the history.
+        A new training run therefore deletes all stored matrices.
         """
         self.folder.drop_confusion_history(after=runner.epoch)
 
     def after_train_iter(self, runner) -> None:
-        """Save the matrix and a checkpoint if a checkpoint within the epoch is due."""
+        """Save the confusion matrix and a checkpoint if a checkpoint within the epoch is due."""
         if runner.checkpoint_follows():
             self._write_matrices(runner)
             with _averages_swapped(runner):
                 runner.save_checkpoint(self.folder.path, inside_epoch=True)
 
     def after_train_epoch(self, runner) -> None:
-        """Save the matrix and a checkpoint, and add the matrix to the history."""
+        """Save a checkpoint and the confusion matrix, and store a copy of this epoch's matrix."""
         with _averages_swapped(runner):
             for matrix in self._write_matrices(runner):
                 self.folder.write_confusion_history(runner.epoch + 1, matrix)
         runner.save_checkpoint(self.folder.path)
 
     def _write_matrices(self, runner) -> list[np.ndarray]:
-        """Write PCB's confusion matrices to the run folder, and return them.
+        """Write PCB's confusion matrices to the output folder, and return them.
 
-        Call this method before saving a checkpoint, so that the matrix in the run folder is never
-        older than the checkpoint.
+        Call this method before saving a checkpoint, so that the written matrix is never older than
+        the checkpoint.
         """
         matrices = []
         for balance in balances(runner.model).values():
@@ -176,17 +176,16 @@ class SaveStateHook(Hook):
 
 @contextmanager
 def _averages_swapped(runner) -> Iterator[None]:
-    """Exchange the weights with their running averages, and exchange them back at the end.
+    """Exchange the model's weights with their running averages while the context is active.
 
     mmcv's EMAHook and similar hooks of mmdet compute a running average of each weight, and store
     the averages in buffers of the model. At the end of an epoch, these hooks exchange weights and
     averages, so that a checkpoint contains the averages as the model's weights. At the start of
     the next epoch, the hooks exchange weights and averages again.
 
-    Within an epoch, the model therefore has the trained weights outside this context and the
-    averages inside it. Between two epochs, the model has the averages outside this context and the
-    trained weights inside it. Some hooks also average the model's buffers, including PCB's, and
-    exchange the buffers in the same way.
+    Within an epoch, this context therefore gives the model the averages. Between two epochs, the
+    context gives the model the trained weights. Some hooks also average the model's buffers,
+    including PCB's, and exchange the buffers in the same way.
     """
     hooks = [hook for hook in runner.hooks if hasattr(hook, "_swap_ema_parameters")]
     for hook in hooks:

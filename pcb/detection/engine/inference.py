@@ -1,7 +1,7 @@
 """Run a trained detector and write its predictions in COCO's results format.
 
-Predictions are written to disk image by image, because there can be many (six million on LVIS's
-validation set).
+Predictions are written to disk image by image, because a dataset can have millions of predictions
+(six million for LVIS's validation set).
 """
 
 import copy
@@ -56,35 +56,40 @@ def predict(
 ) -> dict[str, Path]:
     """Run a detector on a split and write ``predictions/bbox.json`` and ``predictions/segm.json``.
 
-    The mean predictions at the ground-truth boxes are written to ``confusion.npz``, as
-    ``ground_truth_boxes`` and ``ground_truth_box_count``; see
+    The function also computes the mean class probabilities that the detector predicts at the
+    ground-truth boxes of each class. It writes these means and the numbers of boxes to
+    ``confusion.npz``, as ``ground_truth_boxes`` and ``ground_truth_box_count``. For details, see
     :class:`pcb.detection.engine.ground_truth.GroundTruthConfusion`.
 
     Under ``torchrun`` the images are divided among the processes. The files are the same as with
     one process.
 
     Args:
-        config: A config file, or a run folder whose merged config is used.
-        checkpoint: The checkpoint of a training run, or an official checkpoint.
-        work_dir: Run folder for the predictions.
-        cfg_options: Overrides by dotted key, see :func:`pcb.detection.load_config`.
-        device: ``"cpu"`` or ``"cuda"``; by default the GPU if there is one.
-        split: ``"val"`` or ``"test"``, a key of ``data`` in the config.
-        trust_checkpoint: Read the checkpoint even if this may execute code in the file.
+        config: A config file, or the output folder of a training run, which contains a config.
+        checkpoint: The checkpoint of a training run, or a checkpoint published by PCB's authors.
+        work_dir: The folder that the predictions are written to.
+        cfg_options: New values for settings, such as ``{"model.test_cfg.rcnn.score_thr": 0.1}``.
+        device: ``"cpu"`` or ``"cuda"``. By default, the GPU is used if there is one.
+        split: The split of the dataset, ``"val"`` or ``"test"``.
+        trust_checkpoint: Whether to read the checkpoint even if reading it may execute code.
 
     Returns:
         The path of the predictions file for each IoU type, ``"bbox"`` and ``"segm"``.
 
     Raises:
         FileNotFoundError: The config, the checkpoint or the data is missing.
-        ValueError: The checkpoint does not fit the config or might run code, another process is
-            writing to the folder, or a file of a different kind already has the name of an output
-            file.
+        ValueError: A setting is wrong, or the checkpoint does not fit the config.
+        ValueError: Reading the checkpoint could execute code.
+        ValueError: Another process is writing to the folder, or an output file would overwrite an
+            input or an unrelated file.
         OSError: The disk is full. Earlier predictions are kept.
     """
     cfg = load_config(config, cfg_options, for_training=False)
     if lacking := missing_to_test(cfg._cfg_dict, split):
-        raise ValueError(f"{config} cannot be tested: set {', '.join(lacking)} in the config")
+        raise ValueError(
+            f"{config} cannot be used for testing, because it lacks the dictionary "
+            f"{' and the dictionary '.join(lacking)}: set every missing dictionary in the config"
+        )
     picked = pick_device(device)
     weights = read_checkpoint(checkpoint, trust_checkpoint)
     merged = copy.deepcopy(cfg)
@@ -148,15 +153,19 @@ def predict(
 
 
 def _check_outputs(folder: RunFolder, files: Iterable[Path], inputs: Iterable[str | Path]) -> None:
-    """Raise an error if the outputs would overwrite an input or a file of a different kind."""
+    """Raise an error if an output would overwrite an input or an unrelated file."""
     check_folder(folder.path)
     inputs, hint = list(inputs), "choose another work_dir"
     for file in files:
-        check_output(file, inputs, _is_list, name="prediction", hint=hint)
+        check_output(file, inputs, _is_list, name="the predictions file", hint=hint)
     metrics, matrices = folder.metrics_file, folder.confusion_file
-    check_output(metrics, inputs, is_metrics_file, name="metrics", hint=hint)
+    check_output(metrics, inputs, is_metrics_file, name="the metrics file", hint=hint)
     check_output(
-        matrices, inputs, lambda _: bool(folder.read_confusion()), name="matrices", hint=hint
+        matrices,
+        inputs,
+        lambda _: bool(folder.read_confusion()),
+        name="the file for confusion matrices",
+        hint=hint,
     )
 
 
@@ -166,7 +175,10 @@ def _is_list(file: Path) -> bool:
 
 
 def _remove_unfinished_parts(folder: RunFolder) -> None:
-    """Remove unfinished files of killed processes, except files that are overwritten anyway."""
+    """Remove unfinished prediction files that killed processes have left in a folder.
+
+    Files that the current processes overwrite are kept.
+    """
     remove_unfinished(folder.predictions_folder)
     for iou_type in IOU_TYPES:
         current = {folder.prediction_part(iou_type, r) for r in range(world_size())}
@@ -205,10 +217,10 @@ def _detections(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Convert mmdet's predictions for one image to COCO's results format.
 
-    mmdet's predictions contain one list of boxes and one list of masks for each class.
+    For each class, mmdet's predictions contain an array of boxes and a list of masks.
 
     Returns:
-        The entries for ``bbox.json``, and the entries for ``segm.json``.
+        A list with the entries for ``bbox.json``, and a list with the entries for ``segm.json``.
     """
     results: tuple[list, list] = ([], [])
     for category_id, class_boxes, class_masks in zip(

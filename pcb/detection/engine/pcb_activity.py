@@ -1,4 +1,8 @@
-"""Record in checkpoints, and describe in words, when PCB was active during a training run."""
+"""Record when PCB was active during training, and describe it in a sentence.
+
+PCB (Pairwise Class Balance) is active if it changes the classification loss. The record is saved in
+checkpoints.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,27 +19,26 @@ _MOST_NAMES = 20  # maximum number of class names in a description
 class ActivityHook(Hook):
     """Hook that records the first and the last iteration in which PCB changed the loss.
 
-    The hook reads the strength of PCB right after the loss is computed, because reading the
-    strength at that time does not stall the GPU. Once PCB is active, it stays active until the end
-    of the epoch, so the hook does not read the strength again in that epoch.
+    The hook reads PCB's strength (its weight in the loss) right after the loss is computed, because
+    reading the strength at that time does not stall the GPU. Once PCB is active, it stays active
+    until the end of the epoch. The hook therefore does not read the strength again in that epoch.
     """
 
     def __init__(self) -> None:
         self._epoch = -1  # the last epoch in which PCB was observed to be active
 
     def before_run(self, runner) -> None:
-        """Find the losses in which PCB can become active, and prepare the record.
+        """Find the losses in which PCB can become active, and prepare the record of its activity.
 
-        If training resumes from a checkpoint without a record, it is unknown whether PCB was
-        active in the iterations up to the checkpoint. The new record then contains the number of
-        these iterations.
+        If training resumes from a checkpoint without a record, PCB may have been active before the
+        checkpoint. The new record then contains the number of iterations before the checkpoint.
         """
         self._balances = [b for b in balances(runner.model).values() if b.alpha > 0]
         if self._balances and not isinstance(runner.meta.get(RECORD), dict):
             runner.meta[RECORD] = {"unknown_until": runner.iter} if runner.iter else {}
 
     def after_train_iter(self, runner) -> None:
-        """Record the iteration if PCB changed the loss in this iteration."""
+        """Record the current iteration if PCB changed the loss."""
         epoch = runner.epoch + 1
         started = [b for b in self._balances if epoch >= b.start_epoch]
         if not started:
@@ -52,11 +55,11 @@ class ActivityHook(Hook):
 
 
 def describe_activity(model: nn.Module, meta: Mapping[str, Any], last_epoch: int) -> str:
-    """Describe in one sentence when PCB was active, or why it was never active.
+    """Return a sentence that says when PCB was active, or why PCB was never active.
 
     Args:
         model: The model after training.
-        meta: The runner's meta, with the record of :class:`ActivityHook`.
+        meta: The runner's dictionary ``meta``, which contains the record of :class:`ActivityHook`.
         last_epoch: The last epoch of training, counted from 1.
 
     Example:
@@ -101,8 +104,8 @@ def _why_not(model: nn.Module, last_epoch: int) -> str:
         names = [str(balance.class_names[c] if balance.class_names else c) for c in unseen]
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         return (
-            f"{len(unseen)} of {balance.num_classes} classes were never seen in training "
+            f"{len(unseen)} of {balance.num_classes} classes never occurred in training "
             f"({', '.join(names[:_MOST_NAMES])}{more}), and PCB waits until every required class "
-            "has been seen (required_classes)"
+            "has occurred (required_classes)"
         )
     return "training ended before the iteration in which PCB would have become active"

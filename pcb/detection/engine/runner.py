@@ -1,4 +1,4 @@
-"""The training loop: mmcv's epoch runner for one or several processes, with exact resuming."""
+"""The training loop for one or several processes, with checkpoints that resume exactly."""
 
 import math
 import random
@@ -22,10 +22,10 @@ from pcb.storage.literals import to_literal
 
 
 class NonFiniteError(ValueError):
-    """Error about a loss or weight that is not finite. The message says where and what to do.
+    """Error for a loss or a weight that is not finite. The message suggests remedies.
 
     Args:
-        finding: What is not finite, and in which iteration.
+        finding: Beginning of the message: what is not finite, and in which iteration.
     """
 
     def __init__(self, finding: str) -> None:
@@ -37,19 +37,18 @@ class NonFiniteError(ValueError):
 
 
 class Runner(EpochBasedRunner):
-    """mmcv's epoch runner on one device, with the kit's own checkpoints and random seeds.
+    """mmcv's epoch runner on one device, with its own checkpoints and random seeds.
 
-    At the start of each epoch, all random number generators are seeded with (seed, epoch, process).
-    Training resumed after an epoch therefore draws the same random numbers as uninterrupted
-    training. This includes data-loading workers, because PyTorch seeds a worker's generators (also
-    NumPy's) from that of the main process. Training resumed within an epoch loads the epoch's
-    earlier batches again, and then seeds with (seed, epoch, process, iteration). Checkpoints
-    therefore need not contain the states of generators.
+    Resumed training draws the same random numbers as uninterrupted training, because all generators
+    are seeded at fixed points. The seed is (seed, epoch, process) at the start of each epoch, and
+    (seed, epoch, process, iteration) after each checkpoint within an epoch. Training that resumes
+    within an epoch first loads the epoch's earlier batches and skips them. PyTorch seeds the
+    generators in data-loading workers (also NumPy's) from the generator of the main process.
 
     Args:
         args: Positional arguments of mmcv's runner.
         device: The device that batches are moved to.
-        seed: The seed of the run.
+        seed: The seed of all random number generators.
         interval: Number of iterations between two checkpoints within an epoch, or 0 for none.
         find_unused_parameters: Whether a training step on several processes may leave some weights
             without a gradient.
@@ -70,7 +69,7 @@ class Runner(EpochBasedRunner):
         self.seed = seed
         self.interval = interval
         self.image_names: list[str] = []
-        self._done_in_epoch = 0  # iterations of the epoch before the resumed checkpoint
+        self._done_in_epoch = 0  # completed iterations of a resumed epoch
         self._warned_of: set[str] = set()
         self._begun: list[Hook] = []
         self._names_of_model = set(self.model.state_dict())
@@ -95,7 +94,7 @@ class Runner(EpochBasedRunner):
     def train(self, data_loader: Any, **kwargs: Any) -> None:
         """Train for one epoch, or for the rest of a resumed epoch.
 
-        This method replaces mmcv's, which sleeps for two seconds before each epoch.
+        This method replaces mmcv's method, which sleeps for two seconds before each epoch.
         """
         self.model.train()
         self.mode = "train"
@@ -103,7 +102,7 @@ class Runner(EpochBasedRunner):
         self.log_buffer.clear()  # during an epoch, only the first process clears its buffer
         self.call_hook("before_train_epoch")
         for balance in balances(self.model).values():
-            balance.set_epoch(self.epoch + 1)  # some hooks average buffers, so call them first
+            balance.set_epoch(self.epoch + 1)  # after the hooks: some average buffers
         self._seed_sources()
         batches = iter(data_loader)
         for _ in range(self._done_in_epoch):
@@ -128,7 +127,7 @@ class Runner(EpochBasedRunner):
         return bool(self.interval) and done % self.interval == 0 and done < len(self.data_loader)
 
     def _seed_sources(self, iteration: int = 0) -> None:
-        """Seed all random number generators of this process for an iteration of the epoch."""
+        """Seed all random number generators of this process before an iteration of the epoch."""
         set_epoch = getattr(getattr(self.data_loader, "sampler", None), "set_epoch", None)
         if set_epoch is not None:
             set_epoch(self.epoch)  # all processes need the same order to divide the images
@@ -139,12 +138,13 @@ class Runner(EpochBasedRunner):
         torch.manual_seed(int(seeds[2]))
 
     def prepare(self, data_loader: Any) -> None:
-        """Call ``before_run`` of each new hook, and restore the hooks' buffers when resuming.
+        """Call ``before_run`` of each new hook. If training resumes, restore the hooks' buffers.
 
-        :meth:`run` calls ``prepare`` again, for hooks that were registered in the meantime.
+        Some hooks add buffers, such as running averages of weights, to the model. :meth:`run` calls
+        ``prepare`` again for hooks that are registered after the first call.
 
         Raises:
-            ValueError: The resumed checkpoint does not contain exactly the buffers of the hooks.
+            ValueError: The hooks' buffers differ between this run and the resumed checkpoint.
         """
         self._max_iters = self._max_epochs * len(data_loader)
         for hook in list(self.hooks):
@@ -154,7 +154,7 @@ class Runner(EpochBasedRunner):
         self._restore_hooks()
 
     def run(self, data_loader: Any) -> None:
-        """Train until the last epoch."""
+        """Train all remaining epochs."""
         self.prepare(data_loader)
         while self.epoch < self._max_epochs:
             self.train(data_loader)
@@ -176,7 +176,7 @@ class Runner(EpochBasedRunner):
         wrong = [name for name, value in state.items() if not value.isfinite().all()]
         if wrong:
             raise NonFiniteError(
-                f"{self.position()}: {len(wrong)} weights are not finite, for example {wrong[0]}"
+                f"{self.position()}: weights are not finite, for example in the tensor {wrong[0]}"
             )
         # As in mmcv, these are the numbers of completed epochs and iterations.
         meta = {**self._readable_meta(), "epoch": self.epoch + 1, "iter": self.iter}
@@ -188,7 +188,7 @@ class Runner(EpochBasedRunner):
             "state_dict": {k: v for k, v in state.items() if k in self._names_of_model},
             "optimizer": self.optimizer.state_dict(),
         }
-        # Hooks add, for example, running averages of weights. Models in testing lack them.
+        # Hooks add buffers, such as running averages of weights, which testing does not need.
         if of_hooks := {k: v for k, v in state.items() if k not in self._names_of_model}:
             checkpoint["state_of_hooks"] = of_hooks
         save_checkpoint(RunFolder(out_dir).checkpoint, checkpoint)
@@ -196,16 +196,16 @@ class Runner(EpochBasedRunner):
     def resume(
         self, checkpoint: str | Path, data_loader: Any, trust_checkpoint: bool = False
     ) -> None:
-        """Restore the training state from a checkpoint, without executing any code in it.
+        """Restore the weights, the optimizer state and the position in training from a checkpoint.
 
         Args:
             checkpoint: The checkpoint file.
             data_loader: The data loader for training.
-            trust_checkpoint: See :func:`pcb.detection.checkpoint.read_checkpoint`.
+            trust_checkpoint: Whether to read the file even if reading it may execute code.
 
         Raises:
             ValueError: The checkpoint has no epoch or iteration, does not fit the model or the
-                optimizer, or was written within an epoch that used different settings.
+                optimizer, or was saved within an epoch with different settings.
         """
         state = read_checkpoint(checkpoint, trust_checkpoint)
         meta, hint = state.get("meta"), "train from scratch, without --resume"
@@ -215,16 +215,16 @@ class Runner(EpochBasedRunner):
         for key in ("epoch", "iter", "iter_in_epoch"):
             if not isinstance(meta.get(key), int):
                 raise ValueError(
-                    f"{checkpoint} cannot be resumed: its meta has no integer {key!r}: {hint}"
+                    f"{checkpoint} cannot be resumed: its 'meta' has no integer {key!r}; {hint}"
                 )
         course = self._course(data_loader)
         other = [key for key in course if meta["iter_in_epoch"] and meta.get(key) != course[key]]
         if other:
             before = ", ".join(f"{key} {meta.get(key)} (now {course[key]})" for key in other)
             raise ValueError(
-                f"{checkpoint} was written within an epoch, after {meta['iter_in_epoch']} of the "
-                f"epoch's iterations, with different settings: {before}. Resume with the same "
-                f"data, seed, samples_per_gpu, number of processes and checkpoint_config, or {hint}"
+                f"{checkpoint} was saved within an epoch (after iteration {meta['iter_in_epoch']} "
+                f"of this epoch), with other settings: {before}. Resume with the same data, seed, "
+                f"samples_per_gpu, number of processes and checkpoint_config, or {hint}"
             )
         load_weights(self.model, state, checkpoint)
         try:
@@ -232,7 +232,7 @@ class Runner(EpochBasedRunner):
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{checkpoint} cannot be resumed: its optimizer state is missing or does not fit "
-                f"the optimizer in the config ({error}): {hint}"
+                f"the optimizer in the config ({error}); {hint}"
             ) from error
         self._epoch, self._iter = meta["epoch"], meta["iter"]
         self._done_in_epoch = meta["iter_in_epoch"]
@@ -242,9 +242,9 @@ class Runner(EpochBasedRunner):
         self._state_of_hooks = dict(state.get("state_of_hooks") or averages_in(self.model, state))
 
     def _restore_hooks(self) -> None:
-        """Restore, from the checkpoint, the buffers that hooks add to the model.
+        """Copy the checkpoint's values to the buffers that hooks have added to the model.
 
-        If the checkpoint does not contain exactly these buffers, raise a ValueError.
+        Raise a ValueError if the checkpoint and the model have different buffers of hooks.
         """
         saved, self._state_of_hooks = self._state_of_hooks, None
         if saved is None:
@@ -255,23 +255,23 @@ class Runner(EpochBasedRunner):
         if differing:
             where = "the checkpoint" if differing[0] in saved else "this run"
             raise ValueError(
-                f"cannot resume from the checkpoint: {len(differing)} hook buffers exist either "
-                f"only in the checkpoint or only in this run, for example {differing[0]} (only in "
-                f"{where}): resume with the custom_hooks that the checkpoint was trained with, or "
-                "train from scratch, without --resume"
+                "cannot resume, because the checkpoint was trained with other hooks than this run: "
+                f"for example, the buffer {differing[0]} of a hook exists only in {where}. Resume "
+                "with the custom_hooks that the checkpoint was trained with, or train from "
+                "scratch, without --resume"
             )
         for name, value in saved.items():
             own[name].copy_(value)
 
     def _readable_meta(self) -> dict[str, Any]:
-        """Return the runner's meta. Leave out values not allowed in checkpoints, with a warning."""
+        """Return the runner's ``meta``. Values that cannot be saved become None, with a warning."""
         readable = {}
         for key, value in self.meta.items():
             left_out: list[str] = []
             readable[key] = to_literal(value, f"meta.{key}", left_out, allow_nan=True)
             for fault in left_out:
                 if fault not in self._warned_of:
-                    warnings.warn(f"not saved in checkpoints: {fault}", stacklevel=2)
+                    warnings.warn(f"a value is not saved in checkpoints: {fault}", stacklevel=2)
                     self._warned_of.add(fault)
         return readable
 
@@ -285,16 +285,16 @@ class Runner(EpochBasedRunner):
         }
 
     def position(self) -> str:
-        """Describe the current epoch and iteration, both counted from 1."""
+        """Return the current epoch and iteration as text, both counted from 1."""
         return f"epoch {self.epoch + 1}, iteration {self.iter + 1}"
 
     def describe_loss(self) -> str:
-        """Describe the terms of the last loss that are not finite, and name the batch's images."""
+        """Return text with the batch's images and the terms of its loss that are not finite."""
         terms = {name: value for name, value in self.outputs["log_vars"].items() if "loss" in name}
         wrong = [f"{name} = {value}" for name, value in terms.items() if not math.isfinite(value)]
         images = ", ".join(self.image_names) or "unknown"
         if not wrong:
-            return f"all terms are finite; images: {images}"
+            return f"all terms of the loss are finite; images: {images}"
         if self.outputs["loss"].isfinite():
             images = "see the error message of a different process"
         return f"{', '.join(wrong)}; images: {images}"

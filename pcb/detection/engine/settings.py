@@ -28,17 +28,18 @@ class TrainingSettings:
         seed: The seed of all random number generators.
         max_epochs: Number of epochs.
         log_interval: Number of iterations between two log records.
-        checkpoint_interval: Number of iterations between two checkpoints within an epoch. This is
-            0 if checkpoints are saved only after epochs.
+        checkpoint_interval: Number of iterations between two checkpoints within an epoch, or 0 if
+            checkpoints are saved only after epochs.
         loader: ``samples_per_gpu`` and ``workers_per_gpu`` for the data loader of each process.
         optimizer: The config of the optimizer, in mmcv's format.
-        optimizer_step: Arguments for the hook that updates the weights, such as ``grad_clip``.
-        loss_scaling: Arguments for the loss scaler. This is None if training uses float32.
-        schedules: The config's ``lr_config`` and ``momentum_config``. If one of them is None, the
-            learning rate or the momentum stays constant.
+        optimizer_step: Arguments, such as ``grad_clip``, for the hook that updates the weights.
+        loss_scaling: Arguments for the loss scaler, or None if training uses float32.
+        schedules: The config's ``lr_config`` and ``momentum_config``, by these names. If
+            ``lr_config`` is None, the learning rate stays constant. If ``momentum_config`` is None,
+            the momentum stays constant.
         custom_hooks: The configs of the additional hooks.
-        first_weights: The config's ``load_from``, a checkpoint that a new training run starts from.
-            This is None if training starts without a checkpoint.
+        first_weights: The checkpoint that a new training run starts from (``load_from`` in the
+            config), or None to start without a checkpoint.
         find_unused_parameters: Whether a training step on several processes may leave some weights
             without a gradient.
         cudnn_benchmark: Whether cuDNN searches for the fastest algorithms. If None, PyTorch's
@@ -65,7 +66,7 @@ class TrainingSettings:
     opencv_threads: int | None
 
     def first_weights_file(self) -> Path:
-        """Return the path of ``first_weights``.
+        """Return the path of ``first_weights``, the checkpoint that training starts from.
 
         A relative path starts at the current directory if the file exists there, otherwise at the
         repository root.
@@ -86,8 +87,8 @@ class TrainingSettings:
         """Return all settings that affect the result of training, in one dictionary.
 
         On a CPU, these settings include the number of threads and the CPU instructions in use,
-        because both affect the last bits of the result. :func:`pcb.runs.settings.other_settings`
-        compares two such dictionaries.
+        because both affect the last bits of the result. Use
+        :func:`pcb.runs.settings.other_settings` to compare the dictionaries of two training runs.
         """
         decisive = comparable_settings(self.config, self.seed, world_size())
         if self.device.type == "cpu":
@@ -107,13 +108,13 @@ def read_settings(
     Args:
         config: The config file.
         seed: The seed of all random number generators.
-        cfg_options: Overrides by dotted key, see :func:`pcb.detection.load_config`.
-        device: ``"cpu"`` or ``"cuda"``; by default the GPU if there is one.
+        cfg_options: New values for settings in the config, such as ``{"runner.max_epochs": 1}``.
+        device: ``"cpu"`` or ``"cuda"``. By default, the GPU is used if there is one.
 
     Raises:
         FileNotFoundError: The config does not exist.
-        ValueError: The seed is out of range, the device is not available, an override or a setting
-            of the config is wrong, or the config does not set everything that training requires.
+        ValueError: The seed is out of range, the device is not available, or a setting in the
+            config or in ``cfg_options`` is wrong or missing.
 
     Example:
         >>> override = {"checkpoint_config": {"interval": 500, "by_epoch": False}}
@@ -127,7 +128,10 @@ def read_settings(
         raise ValueError(f"seed must be an integer from 0 to {2**32 - 1}, got {seed!r}")
     cfg = load_config(config, cfg_options)
     if lacking := missing(cfg._cfg_dict):
-        raise ValueError(f"{config} cannot be trained: set {', '.join(lacking)} in the config")
+        raise ValueError(
+            f"{config} cannot be used for training, because it does not set "
+            f"{', '.join(lacking)}: add every missing setting to the config"
+        )
     picked = pick_device(device)
     return TrainingSettings(
         config=cfg,
@@ -155,10 +159,10 @@ def _checkpoint_interval(config: Mapping[str, Any]) -> int:
 
 
 def loader_settings(cfg: Config, split: str) -> dict[str, int]:
-    """Return ``samples_per_gpu`` and ``workers_per_gpu`` for a split.
+    """Return the data loader's ``samples_per_gpu`` and ``workers_per_gpu`` for a dataset split.
 
-    As in mmdet, ``data.<split>_dataloader`` takes precedence over ``data``. For validation and
-    testing, ``samples_per_gpu`` is 1 unless ``data.<split>_dataloader`` sets it.
+    As in mmdet, values in ``data.<split>_dataloader`` override values in ``data``. For validation
+    and testing, ``samples_per_gpu`` is 1 unless ``data.<split>_dataloader`` sets it.
 
     Example:
         >>> cfg = Config(dict(data=dict(samples_per_gpu=4, workers_per_gpu=2)))
@@ -188,7 +192,7 @@ def uses_half_precision(cfg: Config, device: torch.device) -> bool:
 def comparable_settings(config: Config, seed: int | None, processes: int | None) -> dict[str, Any]:
     """Combine a config, a seed and a number of processes into one dictionary.
 
-    :func:`pcb.runs.settings.other_settings` compares two such dictionaries.
+    Use :func:`pcb.runs.settings.other_settings` to compare the dictionaries of two training runs.
 
     Example:
         >>> comparable_settings(Config({"runner": {"max_epochs": 9}}), seed=0, processes=1)
@@ -198,10 +202,11 @@ def comparable_settings(config: Config, seed: int | None, processes: int | None)
 
 
 def recorded_settings(folder: RunFolder) -> dict[str, Any]:
-    """Return the settings of a run that affect its result, as recorded in its run folder.
+    """Return the settings that affect the result of a training run, as recorded in its folder.
 
-    Earlier versions of the kit recorded fewer settings. Settings that are not recorded are None.
-    :func:`pcb.runs.settings.other_settings` compares two such dictionaries.
+    A setting is None if it is not recorded, because earlier versions of the kit recorded fewer
+    settings. Use :func:`pcb.runs.settings.other_settings` to compare the dictionaries of two
+    training runs.
 
     Raises:
         FileNotFoundError: The folder has no merged config.

@@ -1,4 +1,4 @@
-"""A module whose forward pass is a detector's training step."""
+"""A PyTorch module that runs a detector's training step in its forward pass."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from torch import nn
 class TrainStep(nn.Module):
     """Module that calls a detector's ``train_step`` in its forward pass.
 
-    DistributedDataParallel can wrap this module. mmcv's own wrapper works neither with current
-    PyTorch versions nor on CPUs.
+    PyTorch's ``DistributedDataParallel`` can wrap this module to train on several processes. mmcv's
+    own wrapper for detectors fails with current PyTorch versions, and it fails on CPUs.
 
     Args:
         detector: An mmdet detector.
@@ -20,5 +20,5 @@ class TrainStep(nn.Module):
         self.detector = detector
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return the loss, the values to log and the number of samples of a batch."""
+        """Return the loss of a batch, the values to log and the number of images, by name."""
         return self.detector.train_step(batch, None)

@@ -57,23 +57,22 @@ def train(
     trust_checkpoint: bool = False,
     replace: bool = False,
 ) -> RunFolder:
-    """Train the detector of a config and write all results to a run folder.
+    """Train the detector of a config and write all results to a folder (the run folder).
 
     Under ``torchrun`` the images are divided among the processes. The config's ``samples_per_gpu``
-    is the batch size of each process. The config's learning rate must suit the combined batch of
-    all processes.
+    is the batch size of each process. The config's learning rate must suit the combined batch size
+    of all processes.
 
     Args:
         config: The config file.
-        work_dir: The run folder; by default ``runs/<dataset>/<config>/seed<seed>``.
+        work_dir: The output folder. The default is ``runs/<dataset>/<config>/seed<seed>``.
         seed: The seed of all random number generators.
-        cfg_options: Overrides by dotted key, see :func:`pcb.detection.load_config`.
-        resume: If the run folder contains ``latest.pth``, continue from this checkpoint and ignore
-            the config's ``load_from``.
-        device: ``"cpu"`` or ``"cuda"``; by default the GPU if there is one.
-        trust_checkpoint: Read a checkpoint even if this may execute code in the file.
-        replace: If the folder already contains a training run, delete its results and train from
-            scratch.
+        cfg_options: New values for settings in the config, such as ``{"runner.max_epochs": 1}``.
+        resume: Whether to continue from ``latest.pth`` if the output folder contains this
+            checkpoint. Then the config's ``load_from`` is ignored.
+        device: ``"cpu"`` or ``"cuda"``. By default, the GPU is used if there is one.
+        trust_checkpoint: Whether to read a checkpoint even if reading it may execute code.
+        replace: Whether to delete the results of an earlier training run in the output folder.
 
     Returns:
         The run folder, with ``config.py``, ``environment.json``, ``train.log.json``,
@@ -81,10 +80,10 @@ def train(
 
     Raises:
         FileNotFoundError: The config or the data is missing.
-        ValueError: An override, an annotation file or a checkpoint is wrong; the folder is not a
-            run folder or is in use by another process; the folder already contains a training run,
-            and neither ``resume`` nor ``replace`` is set; or a loss or a weight is not finite
-            (:class:`pcb.detection.engine.runner.NonFiniteError`).
+        ValueError: A setting, an annotation file or a checkpoint is wrong.
+        ValueError: Another process uses the folder, or the folder contains a user's own files.
+        ValueError: The folder already contains a training run; set ``resume`` or ``replace``.
+        pcb.detection.engine.runner.NonFiniteError: A loss or a weight is not finite.
         OSError: The disk is full. The last checkpoint is kept.
     """
     settings = read_settings(config, seed, cfg_options, device)
@@ -93,9 +92,12 @@ def train(
         if rank() == 0:
             _check_run_folder(folder, config)
             if settings.unread:
-                names = ", ".join(settings.unread)
-                warnings.warn(f"variables in the config with no effect: {names}", stacklevel=2)
-        # Build dataset and model before changing the folder: a wrong config deletes nothing.
+                warnings.warn(
+                    f"the config sets variables that nothing uses: {', '.join(settings.unread)}. "
+                    "Check the spelling of each name, or remove the variable",
+                    stacklevel=2,
+                )
+        # Build dataset and model before changing the folder, so a wrong config deletes nothing.
         with naming_config(config):
             dataset = build_dataset(settings.config.data.train)
         if len(dataset) == 0:
@@ -155,7 +157,7 @@ def _train(
         interval=settings.checkpoint_interval,
         find_unused_parameters=settings.find_unused_parameters,
     )
-    # Either all processes resume or none, even if only the first process can read the folder.
+    # The first process decides for all processes, because others may see no files in the folder.
     found = torch.tensor(float(is_writer and resume and folder.checkpoint.exists()), device=device)
     resumed = bool(sum_over_processes(found))
     if resumed:
@@ -188,8 +190,8 @@ def _train(
         folder.create()
         save_config(settings.config, folder.config_file)
         folder.write_environment({**describe_environment(device, settings.seed), **start})
-        # Log before saving: a resumed run does not repeat the iteration of the checkpoint, so the
-        # record of that iteration would be lost.
+        # Write the log before the checkpoint. A resumed run does not repeat the iteration of the
+        # checkpoint, so it could not add a missing record of that iteration.
         runner.register_hook(RunLogHook(folder, settings.log_interval), priority="LOW")
         runner.register_hook(SaveStateHook(folder), priority="LOWEST")
     runner.run(loader)
@@ -202,9 +204,9 @@ def _train(
 def _first_weights_record(
     settings: TrainingSettings, folder: RunFolder, resumed: bool
 ) -> dict[str, Any]:
-    """Return the entry of ``environment.json`` that describes the checkpoint in ``load_from``.
+    """Return the entry of ``environment.json`` about the checkpoint that training started from.
 
-    The result is empty if training did not start from such a checkpoint.
+    This checkpoint is the config's ``load_from``. Without it, the entry is an empty dictionary.
     """
     if settings.first_weights is None:
         return {}
@@ -228,7 +230,7 @@ def _optimizer_hook(settings: TrainingSettings) -> Hook | dict[str, Any]:
 
 
 def build_loader(loading: Mapping[str, int], dataset: Any, seed: int) -> DataLoader:
-    """Build the data loader for one process's share of the images, shuffled anew in every epoch."""
+    """Build the data loader for this process's share of the images, shuffled in every epoch."""
     several = world_size() > 1
     loader = build_dataloader(dataset, **loading, dist=several)
     if several:
@@ -238,21 +240,21 @@ def build_loader(loading: Mapping[str, int], dataset: Any, seed: int) -> DataLoa
 
 
 def _warn_of_other_settings(folder: RunFolder, settings: TrainingSettings) -> None:
-    """Warn if settings other than the number of epochs have changed since a training run began."""
+    """Warn if a resumed training run has new settings, except for the number of epochs."""
     if not (folder.config_file.is_file() and folder.environment_file.is_file()):
         return
     differing = other_settings(settings.comparable(), recorded_settings(folder))
     if names := [name for name in differing if name != "runner.max_epochs"]:
         warnings.warn(
-            f"this training run resumes with settings that have changed since it began "
-            f"({', '.join(names)}), so its result will differ. The learning rate and weight decay "
-            "of the optimizer are still those in the checkpoint",
+            f"settings have changed since this training run began ({', '.join(names)}), so its "
+            "result will differ. The learning rate and the weight decay are still those in the "
+            "checkpoint. To get the original result, resume with the original settings",
             stacklevel=2,
         )
 
 
 def _check_run_folder(folder: RunFolder, config: str | os.PathLike[str]) -> None:
-    """Raise an error if training could delete or overwrite files that do not belong to a run."""
+    """Check that training cannot delete or overwrite a user's own files in the output folder."""
     check_folder(folder.path)
     is_trained = folder.environment_file.exists() or folder.checkpoint.exists()
     if (
@@ -262,12 +264,12 @@ def _check_run_folder(folder: RunFolder, config: str | os.PathLike[str]) -> None
         and folder.config_file.samefile(config)
     ):
         raise ValueError(
-            f"{folder.config_file} is the config to train, and the merged config would overwrite "
-            "it: choose another work_dir"
+            f"training would overwrite its own config {folder.config_file}: choose another "
+            "work_dir, or move the config"
         )
     if not folder.holds_a_run and (foreign := folder.foreign_files()):
         raise ValueError(
-            f"{folder.path} is not a run folder: it has no merged config.py, but it contains "
+            f"{folder.path} contains files that do not belong to a training run, for example "
             f"{foreign[0]!r}: choose an empty or new folder as work_dir"
         )
 
@@ -280,7 +282,7 @@ def _seed_initialisation(seed: int) -> None:
 
 
 def _warn_of_late_start(model: nn.Module, max_epochs: int) -> None:
-    """Warn if PCB would start after the last epoch."""
+    """Warn if PCB would start only after the last epoch of training."""
     for balance in balances(model).values():
         if balance.alpha > 0 and balance.start_epoch > max_epochs:
             warnings.warn(

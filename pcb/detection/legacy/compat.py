@@ -1,4 +1,6 @@
-"""Fixes that mmcv 1.7 and mmdet 2.28 need with current packages; import this module first.
+"""Fixes that mmcv 1.7 and mmdet 2.28 need to work with current packages.
+
+Import this module before any part of mmdet.
 
 A comment before each fix says what is broken. Only parts that this kit uses are fixed.
 """
@@ -50,11 +52,12 @@ def _loss_of_any_rois(
     bbox_weights: Tensor,
     reduction_override: str | None = None,
 ) -> dict[str, Tensor]:
-    """Return the losses of the box head, with the same terms even if the batch has no RoI.
+    """Return the losses of the box head. The terms are the same even if the batch has no RoI.
 
-    If there is no RoI (images without objects or proposals), mmdet skips the classification loss.
-    A loss that sums over processes would then make the other processes wait forever. In addition,
-    mmdet averages logged values over processes, which requires the same terms in the same order.
+    A batch has no RoI if its images have no objects and no proposals. mmdet's own method then skips
+    the classification loss. If this loss sums over processes, the other processes wait forever.
+    mmdet also averages logged values over processes, so every process needs the same terms in the
+    same order.
     """
     losses = _loss_of_some_rois(
         self,
@@ -75,8 +78,8 @@ def _loss_of_any_rois(
     if self.custom_activation:
         accuracies = self.loss_cls.get_accuracy(cls_score, labels)
     else:
-        # For an empty batch, `accuracy` returns the dtype of the scores, otherwise float32. Cast
-        # the scores to float32, so that all processes have the same dtype.
+        # For an empty batch, `accuracy` returns the dtype of the scores; for other batches, it
+        # returns float32. Cast the scores to float32, so that all processes have the same dtype.
         accuracies = {"acc": accuracy(cls_score.float(), labels)}
     return {**classes, **accuracies, **losses}
 

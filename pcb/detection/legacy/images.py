@@ -26,8 +26,8 @@ class ImageError(OSError):
     """Error for an image file that cannot be used; the message names the file and a remedy.
 
     When a data-loading worker raises an error, PyTorch raises it again in the main process, with
-    the traceback of the worker as the message. This class keeps only the end of such a message,
-    which is the original message.
+    the traceback of the worker as the message. This class keeps only the original message, which is
+    at the end of the traceback.
 
     Example:
         >>> print(ImageError("Caught ImageError in worker 0. ... ImageError: 7.png is empty"))
@@ -40,7 +40,7 @@ class ImageError(OSError):
 
 @PIPELINES.register_module()
 class LoadWholeImage(LoadImageFromFile):
-    """Pipeline step that loads an image, and rejects incomplete files and unexpected sizes.
+    """Pipeline step that loads an image, and rejects incomplete images and unexpected sizes.
 
     The arguments are those of mmdet's ``LoadImageFromFile``. Images with 16 bits, with one channel,
     with a palette or with transparency are converted to three channels of 8 bits.
@@ -61,9 +61,10 @@ class LoadWholeImage(LoadImageFromFile):
         if size != stated_size:
             found, stated = ("x".join(map(str, sides)) for sides in (size, stated_size))
             raise ImageError(
-                f"{path} is {found} pixels, but the annotations say {stated}, so boxes and masks "
-                "would be in the wrong place: use the image that was annotated (rotated according "
-                "to its EXIF data), or correct its width and height in the annotations"
+                f"{path} is {found} pixels, but its size in the annotations is {stated}, so boxes "
+                "and masks would be in the wrong place: use the image that was annotated, or "
+                "correct its width and height in the annotations. Images are rotated according to "
+                "their EXIF data before this check"
             )
         if self.to_float32:
             image = image.astype(np.float32)

@@ -1,10 +1,10 @@
 """The three compiled operators that Mask R-CNN needs, taken from torchvision.
 
-Installing mmcv-full compiles its operators. This takes many minutes and needs a C++ compiler, as
-well as a CUDA compiler for GPUs. torchvision contains the same three operators, precompiled for CPU
-and CUDA. If mmcv has a compiled extension, that extension is used. Otherwise, :func:`install`
-replaces the extension with a module that calls torchvision. In the replacement, all other operators
-raise an error that says how to compile them.
+Installing mmcv-full compiles its operators. Compiling takes many minutes and needs a C++ compiler,
+and for GPUs also a CUDA compiler. torchvision contains the same three operators, precompiled for
+CPU and CUDA. If mmcv has a compiled extension, that extension is used. Otherwise, :func:`install`
+provides a replacement module that calls torchvision. All other operators in the replacement raise
+an error that says how to compile them.
 """
 
 import sys
@@ -63,9 +63,10 @@ def roi_align_forward(
 ) -> None:
     """Apply RoIAlign with average pooling to features, and write the result to ``output``.
 
-    The arguments are those of mmcv: ``features`` is (N, D, H, W), ``rois`` is (R, 5) as image
-    index, x1, y1, x2, y2 in image pixels, and ``output`` is (R, D, aligned_height, aligned_width).
-    The ``argmax`` tensors are used only for max pooling, which is not supported.
+    The arguments are those of mmcv's operator. The shape of ``features`` is (N, D, H, W). Each row
+    of ``rois`` (R, 5) contains an image index and x1, y1, x2, y2 in image pixels. The shape of
+    ``output`` is (R, D, aligned_height, aligned_width). The ``argmax`` tensors are ignored, because
+    max pooling is not supported.
     """
     _require_average(pool_mode)
     output.copy_(
@@ -95,7 +96,7 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Compute RoIAlign's gradient for its features, and write the result to ``grad_input``."""
+    """Write the gradient of RoIAlign with respect to its features to ``grad_input``."""
     _require_average(pool_mode)
     grad_input.copy_(
         torch.ops.torchvision._roi_align_backward(
@@ -147,7 +148,7 @@ def _is_compiled() -> bool:
 
 
 def install() -> None:
-    """Make mmcv use torchvision's operators, unless mmcv has compiled operators."""
+    """Make mmcv use torchvision's operators if mmcv has no compiled operators."""
     if _is_compiled() or _EXTENSION in sys.modules:
         return
     extension = _TorchvisionExtension(_EXTENSION, __doc__)
@@ -157,7 +158,7 @@ def install() -> None:
 
 
 def operators_in_use() -> str:
-    """Return the package whose operators are used: "mmcv-full (compiled)" or "torchvision".
+    """Return the source of the operators in use: "mmcv-full (compiled)" or "torchvision".
 
     Example:
         >>> operators_in_use() in ("mmcv-full (compiled)", "torchvision")

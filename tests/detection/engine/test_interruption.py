@@ -75,7 +75,7 @@ def test_epoch_is_not_resumed_with_other_settings(undisturbed, options, tmp_path
         (
             {"data.samples_per_gpu": 4},
             0,
-            r"after 2 of the epoch.s iterations, with .*: iterations 3 \(now 6\)",
+            r"after iteration 2 of this epoch\), with .*: iterations 3 \(now 6\)",
         ),
         ({}, 4, r"settings: seed 0 \(now 4\)\. Resume with the same data, seed"),
         ({"checkpoint_config.interval": 1}, 0, r"settings: interval 2 \(now 1\)"),

@@ -184,7 +184,7 @@ def test_resuming_with_other_settings_warns(trained, tmp_path, tiny_options):
     run = RunFolder(shutil.copytree(trained.path, tmp_path / "seed0"))
     run.write_environment(run.read_environment() | {"cpu_capability": "another"})
     options = {**tiny_options, "optimizer.lr": 0.5, "runner.max_epochs": 3}
-    with pytest.warns(UserWarning, match=r"since it began \(cpu_capability, optimizer\.lr, seed\)"):
+    with pytest.warns(UserWarning, match=r"run began \(cpu_capability, optimizer\.lr, seed\)"):
         train(CONFIG, run.path, 9, options, resume=True, device="cpu")
 
 
@@ -216,7 +216,7 @@ def test_folder_where_a_notebook_or_a_killed_training_began_is_accepted(tmp_path
 def test_folder_of_something_else_is_refused_and_left_alone(tmp_path, tiny_options):
     (tmp_path / "figures").mkdir()
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(ValueError, match=r"not a run folder: .*'thesis.tex'"):
+    with pytest.raises(ValueError, match=r"do not belong to a training run, .*'thesis.tex'"):
         train(CONFIG, tmp_path, cfg_options=tiny_options, device="cpu")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["figures", "thesis.tex"]
 
@@ -237,8 +237,8 @@ def test_start_after_the_last_epoch_warns(tmp_path, tiny_options):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (dict(meta=[]), "its meta has no integer 'epoch': train from scratch, without --resume"),
-        (dict(meta={"epoch": "1", "iter": 3}), "its meta has no integer 'epoch'"),
+        (dict(meta=[]), "its 'meta' has no integer 'epoch'; train from scratch, without --resume"),
+        (dict(meta={"epoch": "1", "iter": 3}), "its 'meta' has no integer 'epoch'"),
         (dict(optimizer={}), "its optimizer state is missing or does not fit"),
         (dict(optimizer={"state": {}, "param_groups": []}), "different number of parameter groups"),
     ],
@@ -316,7 +316,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     runner.save_checkpoint(tmp_path)
     before = (tmp_path / "latest.pth").read_bytes()
     runner.model.weight.data[0, 1] = float("inf")
-    with pytest.raises(NonFiniteError, match="1 weights are not finite, for example weight"):
+    with pytest.raises(NonFiniteError, match=r"weights are not finite, .* tensor weight"):
         runner.save_checkpoint(tmp_path)
     assert (tmp_path / "latest.pth").read_bytes() == before
 
@@ -336,7 +336,7 @@ def test_steps_skipped_in_half_precision_are_counted_and_a_run_of_them_stops(tmp
     resumed._epoch = 0
     resumed.register_hook(hook)
     with pytest.raises(
-        NonFiniteError, match="iteration 8: the loss scaler skipped 3 steps in a row"
+        NonFiniteError, match=r"iteration 8: the loss scaler skipped .* in a row \(3\)\. In the"
     ):
         resumed.run([bad, bad, bad, good])
     assert resumed.meta["fp16"]["skipped_steps"] == 6

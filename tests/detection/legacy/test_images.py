@@ -117,7 +117,7 @@ def test_16_bit_and_greyscale_images_load_like_their_8_bit_rgb_versions(dataset)
 
 
 def test_image_of_another_size_than_the_annotations_is_named_with_both(dataset, tmp_path):
-    message = f"{tmp_path}/7.jpg is 60x40 pixels, but the annotations say 40x60"
+    message = f"{tmp_path}/7.jpg is 60x40 pixels, but its size in the annotations is 40x60"
     for test_mode in (False, True):
         with pytest.raises(ImageError, match=message):
             dataset(PNG, width=HEIGHT, height=WIDTH, test_mode=test_mode)[0]
