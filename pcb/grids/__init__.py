@@ -1,1 +1,4 @@
-"""Grids of runs: read a grid file, run the grid, record failures and report the results."""
+"""Run grids, record their failures and report their results.
+
+A grid is a set of training runs, which a grid file lists.
+"""

@@ -1,8 +1,8 @@
-"""Record the notebooks of a grid that did not finish.
+"""Record which notebooks of a grid did not finish.
 
-A failure leaves two files beside the executed notebook. For ``01_train.ipynb``,
+A failure is recorded in two files beside the executed notebook. For ``01_train.ipynb``,
 ``01_train.failed.json`` records the cell and the error, and ``01_train.failed.html`` shows the
-notebook up to that cell. Both files are removed when the notebook runs again and succeeds.
+notebook up to this cell. Both files are removed when the notebook runs again and succeeds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pcb.storage.files import write_atomically
 from pcb.storage.locks import Writer, holding, is_locked
 
 LONGEST = 1000  # maximum number of characters of each line of an error
-KILLED = "The process ended without an error message: it was killed, or memory or time ran out"
+KILLED = "The process ended without an error message: it was killed, or ran out of memory or time"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Failure:
     Attributes:
         executed: Path of the executed copy, such as ``.../01_train.ipynb``. If the notebook never
             started, this file does not exist.
-        cell: Number of the cell that failed, as in ``In [3]``. This is None if no cell failed.
+        cell: Number of the cell that failed, as in ``In [3]``; None if no cell failed.
         error: The error message, which may have several lines.
     """
 
@@ -61,14 +61,14 @@ class Failure:
 
 @contextmanager
 def record_failure(executed: str | os.PathLike[str]) -> Iterator[None]:
-    """Within a context that runs a notebook, record a failure if the notebook does not finish.
+    """Record a failure if the notebook that runs inside this context does not finish.
 
-    A failure is recorded as a note and an HTML page. The note is written before the notebook
-    starts, so that the note exists even if this process is killed. When the notebook succeeds, the
-    note is removed.
+    A failure is recorded as a JSON file and an HTML page. The JSON file is written before the
+    notebook starts, so that it exists even if this process is killed. When the notebook succeeds,
+    the JSON file is removed.
 
-    If a different process is already running this notebook, a message names that process, and this
-    function waits until it ends.
+    If another process is already running the notebook, this function prints a message that names
+    the other process, and waits until the other process ends.
 
     Args:
         executed: Path of the executed copy; a copy from an earlier attempt is removed.
@@ -106,8 +106,7 @@ def _record(failure: Failure) -> Iterator[None]:
 def find_failures(root: str | os.PathLike[str]) -> list[Failure]:
     """Return the recorded failures of all notebooks below a folder, sorted by path.
 
-    A notebook that is still running does not count as failed;
-    :func:`pcb.runs.processes.running` lists the processes of running notebooks.
+    A notebook that is still running does not count as failed.
 
     Example:
         >>> import tempfile
@@ -133,7 +132,7 @@ def find_failures(root: str | os.PathLike[str]) -> list[Failure]:
 
 
 def forget_failures(root: str | os.PathLike[str]) -> None:
-    """Remove the note and the page of every failure below a folder."""
+    """Remove the records (JSON file and HTML page) of all failed notebooks below a folder."""
     for failure in find_failures(root):
         _note(failure.executed).unlink()
         failure.page.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Summarise the effect of PCB in a grid in one sentence, which begins the grid's page."""
+"""Summarise in one sentence how PCB changed the AP of the configs in a grid."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _RAISED, _LOWERED, _OPEN = "raised", "lowered", "open"
 
 
 def finding(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> str:
-    """Return one sentence about the effect of PCB on each baseline.
+    """Return one sentence that says how PCB changed the mask APr of each baseline.
 
-    The sentence is about mask APr or, if APr is undefined for every config, about mask AP. It
-    includes each config that differs from its baseline only by PCB, over the seeds that both have.
-    With several seeds, the sentence reports a change only if the 95% confidence interval of the
-    difference does not contain 0.
+    If APr is undefined for every config, the sentence is about mask AP instead. The sentence covers
+    only configs that differ from their baseline by PCB alone, and only seeds that a config and its
+    baseline have in common. With several seeds, the sentence reports a change only if the 95%
+    confidence interval of the difference does not contain 0.
 
     Args:
         configs: Configs from :func:`pcb.runs.comparison.group_runs`; all their runs have metrics.
@@ -43,7 +43,8 @@ def _sentence(
 ) -> str:
     names = _names([config.baseline for config in effects if config.baseline], root)
     left = count - len(effects)
-    rest = f" ({left} more cannot be compared)" if left else ""
+    others = f"{left} other config{'s' if left > 1 else ''}"
+    rest = f" ({others} cannot be compared)" if left else ""
     values = list(effects.values())
     if len(values) == 1:
         return f"{_single(names[0], values[0], words)}{rest}."
@@ -60,10 +61,11 @@ def _sentence(
 
 
 def _verdicts(configs: dict[str, str], words: str) -> str:
-    """Return a clause that says which effect PCB had on which configs.
+    """Return a clause that says how PCB changed a metric of each config.
 
     Args:
-        configs: For each verdict, a text that lists the configs with this verdict.
+        configs: For each verdict (raised, lowered or no clear change), a text that lists the
+            configs with this verdict.
         words: Name of the metric.
     """
     changes = [
@@ -93,10 +95,10 @@ def _single(name: str, value: Estimate, words: str) -> str:
 
 
 def _verdict(value: Estimate) -> str:
-    """Return whether PCB raised the metric, lowered it, or had no clear effect.
+    """Return whether PCB raised a metric, lowered the metric, or had no clear effect.
 
-    With several seeds, the effect is clear if the confidence interval of the difference does not
-    contain 0. With one seed, the effect is clear if the difference is not 0. In both cases, the
+    With several seeds, an effect is clear if the confidence interval of the difference does not
+    contain 0. With one seed, an effect is clear if the difference is not 0. In both cases, the
     numbers are first rounded to 0.1 percentage points.
     """
     low, high = (value.low, value.high) if value.n > 1 else (value.mean, value.mean)
@@ -110,9 +112,9 @@ def _interval(value: Estimate) -> str:
 
 
 def _names(configs: list[ConfigRuns], root: str | os.PathLike[str]) -> list[str]:
-    """Return the configs' paths in the grid's folder.
+    """Return the path of each config, relative to the grid's folder.
 
-    If all configs have the same dataset, the paths do not include the dataset.
+    If all configs have the same dataset, the paths do not include the name of the dataset.
     """
     names = [config.folder.relative_to(Path(root).absolute()).as_posix() for config in configs]
     datasets = {name.partition("/")[0] for name in names}

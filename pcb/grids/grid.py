@@ -1,7 +1,7 @@
 """Read and check grid files, which list the training runs of an experiment.
 
 The Snakemake workflow runs every notebook for every run of a grid. The repository's grid files are
-in ``workflow/grids/``; ``pcb grid check`` checks a grid file.
+in ``workflow/grids/``. The command ``pcb grid check`` checks a grid file.
 """
 
 from __future__ import annotations
@@ -31,25 +31,26 @@ _Options = dict[str, dict[str, Any] | list[Any] | str | int | float | bool | Non
 
 
 class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The content of a grid file.
+    """The content of a grid file, which lists training runs.
 
-    The grid has one run for each combination of dataset, config, override and seed.
+    The grid has one training run for each combination of dataset, config, override and seed.
 
     Attributes:
-        title: Heading of the grid's page.
+        title: Heading of the web page with the results.
         datasets: Names of folders in ``configs/``.
-        baselines: Config files in each of these folders, without ``.py``, such as ``softmax``.
+        baselines: Config files without PCB in the folder of each dataset, such as ``softmax`` for
+            ``softmax.py``.
         pcb: Which configs of each baseline are run: ``[off]`` only the config without PCB,
             ``[on]`` only the config with PCB (``softmax_pcb``), ``[off, on]`` both.
-        configs: Further config files to run, without ``.py``. ``pcb`` has no effect on them. List
-            here PCB configs whose names do not end in ``_pcb``.
+        configs: Further config files to run, without ``.py``. ``pcb`` does not apply to these
+            configs. PCB configs with a name that does not end in ``_pcb`` must be listed here.
         seeds: Random seeds.
         overrides: Named sets of config options, such as ``{"lr2": {"optimizer.lr": 0.002}}``.
             Every config is run once with each set. With an empty set (``default: {}``), the config
             is run unchanged.
         cfg_options: Config options for every run, such as ``{"runner.max_epochs": 1}``.
-        make: Datasets to make if they are missing, each with its size. Datasets that are not
-            listed here must exist.
+        make: Datasets to create if they are missing, each with its size, such as
+            ``{"openmoji": "mini"}``. Datasets that are not listed here must exist.
         parameters: Parameters for each notebook, such as
             ``{"03_confusion_matrix": {"score_threshold": 0.5}}``.
         threads: Number of CPU threads for one training run (all its processes together) or one
@@ -81,14 +82,14 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         for key in ("title", "datasets", "seeds", "pcb"):
             if not getattr(self, key):
-                raise ValueError(f"{key} is empty, but needs a value")
+                raise ValueError(f"{key} is empty: add a value")
         if not self.baselines and not self.configs:
             raise ValueError(
                 "the grid has no configs: list config names under baselines, configs or both"
             )
         for key in ("datasets", "baselines", "configs", "overrides"):
             for name in getattr(self, key):
-                # A hyphen would be mistaken for the one between config and override.
+                # A further hyphen could not be distinguished from that between config and override.
                 _check_name(key, name, "-" if key == "datasets" else "")
         names = [str(run) for run in self.runs]
         for name in names:
@@ -113,11 +114,14 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [RunName(dataset, config, seed, name) for dataset, config, name, seed in points]
 
     def plain(self, run: RunName) -> RunName | None:
-        """Return the run without PCB that otherwise equals ``run``, or None if it is missing."""
+        """Return the grid's run without PCB that matches ``run``; None if the grid has none."""
         return next((plain for plain in run.plain if plain in self.runs), None)
 
     def options(self, run: RunName) -> dict[str, Any]:
-        """Return the config options of a run: those of the grid, then those of the override."""
+        """Return the config options of a run.
+
+        If the grid and the run's override set the same option, the value in the override is used.
+        """
         return {**self.cfg_options, **self.overrides.get(run.override, {})}
 
     def _check_numbers(self) -> None:
@@ -137,10 +141,13 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"{key} must be text such as {example}, got {value!r}")
 
     def _check_notebooks(self) -> None:
-        for key, known in (("make", self.datasets), ("parameters", NOTEBOOKS)):
+        for key, kind, known in (
+            ("make", "dataset", self.datasets),
+            ("parameters", "notebook", NOTEBOOKS),
+        ):
             for name in getattr(self, key):
                 if name not in known:
-                    raise ValueError(f"{key}: unknown {name!r}; {suggestion(name, known)}")
+                    raise ValueError(f"{key}: unknown {kind} {name!r}; {suggestion(name, known)}")
         for dataset, size in self.make.items():
             if size not in SIZES:
                 sizes = f"{', '.join(SIZES[:-1])} or {SIZES[-1]}"
@@ -149,7 +156,8 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             for name in values:
                 if name in _SET:
                     raise ValueError(
-                        f"parameters: {name!r} of {notebook} is set by the workflow: remove it here"
+                        f"parameters: {name!r} of {notebook} is set by the workflow: remove it "
+                        "from the grid file"
                     )
 
 
@@ -161,20 +169,24 @@ def grid_file(name: str | os.PathLike[str]) -> Path:
             ``workflow/grids/``.
 
     Raises:
-        FileNotFoundError: The file does not exist; the message suggests a similar name or lists
-            the grids.
+        FileNotFoundError: The file does not exist. The message suggests a similar name, or lists
+            the grids in ``workflow/grids/``.
     """
     file = Path(name)
     if file.suffix not in (".yaml", ".yml"):
         file = repository_path(Path("workflow", "grids", f"{name}.yaml"))
     if not file.is_file():
         known = sorted(found.stem for found in repository_path("workflow/grids").glob("*.yaml"))
-        raise FileNotFoundError(f"there is no grid {file}; {suggestion(file.stem, known)}")
+        raise FileNotFoundError(f"there is no grid file {file}; {suggestion(file.stem, known)}")
     return file
 
 
 def grid_root(name: str | os.PathLike[str], runs: str | os.PathLike[str] = "runs") -> Path:
-    """Return the folder that contains the runs of a grid.
+    """Return the folder that contains the training runs of a grid.
+
+    Args:
+        name: A grid file, or the name of a grid in ``workflow/grids/``.
+        runs: Folder that contains a subfolder for each grid.
 
     Example:
         >>> grid_root("demo").as_posix(), grid_root("my/lvis.v1.yaml").name
@@ -199,8 +211,8 @@ def read_grid(
     Raises:
         FileNotFoundError: The grid file does not exist.
         ValueError: A key is unknown, missing or repeated; a value is not allowed; a config does not
-            exist; or a notebook has no parameter of a given name. For a wrong name, the message
-            suggests a similar valid name.
+            exist; or a notebook does not have a given parameter. If a valid name is similar to a
+            wrong one, the message suggests the valid name.
 
     Example:
         >>> [str(run) for run in read_grid("demo").runs]
@@ -209,7 +221,10 @@ def read_grid(
     file = grid_file(name)
     try:
         if re.search(r"""['"\\$`\n]""", str(file)):  # Snakemake quotes these characters wrongly
-            raise ValueError("the path must not contain quotes, a backslash or $: rename the file")
+            raise ValueError(
+                "the path must not contain quotes, backticks, backslashes, $ or line breaks: "
+                "rename the file or its folder"
+            )
         _check_name("the file's name", file.stem, "-")
         grid = decode_yaml(file.read_text(encoding="utf-8"), Grid)
         for run in grid.runs:
@@ -227,7 +242,8 @@ def config_file(run: RunName, configs: str | os.PathLike[str] = "configs") -> Pa
     """Return the config file of a run.
 
     Raises:
-        ValueError: The file does not exist; the message suggests a similar name or lists configs.
+        ValueError: The file does not exist. The message suggests a similar name, or lists the
+            existing configs.
     """
     folder = repository_path(configs)
     path = folder / run.dataset / f"{run.config}.py"
@@ -239,7 +255,7 @@ def config_file(run: RunName, configs: str | os.PathLike[str] = "configs") -> Pa
 
 
 def config_sources(path: Path) -> list[Path]:
-    """Return a config file, followed by every file that it inherits from."""
+    """Return a config file and all files from which it inherits, the config file first."""
     sources = [path]
     for statement in ast.parse(path.read_text()).body:
         if isinstance(statement, ast.Assign) and any(
@@ -256,7 +272,7 @@ def _check_name(key: str, name: str, further: str = "") -> None:
     """Check a name that becomes part of paths and command lines.
 
     Args:
-        key: Key that contains the name in the grid file; the error message begins with it.
+        key: Key that contains the name in the grid file; the error message begins with this key.
         name: The name to check.
         further: Characters that are allowed besides letters, digits, ``_`` and ``.``.
 
@@ -265,5 +281,8 @@ def _check_name(key: str, name: str, further: str = "") -> None:
             hyphen.
     """
     if not re.fullmatch(rf"\w[\w.{further}]*", name, re.ASCII):
-        allowed = ", ".join(["letters", "digits", "_", ".", *further])
-        raise ValueError(f"{key}: {name!r} is not a valid name; names consist of {allowed}")
+        allowed = ["letters", "digits", *map(repr, ["_", ".", *further])]
+        raise ValueError(
+            f"{key}: {name!r} is not a valid name: use only {', '.join(allowed[:-1])} and "
+            f"{allowed[-1]}, and begin with a letter, a digit or '_'"
+        )

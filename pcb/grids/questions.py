@@ -1,8 +1,7 @@
-"""The notebooks of a grid, each with the figures that the grid's page shows.
+"""The notebooks of a grid, and the figures of each notebook that the grid's web page shows.
 
-A figure is listed by its file name, which may be a pattern. A figure that is not listed appears
-only on the page of its notebook. The notebook ``method`` is not listed, because it does not read
-any run.
+Figures are listed by file name; ``*`` stands for any text. A figure that is not listed appears only
+on the web page of its notebook. The notebook ``method`` is not listed, because it reads no run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write the HTML page of a grid, and summarise the grid's results as text."""
+"""Write the results of a grid as an HTML page, and summarise them as text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pcb.messages.printable import printable, shortened
 from pcb.runs.folder import RunFolder
 from pcb.storage.files import write_atomically
 
-MOST_OF_A_PARAMETER = 300  # maximum number of characters of a name and value on the page
+MOST_OF_A_PARAMETER = 300  # maximum number of characters of a parameter on the page
 ENVIRONMENT = ("device", "cpu", "cpu_capability", "threads", "seed", "torch", "operators", "commit")
 
 _TEMPLATES = Environment(
@@ -32,14 +32,20 @@ _TEMPLATES = Environment(
 
 
 class Link(NamedTuple):
-    """A link on the page. If ``href`` is empty, the page shows the text without a link."""
+    """A link on a grid's page. If ``href`` is empty, the page shows the text without a link."""
 
     href: str
     text: str
 
 
 class Figure(NamedTuple):
-    """A figure on the page, with its caption and, if a PDF of the figure exists, a link to it."""
+    """A figure on a grid's page, with a caption and a link to the figure's PDF.
+
+    Attributes:
+        href: Path of the image file, relative to the page.
+        text: Caption of the figure.
+        pdf: Link to the PDF of the figure; None if there is no PDF.
+    """
 
     href: str
     text: str
@@ -47,12 +53,17 @@ class Figure(NamedTuple):
 
 
 def write_page(root: str | os.PathLike[str], title: str) -> Path:
-    """Write ``index.html`` for the runs below ``root`` and return its path.
+    """Write a web page with the results of a grid, and return the path of the page.
 
-    The page begins with the sentence of :func:`pcb.grids.finding.finding` and, if notebooks failed,
-    a list of these notebooks. The page needs no network. All links on the page are relative and
-    lead to files that exist. Runs must be in ``<root>/<dataset>/<config>/seed<N>``. Pages and
-    figures about a whole dataset must be in ``<root>/<dataset>``.
+    The page begins with one sentence about the effect of PCB, from
+    :func:`pcb.grids.finding.finding`. If notebooks failed, a list of these notebooks follows. The
+    page needs no network.
+
+    Args:
+        root: The grid's folder, to which ``index.html`` is written. Runs must be in
+            ``<root>/<dataset>/<config>/seed<N>``. Notebooks and figures about a whole dataset must
+            be in ``<root>/<dataset>``.
+        title: Heading of the page.
 
     Raises:
         FileNotFoundError: ``root`` is not a folder.
@@ -72,7 +83,7 @@ def write_page(root: str | os.PathLike[str], title: str) -> Path:
 
 
 def text_report(results: Results) -> str:
-    """Return a text with the metric table, the effect of PCB, the page's path and the failures."""
+    """Return a grid's results as text: metrics, the effect of PCB, and failed notebooks."""
     notes = filter(None, [results.finding, legend(results.rows)])
     lines = ["", text_table(results.rows), "", *notes]
     lines.append(f"All notebooks and figures: {results.root / 'index.html'}")
@@ -120,7 +131,10 @@ def _dataset(root: Path, dataset: DatasetResults) -> dict[str, Any]:
 def _question(
     root: Path, notebook: str, figures: Iterable[str], folders: list[Path]
 ) -> dict[str, Any]:
-    """Return a notebook's question, pages and main figures, or {} if the notebook has no page."""
+    """Return the question that a notebook answers, its web pages and its main figures.
+
+    The result is {} if none of the folders contains a web page of the notebook.
+    """
     folders = [folder for folder in folders if (folder / f"{notebook}.html").is_file()]
     if not folders:
         return {}
@@ -142,10 +156,9 @@ def _question(
 
 
 def _join_rows(rows: list[list[Path]], one_folder: bool) -> list[list[Path]]:
-    """Drop empty rows, and join adjacent rows that have only one figure each.
+    """Drop empty rows of figures, and join adjacent rows that have only one figure each.
 
-    Exception: if all figures are in the same folder (``one_folder``), join all rows into one,
-    however many figures each row has.
+    If ``one_folder`` is True (all figures are in the same folder), join all rows into a single row.
 
     >>> a, b, c, d, e = map(Path, "abcde")
     >>> [len(row) for row in _join_rows([[a, b], [], [c], [d], [e, a]], one_folder=False)]
@@ -189,8 +202,8 @@ def _parameters(run: RunFolder) -> list[str]:
     """Return the parameters of a run's notebooks as texts such as ``seed = 0``.
 
     If a parameter has different values in different notebooks, each value is followed by the names
-    of its notebooks: ``iou_threshold = 0.7 (02_evaluate)``. Empty values, which are defaults, are
-    left out. The parameter ``replace`` and parameters that name folders are left out, too.
+    of its notebooks: ``iou_threshold = 0.7 (02_evaluate)``. An empty value is left out, because it
+    means the default. The parameter ``replace`` and parameters that name folders are also left out.
     """
     given: dict[str, dict[str, list[str]]] = {}
     for name in OF_RUN | OF_PAIR:
@@ -211,7 +224,7 @@ def _cut(text: str) -> str:
 
 
 def _heading(notebook: Path) -> str:
-    """Return the first heading of an executed notebook, or "" if there is no heading or file."""
+    """Return the first heading of an executed notebook; "" if no heading or file exists."""
     cells = _read_notebook(notebook).get("cells", [])
     lines = (line for cell in cells for line in "".join(cell["source"]).splitlines())
     return next((line[2:].strip() for line in lines if line.startswith("# ")), "")
@@ -236,7 +249,8 @@ def _href(root: Path, file: Path) -> str:
 def _label(root: Path, folder: Path) -> str:
     """Return the name under which a folder appears on the page.
 
-    A run is named by its path below the dataset's folder, a dataset by its own name.
+    For the folder of a run, the name is its path below the dataset's folder. For the folder of a
+    dataset, the name is that of the dataset.
     """
     parts = folder.relative_to(root).parts
     return "/".join(parts[1:] or parts)

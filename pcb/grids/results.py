@@ -1,4 +1,4 @@
-"""Read the results of a grid, for its page and for its text report."""
+"""Read the results of a grid, for its web page and its text report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class DatasetResults:
     Attributes:
         name: Name of the dataset; its runs are in a folder of this name.
         runs: The runs on this dataset, sorted by path.
-        rows: Rows of the metric table, which includes only runs that have metrics.
+        rows: Rows of the metric table; runs without metrics are left out.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Results:
         datasets: The results on each dataset, sorted by name.
         finding: One sentence on the effect of PCB; see :func:`pcb.grids.finding.finding`.
         failures: Notebooks that did not finish.
-        running: Processes, other than this one, that are currently working in the folder.
+        running: Other processes that are currently working in the folder.
     """
 
     root: Path
@@ -56,7 +56,7 @@ class Results:
 
 
 def read_results(root: str | os.PathLike[str]) -> Results:
-    """Read the results of all runs below a folder.
+    """Read the results of all runs below a grid's folder.
 
     Raises:
         FileNotFoundError: ``root`` is not a folder.

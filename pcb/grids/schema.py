@@ -13,7 +13,7 @@ from pcb.messages.nearest import suggestion
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-# Words for msgspec's types in messages: for one value, and for the entries of a list or mapping.
+# Names of msgspec's types in messages: for one value, and for the entries of a list or mapping.
 _NAMES = {
     "array": ("a list", "lists"),
     "bool": ("on or off, without quotes", "on or off, without quotes"),
@@ -64,14 +64,14 @@ def decode_yaml(text: str, schema: type[T]) -> T:
 
 
 class _Loader(yaml.SafeLoader):
-    """A YAML loader that rejects repeated keys. PyYAML would silently use the last value."""
+    """A YAML loader that rejects repeated keys; PyYAML's own loader uses the last value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys: list[Any] = []
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in keys:
-                problem = f"the key {key!r} occurs twice"
+                problem = f"the key {key!r} occurs twice: remove one of the two entries"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
             keys.append(key)
         return super().construct_mapping(node, deep)
@@ -83,7 +83,7 @@ def _explain(error: str, values: Any, schema: type[msgspec.Struct]) -> str:
     if found := _UNKNOWN.fullmatch(error):
         return f"unknown key {found[1]!r}; {suggestion(found[1], keys)}"
     if found := _MISSING.fullmatch(error):
-        return f"the key {found[1]!r} is missing"
+        return f"the key {found[1]!r} is missing: add it"
     found = _WRONG.fullmatch(error)
     if not found:
         return error  # from the Struct's own checks
@@ -104,7 +104,10 @@ def _explain(error: str, values: Any, schema: type[msgspec.Struct]) -> str:
 
 
 def _values_at(value: Any, steps: list[str]) -> Iterator[Any]:
-    """Yield every value at a path of keys; the key ``...`` stands for all keys of a mapping."""
+    """Yield the values at a path of keys in nested YAML values.
+
+    The key ``...`` stands for all keys of a mapping, so there may be several values.
+    """
     if not steps:
         yield value
     elif isinstance(value, dict):

@@ -26,11 +26,13 @@ LEGEND = (
     "Mask AP in percent over all classes (AP) and over the rare (APr), common (APc) and frequent "
     "(APf) classes; AP50: mask AP at IoU 0.5; APb: box AP. n/a: undefined."
 )
-ONE_SEED = "A difference between two runs is partly due to chance, because it depends on the seed."
+ONE_SEED = (
+    "A difference between two runs is partly due to chance, because results depend on the seed."
+)
 OVER_SEEDS = (
-    "With several seeds: mean ± standard deviation. Differences are computed seed by seed. Their "
-    "95% confidence interval (Student's t) covers the randomness of training, but not the choice "
-    "of images or of the dataset."
+    "For several seeds, the table shows mean ± standard deviation. Differences are computed for "
+    "each seed. Their 95% confidence interval (Student's t) covers the randomness of training, but "
+    "not the choice of images or of the dataset."
 )
 
 
@@ -38,8 +40,8 @@ class Row(NamedTuple):
     """A row of the metric table.
 
     Attributes:
-        label: The run or config. An indented label means that the row belongs to the nearest row
-            above whose label is not indented.
+        label: Name of the run or config. A row with an indented label belongs to the nearest row
+            above it that has no indented label.
         cells: The values as text, one for each column of the table.
         is_difference: Whether the values are differences, or confidence intervals of differences.
         of_seed: Whether the row is about a single seed in a table that covers several seeds.
@@ -54,10 +56,11 @@ class Row(NamedTuple):
 def metric_rows(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> list[Row]:
     """Return the rows of the metric table.
 
-    Each config has a row with the mean over its seeds or, if there is only one run, with the run's
-    metrics. If results of the config were published, the next row shows them. If the config has a
-    baseline, further rows show the mean difference from the baseline over the seeds that both have.
-    If any config has several seeds, the table ends with the same rows for each single seed.
+    Each config has a row with its metrics, which are means if the config has several seeds. If
+    results of the config were published, the next row shows the published results. If the config
+    has a baseline, further rows show the mean difference from the baseline over the seeds that both
+    configs have. If any config has several seeds, the table ends with such rows for each single
+    seed.
 
     Args:
         configs: Configs from :func:`pcb.runs.comparison.group_runs`; all their runs have metrics.
@@ -82,7 +85,7 @@ def text_table(rows: Iterable[Row]) -> str:
 
 
 def legend(rows: Iterable[Row]) -> str:
-    """Return the text below the table, which explains the columns, differences and intervals."""
+    """Return the legend of the metric table: what columns, differences and intervals mean."""
     return f"{LEGEND} {OVER_SEEDS if any(row.of_seed for row in rows) else ONE_SEED}"
 
 

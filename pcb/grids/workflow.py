@@ -1,8 +1,8 @@
-"""Let only one process at a time run a grid, and stop its jobs when this process stops.
+"""Let only one process at a time run a grid, and stop the grid's jobs when this process stops.
 
-``pcb grid run`` calls Snakemake within its own process, so that a user has to stop only this
-process. The Snakefile and its job scripts call the functions of this module, so that calling
-Snakemake directly has the same effect as ``pcb grid run``.
+``pcb grid run`` runs Snakemake in its own process, so that a user has to stop only one process. The
+Snakefile and its job scripts also call this module. So a user who runs Snakemake directly gets the
+same behaviour.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ def run_workflow(name: str, profile: str, gpus: int = 0) -> int:
     Args:
         name: A grid file, or the name of a grid in ``workflow/grids/``.
         profile: Name of a folder in ``workflow/profiles/``.
-        gpus: Number of GPUs of this machine. With this number, Snakemake never starts two training
-            runs on the same GPU. Pass 0 on a cluster, because the cluster assigns GPUs to jobs.
+        gpus: Number of GPUs of this machine. All jobs that run at the same time use at most this
+            number of GPUs. Pass 0 on a cluster, because the cluster assigns GPUs to jobs.
     """
     limit = ["--resources", f"gpu={gpus}"] if gpus else []
     return _snakemake(["--profile", str(_PROFILES / profile), *limit, "--config", f"grid={name}"])
 
 
 def check_profile(profile: str) -> None:
-    """Check that a profile exists.
+    """Check that a Snakemake profile exists in ``workflow/profiles/``.
 
     Raises:
-        ValueError: The profile does not exist; the message suggests a similar name or lists all
+        ValueError: The profile does not exist. The message suggests a similar name, or lists all
             profiles.
     """
     known = sorted(path.name for path in repository_path(_PROFILES).iterdir())
@@ -69,9 +69,10 @@ def check_profile(profile: str) -> None:
 def begin(root: str | os.PathLike[str], notebooks: str | os.PathLike[str]) -> None:
     """Make this process the only one that runs a grid, until this process ends.
 
-    If a different process is already running the grid, this function prints a message that names
-    the process, and waits until that process ends. Then this function prints which processes
-    of an earlier, killed attempt are still running, and which notebooks have uncommitted changes.
+    If another process is already running the grid, this function prints a message that names the
+    other process, and waits until the other process ends. If an earlier process was killed, some
+    training processes and notebooks of the grid may still be running. This function prints these
+    processes, and also the notebooks that have uncommitted changes.
 
     Args:
         root: The grid's folder.
@@ -82,24 +83,30 @@ def begin(root: str | os.PathLike[str], notebooks: str | os.PathLike[str]) -> No
     def wait_for(other: Writer) -> None:
         lines = [str(one) for one in running(root) if one.what != GRID]
         doing = f" At present, the grid runs:\n{_indent(lines)}" if lines else ""
-        [who] = [one.who for one in running(root) if one.what == GRID] or [other.host]
+        fallback = f"a process (host: {other.host})"
+        [who] = [one.who for one in running(root) if one.what == GRID] or [fallback]
         _say(
-            f"{root} is already being run by {who}. This call waits until that process ends, then "
-            f"runs what is missing. Ctrl-C stops only this call.{doing}"
+            f"The grid in {root} is already being run by {who}. This command waits until that "
+            "process ends, then runs what is missing. Ctrl-C stops only this command, not that "
+            f"process.{doing}"
         )
 
     _until_the_end.enter_context(writing_alone(root, GRID, wait_for))
     if left := [str(one) for one in running(root) if one.what != GRID]:
         _say(
-            "An earlier call was killed, but some of its processes are still running. This call "
-            f"follows their training runs and waits for their notebooks:\n{_indent(left)}"
+            "An earlier command was killed, but some of its processes are still running. This "
+            "command shows the output of running training processes, and waits until running "
+            f"notebooks end:\n{_indent(left)}"
         )
     if changed := changed_notebooks(notebooks):
         _say(f"The grid runs notebooks with uncommitted changes: {', '.join(changed)}")
 
 
 def changed_notebooks(folder: str | os.PathLike[str]) -> list[str]:
-    """Return a folder's notebooks that have uncommitted changes, or [] outside a git repository."""
+    """Return the names of the notebooks in a folder that have uncommitted changes.
+
+    The result is [] if git is not installed, or if the folder is not in a git repository.
+    """
     command = ["git", "-C", str(folder), "diff", "--name-only", "--relative", "HEAD"]
     try:
         diff = subprocess.run([*command, "--", "*.ipynb"], capture_output=True, text=True)
@@ -111,7 +118,7 @@ def changed_notebooks(folder: str | os.PathLike[str]) -> list[str]:
 def check_machine(grid: Grid, gpus: int) -> None:
     """Check that this machine has enough GPUs for a grid.
 
-    If the machine has too few CPU cores, only a note is printed.
+    If the machine has too few CPU cores, this function prints a note, but raises no error.
 
     Raises:
         ValueError: The grid needs more GPUs than this machine has.
@@ -124,8 +131,8 @@ def check_machine(grid: Grid, gpus: int) -> None:
     cores = len(os.sched_getaffinity(0))
     if grid.threads > cores:
         _say(
-            f"The grid sets threads to {grid.threads}, but this machine has only {cores} cores: "
-            f"each job uses at most {cores}."
+            f"The grid sets threads to {grid.threads}, but this machine has only {cores} CPU "
+            f"core{'s' if cores > 1 else ''}: each job uses at most {cores}."
         )
 
 
@@ -139,10 +146,11 @@ def count_gpus() -> int:
 
 
 def stop_with_jobs() -> None:
-    """Install signal handlers that end the jobs of this process before the process stops.
+    """Install signal handlers that end all jobs of this Snakemake process before the process stops.
 
-    Snakemake itself does not stop running jobs when it is terminated or killed. Signals that this
-    process already ignores stay ignored, so that ``make grid`` continues when its terminal closes.
+    Without these handlers, Snakemake would leave its jobs running when it is terminated. Signals
+    that this process already ignores stay ignored, so that ``make grid`` continues when its
+    terminal closes.
     """
 
     def stop(number: int, frame: object) -> NoReturn:
@@ -161,7 +169,7 @@ def stop_with_jobs() -> None:
 def end_with_snakemake() -> None:
     """Make this job stop on a signal, or when the Snakemake process that started the job dies.
 
-    In both cases the job receives a ``KeyboardInterrupt``, as with Ctrl-C.
+    In both cases, a ``KeyboardInterrupt`` is raised in the job, as with Ctrl-C.
     """
 
     def stop(number: int, frame: object) -> NoReturn:
@@ -204,12 +212,11 @@ def _snakemake(arguments: list[str]) -> int:
 
 
 def _jobs(snakemake: psutil.Process) -> list[psutil.Process]:
-    """Return the processes to terminate so that all running jobs end.
+    """Return the processes that execute the scripts of Snakemake's running jobs.
 
-    These are the processes that execute the jobs' scripts. Kernels and training processes, which
-    are not in Snakemake's process group, are left out. The shells in which Snakemake runs the
-    scripts are left out as well, because a shell that is terminated would end immediately, without
-    waiting for its script.
+    To end all jobs, it is enough to terminate these processes. Kernels and training processes are
+    left out, because they are not in Snakemake's process group. The shells in which Snakemake runs
+    the scripts are also left out, because a terminated shell does not wait for its script.
     """
     group = os.getpgid(snakemake.pid)
     found = []
@@ -239,8 +246,8 @@ def _repeat_discarded_interrupts() -> None:
     """Raise a ``KeyboardInterrupt`` again when Python discards it.
 
     A signal may arrive while Python runs a ``__del__`` method or a callback of a weak reference.
-    Python prints an exception from there and otherwise ignores it, so that the signal would be
-    lost.
+    Python prints and then discards any exception that is raised there. Without this function, the
+    signal would have no effect.
     """
     report = sys.unraisablehook
 

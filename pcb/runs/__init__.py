@@ -1,4 +1,7 @@
-"""Run folders: their names and files, comparisons of runs, and the processes that are running."""
+"""Name, find, read, write and compare run folders.
+
+A run folder contains one trained detector and everything computed from it.
+"""
 
 from pcb.runs.find import collect, plain_counterpart
 from pcb.runs.folder import RunFolder

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Return all arrays in an ``.npz`` file, which must not contain pickled objects.
+    """Return all arrays in an ``.npz`` file by name; the file must not contain pickled objects.
 
     Raises:
         ValueError: The file is not an ``.npz`` file, or contains Python objects. The message names
@@ -27,7 +27,10 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (AttributeError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not an .npz file of arrays ({error})") from error
+        raise ValueError(
+            f"{path} is not an .npz file of arrays ({error}): restore a backup of the file, or "
+            "delete the file and create it again"
+        ) from error
 
 
 def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Group runs by config, choose the baseline of each config, and describe the comparison."""
+"""Group training runs by config, choose each config's baseline, and describe the comparison."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pcb.runs.paths import parse_seed, plain_names
 from pcb.runs.settings import differing_settings, loss_settings, strength_argument, without_pcb
 from pcb.storage.repository import repository_path
 
-# What metrics depend on besides config and seed. The last three matter only to runs on a CPU.
+# Entries of `environment.json` that can affect metrics. The last three matter only on a CPU.
 _CONDITIONS = (
     *("device", "processes", "operators", "torch", "torchvision", "mmcv-full", "mmdet", "numpy"),
     *("cpu", "cpu_capability", "threads"),
@@ -26,13 +26,13 @@ _MOST_SETTINGS = 6  # maximum number of settings that a sentence lists
 
 @dataclass(eq=False)
 class ConfigRuns:
-    """The runs of one config, at most one run for each seed.
+    """The training runs of one config, at most one run for each seed.
 
     Attributes:
-        folder: Folder that contains the runs of all seeds, ``.../<dataset>/<config>``. If a run's
-            folder is not called ``seed<N>``, this is the run's own folder.
+        folder: Folder that contains the runs of all seeds, ``.../<dataset>/<config>``. For a run
+            whose folder is not called ``seed<N>``, this attribute is the folder of the run.
         runs: The runs by seed; the key is None if the seed is unknown.
-        name: Short name of the config, unique in the comparison.
+        name: Short name of the config; no two configs of a comparison have the same name.
         baseline: The config with which this config is compared; None if there is no baseline.
     """
 
@@ -46,7 +46,7 @@ class ConfigRuns:
         return {seed: run.read_metrics() for seed, run in self.runs.items()}
 
     def values(self, iou_type: str, metric: str) -> dict[int | None, float]:
-        """Return a metric for each seed, as a fraction; NaN if undefined or missing.
+        """Return a metric for each seed, as a fraction; NaN if the metric is undefined or missing.
 
         Raises:
             FileNotFoundError: A run has no ``metrics.json``.
@@ -57,30 +57,30 @@ class ConfigRuns:
         }
 
     def estimate(self, iou_type: str, metric: str) -> Estimate:
-        """Estimate a metric from the runs of all seeds; each run needs a ``metrics.json``."""
+        """Return the mean and confidence interval of a metric over the runs of all seeds."""
         return estimate(self.values(iou_type, metric).values())
 
     def difference(self, iou_type: str, metric: str) -> Estimate:
-        """Estimate how a metric differs from the baseline, from pairs of runs with the same seed.
+        """Return the mean and confidence interval of a metric's difference from the baseline.
 
-        Without a baseline, the estimate has no values. Each run needs a ``metrics.json``.
+        Only runs with the same seed are compared. Without a baseline, the result has no values.
         """
         theirs = self.baseline.values(iou_type, metric) if self.baseline else {}
         return paired_difference(self.values(iou_type, metric), theirs)
 
     @property
     def pairs(self) -> dict[int | None, tuple[RunFolder, RunFolder]]:
-        """Pairs of this config's run and the baseline's run, for each seed that both have."""
+        """Pairs of this config's run and the baseline's run, for each seed in common."""
         theirs = self.baseline.runs if self.baseline else {}
         return {seed: (run, theirs[seed]) for seed, run in self.runs.items() if seed in theirs}
 
     @property
     def has_counterpart(self) -> bool:
-        """Whether the name of the baseline is the name of this config without PCB."""
+        """Whether the baseline's name shows that it is this config's counterpart without PCB."""
         return self.baseline is not None and self.baseline.folder in _plain_folders(self.folder)
 
     def only(self, seed: int | None) -> ConfigRuns:
-        """Return a copy of this config with only the run of one seed; likewise for its baseline.
+        """Return a copy of this object and of its baseline, both with only the run of one seed.
 
         If the baseline has no run of this seed, the copy has no baseline.
         """
@@ -91,19 +91,19 @@ class ConfigRuns:
 def group_runs(
     runs: Iterable[str | os.PathLike[str] | RunFolder], or_first: bool = True
 ) -> list[ConfigRuns]:
-    """Group runs by config, and choose the baseline of each config.
+    """Group training runs by config, and choose the baseline of each config.
 
-    The baseline of a config with PCB is its counterpart without PCB: the config in the same folder
-    with a name from :func:`pcb.runs.paths.plain_names`. A config that neither has nor is a
-    counterpart is compared with the first config without PCB or, if every config has PCB, with the
-    first config.
+    A config with PCB is compared with its counterpart without PCB, for example ``softmax_pcb`` with
+    ``softmax``; see :func:`pcb.runs.paths.plain_names`. All other configs, except those that are
+    baselines themselves, are compared with the first config without PCB. If every config has PCB,
+    the others are compared with the first config.
 
     Args:
         runs: Run folders, ``.../<dataset>/<config>/seed<N>``; a relative path starts at the
             repository root. A folder whose name is not ``seed<N>`` counts as a separate config; its
             seed is read from its ``environment.json``. A folder that is repeated counts once.
-        or_first: Whether a config without a counterpart is compared with the first config. If
-            False, such a config has no baseline.
+        or_first: Whether a config that has no counterpart is compared with the first config. If
+            False, a config that has no counterpart has no baseline.
 
     Returns:
         The configs, sorted so that each baseline is followed by the configs compared with it.
@@ -136,11 +136,14 @@ def group_runs(
 
 
 def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
-    """Return the sentences that a reader needs to interpret a comparison.
+    """Return sentences that help a reader to interpret a comparison of configs.
 
-    The sentences say which configs and seeds are compared, in which settings besides PCB a config
-    differs from its baseline, whether PCB had no effect because training ended before PCB's start
-    epoch, and in which settings the runs of a single config differ.
+    The sentences state:
+
+    - which configs and seeds are compared;
+    - which settings (except those of PCB), versions and machines differ from the baseline;
+    - in which configs PCB never acted, because training ended before PCB's start epoch;
+    - which settings differ between the runs of a single config.
     """
     sentences = []
     for config in configs:
@@ -148,24 +151,23 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
             sentences.append(_compared(config, config.baseline))
             pairs = list(config.pairs.values())
             if more := _differences(pairs, without_pcb):
-                sentences.append(
-                    f"{config.name} differs from {config.baseline.name} in more than PCB: {more}."
-                )
+                names = f"{config.name} differs from {config.baseline.name}"
+                sentences.append(f"{names} in settings other than those of PCB: {more}.")
             if conditions := _other_conditions(pairs):
                 sentences.append(
                     f"{config.name} was not trained under the same conditions as "
-                    f"{config.baseline.name}: {conditions}. This difference can change AP as much "
-                    "as a different seed does."
+                    f"{config.baseline.name}: {conditions}. Different conditions can change AP as "
+                    "much as a different seed does."
                 )
         if any(map(_never_acts, config.runs.values())):
             sentences.append(
-                f"PCB never acted in {config.name}: training ended before its start epoch."
+                f"PCB never acted in {config.name}: training ended before PCB's start epoch."
             )
         first, *others = config.runs.values()
         if differing := _differences([(other, first) for other in others], dict):
             sentences.append(
-                f"The runs of {config.name} differ in their settings, so their mean mixes "
-                f"different settings: {differing}."
+                f"The runs of {config.name} differ in {differing}, so their mean mixes results of "
+                "different settings."
             )
     if not any(config.baseline for config in configs):
         sentences.append("There is only one config, so there is nothing to compare it with.")
@@ -175,9 +177,9 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
 def differs_by_pcb_alone(config: ConfigRuns) -> bool:
     """Return whether a config differs from its baseline only by PCB.
 
-    The result is False if a run of the config ended before PCB's start epoch, if two runs of the
-    same config have different settings, or if a ``config.py`` is not a merged config. If a run has
-    no ``config.py``, its settings are not compared.
+    The result is also False if training ended before PCB's start epoch, if two runs of one config
+    have different settings, or if a ``config.py`` is not a merged config. If a run has no
+    ``config.py``, its settings are not compared.
     """
     if not config.baseline:
         return False
@@ -206,7 +208,7 @@ def distinct_names(names: Sequence[str]) -> list[str]:
 
 
 def _never_acts(run: RunFolder) -> bool:
-    """Return whether a run has PCB, but training ended before PCB's start epoch."""
+    """Return whether a run uses PCB, but its training ended before PCB's start epoch."""
     if not run.config_file.is_file():
         return False
     config = run.read_config()
@@ -220,11 +222,12 @@ def _compared(config: ConfigRuns, baseline: ConfigRuns) -> str:
     why = "" if config.has_counterpart else ", the first config,"
     start = f"{config.name} is compared with {baseline.name}{why}"
     if not config.pairs:
-        return f"{start} but they have no seed in common, so there is no difference to show."
+        both = f"{config.name} and {baseline.name}"
+        return f"{both} have no seed in common: train both with the same seed to compare them."
     if len(config.pairs) == 1:
         return (
-            f"{start} over one seed ({seeds}). A single seed cannot show what is due to chance, so "
-            "there is no confidence interval."
+            f"{start} over one seed ({seeds}). One seed cannot show how much of the difference is "
+            "due to chance, so there is no confidence interval."
         )
     return f"{start} over {len(config.pairs)} seeds ({seeds})."
 
@@ -233,12 +236,11 @@ def _differences(
     pairs: Iterable[tuple[RunFolder, RunFolder]],
     view: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> str:
-    """Return a text that lists all settings in which the two runs of any pair differ.
+    """Return a text that lists the settings in which the two runs of at least one pair differ.
 
     Args:
         pairs: Pairs of runs.
-        view: Function that returns the part of a run's merged config to compare, for example the
-            config without the settings of PCB.
+        view: Function that returns which part of a merged config is compared.
     """
     found: dict[str, tuple[Any, Any]] = {}
     for ours, theirs in pairs:
@@ -248,7 +250,7 @@ def _differences(
 
 
 def _other_conditions(pairs: Iterable[tuple[RunFolder, RunFolder]]) -> str:
-    """Return a text that lists the conditions, such as versions, in which paired runs differ."""
+    """Return a text that lists the versions and machines in which two paired runs differ."""
     found: dict[str, tuple[Any, Any]] = {}
     for pair in pairs:
         ours, theirs = (
@@ -264,7 +266,7 @@ def _other_conditions(pairs: Iterable[tuple[RunFolder, RunFolder]]) -> str:
 
 def _in_words(found: Mapping[str, tuple[Any, Any]]) -> str:
     texts = [
-        f"{key} ({one!r}, not {other!r})" if _is_short(one) and _is_short(other) else key
+        f"{key} ({one!r} instead of {other!r})" if _is_short(one) and _is_short(other) else key
         for key, (one, other) in found.items()
     ]
     more = len(texts) - _MOST_SETTINGS
@@ -276,7 +278,7 @@ def _is_short(value: Any) -> bool:
 
 
 def _config_and_seed(run: RunFolder) -> tuple[Path, int | None]:
-    """Return the folder that identifies a run's config, and the run's seed."""
+    """Return the folder that identifies a run's config, and the run's seed (None if unknown)."""
     path = run.path.absolute()
     seed = parse_seed(path.name)
     if seed is not None:

@@ -18,7 +18,7 @@ of the folder::
         confused_pairs.csv, ...        tables that the notebooks wrote
         figures/*.{png,pdf}            figures that the notebooks drew
         figures/<notebook>_settings.json  settings with which a notebook drew its figures
-        <notebook>.ipynb, .html        executed notebook, and the same as a web page
+        <notebook>.ipynb, .html        executed notebook, and its web page
         <notebook>.failed.json, .failed.html  why a notebook did not finish, and its web page
         .lock                          lock of the process that writes to the folder
         .confusion.lock                lock for confusion.npz
@@ -70,24 +70,28 @@ class RunFiles:
         self.figures = self.path / "figures"
 
     def results_file(self, iou_type: str) -> Path:
-        """Return the file to which boxes (``"bbox"``) or masks (``"segm"``) are written."""
+        """Return the file to which detected boxes ("bbox") or masks ("segm") are written."""
         if iou_type not in IOU_TYPES:
             raise ValueError(f"iou_type must be 'bbox' or 'segm', got {iou_type!r}")
         return self.predictions_folder / f"{iou_type}.json"
 
     def predictions(self, iou_type: str) -> Path:
-        """Return the file from which boxes (``"bbox"``) or masks (``"segm"``) are read.
+        """Return the file from which detected boxes ("bbox") or masks ("segm") are read.
 
-        This is the ``.json`` file, or the ``.json.gz`` file if only that file exists.
+        The file is ``<iou_type>.json``, or ``<iou_type>.json.gz`` if only this file exists.
         """
         plain = self.results_file(iou_type)
         packed = plain.with_suffix(".json.gz")
         return packed if packed.exists() and not plain.exists() else plain
 
     def prediction_part(self, iou_type: str, rank: int) -> Path:
-        """Return the temporary file for the detections of the process with this rank.
+        """Return the temporary file to which a process writes its detections while it predicts.
 
         The file has one line for each image.
+
+        Args:
+            iou_type: ``"bbox"`` for boxes, ``"segm"`` for masks.
+            rank: Rank of the process, from 0.
         """
         return self.predictions_folder / f".{iou_type}.{rank}.part"
 
@@ -112,9 +116,9 @@ class RunFiles:
     def foreign_files(self) -> list[str]:
         """Return the names of the files that prevent training from starting in the folder.
 
-        All files prevent this, except executed notebooks and their web pages (a notebook may start
-        training in its own folder), the output of the training process, figures, lock files and
-        unfinished files.
+        These are all files except executed notebooks, their web pages, the output of the training
+        process, figures, lock files and unfinished files. Executed notebooks are allowed because a
+        notebook may start training in the folder that contains its executed copy.
 
         Example:
             >>> import tempfile

@@ -1,4 +1,4 @@
-"""Find all runs in a folder, and find the run without PCB that belongs to a run with PCB."""
+"""Find all run folders in a folder; for a run with PCB, find the same run without PCB."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pcb.runs.paths import plain_names
 def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
     """Return all run folders at or below ``root``, sorted by path.
 
-    A folder is a run folder if it contains ``config.py`` or ``metrics.json``. A ``metrics.json`` is
-    enough, so that detectors trained with other software can be compared. Hidden folders and
-    folders inside a run folder are not searched.
+    A folder is a run folder if it contains ``config.py`` or ``metrics.json``. ``metrics.json``
+    alone is enough, so detectors that were trained with other software can be compared, too. Hidden
+    folders and folders inside a run folder are not searched.
 
     Raises:
         FileNotFoundError: ``root`` is not a folder.
@@ -23,16 +23,18 @@ def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(
-            f"{root} is not a folder: pass a folder with runs; `make demo` creates runs/demo"
+            f"{root} is not a folder: pass a folder that contains training runs, for example "
+            "runs/demo after `make demo`"
         )
     return sorted(_run_folders(root), key=lambda run: run.path)
 
 
 def plain_counterpart(run: RunFolder) -> RunFolder | None:
-    """Return the run that has the same dataset and seed as ``run``, but a config without PCB.
+    """Return a run's counterpart, which has the same dataset, config and seed, but no PCB.
 
-    The result is None if there is no such run. The run is found by its name: the name of its config
-    is one of those that :func:`pcb.runs.paths.plain_names` returns for the config of ``run``.
+    The counterpart is found by the name of its folder. For example, the counterpart of
+    ``softmax_pcb/seed0`` is ``softmax/seed0``. The result is None if this folder does not exist, or
+    if ``run`` itself does not use PCB.
 
     Example:
         >>> plain_counterpart(RunFolder("runs/demo/openmoji/softmax/seed0")) is None

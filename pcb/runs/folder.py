@@ -1,8 +1,9 @@
 """Read and write the files in a run folder.
 
-:mod:`pcb.runs.files` lists the files. Reading needs only the standard library and, for matrices,
-NumPy, so a notebook or a report can open a run without importing the detector. Files are replaced
-in one step: if the process that writes is interrupted, the previous file is still complete.
+A run folder contains one trained detector and everything computed from it; :mod:`pcb.runs.files`
+lists the files. Reading needs only the standard library and, for matrices, NumPy. So a notebook can
+read a run without importing the detector. Files are replaced in one step. So if writing is
+interrupted, the previous file is still complete.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _TOO_DEEP = (MemoryError, RecursionError)  # Python's parser raises these for de
 class RunFolder(RunFiles):
     """A run folder, with methods that read and write its files.
 
-    The constructor creates no folder; :meth:`create` and the methods that write files do.
+    The constructor does not create the folder. To create it, call :meth:`create` or write a file.
 
     Args:
         path: The run folder, absolute or relative to the current directory.
@@ -54,11 +55,11 @@ class RunFolder(RunFiles):
 
     @property
     def holds_a_run(self) -> bool:
-        """Whether the folder contains an environment file, a checkpoint or a merged config.
+        """Whether the folder contains ``environment.json``, a checkpoint or a merged config.
 
         Raises:
-            ValueError: ``config.py`` contains code other than literals, so it is not a merged
-                config.
+            ValueError: ``config.py`` is not a merged config, because it contains code other than
+                assignments of literals.
         """
         if self.environment_file.exists() or self.checkpoint.exists():
             return True
@@ -71,7 +72,7 @@ class RunFolder(RunFiles):
         """Record the settings of a notebook's figures, and return the folder for the figures.
 
         The file names of figures do not depend on the settings. If the folder contains figures that
-        were drawn with different settings, a printed line says that these figures are replaced.
+        were drawn with other settings, a printed message says that these figures are replaced.
 
         Args:
             notebook: Name of the notebook without its number.
@@ -111,8 +112,8 @@ class RunFolder(RunFiles):
         """Record how the predictions were made; :meth:`predicted_with` reads this record.
 
         Args:
-            checkpoint: Checkpoint file that was used.
-            cfg_options: Overrides of the config that were used.
+            checkpoint: Checkpoint file with which the predictions were made.
+            cfg_options: Config options with which the predictions were made.
             matrices: Names of the arrays in ``confusion.npz`` that were measured while predicting.
         """
         source = {**_source(checkpoint, cfg_options), "matrices": list(matrices)}
@@ -123,9 +124,9 @@ class RunFolder(RunFiles):
     ) -> bool:
         """Return whether predictions exist and were made with this checkpoint and these options.
 
-        Return False if the checkpoint file has changed since the predictions were made. Also return
-        False if a matrix that is measured while predicting is missing. This is so if an earlier
-        version of the kit made the predictions.
+        The result is False if the checkpoint file has changed since the predictions were made. The
+        result is also False if ``confusion.npz`` lacks a matrix that prediction measures, or if the
+        predictions come from a version of the kit that did not record these matrices.
         """
         files = [self.prediction_source, *map(self.predictions, IOU_TYPES)]
         if not all(file.is_file() for file in files):
@@ -141,10 +142,9 @@ class RunFolder(RunFiles):
         """Return all records in ``train.log.json`` that have an epoch, oldest first.
 
         A training record contains ``mode`` ("train"), ``epoch`` (from 1), ``iter`` (since training
-        began), ``lr``, ``loss`` and its parts, and ``pcb_strength``, ``pcb_gate`` and
-        ``pcb_classes_seen``. If training was resumed and repeated some iterations, only the later
-        records of these iterations are returned. The last line is left out if it is still being
-        written.
+        began), ``lr``, ``loss`` and its parts, ``pcb_strength``, ``pcb_gate`` and
+        ``pcb_classes_seen``. If resumed training repeated some iterations, earlier records of these
+        iterations are left out. An incomplete last line is left out, too.
 
         Raises:
             FileNotFoundError: The run has no log.
@@ -153,16 +153,16 @@ class RunFolder(RunFiles):
         return read_log(self._existing(self.log_file, "train the run with `pcb train`"))
 
     def read_metrics(self) -> dict[str, dict[str, float]]:
-        """Return metrics such as ``{"bbox": {"AP": 0.25}}``, in fractions; NaN if undefined.
+        """Return metrics such as ``{"bbox": {"AP": 0.25}}`` (fractions; NaN if undefined).
 
         Raises:
             FileNotFoundError: The run has not been evaluated.
         """
-        hint = "evaluate the run with `pcb test` or notebook 02"
+        hint = "evaluate the run with `pcb test` or the notebook 02_evaluate"
         return read_metrics(self._existing(self.metrics_file, hint))
 
     def write_metrics(self, metrics: Mapping[str, Mapping[str, float]]) -> None:
-        """Write ``metrics.json``; see :func:`pcb.runs.write_metrics`."""
+        """Write metrics such as ``{"bbox": {"AP": 0.25}}`` (fractions) to ``metrics.json``."""
         write_metrics(self.metrics_file, metrics)
 
     def read_confusion(self) -> dict[str, np.ndarray]:
@@ -171,8 +171,8 @@ class RunFolder(RunFiles):
         In a matrix, element ``[i, j]`` is for true class i and predicted class j:
 
         - ``learned`` (C, C): running mean of the predictions during training.
-        - ``ground_truth_boxes`` (C, C): mean prediction at the ground-truth boxes of the validation
-          images; a row is NaN if its class has no boxes.
+        - ``ground_truth_boxes`` (C, C): mean prediction for the ground-truth boxes of the
+          validation images; a row is NaN if its class has no boxes.
         - ``ground_truth_box_count`` (C,): number of ground-truth boxes of each class.
         - ``detections`` (C+1, C+1): counts of matched detections.
 
@@ -188,20 +188,20 @@ class RunFolder(RunFiles):
 
     def write_confusion(self, **arrays: Any) -> None:
         """Add or replace arrays in ``confusion.npz``; the other arrays in the file are kept."""
-        # Without the lock, arrays that a different process adds at the same time would be lost.
+        # Without the lock, arrays that another process adds at the same time would be lost.
         with locked(self.confusion_lock, wait=True):
             merged = self.read_confusion() if self.confusion_file.exists() else {}
             write_arrays(self.confusion_file, {**merged, **arrays})
 
     def write_confusion_history(self, epoch: int, matrix: Any) -> None:
-        """Store the (C, C) matrix learned by the end of an epoch; the first epoch is 1.
+        """Store the (C, C) confusion matrix learned by the end of an epoch; the first epoch is 1.
 
         The matrix is stored as float16; :mod:`pcb.runs.history` states the rounding errors.
         """
         write_history(self.confusion_history, epoch, matrix)
 
     def read_confusion_history(self) -> dict[int, np.ndarray]:
-        """Return the stored learned (C, C) float32 matrices by epoch, oldest first.
+        """Return the learned confusion matrices, (C, C) float32 arrays, by epoch, oldest first.
 
         Example:
             >>> import tempfile
@@ -214,13 +214,13 @@ class RunFolder(RunFiles):
         return read_history(self.confusion_history)
 
     def drop_confusion_history(self, after: int) -> None:
-        """Remove the learned matrices of epochs later than ``after``; 0 removes all matrices."""
+        """Remove the learned matrices of all epochs after epoch ``after``; 0 removes all."""
         drop_history(self.confusion_history, after)
 
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
         """Write ``<name>.csv``: a header with the keys of the first row, then one line per row.
 
-        Text that spreadsheets would treat as a formula gets a leading apostrophe, see
+        Text that spreadsheets would treat as a formula gets a leading apostrophe; see
         :func:`pcb.messages.printable.csv_text`. If there are no rows, an existing table is deleted.
 
         Example:
@@ -262,7 +262,8 @@ class RunFolder(RunFiles):
                         raise ValueError(f"line {statement.lineno} is not an assignment")
         except (SyntaxError, TypeError, ValueError, *_TOO_DEEP) as error:
             raise ValueError(
-                f"{file} is not the merged config of a run, which contains only literals ({error})"
+                f"{file} is not the merged config of a run, which contains only literals ({error}):"
+                " move the file to another folder, or choose another run folder"
             ) from error
         return values
 
@@ -294,5 +295,5 @@ def _source(
         "modified_ns": state.st_mtime_ns,
         "cfg_options": dict(cfg_options or {}),
     }
-    # Convert to what `read_json` will return: lists instead of tuples, text instead of objects.
+    # Convert values as writing and reading JSON would, so that two sources can be compared.
     return json.loads(json.dumps(source, default=str), parse_constant=str)

@@ -1,10 +1,10 @@
-"""Store the learned matrix after each epoch, in one file per epoch.
+"""Store the confusion matrix that PCB learns, in one file for each epoch.
 
 The matrices are stored as float16, which is exact enough for figures. Entries of at least 6e-5 have
-a relative error of at most 5e-4; smaller entries have an absolute error of at most 3e-8. Entries
-below 3e-8 become 0. So if a class is hardly ever confused, the soft label computed from the stored
-matrix may be sharper than the soft label used in training. For LVIS v1, which has 1203 classes, the
-file of an epoch takes at most 2.9 MB.
+a relative error of at most 5e-4. Smaller entries have an absolute error of at most 3e-8, and
+entries below 3e-8 become 0. So for a class that is rarely confused, the soft label computed from
+the stored matrix may be sharper than the soft label used in training. For LVIS v1, which has 1203
+classes, each file has at most 2.9 MB.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def write_history(folder: Path, epoch: int, matrix: Any) -> None:
-    """Write the (C, C) matrix learned by the end of an epoch; epochs are counted from 1."""
+    """Write the (C, C) confusion matrix learned by the end of an epoch; the first epoch is 1."""
     import numpy as np
 
     file = folder / f"epoch_{epoch:02d}.npz"
@@ -27,7 +27,7 @@ def write_history(folder: Path, epoch: int, matrix: Any) -> None:
 
 
 def read_history(folder: Path) -> dict[int, np.ndarray]:
-    """Return the stored (C, C) float32 matrices by epoch, oldest first."""
+    """Return the stored confusion matrices, (C, C) float32 arrays, by epoch, oldest first."""
     import numpy as np
 
     files = _files(folder)
@@ -35,13 +35,13 @@ def read_history(folder: Path) -> dict[int, np.ndarray]:
 
 
 def drop_history(folder: Path, after: int) -> None:
-    """Remove the matrices of all epochs later than ``after``; 0 removes all matrices."""
+    """Remove the stored matrices of all epochs after epoch ``after``; 0 removes all matrices."""
     for epoch, file in _files(folder):
         if epoch > after:
             file.unlink()
 
 
 def _files(folder: Path) -> list[tuple[int, Path]]:
-    """Return pairs of epoch and file, one pair for each stored matrix, oldest first."""
+    """Return the epoch and the file of each stored matrix, oldest first."""
     numbered = ((file.stem.removeprefix("epoch_"), file) for file in folder.glob("epoch_*.npz"))
     return sorted((int(number), file) for number, file in numbered if number.isdigit())

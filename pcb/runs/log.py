@@ -10,7 +10,9 @@ from typing import Any
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
-    """Return all records of a log that have an epoch; see :meth:`pcb.runs.RunFolder.read_log`.
+    """Return all records of a training log that have an epoch, oldest first.
+
+    :meth:`pcb.runs.RunFolder.read_log` describes the records.
 
     Raises:
         ValueError: A line before the last line is not JSON.
@@ -23,7 +25,9 @@ def read_log(file: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError as error:
             if number == len(lines):  # this line is still being written
                 break
-            raise ValueError(f"{file}, line {number} is not JSON ({error})") from error
+            raise ValueError(
+                f"line {number} of {file} is not JSON ({error}): delete this line"
+            ) from error
         if "epoch" not in record:  # the first line of logs that mmcv itself writes
             continue
         while records and _position(records[-1]) >= _position(record):
@@ -33,7 +37,7 @@ def read_log(file: Path) -> list[dict[str, Any]]:
 
 
 def _position(record: Mapping[str, Any]) -> tuple[int, float]:
-    """Return a key that sorts records by time.
+    """Return a key that sorts the records of a training log by time.
 
     A validation record comes after all training records of its epoch.
     """

@@ -1,4 +1,4 @@
-"""Compose the names of runs, and parse them; no other module does this."""
+"""Compose and parse the names of training runs; no other module does this."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 
 from pcb.storage.repository import repository_path
 
-BALANCED = "_pcb"  # part of the names of configs with PCB; the rest is the baseline's name
+BALANCED = "_pcb"  # in the names of configs with PCB: `softmax_pcb` is `softmax` with PCB
 
 
 @dataclass(frozen=True)
 class RunName:
-    """The name of a run: ``<dataset>/<config>[-<override>]/seed<N>``.
+    """The name of a training run: ``<dataset>/<config>[-<override>]/seed<N>``.
 
     Attributes:
         dataset: Name of the dataset, which is also a folder in ``configs/``.
         config: Name of the config file, without ``.py``.
         seed: Random seed.
-        override: Name that a grid uses for a set of config options that override the config; empty
-            if no options override the config.
+        override: Name of a set of config options that changes the config; empty if the config is
+            used unchanged. A grid file defines these sets.
 
     Example:
         >>> str(RunName("openmoji", "softmax", 0)), str(RunName("openmoji", "softmax", 1, "lr2"))
@@ -46,7 +46,8 @@ class RunName:
         seed = parse_seed(parts[-1])
         if len(parts) < 4 or seed is None:
             raise ValueError(
-                f"{path} is not the path of a run: use a path such as <dataset>/<config>/seed<N>"
+                f"{path} is not the path of a run: use a path that ends in "
+                "<dataset>/<config>/seed<N>"
             )
         config, _, override = parts[-2].partition("-")
         return cls(parts[-3], config, seed, override)
@@ -58,9 +59,9 @@ class RunName:
 
     @property
     def plain(self) -> list[RunName]:
-        """Possible names of the run that differs from this run only by having no PCB.
+        """Possible names of this run's counterpart, which differs only by not using PCB.
 
-        The most likely name comes first. The list is empty if this run itself has no PCB.
+        The most likely name comes first. If this run itself does not use PCB, the list is empty.
 
         Example:
             >>> [str(name) for name in RunName("openmoji", "softmax_pcb", 0, "lr2").plain]
@@ -73,7 +74,7 @@ class RunName:
 
 
 def run_name(path: str | os.PathLike[str]) -> str:
-    """Return the name of a run as text: the last three parts of the path of its folder.
+    """Return the name of a run as text: the last three parts of the path of the run folder.
 
     Unlike :meth:`RunName.parse`, this function accepts any path.
 
@@ -96,10 +97,10 @@ def parse_seed(folder: str) -> int | None:
 
 
 def plain_names(config: str) -> list[str]:
-    """Return the names that the counterpart without PCB of a config with PCB may have.
+    """Return the names that the same config may have without PCB, the most likely name first.
 
-    The most likely name comes first. If the given config itself has no PCB, the result is []. A
-    hyphen and the text after it (the name of an override) are kept.
+    If the given config does not use PCB, the result is []. The names keep a hyphen and the text
+    after the hyphen, such as ``-lr2``.
 
     Args:
         config: Name of the config with PCB.

@@ -1,9 +1,9 @@
-"""List the processes that run in a grid's folder.
+"""List the processes that are working in the folder of a grid, which is a set of training runs.
 
-Such a process runs the grid, executes a notebook, trains or predicts. Each process holds a lock,
-and the lock file records the number of the process and its machine. The operating system releases
-the lock when the process ends. So the list contains exactly the processes that are still running,
-including processes on other machines that share the file system.
+Each process runs the grid, executes a notebook, trains or predicts. Each process holds a lock, and
+the lock file records the number and the machine of the process. The operating system releases the
+lock when the process ends. So the list contains exactly the processes that are still running. It
+includes processes on other machines that share the file system.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GRID, TRAINING, PREDICTION = "grid", "training", "prediction"
 
 
 class Running(NamedTuple):
-    """A process that holds a lock.
+    """A running process that holds the lock of a folder or of a notebook.
 
     Attributes:
         what: What the process does: ``grid``, ``training``, ``prediction``, or the name of the
@@ -40,7 +40,7 @@ class Running(NamedTuple):
 
     @property
     def is_this_process(self) -> bool:
-        """Whether this is the current process."""
+        """Whether this object describes the current process."""
         return (self.host, self.process) == (socket.gethostname(), os.getpid())
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Running(NamedTuple):
 
     @property
     def who(self) -> str:
-        """The process number, the machine, and when the process took the lock, as text."""
+        """A text with the process number, the machine and the time when the lock was taken."""
         return f"process {self.process} on {self.host}, since {self.since:%Y-%m-%d %H:%M}"
 
 
@@ -68,7 +68,9 @@ def notebook_lock(executed: str | os.PathLike[str]) -> Path:
 
 
 def running(root: str | os.PathLike[str]) -> list[Running]:
-    """Return all processes that run in or below a grid's folder, sorted by path.
+    """Return all running processes that hold a lock in or below a grid's folder.
+
+    The processes are sorted by the paths of their lock files.
 
     Example:
         >>> import tempfile
@@ -88,8 +90,8 @@ def running(root: str | os.PathLike[str]) -> list[Running]:
 def described(file: Path, root: str | os.PathLike[str], who: Writer) -> Running:
     """Describe the process that holds a lock.
 
-    The process changes the lock file when it takes the lock, so the time of the file's last change
-    says since when the process has held the lock.
+    The process writes to the lock file when it takes the lock. So the lock has been held since the
+    last change of the file.
 
     Args:
         file: The lock file.

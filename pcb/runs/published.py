@@ -56,7 +56,7 @@ def published_results(name: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 @cache
 def _rows() -> dict[tuple[str, str], dict[str, Any]]:
-    """Return all published results; each key is a pair of a dataset's and a config's name."""
+    """Return all published results; each key is a pair: name of the dataset, name of the config."""
     text = files("pcb.runs").joinpath("published_results.csv").read_text(encoding="utf-8")
     rows = {}
     for row in csv.DictReader(text.splitlines()):

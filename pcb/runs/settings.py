@@ -1,4 +1,4 @@
-"""Find the settings in which two runs differ, and the settings that belong to PCB."""
+"""Find the settings in which two training runs differ, and the settings that belong to PCB."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
-# The arguments that PCB adds to the RoI head (REFINEMENT) and to the loss (BALANCE, in addition to
-# the strength), and the top-level key from which configs take the values of these arguments
-# (RECIPE). A test compares the arguments with the signatures in `pcb.detection`.
+# REFINEMENT: arguments that PCB adds to the RoI head. BALANCE: arguments that PCB adds to the loss,
+# besides the strength. RECIPE: top-level key under which a config defines the values of these
+# arguments. A test compares the arguments with the signatures in `pcb.detection`.
 REFINEMENT = (
     *("n_iter", "mlp_layers", "iter_loss_weight", "reg_iter", "box_reg_iter"),
     *("use_layer_norm", "identity_init"),
@@ -16,8 +16,8 @@ REFINEMENT = (
 BALANCE = ("momentum", "start_epoch", "n_iter", "required_classes")
 RECIPE = "pcb"
 
-# Settings besides the config that the result of training depends on. Earlier versions of the kit
-# did not record all of them.
+# Settings outside the config that can change the result of training. Earlier versions of the kit
+# did not record all of these settings.
 _CONDITIONS = ("seed", "processes", "threads", "cpu_capability")
 
 
@@ -34,7 +34,7 @@ def strength_argument(loss: Mapping[str, Any]) -> str:
 
 
 def loss_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a merged config's classification loss; {} if there is no such loss."""
+    """Return the settings of the classification loss in a merged config; {} without such a loss."""
     return config.get("model", {}).get("roi_head", {}).get("bbox_head", {}).get("loss_cls", {})
 
 
@@ -69,7 +69,7 @@ def differing_settings(ours: Any, theirs: Any, prefix: str = "") -> dict[str, tu
         ours: The first config.
         theirs: The second config.
         prefix: Dotted key of ``ours`` and ``theirs`` if they are entries of larger configs. Each
-            returned key starts with it.
+            returned key starts with this prefix.
 
     Returns:
         A dictionary that maps the dotted key of each differing setting to a pair: the value in

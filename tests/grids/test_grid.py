@@ -367,12 +367,18 @@ def test_grid_multiplies_out(tmp_path):
         ({"configs": ["a/../b"]}, "configs: 'a/../b' is not a valid name"),
         (
             {"configs": ["a-b"]},
-            "configs: 'a-b' is not a valid name; names consist of .*, _, .$",
+            "configs: 'a-b' is not a valid name: use only letters, digits, '_' and '.',",
         ),
         ({"overrides": {"$(x)": {}}}, r"overrides: '\$\(x\)' is not a valid name"),
         ({"overrides": {"lr2": 0.5}}, "overrides must contain mappings, got 0.5"),
-        ({"make": {"openmoij": "mini"}}, "make: unknown 'openmoij'; did you mean 'openmoji'"),
-        ({"parameters": {"04_soft": {}}}, "unknown '04_soft'; did you mean '04_soft_labels'"),
+        (
+            {"make": {"openmoij": "mini"}},
+            "make: unknown dataset 'openmoij'; did you mean 'openmoji'",
+        ),
+        (
+            {"parameters": {"04_soft": {}}},
+            "unknown notebook '04_soft'; did you mean '04_soft_labels'",
+        ),
         ({"gpus": 0}, "gpus must be at least 1, got 0"),
         ({"seeds": [2**32]}, "seeds must be a whole number in .*, got 4294967296"),
         ({"make": {"openmoji": "huge"}}, "must be tiny, mini or full, got 'huge'"),

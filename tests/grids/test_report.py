@@ -259,7 +259,7 @@ def test_nothing_is_found_where_more_than_pcb_differs(tmp_path, other):
     make_pair(tmp_path, "rfs", [0.2], [0.25])
     assert finding_of(tmp_path) == (
         "PCB raised mask APr of rfs by 5.0 percentage points (one seed, no confidence interval) "
-        "(1 more cannot be compared)."
+        "(1 other config cannot be compared)."
     )
 
 

@@ -1,4 +1,4 @@
-"""Make the data of one dataset of a grid if the data is missing."""
+"""Create the images and annotations of a grid's dataset if they are missing."""
 
 from pathlib import Path
 
@@ -12,4 +12,4 @@ job = snakemake
 end_with_snakemake()
 with outliving_terminal(), record_failure(Path(job.output[0]).with_name("data.ipynb")):
     data = open_dataset(job.params.config, size=job.params.size)
-    say(f"data {job.wildcards.dataset}: {data.root}")
+    say(f"The data of {job.wildcards.dataset} is in {data.root}")

@@ -39,15 +39,15 @@ objection() { # prints why a Python cannot be used; nothing if it can be used
     fi
 }
 
-[[ $(uname) == Linux ]] || fail "PCB-kit needs Linux, but this system is $(uname)."
+[[ $(uname) == Linux ]] || fail "PCB-kit needs Linux, but this system is $(uname): use a Linux machine."
 
 if version=$(version_of .venv/bin/python); then
     is_supported "$version" ||
-        fail "PCB-kit needs Python $either, but .venv has $version: remove .venv with \`make clean\`."
+        fail "PCB-kit needs Python $either, but .venv has Python $version: remove .venv with \`make clean\`, then run \`make setup\` again."
     if [[ -n $named ]]; then
         asked=$(version_of "$named") || fail "PYTHON=$named does not run: choose a different Python."
         [[ $asked == "$version" ]] ||
-            fail ".venv has Python $version, but $named is $asked: remove .venv first, with \`make clean\`."
+            fail ".venv has Python $version, but $named is $asked: remove .venv with \`make clean\`, then run \`make setup\` again."
     fi
     .venv/bin/python -m pip --version > /dev/null 2>&1 || .venv/bin/python -m ensurepip > /dev/null
     exit

@@ -1,4 +1,4 @@
-"""Run the notebook of a Snakemake rule. The parameters do not pass through a shell."""
+"""Run the notebook of a Snakemake job; the parameters do not pass through a shell."""
 
 import os
 import sys
@@ -20,7 +20,8 @@ from pcb.study import launch
 job = snakemake
 parameters = job.params.parameters
 run = RunFolder(repository_path(parameters["work_dir"]))
-# For example "01_train openmoji/softmax/seed0"; a run has three wildcards, a dataset has one.
+# For example "01_train openmoji/softmax/seed0". A job for a run has three wildcards, a job for a
+# dataset has one.
 name = f"{Path(job.log.notebook).stem} {'/'.join(run.path.parts[-len(job.wildcards) :])}"
 end_with_snakemake()
 # Share the job's threads among its processes; Snakemake lets each process use all of them.
@@ -30,7 +31,7 @@ os.environ.update(OMP_NUM_THREADS=str(own_threads), MKL_NUM_THREADS=str(own_thre
 
 @outliving_terminal()
 def main() -> None:
-    """Run the notebook, and exit with the status that Snakemake expects."""
+    """Run the notebook, and exit with a status other than 0 if it does not finish."""
     say(f"{name}: started")
     start = time.monotonic()
     try:
@@ -43,11 +44,11 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         if snakemake_is_gone():
-            say(f"{name}: ended because Snakemake died; run the grid again to resume", sys.stderr)
+            say(f"{name}: stopped because Snakemake died; run the grid again to resume", sys.stderr)
             sys.exit(1)
         # A training run continues without its notebook, but must end with the workflow.
         if job.rule == "train" and launch.stop_training(run):
-            say(f"{name}: stopped; run the grid again to resume at the checkpoint", sys.stderr)
+            say(f"{name}: stopped; run the grid again to resume from the checkpoint", sys.stderr)
         sys.exit(130)
     say(f"{name}: done in {time.monotonic() - start:.0f} s")
 

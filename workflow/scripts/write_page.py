@@ -3,5 +3,5 @@
 from pcb.grids.failures import forget_failures
 from pcb.grids.report import write_page
 
-forget_failures(snakemake.params.root)  # of runs that are no longer in the grid
+forget_failures(snakemake.params.root)  # failures of runs that are no longer in the grid
 write_page(snakemake.params.root, title=snakemake.params.title)
