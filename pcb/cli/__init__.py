@@ -1,1 +1,1 @@
-"""The command line of the kit."""
+"""The commands of the console script ``pcb``."""

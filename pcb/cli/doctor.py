@@ -1,8 +1,10 @@
-"""``pcb doctor``: check the set-up and the data, and print a remedy for each problem.
+"""``pcb doctor``: check the installation and the datasets, and print a remedy for each problem.
 
-The set-up may be broken, so this module needs only the standard library, and each check imports
-what it needs. A failed check of the set-up is a problem. Incomplete or broken data is also a
-problem. A dataset that is missing entirely is not a problem, because datasets are optional.
+Importing this module needs only the standard library, so the command works even if packages are
+missing. Each check imports the packages that it needs.
+
+A missing package is a problem, and so is an incomplete or damaged dataset. A dataset that is
+missing entirely is not a problem, because datasets are optional.
 """
 
 from __future__ import annotations
@@ -28,14 +30,14 @@ OPENMOJI = {"OpenMoji-LT mini": "mini", "OpenMoji-LT full": "full"}
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one check, which is one line of the report.
+    """The result of one check by ``pcb doctor``, shown as one line of its report.
 
     Attributes:
         name: The item that was checked.
         text: The result, with a remedy if something is missing.
         ok: Whether the item is present and correct.
-        required: Whether the item is required; if it is, a failed check is a problem.
-        hint: Remedy that the last line of the report shows if this check is a problem.
+        required: Whether the check counts as a problem if it fails; False for optional items.
+        hint: Remedy to show in the last line of the report if the check counts as a problem.
     """
 
     name: str
@@ -46,7 +48,7 @@ class Check:
 
 
 def examine(root: Path | None = None) -> list[Check]:
-    """Run all checks of the environment and of the data in the repository.
+    """Check the installation and the datasets in the repository, and return all results.
 
     Args:
         root: Root of the repository; None for the repository that contains this file.
@@ -64,12 +66,12 @@ def examine(root: Path | None = None) -> list[Check]:
 
 
 def problems(checks: Iterable[Check]) -> list[Check]:
-    """Return the failed checks of required items."""
+    """Return the checks that failed, except checks of optional items."""
     return [check for check in checks if check.required and not check.ok]
 
 
 def report(checks: list[Check]) -> str:
-    """Return the checks as text, one per line; the last line says what to do.
+    """Return the results of checks as text, one per line; the last line says what to do.
 
     Example:
         >>> print(report([Check("torch", "2.11.0"), Check("mmdet", "missing", ok=False)]))
@@ -96,7 +98,7 @@ def requirements(root: Path) -> list[str]:
 
     The dependencies are read from ``pyproject.toml`` if the repository contains this file, because
     the metadata of an editable installation may be out of date. Otherwise, they are read from the
-    metadata.
+    metadata of the installed package.
     """
     project = _project(root)
     if project is None:
@@ -115,7 +117,7 @@ def check_python(root: Path, version: str = platform.python_version()) -> Check:
     classifiers = (_project(root) or {}).get("classifiers", [])
     tested = [line.split(" :: ")[-1] for line in classifiers if "Python :: 3." in line]
     if tested and version.rsplit(".", 1)[0] not in tested:
-        text += f"; the kit has been tested with {' and '.join(tested)}"
+        text += f"; not tested with PCB-kit: if problems occur, use {' or '.join(tested)}"
         return Check("python", text, ok=False, required=False)
     return Check("python", text)
 
@@ -153,7 +155,7 @@ def check_opencv(installed: Callable[[str], str] = metadata.version) -> Check:
     """Check that OpenCV can be imported and that only one build of it is installed.
 
     Distributions such as ``opencv-python`` and ``opencv-python-headless`` contain files with the
-    same names, so the distribution that is installed last overwrites files of the other.
+    same names. The one that is installed later overwrites files of the other.
     """
     names = ("opencv-python-headless", "opencv-python", "opencv-contrib-python")
     builds = [name for name in names if _is_installed(name, installed)]
@@ -171,34 +173,34 @@ def check_torch() -> Check:
             index = torch.cuda.current_device()
             return f"cuda: {torch.cuda.get_device_name(index)} (CUDA {torch.version.cuda})"
         capability = torch.backends.cpu.get_cpu_capability()
-        threads = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"
+        threads = f"{torch.get_num_threads()} threads, {os.cpu_count()} cores"
         return f"cpu: {cpu_model()} with {capability}, {threads}"
 
     return _import_check("device", "torch", device)
 
 
 def check_operators() -> Check:
-    """Check that the detector can be imported, and report which operators it uses."""
+    """Check that the detector can be imported, and report which package's operators it uses."""
     return _import_check(
         "operators", "pcb.detection.legacy.operators", lambda module: module.operators_in_use()
     )
 
 
 def check_openmoji(root: Path) -> list[Check]:
-    """Report which OpenMoji-LT datasets exist."""
+    """Report which sizes of the dataset OpenMoji-LT exist in the repository."""
     checks = []
     for name, size in OPENMOJI.items():
         folder = Path("data", "openmoji", size)
         if (root / folder / "annotations" / "train.json").is_file():
             checks.append(Check(name, str(folder), required=False))
         else:
-            text = f"not made yet; `pcb openmoji {folder} --size {size}`"
+            text = f"optional, missing; run `pcb openmoji {folder} --size {size}`"
             checks.append(Check(name, text, ok=False, required=False))
     return checks
 
 
 def check_lvis(root: Path) -> list[Check]:
-    """Check each version of LVIS; a version that is missing entirely is not a problem."""
+    """Check each version of LVIS; an incomplete version is a problem, but a missing one is not."""
     try:
         from pcb.datasets.lvis.installation import VERSIONS, examine_lvis
     except ImportError as error:
@@ -237,7 +239,7 @@ def _import_check(name: str, module: str, describe: Callable[..., str]) -> Check
     """Check that a module can be imported.
 
     If the import succeeds, the text of the check is the result of ``describe(module)``. If the
-    import or ``describe`` fails, the text is the error message.
+    import or ``describe`` fails, the text is the first line of the error message.
     """
     try:
         return Check(name, describe(importlib.import_module(module)))

@@ -31,33 +31,36 @@ def add_commands(commands: Any) -> None:
         "--iou-type",
         nargs="+",
         choices=("bbox", "segm"),
-        help="overlap of boxes (bbox) or of masks (segm); default: both, as far as the results "
-        "contain them",
+        help="evaluate boxes (bbox), masks (segm) or both; default: all that the results contain",
     )
     evaluate.add_argument(
         "--backend",
         choices=("fast", "lvis"),
         default="fast",
-        help="fast, or lvis for the slow reference implementation (default: fast)",
+        help="implementation: fast, or lvis for the slow reference implementation (default: fast)",
     )
-    evaluate.add_argument("--out", type=Path, metavar="FILE", help="also write the metrics as JSON")
+    evaluate.add_argument(
+        "--out", type=Path, metavar="FILE", help="also write the metrics to this JSON file"
+    )
     _add_force(evaluate)
 
     confusion = add_command(
         commands,
         "confusion",
         _confusion,
-        "count which class is mistaken for which in the results file of any detector",
+        "count how often each class is mistaken for another, from the results file of any detector",
     )
     _add_detections(confusion)
     confusion.add_argument(
         "--iou-type",
         choices=("bbox", "segm"),
         default="bbox",
-        help="overlap of boxes (bbox) or of masks (segm); default: bbox",
+        help="compare boxes (bbox) or masks (segm); default: bbox",
     )
-    add_number(confusion, "--iou-threshold", IOU_THRESHOLD, 0.5, "minimum overlap (IoU) of a match")
-    add_number(confusion, "--score-threshold", SCORE_THRESHOLD, 0.3, "minimum score of a detection")
+    meaning = "minimum IoU of a detection and the object that it matches"
+    add_number(confusion, "--iou-threshold", IOU_THRESHOLD, 0.5, meaning)
+    meaning = "minimum score of the detections to count"
+    add_number(confusion, "--score-threshold", SCORE_THRESHOLD, 0.3, meaning)
     confusion.add_argument(
         "--out",
         type=_matrix_file,
@@ -104,8 +107,8 @@ def _confusion(options: argparse.Namespace) -> None:
     print(confusion_summary(matrix, annotations.class_names))
     if left_out.any():
         print(
-            f"not counted: {left_out.sum()} detections on background, because their class is not"
-            " fully annotated in their image"
+            f"detections on background that are not counted: {left_out.sum()} (their class is not"
+            " fully annotated in their image)"
         )
     if options.out:
         write_matrix(options.out, matrix, annotations.class_names)
@@ -113,7 +116,10 @@ def _confusion(options: argparse.Namespace) -> None:
 
 
 def _check_out(options: argparse.Namespace, is_own: Callable[[Path], bool]) -> None:
-    """Check the path ``--out`` before the inputs are read, because reading can take minutes."""
+    """Check that the ``--out`` file may be written.
+
+    This check runs before the inputs are read, because reading them can take minutes.
+    """
     inputs = (options.ground_truth, options.results)
     check_output(options.out, inputs, is_own, force=options.force, name="--out")
 
@@ -152,5 +158,5 @@ def _add_force(parser: argparse.ArgumentParser) -> None:
 def _matrix_file(text: str) -> Path:
     path = Path(text)
     if path.suffix not in (".npz", ".csv"):
-        raise argparse.ArgumentTypeError(f"must end in .npz or .csv, got {text!r}")
+        raise argparse.ArgumentTypeError(f"the file name must end in .npz or .csv, got {text!r}")
     return path

@@ -1,4 +1,8 @@
-"""``pcb grid``: check a grid of runs, run it, or report its results."""
+"""``pcb grid``: check or run a grid of training runs, or report its results.
+
+A grid has one training run for each combination of dataset, config, override (a set of config
+options) and seed.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +23,20 @@ def add_command(commands: Any) -> None:
     """Add ``pcb grid`` with its subcommands ``check``, ``run`` and ``report``."""
     grid = commands.add_parser(
         "grid",
-        help="check or run a grid of runs (datasets x configs x seeds), or report its results",
-        description="Check or run a grid of runs (datasets x configs x seeds), or report its "
-        "results.",
+        help="check or run a grid of training runs (datasets x configs x seeds), or report its "
+        "results",
+        description="Check or run a grid of training runs (datasets x configs x seeds), or report "
+        "its results.",
     )
     actions = grid.add_subparsers(metavar="ACTION", required=True)
     check = shared.add_command(
-        actions, "check", _check, "check a grid and print the folder of its runs"
+        actions, "check", _check, "check a grid, and print the folder of its runs"
     )
     run = shared.add_command(
-        actions, "run", _run, "run everything missing or out of date in a grid, then print a report"
+        actions,
+        "run",
+        _run,
+        "produce all missing or outdated results of a grid, then print a report",
     )
     for parser in (check, run):
         parser.add_argument(
@@ -38,7 +46,8 @@ def add_command(commands: Any) -> None:
         "--profile",
         default="local",
         metavar="P",
-        help="name of a folder in workflow/profiles/: local or slurm (default: local)",
+        help="run on this machine (local), on a cluster (slurm), or as another folder in "
+        "workflow/profiles/ defines (default: local)",
     )
     report = shared.add_command(
         actions,
@@ -52,9 +61,9 @@ def add_command(commands: Any) -> None:
 
 
 def check_options(grid: Grid, configs: str | os.PathLike[str] = "configs") -> None:
-    """Check that every config accepts the options that a grid sets.
+    """Check that every config accepts the options with which a grid overrides it.
 
-    This takes some seconds if the grid sets any options.
+    Loading the configs takes some seconds. A config without overrides is not loaded.
 
     Args:
         grid: The grid to check.

@@ -24,14 +24,14 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status.
+    """Run one ``pcb`` command and return its exit status.
 
-    If an error occurs that the user can fix, its message is printed as one line on standard error,
-    and the exit status is 2. Any other error is raised.
+    If an error occurs that the user can fix, the error message is printed as one line on standard
+    error, and the exit status is 2. Any other error is raised.
     """
     options = parse(arguments)
     one_line_warnings()
-    for stream in (sys.stdout, sys.stderr):  # print names that cannot be encoded
+    for stream in (sys.stdout, sys.stderr):  # escape what cannot be encoded
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -57,10 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the options of a command line.
+    """Parse a ``pcb`` command line and return its options.
 
-    Options of ``pcb lab`` that are meant for JupyterLab are in the attribute ``arguments`` of the
-    result.
+    For ``pcb lab``, the attribute ``arguments`` of the result contains the options for JupyterLab.
     """
     parser = build_parser()
     options, further = parser.parse_known_args(arguments)
@@ -72,7 +71,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+    """Return the argument parser of ``pcb``, with all its commands."""
     parser = argparse.ArgumentParser(
         prog="pcb", description="Pairwise Class Balance for long-tailed recognition."
     )
@@ -83,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     lab = add_command(commands, "lab", _lab, "open copies of the notebooks in JupyterLab")
     lab.usage = "pcb lab [-h] [options of `jupyter lab`, such as --port 9999 --no-browser]"
     openmoji = add_command(
-        commands, "openmoji", _openmoji, "make the OpenMoji-LT dataset, which needs no network"
+        commands, "openmoji", _openmoji, "make the dataset OpenMoji-LT (works offline)"
     )
     openmoji.add_argument(
         "out", type=Path, metavar="OUT", help="new folder, such as data/openmoji/mini"
@@ -95,9 +94,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="number of classes: tiny has 8, for tests; mini has 40; full has 1203, as in LVIS v1 "
         "(default: mini)",
     )
-    add_number(openmoji, "--seed", SEED, 0, "seed of the dataset; equal seeds make equal datasets")
+    add_number(openmoji, "--seed", SEED, 0, "random seed of the dataset")
     add_command(
-        commands, "doctor", _doctor, "report what is set up, what is missing and how to fix it"
+        commands,
+        "doctor",
+        _doctor,
+        "check the installation and the datasets, and print a remedy for each problem",
     )
     return parser
 
@@ -125,8 +127,8 @@ def _doctor(options: argparse.Namespace) -> int:
 def is_for_the_user(error: BaseException | None) -> bool:
     """Return whether an error should be shown without a traceback.
 
-    This is so if the error, or an error that led to it, was raised by the kit's own code or is an
-    ``OSError``.
+    The result is True if the error, or an error that caused it, is an ``OSError`` or was raised by
+    code of this package.
     """
     package = Path(__file__).resolve().parents[1]
     while error is not None:

@@ -1,4 +1,4 @@
-"""Define the options that several commands share, and parse their values."""
+"""Define options that several ``pcb`` commands share, and parse the values of these options."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Command = Callable[[argparse.Namespace], int | None]
 
 
 def add_command(commands: Any, name: str, command: Command, description: str) -> Any:
-    """Add a command and return its parser.
+    """Add a command to an argparse parser, and return the parser of the command.
 
     Args:
         commands: The object that ``add_subparsers`` returned.
         name: Name of the command.
         command: Function that runs the command. It returns the exit status; None means 0.
-        description: What the command does, starting with a small letter and without a full stop.
+        description: What the command does, as a phrase in lower case that has no full stop.
     """
     parser = commands.add_parser(
         name, help=description, description=f"{description[0].upper()}{description[1:]}."
@@ -32,7 +32,7 @@ def add_command(commands: Any, name: str, command: Command, description: str) ->
 def add_number(
     parser: argparse.ArgumentParser, flag: str, numbers: Range, default: float, meaning: str
 ) -> None:
-    """Add an option for a number; the help text states the allowed range and the default."""
+    """Add an option that takes a number; its help text states the allowed range and the default."""
     parser.add_argument(
         flag,
         type=numbers.argument,
@@ -43,10 +43,10 @@ def add_number(
 
 
 def parse_cfg_options(words: Iterable[str]) -> dict[str, Any]:
-    """Parse config options, each of which is a word ``key=value`` or a JSON object.
+    """Parse the values of ``--cfg-options``, and return the config overrides by dotted key.
 
-    In ``key=value``, the value is parsed as JSON or, if that fails, as a Python literal. If that
-    fails too, the value is kept as text.
+    Each word is ``key=value`` or a JSON object. In ``key=value``, the value is parsed as JSON or as
+    a Python literal. If both fail, the value is kept as text.
 
     Raises:
         ValueError: A word is neither ``key=value`` nor a JSON object.
@@ -63,7 +63,10 @@ def parse_cfg_options(words: Iterable[str]) -> dict[str, Any]:
             try:
                 options.update(json.loads(word))
             except json.JSONDecodeError as error:
-                raise ValueError(f"--cfg-options {word!r} is not JSON: {error}") from error
+                raise ValueError(
+                    f"--cfg-options {word!r} is not a JSON object ({error}): correct it, or use "
+                    "key=value"
+                ) from error
             continue
         key, equals, text = word.partition("=")
         if not (key and equals):

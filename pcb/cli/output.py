@@ -1,4 +1,4 @@
-"""Print and write the results of the commands."""
+"""Format, print and write the results of the ``pcb`` commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """Return the metrics as an aligned table, with one row for boxes and one for masks."""
+    """Return metrics as a text table in percent, with one row for boxes and one row for masks.
+
+    Args:
+        metrics: ``{"bbox": {metric: value}, "segm": {metric: value}}`` with values as fractions.
+            One of the two entries may be missing.
+    """
     from pcb.metrics import format_metric
 
     names = list(next(iter(metrics.values())))
@@ -29,7 +34,7 @@ def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def confusion_summary(matrix: np.ndarray, class_names: Sequence[str], shown: int = 10) -> str:
-    """Return the totals and the most frequent mistakes of a confusion matrix as text.
+    """Return the totals of a confusion matrix and its most frequent mistakes as text.
 
     Args:
         matrix: (C + 1, C + 1) counts. Rows are true classes, and columns are predicted classes. The
@@ -77,7 +82,7 @@ def is_matrix_file(path: Path) -> bool:
 
 @contextmanager
 def log_to_stderr() -> Iterator[None]:
-    """During the context, print the kit's log messages of level INFO and above to stderr."""
+    """Print this package's log messages of level INFO and above to stderr during the context."""
     logger, handler = logging.getLogger("pcb"), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("pcb: %(message)s"))
     level = logger.level

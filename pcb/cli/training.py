@@ -19,7 +19,10 @@ from pcb.storage.writing import writing_alone
 def add_commands(commands: Any) -> None:
     """Add ``pcb train`` and ``pcb test`` to the command line."""
     train = add_command(
-        commands, "train", _train, "train a detector and save everything about it in a run folder"
+        commands,
+        "train",
+        _train,
+        "train a detector, and save its checkpoints, log and config in a run folder",
     )
     train.add_argument(
         "config",
@@ -30,7 +33,7 @@ def add_commands(commands: Any) -> None:
     add_number(train, "--seed", SEED, 0, "seed of all random numbers")
     begin = train.add_mutually_exclusive_group()
     begin.add_argument(
-        "--resume", action="store_true", help="continue from the run folder's latest.pth"
+        "--resume", action="store_true", help="continue training from latest.pth in the run folder"
     )
     begin.add_argument(
         "--replace",
@@ -112,17 +115,19 @@ def _test(options: argparse.Namespace) -> None:
 
 def _add_run_options(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
-        "--work-dir", type=Path, metavar="D", help=f"run folder; default: {default}"
+        "--work-dir", type=Path, metavar="D", help=f"run folder for all output; default: {default}"
     )
     parser.add_argument(
-        "--device", choices=("cpu", "cuda"), help="default: cuda if there is a GPU, else cpu"
+        "--device",
+        choices=("cpu", "cuda"),
+        help="device; default: cuda if there is a GPU, otherwise cpu",
     )
     parser.add_argument(
         "--cfg-options",
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help="values that override the config, such as runner.max_epochs=1, or a JSON object: "
+        help="entries that override the config, such as runner.max_epochs=1, or a JSON object: "
         "'{\"runner.max_epochs\": 1}'",
     )
 

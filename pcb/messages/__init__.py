@@ -1,1 +1,1 @@
-"""Text that people read: printable names, tables, suggestions, ranges, warnings, terminals."""
+"""Format names, tables, suggestions, number ranges and warnings for people, and print them."""

@@ -6,8 +6,8 @@ import re
 import sys
 from typing import TextIO
 
-# A line ends at a line break, or where a progress bar returns to the beginning of the line. Without
-# a line break, the progress bar could overwrite a line of another process.
+# A line ends at a line break or at a carriage return. After the carriage return of a progress bar,
+# text could overwrite a line of another process.
 _END = re.compile(r"\r*\n\r*|\r+")
 
 
@@ -31,11 +31,11 @@ def say(text: str, stream: TextIO | None = None) -> None:
 
 
 class WholeLines:
-    """A text stream that holds each line back until it is complete, then writes it in one step.
+    """A text stream that writes each line in one step, as soon as the line is complete.
 
     Args:
         stream: Stream to which the complete lines are written.
-        label: Text to put in front of each line.
+        label: Text to write before each line.
 
     Example:
         >>> lines = WholeLines(sys.stdout, "a: ")
@@ -51,17 +51,17 @@ class WholeLines:
         self._held = ""
 
     def write(self, text: str) -> int:
-        """Write the lines that this text completes, and hold back the rest of the text."""
+        """Write the lines that are now complete, and keep an incomplete last line for later."""
         *lines, self._held = _END.split((self._held + text).lstrip("\r"))
         for line in lines:
             say(self._label + line, self._stream)
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: complete lines are already written, and an incomplete line is held back."""
+        """Do nothing: complete lines are already written, and an incomplete line must wait."""
 
     def close(self) -> None:
-        """Write the held-back text as a last line, and leave the underlying stream open."""
+        """Write the incomplete last line, if there is one; the underlying stream stays open."""
         if self._held:
             say(self._label + self._held, self._stream)
         self._held = ""

@@ -4,8 +4,11 @@ import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
-LEAST_LIKENESS = 0.65  # difflib's ratio; names below it have letters in common only by chance
-MISSPELLING = 0.78  # `modle` is a misspelling of `model`, but `my_hooks` is not one of `hooks`
+# Minimum difflib ratio of similar names. Names with a lower ratio share letters only by chance.
+LEAST_LIKENESS = 0.65
+# Minimum difflib ratio of a misspelling and the correct name. The ratio of `modle` and `model` is
+# higher, the ratio of `my_hooks` and `hooks` is lower.
+MISSPELLING = 0.78
 SHOWN = 10  # maximum number of names that an error message lists
 
 
@@ -51,10 +54,10 @@ def did_you_mean(wanted: str, known: Iterable[str]) -> str:
 
 
 def suggestion(wanted: str, known: Iterable[str]) -> str:
-    """Return the end of an error message, which suggests what to use instead of a wrong name.
+    """Return a hint that an error message about a wrong name can end with.
 
-    The text suggests the most similar valid name. If no valid name is similar, it lists the valid
-    names, at most ``SHOWN`` of them.
+    The hint suggests the most similar valid name. If no valid name is similar, the hint lists the
+    first ``SHOWN`` valid names.
 
     Example:
         >>> suggestion("sede", ["config", "seed"])
@@ -74,8 +77,8 @@ def suggestion(wanted: str, known: Iterable[str]) -> str:
 def _likeness(wanted: str, name: str) -> float:
     """Return the similarity of two names, from 0 to 1.
 
-    The names are split at ``/`` and ``.``, and the parts are compared in pairs: the two last parts,
-    the two parts before them, and so on. The result is the similarity of the least similar pair.
+    The names are split at ``/`` and ``.``. The parts are compared in pairs, from the last part of
+    each name to the first. The result is the similarity of the least similar pair.
     """
     ends = (re.split(r"[/.]", text.casefold())[::-1] for text in (wanted, name))
     return min(SequenceMatcher(None, a, b).ratio() for a, b in zip(*ends, strict=False))

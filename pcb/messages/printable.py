@@ -1,9 +1,9 @@
-"""Make text from outside sources safe to display: class names, paths, table cells.
+"""Make class names, paths and table cells from files safe to display.
 
 A class name in a user's file may contain an escape sequence for terminals, an unpaired surrogate
 (which cannot be encoded as UTF-8), a spreadsheet formula, or 5000 letters. Two classes may also
-have the same name. So names are for display only, and classes are identified by their labels. Code
-that reads class names from a file converts them with :func:`display_names`.
+have the same name. For this reason, code identifies classes by their labels and uses names only for
+display. Code that reads class names from a file converts them with :func:`display_names`.
 
 This module needs only the standard library.
 """
@@ -29,9 +29,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 def printable(text: str, keep: str = "") -> str:
     r"""Return text in which all characters without a visible form are escaped.
 
-    These characters are control characters (which terminals obey), line breaks, marks that reverse
-    the direction of text, zero-width characters other than joiners, and unpaired surrogates (which
-    cannot be encoded as UTF-8).
+    These characters are control characters (commands to a terminal), line breaks, marks that
+    reverse the direction of text, zero-width characters other than joiners, and unpaired surrogates
+    (which cannot be encoded as UTF-8).
 
     Args:
         text: Any text.

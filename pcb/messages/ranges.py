@@ -1,4 +1,4 @@
-"""Allowed ranges of numbers that users enter, for help texts and for checking the input."""
+"""Ranges of allowed numbers, for checking the input of users and for help texts."""
 
 import argparse
 import math
@@ -66,7 +66,7 @@ class Range:
 
     @property
     def argument(self) -> Callable[[str], float]:
-        """A function that argparse can use as the ``type`` of an option."""
+        """Function for argparse that converts text to a number and checks the number's range."""
 
         def read(text: str) -> float:
             try:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def align(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as an aligned table.
+    """Return rows of text as an aligned table.
 
     The first column is aligned to the left, all other columns to the right.
 

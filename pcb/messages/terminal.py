@@ -49,7 +49,7 @@ class _Lasting:
         except OSError as error:
             if error.errno not in _NOBODY_READS:
                 raise  # for example if the disk is full
-            # Redirect the descriptor itself, because libraries and the end of Python write to it.
+            # Redirect the descriptor itself, because libraries and the end of Python also use it.
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stream.fileno())
             os.close(null)
@@ -57,13 +57,12 @@ class _Lasting:
 
 @contextmanager
 def outliving_terminal() -> Iterator[None]:
-    """Keep running when the terminal is closed, or when the process that reads the output ends.
+    """Keep this process running if its terminal is closed or the reader of its output ends.
 
-    All later output is lost. During the context, this process ignores the signal SIGHUP, which is
-    sent to a process when its terminal or connection closes; ``nohup`` does the same. Ctrl-C and
-    SIGTERM still end the process. Contexts can be nested. Python can change how signals are handled
-    only in the main thread. If the context is entered in any other thread, SIGHUP still ends the
-    process.
+    During the context, this process ignores the signal SIGHUP, as under ``nohup``. All output to a
+    closed terminal or pipe is discarded. Ctrl-C and SIGTERM still end the process. Contexts can be
+    nested. Outside the main thread, the context does not change how SIGHUP is handled, because
+    Python allows this only in the main thread.
 
     Example:
         >>> with outliving_terminal():
@@ -95,10 +94,10 @@ def _lasting(stream: TextIO | None) -> Any:
 
 
 def _fill_closed_descriptors() -> None:
-    """Replace standard input, output and error with ``/dev/null`` where they are closed.
+    """Open ``/dev/null`` in place of each closed standard stream: input, output or error.
 
-    Otherwise, the next file that this process opens would get the number of the closed descriptor,
-    and text that is written to standard output or standard error would end up in that file.
+    Otherwise, the next file that this process opens would get the descriptor of a closed stream.
+    Text for standard output or standard error could then be written to that file.
     """
     for descriptor in (0, 1, 2):
         try:

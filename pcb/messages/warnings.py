@@ -1,6 +1,7 @@
 """Show Python's warnings in one line each, for people who did not write the code.
 
-Only commands and notebooks use this format. Programs that use the losses keep Python's own format.
+Only the ``pcb`` commands and the notebooks use this format. Other programs that import this package
+keep Python's own format.
 """
 
 import warnings

@@ -1,1 +1,1 @@
-"""Check the parameters of notebooks, run notebooks, export their pages and copy them."""
+"""Check the parameters of notebooks, and run, export and copy notebooks."""

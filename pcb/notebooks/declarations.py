@@ -9,7 +9,7 @@ The name, type and default of a parameter are Python code. The comment may end w
 values in square brackets: a range such as ``[at least 1]``, ``[0 to 1]`` or ``[above 0 to 1]``, or
 a list of words such as ``[page, 2 to 40 or empty]``. In a list, ``empty`` means ``""``, and
 ``2 to 40`` means any number in this range. Users see the comments in the cell and in the output of
-``papermill --help-notebook``; :mod:`pcb.notebooks.parameters` enforces the allowed values.
+``papermill --help-notebook``. :mod:`pcb.notebooks.parameters` rejects values that are not allowed.
 
 This module needs only the standard library.
 """
@@ -30,7 +30,7 @@ from typing import Any
 from pcb.messages.nearest import did_you_mean
 from pcb.messages.printable import short_repr
 
-# For each type: the type, its name in messages, and papermill's option for a value.
+# Each type, its name in messages, and the papermill option that sets a parameter of this type.
 _TYPES = {
     "bool": (bool, "True or False", "-p {name} True"),
     "int": (int, "a whole number", "-p {name} 1"),
@@ -69,10 +69,11 @@ class Parameter:
             declares any other type, values are not checked.
         least: Smallest allowed number.
         most: Largest allowed number.
-        above: Whether a number must be greater than ``least``, not just equal to it.
-        choices: Allowed strings. This is empty if any string is allowed.
-        numeric: Whether a number from ``least`` to ``most`` is allowed besides ``choices``.
-        entries: Type of the entries of a list. This is None if entries may have any type.
+        above: Whether ``least`` itself is excluded.
+        choices: Allowed strings; empty if any string is allowed.
+        numeric: Whether a parameter with ``choices`` also accepts any number from ``least`` to
+            ``most``.
+        entries: Type of the entries of a list; None if the entries may have any type.
     """
 
     name: str
@@ -87,9 +88,9 @@ class Parameter:
     def accept(self, value: Any) -> Any:
         """Convert a value to the parameter's type, check it and return it.
 
-        A value is converted only if its meaning is clear: ``"false"`` to False, a float such as 3.0
-        to an int, JSON text to a number, list or dict, and a single string to a list that contains
-        the string.
+        Only unambiguous values are converted: for example, ``"false"`` to False, the float 3.0 to
+        the int 3, and JSON text to a number, list or dict. If the parameter is a list, a single
+        string is converted to a list that contains the string.
 
         Raises:
             ParameterError: The value has the wrong type or is not allowed.
@@ -138,12 +139,12 @@ class Parameter:
             return f"{', '.join(others)} or {last}" if others else last
         _, expected, _ = _TYPES[self.type_name]
         if self.entries is str:
-            return f"{expected} of texts"
+            return f"{expected} of strings"
         return f"{expected} {self._range()}".rstrip()
 
     def _range(self) -> str:
         if self.above:
-            return f"above {self.least:.12g}, up to {self.most:.12g}"
+            return f"above {self.least:.12g} and at most {self.most:.12g}"
         if self.most < sys.float_info.max:
             return f"from {self.least:.12g} to {self.most:.12g}"
         if self.least > -sys.float_info.max:
@@ -158,15 +159,15 @@ class Parameter:
             and not isinstance(given, bool)
         ):
             option = option.replace("TEXT", str(given))
-        return f"with papermill: {option.format(name=self.name)}"
+        return f"with papermill, pass {option.format(name=self.name)}"
 
 
 def read_declarations(source: str) -> dict[str, Parameter]:
-    """Return the parameters that a cell declares, by name.
+    """Return the parameters that a notebook cell declares, by name.
 
     If no variable in the cell has a type annotation, the cell declares no parameters. Otherwise,
-    every assignment declares a parameter. If a parameter has no annotation, its
-    type is that of its default.
+    every assignment declares a parameter. A parameter without an annotation has the type of its
+    default.
 
     Example:
         >>> read_declarations('order: str = "name"  # [name or cluster]')["order"].choices
@@ -177,7 +178,7 @@ def read_declarations(source: str) -> dict[str, Parameter]:
         {}
     """
     lines = source.splitlines()
-    # IPython magics are not Python. Empty their lines, which keeps the numbers of other lines.
+    # IPython magics are not Python. Emptying their lines keeps the numbers of the other lines.
     code = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in lines) + "\n"
     try:
         statements = ast.parse(code).body
@@ -234,7 +235,7 @@ def _limits(found: re.Match[str]) -> dict[str, Any]:
 
 
 def _convert(value: Any, kind: type) -> Any:
-    """Return a value converted to ``kind``, or unchanged if the conversion is not clear."""
+    """Convert a value to type ``kind``; return an ambiguous or unsuitable value unchanged."""
     if isinstance(value, os.PathLike) and kind is str:
         return os.fspath(value)
     if isinstance(value, str) and kind is not str:
@@ -257,6 +258,6 @@ def _convert_text(text: str, kind: type) -> Any:
         value = text
     if kind is list and not isinstance(value, list) and not text.lstrip().startswith("["):
         return [text]
-    # Use the JSON value only if it has the right type: not a number for a dict, nor a string.
+    # Use the JSON value only if it has the right type: a number is not accepted as a dict.
     fits = isinstance(value, (int, float) if kind in (int, float) else kind)
     return _convert(value, kind) if fits and not isinstance(value, str) else text

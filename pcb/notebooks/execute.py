@@ -1,4 +1,4 @@
-"""Run a notebook with parameters, and export the executed copy as a page."""
+"""Run a notebook with parameters, and export the executed copy as an HTML page."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from pcb.notebooks.parameters import check_parameters
 from pcb.storage.repository import repository_root
 
 STARTS = 3  # attempts to start a kernel
-NOT_STARTED = "Kernel died before replying to kernel_info"  # as jupyter_client says it
-PATIENCE = 300  # seconds within which a kernel must start or produce output on a busy machine
+NOT_STARTED = "Kernel died before replying to kernel_info"  # error message of jupyter_client
+PATIENCE = 300  # maximum seconds to wait for a kernel, which can be slow on a busy machine
 
 
 class NotebookError(RuntimeError):
     """Raised if a notebook stops because a cell failed or the kernel died.
 
     Attributes:
-        cell: Number of the cell that failed, as in ``In [3]``. This is None if the kernel died.
-        error: The error that the cell raised, such as ``KeyError: 'x'``, or how the kernel died.
+        cell: Number of the cell that failed, as in ``In [3]``; None if the kernel died.
+        error: The error that the cell raised, such as ``KeyError: 'x'``. If the kernel died, a text
+            with a possible reason.
     """
 
     def __init__(self, message: str, error: str, cell: int | None = None) -> None:
@@ -40,7 +41,7 @@ def run_notebook(
     page: str | os.PathLike[str],
     label: str = "",
 ) -> None:
-    """Run a notebook in the repository root and export it as a page.
+    """Run a notebook in the repository root, and export the executed copy as an HTML page.
 
     While the notebook runs, its output is also written to this process's standard output and
     standard error.
@@ -50,8 +51,8 @@ def run_notebook(
         parameters: Values by parameter name; parameters that are not given keep their defaults.
         executed: Path of the executed copy. The copy is written after every cell, so it also
             exists if a cell fails.
-        page: Path of the page, which shows the executed copy as HTML with its code folded. The page
-            is written after all cells have run.
+        page: Path of the HTML page, on which the code cells are folded. The page is written after
+            all cells have run.
         label: Text to print before each line of output, to distinguish notebooks that share a
             terminal.
 
@@ -82,7 +83,7 @@ def run_notebook(
                 stderr_file=errors,
                 start_timeout=PATIENCE,
                 iopub_timeout=PATIENCE,  # the default of 4 seconds is too short
-                # Other users of a shared machine can read a kernel's plain TCP traffic.
+                # Encrypt TCP traffic, because other users of a shared machine could read it.
                 config=Config({"KernelManager": {"transport_encryption": "auto"}}),
                 # Otherwise kernels log their shutdown as an error.
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
@@ -92,12 +93,15 @@ def run_notebook(
         text = f"{error.ename}: {error.evalue}"
         raise NotebookError(
             f"{Path(notebook).name} failed in cell {error.exec_count}: {text}\n"
-            f"The executed notebook: {executed}",
+            f"The executed notebook shows the whole error: {executed}",
             text,
             error.exec_count,
         ) from None
     except DeadKernelError:
-        text = "the kernel died, perhaps because the machine ran out of memory"
+        text = (
+            "the kernel died, perhaps because the machine ran out of memory: free some memory, "
+            "then run the notebook again"
+        )
         raise NotebookError(f"{Path(notebook).name}: {text}", text) from None
     finally:
         output.close()
@@ -106,10 +110,13 @@ def run_notebook(
 
 
 def _retry_start(execute: Callable[[], object]) -> None:
-    """Execute a notebook, and execute it again if its kernel did not start.
+    """Execute a notebook; try at most ``STARTS`` times if its kernel does not start.
 
-    Jupyter looks for free ports before it starts a kernel. If many kernels start at the same time,
-    one of them may find that another kernel has taken its port, and ends.
+    Jupyter chooses free ports before it starts a kernel. If many kernels start at the same time,
+    two of them may get the same port. One of these two kernels then ends immediately.
+
+    Args:
+        execute: Function that executes the notebook.
     """
     for _ in range(STARTS - 1):
         try:

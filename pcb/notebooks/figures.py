@@ -1,4 +1,4 @@
-"""Lay out the figures of a notebook according to its parameters, and save them."""
+"""Set the layout of a notebook's figures from the notebook's parameters, and save the figures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Figures:
     different settings, a printed line says that these figures will be replaced.
 
     Args:
-        folder: A run folder or a different folder, relative to the repository. The figures are
+        folder: A run folder or any other folder, relative to the repository. The figures are
             saved in its subfolder ``figures/``.
         notebook: Name of the notebook, without its number.
         settings: The notebook's parameters, from :func:`pcb.notebooks.parameters.check`. Parameters
@@ -51,7 +51,7 @@ class Figures:
         self.folder = RunFolder(repository_path(folder)).figures_of(notebook, drawn_with)
 
     def save(self, name: str, drawn: tuple[Figure, Any]) -> None:
-        """Save a figure as ``name.png`` and ``name.pdf``; it is also shown in the notebook.
+        """Save a figure as ``<name>.png`` and ``<name>.pdf``; the notebook also shows the figure.
 
         Args:
             name: Name of both files, without a suffix.

@@ -1,8 +1,9 @@
 """Make papermill create a missing output folder instead of failing with a traceback.
 
-papermill has no option for this. This module is registered as an entry point of ``papermill.io``,
-so papermill loads this module whenever papermill itself is imported. Such entry points normally add
-support for addresses such as ``s3://``; this module only changes how papermill writes files.
+This module is registered as an entry point of ``papermill.io``, so papermill imports this module
+whenever papermill itself is imported. Such entry points normally add support for addresses such as
+``s3://``. This module instead changes how papermill writes files, because papermill has no option
+that creates the folder.
 """
 
 import os

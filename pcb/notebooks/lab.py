@@ -1,8 +1,8 @@
 """Open copies of the notebooks in JupyterLab, for ``pcb lab`` and ``make lab``.
 
-JupyterLab saves notebooks that are open, and could thus change the notebooks in ``notebooks/``,
-which grids run. Users therefore work on copies in ``runs/lab/``, a folder that git ignores. A copy
-that a user has edited is never overwritten.
+JupyterLab saves open notebooks automatically. To keep the notebooks in ``notebooks/`` unchanged,
+users work on copies in ``runs/lab/``, a folder that git ignores. A copy that a user has edited is
+never overwritten.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _RECORD = ".copies.json"  # maps each copy to the digest of its original
 def start_lab(arguments: Sequence[str] = ()) -> None:
     """Copy the notebooks, then replace this process with JupyterLab.
 
-    JupyterLab shows the files of the repository.
+    JupyterLab opens the copy of the first notebook, and lists the files of the repository.
 
     Args:
         arguments: Command-line options for JupyterLab.
@@ -47,16 +47,16 @@ def copy_notebooks(
 ) -> dict[str, Path]:
     """Copy notebooks to a folder in which users can edit them.
 
-    If a notebook has changed since it was copied, its copy is replaced. An edited copy is kept
-    instead. In this case, the notebook is copied under a new name, such as ``01_train-2.ipynb``,
-    and a printed line says so.
+    If a notebook has changed since it was copied, its copy is replaced. A copy that a user has
+    edited is kept. In this case, the changed notebook is copied under a new name, such as
+    ``01_train-2.ipynb``, and a printed line names both copies.
 
     Args:
         notebooks: Folder of the notebooks.
         folder: Folder for the copies, which is created if it is missing.
 
     Returns:
-        The newest copy of each notebook, by name.
+        Path of each notebook's newest copy, by the name of the notebook without ``.ipynb``.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,8 +75,8 @@ def copy_notebooks(
             if found != original:
                 edited, copy = copy, folder / f"{notebook.stem}-{number + 1}.ipynb"
                 print(
-                    f"{notebook.name} has changed: your edited copy {edited} is kept, and {copy} "
-                    "is a new copy"
+                    f"{notebook.name} has changed: your edited copy {edited} is kept, and the "
+                    f"changed notebook is copied to {copy}"
                 )
             write_atomically(copy, content)
             copied[copy.name] = digest
@@ -86,7 +86,7 @@ def copy_notebooks(
 
 
 def _copies(folder: Path, name: str) -> dict[int, Path]:
-    """Return a notebook's copies by the number in their names.
+    """Return the paths of a notebook's copies, by the number in the name of each copy.
 
     A copy without a number in its name has the number 1.
     """
@@ -96,9 +96,9 @@ def _copies(folder: Path, name: str) -> dict[int, Path]:
 
 
 def _read_record(file: Path) -> dict[str, str]:
-    """Read the digest that each copy of a notebook had when it was made.
+    """Return the SHA-256 digest that each copy of a notebook had originally, by the copy's name.
 
-    If the file is missing or unreadable, the result is {}, and all copies count as edited.
+    If the record file is missing or unreadable, the result is {}, and all copies count as edited.
     """
     try:
         found = json.loads(file.read_text(encoding="utf-8"))

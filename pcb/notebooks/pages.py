@@ -1,8 +1,8 @@
 """Export an executed notebook as a single HTML file that needs no network and no other file.
 
-Code is folded, and static figures are embedded. Interactive figures are drawn by plotly.js, which
-is embedded once in each page with such figures. Equations are written as MathML, which browsers
-display without a script.
+Code is folded, and static figures are embedded. Interactive figures are drawn by plotly.js; a page
+with interactive figures contains one copy of plotly.js. Equations are written as MathML, because
+browsers display MathML without a script.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ plotlyReady.then(() => {{
 
 
 def export_page(executed: str | os.PathLike[str], page: str | os.PathLike[str]) -> None:
-    """Write an executed notebook as one HTML file with its code folded.
+    """Write an executed notebook as one HTML file with folded code.
 
     Args:
         executed: Path of the executed notebook.
@@ -85,9 +85,9 @@ class PageExporter(HTMLExporter):
 
 
 class EquationRenderer(IPythonRenderer):
-    r"""A renderer from Markdown to HTML that converts equations to MathML.
+    r"""A Markdown renderer that converts equations to MathML.
 
-    Text between dollar signs is not an equation if it begins or ends with a blank, as in
+    Text between dollar signs is not an equation if it begins or ends with a space, as in
     "from $5 to $10".
 
     >>> render = MarkdownWithMath(renderer=EquationRenderer(escape=False)).render
@@ -109,20 +109,21 @@ class EquationRenderer(IPythonRenderer):
 
 
 class ShortOutputs(Preprocessor):
-    """A preprocessor that shortens long outputs, which would make a page too large for a browser.
+    """An nbconvert preprocessor that shortens long code and outputs.
 
-    Class names of thousands of characters, or a loop that prints, can produce megabytes of output.
-    A note on the page says how much is missing; the executed notebook keeps the whole output.
-    Lengths are measured after conversion to HTML, where, for example, ``<`` becomes ``&lt;``.
+    A loop that prints, or very long class names, can produce megabytes of output, and a browser
+    cannot display a page of this size. A note on the page says how many characters are missing. The
+    executed notebook keeps the whole output. Lengths are measured after conversion to HTML, where,
+    for example, ``<`` becomes ``&lt;``.
     """
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
-        """Shorten the outputs of a notebook."""
+        """Shorten the code and the outputs of a notebook."""
         self._left = MOST_TEXT
         return super().preprocess(nb, resources)
 
     def preprocess_cell(self, cell: Any, resources: Any, index: int) -> tuple[Any, Any]:
-        """Shorten the code and the outputs of a cell."""
+        """Shorten the code and the outputs of a notebook cell."""
         if cell.cell_type == "code":
             cell.source = self._cut(cell.source)
         for output in cell.get("outputs", []):
@@ -139,10 +140,15 @@ class ShortOutputs(Preprocessor):
         return cell, resources
 
     def _cut(self, text: str, kind: str = "text/plain") -> str:
-        """Cut a text to the maximum length, and add a note that says how much is left out.
+        """Cut a text if it is too long, and add a note that says how many characters are left out.
 
-        The maximum shrinks as the total length of the outputs on the page approaches its limit. If
-        markup is too long, all of it is left out, because a part of it would not be valid.
+        A text may have at most ``LONGEST_OUTPUT`` characters, and all texts on a page together at
+        most ``MOST_TEXT``. Markup that is too long is left out entirely, because incomplete markup
+        is invalid.
+
+        Args:
+            text: Code or output of a notebook cell.
+            kind: MIME type of the text.
         """
         most = min(LONGEST_OUTPUT, self._left)
         is_markup = kind in ("text/html", "text/markdown", "text/latex")
@@ -158,10 +164,10 @@ class ShortOutputs(Preprocessor):
 
 
 class InteractiveFigures(Preprocessor):
-    """A preprocessor that replaces the data of each plotly figure with HTML for the figure."""
+    """An nbconvert preprocessor that replaces each plotly figure with HTML that draws it."""
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
-        """Replace the plotly figures in a notebook."""
+        """Replace all plotly figures in a notebook with HTML that draws them."""
         from pcb.plots.interactive import CONFIG
 
         found = [output for _, output in _outputs(nb) if PLOTLY in output["data"]]
@@ -180,7 +186,7 @@ class InteractiveFigures(Preprocessor):
 
 
 class StaticFigures(Preprocessor):
-    """A preprocessor that uses the heading above each static figure as its alternative text."""
+    """An nbconvert preprocessor that uses the heading above a static figure as its alt text."""
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Add alternative text to the static figures in a notebook."""
@@ -191,7 +197,7 @@ class StaticFigures(Preprocessor):
 
 
 def plotly_script() -> str:
-    """Return a script that unpacks and runs the installed plotly.js (5 MB, compressed to 2 MB)."""
+    """Return JavaScript code that unpacks and runs a compressed copy of plotly.js (2 MB)."""
     from plotly.offline import get_plotlyjs
 
     packed = gzip.compress(get_plotlyjs().encode(), mtime=0)
@@ -199,7 +205,7 @@ def plotly_script() -> str:
 
 
 def _with_short_labels(value: Any) -> Any:
-    """Return the data of an interactive figure, with long texts shortened."""
+    """Return the data of an interactive figure with all long texts shortened."""
     if isinstance(value, str):
         return shortened(value, LONGEST_LABEL)
     if isinstance(value, dict):
@@ -218,7 +224,7 @@ def _in_script(value: Any) -> str:
 
 
 def _outputs(nb: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each output that has data, together with the last heading above the output."""
+    """Yield a pair for each notebook output with data: the last heading above it, the output."""
     heading = ""
     for cell in nb.cells:
         if cell.cell_type == "markdown":

@@ -1,8 +1,9 @@
 """Check the parameters that a notebook receives.
 
-A notebook itself calls :func:`check`; a program that runs a notebook calls :func:`check_parameters`
-first. This module needs only the standard library, so that a wrong value is rejected before any
-slow import. :mod:`pcb.notebooks.declarations` describes how notebooks declare parameters.
+A notebook calls :func:`check` in the first cell after its parameters. A program that runs a
+notebook calls :func:`check_parameters` before it starts the notebook. This module needs only the
+standard library, so that a wrong value is rejected before any slow import.
+:mod:`pcb.notebooks.declarations` describes how notebooks declare parameters.
 """
 
 from __future__ import annotations
@@ -25,19 +26,20 @@ _BY_PAPERMILL = "PAPERMILL_"  # parameters that `papermill --inject-paths` adds
 def check_parameters(
     notebook: str | os.PathLike[str], parameters: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Check the parameters with which a notebook will be run.
+    """Check parameter values before a notebook is run with them.
 
     Args:
         notebook: The ``.ipynb`` file.
         parameters: Values by parameter name; parameters that are not given keep their defaults.
 
     Returns:
-        The values, converted by :meth:`pcb.notebooks.declarations.Parameter.accept`.
+        The converted values by parameter name; see
+        :meth:`pcb.notebooks.declarations.Parameter.accept`.
 
     Raises:
         FileNotFoundError: The notebook does not exist.
-        ParameterError: The notebook does not accept a name or value; the message says what it
-            accepts.
+        ParameterError: The notebook does not accept a parameter's name or value. The message says
+            what the notebook accepts.
     """
     path = Path(notebook)
     if not path.is_file():
@@ -59,9 +61,10 @@ def check_parameters(
 def check(variables: MutableMapping[str, Any]) -> dict[str, Any]:
     """Check the parameters of the notebook that calls this function.
 
-    A notebook calls this function in the first cell after its parameters. This function reads the
-    declarations, and the values that papermill has added, from the cells above. It writes the
-    converted values to ``variables``. From then on, each Python warning is shown as one line.
+    A notebook calls this function in the first cell after its parameters. The function reads the
+    declarations of the parameters from the cells above, and checks the values in ``variables``.
+    Each value is replaced with the converted value. Parameters that papermill has added must also
+    be declared. From this call on, each Python warning is shown as one line.
 
     Args:
         variables: The notebook's ``globals()``.
@@ -70,8 +73,8 @@ def check(variables: MutableMapping[str, Any]) -> dict[str, Any]:
         All declared parameters by name, with their converted values.
 
     Raises:
-        ParameterError: The notebook does not accept a name or value; the message says what it
-            accepts.
+        ParameterError: The notebook does not accept a parameter's name or value. The message says
+            what the notebook accepts.
 
     Example:
         >>> cells = ["pairs: int = 12  # to show [at least 1]", "# Parameters\\npairs = 3.0"]
@@ -86,7 +89,7 @@ def check(variables: MutableMapping[str, Any]) -> dict[str, Any]:
     injected: list[str] = []
     for source in variables.get("In", ()):
         of_cell = read_declarations(source)
-        if not known or known.keys() & of_cell.keys():  # else they are the user's variables
+        if not known or known.keys() & of_cell.keys():  # else the cell assigns other variables
             known |= of_cell
         if source.startswith(_INJECTED) and not of_cell:
             injected = _targets(source)  # the last such cell counts
@@ -103,7 +106,7 @@ def check(variables: MutableMapping[str, Any]) -> dict[str, Any]:
 
 
 def _targets(source: str) -> list[str]:
-    """Return the names of the variables that a cell assigns to."""
+    """Return the names of the variables that the code of a notebook cell assigns."""
     return [
         target.id
         for statement in ast.parse(source).body

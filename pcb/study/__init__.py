@@ -1,4 +1,4 @@
-"""Functions for notebooks: open a dataset, open a run with its data, start and follow training."""
+"""Functions for notebooks: open a dataset, open a training run, start and follow training."""
 
 from pcb.study.data import DataView, open_dataset, read_validation
 from pcb.study.launch import follow, start_training, stop_training

@@ -30,12 +30,12 @@ from pcb.messages.nearest import suggestion
 from pcb.messages.printable import look, shortened
 from pcb.storage.repository import repository_path
 
-OPENMOJI = "data/openmoji"  # contains one folder for each size of OpenMoji-LT
+OPENMOJI = "data/openmoji"  # folder of the OpenMoji-LT datasets; one subfolder for each size
 
 
 @dataclass(frozen=True)
 class DataView:
-    """One split of a dataset in LVIS format.
+    """The annotations and images of one split of a dataset, such as the validation split.
 
     Attributes:
         annotations: The annotations of the split.
@@ -66,24 +66,30 @@ class DataView:
 
     @cached_property
     def design(self) -> dict[str, Any] | None:
-        """Design of an OpenMoji-LT dataset (see :func:`read_design`); None for other datasets."""
+        """Content of the ``design.json`` of an OpenMoji-LT dataset; None for other datasets.
+
+        The file describes the dataset; see :func:`pcb.datasets.openmoji.read_design`.
+        """
         return read_design(self.root) if (self.root / DESIGN_FILE).is_file() else None
 
     @cached_property
     def present_images(self) -> list[dict]:
-        """Records of the images whose files exist; a sample run has only a few image files."""
+        """Records of the images whose files exist, from the annotations.
+
+        For example, the sample data in the repository includes only a few of the image files.
+        """
         images = self.annotations.images
         missing = set(missing_images(map(image_path, images), self.image_dir))
         return [image for image in images if image_path(image) not in missing]
 
     def pictures(self, count: int, records: Sequence[dict] | None = None) -> list[Picture]:
-        """Read some images and the instances in them.
+        """Read some images of the dataset, and the instances in these images.
 
         Args:
             count: Maximum number of images. The images are spread evenly over the dataset; the same
                 ``count`` always chooses the same images.
-            records: The instances to read, as detections with segmentations; None to read the
-                instances of the ground truth.
+            records: Detections with segmentations, which replace the ground-truth instances; None
+                to read the ground-truth instances.
         """
         images = self.present_images
         chosen = images[:: max(1, len(images) // max(count, 1))][:count]
@@ -96,13 +102,15 @@ class DataView:
     def class_pictures(self, labels: Sequence[int]) -> dict[int, np.ndarray | None]:
         """Return a picture of each class, for figures.
 
+        If the dataset has icons, the picture is the icon of the class. Otherwise, the picture shows
+        the largest instance of the class in the images whose files exist.
+
         Args:
             labels: Labels of the classes.
 
         Returns:
-            A picture for each label, (h, w, 3 or 4) uint8. If the dataset has icons, this is the
-            class's icon. Otherwise, it is a crop of the class's largest instance in all images
-            whose files exist; it is None if the class does not occur in these images.
+            A picture for each label, (h, w, 3 or 4) uint8; None instead if the class has no icon
+            and does not occur in these images.
         """
         if self.icons is not None:
             return {int(label): self.icons[label] for label in labels}
@@ -120,11 +128,14 @@ class DataView:
 
     @property
     def roles(self) -> list[str] | None:
-        """Roles of the classes of OpenMoji-LT, in label order; None for other datasets."""
+        """Role of each class of OpenMoji-LT, in label order; None for other datasets.
+
+        For example, a role is ``tail of a head-tail pair``.
+        """
         return class_roles(self.design) if self.design else None
 
     def labels(self, names: Sequence[str | int]) -> list[int]:
-        """Return the labels of classes that are given by name or by label.
+        """Return the labels of the classes with the given names or labels.
 
         Args:
             names: Name or label of each class. Spaces and underscores in names are equivalent.
@@ -136,7 +147,7 @@ class DataView:
         return [self._label(name) for name in names]
 
     def _label(self, wanted: str | int) -> int:
-        """Return the label of a class, which may be specified by its name or by its label."""
+        """Return the label of the class with the given name or label."""
         name = str(wanted)
         read = [category["name"] for category in self.annotations.categories]
         for known in (read, self.names) if isinstance(wanted, str) else ():
@@ -150,7 +161,7 @@ class DataView:
                 )
         if name.isdecimal() and int(name) < len(self.names):
             return int(name)
-        raise ValueError(f"no class {shortened(name)!r}; {suggestion(name, self.names)}")
+        raise ValueError(f"there is no class {shortened(name)!r}; {suggestion(name, self.names)}")
 
 
 def open_dataset(
@@ -159,23 +170,24 @@ def open_dataset(
     size: str = "",
     seed: int = 0,
 ) -> DataView:
-    """Open the training data of a config, and create an OpenMoji-LT dataset if it is missing.
+    """Open the training data of a config, or of the OpenMoji-LT dataset in a folder.
 
-    The dataset is created in the folder ``out``. If ``out`` is empty, the folder is
-    ``data/openmoji/<size>``, and the dataset is created only if the config reads this folder. All
-    other data must exist.
+    If ``size`` is not empty, a missing OpenMoji-LT dataset is created. Its folder is ``out`` or, if
+    ``out`` is empty, the folder in ``data/openmoji`` that the config reads. Other datasets are
+    never created.
 
     Args:
         config: Config file, relative to the repository.
-        out: Folder, relative to the repository, of an OpenMoji-LT dataset that is opened instead of
-            the config's data; empty to open the config's data.
+        out: Folder of the OpenMoji-LT dataset to open, relative to the repository; empty to open
+            the training data of the config.
         size: Size of the OpenMoji-LT dataset to create: ``tiny``, ``mini`` or ``full``; empty to
             create no dataset.
-        seed: Seed with which the OpenMoji-LT dataset is created.
+        seed: Random seed of the OpenMoji-LT dataset to create.
 
     Raises:
         FileNotFoundError: The config or its data is missing.
-        ValueError: The folder contains something other than OpenMoji-LT of this size.
+        ValueError: The folder contains anything other than OpenMoji-LT of this size and seed, or
+            the config reads a different size of OpenMoji-LT.
     """
     if out:
         file, image_dir = Path(out, "annotations", "train.json"), Path(out, "train")
@@ -190,7 +202,7 @@ def open_dataset(
     if size and (out or root.parent == repository_path(OPENMOJI)):
         if not out and root.name != size:
             raise ValueError(
-                f"size is {size!r}, but {config} reads {root}: leave size empty to open that "
+                f"size is {size!r}, but {config} reads {root}: leave `size` empty to open this "
                 f"folder, or set `out` to a folder for OpenMoji-LT {size}"
             )
         make_openmoji(root, size=size, seed=seed)
@@ -205,12 +217,12 @@ def open_dataset(
 
 
 def read_validation(data: Mapping[str, Any]) -> Annotations:
-    """Return a config's validation annotations with the training counts of their classes.
+    """Return a config's validation annotations, with the number of training images of each class.
 
-    Every LVIS file states in how many training images each class occurs. For a file without these
-    counts, for example in COCO format, the counts are computed from the training annotations. This
-    is impossible if the training annotations are missing or are split over several files; then a
-    note in the log says that there are no frequency groups.
+    An LVIS file contains these numbers. For a file without them, for example in COCO format, they
+    are counted in the training annotations. If the training annotations are missing or consist of
+    several files, the numbers are unknown. A log message then says that there are no frequency
+    groups (rare, common and frequent classes).
 
     Args:
         data: The ``data`` entry of a merged config.
@@ -220,27 +232,28 @@ def read_validation(data: Mapping[str, Any]) -> Annotations:
     if annotations.has_counts:
         return annotations
     train = data.get("train") or {}
-    while isinstance(train, Mapping) and "dataset" in train:  # as with repeat factor sampling
+    while isinstance(train, Mapping) and "dataset" in train:  # a wrapper
         train = train["dataset"]
     file = train.get("ann_file") if isinstance(train, Mapping) else None
     if not isinstance(file, str) or not repository_path(file).is_file():
         annotations.log(
-            "there are no frequency groups, because neither this file nor a training file states "
-            "in how many training images each class occurs"
+            "there are no frequency groups, because the number of training images of each class "
+            "is unknown: set data.train in the config to a dataset with one annotation file"
         )
         return annotations
     return annotations.with_counts_of(_read_once(repository_path(file), None))
 
 
 def _read_once(file: Path, federated: bool | None) -> Annotations:
-    """Return the annotations in a file; keep them in memory for the next time.
+    """Read an annotation file, and keep the result in memory for later calls.
 
-    Reading the annotations of LVIS takes seconds, and all runs of a comparison use the same file.
+    Reading the annotations of LVIS takes seconds, and all runs of a comparison use the same file. A
+    file that has changed since the last call is read again.
     """
     state = file.stat() if file.is_file() else None
     return _read(file, federated, state and (state.st_mtime_ns, state.st_size))
 
 
-@lru_cache(maxsize=2)  # validation and training
+@lru_cache(maxsize=2)  # one validation file and one training file
 def _read(file: Path, federated: bool | None, _state: tuple[int, int] | None) -> Annotations:
     return read_annotations(file, federated=federated)

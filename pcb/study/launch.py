@@ -1,11 +1,11 @@
 """Train in a separate process that is started and followed from a notebook.
 
-The operating system keeps the process apart from the notebook (in its own session), so training
-continues when the browser is closed, the kernel restarts or the cell is interrupted. If the cell is
-executed again, it shows the output of the same process.
+The process runs in its own session (``setsid``). So training continues if the browser is closed,
+the kernel restarts or the notebook cell is interrupted. If the cell is executed again, it shows the
+output of the same process.
 
-:func:`start_training` locks the run folder and hands the lock to the training process. So at most
-one process at a time trains in a folder.
+:func:`start_training` locks the run folder, which receives all output of the training run, and
+hands the lock to the training process. So only one process at a time can train in a folder.
 """
 
 import json
@@ -26,10 +26,10 @@ from pcb.storage.repository import repository_path, repository_root
 from pcb.storage.writing import already_written, handing_over
 from pcb.study.run_state import state_of, trainer
 
-LAST_LINES = 60  # lines of output shown when training fails: a traceback and torchrun's report
-_PATIENCE = 10.0  # seconds to wait until the number of a process that is being started is recorded
+LAST_LINES = 60  # lines of output to show if training fails, enough for a traceback
+_PATIENCE = 10.0  # maximum seconds to wait until a new process has recorded its process number
 
-# Processes started here. They are kept, because a discarded Popen warns if its process still runs.
+# Processes started here. They are kept, because Python warns if a running Popen is deleted.
 _children: list[subprocess.Popen] = []
 
 
@@ -43,16 +43,18 @@ def start_training(
 ) -> RunFolder:
     """Start ``pcb train`` in one or more separate processes.
 
-    If training is already running or has finished, no process is started. Interrupted training
-    continues from the last checkpoint. The output is written to ``train.out`` in the run folder.
+    If training with the same settings is already running or has finished, no process is started.
+    Interrupted training continues from the last checkpoint. The output is written to ``train.out``
+    in the run folder.
 
     Args:
         config: Config file, relative to the repository.
-        work_dir: Run folder, relative to the repository; empty for the default folder.
+        work_dir: Run folder, relative to the repository; empty for the default,
+            ``runs/<dataset>/<config>/seed<N>``.
         seed: Seed of all random numbers.
-        cfg_options: Overrides of the config by dotted key.
+        cfg_options: Overrides of the config by dotted key, such as ``{"runner.max_epochs": 1}``.
         replace: Whether to train from scratch if the folder contains a training run with different
-            settings.
+            settings. That run is then deleted.
         gpus: Number of processes; the images are divided between them. If the machine has GPUs,
             each process uses one GPU. In the config, ``samples_per_gpu`` is per process, but the
             learning rate is for all processes together.
@@ -62,9 +64,9 @@ def start_training(
 
     Raises:
         FileNotFoundError: The config does not exist.
-        ValueError: An override is unknown; fewer than ``gpus`` GPUs are available; another process
-            is writing to the folder; or the folder contains a training run with different settings
-            and ``replace`` is False.
+        ValueError: An override is unknown, the machine has fewer than ``gpus`` GPUs, or another
+            process is writing to the folder. This error is also raised if the folder contains a
+            training run with different settings and ``replace`` is False.
     """
     from pcb.detection import load_config
     from pcb.detection.engine.settings import comparable_settings
@@ -82,8 +84,9 @@ def start_training(
         differing = ["unknown, because config.py is missing"]
     if differing and not replace:
         raise ValueError(
-            f"{run.path} already contains a training run with different settings "
-            f"({', '.join(differing)}): choose another work_dir, or pass replace=True"
+            f"{run.path} already contains another training run (different settings: "
+            f"{', '.join(differing)}): choose another work_dir, or pass replace=True to delete "
+            "that run"
         )
     if state.kind != "stopped" and not differing:
         return run
@@ -106,9 +109,9 @@ def start_training(
 def follow(run: RunFolder, every: float = 10.0) -> None:
     """Print the output of a training process until the process ends.
 
-    If the process was started in a terminal, the process prints its output there. In that case,
-    this function only waits for the end of the process. If this function is interrupted, training
-    continues, and a message says how to follow training again.
+    If the process was started in a terminal, its output appears there, and this function only waits
+    until the process ends. If this function is interrupted, training continues, and a message says
+    how to show the output again.
 
     Args:
         run: The run folder, from :func:`start_training`.
@@ -116,8 +119,8 @@ def follow(run: RunFolder, every: float = 10.0) -> None:
 
     Raises:
         FileNotFoundError: Training was never started in the folder.
-        RuntimeError: Training ended before the last epoch. The message contains the end of the
-            output, or says which terminal shows the output.
+        RuntimeError: Training ended before the last epoch. The message contains the last lines of
+            the output, or says which terminal shows the output.
     """
     try:
         _follow(run, every)
@@ -136,11 +139,12 @@ def stop_training(run: RunFolder) -> bool:
     """Stop training in a run folder; training can be resumed later.
 
     Returns:
-        True if a process was training in the folder, False if there was nothing to stop.
+        True if a process was training in the folder, otherwise False.
 
     Raises:
-        ValueError: The training process runs on another machine, or is still being started. Or it
-            has ended, but a process that it started still runs and cannot be found.
+        ValueError: The training process runs on another machine, or is still being started. This
+            error is also raised if the training process has ended, but one of its child processes
+            still runs and cannot be found.
     """
     state = state_of(run)
     deadline = time.monotonic() + _PATIENCE
@@ -160,8 +164,8 @@ def stop_training(run: RunFolder) -> bool:
     if not state.is_launched:
         os.kill(process, signal.SIGTERM)
         return True
-    # torchrun, if it is alive, stops the processes that it started. Without the poll, a dead child
-    # of this process would still have a group.
+    # torchrun, if it still runs, stops the processes that it started. Without `poll`, a child
+    # process that has ended would still have a process group.
     for child in _children:
         child.poll()
     for leader in (state.trainer.launched, process):
@@ -169,15 +173,15 @@ def stop_training(run: RunFolder) -> bool:
             os.killpg(os.getpgid(leader), signal.SIGTERM)  # includes workers that load the data
             return True
     raise ValueError(
-        f"training process {process} has ended, but a process that it started still writes to "
-        f"{run.path}: wait until the latter ends, or stop it"
+        f"training process {process} has ended, but one of its child processes still uses "
+        f"{run.path}: wait until the child process ends, or find it with `ps` and stop it"
     )
 
 
 def _launch(run: RunFolder, command: list[str], settings: Mapping[str, Any]) -> None:
-    """Start the training process, unless a process is already training in the folder.
+    """Start a training process; do nothing if a process is already training in the run folder.
 
-    The settings of the training run are recorded with the lock of the folder.
+    The lock file of the run folder records the settings of the training run.
     """
     with handing_over(run.path, TRAINING, json.dumps(plain(settings))) as lock:
         if lock is None:
@@ -206,7 +210,7 @@ def _follow(run: RunFolder, every: float) -> None:
         _wait_for(run, state.trainer)
         return
     if not run.output_file.is_file():
-        raise FileNotFoundError(f"no output of training in {run.path}: call start_training first")
+        raise FileNotFoundError(f"{run.path} has no output of training: call start_training first")
     _print_lines(run, every)
     if state_of(run).kind != "finished":
         raise RuntimeError(
@@ -216,8 +220,10 @@ def _follow(run: RunFolder, every: float) -> None:
 
 
 def _wait_for(run: RunFolder, other: Writer) -> None:
-    """Wait for the end of a training process that prints its output in a terminal."""
-    print(f"Waiting until process {other.process} on {other.host} ends training in {run.path}.")
+    """Wait for the end of a training process that was started in a terminal."""
+    print(
+        f"Process {other.process} on {other.host} is training in {run.path}: waiting until it ends."
+    )
     while trainer(run):
         time.sleep(0.5)
     if state_of(run).kind != "finished":
@@ -230,7 +236,8 @@ def _wait_for(run: RunFolder, other: Writer) -> None:
 def _print_lines(run: RunFolder, every: float) -> None:
     """Print the output of a training process until the process ends.
 
-    Of the progress lines, at most one is printed in each period of ``every`` seconds.
+    Progress lines are printed at intervals of at least ``every`` seconds; other progress lines are
+    left out. All other lines are printed.
     """
     shown = -float("inf")
     for line in _lines(run):
@@ -272,11 +279,11 @@ def _check_gpus(gpus: int) -> None:
 
     if not isinstance(gpus, int) or gpus < 1:
         raise ValueError(
-            f"gpus must be a whole number, at least 1 (one process per GPU), got {gpus!r}"
+            f"gpus must be a whole number of at least 1 (one process per GPU), got {gpus!r}"
         )
     available = torch.cuda.device_count()
     if available and gpus > available:
         raise ValueError(
-            f"gpus is {gpus}, but PyTorch finds only {available} on this machine: use at most "
-            f"{available}"
+            f"gpus is {gpus}, but PyTorch finds only {available} GPU{'s' if available > 1 else ''} "
+            f"on this machine: set gpus to at most {available}"
         )

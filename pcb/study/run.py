@@ -1,7 +1,7 @@
-"""Open a run together with its validation data.
+"""Open the folder of a training run, together with the validation data of the run.
 
-The detector is imported only to predict, to read a checkpoint, or to merge a config. So opening a
-run with saved results takes less than a second.
+PyTorch and mmdet are imported only to predict, to read a checkpoint, or to merge a config. So
+opening a run with saved results takes less than a second.
 """
 
 import os
@@ -20,21 +20,21 @@ from pcb.runs.paths import run_name
 from pcb.storage.repository import repository_path, repository_root
 from pcb.study.data import DataView, read_validation
 
-SAMPLE = "sample"  # folder of the committed sample runs, where nothing is written
+SAMPLE = "sample"  # folder of the sample runs in the repository; nothing is written to it
 SAMPLE_RUN = "sample/openmoji/softmax_pcb/seed0"
 
 
 @dataclass(frozen=True)
 class RunView:
-    """A run folder and its validation data.
+    """The folder of a training run, and the validation data of the run.
 
     Attributes:
         run: The run folder.
-        output: Folder to which figures and numbers are written. This is the run folder itself,
-            except for the sample runs in the repository: their output goes to a folder of the same
-            name in ``runs/``, so that files under version control stay unchanged.
-        config: Path from which the detector's config is read. This is the run folder if it contains
-            a merged config, otherwise a config file.
+        output: Folder to which figures and numbers are written. Usually, this is the run folder.
+            For a sample run in the repository, it is a folder with the same name in ``runs/``, so
+            that files under version control stay unchanged.
+        config: Path from which the detector's config is read: the run folder if this folder
+            contains a merged config, otherwise a config file.
         cfg_options: Overrides of the config by dotted key.
         data: The validation data.
     """
@@ -53,7 +53,7 @@ class RunView:
     def learned_confusion(
         self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False
     ) -> LearnedConfusion:
-        """Return the confusion matrix learned in training.
+        """Return the confusion matrix that the run learned during training.
 
         The result also contains the settings needed to interpret the matrix, for example the
         momentum of the running mean.
@@ -72,8 +72,8 @@ class RunView:
             found = self.run.read_confusion() if self.run.confusion_file.is_file() else {}
             if "learned" not in found:
                 raise FileNotFoundError(
-                    f"{self.run.path} has no learned matrix: train the run with notebook 01 or "
-                    "`pcb train`, or pass a checkpoint that contains a learned matrix"
+                    f"{self.run.path} has no learned confusion matrix: train the run with "
+                    "notebook 01_train or `pcb train`, or pass a checkpoint that contains a matrix"
                 )
             return LearnedConfusion.from_arrays(found)
         from pcb.detection import load_config
@@ -90,10 +90,9 @@ class RunView:
         """Return the mean prediction at the ground-truth boxes of each class.
 
         Returns:
-            (C, C) float32 matrix; as in the learned matrix, element [i, j] is the mean prediction
-            for class j at boxes of class i. The row of a class without validation boxes is NaN. The
-            result is None if the matrix was not measured, for example if other software made the
-            predictions.
+            (C, C) float32 matrix. Element [i, j] is the mean prediction for class j at boxes of
+            class i. The row of a class without validation boxes is NaN. The result is None if the
+            matrix was not measured, for example if other software made the predictions.
         """
         for folder in (self.output, self.run):
             found = folder.read_confusion() if folder.confusion_file.is_file() else {}
@@ -102,7 +101,7 @@ class RunView:
         return None
 
     def predictions_file(self, iou_type: str) -> Path:
-        """Return the file of the run's detections, which is in COCO's results format.
+        """Return the path of the run's detections, a file in COCO's results format.
 
         Args:
             iou_type: ``"bbox"`` or ``"segm"``.
@@ -113,18 +112,21 @@ class RunView:
         for folder in (self.output, self.run):
             if (file := folder.predictions(iou_type)).is_file():
                 return file
-        raise FileNotFoundError(f"{self.run.path} has no predictions: run notebook 02 first")
+        raise FileNotFoundError(
+            f"{self.run.path} has no predictions: run notebook 02_evaluate first"
+        )
 
     def predictions(self, iou_type: str) -> list[dict]:
-        """Read and check the detections in :meth:`predictions_file`."""
+        """Return the run's detections after checking them; see :meth:`predictions_file`."""
         return read_results(self.predictions_file(iou_type), self.data.annotations, iou_type)
 
     def predict(self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False) -> None:
-        """Detect objects in the validation images, unless the checkpoint's predictions exist.
+        """Detect objects in the validation images, and save the detections in the output folder.
 
-        This also measures the matrix that :meth:`ground_truth_confusion` returns. Earlier versions
-        of the kit did not measure this matrix, so predictions of those versions are made again. If
-        the folder for the output is new, it becomes a run folder with its own config.
+        This method also saves the matrix that :meth:`ground_truth_confusion` returns. If detections
+        of the same checkpoint and config options exist, nothing is done. However, detections from
+        an earlier version of the kit are replaced, because that version did not save the matrix. If
+        the output folder has no ``config.py``, the merged config is saved there.
 
         Args:
             checkpoint: File with the weights, for example a downloaded checkpoint; empty for the
@@ -136,8 +138,8 @@ class RunView:
         Raises:
             FileNotFoundError: The checkpoint does not exist, or the run has neither predictions nor
                 a checkpoint.
-            ValueError: The folder contains a different training run, whose results would be
-                overwritten.
+            ValueError: The output folder contains a different training run, and the results of
+                that run would be overwritten.
         """
         weights = repository_path(checkpoint) if checkpoint else self.run.checkpoint
         if weights.is_file() and self.output.predicted_with(weights, self.cfg_options):
@@ -150,7 +152,7 @@ class RunView:
         if not weights.is_file():
             raise FileNotFoundError(
                 f"{self.run.path} has neither predictions nor a checkpoint ({weights.name}): train "
-                "the run with notebook 01 or `pcb train`"
+                "the run with notebook 01_train or `pcb train`"
             )
         if (
             checkpoint
@@ -158,8 +160,8 @@ class RunView:
             and not weights.samefile(self.output.checkpoint)
         ):
             raise ValueError(
-                f"{self.output.path} contains a different training run, whose results would be "
-                f"overwritten with those of {weights.name}: choose another work_dir"
+                f"{self.output.path} contains a different training run, and the results of that "
+                f"run would be overwritten with those of {weights.name}: choose another work_dir"
             )
         from pcb.detection.engine.inference import predict
 
@@ -178,15 +180,15 @@ def open_run(
     seed: int = 0,
     cfg_options: Mapping[str, Any] | None = None,
 ) -> RunView:
-    """Open a run folder, together with the validation data that the run's config refers to.
+    """Open the folder of a training run, and the validation data named in the run's config.
 
     Args:
-        work_dir: Run folder, relative to the repository. If it is empty, the default folder of
-            ``config`` and ``seed`` is used, even if it does not exist yet. If ``config`` is also
-            empty, the sample run in the repository is opened.
+        work_dir: Run folder, relative to the repository. If ``work_dir`` is empty, the folder is
+            ``runs/<dataset>/<config>/seed<N>``, even if it does not exist yet. If ``config`` is
+            also empty, the sample run in the repository is opened.
         config: Config file, relative to the repository. It is required if the run folder has no
             ``config.py``, for example for a downloaded checkpoint.
-        seed: Seed in the name of the default folder.
+        seed: Seed in the folder's name ``seed<N>`` if ``work_dir`` is empty.
         cfg_options: Overrides of the config by dotted key.
 
     Raises:
@@ -201,8 +203,8 @@ def open_run(
     of_run = run.config_file.is_file()
     if not (of_run or config):
         raise FileNotFoundError(
-            f"{run.path} has no config.py, so it is not a run folder: train a run with notebook 01 "
-            "or `pcb train`, or pass a config as well"
+            f"{run.path} has no config.py, so it is not a run folder: train a run with "
+            "notebook 01_train or `pcb train`, or pass a config as well"
         )
     source = run.path if of_run else repository_path(config)
     if cfg_options or not of_run:
@@ -221,7 +223,7 @@ def open_run(
 
 
 def open_runs(work_dirs: Iterable[str | os.PathLike]) -> list[RunView]:
-    """Open several runs, all of which must have been evaluated on the same images and classes.
+    """Open the folders of several training runs with the same validation images and classes.
 
     Raises:
         FileNotFoundError: A run or its annotation file is missing.
@@ -238,13 +240,13 @@ def open_runs(work_dirs: Iterable[str | os.PathLike]) -> list[RunView]:
 
 
 def open_before(view: RunView, before: str | os.PathLike = "", iou_type: str = "bbox") -> RunView:
-    """Open the baseline of a run, which is the run to compare it with.
+    """Open the baseline with which a training run is compared.
 
     Args:
         view: The run to compare with the baseline.
-        before: Folder of the baseline, relative to the repository; empty for the run that differs
-            from ``view`` only by having no PCB.
-        iou_type: Which predictions the baseline must have, ``"bbox"`` or ``"segm"``.
+        before: Folder of the baseline, relative to the repository. If ``before`` is empty, the
+            baseline is the run with the same dataset and seed and the same config without PCB.
+        iou_type: Type of predictions that the baseline must have, ``"bbox"`` or ``"segm"``.
 
     Raises:
         FileNotFoundError: The baseline or its predictions do not exist.
@@ -254,8 +256,8 @@ def open_before(view: RunView, before: str | os.PathLike = "", iou_type: str = "
         plain = plain_counterpart(view.run)
         if plain is None:
             raise FileNotFoundError(
-                f"cannot find a baseline for {view.run.path}: no run of the same config and seed, "
-                "but without PCB, is beside it; pass `before`, the run to compare with"
+                f"cannot find a baseline for {view.run.path}: no other run without PCB has the "
+                "same dataset, config and seed; pass `before`, the folder of a run to compare with"
             )
         before = plain.path
     earlier = open_run(before)
@@ -281,7 +283,7 @@ def _not_alike(view: RunView, other: RunView) -> str:
 
 
 def _output_path(run: Path) -> Path:
-    """Return the folder to which a run's figures and numbers are written; see ``RunView``."""
+    """Return the folder to which a run's figures and numbers are written; see :class:`RunView`."""
     root = repository_root()
     samples = root / SAMPLE
     return root / "runs" / run.relative_to(root) if run.is_relative_to(samples) else run

@@ -19,8 +19,8 @@ class RunState:
 
     Attributes:
         run: The run folder.
-        kind: ``"running"`` while a process on any machine trains in the folder; ``"finished"`` if
-            the checkpoint was written after the last epoch; otherwise ``"stopped"``, even if
+        kind: ``"running"`` if a process on any machine is training in the folder; ``"finished"``
+            if the checkpoint was written after the last epoch; otherwise ``"stopped"``, even if
             training was never started.
         trainer: The process that is training; None if no process is training.
     """
@@ -42,8 +42,8 @@ class RunState:
         """The training run's merged config, seed, number of processes and other settings.
 
         :func:`pcb.runs.settings.other_settings` can compare them with the settings of a different
-        training run. This is None if no process is training in the folder and the folder has no
-        checkpoint, or if the settings were not recorded.
+        training run. The value is None if the settings were not recorded. It is also None if the
+        folder has no checkpoint and no process is training in the folder.
 
         Raises:
             ValueError: The run's ``config.py`` is not a merged config.

@@ -124,7 +124,10 @@ def test_failure_stops_only_what_depends_on_it(stand_ins):
     train, evaluate, confusion, soft_labels, changes = of_balanced
     assert executed(first) == sorted(["00_dataset openmoji", *of_plain, train, soft_labels])
     assert "02_evaluate.ipynb failed in cell 3: ValueError: <b>no</b>" in first.stderr
-    assert f"The executed notebook: {balanced / '02_evaluate.ipynb'}" in first.stderr
+    assert (
+        f"The executed notebook shows the whole error: {balanced / '02_evaluate.ipynb'}"
+        in first.stderr
+    )
     assert not (balanced / "02_evaluate.html").exists()
     assert not (balanced / "metrics.json").exists()
     [failure] = find_failures(root)

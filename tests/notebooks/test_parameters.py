@@ -88,7 +88,7 @@ def test_unambiguous_values_are_converted(name, given, taken):
         ("replace", 0, "got 0"),
         ("replace", 1.0, "got 1.0"),
         ("replace", None, "got None"),
-        ("share", 0, "share must be a number above 0, up to 1, got 0"),
+        ("share", 0, "share must be a number above 0 and at most 1, got 0"),
         ("share", 1.5, "got 1.5"),
         ("width", "pag", "width must be 'page', '' or a number from 2 to 40, got 'pag'"),
         ("width", 1, "got 1"),
@@ -123,7 +123,7 @@ def test_unambiguous_values_are_converted(name, given, taken):
         ("classes", 3, r"classes must be a list, got 3; .*-y 'classes: \[a, b\]'"),
         ("classes", "[wolf, fox", r"got '\[wolf, fox'"),
         ("classes", {"wolf": 1}, "got {'wolf': 1}"),
-        ("runs", ["a", 1], r"runs must be a list of texts, got \['a', 1\]"),
+        ("runs", ["a", 1], r"runs must be a list of strings, got \['a', 1\]"),
         ("work_dir", ["x" * 1000], r"got \['x{97}…; "),
     ],
 )
@@ -142,7 +142,7 @@ def test_types_are_read_in_every_form():
     assert found["config"].accept(5) == 5  # a type that is not checked
     with pytest.raises(ParameterError, match="mine must be a whole number, got 'b'"):
         found["mine"].accept("b")
-    with pytest.raises(ParameterError, match="names must be a list of texts"):
+    with pytest.raises(ParameterError, match="names must be a list of strings"):
         found["names"].accept([1])
     assert read_declarations("for x in y:") == read_declarations("figure = plots.draw()") == {}
 

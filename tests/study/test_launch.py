@@ -115,7 +115,7 @@ def test_training_in_a_terminal_can_be_followed_and_stopped(tmp_path, write_in_t
         """Stops the training as soon as the output says that it is followed."""
 
         def write(self, text: str) -> int:
-            if "Waiting until process" in text:
+            if "waiting until it ends" in text:
                 launch.stop_training(run)
             return super().write(text)
 

@@ -187,10 +187,10 @@ def test_errors_name_the_mistake(run, tmp_path):
     with pytest.raises(ValueError, match=r"overwritten with those of .*: choose another work_dir"):
         view.predict(tmp_path / "downloaded.pth")
     run.checkpoint.unlink()
-    with pytest.raises(FileNotFoundError, match=r"no learned matrix: train .* or pass a"):
+    with pytest.raises(FileNotFoundError, match=r"no learned confusion matrix: train .* or pass a"):
         view.learned_confusion()
     run.write_confusion(detections=np.eye(9))  # notebook 03 writes this one
-    with pytest.raises(FileNotFoundError, match="no learned matrix"):
+    with pytest.raises(FileNotFoundError, match="no learned confusion matrix"):
         view.learned_confusion()
 
 
