@@ -16,10 +16,10 @@ OUTLINES = 4000  # different polygons; each instance gets a random one
 
 
 def write_annotations(path: Path, images: int, instances: int, seed: int) -> None:
-    """Write annotations with the class frequencies and polygon lengths of LVIS v1.
+    """Write random annotations with the class frequencies and polygon lengths of LVIS v1.
 
-    Each image lists 12 classes that are absent. With a probability of one half, it also lists one
-    of its own classes as not exhaustively annotated.
+    Each image lists up to 12 classes that are absent. With a probability of one half, an image also
+    lists one of its own classes as not exhaustively annotated.
 
     Args:
         path: The file to write.
@@ -60,11 +60,11 @@ def write_annotations(path: Path, images: int, instances: int, seed: int) -> Non
 
 
 def write_predictions(path: Path, annotations: Path, per_image: int, seed: int) -> None:
-    """Write boxes in COCO results format, detected in the images of an annotation file.
+    """Write random detections (boxes) for the images of an annotation file, as COCO results.
 
-    Three in ten boxes lie around an object. Of these, 70% have the object's class, and 20% have one
-    of three classes that are confused with the object's class. The class of all other boxes is
-    random, with the class frequencies of the annotations.
+    Three in ten boxes lie around an object. Of these boxes, 70% have the object's class, and 20%
+    have one of three classes that are confused with the object's class. The class of all other
+    boxes is random, with the class frequencies of the annotations.
 
     Args:
         path: The file to write.
@@ -115,7 +115,7 @@ def in_own_process(script: str, *arguments: str | Path) -> dict:
 
 
 def memory(file: str, *names: str) -> float:
-    """Return the sum of the named lines of a memory file in /proc, in MiB."""
+    """Return the sum, in MiB, of the named values in a memory file such as /proc/self/status."""
     lines = map(str.split, Path(file).read_text().splitlines())
     return sum(int(line[1]) for line in lines if line and line[0] in names) / 1024
 

@@ -1,11 +1,11 @@
-"""Measure the confusion matrix of LVIS-sized predictions: time and memory on one core.
+"""Measure time and memory for the confusion matrix of LVIS-sized predictions, on one core.
 
 Run this script with ``make bench``. In a temporary folder, it generates annotations of the size of
 LVIS v1's validation set and detections for their images. Each file of detections is then matched in
 a new process. The peak memory of this process includes mapped files and imported packages.
 
 With ``--keep FOLDER``, the script measures nothing. It writes the annotations and the largest file
-of detections to a folder with the layout of a run, for other experiments with so many detections.
+of detections to a folder with the layout of a run folder, for other experiments.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--instances", type=int, default=INSTANCES)
     parser.add_argument("--per-image", type=int, nargs="+", default=PER_IMAGE, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="only make files, in FOLDER")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="only write files to FOLDER")
     parser.add_argument("--measure", nargs=2, metavar=("GT", "RESULTS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -61,7 +61,7 @@ def main() -> None:
 def write_run(
     folder: str | Path, images: int, instances: int, per_image: int, seed: int
 ) -> tuple[Path, Path]:
-    """Write and return ``annotations/val.json`` and ``predictions/bbox.json`` in a folder."""
+    """Write annotations and detections to a folder in the layout of a run; return the files."""
     annotations, predictions = (
         Path(folder, "annotations/val.json"),
         Path(folder, "predictions/bbox.json"),

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--instances", type=int, default=INSTANCES)
     parser.add_argument("--per-image", type=int, default=300, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="make all files in FOLDER")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep all files in FOLDER")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pcb-bench-") as folder:
         root = Path(options.keep or folder).resolve()

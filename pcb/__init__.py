@@ -1,7 +1,8 @@
 """Pairwise Class Balance (PCB) for long-tailed recognition.
 
-The names below need only PyTorch. Each name is imported on first use, so that ``pcb --help`` starts
-quickly and ``pcb doctor`` runs even where PyTorch is missing.
+The losses and functions in this package need only PyTorch. They are imported on first use.
+Therefore, the command ``pcb --help`` starts quickly, and ``pcb doctor``, which checks the
+installation, runs even if PyTorch is missing.
 """
 
 from importlib import import_module

@@ -19,16 +19,16 @@ from pcb.stateful import StatefulModule
 
 # A class that has not occurred in this many observed batches is considered missing from the data.
 PATIENCE = 1000
-# If `set_epoch` has not been called within this many training steps, the caller has probably
-# forgotten the call, which belongs before the first step. Even short epochs have this many steps.
+# If `set_epoch` was not called within this many training steps, the caller has probably forgotten
+# it: the first call belongs before the first step. Even short epochs have this many steps.
 SMALLEST_EPOCH = 20
 
 
 def strength(alpha: float, iteration: int, num_iterations: int) -> float:
     """Return the strength of the soft labels in one refinement iteration: ``alpha * k / (K - 1)``.
 
-    With several iterations, the first one trains with one-hot labels only (strength 0), and the
-    last one has the full strength. A single iteration has the full strength.
+    If K > 1, the first iteration has strength 0 (it uses only one-hot labels), and the last
+    iteration has the full strength. If K = 1, the only iteration has the full strength.
 
     Args:
         alpha: Full strength, in [0, 1].
@@ -48,16 +48,16 @@ def strength(alpha: float, iteration: int, num_iterations: int) -> float:
 
 
 class PairwiseClassBalance(StatefulModule):
-    r"""Record of which classes a classifier confuses, with soft labels that reduce the confusion.
+    r"""Running confusion matrix of a classifier, and soft labels that reduce the confusion.
 
     Pass an instance to a loss as ``balance``. In training, the loss calls :meth:`observe` for every
     batch, then trains towards :meth:`soft_labels` with the weight :meth:`current_strength`.
     With ``alpha=0``, the instance only observes and never changes the loss.
 
-    PCB is active once ``epoch >= start_epoch`` and every required class has been seen. If required
-    classes are still missing after the first epoch, or after 1000 observed batches, one warning
-    lists them. A different warning is issued if PCB is waiting for ``start_epoch``, but
-    :meth:`set_epoch` is not called within 20 training steps.
+    PCB is active if ``epoch >= start_epoch`` and every required class has been observed. A warning
+    lists required classes that are still missing after the first epoch, or after 1000 batches.
+    Another warning is issued if PCB waits for ``start_epoch``, but :meth:`set_epoch` is not called
+    within 20 training steps.
 
     The buffers keep their dtype when the model is converted with ``half()`` or ``bfloat16()``.
 
@@ -70,7 +70,7 @@ class PairwiseClassBalance(StatefulModule):
         activation: Function that turns logits into probabilities, ``"softmax"`` or ``"sigmoid"``.
         normalize_rows: Whether each row of the matrix sums to 1; default: only for softmax.
         normalize_columns: Whether each soft label sums to 1; default: only for softmax.
-        required_classes: Classes that must have been seen before PCB becomes active; default: all.
+        required_classes: Classes that must be observed before PCB becomes active; default: all.
             Leave out classes that have no training instances.
         class_names: C class names to show in warnings; default: the class indices.
 
@@ -148,7 +148,7 @@ class PairwiseClassBalance(StatefulModule):
         )
 
     def require_classes(self, classes: Sequence[int]) -> None:
-        """Set the classes that must have been seen before PCB becomes active.
+        """Set the classes that must be observed in training before PCB becomes active.
 
         Args:
             classes: Class indices in [0, C - 1].
@@ -170,13 +170,13 @@ class PairwiseClassBalance(StatefulModule):
         self._required[self._required_classes] = True
 
     def reset_state(self) -> None:
-        """Forget all observations and return to the first epoch."""
+        """Reset the confusion matrix and all counts to 0, and the epoch to 1."""
         super().reset_state()
         self.epoch.fill_(1)
         self._mark_required_classes()
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the current epoch; call this at the start of every epoch, including the first.
+        """Set the current epoch. Call this method at the start of every epoch, including the first.
 
         Args:
             epoch: Number of the epoch, counted from 1.
@@ -192,7 +192,7 @@ class PairwiseClassBalance(StatefulModule):
             self._calls = 0
 
     def observe(self, logits: Tensor, labels: Tensor) -> None:
-        """Update the running matrix and the counts with a batch, summed over all processes.
+        """Update the running confusion matrix and the counts with the batches of all processes.
 
         A loss calls this method once for each training batch. If you call the method yourself,
         every call updates the state.
@@ -229,21 +229,22 @@ class PairwiseClassBalance(StatefulModule):
             self.warn_of_missing(unseen)
 
     def required_classes(self) -> list[int]:
-        """Return the classes that must have been seen before PCB becomes active."""
+        """Return the classes that must be observed in training before PCB becomes active."""
         return list(self._required_classes)
 
     def unseen_classes(self) -> list[int]:
-        """Return the required classes that have not been observed yet."""
+        """Return the classes that PCB requires, but has not yet observed in training."""
         return (self._required & (self.instance_count == 0)).nonzero().flatten().tolist()
 
     def gate_is_open(self) -> bool:
-        """Return whether the start epoch has begun and all required classes have been seen."""
+        """Return whether the start epoch has begun and all required classes were observed."""
         return int(self.epoch) >= self.start_epoch and not self.unseen_classes()
 
     def warn_of_missing(self, classes: Sequence[int]) -> None:
-        """Warn once, on only one process, that PCB is inactive because classes are missing.
+        """Warn that PCB stays inactive because required classes do not occur in training.
 
-        With ``alpha=0``, there is no warning, because PCB is not meant to become active.
+        Only process 0 warns, and only once. With ``alpha=0``, there is no warning, because PCB is
+        not meant to become active.
         """
         if self._warned or self.alpha == 0 or rank() > 0:
             return
@@ -251,34 +252,35 @@ class PairwiseClassBalance(StatefulModule):
         names = [str(self.class_names[c] if self.class_names else c) for c in classes]
         shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if names[20:] else "")
         warnings.warn(
-            f"PCB should act from epoch {self.start_epoch} on, but stays off: {len(classes)} of "
-            f"{self.num_classes} classes do not occur in training ({shown}). Remove them from the "
-            "class list, or set required_classes to the classes that occur in the training set.",
+            f"PCB should be active from epoch {self.start_epoch} on, but stays inactive: "
+            f"{len(classes)} of {self.num_classes} classes {'do' if names[1:] else 'does'} not "
+            f"occur in training ({shown}). Remove missing classes from the class list, or set "
+            "required_classes to the classes that occur in the training set.",
             stacklevel=3,
         )
 
     def _warn_of_epoch(self, epoch: int) -> None:
-        """Warn, on only one process, that `set_epoch` was not called, unless alpha is 0."""
+        """Warn, on process 0, that `set_epoch` was not called. If alpha is 0, do nothing."""
         if self.alpha > 0 and rank() == 0:
             warnings.warn(
-                f"PCB should act from epoch {self.start_epoch} on, but stays off: set_epoch was "
-                f"not called in {SMALLEST_EPOCH} training steps, so the epoch is still {epoch}. "
-                "Call balance.set_epoch(epoch) at the start of every epoch, counted from 1, or "
-                "use start_epoch=1.",
+                f"PCB should be active from epoch {self.start_epoch} on, but stays inactive: "
+                f"set_epoch was not called in {SMALLEST_EPOCH} training steps, so the epoch is "
+                f"still {epoch}. Call balance.set_epoch(epoch) at the start of every epoch, with "
+                "epochs counted from 1, or use start_epoch=1.",
                 stacklevel=3,
             )
 
     def is_active(self) -> bool:
-        """Return whether PCB currently changes the loss: ``alpha > 0`` and the gate is open."""
+        """Return whether PCB changes the loss: alpha is not 0, and :meth:`gate_is_open` is true."""
         return self.alpha > 0 and self.gate_is_open()
 
     def strength_at(self, iteration: int | None = None) -> float:
-        """Return the strength in an iteration (default: the last), assuming that PCB is active."""
+        """Return PCB's strength, if active, in a refinement iteration (by default, the last)."""
         last = self.num_iterations - 1
         return strength(self.alpha, last if iteration is None else iteration, self.num_iterations)
 
     def current_strength(self, iteration: int | None = None) -> float:
-        """Return the current strength in an iteration (default: the last), 0 if PCB is inactive."""
+        """Return PCB's strength in a refinement iteration (by default, the last), 0 if inactive."""
         return self.strength_at(iteration) if self.is_active() else 0.0
 
     def soft_labels(self, labels: Tensor) -> Tensor:

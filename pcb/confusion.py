@@ -33,8 +33,7 @@ def batch_confusion(
 ) -> tuple[Tensor, Tensor]:
     """Sum the predicted probabilities of a batch by true class, and count instances by class.
 
-    The function returns sums instead of means so that results can be added over several processes
-    before dividing.
+    The function returns sums instead of means, because sums can be added over several processes.
 
     Args:
         logits: (P, C) foreground logits of P instances; P may be 0.
@@ -66,23 +65,23 @@ def update_confusion(
     momentum: float = PUBLISHED_MOMENTUM,
     normalize_rows: bool = True,
 ) -> Tensor:
-    """Move the running matrix towards the mean predictions of a batch.
+    """Move the running confusion matrix towards the mean predictions of a batch.
 
     For every class ``i`` that occurs in the batch (``counts[i] > 0``),
     ``confusion[i] <- m * confusion[i] + (1 - m) * sums[i] / counts[i]``. The other rows do not
     change.
 
-    With ``normalize_rows``, the updated rows are then scaled to sum to 1. Rows start at zero, so
-    that after its first update and this scaling, a row consists only of this update. After n
-    updates, the first update has the weight ``m ** (n - 1)``.
+    With ``normalize_rows``, each updated row is then scaled to sum to 1. The first update of a row
+    therefore replaces the initial zeros completely. After n updates, the first update has the
+    weight ``m ** (n - 1)``.
 
     Args:
         confusion: (C, C) running matrix; not modified in place.
         sums: (C, C) sums from :func:`batch_confusion`, added over processes.
         counts: (C,) counts from :func:`batch_confusion`, added over processes.
         momentum: Weight m of the previous row, in [0, 1).
-        normalize_rows: Whether updated rows are scaled to sum to 1: True for softmax predictions,
-            False for sigmoid predictions (EQL v2).
+        normalize_rows: Whether updated rows are scaled to sum to 1. Pass True for softmax
+            predictions and False for sigmoid predictions (EQL v2).
 
     Returns:
         The updated (C, C) matrix.
@@ -104,15 +103,15 @@ def update_confusion(
 
 
 def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
-    """Return a momentum with which the first update of a row loses its weight in a short schedule.
+    """Return a momentum for the running confusion matrix that suits a short training schedule.
 
-    With momentum m, the first update of a row has the weight ``m ** (calls - 1)`` after ``calls``
-    updates. The published momentum of 0.99 suits the thousands of updates in an LVIS schedule. With
-    0.99 in a short schedule, the rows of rare classes would mostly consist of predictions of the
-    untrained classifier.
+    The published momentum of 0.99 suits an LVIS schedule with thousands of updates. In a short
+    schedule, the rows of rare classes would mostly consist of predictions of the untrained
+    classifier. With momentum m, the first update of a row still has the weight ``m ** (calls - 1)``
+    after ``calls`` updates. The returned momentum reduces this weight to ``first_update_weight``.
 
     Args:
-        calls: Expected number of updates of the row before PCB becomes active; more than 1.
+        calls: Expected number of updates of a row before PCB becomes active; more than 1.
         first_update_weight: Weight of the first update after ``calls`` updates, in (0, 1).
 
     Returns:
@@ -127,8 +126,8 @@ def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
     """
     if calls <= 1:
         raise ValueError(
-            f"calls must be greater than 1, got {calls}: it is the number of updates of a row that "
-            "are expected before PCB becomes active, so let PCB start in a later epoch"
+            f"calls must be greater than 1, got {calls}: let PCB start in a later epoch, so that "
+            "each row of the confusion matrix is updated more often before PCB becomes active"
         )
     if not 0 < first_update_weight < 1:
         raise ValueError(f"first_update_weight must lie in (0, 1), got {first_update_weight}")

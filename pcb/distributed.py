@@ -15,22 +15,22 @@ from torch import Tensor
 
 _VARIABLES = ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")
 _MINUTES = "PCB_WAIT_MINUTES"  # how long to wait for the other processes to start
-_TORCHRUN = "start the processes with torchrun, which sets all of these variables"
+_TORCHRUN = f"start the processes with torchrun, which sets {', '.join(_VARIABLES)}"
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Within a context, connect this process to the other processes started by ``torchrun``.
+    """Connect this process to other processes started by ``torchrun``, within a ``with`` block.
 
-    ``torchrun`` describes the process group in environment variables. Without these variables,
-    this function does nothing. With these variables, it waits up to 10 minutes for the other
+    ``torchrun`` describes the group of processes in environment variables. If these variables are
+    not set, this function does nothing. Otherwise, it waits up to 10 minutes for the other
     processes to start; the environment variable ``PCB_WAIT_MINUTES`` changes this limit. If an
-    error is raised within the context, the group stays open. This process must then exit, so that
+    error is raised within the block, the group stays open. This process must then exit, so that
     ``torchrun`` stops the other processes.
 
     Args:
-        device: Device of this process: GPUs are connected with ``nccl``, CPUs with ``gloo``. With
-            several GPUs, the device must include the index.
+        device: Device of this process. GPUs are connected with ``nccl``, CPUs with ``gloo``. With
+            several GPUs, the device must include the index of the GPU.
 
     Raises:
         ValueError: If some of the environment variables are missing or invalid, or the other
@@ -64,24 +64,31 @@ def _requested_processes() -> int:
     for name in ("WORLD_SIZE", "RANK", "MASTER_PORT"):
         if name in given:
             if not given[name].strip().isdecimal():
-                raise ValueError(f"{name} must be a whole number, got {given[name]!r}; {_TORCHRUN}")
+                raise ValueError(
+                    f"the environment variable {name} must be a whole number, "
+                    f"got {given[name]!r}; {_TORCHRUN}"
+                )
             numbers[name] = int(given[name])
     if numbers.get("WORLD_SIZE") == 1 and numbers.get("RANK", 0) == 0:
         return 1  # a single process needs no address
     if missing := [name for name in _VARIABLES if name not in given]:
         raise ValueError(
-            f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} set, as if this were one of "
-            f"several processes, but {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} "
-            f"not: to train in one process, unset {', '.join(given)}; for several, {_TORCHRUN}"
+            f"of the environment variables for several processes, {', '.join(given)} "
+            f"{'is' if len(given) == 1 else 'are'} set, but {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} not: to train in one process, unset "
+            f"{', '.join(given)}; to train in several processes, {_TORCHRUN}"
         )
     processes = numbers["WORLD_SIZE"]
     if not numbers["RANK"] < processes:
         raise ValueError(
-            f"RANK is {numbers['RANK']}, but with WORLD_SIZE={processes} it must be less than "
-            f"{processes}, and different for each process; {_TORCHRUN}"
+            f"the environment variable RANK is {numbers['RANK']}, but with WORLD_SIZE={processes} "
+            f"it must be less than {processes}, and different for each process; {_TORCHRUN}"
         )
     if not 0 < numbers["MASTER_PORT"] < 2**16:
-        raise ValueError(f"MASTER_PORT must lie in [1, 65535], got {numbers['MASTER_PORT']}")
+        raise ValueError(
+            "the environment variable MASTER_PORT must lie in [1, 65535], "
+            f"got {numbers['MASTER_PORT']}"
+        )
     return processes
 
 
@@ -96,8 +103,8 @@ def _join(device: torch.device) -> None:
     own, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if "TORCHELASTIC_RUN_ID" not in os.environ:  # torchrun has started all processes
         print(
-            f"Process {own} of {processes}: waiting up to {minutes:g} minutes for the others at "
-            f"{address} ({_MINUTES} changes this limit).",
+            f"Process {own} of {processes} (counted from 0) is waiting for the other processes at "
+            f"{address}, for at most {minutes:g} min. To change this limit, set {_MINUTES}.",
             file=sys.stderr,
             flush=True,
         )
@@ -115,19 +122,20 @@ def _join(device: torch.device) -> None:
         )
     except (RuntimeError, ValueError) as error:  # the rendezvous raises these for any failure
         first_line = str(error).strip().splitlines()[0]
-        hint = f"were all {processes} started within {minutes:g} minutes?"
+        hint = f"start all {processes} processes within {minutes:g} min"
         if "EADDRINUSE" in str(error) or "address already in use" in str(error):
             hint = "this port is in use: set a different MASTER_PORT for all processes"
         raise ValueError(
-            f"process {own} of {processes} could not reach the others at {address}; {hint} "
-            f"({first_line[:200]})"
+            f"process {own} of {processes} (counted from 0) could not reach the other processes at "
+            f"{address} ({first_line[:200]}): {hint}"
         ) from error
 
 
 def _wait_for_first(own: int, minutes: float) -> None:
     """Wait until process 0 can be reached.
 
-    PyTorch itself also waits for process 0 but, if the wait fails, prints a page of stack traces.
+    PyTorch itself would also wait, but it would print a page of stack traces if process 0 does not
+    answer.
 
     Raises:
         ValueError: If the host name is unknown, or process 0 does not answer in time.
@@ -137,8 +145,8 @@ def _wait_for_first(own: int, minutes: float) -> None:
         socket.getaddrinfo(host, port)
     except OSError as error:
         raise ValueError(
-            f"MASTER_ADDR is {host!r}, but no machine with this name was found "
-            f"({error.strerror}); {_TORCHRUN}"
+            f"the environment variable MASTER_ADDR is {host!r}, but no machine with this name was "
+            f"found ({error.strerror}); {_TORCHRUN}"
         ) from None
     deadline = time.monotonic() + 60 * minutes
     while own > 0:  # process 0 itself accepts the connections
@@ -147,8 +155,9 @@ def _wait_for_first(own: int, minutes: float) -> None:
         if time.monotonic() > deadline:
             processes = os.environ["WORLD_SIZE"]
             raise ValueError(
-                f"process {own} of {processes} could not reach the others at {host}:{port}; were "
-                f"all {processes} started within {minutes:g} minutes?"
+                f"process {own} of {processes} (counted from 0) could not reach the other "
+                f"processes at {host}:{port}: start all {processes} processes within "
+                f"{minutes:g} min"
             )
         time.sleep(0.1)
 
@@ -160,12 +169,15 @@ def _minutes_to_wait() -> float:
     except ValueError:
         minutes = math.nan
     if not 0 < minutes <= 24 * 60:
-        raise ValueError(f"{_MINUTES} must be a number of minutes, at most 1440, got {text!r}")
+        raise ValueError(
+            f"the environment variable {_MINUTES} must be a number of minutes, more than 0 and at "
+            f"most 1440, got {text!r}"
+        )
     return minutes
 
 
 def rank() -> int:
-    """Return the number of this process, counted from 0. Only process 0 writes files."""
+    """Return the rank of this process, counted from 0. Only process 0 writes files."""
     return dist.get_rank() if _in_group() else 0
 
 
@@ -200,7 +212,7 @@ def sum_over_processes(tensor: Tensor) -> Tensor:
     """
     if world_size() == 1:
         return tensor
-    total = tensor.clone(memory_format=torch.contiguous_format)  # nccl and gloo need this
+    total = tensor.clone(memory_format=torch.contiguous_format)  # for nccl and gloo
     dist.all_reduce(total)
     return total
 

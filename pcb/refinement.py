@@ -64,7 +64,7 @@ class Feedback(nn.Module):
 
 
 def refine_features(features: Tensor, location: Tensor, category: Tensor) -> Tensor:
-    """Return the features of the next iteration: ``features * location + category``.
+    """Return the RoI features of the next iteration: ``features * location + category``.
 
     Gradients flow through all iterations, because no tensor is detached.
 

@@ -31,7 +31,7 @@ class StatefulModule(nn.Module):
             buffer.zero_()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
-        """Move or convert the module to a device or dtype, without narrowing the buffers."""
+        """Move the module to a device or convert its dtype, but never to a narrower dtype."""
         was_meta = self._is_meta()
         super()._apply(partial(_without_narrowing, fn), recurse)
         if was_meta and not self._is_meta():  # after `to_empty`, buffers hold arbitrary values
@@ -54,8 +54,9 @@ class StatefulModule(nn.Module):
             state_dict[prefix + name] = loaded.to(buffer.dtype)
             if not loaded.is_meta and not loaded.isfinite().all():
                 args[-1].append(
-                    f"{prefix + name} overflowed when it was saved in {loaded.dtype}: load a "
-                    f"checkpoint saved in {buffer.dtype}, or remove the buffer from the checkpoint"
+                    f"the buffer {prefix + name} overflowed when it was saved in {loaded.dtype}: "
+                    f"load a checkpoint saved in {buffer.dtype}, or remove the buffer from the "
+                    "checkpoint"
                 )
         super()._load_from_state_dict(state_dict, prefix, *args)
 

@@ -108,7 +108,7 @@ def test_settings_out_of_range_are_named(argument, value):
 
 def test_warning_comes_even_if_no_epoch_is_set():
     balance = PairwiseClassBalance(2, alpha=0.4)
-    with pytest.warns(UserWarning, match="1 of 2 classes do not occur") as caught:
+    with pytest.warns(UserWarning, match="1 of 2 classes does not occur") as caught:
         for _ in range(PATIENCE + 5):
             see(balance, 0)
     assert len(caught) == 1
@@ -128,7 +128,7 @@ def test_warning_comes_from_one_of_several_processes(monkeypatch):
         warnings.simplefilter("error")
         PairwiseClassBalance(2, alpha=0.4).warn_of_missing([1])
     monkeypatch.setattr("pcb.balance.rank", lambda: 0)
-    with pytest.warns(UserWarning, match="1 of 2 classes do not occur"):
+    with pytest.warns(UserWarning, match="1 of 2 classes does not occur"):
         PairwiseClassBalance(2, alpha=0.4).warn_of_missing([1])
 
 
@@ -189,7 +189,7 @@ def test_no_warning_about_epochs(settings, epochs):
 
 def test_setting_the_epoch_at_every_step_still_names_a_missing_class():
     balance = PairwiseClassBalance(2, alpha=0.4)
-    with pytest.warns(UserWarning, match="1 of 2 classes do not occur"):
+    with pytest.warns(UserWarning, match="1 of 2 classes does not occur"):
         for _ in range(PATIENCE):
             balance.set_epoch(1)
             see(balance, 0)

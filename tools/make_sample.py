@@ -1,7 +1,7 @@
 """Make the committed sample runs from the runs of the demo (``make demo``, then ``make sample``).
 
 A sample run is a small run folder without weights. It contains predictions for every third
-validation image, without detections whose score is below 0.05; metrics and confusion matrices are
+validation image, without detections whose score is below 0.05. Metrics and confusion matrices are
 computed on these images. The annotations, the icons and a few images lie beside the sample runs.
 """
 

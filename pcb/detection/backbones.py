@@ -49,11 +49,16 @@ def torchvision_url(name: str) -> str:
     try:
         offered = torchvision.models.get_model_weights(model)
     except ValueError as error:
-        raise ValueError(f"torchvision has no model {model!r} (torchvision://{name})") from error
+        raise ValueError(
+            f"torchvision has no model {model!r} (torchvision://{name}): use the name of a "
+            "torchvision model, such as resnet50"
+        ) from error
     version = (version or FIRST_WEIGHTS).upper()
     if version not in offered.__members__:
         versions = ", ".join(offered.__members__)
-        raise ValueError(f"torchvision has no weights {version} for {model}; available: {versions}")
+        raise ValueError(
+            f"torchvision has no weights {version} for {model}: choose from {versions}"
+        )
     return offered[version].url
 
 
@@ -103,7 +108,7 @@ def _download(url: str, file: Path) -> None:
     except (OSError, RuntimeError) as error:  # no network, or a wrong hash
         raise FileNotFoundError(
             f"{url} could not be downloaded ({error}): if this machine has no network, download "
-            f"it on a different machine and copy it to {file}"
+            f"this file on a different machine and copy it to {file}"
         ) from error
 
 

@@ -32,9 +32,9 @@ def describe_training_set(model: nn.Module, dataset: Any) -> None:
 
     Args:
         model: The detector.
-        dataset: An mmdet dataset, with or without wrappers such as ``RepeatDataset``. If the
-            dataset has no method ``instance_count``, its annotations are counted only if a loss
-            has ``required_classes="present"``.
+        dataset: An mmdet dataset, with or without wrappers such as ``RepeatDataset``. The
+            instances of a dataset without the method ``instance_count`` are counted only if a loss
+            has ``required_classes="present"``, because counting is slow.
 
     Raises:
         ValueError: A loss and the training set have different numbers of classes.

@@ -32,10 +32,10 @@ def _from_official_names(_module, state: dict[str, Tensor], prefix: str, *_args:
 
 
 class BoxHeadLoss(nn.Module):
-    """Interface that mmdet's box head, the RoI head and the training loop expect of a loss.
+    """Base class that lets mmdet's box head, the RoI head and the training loop use a loss.
 
-    Each registered loss has this class as its first base class, and a loss of ``pcb.losses`` as its
-    second base class.
+    Each loss registered in mmdet has two base classes: first this class, then a loss of
+    ``pcb.losses``.
     """
 
     # Tell the box head whether to call get_cls_channels, get_activation and get_accuracy.
@@ -43,7 +43,7 @@ class BoxHeadLoss(nn.Module):
     custom_activation = False
 
     def _register(self, loss_weight: float, required_classes: str | Sequence[int] = "all") -> None:
-        """Set the attributes that mmdet needs, and use official buffer names in checkpoints.
+        """Set the attributes that mmdet needs, and make checkpoints use official buffer names.
 
         Call this method after the constructor of the loss in ``pcb.losses``.
         """
@@ -66,8 +66,9 @@ class BoxHeadLoss(nn.Module):
         """
         if len(class_names) != self.num_classes:
             raise ValueError(
-                f"the training set has {len(class_names)} classes, but the config says "
-                f"{self.num_classes}: change num_classes of bbox_head, loss_cls and mask_head"
+                f"the training set has {len(class_names)} class{'es' * (len(class_names) != 1)}, "
+                f"but the config says {self.num_classes}: change num_classes of bbox_head, "
+                f"loss_cls and mask_head to {len(class_names)}"
             )
         if self.balance is None:
             return
@@ -102,23 +103,24 @@ class BoxHeadLoss(nn.Module):
             labels: (N,) in [0, C]; C is background.
             label_weights: (N,), by default all 1. EQL v2 ignores this argument, as the official
                 code does.
-            avg_factor: Divisor of the sum over RoIs; by default the number of RoIs with positive
-                weight, or 1 if there are no such RoIs. EQL v2 ignores this argument.
+            avg_factor: Divisor of the sum over RoIs; by default, the number of RoIs with positive
+                weight, but at least 1. EQL v2 ignores this argument.
             iter_id: Refinement iteration, counted from 0. The default is the iteration set by the
-                RoI head; if the RoI head has not set an iteration, the default is the last
-                iteration.
-            reduction_override: None or ``"mean"``. Both have the same effect, because the way in
-                which each loss averages its terms is fixed.
+                RoI head, or the last iteration if none was set.
+            reduction_override: None or ``"mean"``. Both have the same effect, because each loss
+                averages its terms in a fixed way.
 
         Raises:
             ValueError: The logits do not have W columns, or a label is out of range.
         """
         if reduction_override not in (None, "mean"):
-            raise ValueError(f"reduction_override must be None or 'mean', got {reduction_override}")
+            raise ValueError(
+                f"reduction_override must be None or 'mean', got {reduction_override!r}"
+            )
         if self.requires_present_classes and self.training and not self._knows_present_classes:
             self._knows_present_classes = True  # warn only once
             warnings.warn(
-                "required_classes is 'present', but the loss has not been told which classes the "
+                "required_classes is 'present', but the loss does not know which classes the "
                 "training set contains, so PCB will wait for all classes: add "
                 "dict(type='LossEpochUpdateHook') to custom_hooks, or call describe_training_set",
                 stacklevel=2,
@@ -141,7 +143,7 @@ class BoxHeadLoss(nn.Module):
         return self.scores(cls_score)
 
     def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Return accuracies in percent, for the training log."""
+        """Return the classification accuracy in percent, for the training log."""
         return {"acc": accuracy_percent(cls_score, labels)}
 
 

@@ -1,4 +1,4 @@
-"""Write checkpoints in one step, and read checkpoints without executing code in them."""
+"""Write checkpoints atomically, and read checkpoints without executing code in them."""
 
 import io
 import os
@@ -18,6 +18,7 @@ from pcb.detection.box_head_loss import NEW_BUFFERS
 from pcb.storage.files import write_atomically
 
 _WRAPPER = "module."
+_USE = "Use a checkpoint written by `pcb train` or mmcv"
 
 
 class _NumberType:
@@ -53,7 +54,7 @@ _HARMLESS = [
 
 
 def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
-    """Write a checkpoint in one step, so that the existing file is kept if writing is interrupted.
+    """Write a checkpoint atomically: if writing is interrupted, the existing file is kept.
 
     Args:
         path: The checkpoint file.
@@ -66,7 +67,7 @@ def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
 
 
 def check_exists(path: str | Path) -> None:
-    """Raise an error if a checkpoint does not exist.
+    """Check that a checkpoint file exists.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -88,8 +89,8 @@ def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[st
 
     Args:
         path: The checkpoint file.
-        trust_checkpoint: Unpickle everything in the file, even if this runs code. Pass True only if
-            you trust the author of the file.
+        trust_checkpoint: Whether to unpickle everything in the file, even if this runs code. Pass
+            True only if you trust the author of the file.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -117,8 +118,8 @@ def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[st
         ) from error
     if not isinstance(checkpoint, dict):
         raise ValueError(
-            f"{path} is not a checkpoint: it contains a {type(checkpoint).__name__} instead of a "
-            "dictionary"
+            f"{path} is not a checkpoint: it contains a value of type "
+            f"{type(checkpoint).__name__} instead of a dictionary. {_USE}"
         )
     if "state_dict" in checkpoint:
         checkpoint["state_dict"] = _without_wrapper(checkpoint["state_dict"], path)
@@ -127,9 +128,9 @@ def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[st
 
 
 def _without_wrapper(state: Any, source: str | Path) -> dict[str, Any]:
-    """Return weights by name, without the prefix that DistributedDataParallel adds to the names."""
+    """Remove from the names of weights the prefix that DistributedDataParallel adds."""
     if not (isinstance(state, Mapping) and all(isinstance(name, str) for name in state)):
-        raise ValueError(f"{source} is not a checkpoint: it does not contain weights by name")
+        raise ValueError(f"{source} is not a checkpoint: it contains no named weights. {_USE}")
     wrapped = bool(state) and all(name.startswith(_WRAPPER) for name in state)
     return {name.removeprefix(_WRAPPER if wrapped else ""): v for name, v in state.items()}
 
@@ -158,28 +159,29 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
         if k in state and _shape(state[k]) != _shape(expected[k])
     ]
     problems = [
-        f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
+        f"{len(names)} {kind.format('weights or buffers' if names[1:] else 'weight or buffer')}"
+        f" ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
         for kind, names in (
-            ("missing weights or buffers", missing),
-            ("unexpected weights or buffers", unexpected),
-            ("weights or buffers with the wrong shape", reshaped),
+            ("missing {}", missing),
+            ("unexpected {}", unexpected),
+            ("{} with the wrong shape", reshaped),
         )
         if names
     ]
     if problems:
         raise ValueError(
-            f"{source} does not fit the config: {'; '.join(problems)}: use the config that the "
+            f"{source} does not fit the config: {'; '.join(problems)}. Use the config that the "
             "checkpoint was trained with (config.py in its run folder)"
         )
     model.load_state_dict(state, strict=False)
 
 
 def averages_in(model: nn.Module, checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Return the buffers in a checkpoint that mmcv's EMAHook added, which testing does not need.
+    """Return the buffers that mmcv's EMAHook added to a checkpoint; testing does not need them.
 
     In training, these buffers store a running average of each weight. Before a checkpoint is saved,
     the hook exchanges weights and averages. In a checkpoint, the model's weights are therefore the
-    averages, which testing uses, and the buffers contain the trained weights.
+    averages, and the buffers contain the trained weights. Testing uses the averages.
     """
     state = checkpoint.get("state_dict", checkpoint)
     names = {f"ema_{name.replace('.', '_')}" for name in model.state_dict()}
@@ -197,13 +199,12 @@ def _refusal(path: str | Path) -> str:
     held = sorted(set(_names_in(path)) - allowed)
     if held:
         names = ", ".join(ascii(name)[1:-1] for name in held[:5]) + ", ..." * (len(held) > 5)
-        reason = f"besides tensors and plain values it contains {names}, which may run any code"
+        reason = f"besides tensors and plain values, it contains {names}, which could run any code"
     else:
         reason = "it is damaged, or contains objects other than tensors and plain values"
     return (
-        f"{path} was rejected and not executed: {reason}: use a checkpoint written by `pcb train` "
-        "or mmcv or, if you trust the author of this checkpoint, pass --trust-checkpoint "
-        "(in Python: trust_checkpoint=True)"
+        f"{path} was rejected, and no code in it was run: {reason}. {_USE}. If you trust the "
+        "author of this checkpoint, pass --trust-checkpoint (in Python: trust_checkpoint=True)"
     )
 
 

@@ -60,20 +60,19 @@ class LVISFormatDataset(CustomDataset):
 
     The arguments are those of mmdet's ``CustomDataset`` and one more, ``federated``, which affects
     only the evaluation. If ``federated`` is True, each image is evaluated only for the classes that
-    its annotators checked, as in LVIS. If it is False, each image is evaluated for all classes, as
-    in COCO. If it is None (the default), the file's content decides, see
-    :func:`pcb.datasets.lvis.read_annotations`.
+    its annotators checked, as in LVIS. If ``federated`` is False, each image is evaluated for all
+    classes, as in COCO. If ``federated`` is None (the default), the content of the file decides;
+    see :func:`pcb.datasets.lvis.read_annotations`.
 
     Invalid annotations raise an error. LVIS and many other datasets also contain valid annotations
-    that a detector cannot learn from. These are corrected or skipped as follows, and the training
-    log says how many of them there are:
+    that a detector cannot learn from. These annotations are corrected or skipped as follows, and
+    the training log states their number:
 
     - Boxes are clipped to their image.
     - Objects are skipped if they lie outside their image, are less than one pixel wide or high, or
       have no area. mmdet skips the same objects.
-    - Objects whose polygons have fewer than three points have no area. In training, they are
-      skipped. In testing, they raise an error, because the evaluation would treat such objects as
-      boxes.
+    - Objects whose polygons have fewer than three points are skipped in training. In testing, they
+      raise an error, because the evaluation would treat such objects as boxes.
 
     All annotations are kept in flat arrays. Data-loading workers share these arrays if PyTorch
     forks the workers, as it does by default on Linux.
@@ -156,7 +155,7 @@ def fix_instances(annotations: CompactAnnotations) -> tuple[CompactAnnotations, 
 
     Returns:
         The corrected annotations, and a description of the changes, such as "3 of 500 annotations
-        skipped: 2 boxes smaller than a pixel, 1 outside the image". If nothing has changed, the
+        skipped: 2 less than a pixel wide or high, 1 outside the image". If nothing has changed, the
         description is empty.
     """
     sizes = np.repeat(annotations.image_sizes, np.diff(annotations.first_instance), axis=0)
@@ -170,9 +169,9 @@ def fix_instances(annotations: CompactAnnotations) -> tuple[CompactAnnotations, 
     reasons = []
     for what, fits in (
         ("outside the image", inside),
-        ("boxes smaller than a pixel", (size >= 1).all(axis=1)),
+        ("less than a pixel wide or high", (size >= 1).all(axis=1)),
         ("without area", annotations.areas > 0),
-        ("polygons with fewer than three points", annotations.has_mask),
+        ("with polygons of fewer than three points", annotations.has_mask),
     ):
         if skipped := np.count_nonzero(keep & ~fits):
             reasons.append(f"{skipped:,} {what}")
@@ -195,7 +194,7 @@ def _turn_warning(name: str, annotations: CompactAnnotations, folder: str) -> st
 
 
 def _checked(step: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a step of the pipeline; mmdet's image loader is replaced with the kit's loader."""
+    """Return a step of the data pipeline; replace mmdet's image loader with the kit's loader."""
     if step.get("type") == LoadImageFromFile.__name__:
         return {**step, "type": LoadWholeImage.__name__}
     return step

@@ -11,10 +11,9 @@ from pcb.detection.balances import balances, describe_training_set
 class LossEpochUpdateHook(Hook):
     """Hook that passes the epoch and the classes of the training set to the losses.
 
-    Only training with mmdet's own tools needs this hook, because ``pcb train`` itself
-    passes both to the losses. The hook reads the epoch from the runner instead of counting epochs
-    itself, so the epoch is also correct after resuming and after validation. The epoch is counted
-    from 1. Both EpochBasedRunner and IterBasedRunner of mmcv are supported.
+    Only training with mmdet's own tools needs this hook; ``pcb train`` does not. The hook reads the
+    epoch from the runner, so the epoch is also correct after resuming and after validation. The
+    epoch is counted from 1. The hook supports mmcv's EpochBasedRunner and IterBasedRunner.
     """
 
     def __init__(self) -> None:
@@ -22,11 +21,11 @@ class LossEpochUpdateHook(Hook):
         self._data_loader: Any = None
 
     def before_train_epoch(self, runner) -> None:
-        """Pass the epoch to the losses. For a new data loader, also pass the classes."""
+        """Pass the epoch to the losses, and also the classes if the data loader is new."""
         self._tell(runner)
 
     def before_train_iter(self, runner) -> None:
-        """Pass a new epoch to the losses, and the classes of a new data loader.
+        """Pass the epoch to the losses if it is new, and the classes if the data loader is new.
 
         IterBasedRunner needs this method, because it does not call :meth:`before_train_epoch`.
         """
@@ -44,7 +43,7 @@ class LossEpochUpdateHook(Hook):
 
 
 def _epoch_of(runner) -> int:
-    """Return the epoch, counted from 1.
+    """Return the current epoch, counted from 1.
 
     In IterBasedRunner, the data loader updates its epoch before the runner does, so the epoch is
     read from the data loader if possible.

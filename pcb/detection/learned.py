@@ -81,10 +81,10 @@ def learned_in_checkpoint(
 
 
 def _check_rows(balance: PairwiseClassBalance, source: str | Path) -> None:
-    """Warn if the config's loss is of a different kind than the loss that learned the matrix.
+    """Warn if the learned matrix and the config's loss are of different kinds: softmax and sigmoid.
 
-    The two kinds are softmax and sigmoid losses. Only a softmax loss learns a matrix whose rows sum
-    to 1. With a loss of the wrong kind, the soft labels computed from the matrix are wrong.
+    Only a softmax loss learns a matrix whose rows sum to 1. With a loss of the wrong kind, the soft
+    labels computed from the matrix are wrong.
     """
     sums = balance.confusion.sum(dim=1)[balance.instance_count > 0]
     if len(sums) == 0:

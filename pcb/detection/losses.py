@@ -19,7 +19,7 @@ def _balance(
     required_classes: str | Sequence[int],
     activation: str = "softmax",
 ) -> PairwiseClassBalance:
-    """Build a loss's PairwiseClassBalance from arguments named as in the official PCB code."""
+    """Build the PairwiseClassBalance of a loss. The arguments have the official code's names."""
     if isinstance(required_classes, str) and required_classes not in ("all", "present"):
         raise ValueError(
             "required_classes must be 'all', 'present' or a list of labels, "
@@ -138,7 +138,7 @@ class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
         self._register(loss_weight, required_classes)
 
     def get_cls_channels(self, num_classes: int) -> int:
-        """Return the number of logits: one per class, one for foreground, one for background."""
+        """Return the number of logits: one for each class, for foreground and for background."""
         return num_classes + 2
 
     def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:

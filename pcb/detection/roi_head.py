@@ -12,7 +12,7 @@ from pcb.refinement import Feedback, refine_features
 
 @HEADS.register_module()
 class IterativeRoIHead(StandardRoIHead):
-    """RoI head that applies its box head K times; each prediction refines the next features.
+    """RoI head that predicts K times and refines the RoI features between the predictions.
 
     The mask branch is the same as in mmdet's StandardRoIHead.
 

@@ -22,7 +22,7 @@ def evaluate(
     backend: str = "fast",
     federated: bool | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Compute the 13 official LVIS metrics.
+    """Compute the 13 official LVIS metrics for detections in COCO's results format.
 
     In federated data, each image was checked only for some classes: those annotated in the image or
     listed as absent (``neg_category_ids``). A detection of a class that was not checked does not
@@ -31,11 +31,11 @@ def evaluate(
 
     In exhaustive data, every image was checked for every class. AP then agrees with the AP of COCO,
     with two exceptions. LVIS counts the 300 detections with the highest scores in an image (COCO
-    counts 100 per class), and leaves out objects and detections with area 0.
+    counts 100 per class). LVIS also leaves out objects and detections with area 0.
 
-    APs, APm and APl depend on the size of a detection. As in the lvis package, this is the size of
-    its ``bbox``, or of its mask if the detection has no ``bbox``. The number of detections that do
-    not count is logged.
+    APs, APm and APl depend on the size of each detection. As in the lvis package, the size of the
+    ``bbox`` is used, or the size of the mask if there is no ``bbox``. The number of detections that
+    do not count is logged.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
@@ -153,7 +153,7 @@ def group_means(values: Sequence[float], frequency: Sequence[str]) -> dict[str, 
     if numbers.shape != groups.shape:
         raise ValueError(
             f"values and frequency must have one entry per class, got {len(numbers)} and"
-            f" {len(groups)}"
+            f" {len(groups)} entries"
         )
     means = {}
     for group in "rcf":

@@ -37,9 +37,9 @@ def detection_confusion(
     """Count how many objects of each true class are detected as each class.
 
     Only detections with a score of at least ``score_threshold`` are used. The detections of an
-    image are matched one by one, highest score first. Each is compared with the objects *of any
-    class* that are not yet matched, and is matched to the object with the largest IoU if this IoU
-    is at least ``iou_threshold``. If several objects have the same IoU, an object of the
+    image are matched one by one, highest score first. Each detection is compared with the objects
+    *of any class* that are not yet matched. It is matched to the object with the largest IoU, if
+    this IoU is at least ``iou_threshold``. If several objects have the same IoU, an object of the
     detection's own class is preferred. Each object is matched at most once; further detections of
     the same object count as detections on background.
 
@@ -48,14 +48,13 @@ def detection_confusion(
     complete for the classes that are annotated in it or listed as absent (``neg_category_ids``),
     except those listed as incompletely annotated (``not_exhaustive_category_ids``).
 
-    A detection without a matching object may still be correct if its image is not complete for its
-    class. Such a detection is left out, so the last row counts only detections whose image is
-    complete for their class.
+    Unmatched detections are left out if their image is not complete for their class, because they
+    may be correct. The last row therefore counts only detections whose image is complete for their
+    class.
 
-    A detection that is matched to an object always counts, even if its image is not complete for
-    its class. Otherwise, the matrix would show almost no confusion. This has a disadvantage: a toy
-    deer may be annotated only as a toy, and the correct detection of a deer then counts as a
-    confusion.
+    Matched detections always count, even if their image is not complete for their class. Otherwise,
+    the matrix would show almost no confusion. This rule has a disadvantage: a toy deer may be
+    annotated only as a toy, and the correct detection of a deer then counts as a confusion.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
@@ -108,12 +107,12 @@ def count_detections(
     score_threshold: float = 0.3,
     federated: bool | None = None,
 ) -> DetectionCounts:
-    """Compute the matrix of ``detection_confusion``, and count the detections left out of it.
+    """Compute the confusion matrix of detections, and count the detections that it leaves out.
 
-    The arguments and errors are those of ``detection_confusion``. Every detection with a score of
-    at least ``score_threshold`` is counted once, in the matrix or in ``left_out``. The number of
-    these detections is therefore ``confusion[:, :-1].sum() + left_out.sum()``. The number of
-    detections left out is logged.
+    The matrix, the arguments and the errors are those of ``detection_confusion``. Every detection
+    with a score of at least ``score_threshold`` is counted once, in the matrix or in ``left_out``.
+    The number of these detections is therefore ``confusion[:, :-1].sum() + left_out.sum()``. The
+    number of detections that are left out is logged.
 
     Example:
         The detection of a dog is left out, because the image was not checked for dogs.
@@ -146,8 +145,8 @@ def count_detections(
     np.add.at(confusion[-1], detections.labels[~matched & complete], 1)
     left_out = np.bincount(detections.labels[~matched & ~complete], minlength=num_classes)
     what = (
-        "match no object and are left out of the matrix, because in federated data their classes"
-        " may be present without annotation"
+        "in federated data, the matrix leaves out unmatched detections of classes that may be"
+        " present in the image without annotation"
     )
     log_uncounted(annotations, source_of(results), int(left_out.sum()), len(detections), what)
     return DetectionCounts(confusion, left_out)
@@ -163,11 +162,10 @@ def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray
 
 
 def _complete(annotations: Annotations, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return an (I, C) bool array that says whether each image is complete for each class.
+    """Return an (I, C) bool array: whether each of I images is complete for each class.
 
-    An image is complete for a class if all objects of the class in the image are annotated.
-
-    ``images`` and ``labels`` contain the image index and the label of each annotated object.
+    An image is complete for a class if all objects of the class in the image are annotated. The
+    arguments ``images`` and ``labels`` contain the image index and label of each annotated object.
     """
     if not annotations.federated:
         return np.ones((len(annotations.images), len(annotations.categories)), bool)
@@ -187,7 +185,7 @@ def _matches(
     detections: CompactResults,
     iou_threshold: float,
 ) -> np.ndarray:
-    """Return the index of the object to which each of n detections is matched.
+    """Return the index of the object that each of n detections is matched to.
 
     The result is an (n,) int64 array; the entry of a detection without a match is -1.
     """
@@ -241,7 +239,7 @@ def _overlapping(
 
 
 def _by_image(images: np.ndarray) -> dict[int, np.ndarray]:
-    """Return a dict from each image index to its positions in ``images``, in ascending order."""
+    """Return a dict that maps each image index to its positions in ``images``, sorted."""
     if not len(images):
         return {}
     order = np.argsort(images, kind="stable")

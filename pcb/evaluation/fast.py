@@ -16,9 +16,9 @@ _ABOVE_ZERO = float(np.nextafter(0.0, 1.0))
 def run(annotations: Annotations, results: list[dict], iou_type: str) -> hotcoco.COCOeval:
     """Evaluate detections with hotcoco.
 
-    The lvis package leaves out objects with area 0. In each image, the lvis package selects the 300
-    detections with the highest scores, and then drops those with area 0. hotcoco would count
-    objects and detections with area 0, so this function drops them before it calls hotcoco.
+    hotcoco would count objects and detections with area 0, which the lvis package leaves out. This
+    function therefore removes them before the evaluation. As in the lvis package, detections are
+    removed after the 300 detections with the highest scores in each image have been selected.
 
     Args:
         annotations: The ground truth.

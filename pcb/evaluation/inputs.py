@@ -17,9 +17,7 @@ COCOS_MOST = 100  # limit of the COCO evaluation per class and image
 def read_ground_truth(
     ground_truth: str | os.PathLike | Annotations, federated: bool | None = None
 ) -> Annotations:
-    """Return the ground truth as annotations.
-
-    If the ground truth is a path, the annotation file is read.
+    """Return the ground truth as ``Annotations``; read the annotation file if a path is passed.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
@@ -40,10 +38,9 @@ def read_inputs(
     iou_types: Sequence[str] | None,
     federated: bool | None = None,
 ) -> tuple[Annotations, list[dict], Sequence[str]]:
-    """Return the ground truth and the detections for computing AP.
+    """Return the ground truth and the detections for computing AP; read them if paths are passed.
 
-    If the ground truth or the detections are passed as a path, the file is read. The numbers of
-    objects and detections that AP leaves out are logged.
+    The numbers of objects and detections that AP leaves out are logged.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
@@ -68,22 +65,22 @@ def read_inputs(
         iou_types = [kind for kind, key in RESULT_KEYS.items() if not checked or key in checked[0]]
     if flat := sum(not record["area"] for record in annotations.annotations):
         total = len(annotations.annotations)
-        annotations.log(f"{flat:,} of {total:,} annotations have area 0 and are left out of AP")
+        annotations.log(f"AP leaves out annotations with area 0 ({flat:,} of {total:,})")
     flat = sum("bbox" in record and not min(record["bbox"][2:]) for record in checked)
     if flat and "bbox" in iou_types:
-        text = f"{flat:,} of {len(checked):,} boxes have area 0 and are left out of box AP"
+        text = f"box AP leaves out boxes with area 0 ({flat:,} of {len(checked):,})"
         annotations.log(text, source)
     counts = Counter(record["image_id"] for record in checked)
     if dropped := sum(max(0, count - MOST_DETECTIONS) for count in counts.values()):
         text = (
-            f"{dropped:,} detections do not count, because only the {MOST_DETECTIONS} detections"
-            " with the highest scores in an image count"
+            f"only the {MOST_DETECTIONS} detections with the highest scores in an image count"
+            f" (detections that do not count: {dropped:,})"
         )
         annotations.log(text, source, logging.INFO)
     if annotations.federated:
         what = (
-            "do not count, because their images were not checked for their classes (federated data:"
-            " these classes are neither annotated nor listed as absent)"
+            "in federated data, detections do not count if their class is neither annotated in the"
+            " image nor listed as absent"
         )
         unjudged = _count_unjudged(annotations, checked)
         log_uncounted(annotations, source, unjudged, len(checked), what)
@@ -91,8 +88,9 @@ def read_inputs(
         of_class = Counter((record["image_id"], record["category_id"]) for record in checked)
         if more := sum(max(0, count - COCOS_MOST) for count in of_class.values()):
             text = (
-                f"{more:,} detections may count here, but not in the COCO evaluation, which uses"
-                f" only the {COCOS_MOST} with the highest scores per class and image"
+                f"the COCO evaluation would ignore detections beyond the {COCOS_MOST} with the"
+                f" highest scores per class and image (here {more:,}); this evaluation may count"
+                " them"
             )
             annotations.log(text, source, logging.INFO)
     return annotations, checked, iou_types
@@ -108,11 +106,11 @@ def log_uncounted(annotations: Annotations, source: str, count: int, total: int,
         source: Name of the results in messages.
         count: Number of detections that do not count.
         total: Number of all detections.
-        what: The end of the sentence "3 of 10 detections ...", for example "do not count".
+        what: Clause that says which detections do not count; the numbers are added to it.
     """
     if not count:
         return
-    text = f"{count:,} of {total:,} detections ({count / total:.0%}) {what}"
+    text = f"{what} ({count:,} of {total:,} detections, {count / total:.0%})"
     is_majority = 2 * count > total
     if is_majority:
         text += (

@@ -19,8 +19,8 @@ def weights_and_factor(
     Args:
         logits: (N, width) logits of N samples.
         weights: (N,) sample weights, or None for weights of 1.
-        avg_factor: Number by which the weighted sum over samples is divided. None stands for the
-            number of samples with positive weight, but at least 1.
+        avg_factor: Number by which the weighted sum over samples is divided. None means the number
+            of samples with positive weight, but at least 1.
 
     Returns:
         The weights (N,), in the dtype of the logits, and the averaging factor.
@@ -39,9 +39,10 @@ class BalancedLoss(StatefulModule):
     Args:
         num_classes: C, the number of foreground classes.
         balance: Observes the predictions and provides soft labels; None for the loss without PCB.
-        background: Position of the background class. None if there is no background; ``"last"`` if
-            its label is C (MMDetection); ``"first"`` if its label is 0, followed by classes 1 to C
-            (torchvision). The ``balance`` always leaves background out and counts classes from 0.
+        background: Position of the background class. Pass None if there is no background. Pass
+            ``"last"`` if background has the label C (MMDetection). Pass ``"first"`` if background
+            has the label 0, and the classes have the labels 1 to C (torchvision). The ``balance``
+            always leaves background out and counts classes from 0.
 
     Raises:
         ValueError: If ``balance`` has a different number of classes, or ``background`` is invalid.
@@ -149,7 +150,7 @@ class BalancedLoss(StatefulModule):
     def _label_hint(self, label: int) -> str:
         """Return the end of the error message about a label that is out of range."""
         if label < 0:
-            return "; remove samples that are to be ignored"
+            return "; remove samples that should be ignored"
         if self.background == "last":
             return f"; {self.num_classes} is background"
         if self.background == "first":
@@ -161,10 +162,9 @@ class BalancedLoss(StatefulModule):
     def consult_balance(
         self, logits: Tensor, labels: Tensor, iteration: int | None
     ) -> tuple[float, Tensor | None]:
-        """Let ``balance`` observe the positives of a batch, then return their soft labels.
+        """Let PCB observe the positives of a batch, and return PCB's strength and soft labels.
 
-        The batch is observed only if it is a training batch and both the loss and ``balance`` are
-        in training mode.
+        PCB observes only training batches, and only if its module ``balance`` is in training mode.
 
         Args:
             logits: (P, C) class logits of the positives; P may be 0.
@@ -173,7 +173,7 @@ class BalancedLoss(StatefulModule):
 
         Returns:
             The strength of PCB in this iteration (possibly 0), and the soft labels (P, C) in the
-            dtype of the logits. While PCB is inactive, the result is 0 and None.
+            dtype of the logits. While PCB is inactive, the strength is 0 and the labels are None.
         """
         if self.balance is None:
             return 0.0, None
@@ -185,6 +185,6 @@ class BalancedLoss(StatefulModule):
         return self.balance.strength_at(iteration), soft_labels
 
     def update_state(self, logits: Tensor, update: Callable[..., None], *args: Any) -> None:
-        """Update the state with ``update(*args)`` if the logits belong to a training batch."""
+        """Update the loss's state with ``update(*args)`` if the batch is a training batch."""
         if self.training and is_trained_on(logits):
             update_once(self, update, *args)

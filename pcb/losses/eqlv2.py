@@ -118,7 +118,7 @@ class EQLv2Loss(BalancedLoss):
 
     @torch.no_grad()
     def class_weights(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights of positive and of negative targets for each column of the logits.
+        """Return the weight of positives and the weight of negatives for each column of the logits.
 
         Args:
             logits: (N, C) logits, or (N, C + 1) with background last.
@@ -136,7 +136,7 @@ class EQLv2Loss(BalancedLoss):
 
     @torch.no_grad()
     def _accumulate(self, logits: Tensor, targets: Tensor, weights: Tensor) -> None:
-        """Add the gradients of a batch, summed over all processes, to the accumulated sums."""
+        """Add the gradients of the batches of all processes to the accumulated sums."""
         # t (sigma - 1) + (1 - t) sigma = sigma - t
         gradients = weights * (logits.sigmoid() - targets).abs()
         # A NaN would stay in the sums forever.
@@ -151,7 +151,10 @@ class EQLv2Loss(BalancedLoss):
         self.has_gradients.masked_fill_(sums.sum() > 0, 1)  # stays 0 if the batch is empty
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Return the scores ``sigma(z_j)``, times ``1 - sigma(z_C)`` if there is background."""
+        """Return the sigmoid scores of the classes.
+
+        If the loss has a background class, they are multiplied by 1 minus the background's score.
+        """
         scores = logits.sigmoid()
         if self.background is None:
             return scores

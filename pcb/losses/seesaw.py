@@ -108,9 +108,9 @@ class SeesawLoss(BalancedLoss):
             iteration: Refinement iteration; default: the last.
 
         Returns:
-            A dict of scalars whose sum is the loss. The dict contains ``loss_cls_classes``, with
-            background also ``loss_cls_objectness``, and while PCB is active also
-            ``loss_pcb_classes``.
+            A dict of scalars whose sum is the loss. The key ``loss_cls_classes`` is always present.
+            The key ``loss_cls_objectness`` is present if the loss has a background class, and the
+            key ``loss_pcb_classes`` while PCB is active.
 
         Raises:
             ValueError: If the logits have the wrong shape, or a label is out of range.
@@ -142,7 +142,7 @@ class SeesawLoss(BalancedLoss):
         return losses
 
     def _count(self, labels: Tensor) -> None:
-        """Add the numbers of samples in a batch, summed over all processes, to the counts."""
+        """Add the number of samples of each class in a batch, over all processes, to the counts."""
         counts = torch.bincount(labels, minlength=self.num_classes + 1)
         self.cum_samples += sum_over_processes(counts.to(self.cum_samples.dtype))
 

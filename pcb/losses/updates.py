@@ -1,22 +1,22 @@
 """Update the state of a loss exactly once for each training batch.
 
-A loss is also called in validation, and gradient checkpointing calls it a second time during the
-backward pass. There are four cases:
+The state must not be updated in validation. It must not be updated twice if gradient checkpointing
+calls the loss a second time, during the backward pass. There are four cases:
 
 - **Training**: gradients are enabled, and the logits require gradients. The state is updated
   immediately.
 - **Validation**: gradients are disabled, for example by ``torch.no_grad()``, or the logits do not
   require gradients. The state is not updated.
-- **Recomputation** during the backward pass, after a forward pass that updated the state
-  (``torch.utils.checkpoint`` with ``use_reentrant=False``). The state is not updated again, and the
-  gradient is that of the value returned in the forward pass. (The recomputed value itself uses the
+- **Recomputation**: the loss was called in the forward pass and is called again in the backward
+  pass (``torch.utils.checkpoint`` with ``use_reentrant=False``). The state is not updated again.
+  The gradient is that of the value returned in the forward pass. (The recomputed value uses the
   current state. This only matters if the checkpointed function transforms the loss further, for
   example squares it.)
-- **First call with gradients** during the backward pass (``use_reentrant=True``). The forward pass
-  ran without gradients and, as in validation, did not update the state. The state is updated at the
-  end of the backward pass, so that all gradients match the value returned in the forward pass. (If
-  the same loss was also called outside of a checkpoint, and the graph of that call still exists,
-  only that call updates the state.)
+- **First call with gradients**: the forward pass ran without gradients, and the backward pass calls
+  the loss with gradients (``torch.utils.checkpoint`` with ``use_reentrant=True``). The state is
+  updated at the end of the backward pass, so that all gradients match the value returned in the
+  forward pass. (If the same loss was also called outside of a checkpoint, and the autograd graph of
+  that call still exists, only that call updates the state.)
 """
 
 from collections.abc import Callable
@@ -31,13 +31,13 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class _Call:
-    """A forward pass of a loss that updated the state of the loss.
+    """Record that a forward pass of a loss updated the state of the loss.
 
-    An instance exists as long as the autograd graph of the value that the forward pass returned.
+    The record exists as long as the autograd graph of the loss value.
 
     Args:
-        task: Number of the backward pass during which the loss was called; see
-            :func:`_backward_pass`.
+        task: Number of the backward pass during which the loss was called; -1 if it was called
+            outside of a backward pass.
     """
 
     def __init__(self, task: int) -> None:
@@ -51,7 +51,7 @@ _CALLS: WeakKeyDictionary[nn.Module, WeakSet[_Call]] = WeakKeyDictionary()
 
 
 def is_trained_on(logits: Tensor) -> bool:
-    """Return whether autograd records the use of these logits, so that they can be trained.
+    """Return whether autograd records operations on these logits, as it does in training.
 
     Example:
         >>> logits = torch.zeros(2, requires_grad=True)
@@ -86,8 +86,8 @@ def updates_once(forward: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate the ``forward`` method of a loss that calls :func:`update_once`.
 
     The tensors that a loss saves for its backward pass depend on its state. Gradient checkpointing
-    would recompute these tensors after the state has changed. The decorator therefore excludes
-    these tensors, which take a few times as much memory as the logits, from checkpointing.
+    would recompute these tensors after the state has changed. The decorator therefore keeps these
+    tensors, which take a few times as much memory as the logits, instead of recomputing them.
 
     Args:
         forward: Method that takes the logits as its first argument and returns a tensor or a dict
@@ -116,7 +116,7 @@ def updates_once(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _backward_pass() -> int:
-    """Return the number of the current backward pass, or _NO_BACKWARD_PASS outside of any."""
+    """Return the number of the current backward pass; -1 if no backward pass is running."""
     # This function is private, but there is no public way to tell backward passes apart. PyTorch's
     # own checkpointing uses it, too.
     return torch._C._current_graph_task_id()
@@ -128,7 +128,7 @@ def _pack(tensor: Tensor) -> tuple[Tensor, int]:
 
 
 def _unpack(packed: tuple[Tensor, int]) -> Tensor:
-    """Return a tensor saved for the backward pass; raise an error if it has since changed."""
+    """Return a tensor saved for the backward pass; raise an error if it was changed in place."""
     tensor, version = packed
     if tensor._version != version:
         raise RuntimeError(

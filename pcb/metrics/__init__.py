@@ -1,4 +1,4 @@
-"""Compute numbers from confusion matrices, from learned matrices and from results over seeds."""
+"""Analyse confusion matrices, average results over random seeds, and format metrics as text."""
 
 from pcb.metrics.learned import LearnedConfusion
 from pcb.metrics.matrix import (

@@ -13,8 +13,8 @@ import numpy as np
 class LearnedConfusion:
     """A confusion matrix learned during training, and the settings needed to interpret it.
 
-    A file from a different version or program may contain only the matrix. Values missing from the
-    file are None, or NaN if they are floats.
+    Unknown counts and epochs are None, and unknown floats are NaN. For example, a file from a
+    different program may contain only the matrix.
 
     Attributes:
         matrix: (C, C), running means of predicted probabilities; row i is the true class, column j
@@ -48,11 +48,11 @@ class LearnedConfusion:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> LearnedConfusion:
-        """Create an instance from the arrays of ``confusion.npz``; other matrices are ignored.
+        """Create an instance from the arrays in a run's ``confusion.npz``.
 
-        A file from an older version of PCB-kit does not record whether rows and columns are
-        normalised. Both are then taken to be normalised, because all losses of older versions
-        normalised both.
+        Other confusion matrices in the file are ignored. A file from an older version of PCB-kit
+        does not record whether rows and columns are normalised. ``normalize_rows`` and
+        ``normalize_columns`` are then True, because all losses of older versions normalised both.
 
         Raises:
             KeyError: The file does not contain a learned matrix.
@@ -62,7 +62,7 @@ class LearnedConfusion:
         return cls(arrays["learned"], **counts, **settings)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the arrays to save in ``confusion.npz``; missing values are left out."""
+        """Return the arrays to save in ``confusion.npz``; unknown values are left out."""
         named = {"learned": self.matrix}
         named |= {name: getattr(self, name) for name in (*_COUNTS, *_SETTINGS)}
         return {name: np.asarray(value) for name, value in named.items() if _is_known(value)}
@@ -93,12 +93,12 @@ class LearnedConfusion:
         return fightback_soft_labels(columns, self.normalize_columns).numpy()
 
     def start_weights(self) -> np.ndarray:
-        """Return how much weight each row's initial value still has in the row.
+        """Return how much weight the initial value of each matrix row still has in the row.
 
-        Let m be the momentum and n the number of updates of the row. With a softmax loss, the first
-        update sets the whole row, and this initial value has weight ``m ** (n - 1)`` after n
-        updates. With EQL v2, the initial value is a row of zeros, which has weight ``m ** n`` after
-        n updates. The zeros make the row smaller than the mean of its updates by this fraction.
+        The weight depends on the momentum m and on the number n of updates of the row. With a
+        softmax loss, the first update sets the row, so the weight is ``m ** (n - 1)``. With EQL v2,
+        the row starts at zero, so the weight is ``m ** n``. The zeros make the row smaller than the
+        mean of its updates by this fraction.
 
         Returns:
             (C,) weights in [0, 1]; NaN for classes that did not occur in training.
@@ -114,8 +114,8 @@ class LearnedConfusion:
         count = self.update_count
         if count is None:
             raise ValueError(
-                "the number of updates of this matrix is not recorded (official checkpoints never"
-                " record it): use a matrix recorded by a new training run with PCB-kit"
+                "the number of updates of each row is not recorded with this confusion matrix, as"
+                " in official checkpoints: use the matrix of a new training run with PCB-kit"
             )
         powers = count - 1 if self.normalize_rows else count
         weights = np.float64(self.momentum) ** np.maximum(powers, 0.0)

@@ -1,7 +1,7 @@
 """Compute shares, biases, group means and entropies from confusion matrices (NumPy arrays).
 
-Every function accepts both kinds of confusion matrix. In both, ``matrix[i, j]`` belongs to true
-class i and predicted class j:
+There are two kinds of confusion matrix. In both, rows are true classes and columns are predicted
+classes. Most functions accept both kinds:
 
 - (C, C), learned during training or computed at ground-truth boxes. If a class never occurred, its
   row is all zeros or NaN.
@@ -19,7 +19,7 @@ ORDERS = ("frequency", "cluster", "name")
 
 
 def row_shares(matrix: np.ndarray) -> np.ndarray:
-    """Divide each row by its sum; the row of a class without instances (sum 0) becomes NaN.
+    """Divide each row of a matrix by its sum; a row that sums to 0 becomes NaN.
 
     Example:
         >>> row_shares(np.array([[3, 1], [0, 0]]))
@@ -32,7 +32,7 @@ def row_shares(matrix: np.ndarray) -> np.ndarray:
 
 
 def column_shares(matrix: np.ndarray) -> np.ndarray:
-    """Divide each column by its sum.
+    """Divide each column of a confusion matrix by its sum.
 
     Entry [i, j] becomes the fraction of predictions of class j whose true class is i. Rows of NaN
     (classes that never occurred) count as 0 in the sums and stay NaN. A column that sums to 0 (a
@@ -55,14 +55,14 @@ def class_order(
     names: Sequence[str] | None = None,
     num_classes: int | None = None,
 ) -> np.ndarray:
-    """Order the classes so that a large matrix is readable.
+    """Return an order of the classes that makes a large confusion matrix readable.
 
     Args:
         matrix: (C, C) or (C + 1, C + 1); background is not part of the order.
         by: ``"frequency"``: most training images first. ``"name"``: alphabetical. ``"cluster"``:
-            classes that are confused with each other are adjacent (average-linkage clustering; the
-            similarity of two classes is the mean of their row shares in both directions).
-        image_count: (C,) training images of each class, needed for ``"frequency"``.
+            classes that are confused with each other are adjacent. (This is average-linkage
+            clustering; two classes are similar if one is often predicted as the other.)
+        image_count: (C,) number of training images of each class, needed for ``"frequency"``.
         names: (C,) class names, needed for ``"name"``.
         num_classes: Number of classes, C; by default the length of ``image_count`` or ``names`` if
             one of them is passed, otherwise the length of the matrix.
@@ -108,17 +108,17 @@ def class_order(
 
 
 def bias(matrix: np.ndarray, num_classes: int | None = None) -> np.ndarray:
-    """Return how much more often class i is predicted as class j than j is predicted as i.
+    """Return how one-sided the confusion of each pair of classes is.
 
-    The bias is the share of i predicted as j minus the share of j predicted as i.
+    Entry [i, j] is the share of class i predicted as j minus the share of class j predicted as i.
 
     Args:
         matrix: (C, C) or (C + 1, C + 1); rows are divided by their sums first.
         num_classes: Number of classes, C; required for a (C + 1, C + 1) matrix.
 
     Returns:
-        (C, C), antisymmetric. Entry [i, j] is positive if i is mistaken for j more often than j for
-        i, and NaN if i or j never occurred.
+        (C, C), antisymmetric. Entry [i, j] is positive if i is mistaken for j more often than j is
+        mistaken for i. It is NaN if i or j never occurred.
 
     Example:
         >>> bias(np.array([[9, 1], [4, 6]])).round(3)
@@ -131,10 +131,10 @@ def bias(matrix: np.ndarray, num_classes: int | None = None) -> np.ndarray:
 
 
 def group_shares(matrix: np.ndarray, frequency: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """Compute how often each group is predicted correctly, or as a wrong class of each group.
+    """Compute the shares of correct and of wrong predictions for each frequency group.
 
-    The shares are averaged over the classes of the group with equal weight. Classes without
-    instances are left out.
+    Wrong predictions are divided by the frequency group of the predicted class. Shares are averaged
+    over the classes of a frequency group with equal weight. Classes without instances are left out.
 
     Args:
         matrix: (C, C) or (C + 1, C + 1), on any scale, because each row is divided by its sum.
@@ -170,7 +170,7 @@ def group_shares(matrix: np.ndarray, frequency: Sequence[str]) -> tuple[np.ndarr
 def group_totals(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
     """Compute which share of a frequency group's instances is predicted as each frequency group.
 
-    The shares are averaged over the classes of the group with equal weight. Classes without
+    Shares are averaged over the classes of a frequency group with equal weight. Classes without
     instances are left out.
 
     Args:
@@ -193,7 +193,7 @@ def group_totals(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
 
 def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
-    """Return how much more often group g is predicted as group h than h is predicted as g.
+    """Return how one-sided the confusion of each pair of frequency groups is.
 
     The result is the matrix of :func:`group_totals` minus its transpose.
 
@@ -216,9 +216,9 @@ def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
 
 def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Divide each row of both matrices by its sum, then subtract ``before`` from ``after``.
+    """Divide the rows of two confusion matrices by their sums; subtract ``before`` from ``after``.
 
-    A difference is NaN if the class of its row has no instances in one of the matrices.
+    A row of the result is NaN if its class has no instances in one of the matrices.
 
     Raises:
         ValueError: The matrices differ in shape.
@@ -233,7 +233,7 @@ def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def detection_totals(matrix: np.ndarray) -> dict[str, int]:
-    """Count the objects with each outcome, and the detections on background, in a matrix.
+    """Count objects by outcome, and detections on background, in a (C + 1, C + 1) matrix.
 
     Example:
         >>> detection_totals(np.array([[5, 2, 1], [0, 3, 4], [6, 0, 0]]))
@@ -281,13 +281,13 @@ def check_alike(before: np.ndarray, after: np.ndarray) -> None:
 
 
 def _summed_by_group(shares: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Sum the columns that belong to each of the three groups; return a (rows, 3) array."""
+    """Sum the columns of each of the three frequency groups; return a (rows, 3) array."""
     foreground = shares[:, : len(groups)]
     return np.stack([foreground[:, groups == group].sum(axis=1) for group in GROUPS], axis=1)
 
 
 def _mean_by_group(table: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Average the rows of each group, without rows that contain NaN; return (3, columns)."""
+    """Average the rows of each group, ignoring rows with NaN; return a (3, columns) array."""
     known = ~np.isnan(table).any(axis=1)
     result = np.full((len(GROUPS), table.shape[1]), np.nan)
     for row, group in enumerate(GROUPS):

@@ -1,4 +1,4 @@
-"""List the names of the LVIS metrics, and format metrics and differences as text."""
+"""The names of the LVIS metrics, and functions that format metrics and differences as text."""
 
 import math
 

@@ -1,6 +1,6 @@
 """Find pairs of classes that are often confused, or whose confusion changed most.
 
-Every function accepts both kinds of confusion matrix described in :mod:`pcb.metrics.matrix`.
+Most functions accept both kinds of confusion matrix described in :mod:`pcb.metrics.matrix`.
 """
 
 from collections.abc import Sequence
@@ -48,8 +48,8 @@ def pair_shares(matrix: np.ndarray, num_classes: int, min_objects: float = 0) ->
     Args:
         matrix: A confusion matrix, (C, C) or (C + 1, C + 1).
         num_classes: Number of classes, C.
-        min_objects: If the matrix holds counts, minimum number of objects of a true class; rows
-            with fewer objects become NaN. (With a single object, one mistake would be 100%.)
+        min_objects: Minimum number of objects of a true class, for a matrix of counts. Rows with
+            fewer objects become NaN. (With a single object, one mistake would be 100%.)
 
     Returns:
         (C, C) shares. If the matrix counts detections, the shares refer to all objects, including
@@ -80,16 +80,17 @@ def worst_pairs(
         names: (C,) class names.
         frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
         count: Maximum number of pairs; pairs that are never confused are left out.
-        min_objects: If the matrix holds counts, leave out true classes with fewer objects than
-            this.
+        min_objects: Minimum number of objects of a true class, for a matrix of counts; classes with
+            fewer objects are left out.
         by: ``"share"`` to find the largest shares, ``"bias"`` to find the most one-sided pairs.
 
     Returns:
         One dict per pair, largest first, ready for ``pandas.DataFrame``. ``true`` and ``predicted``
-        are the names, ``true_group`` and ``predicted_group`` the frequency groups. ``share`` is the
-        share of ``true`` that is predicted as ``predicted``, ``reverse_share`` the share of
-        ``predicted`` that is predicted as ``true``, and ``bias`` their difference. ``count`` is the
-        number of objects (only if the matrix counts detections). ``true_label`` and
+        are the names of the classes, ``true_group`` and ``predicted_group`` their frequency groups.
+        ``share`` is the share of ``true`` that is predicted as ``predicted``, and ``reverse_share``
+        is the share of ``predicted`` that is predicted as ``true``. ``bias`` is ``share`` minus
+        ``reverse_share``. ``count`` is the number of objects of class ``true`` that are detected as
+        ``predicted``; it exists only if the matrix counts detections. ``true_label`` and
         ``predicted_label`` distinguish classes with the same name.
 
     Raises:
@@ -135,13 +136,13 @@ def changed_pairs(
         names: (C,) class names.
         frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
         count: Maximum number of pairs; pairs without a change are left out.
-        min_objects: If the matrices hold counts, leave out true classes with fewer objects than
-            this.
+        min_objects: Minimum number of objects of a true class, for matrices of counts; classes with
+            fewer objects in one of the matrices are left out.
 
     Returns:
         One dict per pair, largest change first, with names, groups and labels as in
         :func:`worst_pairs`. In each dict, ``before`` is the fraction of the objects of class
-        ``true`` that the first run's model predicts as class ``predicted``, ``after`` is the same
+        ``true`` that the first run's model predicts as class ``predicted``. ``after`` is the same
         fraction for the second run, and ``change`` is ``after - before``.
 
     Raises:
@@ -168,15 +169,16 @@ def changed_pairs(
 def nearest_classes(
     matrix: np.ndarray, label: int, count: int = 8, num_classes: int | None = None
 ) -> list[int]:
-    """Find the classes that are most often confused with a class.
+    """Find the classes that are most often confused with a given class.
 
-    For each other class, the shares of confusions in both directions are added.
+    Two shares are added for each other class: the share of the given class that is predicted as the
+    other class, and the share of the other class that is predicted as the given class.
 
     Args:
         matrix: A confusion matrix; rows are divided by their sums.
-        label: Label of the class.
-        count: Maximum number of other classes; classes that are never confused with the class are
-            left out.
+        label: Label of the given class.
+        count: Maximum number of other classes; classes that are never confused with the given class
+            are left out.
         num_classes: Number of classes, C; required for a (C + 1, C + 1) matrix.
 
     Returns:

@@ -9,8 +9,8 @@ class Estimate(NamedTuple):
     """The mean over seeds of a metric or of a difference, with a confidence interval.
 
     The confidence interval is based on Student's t distribution. If the values are normally
-    distributed, 95 of 100 such intervals, each from different seeds, contain the mean over all
-    possible seeds. The interval reflects only the randomness of training, not the choice of images
+    distributed, 95 of 100 intervals from different seeds contain the mean over all possible seeds,
+    on average. The interval reflects only the randomness of training, not the choice of images
     or of the dataset.
 
     Attributes:
@@ -64,15 +64,14 @@ def estimate(values: Iterable[float | None]) -> Estimate:
 def paired_difference(
     ours: Mapping[Any, float | None], theirs: Mapping[Any, float | None]
 ) -> Estimate:
-    """Estimate the mean difference between two methods over the seeds they have in common.
+    """Estimate the mean difference between two methods over their common seeds.
 
     For each seed, the value in ``theirs`` is subtracted from the value in ``ours``. Effects that a
     seed has on both methods, such as the order of images, cancel out.
 
     Args:
-        ours: Value for each seed; seeds with NaN or None are left out.
-        theirs: Value for each seed of the method to compare with; seeds with NaN or None are left
-            out.
+        ours: Value of the first method for each seed; seeds with NaN or None are left out.
+        theirs: Value of the second method for each seed; seeds with NaN or None are left out.
 
     Example:
         >>> difference = paired_difference({0: 0.5, 1: 0.75, 2: 0.9}, {1: 0.5, 0: 0.375})

@@ -1,1 +1,1 @@
-"""Atomic writing of files, locks, Python literals, and the root of the repository."""
+"""Write files atomically, lock files and folders, read literals, and find the repository."""

@@ -1,4 +1,4 @@
-"""Write files atomically, and check the paths of output before long work begins."""
+"""Write files atomically, and check the paths of output files before a long computation."""
 
 import errno
 import json
@@ -19,7 +19,7 @@ class NoSpaceError(OSError):
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
-    """Write ``content`` to ``path``; readers see either the complete old or the complete new file.
+    """Write a file in such a way that readers never see an incomplete file.
 
     Missing folders are created. Text is written as UTF-8.
 
@@ -32,7 +32,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
 
 @contextmanager
 def open_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file that appears at ``path`` only when the context ends without an error.
+    """Open a file for writing; it appears at ``path`` only if the context ends without an error.
 
     The content is written to a temporary file in the same folder. At the end of the context, this
     file is flushed to disk and renamed to ``path``.
@@ -76,7 +76,7 @@ def naming_when_full(path: str | os.PathLike[str]) -> Iterator[None]:
             raise
         raise NoSpaceError(
             error.errno,
-            f"{error.strerror}: make room for this file, then run the command again (pcb train: "
+            f"{error.strerror}: make room for this file, then run the command again (`pcb train` "
             "with --resume); files that were already written are kept",
             os.fspath(path),
         ) from error
@@ -91,7 +91,9 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:  # also text that is not UTF-8
-        raise ValueError(f"{path} is not JSON ({error})") from error
+        raise ValueError(
+            f"{path} is not JSON ({error}): correct the file, or replace it"
+        ) from error
 
 
 def write_json(
@@ -129,8 +131,8 @@ def check_output(
         inputs: Files from which the output is computed. A link to an input counts as that input.
         is_own: Function that returns whether an existing file is an earlier result. If the function
             raises an exception, the file does not count as an earlier result.
-        force: Whether a file that is not an earlier result may be overwritten; an input never is.
-            Pass None if the command has no option ``--force``.
+        force: Whether a file that is not an earlier result may be overwritten. An input is never
+            overwritten. Pass None if the command has no option ``--force``.
         name: Name of the output in the error message, for example the command's option.
         hint: Remedy in the error message.
 
@@ -169,7 +171,7 @@ def _parent_problem(path: Path) -> str | None:
     if not parent.is_dir():
         return f"is below {parent}, which is not a folder"
     if not os.access(parent, os.W_OK | os.X_OK):
-        return f"is in {parent}, where you have no write permission"
+        return f"is in the folder {parent}, where you have no write permission"
     return None
 
 
@@ -192,10 +194,10 @@ def _output_problem(
         return None
     for stream in (1, 2):
         if _is_stream(path, stream):
-            return "also receives the printed output of this command: one of the two would be lost"
+            return "also receives the printed output of this command: one output would be lost"
     for file in inputs:
         if os.path.exists(file) and os.path.samefile(path, file):
-            return f"is the input {file}, which would be lost"
+            return f"is the input file {file}, which would be overwritten"
     if not path.is_file():
         return "is not a regular file"
     if not os.access(path, os.W_OK):
@@ -205,8 +207,8 @@ def _output_problem(
     with suppress(Exception):  # a reader may raise any error for a file in a different format
         if is_own(path):
             return None
-    option = "" if force is None else " without --force"
-    return f"is not an earlier result, so it is not overwritten{option}"
+    option = "" if force is None else " (pass --force to overwrite it)"
+    return f"exists and is not an earlier result of the same kind, so it is not overwritten{option}"
 
 
 def _is_stream(path: Path, descriptor: int) -> bool:

@@ -37,9 +37,9 @@ class Writer(NamedTuple):
         process: Process number; 0 while the process is being started.
         purpose: What the process does, in one word.
         note: Text that was recorded with the lock; empty if there is none.
-        launched: 0 if ``process`` took the lock by itself. Otherwise a parent process took the
-            lock and handed it to a child process, and this is the number of the child. The child
-            is ``process`` itself, or a launcher such as ``torchrun`` that started ``process``.
+        launched: Number of the child process that received the lock from its parent process: either
+            ``process`` itself, or a launcher such as ``torchrun`` that started ``process``. The
+            number is 0 if ``process`` took the lock by itself.
     """
 
     host: str
@@ -85,8 +85,8 @@ def holding(
 def holder(file: str | os.PathLike[str]) -> Writer | None:
     """Return the process that holds a lock, as recorded in the lock file; None if the lock is free.
 
-    If a process holds the lock but has not recorded itself in the file, the host and the purpose in
-    the result are ``unknown``.
+    If the process that holds the lock is not recorded in the file, the host and the purpose in the
+    result are ``unknown``.
     """
     deadline = time.monotonic() + _PATIENCE
     while is_locked(file):

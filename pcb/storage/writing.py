@@ -25,8 +25,8 @@ def writing_alone(
 ) -> Iterator[None]:
     """Lock a folder, so that no other process writes to it during the context.
 
-    If this process already holds the folder's lock, the context uses that lock. This is so, for
-    example, if another process has handed the lock to this process.
+    If this process already holds the folder's lock, the context uses that lock. For example, a
+    parent process may have handed the lock to this process.
 
     Args:
         folder: The folder, which is created if it does not exist.
@@ -68,12 +68,13 @@ def already_written(folder: str | os.PathLike[str]) -> ValueError:
     if found := writer(folder):
         who = f"process {found.process} on {found.host} ({found.purpose})"
     return ValueError(
-        f"{who} is writing to {folder}: wait until it ends, stop it, or choose another folder"
+        f"{who} is writing to {folder}: wait until that process ends, stop it, or choose another "
+        "folder"
     )
 
 
 def writer(folder: str | os.PathLike[str]) -> Writer | None:
-    """Return the process that is currently writing to a folder; None if no process is."""
+    """Return the process that is currently writing to a folder; None if nothing writes to it."""
     return holder(_lock_file(folder))
 
 
@@ -101,11 +102,11 @@ def handing_over(
 ) -> Iterator[Handover | None]:
     """Lock a folder, so that the lock can be handed to a process started inside the context.
 
-    Start the process with ``stdin=lock.descriptor``, then call ``lock.taken_by(process.pid)``.
-    Standard input carries the lock, because it is the only descriptor that launchers such as
-    ``torchrun`` pass on to the processes that they start. The lock is released when every process
-    that has inherited this standard input has ended or closed it. When the process that writes to
-    the folder enters :func:`writing_alone`, that context takes over the lock.
+    Within ``with handing_over(...) as lock``, start the process with ``stdin=lock.descriptor``,
+    then call ``lock.taken_by(process.pid)``. In the started process, :func:`writing_alone` takes
+    over the lock. The lock is released when every process that has inherited this standard input
+    has ended or closed it. Standard input is used, because launchers such as ``torchrun`` pass no
+    other descriptor on to the processes that they start.
 
     Args:
         folder: An existing folder.
@@ -134,8 +135,8 @@ def _takes_over(folder: Path, purpose: str) -> bool:
 
     In that case, the standard input of this process is the folder's lock file, see
     :func:`handing_over`. This process then keeps the lock until it ends, not only while it writes
-    to the folder. A notebook shows the output until the lock is released, so it also shows the last
-    lines that this process prints.
+    to the folder. The reason: a notebook shows the output of this process until the lock is
+    released, and should show the last lines, too.
 
     Returns:
         Whether this process took over the lock.
@@ -144,7 +145,7 @@ def _takes_over(folder: Path, purpose: str) -> bool:
         if not os.path.samestat(os.fstat(_STDIN), _lock_file(folder).stat()):
             return False
         if fcntl.fcntl(_STDIN, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDWR:
-            return False  # somebody reads the lock file
+            return False  # standard input is the lock file, opened only for reading
         # Succeeds immediately if this descriptor holds the lock.
         fcntl.flock(_STDIN, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # no standard input, no lock file, or a lock file that was only opened as input

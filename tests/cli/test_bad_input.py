@@ -255,8 +255,8 @@ SHORT = [
     instance(2, polygons=([10, 10, 30, 30], SQUARE)),  # one polygon has an area
 ]
 LEFT_OUT = (
-    "train.json: 8 of 13 annotations skipped: 2 outside the image, 2 boxes smaller than a pixel,"
-    " 1 without area, 3 polygons with fewer than three points; boxes clipped to"
+    "train.json: 8 of 13 annotations skipped: 2 outside the image, 2 less than a pixel wide or"
+    " high, 1 without area, 3 with polygons of fewer than three points; boxes clipped to"
     " their image: 2"
 )
 
@@ -382,7 +382,7 @@ def test_checkpoint_of_another_number_of_classes(tiny_options, folder, capsys):
         ["test", CONFIG, str(checkpoint)],
         ["train", CONFIG, "--work-dir", str(folder / "run"), "--resume"],
     ):
-        assert_refused([*words, *options], folder, capsys, *parts, "use the config")
+        assert_refused([*words, *options], folder, capsys, *parts, "Use the config")
 
 
 def test_training_never_overwrites_a_config_of_the_user(folder, capsys, tiny_options):

@@ -153,10 +153,10 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda state: state.pop("bias"), r"1 missing weights or buffers \(bias\)"),
+        (lambda state: state.pop("bias"), r"1 missing weight or buffer \(bias\)"),
         (
             lambda state: state.update(extra=torch.ones(1)),
-            r"1 unexpected weights or buffers \(extra\)",
+            r"1 unexpected weight or buffer \(extra\)",
         ),
         (
             lambda state: state.update(weight=torch.ones(2, 3)),

@@ -191,7 +191,7 @@ def test_agrees_with_plain_pytorch_before_the_start_epoch():
 
 def test_class_without_instances_is_named_before_training():
     loss = official(2, alpha=0.4, start_epoch=1)
-    with pytest.warns(UserWarning, match="1 of 2 classes do not occur in training .axolotl."):
+    with pytest.warns(UserWarning, match="1 of 2 classes does not occur in training .axolotl."):
         loss.describe_training_set(["cat", "axolotl"], [5, 0])
 
 

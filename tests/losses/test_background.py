@@ -64,7 +64,7 @@ def test_a_missing_column_is_refused(loss_type, make_batch, extra, background):
         (None, 9, r"\[0, 4\], got 9$"),
         ("last", 9, r"\[0, 5\], got 9; 5 is background"),
         ("first", 9, r"\[0, 5\], got 9; 0 is background, and classes are counted from 1"),
-        ("first", -100, r"\[0, 5\], got -100; remove samples that are to be ignored"),
+        ("first", -100, r"\[0, 5\], got -100; remove samples that should be ignored"),
     ],
 )
 def test_labels_out_of_range_are_named(loss_type, make_batch, background, label, message):

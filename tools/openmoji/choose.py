@@ -1,8 +1,8 @@
 """Choose the emojis that become classes of OpenMoji-LT, and the look-alikes among them.
 
 ``python -m tools.openmoji.choose`` writes ``icons.json`` in a few minutes. Run this command again
-for a different release of OpenMoji or after changing the rules. It is not needed to make the
-dataset.
+for a different release of OpenMoji or after changing the rules. Making the dataset does not need
+this command, because ``icons.json`` is part of the repository.
 """
 
 import json
@@ -19,8 +19,8 @@ from pcb.datasets.openmoji.scene import OPAQUE
 from pcb.storage.repository import repository_path
 from tools.openmoji.similarity import congruence, similarities, similarity
 
-# Minimum similarity and maximum congruence of look-alikes. A larger congruence would mean that they
-# are the same picture in two positions or colours.
+# Minimum similarity and maximum congruence of look-alikes. A larger congruence would mean that the
+# two icons are the same picture in two positions or colours.
 LEAST_SIMILAR, LARGEST_CONGRUENCE = 0.60, 0.90
 DUPLICATE = 0.97  # maximum congruence of two classes of a dataset
 LEAST_FILLED = 0.12  # minimum fraction of the icon's square that is opaque
@@ -46,7 +46,7 @@ _NO_CANDIDATE = re.compile(
     "(^|_)(flags?|emoji_modifier|emoji_component|regional_indicator|black_rightwards_arrow)(_|$)"
 )
 
-# The pairs of "mini" were picked by eye from the most similar pairs and then measured with
+# The pairs of "mini" were chosen visually from the most similar pairs and then measured with
 # report.py. A person sees both the similarity and the difference, and no class is more similar to
 # any other class than to its look-alike. Singletons are unlike all other classes.
 MINI_PAIRS = (
@@ -83,9 +83,10 @@ Pairs = Sequence[tuple[str, str]]  # pairs of codes
 
 
 def choose_full() -> tuple[Pairs, list[str]]:
-    """Choose the pairs and singletons of "full", which include those of "mini".
+    """Choose the pairs and singletons of the dataset size "full", including those of "mini".
 
-    Singletons are added in the order of :func:`candidates`, except icons that duplicate a class.
+    A singleton is a class without a look-alike. Singletons are added in the order of
+    :func:`candidates`; icons that duplicate a class are skipped.
 
     Returns:
         pairs: Pairs of icon codes.
@@ -109,12 +110,14 @@ def choose_full() -> tuple[Pairs, list[str]]:
 
 @cache
 def candidates() -> tuple[tuple[Icon, ...], tuple[Icon, ...]]:
-    """Find the icons that consist mostly of colour, sorted by code.
+    """Find the icons that can become classes: those that consist mostly of coloured areas.
+
+    The icons are sorted by code.
 
     Returns:
         things: Emojis that are neither signs nor combined from several emojis.
         others: Signs, followed by combined emojis (mostly men and women of the same profession).
-            They are never paired, and become classes only after all ``things``.
+            These icons are never paired, and become classes only after all ``things``.
     """
     things, signs, combined = [], [], []
     for code in openmoji_codes():
@@ -168,7 +171,7 @@ def look_alikes(icons: Sequence[Icon], taken: Pairs = (), count: int | None = No
 
 
 def _is_new(icon: Icon, classes: Iterable[Icon]) -> bool:
-    """Return whether no class is a duplicate of the icon."""
+    """Return whether an icon differs from the icons of all classes chosen so far."""
     # Most classes are clearly dissimilar, so the slow search over positions is not needed for them.
     near = (other for other in classes if similarity(icon, other) > 0.5)
     return all(congruence(icon, other) <= DUPLICATE for other in near)
@@ -192,7 +195,7 @@ def _name(code: str) -> str:
 
 
 def main() -> None:
-    """Choose all icons and write ``icons.json``."""
+    """Choose the icons of all dataset sizes and write ``icons.json``."""
     icons = {icon.code: icon for group in candidates() for icon in group}
 
     def describe(pairs: Pairs, singletons: Sequence[str]) -> dict:

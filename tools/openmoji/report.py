@@ -1,9 +1,9 @@
 """Measure whether the look-alikes of OpenMoji-LT can be distinguished.
 
 :func:`pair_report` trains a classifier on the same number of crops of every class, drawn as in the
-dataset, and measures how often the classifier distinguishes the two icons of each pair. By design,
-it does so in at least nine of ten cases. Confusions of a detector on the long-tailed data are then
-due to the imbalance of the classes.
+dataset, and measures how often the classifier distinguishes the two icons of each pair. The pairs
+were chosen so that the classifier is right in at least nine of ten cases. If a detector that was
+trained on the long-tailed data confuses a pair, the cause is therefore the class imbalance.
 """
 
 from collections.abc import Sequence
@@ -31,18 +31,19 @@ def pair_report(
 ) -> list[dict]:
     """Measure how well a classifier trained on balanced data distinguishes each pair of classes.
 
-    The size "mini" takes three to four minutes on one core. PyTorch is required.
+    The dataset size "mini" takes three to four minutes on one core. PyTorch is required.
 
     Args:
-        size: "tiny", "mini" or "full".
+        size: Size of the dataset: "tiny", "mini" or "full".
         seed: Seed of the dataset, of the crops and of the classifier.
         train_per_class: Number of training crops of each class.
         test_per_class: Number of test crops of each class.
         epochs: Number of passes over the training crops.
 
     Returns:
-        One dict per pair with the names ``head`` and ``tail``, the ``kind``, the ``similarity`` and
-        the ``accuracy`` (see :func:`pair_accuracies`).
+        One dict per pair with the names ``head`` (of the more frequent class) and ``tail`` (of the
+        rarer class), the ``kind`` of the pair, the ``similarity`` of the icons, and the
+        ``accuracy`` (see :func:`pair_accuracies`).
     """
     design = DESIGNS[size]
     classes, pairs = draw_classes(design, seed)
@@ -112,9 +113,10 @@ def balanced_crops(
     Args:
         icons: Icon of each class, indexed by label.
         design: Design that determines the sizes of images and instances.
-        seed: Seed of the images; they differ from the images of a dataset with the same seed.
+        seed: Seed of the images. A dataset with the same seed contains different images.
         per_class: Number of crops of each icon.
-        validation: Whether to use validation renderings; the images are then different, too.
+        validation: Whether to use the icon renderings of the validation set, and images that differ
+            from those for training.
 
     Returns:
         crops: (len(icons) * per_class, CROP_SIZE, CROP_SIZE, 3) uint8, the crops.
@@ -142,7 +144,7 @@ def balanced_crops(
 
 
 def _cut(picture: Image.Image, mask: np.ndarray) -> np.ndarray:
-    """Crop the square around a mask and scale it to CROP_SIZE; beyond the picture it is black."""
+    """Crop the square around a mask, scaled to CROP_SIZE; parts beyond the picture are black."""
     ys, xs = np.nonzero(mask)
     side = _CONTEXT * (max(np.ptp(xs), np.ptp(ys)) + 1)
     left, top = ((axis.min() + axis.max() + 1 - side) / 2 for axis in (xs, ys))

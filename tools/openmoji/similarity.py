@@ -59,7 +59,7 @@ def congruence(first: Icon, second: Icon) -> float:
 
 @cache
 def _views(icon: Icon) -> np.ndarray:
-    """Draw an icon centred and scaled to a fixed extent, in each rendering.
+    """Draw an icon centred and scaled to a fixed extent, with and without outlines.
 
     Returns:
         (renderings, SIDE, SIDE, 4) premultiplied RGBA in [0, 1].
@@ -104,7 +104,7 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Divide the sum of minima by the sum of maxima over the last three axes."""
+    """Divide the sum of the pixelwise minima of two pictures by the sum of their maxima."""
     difference = np.abs(first - second).sum((-3, -2, -1))
     total = first.sum((-3, -2, -1)) + second.sum((-3, -2, -1))
     return (total - difference) / (total + difference)

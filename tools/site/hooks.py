@@ -24,7 +24,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }
-COPIES = "repository"  # folder of the site for files to which pages link
+COPIES = "repository"  # folder of the site for files that pages link to
 
 # Modules in the order of the paper; other modules follow, sorted by name.
 METHOD = ("confusion", "soft_labels", "balance", "refinement", "distributed", "stateful")
@@ -41,7 +41,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made from other files, and the files to which pages link."""
+    """Add the pages that are made from other files, and the files that pages link to."""
     made = {page: (ROOT / source).read_text() for source, page in PAGES.items()}
     made |= {_api_page(package): api_page(package) for package in packages(ROOT / "pcb")}
     for page, content in made.items():
@@ -82,7 +82,7 @@ def packages(folder: Path) -> list[str]:
 
 
 def api_page(package: str) -> str:
-    """Return a package's page as Markdown: the docstring, the exported names and the modules."""
+    """Return the API page of a package as Markdown: docstring, exported names and modules."""
     folder = ROOT / package.replace(".", "/")
     names = {path.stem for path in folder.glob("*.py")}
     names = {name for name in names if not name.startswith("_")}
@@ -110,7 +110,7 @@ def exports(source: str) -> list[str]:
 
 
 def linked_files(markdown: str, home: str) -> set[str]:
-    """Return the files of the repository to which Markdown text links, except pages.
+    """Return the repository files that a Markdown text links to, except pages of the site.
 
     Args:
         markdown: The text.

@@ -66,7 +66,7 @@ def without_classes(tiny_options, tmp_path, classes):
     return {**tiny_options, "data.train.ann_file": str(tmp_path / "train.json")}, names
 
 
-@pytest.mark.filterwarnings("ignore:PCB should act")
+@pytest.mark.filterwarnings("ignore:PCB should be active")
 def test_classes_that_training_never_saw_are_named(tmp_path, tiny_options, capsys):
     options, (one, other) = without_classes(tiny_options, tmp_path, [1, 5])
     train(CONFIG, tmp_path / "run", cfg_options=options, device="cpu")
