@@ -1,8 +1,9 @@
-"""Measure time and memory for the confusion matrix of LVIS-sized predictions, on one core.
+"""Measure the time and memory needed to compute a confusion matrix at the size of LVIS v1.
 
 Run this script with ``make bench``. In a temporary folder, it generates annotations of the size of
-LVIS v1's validation set and detections for their images. Each file of detections is then matched in
-a new process. The peak memory of this process includes mapped files and imported packages.
+LVIS v1's validation set. It also generates several files of detections. For each of these files, a
+new process matches the detections with the annotations on one core. The peak memory of the process
+includes mapped files and imported packages.
 
 With ``--keep FOLDER``, the script measures nothing. It writes the annotations and the largest file
 of detections to a folder with the layout of a run folder, for other experiments.
@@ -22,13 +23,15 @@ PER_IMAGE = (75, 150, 300)  # LVIS keeps 300
 
 
 def main() -> None:
-    """Measure in this process if ``--measure`` is set; else make files and start processes."""
+    """With ``--measure``, do one measurement; without it, start a process for each measurement."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--instances", type=int, default=INSTANCES)
     parser.add_argument("--per-image", type=int, nargs="+", default=PER_IMAGE, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="only write files to FOLDER")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="write the files to FOLDER; measure nothing"
+    )
     parser.add_argument("--measure", nargs=2, metavar=("GT", "RESULTS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -61,7 +64,7 @@ def main() -> None:
 def write_run(
     folder: str | Path, images: int, instances: int, per_image: int, seed: int
 ) -> tuple[Path, Path]:
-    """Write annotations and detections to a folder in the layout of a run; return the files."""
+    """Write annotations and detections as in a run folder, and return the paths of both files."""
     annotations, predictions = (
         Path(folder, "annotations/val.json"),
         Path(folder, "predictions/bbox.json"),
@@ -74,11 +77,11 @@ def write_run(
 
 
 def measure(annotations_file: str, results_file: str) -> dict:
-    """Measure reading annotations, then reading and matching all detections, on one core.
+    """Measure, on one core, how long it takes to read annotations and to match detections.
 
     Returns:
-        ``annotations``: seconds to read the annotations. ``matrix``: seconds to read and match the
-        detections. ``peak``: peak memory of the process in MiB.
+        ``annotations``: seconds to read the annotations. ``matrix``: seconds to read the detections
+        and to match them with the annotations. ``peak``: peak memory of this process in MiB.
     """
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     from pcb.datasets import read_annotations

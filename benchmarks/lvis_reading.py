@@ -1,10 +1,10 @@
-"""Measure time and memory for reading annotations of LVIS v1's size, also in workers.
+"""Measure the time and memory needed to read as many annotations as LVIS v1 has.
 
 Run this script with ``make bench``. In a temporary folder, it generates a file of the size of LVIS
-v1's training annotations. Two processes then read the file, each in a different form:
+v1's training annotations. Two processes then read the file and hold the annotations differently:
 
-    records   Python dicts, as evaluation needs them
-    arrays    the training dataset, ``LVISFormatDataset``
+    records   as Python dicts, which evaluation uses
+    arrays    as ``LVISFormatDataset``, which training uses
 
 Each process forks data-loading workers that visit every image, as an epoch does.
 
@@ -30,7 +30,7 @@ KINDS = ("records", "arrays")
 
 
 def main() -> None:
-    """Measure in this process if ``--measure`` is set; else make a file and start processes."""
+    """With ``--measure``, do one measurement; without it, start a process for each measurement."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--instances", type=int, default=INSTANCES)
@@ -86,17 +86,17 @@ class Records:
 
 
 def measure(kind: str, path: str, workers: int) -> dict:
-    """Read a file in this process and visit every image in forked workers.
+    """Read annotations in this process, and visit every image in forked workers.
 
     Args:
-        kind: "records" or "arrays".
+        kind: How to hold the annotations: "records" (Python dicts) or "arrays".
         path: The annotation file.
         workers: Number of workers.
 
     Returns:
         ``seconds``: time to read the file. ``peak``: peak memory while reading. ``held``: memory
-        after reading. ``workers``: memory that each worker added. All memory is in MiB, without the
-        imported packages.
+        after reading. ``workers``: memory that each worker added. All memory is in MiB and does not
+        include the imported packages.
     """
     from pcb.detection import LVISFormatDataset
 
@@ -145,7 +145,10 @@ def _worker_memory(dataset, workers: int) -> list[float]:
 
 @contextlib.contextmanager
 def _peak() -> Iterator[list[float]]:
-    """Yield a list; after the context, its only element is the peak memory in MiB."""
+    """Measure the peak memory of this process in MiB while the ``with`` block runs.
+
+    The yielded list has one element, the peak. This value is final when the block has ended.
+    """
     peak, done = [_memory("self")], threading.Event()
 
     def watch() -> None:
@@ -168,7 +171,7 @@ def _memory(pid: int | str) -> float:
 
 
 def _private(pid: int) -> float:
-    """Return the memory that a process does not share with other processes, in MiB."""
+    """Return the memory in MiB that a process does not share with other processes."""
     return memory(f"/proc/{pid}/smaps_rollup", "Private_Clean:", "Private_Dirty:")
 
 

@@ -56,8 +56,8 @@ class PairwiseClassBalance(StatefulModule):
 
     PCB is active if ``epoch >= start_epoch`` and every required class has been observed. A warning
     lists required classes that are still missing after the first epoch, or after 1000 batches.
-    Another warning is issued if PCB waits for ``start_epoch``, but :meth:`set_epoch` is not called
-    within 20 training steps.
+    Another warning is issued if ``start_epoch`` is later than the current epoch, but
+    :meth:`set_epoch` is not called within the first 20 training steps.
 
     The buffers keep their dtype when the model is converted with ``half()`` or ``bfloat16()``.
 
@@ -77,8 +77,7 @@ class PairwiseClassBalance(StatefulModule):
     Buffers:
         confusion (C, C): Running confusion matrix; rows are true classes, columns are predictions.
         instance_count (C,): Number of instances of each class that have been observed.
-        update_count (C,): Number of times each row of ``confusion`` was updated. The first update
-            still has the weight ``momentum ** (update_count - 1)`` in the row.
+        update_count (C,): Number of times each row of ``confusion`` was updated.
         epoch (1,): Current epoch, counted from 1.
 
     Counts are float32, as in the official code, so they are exact up to 2 ** 24; ``double()``
@@ -194,8 +193,7 @@ class PairwiseClassBalance(StatefulModule):
     def observe(self, logits: Tensor, labels: Tensor) -> None:
         """Update the running confusion matrix and the counts with the batches of all processes.
 
-        A loss calls this method once for each training batch. If you call the method yourself,
-        every call updates the state.
+        In training, a loss calls this method for every batch.
 
         Args:
             logits: (P, C) foreground logits; P may be 0 on some or all processes. Rows that contain
@@ -237,7 +235,7 @@ class PairwiseClassBalance(StatefulModule):
         return (self._required & (self.instance_count == 0)).nonzero().flatten().tolist()
 
     def gate_is_open(self) -> bool:
-        """Return whether the start epoch has begun and all required classes were observed."""
+        """Return whether the start epoch has begun and all required classes have been observed."""
         return int(self.epoch) >= self.start_epoch and not self.unseen_classes()
 
     def warn_of_missing(self, classes: Sequence[int]) -> None:
@@ -254,13 +252,13 @@ class PairwiseClassBalance(StatefulModule):
         warnings.warn(
             f"PCB should be active from epoch {self.start_epoch} on, but stays inactive: "
             f"{len(classes)} of {self.num_classes} classes {'do' if names[1:] else 'does'} not "
-            f"occur in training ({shown}). Remove missing classes from the class list, or set "
+            f"occur in training ({shown}). Remove these classes from the class list, or set "
             "required_classes to the classes that occur in the training set.",
             stacklevel=3,
         )
 
     def _warn_of_epoch(self, epoch: int) -> None:
-        """Warn, on process 0, that `set_epoch` was not called. If alpha is 0, do nothing."""
+        """Warn on process 0 that :meth:`set_epoch` was not called, unless alpha is 0."""
         if self.alpha > 0 and rank() == 0:
             warnings.warn(
                 f"PCB should be active from epoch {self.start_epoch} on, but stays inactive: "
@@ -275,12 +273,15 @@ class PairwiseClassBalance(StatefulModule):
         return self.alpha > 0 and self.gate_is_open()
 
     def strength_at(self, iteration: int | None = None) -> float:
-        """Return PCB's strength, if active, in a refinement iteration (by default, the last)."""
+        """Return the strength of an active PCB in a refinement iteration (default: the last)."""
         last = self.num_iterations - 1
         return strength(self.alpha, last if iteration is None else iteration, self.num_iterations)
 
     def current_strength(self, iteration: int | None = None) -> float:
-        """Return PCB's strength in a refinement iteration (by default, the last), 0 if inactive."""
+        """Return PCB's strength in a refinement iteration, or 0 if PCB is inactive.
+
+        The default is the last iteration.
+        """
         return self.strength_at(iteration) if self.is_active() else 0.0
 
     def soft_labels(self, labels: Tensor) -> Tensor:

@@ -127,8 +127,8 @@ def _add_run_options(parser: argparse.ArgumentParser, default: str) -> None:
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help="entries that override the config, such as runner.max_epochs=1, or a JSON object: "
-        "'{\"runner.max_epochs\": 1}'",
+        help="config values to override: KEY=VALUE, such as runner.max_epochs=1, or a JSON object, "
+        "such as '{\"runner.max_epochs\": 1}'",
     )
 
 

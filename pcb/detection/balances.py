@@ -11,7 +11,7 @@ from pcb.detection.box_head_loss import BoxHeadLoss
 
 
 def balances(model: nn.Module) -> Mapping[str, PairwiseClassBalance]:
-    """Return every PairwiseClassBalance in a model, by module name.
+    """Return a dict with every PairwiseClassBalance in a model; the keys are module names.
 
     A PairwiseClassBalance is the part of a loss that contains the state and settings of PCB.
 
@@ -32,8 +32,8 @@ def describe_training_set(model: nn.Module, dataset: Any) -> None:
 
     Args:
         model: The detector.
-        dataset: An mmdet dataset, with or without wrappers such as ``RepeatDataset``. The
-            instances of a dataset without the method ``instance_count`` are counted only if a loss
+        dataset: An mmdet dataset, with or without wrappers such as ``RepeatDataset``. If
+            the dataset has no method ``instance_count``, its instances are counted only if a loss
             has ``required_classes="present"``, because counting is slow.
 
     Raises:

@@ -9,7 +9,7 @@ from pcb.detection.balances import balances, describe_training_set
 
 @HOOKS.register_module()
 class LossEpochUpdateHook(Hook):
-    """Hook that passes the epoch and the classes of the training set to the losses.
+    """Hook that passes the current epoch and the training set's classes to the losses.
 
     Only training with mmdet's own tools needs this hook; ``pcb train`` does not. The hook reads the
     epoch from the runner, so the epoch is also correct after resuming and after validation. The
@@ -21,11 +21,14 @@ class LossEpochUpdateHook(Hook):
         self._data_loader: Any = None
 
     def before_train_epoch(self, runner) -> None:
-        """Pass the epoch to the losses, and also the classes if the data loader is new."""
+        """Pass the epoch to the losses.
+
+        If the data loader is new, also pass the training set's classes to the losses.
+        """
         self._tell(runner)
 
     def before_train_iter(self, runner) -> None:
-        """Pass the epoch to the losses if it is new, and the classes if the data loader is new.
+        """Update the losses if the epoch or the data loader has changed.
 
         IterBasedRunner needs this method, because it does not call :meth:`before_train_epoch`.
         """
@@ -45,7 +48,7 @@ class LossEpochUpdateHook(Hook):
 def _epoch_of(runner) -> int:
     """Return the current epoch, counted from 1.
 
-    In IterBasedRunner, the data loader updates its epoch before the runner does, so the epoch is
-    read from the data loader if possible.
+    With IterBasedRunner, the data loader enters a new epoch before the runner does. The epoch is
+    therefore read from the data loader if possible.
     """
     return getattr(runner.data_loader, "epoch", runner.epoch) + 1

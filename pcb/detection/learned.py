@@ -1,4 +1,4 @@
-"""Read the confusion matrix learned by PCB, either from a loss in training or from a checkpoint."""
+"""Get PCB's learned confusion matrix from a loss or from a checkpoint."""
 
 import warnings
 from collections.abc import Mapping
@@ -17,7 +17,9 @@ LOSS_PREFIX = "roi_head.bbox_head.loss_cls."
 
 
 def learned_by(balance: PairwiseClassBalance) -> LearnedConfusion:
-    """Return the confusion matrix that a PairwiseClassBalance has learned so far, on the CPU.
+    """Return the confusion matrix that a PairwiseClassBalance has learned so far.
+
+    The result contains NumPy arrays, and the settings of PCB.
 
     Example:
         >>> learned = learned_by(PairwiseClassBalance(2, alpha=0.2, activation="sigmoid"))
@@ -42,8 +44,8 @@ def learned_in_checkpoint(
 ) -> LearnedConfusion:
     """Return the confusion matrix that PCB had learned when a checkpoint was saved.
 
-    The checkpoint may also be a downloaded official checkpoint. The settings in the result come
-    from the config, because a checkpoint does not contain them.
+    Checkpoints of the official PCB code are also accepted. The result also contains the settings of
+    PCB. These settings come from the config, because a checkpoint does not contain them.
 
     Args:
         loss: The config's ``model.roi_head.bbox_head.loss_cls``.
@@ -81,10 +83,10 @@ def learned_in_checkpoint(
 
 
 def _check_rows(balance: PairwiseClassBalance, source: str | Path) -> None:
-    """Warn if the learned matrix and the config's loss are of different kinds: softmax and sigmoid.
+    """Warn if a softmax loss learned the matrix, but the config has a sigmoid loss, or vice versa.
 
-    Only a softmax loss learns a matrix whose rows sum to 1. With a loss of the wrong kind, the soft
-    labels computed from the matrix are wrong.
+    Only a softmax loss learns a matrix whose rows sum to 1. If the config has the wrong loss, the
+    soft labels computed from the matrix are wrong.
     """
     sums = balance.confusion.sum(dim=1)[balance.instance_count > 0]
     if len(sums) == 0:
@@ -94,8 +96,8 @@ def _check_rows(balance: PairwiseClassBalance, source: str | Path) -> None:
         warnings.warn(
             f"{source} was probably trained with a different loss than the one in the config: the "
             f"row sums of its confusion matrix are between {sums.min():.3g} and {sums.max():.3g}, "
-            f"but a {balance.activation} loss has row sums "
-            f"{'of 1' if balance.normalize_rows else 'other than 1'}. Use the config that the "
+            f"but with a {balance.activation} loss, the rows "
+            f"{'sum' if balance.normalize_rows else 'do not sum'} to 1. Use the config that the "
             "checkpoint was trained with",
             stacklevel=3,
         )

@@ -1,8 +1,9 @@
-"""Record which notebooks of a grid did not finish.
+"""Record which notebooks did not finish.
 
 A failure is recorded in two files beside the executed notebook. For ``01_train.ipynb``,
-``01_train.failed.json`` records the cell and the error, and ``01_train.failed.html`` shows the
-notebook up to this cell. Both files are removed when the notebook runs again and succeeds.
+``01_train.failed.json`` contains the number of the failed cell and the error, and
+``01_train.failed.html`` shows the notebook up to the failed cell. Both files are removed when the
+notebook runs again and succeeds.
 """
 
 from __future__ import annotations

@@ -57,12 +57,12 @@ class _Lasting:
 
 @contextmanager
 def outliving_terminal() -> Iterator[None]:
-    """Keep this process running if its terminal is closed or the reader of its output ends.
+    """Keep this process running even if its terminal or the pipe for its output is closed.
 
-    During the context, this process ignores the signal SIGHUP, as under ``nohup``. All output to a
-    closed terminal or pipe is discarded. Ctrl-C and SIGTERM still end the process. Contexts can be
-    nested. Outside the main thread, the context does not change how SIGHUP is handled, because
-    Python allows this only in the main thread.
+    In the ``with`` block, this process ignores the signal SIGHUP, as under ``nohup``. All output to
+    a closed terminal or pipe is discarded. Ctrl-C and SIGTERM still end the process. Blocks can be
+    nested. If the block runs outside the main thread, SIGHUP is handled as before, because Python
+    can change the handling of signals only in the main thread.
 
     Example:
         >>> with outliving_terminal():

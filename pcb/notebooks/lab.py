@@ -47,16 +47,16 @@ def copy_notebooks(
 ) -> dict[str, Path]:
     """Copy notebooks to a folder in which users can edit them.
 
-    If a notebook has changed since it was copied, its copy is replaced. A copy that a user has
-    edited is kept. In this case, the changed notebook is copied under a new name, such as
-    ``01_train-2.ipynb``, and a printed line names both copies.
+    If a notebook has changed since it was copied, its copy is replaced, unless a user has edited
+    the copy. An edited copy is kept, and the changed notebook is copied under a new name, such as
+    ``01_train-2.ipynb``. A printed line then names both copies.
 
     Args:
         notebooks: Folder of the notebooks.
         folder: Folder for the copies, which is created if it is missing.
 
     Returns:
-        Path of each notebook's newest copy, by the name of the notebook without ``.ipynb``.
+        A dict from each notebook's name, without ``.ipynb``, to the path of its newest copy.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,9 +86,9 @@ def copy_notebooks(
 
 
 def _copies(folder: Path, name: str) -> dict[int, Path]:
-    """Return the paths of a notebook's copies, by the number in the name of each copy.
+    """Return a dict from the number of each copy of a notebook to the path of the copy.
 
-    A copy without a number in its name has the number 1.
+    For example, ``01_train-2.ipynb`` is copy number 2. A copy without a number is number 1.
     """
     pattern = re.compile(rf"{re.escape(name)}(?:-(\d+))?\.ipynb")
     matches = ((pattern.fullmatch(path.name), path) for path in folder.iterdir())
@@ -96,9 +96,10 @@ def _copies(folder: Path, name: str) -> dict[int, Path]:
 
 
 def _read_record(file: Path) -> dict[str, str]:
-    """Return the SHA-256 digest that each copy of a notebook had originally, by the copy's name.
+    """Return the SHA-256 digest that each copy of a notebook had before any edit.
 
-    If the record file is missing or unreadable, the result is {}, and all copies count as edited.
+    The keys of the returned dict are the file names of the copies. If the record file is missing or
+    unreadable, the dict is empty, and all copies count as edited.
     """
     try:
         found = json.loads(file.read_text(encoding="utf-8"))

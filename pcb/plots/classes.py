@@ -148,7 +148,7 @@ def gain_by_role(
             two look-alikes) or ``"singleton"`` (a class without a look-alike).
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names; None to draw no names. In each row, the figure names the classes
-            with the lowest and the highest gain, except for gains close to 0.
+            with the lowest and the highest gain, unless the gain is close to 0.
         order: The roles in the order of the rows, from top to bottom; default: the order in which
             the roles first occur in ``role``.
         title: Title of the figure; empty for no title.

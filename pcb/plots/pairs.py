@@ -1,6 +1,6 @@
 """Figures of the most confused pairs of classes, and of the pairs whose confusion changed most.
 
-The rows of a matrix are true classes, the columns are predicted classes. A matrix of detections has
+The rows of a matrix are true classes; the columns are predicted classes. A matrix of detections has
 an additional last row for detections on background, and an additional last column for missed
 objects. The figures show each row divided by its sum.
 """
@@ -48,7 +48,7 @@ def confused_pairs(
 ) -> tuple[Figure, Axes]:
     """Draw a bar for each of the most confused pairs of classes.
 
-    The bar shows which share of the true class is predicted as the other class. A thin bar below
+    Each bar shows what share of the true class is predicted as the other class. A thin bar below
     shows the confusion in the reverse direction.
 
     Args:
@@ -127,8 +127,8 @@ def changed_pairs(
     Args:
         before, after: Confusion matrices of the two runs, with the same classes: both (C, C), or
             both (C + 1, C + 1) for detections.
-        names, frequency, pictures, count, min_objects: As in :func:`confused_pairs`. The groups
-            determine the colours of the class names, but not of the lines.
+        names, frequency, pictures, count, min_objects: As in :func:`confused_pairs`. The
+            frequency groups determine the colours of the class names, but not of the lines.
         title: Title of the figure; it should name the kind of matrix and the two runs.
         value_label: Label of the x axis.
 
@@ -178,7 +178,7 @@ def _pair_axes(
 ) -> tuple[Figure, Axes]:
     """Create a figure that has a row for each pair, with class names and pictures on the left.
 
-    If there are no pairs, the figure shows the text ``nothing``.
+    Without pairs, the figure shows only the text that is passed as ``nothing``.
     """
     size = canvas(10.5, 1.6 + 0.46 * max(len(pairs), 1), lines=True)
     figure, axes = plt.subplots(figsize=size)
@@ -219,7 +219,7 @@ def _annotate_beside(
 ) -> None:
     """Write text beside a position on the axes.
 
-    The text begins ``right`` points to the right of the position and ``up`` points above it.
+    The arguments ``right`` and ``up`` are the offset of the text from the position, in points.
     Negative values move the text to the left or down.
     """
     xycoords = xycoords or axes.get_yaxis_transform()

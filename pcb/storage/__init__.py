@@ -1,1 +1,1 @@
-"""Write files atomically, lock files and folders, read literals, and find the repository."""
+"""Find the repository, write files atomically, read Python literals, and lock files or folders."""

@@ -15,7 +15,7 @@ _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}")  # .<name>.<uuid>
 
 
 class NoSpaceError(OSError):
-    """An error raised if there is no space for a file; it names the file and the remedy."""
+    """An error raised if there is no space for a file; the message names the file."""
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
@@ -32,10 +32,10 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
 
 @contextmanager
 def open_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file for writing; it appears at ``path`` only if the context ends without an error.
+    """Open a file for writing; the file appears at ``path`` only if the ``with`` block succeeds.
 
-    The content is written to a temporary file in the same folder. At the end of the context, this
-    file is flushed to disk and renamed to ``path``.
+    The content is written to a temporary file in the same folder. At the end of the block, the
+    temporary file is flushed to disk and renamed to ``path``.
 
     Raises:
         NoSpaceError: There is no space for the file; an existing file is not changed.
@@ -58,10 +58,10 @@ def open_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextmanager
 def naming_when_full(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Raise :class:`NoSpaceError` if the code in the context runs out of space for a file.
+    """Raise :class:`NoSpaceError` if there is no space for the file that a ``with`` block writes.
 
     Args:
-        path: The file that the code in this context writes.
+        path: The file that the ``with`` block writes.
 
     Raises:
         NoSpaceError: There is no space for the file. This error replaces Python's own error, which
@@ -76,8 +76,8 @@ def naming_when_full(path: str | os.PathLike[str]) -> Iterator[None]:
             raise
         raise NoSpaceError(
             error.errno,
-            f"{error.strerror}: make room for this file, then run the command again (`pcb train` "
-            "with --resume); files that were already written are kept",
+            f"{error.strerror}: make room for this file, then run the command again (for "
+            "`pcb train`, add --resume); files that were already written are kept",
             os.fspath(path),
         ) from error
 
@@ -219,7 +219,7 @@ def _is_stream(path: Path, descriptor: int) -> bool:
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Remove the temporary files that killed processes left in or below a folder."""
+    """Remove the temporary files of killed processes from a folder and its subfolders."""
     for file in Path(folder).rglob(".*"):
         if is_unfinished(file.name):
             file.unlink(missing_ok=True)

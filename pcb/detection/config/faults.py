@@ -1,8 +1,8 @@
-"""Find all settings in a config that training would ignore or could not use.
+"""Find the config settings that training would ignore or could not use.
 
-A config may inherit from mmdet's own config files, and mmdet's tools read more settings than this
-kit. A setting is accepted if it takes effect, or if its value changes nothing. Every other setting
-is rejected with a message that says what to do instead.
+A config may contain settings that mmdet's tools read, but this kit does not. A setting is accepted
+if this kit uses it, or if ignoring it changes nothing. Every other setting is rejected with a
+message that says what to do instead.
 """
 
 from collections.abc import Mapping
@@ -34,8 +34,8 @@ def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
 
     Args:
         cfg: The merged config.
-        text: The text of all config files (the attribute ``text`` of mmcv's ``Config``). Names that
-            this text reads are accepted, because they are variables.
+        text: The text of all config files (the attribute ``text`` of mmcv's ``Config``). A name
+            that a config file uses is accepted, because it is a variable.
 
     Example:
         >>> faults({"load_from": None, "runner": {"type": "IterBasedRunner", "max_epochs": 0}})
@@ -52,9 +52,9 @@ def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
 
 
 def ignored_keys(cfg: Mapping[str, Any], text: str = "") -> list[str]:
-    """Return an error message for each key in a config that neither training nor testing can use.
+    """Return an error message for each config key that neither training nor testing can use.
 
-    :func:`faults` returns these messages, too.
+    The function :func:`faults` also returns these messages.
     """
     misspelt = [
         f"{key} is unknown: did you mean {near!r}?"
@@ -71,7 +71,7 @@ def ignored_keys(cfg: Mapping[str, Any], text: str = "") -> list[str]:
 
 
 def unread_variables(cfg: Mapping[str, Any], text: str) -> list[str]:
-    """Return the top-level variables of a config that no config file uses."""
+    """Return the names of all top-level variables that no file of a config uses."""
     return [key for key in _unknown_names(cfg, text) if not _misspelt_setting(key, cfg[key])]
 
 
@@ -81,7 +81,7 @@ def _unknown_names(cfg: Mapping[str, Any], text: str) -> list[str]:
 
 
 def _misspelt_setting(key: str, value: Any) -> str | None:
-    """Return the setting that was probably meant by an unknown top-level name, or None.
+    """Return the setting that an unknown top-level name probably misspells, or None.
 
     A setting is considered only if its type matches the value of the unknown name.
     """
@@ -109,7 +109,7 @@ def missing(cfg: Mapping[str, Any]) -> list[str]:
 
 
 def missing_to_test(cfg: Mapping[str, Any], split: str) -> list[str]:
-    """Return the config keys that must contain dictionaries for testing, but do not.
+    """Return the dotted keys of the dictionaries that testing needs, but the config lacks.
 
     Example:
         >>> missing_to_test({"model": {"backbone": {}}, "data": {"val": None}}, "val")

@@ -1,7 +1,7 @@
 """The keys that a config may have: arguments of its classes, and keys that mmdet itself reads.
 
-A key that no code reads is a mistake, both in a config file and in an override. Without this check,
-a misspelt key would be ignored, and training would silently use the default value.
+A key that no code reads is reported as an error, both in a config file and in an override.
+Otherwise, a misspelt key would be ignored, and training would silently use the default value.
 """
 
 import inspect
@@ -107,7 +107,7 @@ def unknown_keys(cfg: Mapping[str, Any]) -> list[str]:
 
 
 class Schema:
-    """The valid keys of one config, which depend on the types that the config uses.
+    """The valid keys of one config. They depend on the types that the config uses.
 
     Args:
         cfg: The whole merged config.
@@ -167,7 +167,7 @@ class Schema:
                 yield from self._faults_in(inner, dotted, in_users_own)
 
     def valid_keys(self, node: Mapping[str, Any], path: str) -> set[str] | None:
-        """Return the valid keys of a dictionary in the config, or None if any key is valid.
+        """Return the valid keys of a dictionary in the config, or None if every key is valid.
 
         Args:
             node: The dictionary.
@@ -205,7 +205,7 @@ class Schema:
 
 
 def _leaves(node: Any) -> Iterator[tuple[str, Any]]:
-    """Yield all keys and values in nested containers, except values that are containers."""
+    """Flatten nested containers: yield each (key, value) pair whose value is not a container."""
     inside: Iterable = node.items() if isinstance(node, Mapping) else (("", v) for v in node)
     for key, value in inside:
         if isinstance(value, Mapping | list | tuple):
