@@ -42,8 +42,8 @@ def batch_confusion(
 
     Returns:
         ``sums`` (C, C), where ``sums[i]`` is the sum of the probabilities of all instances of
-        class ``i``, and ``counts`` (C,), the number of instances of each class. Both have the dtype
-        of the logits, but at least float32, and no gradient.
+        class ``i``, and ``counts`` (C,), the number of instances of each class. Neither has a
+        gradient. The dtype is that of the logits, but at least float32.
 
     Example:
         >>> sums, counts = batch_confusion(torch.zeros(3, 2), torch.tensor([0, 0, 1]))
@@ -103,10 +103,10 @@ def update_confusion(
 
 
 def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
-    """Return a momentum for the running confusion matrix that suits a short training schedule.
+    """Return the momentum of the running confusion matrix for a short training schedule.
 
-    The published momentum of 0.99 suits an LVIS schedule with thousands of updates. In a short
-    schedule, the rows of rare classes would mostly consist of predictions of the untrained
+    The published momentum of 0.99 suits an LVIS schedule with thousands of updates. With 0.99 and a
+    short schedule, the rows of rare classes would mostly consist of predictions of the untrained
     classifier. With momentum m, the first update of a row still has the weight ``m ** (calls - 1)``
     after ``calls`` updates. The returned momentum reduces this weight to ``first_update_weight``.
 

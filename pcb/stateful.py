@@ -45,7 +45,7 @@ class StatefulModule(nn.Module):
         """Convert half-precision buffers in a checkpoint to the module's dtype, then load them.
 
         Without this conversion, ``load_state_dict(..., assign=True)`` would make the buffers of the
-        module half-precision. The last of ``args`` is PyTorch's list of error messages.
+        module half-precision. Error messages are added to the list ``args[-1]``.
         """
         for name, buffer in self.named_buffers(recurse=False):
             loaded = state_dict.get(prefix + name)
@@ -67,7 +67,7 @@ def _is_wider(dtype: torch.dtype, other: torch.dtype) -> bool:
 
 
 def _without_narrowing(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
-    """Return ``fn(tensor)``, but keep the dtype of ``tensor`` if ``fn`` would narrow it."""
+    """Return ``fn(tensor)``; if ``fn`` narrows the dtype, only change the device of the tensor."""
     converted = fn(tensor)
     if converted.dtype == tensor.dtype or _is_wider(converted.dtype, tensor.dtype):
         return converted

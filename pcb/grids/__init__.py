@@ -1,4 +1,4 @@
 """Run grids, record their failures and report their results.
 
-A grid is a set of training runs, which a grid file lists.
+A grid is a set of training runs that are listed in a grid file.
 """

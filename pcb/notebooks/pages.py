@@ -111,10 +111,9 @@ class EquationRenderer(IPythonRenderer):
 class ShortOutputs(Preprocessor):
     """An nbconvert preprocessor that shortens long code and outputs.
 
-    A loop that prints, or very long class names, can produce megabytes of output, and a browser
-    cannot display a page of this size. A note on the page says how many characters are missing. The
-    executed notebook keeps the whole output. Lengths are measured after conversion to HTML, where,
-    for example, ``<`` becomes ``&lt;``.
+    Megabytes of output would make a page too large for a browser. A note on the page says how many
+    characters are missing. The executed notebook keeps the whole output. Lengths are measured after
+    conversion to HTML: for example, ``<`` becomes ``&lt;``.
     """
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
@@ -142,9 +141,9 @@ class ShortOutputs(Preprocessor):
     def _cut(self, text: str, kind: str = "text/plain") -> str:
         """Cut a text if it is too long, and add a note that says how many characters are left out.
 
-        A text may have at most ``LONGEST_OUTPUT`` characters, and all texts on a page together at
-        most ``MOST_TEXT``. Markup that is too long is left out entirely, because incomplete markup
-        is invalid.
+        A text may have at most ``LONGEST_OUTPUT`` characters. All texts on a page together may have
+        at most ``MOST_TEXT`` characters. Markup that is too long is left out entirely, because
+        incomplete markup is invalid.
 
         Args:
             text: Code or output of a notebook cell.
@@ -186,7 +185,7 @@ class InteractiveFigures(Preprocessor):
 
 
 class StaticFigures(Preprocessor):
-    """An nbconvert preprocessor that uses the heading above a static figure as its alt text."""
+    """An nbconvert preprocessor that gives a static figure the heading above it as alt text."""
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Add alternative text to the static figures in a notebook."""
@@ -224,7 +223,10 @@ def _in_script(value: Any) -> str:
 
 
 def _outputs(nb: Any) -> Iterator[tuple[str, Any]]:
-    """Yield a pair for each notebook output with data: the last heading above it, the output."""
+    """Yield ``(heading, output)`` for each notebook output that has data.
+
+    The heading is the last heading above the output.
+    """
     heading = ""
     for cell in nb.cells:
         if cell.cell_type == "markdown":

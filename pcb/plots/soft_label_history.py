@@ -42,16 +42,16 @@ def soft_label_history(
     epochs in which Pairwise Class Balance (PCB) is active.
 
     Args:
-        history: Dict from each epoch, counted from 1, to the soft labels at the end of the epoch:
-            an array (C, C), in which row y is the soft label of class y. To save memory, replace
-            each array by a dict from each label in ``classes`` to its row (C,).
+        history: Soft labels at the end of each epoch. The keys are epochs, counted from 1. The
+            values are arrays (C, C), in which row y is the soft label of class y. To save memory, a
+            value may instead be a dict from each label in ``classes`` to the soft label (C,).
         classes: Labels of the classes to show, each in its own panel.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The names are
-            coloured by group. The colours of the lines only distinguish classes.
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. Class names are
+            coloured by group, but lines are not.
         start_epoch: First epoch in which PCB is active; None if PCB is never active.
-        top: Number of other classes in a panel. The classes with the highest probability in any
-            epoch are shown.
+        top: Number of other classes in a panel. Classes are ranked by their highest probability
+            over all epochs.
         columns: Maximum number of panels in a row.
         title: Title of the figure; empty for no title.
 

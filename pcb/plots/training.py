@@ -12,7 +12,9 @@ from pcb.plots.style import FAINT, INK, MUTED, PALETTE, with_style
 
 
 def training_records(records: Sequence[dict]) -> list[dict]:
-    """Return the log records of training steps, which contain an iteration and a loss.
+    """Return the log records of training steps.
+
+    Records without an iteration or a loss are left out.
 
     Raises:
         ValueError: If there is no record of a training step.
@@ -54,7 +56,7 @@ def _marker(time: np.ndarray) -> str | None:
 
 
 def _mark_start(ax, text: str, start: float) -> None:
-    """Write a text to the left or right of x = ``start``, where there is more room."""
+    """Write a text beside x = ``start``, on the side with more room."""
     right_half = start > np.mean(ax.get_xlim())
     ax.annotate(
         text,
@@ -141,10 +143,10 @@ def strength_curve(
     num_classes: int | None = None,
     title: str = "When does Pairwise Class Balance act?",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw how the strength of the soft labels and the number of classes seen change in training.
+    """Draw the strength of the soft labels, and the number of classes seen, over training.
 
     The strength is the weight of the soft labels in the loss. If a model refines its predictions in
-    several iterations, the figure shows the strength in the last one.
+    several steps, the figure shows the strength in the last step.
 
     Pairwise Class Balance (PCB) can become active when the start epoch has been reached and every
     class has been seen. Shading marks the part of training in which PCB is active. If the strength
@@ -152,14 +154,14 @@ def strength_curve(
 
     Args:
         records: Log records from :meth:`pcb.runs.RunFolder.read_log`. The figure uses
-            ``pcb_strength``, ``pcb_classes_seen`` and ``pcb_gate`` (true if the start epoch has
-            been reached and every class has been seen).
+            ``pcb_strength``, ``pcb_classes_seen`` and ``pcb_gate``. ``pcb_gate`` is true if the
+            start epoch has been reached and every class has been seen.
         num_classes: C, the number of classes that must be seen, drawn as a dotted line; None for no
             line.
         title: Title of the figure; empty for no title.
 
     Returns:
-        (figure, axes); axes is an array of two, for the strength and for the classes seen.
+        (figure, axes); axes is an array of two, for the strength and for the number of classes.
 
     Raises:
         ValueError: If there is no record of a training step, or no record has ``pcb_strength``.
@@ -176,7 +178,8 @@ def strength_curve(
     if not any("pcb_strength" in record for record in train):
         raise ValueError(
             "no record has 'pcb_strength', because the loss of this training run records no "
-            "confusion matrix: choose a run with a loss of PCB-kit, such as CrossEntropyPCBLoss"
+            "confusion matrix: choose a run that uses a loss from PCB-kit, such as "
+            "CrossEntropyPCBLoss"
         )
     time = _values(train, "iter")
     strength, gate = _values(train, "pcb_strength"), _values(train, "pcb_gate")
@@ -222,7 +225,7 @@ def strength_curve(
 
 
 def _why_not(gate: np.ndarray, seen: np.ndarray, num_classes: int | None) -> str:
-    """Return a note for a run whose strength is always 0, with the reason if the log shows it.
+    """Return a note that says why the strength is always 0 in a training run.
 
     Example:
         >>> _why_not(np.array([0.0, 1.0]), np.array([2.0, 3.0]), 3)

@@ -1,9 +1,10 @@
-"""List the processes that are working in the folder of a grid, which is a set of training runs.
+"""List the processes that are working in the folder of a grid.
 
-Each process runs the grid, executes a notebook, trains or predicts. Each process holds a lock, and
-the lock file records the number and the machine of the process. The operating system releases the
-lock when the process ends. So the list contains exactly the processes that are still running. It
-includes processes on other machines that share the file system.
+A grid is a set of training runs. Each process runs the grid, executes a notebook, trains or
+predicts. Each process holds a lock, and the lock file records the number and the machine of the
+process. The operating system releases the lock when the process ends. So the list contains exactly
+the processes that are still running. It includes processes on other machines that share the file
+system.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ def running(root: str | os.PathLike[str]) -> list[Running]:
 def described(file: Path, root: str | os.PathLike[str], who: Writer) -> Running:
     """Describe the process that holds a lock.
 
-    The process writes to the lock file when it takes the lock. So the lock has been held since the
-    last change of the file.
+    In the result, ``since`` is the time of the last change of the lock file, because the process
+    writes to the lock file when it takes the lock.
 
     Args:
         file: The lock file.

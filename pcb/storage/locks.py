@@ -37,9 +37,9 @@ class Writer(NamedTuple):
         process: Process number; 0 while the process is being started.
         purpose: What the process does, in one word.
         note: Text that was recorded with the lock; empty if there is none.
-        launched: Number of the child process that received the lock from its parent process: either
-            ``process`` itself, or a launcher such as ``torchrun`` that started ``process``. The
-            number is 0 if ``process`` took the lock by itself.
+        launched: Number of the process to which a parent process passed the lock: ``process``
+            itself, or a launcher such as ``torchrun`` that started ``process``. The number is 0 if
+            the lock was not passed on.
     """
 
     host: str
@@ -60,16 +60,17 @@ def holding(
     purpose: str,
     waiting: Callable[[Writer], None] | None = None,
 ) -> Iterator[bool]:
-    """Try to hold a lock during the context, and record this process in the lock file.
+    """Try to hold a lock while the ``with`` block runs, and record the current process as holder.
 
     Args:
         file: The lock file; if it does not exist, the file and its folder are created.
-        purpose: What the process does, in one word.
-        waiting: Function that is called with the process that holds the lock, before this process
-            waits for the lock. If it is None, this process does not wait.
+        purpose: What the current process does, in one word.
+        waiting: Function to call before waiting for a lock that another process holds. The argument
+            of the function is the other process. If ``waiting`` is None, the current process does
+            not wait.
 
     Yields:
-        True if this process now holds the lock, False if another process holds it.
+        True if the current process holds the lock, False if another process holds the lock.
     """
     with ExitStack() as stack:
         lock = stack.enter_context(locked(file))
@@ -103,7 +104,7 @@ def holder(file: str | os.PathLike[str]) -> Writer | None:
 
 @contextmanager
 def locked(file: str | os.PathLike[str], wait: bool = False) -> Iterator[int | None]:
-    """Try to hold a lock during the context.
+    """Try to hold a lock while the ``with`` block runs.
 
     Args:
         file: The lock file; if it does not exist, the file and its folder are created.
@@ -123,7 +124,7 @@ def locked(file: str | os.PathLike[str], wait: bool = False) -> Iterator[int | N
 
 
 def is_locked(file: str | os.PathLike[str]) -> bool:
-    """Return whether any process holds the lock of this lock file."""
+    """Return whether any process holds the lock of a lock file."""
     try:
         descriptor = os.open(file, os.O_RDONLY)
     except FileNotFoundError:
@@ -166,7 +167,10 @@ def write_holder(
 
 
 def _checksum(note: str) -> str:
-    """Return a checksum, which shows readers of a lock file whether its note is complete."""
+    """Return a checksum of a note.
+
+    Readers of a lock file use the checksum to find out whether the note is complete.
+    """
     return f"{zlib.crc32(note.encode()):08x}"
 
 

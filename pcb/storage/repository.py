@@ -16,21 +16,21 @@ def repository_root() -> Path:
     root = Path(__file__).resolve().parents[2]
     if not (root / "pyproject.toml").is_file():
         raise FileNotFoundError(
-            f"{root} has no pyproject.toml, but configs and notebooks are read from the "
-            "repository: clone the repository, then run `make setup` or `pip install -e .` there"
+            f"{root} is not the PCB-kit repository, because it has no pyproject.toml: clone the "
+            "repository, then run `make setup` or `pip install -e .` in the clone"
         )
     return root
 
 
 def repository_path(path: str | os.PathLike[str]) -> Path:
-    """Return a path as an absolute path; a relative path starts at the repository root."""
+    """Return ``path`` as an absolute path; relative paths start at the repository root."""
     return repository_root() / path
 
 
 def commit(root: Path) -> str | None:
     """Return the git commit that is checked out in the folder ``root``.
 
-    If tracked files differ from the commit, the text ends in ``-dirty``. The result is None if
+    If tracked files differ from the commit, the result ends in ``-dirty``. The result is None if
     ``root`` is not the root of a git repository, or if git is not installed. A repository in a
     folder above ``root`` is ignored, because the package may be unpacked inside a different
     repository.

@@ -54,7 +54,7 @@ class DataView:
     def names(self) -> list[str]:
         """Class names for display, in label order: ``red apple`` instead of ``red_apple``.
 
-        The names are distinct, see :func:`pcb.messages.printable.display_names`. To identify a
+        The names are distinct; see :func:`pcb.messages.printable.display_names`. To identify a
         class in code, use its label.
         """
         return [name.replace("_", " ") for name in self.annotations.class_names]
@@ -74,7 +74,7 @@ class DataView:
 
     @cached_property
     def present_images(self) -> list[dict]:
-        """Records of the images whose files exist, from the annotations.
+        """Records in ``annotations.images``, without images whose file is missing.
 
         For example, the sample data in the repository includes only a few of the image files.
         """
@@ -88,8 +88,8 @@ class DataView:
         Args:
             count: Maximum number of images. The images are spread evenly over the dataset; the same
                 ``count`` always chooses the same images.
-            records: Detections with segmentations, which replace the ground-truth instances; None
-                to read the ground-truth instances.
+            records: Detections with segmentations to use instead of the ground-truth instances;
+                None to use the ground-truth instances.
         """
         images = self.present_images
         chosen = images[:: max(1, len(images) // max(count, 1))][:count]
@@ -130,7 +130,7 @@ class DataView:
     def roles(self) -> list[str] | None:
         """Role of each class of OpenMoji-LT, in label order; None for other datasets.
 
-        For example, a role is ``tail of a head-tail pair``.
+        An example of a role is ``tail of a head-tail pair``.
         """
         return class_roles(self.design) if self.design else None
 
@@ -170,7 +170,7 @@ def open_dataset(
     size: str = "",
     seed: int = 0,
 ) -> DataView:
-    """Open the training data of a config, or of the OpenMoji-LT dataset in a folder.
+    """Open the training data of a config file, or of an OpenMoji-LT dataset in a given folder.
 
     If ``size`` is not empty, a missing OpenMoji-LT dataset is created. Its folder is ``out`` or, if
     ``out`` is empty, the folder in ``data/openmoji`` that the config reads. Other datasets are
@@ -202,7 +202,7 @@ def open_dataset(
     if size and (out or root.parent == repository_path(OPENMOJI)):
         if not out and root.name != size:
             raise ValueError(
-                f"size is {size!r}, but {config} reads {root}: leave `size` empty to open this "
+                f"{config} reads {root}, not OpenMoji-LT {size}: leave `size` empty to open this "
                 f"folder, or set `out` to a folder for OpenMoji-LT {size}"
             )
         make_openmoji(root, size=size, seed=seed)
@@ -219,10 +219,10 @@ def open_dataset(
 def read_validation(data: Mapping[str, Any]) -> Annotations:
     """Return a config's validation annotations, with the number of training images of each class.
 
-    An LVIS file contains these numbers. For a file without them, for example in COCO format, they
-    are counted in the training annotations. If the training annotations are missing or consist of
-    several files, the numbers are unknown. A log message then says that there are no frequency
-    groups (rare, common and frequent classes).
+    An LVIS file contains these numbers. For other files, for example in COCO format, the training
+    images of each class are counted. If the training annotations are missing or consist of several
+    files, the numbers are unknown. A log message then says that there are no frequency groups
+    (rare, common and frequent classes).
 
     Args:
         data: The ``data`` entry of a merged config.

@@ -53,10 +53,9 @@ class RunView:
     def learned_confusion(
         self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False
     ) -> LearnedConfusion:
-        """Return the confusion matrix that the run learned during training.
+        """Return the confusion matrix learned during training, and the settings of the matrix.
 
-        The result also contains the settings needed to interpret the matrix, for example the
-        momentum of the running mean.
+        One of these settings is the momentum of the running mean.
 
         Args:
             checkpoint: Checkpoint that contains the matrix, for example a downloaded checkpoint;
@@ -66,7 +65,7 @@ class RunView:
 
         Raises:
             FileNotFoundError: The run has no learned matrix, or the checkpoint does not exist.
-            ValueError: The checkpoint contains no matrix, or its matrix does not fit the config.
+            ValueError: The checkpoint contains no matrix, or a matrix that does not fit the config.
         """
         if not checkpoint:
             found = self.run.read_confusion() if self.run.confusion_file.is_file() else {}
@@ -123,10 +122,10 @@ class RunView:
     def predict(self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False) -> None:
         """Detect objects in the validation images, and save the detections in the output folder.
 
-        This method also saves the matrix that :meth:`ground_truth_confusion` returns. If detections
-        of the same checkpoint and config options exist, nothing is done. However, detections from
-        an earlier version of the kit are replaced, because that version did not save the matrix. If
-        the output folder has no ``config.py``, the merged config is saved there.
+        This method also saves the matrix that :meth:`ground_truth_confusion` returns. Nothing is
+        done if the output folder already contains the detections and the matrix of this checkpoint
+        with these config options. If the output folder has no ``config.py``, the merged config is
+        saved there.
 
         Args:
             checkpoint: File with the weights, for example a downloaded checkpoint; empty for the
@@ -160,8 +159,8 @@ class RunView:
             and not weights.samefile(self.output.checkpoint)
         ):
             raise ValueError(
-                f"{self.output.path} contains a different training run, and the results of that "
-                f"run would be overwritten with those of {weights.name}: choose another work_dir"
+                f"predicting with {weights.name} would overwrite the results of a different "
+                f"training run in {self.output.path}: choose another work_dir"
             )
         from pcb.detection.engine.inference import predict
 
@@ -188,7 +187,7 @@ def open_run(
             also empty, the sample run in the repository is opened.
         config: Config file, relative to the repository. It is required if the run folder has no
             ``config.py``, for example for a downloaded checkpoint.
-        seed: Seed in the folder's name ``seed<N>`` if ``work_dir`` is empty.
+        seed: Seed in the folder name ``seed<N>``; only used if ``work_dir`` is empty.
         cfg_options: Overrides of the config by dotted key.
 
     Raises:
@@ -204,7 +203,7 @@ def open_run(
     if not (of_run or config):
         raise FileNotFoundError(
             f"{run.path} has no config.py, so it is not a run folder: train a run with "
-            "notebook 01_train or `pcb train`, or pass a config as well"
+            "notebook 01_train or `pcb train`, or also pass a config"
         )
     source = run.path if of_run else repository_path(config)
     if cfg_options or not of_run:
@@ -256,8 +255,8 @@ def open_before(view: RunView, before: str | os.PathLike = "", iou_type: str = "
         plain = plain_counterpart(view.run)
         if plain is None:
             raise FileNotFoundError(
-                f"cannot find a baseline for {view.run.path}: no other run without PCB has the "
-                "same dataset, config and seed; pass `before`, the folder of a run to compare with"
+                f"cannot find a baseline without PCB for {view.run.path}: pass `before`, the "
+                "folder of a run to compare with"
             )
         before = plain.path
     earlier = open_run(before)

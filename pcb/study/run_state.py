@@ -19,9 +19,9 @@ class RunState:
 
     Attributes:
         run: The run folder.
-        kind: ``"running"`` if a process on any machine is training in the folder; ``"finished"``
-            if the checkpoint was written after the last epoch; otherwise ``"stopped"``, even if
-            training was never started.
+        kind: ``"running"`` if a process on any machine is training in the folder; otherwise
+            ``"finished"`` if the folder contains the checkpoint of the last epoch; otherwise
+            ``"stopped"``. A run that was never started is also ``"stopped"``.
         trainer: The process that is training; None if no process is training.
     """
 

@@ -75,7 +75,7 @@ def test_run_before_is_the_one_without_pcb_on_the_same_images(run, tiny_openmoji
     shutil.copytree(run.path, pcb.path)
     view = study.open_run(pcb.path)
     assert study.open_before(view).run.path == run.path
-    with pytest.raises(FileNotFoundError, match=r"cannot find a baseline for .*; pass `before`"):
+    with pytest.raises(FileNotFoundError, match=r"cannot find a baseline .* for .*: pass `before`"):
         study.open_before(study.open_run(run.path))
     assert study.open_before(view, before=pcb.path).run.path == pcb.path
     run.predictions("segm").unlink()
@@ -184,7 +184,7 @@ def test_errors_name_the_mistake(run, tmp_path):
         view.predict(tmp_path / "absent.pth")
     for path in (run.checkpoint, tmp_path / "downloaded.pth"):
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"overwritten with those of .*: choose another work_dir"):
+    with pytest.raises(ValueError, match=r"overwrite the results of .*: choose another work_dir"):
         view.predict(tmp_path / "downloaded.pth")
     run.checkpoint.unlink()
     with pytest.raises(FileNotFoundError, match=r"no learned confusion matrix: train .* or pass a"):
@@ -351,7 +351,7 @@ def test_openmoji_is_created_where_the_config_reads_it(tmp_path, monkeypatch):
     text = Path("configs/_base_/datasets/openmoji.py").read_text()
     config.write_text(text.replace("data/openmoji/mini", f"{tmp_path}/openmoji/tiny"))
     with pytest.raises(
-        ValueError, match=r"size is 'mini', but .*own\.py reads .*openmoji/tiny: leav"
+        ValueError, match=r"own\.py reads .*openmoji/tiny, not OpenMoji-LT mini: leave"
     ):
         study.open_dataset(config, size="mini")
     assert not (tmp_path / "openmoji").exists()

@@ -70,13 +70,13 @@ def region_warning(
 
 
 def record_warning(records: Sequence[dict[str, Any]], image_of: Mapping[int, dict]) -> str | None:
-    """Return a warning if the boxes of annotations or detections look wrong.
+    """Return a warning if annotations or detections contain boxes in an unexpected format.
 
-    Boxes look wrong if they do not look like ``[x, y, width, height]`` in pixels, or do not match
-    their masks.
+    The expected format is ``[x, y, width, height]`` in pixels. Boxes are also compared with their
+    masks.
 
     Args:
-        records: Checked records: either all of them have a 'bbox' or none has.
+        records: Checked records. Either every record has a 'bbox', or no record has one.
         image_of: A dict from the id of each image to the record of the image.
     """
     if not records or "bbox" not in records[0]:
@@ -92,7 +92,7 @@ def record_warning(records: Sequence[dict[str, Any]], image_of: Mapping[int, dic
 
 
 def _mask_warning(pairs: Iterable[tuple[Sequence[float], list | dict | None]]) -> str | None:
-    """Return a warning if boxes fit their masks only when read as corners x1, y1, x2, y2.
+    """Return a warning if masks show that boxes were written as corners x1, y1, x2, y2.
 
     ``pairs`` yields the box and the segmentation of each object.
     """

@@ -169,7 +169,7 @@ class CompactAnnotations(Classes):
     warnings: tuple[str, ...] = ()
 
     def instances_of(self, image: int) -> slice:
-        """Return the slice that selects the instances of an image in ``labels`` and ``boxes``.
+        """Return the indices of an image's instances in ``labels`` and ``boxes``, as a slice.
 
         Args:
             image: Index of the image.
@@ -215,8 +215,8 @@ def read_compact_annotations(
 ) -> CompactAnnotations:
     """Read and check annotations in LVIS or COCO format, and store them in flat arrays.
 
-    The lists of classes for which each image was checked are not stored, because only evaluation
-    needs these lists.
+    The image keys ``neg_category_ids`` and ``not_exhaustive_category_ids`` are not stored, because
+    only evaluation needs them.
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.

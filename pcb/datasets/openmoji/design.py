@@ -46,9 +46,9 @@ class Design:
         image_size: Side of the square images, in pixels.
         instance_size: Range of the longer side of an instance before its rotation, in pixels.
         exhaustive: Whether ``neg_category_ids`` lists every class that is absent from an image. If
-            False, the key lists only a few absent classes, as in LVIS, including the absent
-            look-alikes of the image's classes.
-        icon_set: Set of icons in ``icons.json`` from which classes are chosen, "mini" or "full".
+            False, only a few absent classes are listed, as in LVIS. The absent look-alikes of the
+            classes in the image are always listed.
+        icon_set: Name of the icon set from which classes are chosen, "mini" or "full".
     """
 
     name: str
@@ -167,10 +167,10 @@ class Pair:
 def image_counts(design: Design) -> np.ndarray:
     """Return the number of training images of each class, in descending order.
 
-    If the design has a ``count_range``, each count is smaller than the previous count by the same
-    factor, apart from rounding. This distribution is similar to that of LVIS. Otherwise, the counts
-    are those of LVIS v1, but a count ``n`` above 100 is reduced to ``100 (n / 100)^0.3`` (at least
-    101). A few thousand images then suffice, and every class stays in its frequency group.
+    With a ``count_range``, each count is smaller than the previous count by the same factor, apart
+    from rounding. Without a ``count_range``, the counts are those of LVIS v1, but a count ``n``
+    above 100 is reduced to ``100 (n / 100)^0.3`` (at least 101). A few thousand images then
+    suffice, and every class stays in its frequency group.
 
     Returns:
         (C,) int64, one count per class.
@@ -197,8 +197,8 @@ def draw_classes(design: Design, seed: int) -> tuple[list[EmojiClass], list[Pair
 
     Classes are ranked from the most to the least frequent class. Singletons, which are classes
     without a look-alike, have evenly spaced ranks. The more frequent half of the other classes are
-    heads, and the less frequent half are tails. In head-tail pairs, the most frequent head is
-    paired with the most frequent tail, and so on, so all these pairs are similarly imbalanced.
+    heads, and the less frequent half are tails. To make all head-tail pairs similarly imbalanced,
+    the most frequent head is paired with the most frequent tail, and so on.
 
     Args:
         design: Size and settings of the dataset.
@@ -255,8 +255,8 @@ def read_design(folder: str | os.PathLike) -> dict[str, Any]:
         - ``version``, ``openmoji``: Version of the dataset's content, and release of the icons.
         - ``classes``: One dict per label, with the keys ``name``, ``icon`` (code), ``role``,
           ``pair`` (index or None), ``frequency``, ``image_count`` and ``instance_count``.
-        - ``pairs``: One dict per pair of look-alikes, with the values of ``Pair``.
-        - ``renderings``: Names of the drawing styles, as lists ``train`` and ``validation_only``.
+        - ``pairs``: One dict per pair of look-alikes; the keys are the attributes of ``Pair``.
+        - ``renderings``: Dict of two lists of drawing styles: ``train`` and ``validation_only``.
 
     Raises:
         FileNotFoundError: The folder does not contain an OpenMoji-LT dataset.
@@ -275,7 +275,7 @@ def _draw_ranks(
     """Choose the frequency rank of each class; rank 0 is the most frequent class.
 
     Returns:
-        ``((rank, rank), kind)`` for each look-alike pair, and the rank of each other class.
+        ``((rank, rank), kind)`` for each look-alike pair, and the rank of each unpaired class.
     """
     edges = np.linspace(0, design.num_classes, design.singletons + 1)
     single = ((edges[:-1] + edges[1:]) / 2).astype(int)

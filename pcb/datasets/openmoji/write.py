@@ -120,7 +120,7 @@ def _lay_out(split: str, design: Design, classes: list[EmojiClass], seed: int) -
 
 
 def _draw_images(jobs: list[_Job], workers: int) -> Iterator[list[dict]]:
-    """Draw all images, and yield the annotations of each image in the order of the jobs."""
+    """Draw the images of all jobs, and yield each image's annotations in the order of ``jobs``."""
     if workers == 1:
         yield from map(_draw_image, jobs)
         return
@@ -145,7 +145,7 @@ def _draw_image(job: _Job) -> list[dict]:
 
 
 def _annotation(instance: Instance) -> dict:
-    """Return the annotation record of an instance, except for annotation id and image id.
+    """Return the annotation record of an instance, without its annotation id and image id.
 
     The mask is stored as a run-length encoding, which is more exact than polygons.
     """
@@ -159,7 +159,7 @@ def _annotation(instance: Instance) -> dict:
 
 
 def _number(annotations: Iterable[list[dict]]) -> list[dict]:
-    """Join the annotations of all images into one list, with ids from 1."""
+    """Join the annotations of all images into one list, and number the annotations from 1."""
     joined = (annotation for of_image in annotations for annotation in of_image)
     return [{"id": i} | annotation for i, annotation in enumerate(joined, start=1)]
 
