@@ -107,9 +107,9 @@ def orientation_warning(
     if stored:
         name, (width, height), after = stored[0]
         raise ValueError(
-            f"the EXIF orientation, which training applies, changes the size of {len(stored):,} of"
-            f" {total}, but their annotations state the stored size ({name}: {width}x{height}"
-            f" stored, {after[0]}x{after[1]} rotated): remove the orientation from their EXIF data,"
+            f"the annotations of {len(stored):,} of {total} state the stored size, but training"
+            f" applies the EXIF orientation, which changes the size ({name}: {width}x{height}"
+            f" stored, {after[0]}x{after[1]} rotated): remove the orientation from the EXIF data,"
             " or annotate the rotated images"
         )
     if not oriented:

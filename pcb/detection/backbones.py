@@ -23,7 +23,7 @@ CLASSIFIER = "fc."  # prefix of a ResNet's classifier weights, which backbones d
 
 @CheckpointLoader.register_scheme(prefixes=("modelzoo://", "torchvision://"), force=True)
 def load_from_torchvision(name: str, map_location: Any = None) -> dict[str, Tensor]:
-    """Return the weights of a torchvision model, on the CPU. A ResNet's classifier is left out.
+    """Return a torchvision model's weights as CPU tensors. A ResNet's classifier is left out.
 
     Args:
         name: An address such as ``"torchvision://resnet50"`` or
@@ -64,7 +64,9 @@ def torchvision_url(name: str) -> str:
 
 @CheckpointLoader.register_scheme(prefixes=("http://", "https://"), force=True)
 def load_from_http(url: str, map_location: Any = None) -> dict[str, Any]:
-    """Download weights once into ``$TORCH_HOME/hub/checkpoints``, and return them on the CPU.
+    """Return the weights from a web address as CPU tensors.
+
+    The file is downloaded once, into ``$TORCH_HOME/hub/checkpoints``.
 
     Args:
         url: The web address of the weights.
@@ -84,7 +86,7 @@ def load_from_http(url: str, map_location: Any = None) -> dict[str, Any]:
 
 @CheckpointLoader.register_scheme(prefixes="", force=True)
 def load_from_file(path: str, map_location: Any = None) -> dict[str, Any]:
-    """Return the weights in a local file, on the CPU.
+    """Return the weights in a local file as CPU tensors.
 
     Args:
         path: The file.
@@ -108,7 +110,7 @@ def _download(url: str, file: Path) -> None:
     except (OSError, RuntimeError) as error:  # no network, or a wrong hash
         raise FileNotFoundError(
             f"{url} could not be downloaded ({error}): if this machine has no network, download "
-            f"this file on a different machine and copy it to {file}"
+            f"the file on a different machine and copy it to {file}"
         ) from error
 
 

@@ -34,8 +34,8 @@ def _from_official_names(_module, state: dict[str, Tensor], prefix: str, *_args:
 class BoxHeadLoss(nn.Module):
     """Base class that lets mmdet's box head, the RoI head and the training loop use a loss.
 
-    Each loss registered in mmdet has two base classes: first this class, then a loss of
-    ``pcb.losses``.
+    Each loss that the kit registers in mmdet inherits first from this class, and then from a loss
+    of ``pcb.losses``.
     """
 
     # Tell the box head whether to call get_cls_channels, get_activation and get_accuracy.
@@ -43,7 +43,7 @@ class BoxHeadLoss(nn.Module):
     custom_activation = False
 
     def _register(self, loss_weight: float, required_classes: str | Sequence[int] = "all") -> None:
-        """Set the attributes that mmdet needs, and make checkpoints use official buffer names.
+        """Set the attributes that mmdet needs, and use PCB's official buffer names in checkpoints.
 
         Call this method after the constructor of the loss in ``pcb.losses``.
         """
@@ -101,14 +101,14 @@ class BoxHeadLoss(nn.Module):
         Args:
             cls_score: (N, W) logits, where W is the result of :meth:`get_cls_channels`.
             labels: (N,) in [0, C]; C is background.
-            label_weights: (N,), by default all 1. EQL v2 ignores this argument, as the official
-                code does.
+            label_weights: (N,), by default all 1. EQL v2 ignores this argument, as in the official
+                code.
             avg_factor: Divisor of the sum over RoIs; by default, the number of RoIs with positive
                 weight, but at least 1. EQL v2 ignores this argument.
-            iter_id: Refinement iteration, counted from 0. The default is the iteration set by the
-                RoI head, or the last iteration if none was set.
-            reduction_override: None or ``"mean"``. Both have the same effect, because each loss
-                averages its terms in a fixed way.
+            iter_id: Refinement iteration, counted from 0. By default, the iteration that the RoI
+                head has set. If the head has set none, the last iteration is used.
+            reduction_override: None or ``"mean"``. The two values have the same effect, because
+                each loss averages its terms in a fixed way.
 
         Raises:
             ValueError: The logits do not have W columns, or a label is out of range.
@@ -121,8 +121,9 @@ class BoxHeadLoss(nn.Module):
             self._knows_present_classes = True  # warn only once
             warnings.warn(
                 "required_classes is 'present', but the loss does not know which classes the "
-                "training set contains, so PCB will wait for all classes: add "
-                "dict(type='LossEpochUpdateHook') to custom_hooks, or call describe_training_set",
+                "training set contains, so PCB stays inactive until every class has occurred in "
+                "training: add dict(type='LossEpochUpdateHook') to custom_hooks, or call "
+                "describe_training_set",
                 stacklevel=2,
             )
         iteration = self.iteration if iter_id is None else iter_id
@@ -139,7 +140,7 @@ class BoxHeadLoss(nn.Module):
         return num_classes + 1
 
     def get_activation(self, cls_score: Tensor) -> Tensor:
-        """Return the scores at test time, (N, C + 1) with background in the last column."""
+        """Return the test-time scores of N RoIs: (N, C + 1), with background in the last column."""
         return self.scores(cls_score)
 
     def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -150,6 +151,6 @@ class BoxHeadLoss(nn.Module):
 def accuracy_percent(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the accuracy in percent, or 0 if there are no samples.
 
-    The result is always float32, because all processes must use the same dtype to average it.
+    The result is float32 in every process, so that it can be averaged over the processes.
     """
     return accuracy(logits.float(), labels)

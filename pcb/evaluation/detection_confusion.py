@@ -48,9 +48,9 @@ def detection_confusion(
     complete for the classes that are annotated in it or listed as absent (``neg_category_ids``),
     except those listed as incompletely annotated (``not_exhaustive_category_ids``).
 
-    Unmatched detections are left out if their image is not complete for their class, because they
-    may be correct. The last row therefore counts only detections whose image is complete for their
-    class.
+    An unmatched detection is left out if its image is not complete for its class, because the
+    detection may be correct. The last row therefore counts only detections whose image is complete
+    for their class.
 
     Matched detections always count, even if their image is not complete for their class. Otherwise,
     the matrix would show almost no confusion. This rule has a disadvantage: a toy deer may be
@@ -58,16 +58,16 @@ def detection_confusion(
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
-        results: COCO results: a file, which takes less memory, or a list, which is not changed.
+        results: COCO results: a file or a list. A file needs less memory. A list is not changed.
         iou_type: 'bbox' for the IoU of boxes, 'segm' for the IoU of masks.
         iou_threshold: Minimum IoU of a match, in (0, 1].
-        score_threshold: Minimum score of a detection that counts, a finite number.
+        score_threshold: Minimum score of the detections that are used; a finite number.
         federated: Whether the data is federated; None to keep the decision of ``read_annotations``.
 
     Returns:
         (C + 1, C + 1) int64 counts. Entry ``[i, j]`` counts objects of class i that are detected as
-        class j. The last row counts detections on background, the last column missed objects. Each
-        row except the last sums to the number of objects of its class.
+        class j. The last row counts detections on background, and the last column counts missed
+        objects. Each row except the last sums to the number of objects of its class.
 
     Raises:
         FileNotFoundError: The annotation file or the results file does not exist.
@@ -107,7 +107,7 @@ def count_detections(
     score_threshold: float = 0.3,
     federated: bool | None = None,
 ) -> DetectionCounts:
-    """Compute the confusion matrix of detections, and count the detections that it leaves out.
+    """Return the confusion matrix of detections, and the number of detections that are left out.
 
     The matrix, the arguments and the errors are those of ``detection_confusion``. Every detection
     with a score of at least ``score_threshold`` is counted once, in the matrix or in ``left_out``.
@@ -162,7 +162,7 @@ def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray
 
 
 def _complete(annotations: Annotations, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return an (I, C) bool array: whether each of I images is complete for each class.
+    """Return an (I, C) bool array that states for which classes each of I images is complete.
 
     An image is complete for a class if all objects of the class in the image are annotated. The
     arguments ``images`` and ``labels`` contain the image index and label of each annotated object.
@@ -185,9 +185,9 @@ def _matches(
     detections: CompactResults,
     iou_threshold: float,
 ) -> np.ndarray:
-    """Return the index of the object that each of n detections is matched to.
+    """Return an (n,) int64 array with the index of the matched object for each of n detections.
 
-    The result is an (n,) int64 array; the entry of a detection without a match is -1.
+    For a detection that is not matched, the index is -1.
     """
     found, objects, overlap = _overlapping(annotations, images, detections, iou_threshold)
     same = detections.labels[found] == labels[objects]
@@ -239,7 +239,7 @@ def _overlapping(
 
 
 def _by_image(images: np.ndarray) -> dict[int, np.ndarray]:
-    """Return a dict that maps each image index to its positions in ``images``, sorted."""
+    """Return a dict from each image index to the sorted positions of this index in ``images``."""
     if not len(images):
         return {}
     order = np.argsort(images, kind="stable")

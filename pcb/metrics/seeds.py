@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 
 
 class Estimate(NamedTuple):
-    """The mean over seeds of a metric or of a difference, with a confidence interval.
+    """A mean over seeds, with a 95% confidence interval.
 
-    The confidence interval is based on Student's t distribution. If the values are normally
-    distributed, 95 of 100 intervals from different seeds contain the mean over all possible seeds,
-    on average. The interval reflects only the randomness of training, not the choice of images
-    or of the dataset.
+    The confidence interval is based on Student's t distribution. For normally distributed values,
+    the interval contains the mean over all possible seeds with a probability of 95%. The interval
+    reflects only the randomness of training, not the choice of images or of the dataset.
 
     Attributes:
         mean: Mean of the values; NaN if there are none.
@@ -30,12 +29,12 @@ class Estimate(NamedTuple):
 
     @property
     def n(self) -> int:
-        """Number of seeds with a value."""
+        """Number of seeds that have a defined value."""
         return len(self.values)
 
 
 def estimate(values: Iterable[float | None]) -> Estimate:
-    """Compute mean, standard deviation and 95% confidence interval of the mean over seeds.
+    """Compute the mean and standard deviation of values, and the mean's 95% confidence interval.
 
     Args:
         values: One value per seed; NaN and None are left out.
@@ -67,7 +66,7 @@ def paired_difference(
     """Estimate the mean difference between two methods over their common seeds.
 
     For each seed, the value in ``theirs`` is subtracted from the value in ``ours``. Effects that a
-    seed has on both methods, such as the order of images, cancel out.
+    seed has on both methods, for example through the order of images, cancel out.
 
     Args:
         ours: Value of the first method for each seed; seeds with NaN or None are left out.

@@ -94,7 +94,7 @@ def image_grid(
             corner of the instance's box or, if there is no room, elsewhere along the box. If there
             is no room along the box either, the text is left out. A note below the image states
             the number of texts that were left out.
-        colors: For each image, one colour per instance; default: the colours of a palette in turn.
+        colors: For each image, one colour per instance; by default, palette colours in turn.
         columns: Maximum number of images in a row.
         size: Width of an image in inches.
 
@@ -174,7 +174,7 @@ def _boxes_of(masks: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _draw_captions(ax, shape, captions, boxes, colors) -> None:
-    """Write a caption at each box (x, y, width, height); omit captions that have no free place."""
+    """Write a caption at each box (x, y, width, height) if there is room for the caption."""
     height, width = shape
     scale = width / ax.bbox.width  # image pixels per figure pixel
     pad = 1.2 * ax.figure.dpi / 72 * scale
@@ -229,7 +229,7 @@ def icon_pairs(
         columns: Maximum number of pairs in a row.
 
     Returns:
-        (figure, axes); axes is an array of shape (rows, columns), with one entry per pair.
+        (figure, axes); axes is an array of shape (rows, columns).
 
     Raises:
         ValueError: If there are no pairs.
@@ -281,7 +281,7 @@ def icon_pairs(
 
 
 def _two_lines(name: str) -> str:
-    """Break a class name into at most two lines that fit below an icon; shorten longer names.
+    """Break a class name into at most two lines below an icon, and shorten a name that is too long.
 
     Example:
         >>> _two_lines("hear no evil monkey")

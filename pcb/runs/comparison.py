@@ -70,19 +70,20 @@ class ConfigRuns:
 
     @property
     def pairs(self) -> dict[int | None, tuple[RunFolder, RunFolder]]:
-        """Pairs of this config's run and the baseline's run, for each seed in common."""
+        """Dict from each common seed to two runs: this config's run and the baseline's run."""
         theirs = self.baseline.runs if self.baseline else {}
         return {seed: (run, theirs[seed]) for seed, run in self.runs.items() if seed in theirs}
 
     @property
     def has_counterpart(self) -> bool:
-        """Whether the baseline's name shows that it is this config's counterpart without PCB."""
+        """Whether the names show that the baseline is the same config without PCB."""
         return self.baseline is not None and self.baseline.folder in _plain_folders(self.folder)
 
     def only(self, seed: int | None) -> ConfigRuns:
-        """Return a copy of this object and of its baseline, both with only the run of one seed.
+        """Return a copy that contains only the run with the given seed.
 
-        If the baseline has no run of this seed, the copy has no baseline.
+        The baseline of the copy is also reduced to one run. If the baseline has no run with this
+        seed, the copy has no baseline.
         """
         baseline = self.baseline.only(seed) if self.baseline and seed in self.pairs else None
         return ConfigRuns(self.folder, {seed: self.runs[seed]}, self.name, baseline)
@@ -94,19 +95,19 @@ def group_runs(
     """Group training runs by config, and choose the baseline of each config.
 
     A config with PCB is compared with its counterpart without PCB, for example ``softmax_pcb`` with
-    ``softmax``; see :func:`pcb.runs.paths.plain_names`. All other configs, except those that are
-    baselines themselves, are compared with the first config without PCB. If every config has PCB,
-    the others are compared with the first config.
+    ``softmax``; see :func:`pcb.runs.paths.plain_names`. Every config that has no counterpart and is
+    not a baseline itself is compared with the default baseline. The default baseline is the first
+    config without PCB, or the first config if every config uses PCB.
 
     Args:
         runs: Run folders, ``.../<dataset>/<config>/seed<N>``; a relative path starts at the
             repository root. A folder whose name is not ``seed<N>`` counts as a separate config; its
             seed is read from its ``environment.json``. A folder that is repeated counts once.
-        or_first: Whether a config that has no counterpart is compared with the first config. If
-            False, a config that has no counterpart has no baseline.
+        or_first: Whether to use the default baseline. If False, a config that has no counterpart
+            has no baseline.
 
     Returns:
-        The configs, sorted so that each baseline is followed by the configs compared with it.
+        The configs; each baseline comes before the configs that are compared with this baseline.
 
     Example:
         >>> runs = [f"o/{config}/seed{n}" for config in ("rfs", "rfs_pcb") for n in (0, 1)]
@@ -141,7 +142,7 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
     The sentences state:
 
     - which configs and seeds are compared;
-    - which settings (except those of PCB), versions and machines differ from the baseline;
+    - which settings (except PCB's), versions and machines differ between a config and its baseline;
     - in which configs PCB never acted, because training ended before PCB's start epoch;
     - which settings differ between the runs of a single config.
     """
@@ -175,7 +176,7 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
 
 
 def differs_by_pcb_alone(config: ConfigRuns) -> bool:
-    """Return whether a config differs from its baseline only by PCB.
+    """Return whether the use of PCB is the only difference between a config and its baseline.
 
     The result is also False if training ended before PCB's start epoch, if two runs of one config
     have different settings, or if a ``config.py`` is not a merged config. If a run has no
@@ -195,7 +196,7 @@ def differs_by_pcb_alone(config: ConfigRuns) -> bool:
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:
-    """Shorten run names: leave out the parts (between slashes) that are the same in all names.
+    """Shorten slash-separated run names by removing each part that all names share.
 
     >>> distinct_names(["openmoji/softmax/seed0", "openmoji/softmax_pcb/seed0"])
     ['softmax', 'softmax_pcb']
@@ -208,7 +209,7 @@ def distinct_names(names: Sequence[str]) -> list[str]:
 
 
 def _never_acts(run: RunFolder) -> bool:
-    """Return whether a run uses PCB, but its training ended before PCB's start epoch."""
+    """Return True if a run uses PCB but its training ended before PCB's start epoch."""
     if not run.config_file.is_file():
         return False
     config = run.read_config()
@@ -236,11 +237,9 @@ def _differences(
     pairs: Iterable[tuple[RunFolder, RunFolder]],
     view: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> str:
-    """Return a text that lists the settings in which the two runs of at least one pair differ.
+    """Return, as text, the settings that differ between the runs of at least one pair.
 
-    Args:
-        pairs: Pairs of runs.
-        view: Function that returns which part of a merged config is compared.
+    The function ``view`` returns the part of a merged config that is compared.
     """
     found: dict[str, tuple[Any, Any]] = {}
     for ours, theirs in pairs:
@@ -250,7 +249,7 @@ def _differences(
 
 
 def _other_conditions(pairs: Iterable[tuple[RunFolder, RunFolder]]) -> str:
-    """Return a text that lists the versions and machines in which two paired runs differ."""
+    """Return, as text, the versions and machines that differ between the runs of a pair."""
     found: dict[str, tuple[Any, Any]] = {}
     for pair in pairs:
         ours, theirs = (

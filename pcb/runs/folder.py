@@ -35,7 +35,7 @@ _TOO_DEEP = (MemoryError, RecursionError)  # Python's parser raises these for de
 class RunFolder(RunFiles):
     """A run folder, with methods that read and write its files.
 
-    The constructor does not create the folder. To create it, call :meth:`create` or write a file.
+    The constructor does not create the folder. Call :meth:`create` or a method that writes a file.
 
     Args:
         path: The run folder, absolute or relative to the current directory.
@@ -72,7 +72,7 @@ class RunFolder(RunFiles):
         """Record the settings of a notebook's figures, and return the folder for the figures.
 
         The file names of figures do not depend on the settings. If the folder contains figures that
-        were drawn with other settings, a printed message says that these figures are replaced.
+        were drawn with other settings, a message says that the notebook replaces these figures.
 
         Args:
             notebook: Name of the notebook without its number.
@@ -114,7 +114,7 @@ class RunFolder(RunFiles):
         Args:
             checkpoint: Checkpoint file with which the predictions were made.
             cfg_options: Config options with which the predictions were made.
-            matrices: Names of the arrays in ``confusion.npz`` that were measured while predicting.
+            matrices: Names in ``confusion.npz`` of the arrays that were measured during prediction.
         """
         source = {**_source(checkpoint, cfg_options), "matrices": list(matrices)}
         write_json(self.prediction_source, source)
@@ -124,9 +124,10 @@ class RunFolder(RunFiles):
     ) -> bool:
         """Return whether predictions exist and were made with this checkpoint and these options.
 
-        The result is False if the checkpoint file has changed since the predictions were made. The
-        result is also False if ``confusion.npz`` lacks a matrix that prediction measures, or if the
-        predictions come from a version of the kit that did not record these matrices.
+        The result is False if the checkpoint file has changed since the predictions were made, or
+        if a matrix that was measured during prediction is missing from ``confusion.npz``. The
+        result is also False if the predictions come from an early version of the kit, which did not
+        record the names of the measured matrices.
         """
         files = [self.prediction_source, *map(self.predictions, IOU_TYPES)]
         if not all(file.is_file() for file in files):
@@ -139,12 +140,12 @@ class RunFolder(RunFiles):
         return set(matrices) <= set(found)
 
     def read_log(self) -> list[dict[str, Any]]:
-        """Return all records in ``train.log.json`` that have an epoch, oldest first.
+        """Return the records of ``train.log.json`` that have an epoch, oldest first.
 
         A training record contains ``mode`` ("train"), ``epoch`` (from 1), ``iter`` (since training
         began), ``lr``, ``loss`` and its parts, ``pcb_strength``, ``pcb_gate`` and
-        ``pcb_classes_seen``. If resumed training repeated some iterations, earlier records of these
-        iterations are left out. An incomplete last line is left out, too.
+        ``pcb_classes_seen``. If training was resumed and repeated some iterations, only the newest
+        records of these iterations are returned. An incomplete last line is ignored.
 
         Raises:
             FileNotFoundError: The run has no log.
@@ -168,7 +169,7 @@ class RunFolder(RunFiles):
     def read_confusion(self) -> dict[str, np.ndarray]:
         """Return all arrays in ``confusion.npz``.
 
-        In a matrix, element ``[i, j]`` is for true class i and predicted class j:
+        Matrix element ``[i, j]`` is for true class i and predicted class j. The main arrays are:
 
         - ``learned`` (C, C): running mean of the predictions during training.
         - ``ground_truth_boxes`` (C, C): mean prediction for the ground-truth boxes of the
@@ -194,14 +195,14 @@ class RunFolder(RunFiles):
             write_arrays(self.confusion_file, {**merged, **arrays})
 
     def write_confusion_history(self, epoch: int, matrix: Any) -> None:
-        """Store the (C, C) confusion matrix learned by the end of an epoch; the first epoch is 1.
+        """Store the learned (C, C) confusion matrix after an epoch; the first epoch is 1.
 
         The matrix is stored as float16; :mod:`pcb.runs.history` states the rounding errors.
         """
         write_history(self.confusion_history, epoch, matrix)
 
     def read_confusion_history(self) -> dict[int, np.ndarray]:
-        """Return the learned confusion matrices, (C, C) float32 arrays, by epoch, oldest first.
+        """Return the learned (C, C) confusion matrix of each epoch as float32, in order of epochs.
 
         Example:
             >>> import tempfile
@@ -214,7 +215,7 @@ class RunFolder(RunFiles):
         return read_history(self.confusion_history)
 
     def drop_confusion_history(self, after: int) -> None:
-        """Remove the learned matrices of all epochs after epoch ``after``; 0 removes all."""
+        """Remove the learned matrices of epochs later than ``after``; 0 removes all matrices."""
         drop_history(self.confusion_history, after)
 
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
@@ -262,8 +263,8 @@ class RunFolder(RunFiles):
                         raise ValueError(f"line {statement.lineno} is not an assignment")
         except (SyntaxError, TypeError, ValueError, *_TOO_DEEP) as error:
             raise ValueError(
-                f"{file} is not the merged config of a run, which contains only literals ({error}):"
-                " move the file to another folder, or choose another run folder"
+                f"{file} is not the merged config of a run ({error}); a merged config contains only"
+                " literals: move the file to another folder, or choose another run folder"
             ) from error
         return values
 
@@ -276,7 +277,7 @@ class RunFolder(RunFiles):
         return read_json(self._existing(self.environment_file, "train the run with `pcb train`"))
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
-        """Write versions, git commit, machine and seed to ``environment.json``."""
+        """Write a run's software versions, git commit, machine and seed to ``environment.json``."""
         write_json(self.environment_file, dict(environment))
 
     def _existing(self, file: Path, hint: str) -> Path:

@@ -22,7 +22,7 @@ def to_literal(
         value: Any value; dictionaries, lists, tuples and sets may be nested.
         key: Dotted key of the value, for messages.
         faults: List to which a message is added for each value that cannot be written as a literal.
-            If it is None, such a value raises an error.
+            If ``faults`` is None, such a value raises an error.
         allow_nan: Whether NaN is accepted, although NaN cannot be written as a literal.
 
     Raises:
@@ -46,7 +46,7 @@ def to_literal(
 
 
 def format_literal(value: Any) -> str:
-    """Return a value from :func:`to_literal` as Python source.
+    """Return the Python source code of a value that :func:`to_literal` has converted.
 
     Python has no literal for infinity. So infinity is written as ``float('inf')``, an expression
     that :func:`read_literal` accepts.

@@ -94,8 +94,8 @@ def test_notebook_00_reports_them_too(folder, caplog):
 def test_annotations_of_the_stored_image_are_rejected_before_training(folder, test_mode):
     path = annotate(folder, size=(60, 40))
     message = (
-        r"train\.json: the EXIF orientation, which training applies, changes the size of 1 of 4 "
-        r"images, but their annotations state the stored size "
+        r"train\.json: the annotations of 1 of 4 images state the stored size, but training "
+        r"applies the EXIF orientation, which changes the size "
         r"\(4\.png: 60x40 stored, 40x60 rotated\): remove the orientation"
     )
     options = {"pipeline": [], "img_prefix": str(folder / "train"), "test_mode": test_mode}

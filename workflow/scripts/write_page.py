@@ -1,4 +1,4 @@
-"""Write the page of a grid after all notebooks of the grid have succeeded."""
+"""Write the results page of a grid of training runs after all notebooks have succeeded."""
 
 from pcb.grids.failures import forget_failures
 from pcb.grids.report import write_page

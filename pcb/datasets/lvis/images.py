@@ -27,7 +27,7 @@ def image_path(image: dict) -> str:
 
 
 def missing_images(names: Iterable[str], image_dir: str | os.PathLike) -> list[str]:
-    """Return those images of ``names`` that are missing in the folder ``image_dir``."""
+    """Return those ``names`` whose images are missing from the folder ``image_dir``."""
     # List each folder once: on network storage, 100,000 separate look-ups take minutes.
     listings: dict[str, set[str]] = {}
     missing = []
@@ -41,7 +41,7 @@ def missing_images(names: Iterable[str], image_dir: str | os.PathLike) -> list[s
 
 
 def first_names(names: Sequence[str], count: int = 3) -> str:
-    """Return the first ``count`` names as text for a message, with "..." if there are more.
+    """Return at most ``count`` names as text for a message, followed by "..." if there are more.
 
     Example:
         >>> first_names(["a", "b", "c", "d"])

@@ -1,13 +1,13 @@
 """Check that the runs of a compressed run-length encoding add up to the size of the image.
 
 The check is needed because pycocotools accepts any text. If the runs are too short, part of the
-mask that pycocotools decodes is undefined. A run of negative length causes an endless loop. NumPy
-checks thousands of encodings in one batch.
+decoded mask is undefined. A run of negative length causes an endless loop. NumPy checks thousands
+of encodings in one batch.
 
 An encoding is a text that stores a list of numbers. Each character stores six bits: its code minus
 the code of "0". Five of these bits belong to a number, lowest bits first. The sixth bit states
 whether the number continues in the next character. The first three numbers are lengths of runs of
-pixels. Each later number is the length of a run minus the length of the run two places before.
+pixels. Each later number is the length of a run minus the length of the run two runs earlier.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,7 +50,8 @@ class RunLengthCheck:
             segmentation: The mask as a segmentation of any kind in COCO format.
 
         Raises:
-            Exception: A mask is invalid. The constructor argument ``error`` creates the exception.
+            Exception: A mask is invalid. The function ``error``, which was passed to the
+                constructor, creates this exception.
         """
         if isinstance(segmentation, dict) and isinstance(segmentation["counts"], (str, bytes)):
             self._pending.append((name, segmentation))
@@ -61,7 +62,8 @@ class RunLengthCheck:
         """Check the masks that were added since the last check.
 
         Raises:
-            Exception: A mask is invalid. The constructor argument ``error`` creates the exception.
+            Exception: A mask is invalid. The function ``error``, which was passed to the
+                constructor, creates this exception.
         """
         pending, self._pending = self._pending, []
         if not pending:
@@ -80,7 +82,9 @@ class RunLengthCheck:
 
 
 def fills(encodings: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray:
-    """Return whether each run-length encoding fills its image exactly, without negative runs.
+    """Return which run-length encodings are valid.
+
+    A valid encoding has no run of negative length, and its runs add up to the number of pixels.
 
     Args:
         encodings: The texts of n compressed run-length encodings; n is at least 1.

@@ -98,7 +98,7 @@ def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
         rendering: Style in which the icon is drawn.
 
     Returns:
-        (72, 72, 4) uint8, RGBA with colours premultiplied by alpha, read-only.
+        A read-only (72, 72, 4) uint8 array: RGBA with colours premultiplied by alpha.
 
     Raises:
         ValueError: OpenMoji does not have a file for this icon and skin tone.
@@ -185,7 +185,7 @@ def openmoji_codes() -> tuple[str, ...]:
 
 @cache
 def catalogue() -> dict:
-    """Read ``icons.json``, which lists the icons of OpenMoji-LT, their look-alikes and their names.
+    """Read ``icons.json``: the icons of OpenMoji-LT, with their names and their look-alikes.
 
     The script ``tools.openmoji.choose`` writes this file.
 
@@ -198,9 +198,9 @@ def catalogue() -> dict:
 
 
 def _svg_code(icon: Icon, rendering: Rendering) -> str | None:
-    """Return the name, without suffix, of an icon's SVG file in the skin tone of a rendering.
+    """Return the stem of the SVG file that shows an icon in a rendering's skin tone.
 
-    The result is None if OpenMoji does not contain the icon with this skin tone.
+    The result is None if OpenMoji does not contain the icon in this skin tone.
     """
     code = icon.code
     if rendering.skin:

@@ -93,8 +93,8 @@ def load_config(
 def naming_config(config: str | Path) -> Iterator[None]:
     """Replace an error about wrong arguments with a one-line error that names the config.
 
-    Use this context while mmcv builds objects from a config, because some mistakes, such as missing
-    arguments, are found only then.
+    Use this context manager while mmcv builds objects from a config, because some mistakes, such as
+    missing arguments, are found only then.
 
     Raises:
         ValueError: An argument in the config is wrong. Errors of other kinds are raised unchanged.
@@ -143,7 +143,7 @@ def _read(named: str | Path) -> Config:
         if p.parent.name != "_base_"
     )
     raise FileNotFoundError(
-        f"there is no config {named}, neither in the current directory nor in {root}; "
+        f"there is no config {named} in the current directory or in {root}; "
         f"{suggestion(str(named), known)}"
     )
 
@@ -168,7 +168,7 @@ def _execute(path: Path) -> Config:
 
 
 def _why_unreadable(path: Path, error: BaseException) -> str:
-    """Return a one-line message about the error in a config, in its base files or in imports."""
+    """Return a one-line message about an error that was raised while a config was executed."""
     frames = list(traceback.walk_tb(error.__traceback__))
     reading = [frame for frame, _ in frames if frame.f_code.co_name == "_file2dict"]
     files = [str(frame.f_locals["filename"]) for frame in reading] or [str(path)]
@@ -289,7 +289,7 @@ def save_config(cfg: Config, path: str | Path) -> None:
 
 
 def _over_none(node: Any, value: Any) -> Any:
-    """Prepare an override so that mmcv can replace a value of None with a dictionary."""
+    """Return an override in which each dict that replaces None has mmcv's key ``_delete_``."""
     if isinstance(value, Mapping) and node is None:
         return {**value, "_delete_": True}
     if isinstance(value, Mapping) and isinstance(node, Mapping):

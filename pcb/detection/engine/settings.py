@@ -204,9 +204,8 @@ def comparable_settings(config: Config, seed: int | None, processes: int | None)
 def recorded_settings(folder: RunFolder) -> dict[str, Any]:
     """Return the settings that affect the result of a training run, as recorded in its folder.
 
-    A setting is None if it is not recorded, because earlier versions of the kit recorded fewer
-    settings. Use :func:`pcb.runs.settings.other_settings` to compare the dictionaries of two
-    training runs.
+    A setting that an earlier version of the kit did not record is None. Use
+    :func:`pcb.runs.settings.other_settings` to compare the dictionaries of two training runs.
 
     Raises:
         FileNotFoundError: The folder has no merged config.
