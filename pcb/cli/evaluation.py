@@ -31,13 +31,13 @@ def add_commands(commands: Any) -> None:
         "--iou-type",
         nargs="+",
         choices=("bbox", "segm"),
-        help="evaluate boxes (bbox), masks (segm) or both; default: all that the results contain",
+        help="evaluate boxes (bbox), masks (segm) or both; default: every type in the results",
     )
     evaluate.add_argument(
         "--backend",
         choices=("fast", "lvis"),
         default="fast",
-        help="implementation: fast, or lvis for the slow reference implementation (default: fast)",
+        help="fast implementation (fast) or slow reference implementation (lvis); default: fast",
     )
     evaluate.add_argument(
         "--out", type=Path, metavar="FILE", help="also write the metrics to this JSON file"

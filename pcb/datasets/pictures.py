@@ -60,7 +60,8 @@ def load_picture(
     """Read an image, and decode the masks of its annotations or detections.
 
     Args:
-        annotations: Annotations of the dataset, which map category ids to labels (class indices).
+        annotations: Annotations of the dataset. They determine the label (class index) of each
+            category.
         image: Record of the image, one of ``annotations.images``.
         image_dir: Folder of the images.
         records: Annotations or detections in the image; each must have a ``segmentation``.
@@ -106,7 +107,7 @@ def read_pixels(path: str | os.PathLike) -> np.ndarray:
         (h, w, 3) uint8, RGB.
 
     Raises:
-        OSError: The file is damaged or not an image; the message contains its path.
+        OSError: The file is damaged or not an image; the message contains the path.
     """
     try:
         with Image.open(path) as opened:
@@ -176,7 +177,7 @@ def crop(
         box: The box ``[x, y, width, height]`` in pixels.
         margin: Width of the margin, as a fraction of the longer side of the box. The crop ends at
             the border of the image.
-        longest: Maximum side of the crop in pixels; a larger crop is scaled down.
+        longest: Maximum width and height of the crop in pixels; a larger crop is scaled down.
 
     Returns:
         (h, w, 3) uint8, RGB.

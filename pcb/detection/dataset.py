@@ -115,8 +115,12 @@ class LVISFormatDataset(CustomDataset):
         """Return the annotations of an image in mmdet's format.
 
         Returns:
-            A dictionary with ``bboxes``, (n, 4) as x1, y1, x2, y2 in pixels; ``labels``, (n,);
-            ``bboxes_ignore``, which is empty; and ``masks``.
+            A dictionary with four entries:
+
+            - ``bboxes``: (n, 4) float32, the corners x1, y1, x2, y2 of each box in pixels.
+            - ``labels``: (n,) int, the class index of each box.
+            - ``bboxes_ignore``: (0, 4) float32, always empty.
+            - ``masks``: List of n masks, as polygons or run-length encodings.
         """
         image = self.data_infos.rows[idx]
         instances = self.annotations.instances_of(image)
@@ -138,7 +142,7 @@ class LVISFormatDataset(CustomDataset):
         return self.annotations.labels[instances].tolist()
 
     def instance_count(self) -> np.ndarray:
-        """Return the number of annotated instances of each class, with shape (C,)."""
+        """Return a (C,) array with the number of annotated instances of each class."""
         return np.bincount(self.annotations.labels, minlength=len(self.CLASSES))
 
     def _filter_imgs(self, min_size: int = 32) -> list[int]:
@@ -194,7 +198,7 @@ def _turn_warning(name: str, annotations: CompactAnnotations, folder: str) -> st
 
 
 def _checked(step: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a step of the data pipeline; replace mmdet's image loader with the kit's loader."""
+    """Replace ``LoadImageFromFile`` in a step of the data pipeline with ``LoadWholeImage``."""
     if step.get("type") == LoadImageFromFile.__name__:
         return {**step, "type": LoadWholeImage.__name__}
     return step

@@ -11,7 +11,7 @@ calls the loss a second time, during the backward pass. There are four cases:
   pass (``torch.utils.checkpoint`` with ``use_reentrant=False``). The state is not updated again.
   The gradient is that of the value returned in the forward pass. (The recomputed value uses the
   current state. This only matters if the checkpointed function transforms the loss further, for
-  example squares it.)
+  example by squaring it.)
 - **First call with gradients**: the forward pass ran without gradients, and the backward pass calls
   the loss with gradients (``torch.utils.checkpoint`` with ``use_reentrant=True``). The state is
   updated at the end of the backward pass, so that all gradients match the value returned in the
@@ -31,9 +31,9 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class _Call:
-    """Record that a forward pass of a loss updated the state of the loss.
+    """A call of a loss in training.
 
-    The record exists as long as the autograd graph of the loss value.
+    The instance exists as long as the autograd graph of the loss value.
 
     Args:
         task: Number of the backward pass during which the loss was called; -1 if it was called
@@ -65,7 +65,7 @@ def is_trained_on(logits: Tensor) -> bool:
 
 
 def update_once(loss: nn.Module, update: Callable[..., None], *args: Any) -> None:
-    """Update the state of a loss for the current batch, if this has not happened yet.
+    """Update the state of a loss, unless it was already updated for the current batch.
 
     During a backward pass, the update is postponed until the end of the backward pass.
 
@@ -83,11 +83,11 @@ def update_once(loss: nn.Module, update: Callable[..., None], *args: Any) -> Non
 
 
 def updates_once(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate the ``forward`` method of a loss that calls :func:`update_once`.
+    """Decorate the ``forward`` method of a loss whose state is updated by :func:`update_once`.
 
     The tensors that a loss saves for its backward pass depend on its state. Gradient checkpointing
     would recompute these tensors after the state has changed. The decorator therefore keeps these
-    tensors, which take a few times as much memory as the logits, instead of recomputing them.
+    tensors instead of recomputing them. The tensors need a few times the memory of the logits.
 
     Args:
         forward: Method that takes the logits as its first argument and returns a tensor or a dict
@@ -128,7 +128,11 @@ def _pack(tensor: Tensor) -> tuple[Tensor, int]:
 
 
 def _unpack(packed: tuple[Tensor, int]) -> Tensor:
-    """Return a tensor saved for the backward pass; raise an error if it was changed in place."""
+    """Return a tensor that was saved for the backward pass.
+
+    Raises:
+        RuntimeError: The tensor was changed in place after it was saved.
+    """
     tensor, version = packed
     if tensor._version != version:
         raise RuntimeError(

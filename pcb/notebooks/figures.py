@@ -28,7 +28,7 @@ class Figures:
             saved in its subfolder ``figures/``.
         notebook: Name of the notebook, without its number.
         settings: The notebook's parameters, from :func:`pcb.notebooks.parameters.check`. Parameters
-            that only select or train a run do not count as settings of the figures.
+            that do not change how figures are drawn, such as ``gpus``, are ignored.
 
     Raises:
         ValueError: ``width`` or ``titles`` is not allowed.

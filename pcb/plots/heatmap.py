@@ -34,12 +34,13 @@ def confusion_heatmap(
     ylabel: str = "true class",
     smallest: float | None = None,
 ) -> tuple[Figure, Axes]:
-    """Draw a confusion matrix of any size with logarithmic colours.
+    """Draw a confusion matrix of any size on a logarithmic colour scale.
 
     Zeros are white, and undefined rows (nan) are grey; the colour scale contains neither white nor
     grey. Class names are written on the axes if there are at most 60 classes (fewer in a narrow
     figure). With more than 500 classes, each pixel shows the largest of several adjacent entries.
-    In a large matrix, the row and the column of background are widened to be visible.
+    In a large matrix, the row and the column of background are widened so that they are
+    visible.
 
     Args:
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections, with background last.
@@ -57,10 +58,10 @@ def confusion_heatmap(
             sum, and ``"none"`` keeps the entries.
         title: Title of the figure; it should say whether the matrix was learned during training,
             computed at ground-truth boxes, or computed from detections.
-        value_label: Label of the colour bar, which says what an entry means; the default depends
-            on ``normalize``.
-        xlabel: Label of the x axis, which says what a column means.
-        ylabel: Label of the y axis, which says what a row means.
+        value_label: Label of the colour bar: the meaning of an entry. The default depends on
+            ``normalize``.
+        xlabel: Label of the x axis: the meaning of a column.
+        ylabel: Label of the y axis: the meaning of a row.
         smallest: Lower end of the colour scale; smaller positive entries have the lightest colour.
             The default for counts is 1. The default for shares is 1e-3, or less if the largest
             entry is below 0.1.
@@ -121,7 +122,9 @@ def confusion_difference(
     title: str = "What changed",
     value_label: str = "change of the share of the true class",
 ) -> tuple[Figure, Axes]:
-    """Draw the difference between two confusion matrices whose rows are first scaled to sum to 1.
+    """Draw the difference between two confusion matrices.
+
+    Each row of each matrix is first divided by its sum.
 
     Entries that grew are red, entries that shrank are blue. The colour scale is linear for changes
     up to 1 percentage point and logarithmic for larger changes. With more than 500 classes, each

@@ -35,18 +35,18 @@ def class_matrices(
     title: str = "Predictions",
     xlabel: str = "predicted class",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw small matrices with entries from 0 to 1 side by side, with numbers in the cells.
+    """Draw small matrices side by side, with numbers in the cells.
 
     Args:
-        matrices: Dict from heading to matrix. Each matrix has the shape (C, C), and row i belongs
-            to true class i. If ``labels`` is passed, the shape is (P, C), with one row per
-            instance. A row of nan is shown as "none in this batch".
+        matrices: Dict from heading to matrix. The entries are from 0 to 1. Each matrix has the
+            shape (C, C), and row i belongs to true class i. If ``labels`` is passed, the shape is
+            (P, C), with one row per instance. A row of nan is shown as "none in this batch".
         names: (C,) class names.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The names are
             coloured by group.
         labels: (P,) true class of each instance; None if the rows are classes.
         title: Title of the figure; empty for no title.
-        xlabel: Label of the x axis, which says what a column means.
+        xlabel: Label of the x axis: the meaning of a column.
 
     Returns:
         (figure, axes); axes is an array with one entry per matrix.

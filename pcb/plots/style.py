@@ -112,9 +112,9 @@ def _scale(style: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _make_printable(value: Any) -> Any:
-    """Escape control characters in a text, or in all texts of a list or mapping.
+    """Escape control characters in a string, or in all strings of a list or mapping.
 
-    Line breaks and all other values are kept.
+    Line breaks are not escaped. Any other value, such as a number, is returned unchanged.
     """
     if isinstance(value, str):
         return printable(value, keep="\n")
@@ -124,7 +124,7 @@ def _make_printable(value: Any) -> Any:
 
 
 def _texts_in(value: Any) -> Iterator[str]:
-    """Yield all texts in a value, which may be a text, or a nested list or mapping of texts."""
+    """Yield every string in a value, including strings in nested lists and mappings."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

@@ -37,7 +37,7 @@ def confusion_zoom(
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The names are
             coloured by group.
         title: Title of the figure; it should say which matrix is shown.
-        value_label: Label of the colour bar, which says what the numbers mean.
+        value_label: Label of the colour bar: the meaning of the numbers.
 
     Returns:
         (figure, axes).
@@ -103,7 +103,7 @@ def confusion_zoom(
 
 
 def _short_percent(percent: float) -> str:
-    """Format a percentage with at most three characters; nan becomes an empty text.
+    """Format a percentage with at most three characters; nan becomes an empty string.
 
     Example:
         >>> [_short_percent(value) for value in (0.0, 0.04, 4.4, 40.4, float("nan"))]

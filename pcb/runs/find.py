@@ -1,4 +1,7 @@
-"""Find all run folders in a folder; for a run with PCB, find the same run without PCB."""
+"""Find the folders of training runs, and the baseline of a run.
+
+The baseline is the same training run without Pairwise Class Balance (PCB).
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from pcb.runs.paths import plain_names
 def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
     """Return all run folders at or below ``root``, sorted by path.
 
-    A folder is a run folder if it contains ``config.py`` or ``metrics.json``. ``metrics.json``
-    alone is enough, so detectors that were trained with other software can be compared, too. Hidden
+    A folder is a run folder if it contains ``config.py`` or ``metrics.json``. A folder with
+    only ``metrics.json`` can describe a detector that was trained with other software. Hidden
     folders and folders inside a run folder are not searched.
 
     Raises:
@@ -24,17 +27,17 @@ def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
     if not root.is_dir():
         raise FileNotFoundError(
             f"{root} is not a folder: pass a folder that contains training runs, for example "
-            "runs/demo after `make demo`"
+            "runs/demo, which `make demo` creates"
         )
     return sorted(_run_folders(root), key=lambda run: run.path)
 
 
 def plain_counterpart(run: RunFolder) -> RunFolder | None:
-    """Return a run's counterpart, which has the same dataset, config and seed, but no PCB.
+    """Return a run's baseline: the same training run without Pairwise Class Balance (PCB).
 
-    The counterpart is found by the name of its folder. For example, the counterpart of
-    ``softmax_pcb/seed0`` is ``softmax/seed0``. The result is None if this folder does not exist, or
-    if ``run`` itself does not use PCB.
+    The baseline is found by the name of its folder. For example, the baseline of
+    ``softmax_pcb/seed0`` is ``softmax/seed0``. The result is None if the baseline does not exist,
+    or if ``run`` itself does not use PCB.
 
     Example:
         >>> plain_counterpart(RunFolder("runs/demo/openmoji/softmax/seed0")) is None

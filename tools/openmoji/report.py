@@ -1,9 +1,9 @@
-"""Measure whether the look-alikes of OpenMoji-LT can be distinguished.
+"""Measure whether the pairs of similar icons in OpenMoji-LT can be distinguished.
 
-:func:`pair_report` trains a classifier on the same number of crops of every class, drawn as in the
-dataset, and measures how often the classifier distinguishes the two icons of each pair. The pairs
-were chosen so that the classifier is right in at least nine of ten cases. If a detector that was
-trained on the long-tailed data confuses a pair, the cause is therefore the class imbalance.
+:func:`pair_report` trains a classifier on the same number of crops of every class. It then measures
+how often the classifier distinguishes the two icons of each pair. The pairs were chosen so that the
+classifier is right in at least nine of ten cases. If a detector that was trained on the long-tailed
+data confuses a pair, the cause is therefore the class imbalance.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,9 @@ def pair_report(
     test_per_class: int = 100,
     epochs: int = 10,
 ) -> list[dict]:
-    """Measure how well a classifier trained on balanced data distinguishes each pair of classes.
+    """Measure how well a classifier distinguishes each pair of similar icons.
+
+    The classifier is trained on the same number of crops of every class.
 
     The dataset size "mini" takes three to four minutes on one core. PyTorch is required.
 
@@ -41,9 +43,13 @@ def pair_report(
         epochs: Number of passes over the training crops.
 
     Returns:
-        One dict per pair with the names ``head`` (of the more frequent class) and ``tail`` (of the
-        rarer class), the ``kind`` of the pair, the ``similarity`` of the icons, and the
-        ``accuracy`` (see :func:`pair_accuracies`).
+        One dict per pair:
+
+        - ``head``: Name of the more frequent class.
+        - ``tail``: Name of the rarer class.
+        - ``kind``: Kind of the pair.
+        - ``similarity``: Similarity of the two icons.
+        - ``accuracy``: Accuracy of the classifier; see :func:`pair_accuracies`.
     """
     design = DESIGNS[size]
     classes, pairs = draw_classes(design, seed)
@@ -75,9 +81,9 @@ def pair_accuracies(
 ) -> np.ndarray:
     """Measure how well a classifier distinguishes the two classes of each pair.
 
-    A single classifier learns all icons from crops with training renderings. A crop with a
-    validation rendering then counts as correct if the logit of the crop's class exceeds the logit
-    of the look-alike.
+    A single classifier is trained on crops of all icons, with the renderings of the training set.
+    It is tested on crops with the renderings of the validation set. A crop counts as correct if the
+    logit of the crop's class exceeds the logit of the other class in the pair.
 
     Args:
         icons: Icon of each class, indexed by label.
@@ -108,15 +114,15 @@ def pair_accuracies(
 def balanced_crops(
     icons: Sequence[Icon], design: Design, seed: int, per_class: int, validation: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw images and crop the same number of instances of each icon from them.
+    """Draw images, and crop the same number of instances of each icon.
 
     Args:
         icons: Icon of each class, indexed by label.
         design: Design that determines the sizes of images and instances.
-        seed: Seed of the images. A dataset with the same seed contains different images.
+        seed: Seed of the images. The dataset with the same seed does not contain these images.
         per_class: Number of crops of each icon.
-        validation: Whether to use the icon renderings of the validation set, and images that differ
-            from those for training.
+        validation: Whether to draw images for validation instead of training. Images for validation
+            use the icon renderings of the validation set.
 
     Returns:
         crops: (len(icons) * per_class, CROP_SIZE, CROP_SIZE, 3) uint8, the crops.
@@ -144,7 +150,10 @@ def balanced_crops(
 
 
 def _cut(picture: Image.Image, mask: np.ndarray) -> np.ndarray:
-    """Crop the square around a mask, scaled to CROP_SIZE; parts beyond the picture are black."""
+    """Crop the square around a mask, and scale the crop to CROP_SIZE.
+
+    Parts outside the picture are black.
+    """
     ys, xs = np.nonzero(mask)
     side = _CONTEXT * (max(np.ptp(xs), np.ptp(ys)) + 1)
     left, top = ((axis.min() + axis.max() + 1 - side) / 2 for axis in (xs, ys))

@@ -3,7 +3,8 @@
 - README, CONTRIBUTING and CHANGELOG become pages. If a page links to any other file of the
   repository, the file is copied into the site.
 - Every package of ``pcb`` gets a page in the API reference.
-- Equations become MathML, which browsers show without a script and without a network.
+- Equations become MathML, which browsers show without a script and without a network
+  connection.
 """
 
 import ast
@@ -41,7 +42,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made from other files, and the files that pages link to."""
+    """Add the generated pages, and copies of the repository files that pages link to."""
     made = {page: (ROOT / source).read_text() for source, page in PAGES.items()}
     made |= {_api_page(package): api_page(package) for package in packages(ROOT / "pcb")}
     for page, content in made.items():
@@ -58,7 +59,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Change links to files of the repository into links to pages and copies in the site."""
+    """Replace each link to a repository file with a link to its page or its copy in the site."""
     if page.parent is None:
         page.meta["hide"] = ["navigation"]  # the navigation would list only this page
     if page.file.src_uri.startswith("api/"):
@@ -73,9 +74,9 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 
 
 def packages(folder: Path) -> list[str]:
-    """Return the dotted names of a package and all packages inside it, outer packages first.
+    """Return the dotted names of a package and of all packages inside it, outer packages first.
 
-    Folders without ``__init__.py``, such as templates, are not packages.
+    Folders without ``__init__.py`` are left out.
     """
     inside = sorted(path.parent for path in folder.rglob("__init__.py"))
     return [".".join(path.relative_to(folder.parent).parts) for path in inside]
@@ -110,7 +111,9 @@ def exports(source: str) -> list[str]:
 
 
 def linked_files(markdown: str, home: str) -> set[str]:
-    """Return the repository files that a Markdown text links to, except pages of the site.
+    """Return the repository files that a Markdown text links to.
+
+    Files that are pages of the site are left out.
 
     Args:
         markdown: The text.
@@ -149,7 +152,9 @@ def in_site(link: str, home: str) -> str:
 
 
 def with_mathml(html: str) -> str:
-    r"""Convert the equations in HTML, as written by the extension ``arithmatex``, to MathML.
+    r"""Convert the equations in HTML to MathML.
+
+    The Markdown extension ``arithmatex`` has marked the equations.
 
     >>> with_mathml(r'<p><span class="arithmatex">\(x\)</span></p>')  # doctest: +ELLIPSIS
     '<p><math ... display="inline"><mrow><mi>x</mi></mrow></math></p>'
@@ -171,5 +176,5 @@ def _api_page(package: str) -> str:
 
 
 def _home(page: str) -> str:
-    """Return the folder of the repository that contains the source of a page."""
+    """Return the folder of a page's source file, relative to the repository."""
     return "" if page in PAGES.values() else "docs"

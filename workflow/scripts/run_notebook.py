@@ -1,4 +1,7 @@
-"""Run the notebook of a Snakemake job; the parameters do not pass through a shell."""
+"""Run the notebook of a Snakemake job.
+
+Snakemake passes the parameters as Python objects, not through a shell.
+"""
 
 import os
 import sys
@@ -44,7 +47,10 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         if snakemake_is_gone():
-            say(f"{name}: stopped because Snakemake died; run the grid again to resume", sys.stderr)
+            say(
+                f"{name}: stopped because Snakemake has ended; run the grid again to resume",
+                sys.stderr,
+            )
             sys.exit(1)
         # A training run continues without its notebook, but must end with the workflow.
         if job.rule == "train" and launch.stop_training(run):

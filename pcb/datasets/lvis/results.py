@@ -32,9 +32,9 @@ def read_results(
 
     Args:
         results: A ``.json`` or ``.json.gz`` file, or its content: a list of dicts. Each dict has
-            the keys ``image_id``, ``category_id``, ``score``, and ``bbox``, ``segmentation`` or
-            both. A ``bbox`` is ``[x, y, width, height]`` in pixels. A ``segmentation`` is a
-            compressed run-length encoding.
+            the keys ``image_id``, ``category_id`` and ``score``, and at least one of the keys
+            ``bbox`` and ``segmentation``. A ``bbox`` is ``[x, y, width, height]`` in pixels. A
+            ``segmentation`` is a compressed run-length encoding.
         annotations: The ground truth for the detections.
         iou_type: What will be evaluated: 'bbox', 'segm' or a sequence of both. If it is None, each
             detection must have a box, a mask or both.
@@ -75,11 +75,15 @@ def read_results(
 
 
 def load_results(results: str | os.PathLike | list, layout: Any = Any) -> tuple[str, list]:
-    """Return the name of the results for messages, and the detections, which are not checked.
+    """Load detection results without checking the individual detections.
 
     Args:
         results: A ``.json`` or ``.json.gz`` file, or the content of such a file.
         layout: Type to which msgspec decodes the content of the file.
+
+    Returns:
+        source: Name of the results, for messages.
+        results: The list of detections.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -98,7 +102,10 @@ def load_results(results: str | os.PathLike | list, layout: Any = Any) -> tuple[
 
 
 def required_keys(iou_type: str | Sequence[str] | None) -> list[str]:
-    """Return the keys that a detection must have for the given IoU types, 'bbox' and 'segm'.
+    """Return the keys that each detection must have, given what will be evaluated.
+
+    Args:
+        iou_type: What will be evaluated: 'bbox', 'segm', a sequence of both, or None if unknown.
 
     Raises:
         ValueError: An IoU type is unknown.
@@ -133,8 +140,8 @@ def result_error(source: str, index: int, problem: str) -> ResultsError:
 
 
 def run_length_check(source: str) -> RunLengthCheck:
-    """Return a check of the run-length encoded masks of detections.
+    """Return an object that checks the run-length encoded masks of detections.
 
-    The name of each mask that is added to the check must be the index of its detection.
+    Pass the index of each detection to the method ``add`` as the name of the mask.
     """
     return RunLengthCheck(lambda index, problem: result_error(source, index, problem))

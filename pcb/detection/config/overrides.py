@@ -1,4 +1,4 @@
-"""Check that the dotted keys that override a config refer to existing settings or arguments."""
+"""Check that overrides of a config refer to existing settings or known arguments."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -54,7 +54,7 @@ def check_override(cfg: Mapping[str, Any], key: str, value: Any = None) -> Any:
 
 
 def _find(cfg: Mapping[str, Any], key: str) -> Any:
-    """Return the value at a dotted key, or an empty dictionary for an argument that is not set."""
+    """Return the value at a dotted key; {} if the key is valid but not set in the config."""
     schema = Schema(cfg)
     node: Any = cfg
     parts = key.split(".")

@@ -1,6 +1,7 @@
 """Measure what a detector predicts at the ground-truth boxes.
 
-The result can be compared with the confusion matrix that PCB learns during training.
+The result can be compared with the confusion matrix that Pairwise Class Balance (PCB) learns during
+training.
 """
 
 from collections.abc import Sequence
@@ -19,9 +20,9 @@ from pcb.losses import EQLv2Loss
 
 
 class GroundTruthConfusion(AbstractContextManager):
-    """Context manager that averages a detector's predictions at each class's ground-truth boxes.
+    """Context manager that averages the predictions at the ground-truth boxes of each class.
 
-    Inside the context, the detector predicts images as usual, and the context manager stores their
+    Inside the context, the detector processes images as usual, and the context manager stores the
     feature maps. After each batch, :meth:`add` applies the box head to the ground-truth boxes in
     these feature maps. Therefore, no image passes through the backbone twice.
 
@@ -66,7 +67,7 @@ class GroundTruthConfusion(AbstractContextManager):
     def add(self, img_metas: Sequence[dict[str, Any]], indices: Sequence[int]) -> None:
         """Measure the predictions at the ground-truth boxes of the images in the last batch.
 
-        Call this method after the model has predicted the batch.
+        Call this method after the model has processed the batch.
 
         Args:
             img_metas: mmdet's metadata of each image, with the size and the scale of the image.
@@ -105,10 +106,12 @@ class GroundTruthConfusion(AbstractContextManager):
         Every process must call this method, because it combines the predictions of all processes.
 
         Returns:
-            A dictionary with ``ground_truth_boxes``, (C, C) float32, and
-            ``ground_truth_box_count``, (C,) int64, for C classes. Entry (i, j) of the matrix is the
-            mean probability of class j at the boxes of class i. The row of a class without boxes
-            contains only NaN. If nothing is measured, the dictionary is empty.
+            A dictionary with two arrays for C classes. If nothing is measured, the dictionary is
+            empty.
+
+            - ``ground_truth_boxes``: (C, C) float32. Entry (i, j) is the mean probability of
+              class j at the boxes of class i. The row of a class without boxes contains only NaN.
+            - ``ground_truth_box_count``: (C,) int64, the number of boxes of each class.
         """
         if self.activation is None:
             return {}
@@ -123,8 +126,8 @@ class GroundTruthConfusion(AbstractContextManager):
 def class_activation(model: nn.Module) -> str | None:
     """Return the name of the function that turns a detector's logits into probabilities.
 
-    A loss with PCB stores this name in its PairwiseClassBalance. EQL v2 always uses the sigmoid
-    function. Losses of mmdet have an attribute ``use_sigmoid``.
+    The function is known for losses with Pairwise Class Balance (PCB), for EQL v2, and for losses
+    with an attribute ``use_sigmoid``, as in mmdet.
 
     Returns:
         ``"softmax"`` or ``"sigmoid"``. The result is None for any other loss, and for a detector
