@@ -1,4 +1,4 @@
-"""Write files of LVIS's size and measure processes; shared by the benchmarks."""
+"""Helpers of the benchmarks: write files as large as those of LVIS, and measure processes."""
 
 import json
 import subprocess
@@ -62,9 +62,9 @@ def write_annotations(path: Path, images: int, instances: int, seed: int) -> Non
 def write_predictions(path: Path, annotations: Path, per_image: int, seed: int) -> None:
     """Write random detections (boxes) for the images of an annotation file, as COCO results.
 
-    Three in ten boxes lie around an object. Of these boxes, 70% have the object's class, and 20%
-    have one of three classes that are confused with the object's class. The class of all other
-    boxes is random, with the class frequencies of the annotations.
+    In an image with objects, about 30% of the boxes lie around an object. Of these boxes, 70% have
+    the class of the object, 20% have one of three similar classes, and 10% have a random class. All
+    other boxes also have a random class. Random classes have the frequencies of the annotations.
 
     Args:
         path: The file to write.
@@ -115,13 +115,13 @@ def in_own_process(script: str, *arguments: str | Path) -> dict:
 
 
 def memory(file: str, *names: str) -> float:
-    """Return the sum, in MiB, of the named values in a memory file such as /proc/self/status."""
+    """Return the sum, in MiB, of the named values in a file such as /proc/self/status."""
     lines = map(str.split, Path(file).read_text().splitlines())
     return sum(int(line[1]) for line in lines if line and line[0] in names) / 1024
 
 
 def _outline(rng: np.random.Generator) -> str:
-    """Return the area, the box and the polygons of a random shape as JSON members."""
+    """Return the area, box and polygons of a random shape as JSON text without outer braces."""
     parts = []
     for _ in range(1 + (rng.random() < 0.1)):
         angle = np.sort(rng.random(max(3, int(rng.lognormal(3.5, 0.75))))) * 2 * np.pi

@@ -46,7 +46,7 @@ def parse_cfg_options(words: Iterable[str]) -> dict[str, Any]:
     """Parse the values of ``--cfg-options``, and return the config overrides by dotted key.
 
     Each word is ``key=value`` or a JSON object. In ``key=value``, the value is parsed as JSON or as
-    a Python literal. If both fail, the value is kept as text.
+    a Python literal. Any other value is kept as text.
 
     Raises:
         ValueError: A word is neither ``key=value`` nor a JSON object.

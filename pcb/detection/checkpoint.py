@@ -81,11 +81,9 @@ def check_exists(path: str | Path) -> None:
 def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[str, Any]:
     """Read a checkpoint onto the CPU, and reject a file that could run code.
 
-    This function accepts checkpoints written by ``pcb train``, checkpoints written by mmcv (whose
-    ``meta`` contains text, numbers and tuples) and state dictionaries. The file may have PyTorch's
-    current format or the format used before PyTorch 1.6. The prefix ``module.``, which wrappers for
-    several GPUs add to the names of weights, is removed. NumPy numbers are converted to Python
-    numbers.
+    This function accepts state dictionaries, and checkpoints written by ``pcb train`` or mmcv. The
+    file may have PyTorch's current format or the format used before PyTorch 1.6. The prefix
+    ``module.``, which wrappers for several GPUs add to the names of weights, is removed.
 
     Args:
         path: The checkpoint file.
@@ -128,7 +126,7 @@ def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[st
 
 
 def _without_wrapper(state: Any, source: str | Path) -> dict[str, Any]:
-    """Remove from the names of weights the prefix that DistributedDataParallel adds."""
+    """Remove the prefix that DistributedDataParallel adds to the names of weights."""
     if not (isinstance(state, Mapping) and all(isinstance(name, str) for name in state)):
         raise ValueError(f"{source} is not a checkpoint: it contains no named weights. {_USE}")
     wrapped = bool(state) and all(name.startswith(_WRAPPER) for name in state)
@@ -179,9 +177,8 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
 def averages_in(model: nn.Module, checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Return the buffers that mmcv's EMAHook added to a checkpoint; testing does not need them.
 
-    In training, these buffers store a running average of each weight. Before a checkpoint is saved,
-    the hook exchanges weights and averages. In a checkpoint, the model's weights are therefore the
-    averages, and the buffers contain the trained weights. Testing uses the averages.
+    The hook computes a running average of each weight. In a checkpoint, the model's weights are
+    these averages. The buffers contain the weights from which training continues.
     """
     state = checkpoint.get("state_dict", checkpoint)
     names = {f"ema_{name.replace('.', '_')}" for name in model.state_dict()}

@@ -1,4 +1,4 @@
-"""The losses that configs can use, with the names and arguments of the official code."""
+"""The losses that configs can use. Names and arguments are those of the official PCB code."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def _balance(
     required_classes: str | Sequence[int],
     activation: str = "softmax",
 ) -> PairwiseClassBalance:
-    """Build the PairwiseClassBalance of a loss. The arguments have the official code's names."""
+    """Build the PairwiseClassBalance of a loss from the arguments of the loss."""
     if isinstance(required_classes, str) and required_classes not in ("all", "present"):
         raise ValueError(
             "required_classes must be 'all', 'present' or a list of labels, "
@@ -87,7 +87,7 @@ class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
         num_classes: C, the number of foreground classes.
         p: Exponent of Seesaw's mitigation factor.
         q: Exponent of Seesaw's compensation factor.
-        eps: Lower bound of the probabilities by which the compensation factor divides.
+        eps: Lower bound of the probability in the denominator of the compensation factor.
         alpha: Strength of PCB in the last refinement iteration. If 0, the loss is the ordinary
             Seesaw loss, and the confusion matrix is updated but has no effect.
         start_epoch: First epoch (counted from 1) in which PCB is active.
@@ -138,13 +138,14 @@ class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
         self._register(loss_weight, required_classes)
 
     def get_cls_channels(self, num_classes: int) -> int:
-        """Return the number of logits: one for each class, for foreground and for background."""
+        """Return the number of logits: one per class, one for foreground, one for background."""
         return num_classes + 2
 
     def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return the accuracies of objectness and classes in percent, for the training log.
 
-        The accuracy of objectness includes all RoIs, the accuracy of classes only positive RoIs.
+        The accuracy of objectness includes all RoIs. The accuracy of classes includes only
+        positive RoIs.
         """
         positive = labels < self.num_classes
         classes, objectness = cls_score.split([self.num_classes, 2], dim=1)
@@ -172,8 +173,7 @@ class EQLv2(_EQLv2BoxHeadLoss, EQLv2Loss):
         num_classes: C, the number of foreground classes.
         gamma: Steepness of the function that computes the weight of negatives.
         mu: Ratio of positive to negative gradients at which negatives have weight 1/2.
-        alpha: How much the weight of positives grows as the weight of negatives decreases. This
-            argument is not the strength of PCB.
+        alpha: How much the weight of positives grows as the weight of negatives decreases.
         loss_weight: Factor by which the loss is multiplied.
         use_sigmoid: Has no effect, because EQL v2 always uses the sigmoid function; the argument
             exists because official configs set it.
@@ -205,8 +205,8 @@ class EQLv2PCBLoss(_EQLv2BoxHeadLoss, EQLv2Loss):
         num_classes: C, the number of foreground classes.
         gamma: Steepness of the function that computes the weight of negatives.
         mu: Ratio of positive to negative gradients at which negatives have weight 1/2.
-        alpha: How much the weight of positives grows as the weight of negatives decreases. This
-            argument is not the strength of PCB.
+        alpha: How much the weight of positives grows as the weight of negatives decreases. The
+            strength of PCB is a different argument, ``alpha_pcb``.
         alpha_pcb: Strength of PCB in the last refinement iteration. If 0, the loss is ordinary EQL
             v2, and the confusion matrix is updated but has no effect.
         start_epoch: First epoch (counted from 1) in which PCB is active.

@@ -1,4 +1,4 @@
-"""Compute average precision (AP) as LVIS defines it: overall, per class and by frequency group."""
+"""Compute average precision (AP) as LVIS defines it: overall, per class and per frequency group."""
 
 import logging
 import math

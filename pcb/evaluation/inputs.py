@@ -38,15 +38,14 @@ def read_inputs(
     iou_types: Sequence[str] | None,
     federated: bool | None = None,
 ) -> tuple[Annotations, list[dict], Sequence[str]]:
-    """Return the ground truth and the detections for computing AP; read them if paths are passed.
+    """Return the ground truth and the detections for computing AP; read files if paths are passed.
 
-    The numbers of objects and detections that AP leaves out are logged.
+    The function logs how many objects and detections do not count.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
         results: COCO results, a file or a list.
-        iou_types: What will be evaluated: 'bbox', 'segm' or both; None to use all types that the
-            results contain.
+        iou_types: 'bbox', 'segm' or both; None to use all types that the results contain.
         federated: Whether the data is federated; None to keep the decision of ``read_annotations``.
 
     Returns:
@@ -106,7 +105,7 @@ def log_uncounted(annotations: Annotations, source: str, count: int, total: int,
         source: Name of the results in messages.
         count: Number of detections that do not count.
         total: Number of all detections.
-        what: Clause that says which detections do not count; the numbers are added to it.
+        what: Text that says which detections do not count. The numbers are appended.
     """
     if not count:
         return

@@ -1,4 +1,4 @@
-"""Build the metric table of a grid: its rows, the table as text, and its legend."""
+"""Build a table of the metrics of several training runs, and the legend of the table."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Row(NamedTuple):
     """A row of the metric table.
 
     Attributes:
-        label: Name of the run or config. A row with an indented label belongs to the nearest row
-            above it that has no indented label.
+        label: Name of the run or config, or an indented text such as ``  published``. A row with
+            an indented label belongs to the nearest row above without indentation.
         cells: The values as text, one for each column of the table.
         is_difference: Whether the values are differences, or confidence intervals of differences.
         of_seed: Whether the row is about a single seed in a table that covers several seeds.
@@ -56,15 +56,14 @@ class Row(NamedTuple):
 def metric_rows(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> list[Row]:
     """Return the rows of the metric table.
 
-    Each config has a row with its metrics, which are means if the config has several seeds. If
-    results of the config were published, the next row shows the published results. If the config
-    has a baseline, further rows show the mean difference from the baseline over the seeds that both
-    configs have. If any config has several seeds, the table ends with such rows for each single
-    seed.
+    The first row of a config shows its metrics, averaged over seeds. The next row shows the
+    published results of the config, if there are any. If the config has a baseline, further rows
+    show the differences from the baseline, averaged over the seeds that both configs have. If any
+    config has several seeds, the rows of the single seeds follow at the end of the table.
 
     Args:
         configs: Configs from :func:`pcb.runs.comparison.group_runs`; all their runs have metrics.
-        root: The grid's folder.
+        root: The folder that contains all runs.
     """
     configs = list(configs)
     rows = [row for config in configs for row in _config_rows(config, root)]

@@ -13,16 +13,15 @@ import numpy as np
 class LearnedConfusion:
     """A confusion matrix learned during training, and the settings needed to interpret it.
 
-    Unknown counts and epochs are None, and unknown floats are NaN. For example, a file from a
-    different program may contain only the matrix.
+    Unknown counts and epochs are None, and unknown floats are NaN.
 
     Attributes:
         matrix: (C, C), running means of predicted probabilities; row i is the true class, column j
             the predicted class.
         instance_count: (C,), number of instances of each class seen in training.
-        update_count: (C,), number of updates of each row; official checkpoints do not contain it.
+        update_count: (C,), number of updates of each row; unknown for official checkpoints.
         momentum: Weight of the previous mean in each update of the running mean.
-        alpha: Full strength of PCB; 0 for a baseline without PCB, which only records the matrix.
+        alpha: Full strength of PCB; 0 if training recorded the matrix without using PCB.
         start_epoch: First epoch, counted from 1, in which PCB changes the loss.
         normalize_rows: Whether rows are means of probabilities that sum to 1 (softmax losses).
         normalize_columns: Whether the loss divides columns by their sums to get soft labels.
@@ -77,7 +76,7 @@ class LearnedConfusion:
             matrix: (C, C), an earlier matrix of the same training run; by default ``self.matrix``.
 
         Returns:
-            (C, C), in which row y is the soft label of class y.
+            (C, C); row y is the soft label of class y.
 
         Example:
             >>> matrix = np.array([[0.25, 0.25], [0.0, 0.5]])
@@ -93,18 +92,17 @@ class LearnedConfusion:
         return fightback_soft_labels(columns, self.normalize_columns).numpy()
 
     def start_weights(self) -> np.ndarray:
-        """Return how much weight the initial value of each matrix row still has in the row.
+        """Return the weight that the initial value of each matrix row still has in the row.
 
         The weight depends on the momentum m and on the number n of updates of the row. With a
-        softmax loss, the first update sets the row, so the weight is ``m ** (n - 1)``. With EQL v2,
-        the row starts at zero, so the weight is ``m ** n``. The zeros make the row smaller than the
-        mean of its updates by this fraction.
+        softmax loss, the initial value is the first update, so the weight is ``m ** (n - 1)``. With
+        EQL v2, the initial value is zero, and the weight is ``m ** n``.
 
         Returns:
             (C,) weights in [0, 1]; NaN for classes that did not occur in training.
 
         Raises:
-            ValueError: The number of updates is unknown, as in official checkpoints.
+            ValueError: The number of updates is unknown.
 
         Example:
             >>> learned = LearnedConfusion(np.eye(2), update_count=np.array([3, 0]), momentum=0.5)
@@ -114,8 +112,9 @@ class LearnedConfusion:
         count = self.update_count
         if count is None:
             raise ValueError(
-                "the number of updates of each row is not recorded with this confusion matrix, as"
-                " in official checkpoints: use the matrix of a new training run with PCB-kit"
+                "the number of updates of each row is not recorded with this confusion matrix"
+                " (official checkpoints never contain it): use the matrix of a new training run"
+                " with PCB-kit"
             )
         powers = count - 1 if self.normalize_rows else count
         weights = np.float64(self.momentum) ** np.maximum(powers, 0.0)

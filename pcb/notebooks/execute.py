@@ -25,8 +25,8 @@ class NotebookError(RuntimeError):
 
     Attributes:
         cell: Number of the cell that failed, as in ``In [3]``; None if the kernel died.
-        error: The error that the cell raised, such as ``KeyError: 'x'``. If the kernel died, a text
-            with a possible reason.
+        error: The error that the cell raised, such as ``KeyError: 'x'``. If the kernel died, the
+            text names a possible reason.
     """
 
     def __init__(self, message: str, error: str, cell: int | None = None) -> None:
@@ -43,8 +43,7 @@ def run_notebook(
 ) -> None:
     """Run a notebook in the repository root, and export the executed copy as an HTML page.
 
-    While the notebook runs, its output is also written to this process's standard output and
-    standard error.
+    While the notebook runs, its output is also written to ``sys.stdout`` and ``sys.stderr``.
 
     Args:
         notebook: The ``.ipynb`` file; it is not changed.
@@ -58,8 +57,7 @@ def run_notebook(
 
     Raises:
         ParameterError: The notebook does not accept a parameter's name or value.
-        NotebookError: A cell failed, or the kernel died. The executed copy shows in which cell this
-            happened.
+        NotebookError: A cell failed, or the kernel died.
     """
     import papermill
     from nbclient.exceptions import DeadKernelError

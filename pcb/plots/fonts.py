@@ -50,7 +50,7 @@ def font_families(texts: Iterable[str]) -> list[str]:
 
 
 def _missing_text(missing: Iterable[str]) -> str:
-    """Return the text of a warning that no font contains some characters.
+    """Return the text of the warning about characters that no font contains.
 
     The warning groups the characters by writing system.
 

@@ -79,9 +79,10 @@ def _restore(layout: Layout) -> None:
 
 
 def _inches(width: str | float | None) -> float | None:
-    """Convert the ``width`` argument of :func:`use` to inches.
+    """Convert the ``width`` argument of :func:`use` to inches; None and ``""`` become None.
 
-    An invalid argument raises a ValueError.
+    Raises:
+        ValueError: The argument is invalid.
 
     Example:
         >>> _inches("page"), _inches("5.5"), _inches("")
@@ -101,7 +102,7 @@ def _inches(width: str | float | None) -> float | None:
 
 
 def is_for_print() -> bool:
-    """Return whether the current layout is for a paper, and not for a screen."""
+    """Return whether the current layout is for a paper instead of a screen."""
     return _layout.width is not None
 
 
@@ -147,13 +148,15 @@ def canvas(width: float, height: float, lines: bool = False) -> tuple[float, flo
 def fit_panels(height: float, rows: int, rest: float) -> float:
     """Return a panel height with which all rows of panels fit on a page of a paper.
 
+    All heights are in inches on a screen; :func:`canvas` converts them to the current layout.
+
     Args:
-        height: Best height of a panel on a screen, in inches.
+        height: Best height of a panel.
         rows: Number of rows of panels.
-        rest: Height of the rest of the figure on a screen, in inches.
+        rest: Height of the rest of the figure.
 
     Returns:
-        The height of a panel on a screen, in inches; at most ``height``.
+        The height of a panel; at most ``height``.
     """
     if _layout.width is None:
         return height
@@ -184,7 +187,7 @@ def most_names(share: float = 0.85) -> int:
 
 
 def wrap_if_narrow(text: str, letters: int) -> str:
-    """Break a text into lines of at most ``letters`` characters, but only in a narrow figure."""
+    """Break a text into lines of at most ``letters`` characters if figures are narrow."""
     return textwrap.fill(text, letters) if is_narrow() else text
 
 

@@ -2,9 +2,9 @@
 
 The matrices are stored as float16, which is exact enough for figures. Entries of at least 6e-5 have
 a relative error of at most 5e-4. Smaller entries have an absolute error of at most 3e-8, and
-entries below 3e-8 become 0. So for a class that is rarely confused, the soft label computed from
-the stored matrix may be sharper than the soft label used in training. For LVIS v1, which has 1203
-classes, each file has at most 2.9 MB.
+entries below 3e-8 become 0. For a class that is rarely confused with others, the soft label from
+the stored matrix may therefore be sharper than the soft label in training. With the 1203 classes of
+LVIS v1, each file has at most 2.9 MB.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def write_history(folder: Path, epoch: int, matrix: Any) -> None:
-    """Write the (C, C) confusion matrix learned by the end of an epoch; the first epoch is 1."""
+    """Write the (C, C) confusion matrix of an epoch to a file; the first epoch is 1."""
     import numpy as np
 
     file = folder / f"epoch_{epoch:02d}.npz"
@@ -27,7 +27,7 @@ def write_history(folder: Path, epoch: int, matrix: Any) -> None:
 
 
 def read_history(folder: Path) -> dict[int, np.ndarray]:
-    """Return the stored confusion matrices, (C, C) float32 arrays, by epoch, oldest first."""
+    """Return a dictionary from epoch to (C, C) float32 confusion matrix, oldest epoch first."""
     import numpy as np
 
     files = _files(folder)

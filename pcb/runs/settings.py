@@ -34,12 +34,12 @@ def strength_argument(loss: Mapping[str, Any]) -> str:
 
 
 def loss_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the classification loss in a merged config; {} without such a loss."""
+    """Return the settings of the classification loss in a merged config; {} if it has none."""
     return config.get("model", {}).get("roi_head", {}).get("bbox_head", {}).get("loss_cls", {})
 
 
 def without_pcb(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a merged config from which all settings that belong to PCB are removed.
+    """Return a copy of a merged config without the settings that belong to PCB.
 
     These settings are the arguments that PCB adds to the loss and to the RoI head, the type of the
     RoI head, and the ``pcb`` key.
@@ -112,7 +112,7 @@ def other_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[s
 
 
 def plain(value: Any) -> Any:
-    """Convert a setting to types that JSON supports; equal settings have equal results.
+    """Convert a setting to types that JSON supports. Sets become sorted lists.
 
     Example:
         >>> plain({"steps": (16, 19), "names": {"b", "a"}})

@@ -19,7 +19,7 @@ FARTHEST = 1e7
 
 
 def missing_keys(record: Any, keys: Iterable[str]) -> list[str]:
-    """Return those of ``keys`` that a record lacks.
+    """Return the entries of ``keys`` that a record lacks.
 
     A record that is not a dict lacks all keys.
     """
@@ -66,7 +66,7 @@ def own_id_problem(record: Mapping[str, Any]) -> str | None:
 def reference_problem(
     image_id: Any, category_id: Any, image_of: Mapping[int, dict], label_of: Mapping[int, int]
 ) -> str | None:
-    """Return what is wrong with a record's image id or category id, or None if both exist."""
+    """Return what is wrong with a record's image id or category id, or None if both are valid."""
     is_plain = type(image_id) is type(category_id) is int  # the usual case, checked fast
     if is_plain and image_id in image_of and category_id in label_of:
         return None
@@ -119,8 +119,8 @@ def is_polygons(segmentation: Any) -> bool:
 def has_short_polygon(segmentation: Any) -> bool:
     """Return whether a segmentation is empty or has a polygon with fewer than three points.
 
-    Such a polygon has no area. However, pycocotools would interpret two points as a box, and would
-    fail on a single point.
+    A polygon with one or two points has no area. However, pycocotools would fail on one point, and
+    would interpret two points as a box.
     """
     return not segmentation or (isinstance(segmentation, list) and min(map(len, segmentation)) < 6)
 
@@ -147,8 +147,8 @@ def is_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
 
 
 def is_compressed_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
-    """Return whether a value is a compressed run-length encoding (RLE) of the image's size.
+    """Return whether a value is a compressed RLE whose size matches the image.
 
-    In a compressed encoding, the lengths of the runs are stored as text.
+    In a compressed run-length encoding (RLE), the lengths of the runs are stored as text.
     """
     return is_rle(segmentation, image) and isinstance(segmentation["counts"], (str, bytes))

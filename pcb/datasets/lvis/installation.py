@@ -51,7 +51,7 @@ class Installation:
         )
 
     def is_absent(self, root: Path) -> bool:
-        """Return whether all files and folders of this LVIS version are missing in ``root``.
+        """Return whether all files and folders of this LVIS version are missing from ``root``.
 
         Args:
             root: The repository folder.
@@ -85,8 +85,7 @@ def examine_lvis(version: Installation, root: Path) -> tuple[str, list[str]]:
     """Check the annotation files and the images of an LVIS version.
 
     The check reads the image and category records of each annotation file, looks for every image
-    and opens a few images. Annotation records are not checked, because training checks them when it
-    reads them.
+    and opens a few images. Annotation records are not checked, because training checks them.
 
     Args:
         version: The LVIS version.

@@ -11,7 +11,10 @@ _log = logging.getLogger("pcb")
 
 
 def source_of(results: Any) -> str:
-    """Return the name of detection results in messages: their path, or 'results' for a list."""
+    """Return the name that messages use for detection results.
+
+    The name is the path if ``results`` is a path, and 'results' if it is a list.
+    """
     return os.fspath(results) if isinstance(results, (str, os.PathLike)) else _IN_MEMORY
 
 

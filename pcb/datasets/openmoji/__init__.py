@@ -1,6 +1,6 @@
-"""Generate OpenMoji-LT, a long-tailed instance segmentation dataset in LVIS v1 format, offline.
+"""Generate OpenMoji-LT, a long-tailed instance segmentation dataset in LVIS v1 format.
 
-The images of OpenMoji-LT show icons of the open-source emoji project OpenMoji.
+The images show icons of the open-source emoji project OpenMoji. No internet connection is needed.
 """
 
 from pcb.datasets.openmoji.design import read_design

@@ -38,14 +38,13 @@ def type_name(node: Mapping[str, Any], path: str = "") -> Any:
 
 
 def known_components() -> dict[str, dict[Any, str]]:
-    """Return all types in mmcv's registries and all operations of mmcv, by name.
+    """Return all types in mmcv registries and all operations in ``mmcv.ops``, by name.
 
-    All loaded modules are searched for registries, including other libraries and the user's code.
+    The registries may belong to any loaded module, for example to the user's code.
 
     Returns:
-        A dictionary that maps each name to an inner dictionary, because several registries may use
-        the same name. The inner dictionary maps each type to the name of its registry, and each
-        operation to ``"operation"``.
+        ``{name: {type: registry_name}}``. For the operations in ``mmcv.ops``, the registry name is
+        ``"operation"``. A name that several registries use has several types.
     """
     registries = {
         id(value): value
@@ -66,7 +65,7 @@ def known_components() -> dict[str, dict[Any, str]]:
 
 
 def is_users_own(component: Any) -> bool:
-    """Return whether a type is defined outside mmcv, mmdet, torch, torchvision and this kit."""
+    """Return whether a type is not defined in mmcv, mmdet, torch, torchvision or PCB-kit."""
     return getattr(component, "__module__", "").split(".")[0] not in _LIBRARIES
 
 

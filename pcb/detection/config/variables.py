@@ -13,8 +13,6 @@ from contextlib import suppress
 def names_read(text: str) -> set[str]:
     """Return the names of the variables that the config files read.
 
-    Such a variable is not a mistake, because settings may be built from its value.
-
     Args:
         text: The ``text`` attribute of mmcv's ``Config``. It contains the path of each config file
             on a line by itself, followed by the content of that file.
@@ -29,9 +27,8 @@ def names_read(text: str) -> set[str]:
 def set_too_late(text: str) -> Iterator[tuple[str, str, str]]:
     """Yield each variable that a file changes after a base file has already used the old value.
 
-    mmcv executes each file separately, base files first. The new value has no effect on settings
-    that a base file has already built from the variable. The new value does have an effect if the
-    same file or a later file reads it. Then the variable is not yielded.
+    mmcv executes the base files first. Settings that a base file built from the old value do not
+    change. A variable is left out if the same file or a later file reads the new value.
 
     Args:
         text: The text of all config files; see :func:`names_read`.

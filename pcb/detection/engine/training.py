@@ -206,7 +206,7 @@ def _first_weights_record(
 ) -> dict[str, Any]:
     """Return the entry of ``environment.json`` about the checkpoint that training started from.
 
-    This checkpoint is the config's ``load_from``. Without it, the entry is an empty dictionary.
+    The config's ``load_from`` names this checkpoint. Without ``load_from``, the result is empty.
     """
     if settings.first_weights is None:
         return {}
@@ -230,7 +230,7 @@ def _optimizer_hook(settings: TrainingSettings) -> Hook | dict[str, Any]:
 
 
 def build_loader(loading: Mapping[str, int], dataset: Any, seed: int) -> DataLoader:
-    """Build the data loader for this process's share of the images, shuffled in every epoch."""
+    """Build a data loader that shuffles the images and divides them among the processes."""
     several = world_size() > 1
     loader = build_dataloader(dataset, **loading, dist=several)
     if several:
@@ -240,15 +240,15 @@ def build_loader(loading: Mapping[str, int], dataset: Any, seed: int) -> DataLoa
 
 
 def _warn_of_other_settings(folder: RunFolder, settings: TrainingSettings) -> None:
-    """Warn if a resumed training run has new settings, except for the number of epochs."""
+    """Warn if a resumed training run has new settings besides the number of epochs."""
     if not (folder.config_file.is_file() and folder.environment_file.is_file()):
         return
     differing = other_settings(settings.comparable(), recorded_settings(folder))
     if names := [name for name in differing if name != "runner.max_epochs"]:
         warnings.warn(
-            f"settings have changed since this training run began ({', '.join(names)}), so its "
-            "result will differ. The learning rate and the weight decay are still those in the "
-            "checkpoint. To get the original result, resume with the original settings",
+            f"settings have changed since this training run began ({', '.join(names)}): to get the "
+            "original result, resume with the original settings. New values of optimizer.lr and "
+            "optimizer.weight_decay have no effect: the checkpoint contains the values in use",
             stacklevel=2,
         )
 
@@ -294,7 +294,7 @@ def _warn_of_late_start(model: nn.Module, max_epochs: int) -> None:
 
 
 def _quiet_logger() -> logging.Logger:
-    """Return a logger for mmcv's runner that prints warnings but no progress."""
+    """Return a logger that makes mmcv's runner print warnings but no progress."""
     logger = logging.getLogger("pcb.runner")
     logger.setLevel(logging.WARNING)
     return logger
