@@ -30,7 +30,7 @@ OPENMOJI = {"OpenMoji-LT mini": "mini", "OpenMoji-LT full": "full"}
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one check by ``pcb doctor``, shown as one line of its report.
+    """The result of one check by ``pcb doctor``, shown as one line of the report.
 
     Attributes:
         name: The item that was checked.
@@ -94,11 +94,11 @@ def report(checks: list[Check]) -> str:
 
 
 def requirements(root: Path) -> list[str]:
-    """Return the kit's direct dependencies, optional ones included, such as ``numpy>=1.26,<3``.
+    """Return the requirements of PCB-kit as texts such as ``numpy>=1.26,<3``.
 
-    The dependencies are read from ``pyproject.toml`` if the repository contains this file, because
-    the metadata of an editable installation may be out of date. Otherwise, they are read from the
-    metadata of the installed package.
+    Optional requirements are included. The requirements are read from ``pyproject.toml`` if the
+    repository contains this file, because the metadata of an editable installation may be out of
+    date. Otherwise, the requirements are read from the metadata of the installed package.
     """
     project = _project(root)
     if project is None:
@@ -112,7 +112,7 @@ def requirements(root: Path) -> list[str]:
 
 
 def check_python(root: Path, version: str = platform.python_version()) -> Check:
-    """Check that the kit has been tested with this version of Python."""
+    """Check that PCB-kit has been tested with this version of Python."""
     text = f"{version} ({sys.executable})"
     classifiers = (_project(root) or {}).get("classifiers", [])
     tested = [line.split(" :: ")[-1] for line in classifiers if "Python :: 3." in line]
@@ -155,7 +155,7 @@ def check_opencv(installed: Callable[[str], str] = metadata.version) -> Check:
     """Check that OpenCV can be imported and that only one build of it is installed.
 
     Distributions such as ``opencv-python`` and ``opencv-python-headless`` contain files with the
-    same names. The one that is installed later overwrites files of the other.
+    same names. Installing one of them overwrites files of the other.
     """
     names = ("opencv-python-headless", "opencv-python", "opencv-contrib-python")
     builds = [name for name in names if _is_installed(name, installed)]
@@ -180,7 +180,7 @@ def check_torch() -> Check:
 
 
 def check_operators() -> Check:
-    """Check that the detector can be imported, and report which package's operators it uses."""
+    """Check that the detector can be imported, and report which package provides its operators."""
     return _import_check(
         "operators", "pcb.detection.legacy.operators", lambda module: module.operators_in_use()
     )

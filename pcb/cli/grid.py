@@ -46,8 +46,8 @@ def add_command(commands: Any) -> None:
         "--profile",
         default="local",
         metavar="P",
-        help="run on this machine (local), on a cluster (slurm), or as another folder in "
-        "workflow/profiles/ defines (default: local)",
+        help="where to run: local (this machine), slurm (a cluster), or the name of another folder "
+        "in workflow/profiles/ (default: local)",
     )
     report = shared.add_command(
         actions,
@@ -61,7 +61,7 @@ def add_command(commands: Any) -> None:
 
 
 def check_options(grid: Grid, configs: str | os.PathLike[str] = "configs") -> None:
-    """Check that every config accepts the options with which a grid overrides it.
+    """Check that every config of a grid accepts the options that the grid overrides.
 
     Loading the configs takes some seconds. A config without overrides is not loaded.
 

@@ -64,8 +64,8 @@ def _verdicts(configs: dict[str, str], words: str) -> str:
     """Return a clause that says how PCB changed a metric of each config.
 
     Args:
-        configs: For each verdict (raised, lowered or no clear change), a text that lists the
-            configs with this verdict.
+        configs: Dict from verdicts (raised, lowered or no clear change) to texts. Each text lists
+            the configs with this verdict.
         words: Name of the metric.
     """
     changes = [

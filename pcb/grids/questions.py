@@ -1,4 +1,4 @@
-"""The notebooks of a grid, and the figures of each notebook that the grid's web page shows.
+"""The notebooks of a grid, and the figures that the grid's web page shows for each notebook.
 
 Figures are listed by file name; ``*`` stands for any text. A figure that is not listed appears only
 on the web page of its notebook. The notebook ``method`` is not listed, because it reads no run.

@@ -55,9 +55,9 @@ class Figure(NamedTuple):
 def write_page(root: str | os.PathLike[str], title: str) -> Path:
     """Write a web page with the results of a grid, and return the path of the page.
 
-    The page begins with one sentence about the effect of PCB, from
-    :func:`pcb.grids.finding.finding`. If notebooks failed, a list of these notebooks follows. The
-    page needs no network.
+    The page begins with one sentence about the effect of PCB (see
+    :func:`pcb.grids.finding.finding`). If notebooks failed, a list of these notebooks follows. The
+    page can be viewed offline.
 
     Args:
         root: The grid's folder, to which ``index.html`` is written. Runs must be in
@@ -131,7 +131,7 @@ def _dataset(root: Path, dataset: DatasetResults) -> dict[str, Any]:
 def _question(
     root: Path, notebook: str, figures: Iterable[str], folders: list[Path]
 ) -> dict[str, Any]:
-    """Return the question that a notebook answers, its web pages and its main figures.
+    """Return the question that a notebook answers, and the notebook's web pages and main figures.
 
     The result is {} if none of the folders contains a web page of the notebook.
     """
@@ -224,7 +224,7 @@ def _cut(text: str) -> str:
 
 
 def _heading(notebook: Path) -> str:
-    """Return the first heading of an executed notebook; "" if no heading or file exists."""
+    """Return the first heading of a notebook; "" if the file is missing or has no heading."""
     cells = _read_notebook(notebook).get("cells", [])
     lines = (line for cell in cells for line in "".join(cell["source"]).splitlines())
     return next((line[2:].strip() for line in lines if line.startswith("# ")), "")
@@ -249,8 +249,8 @@ def _href(root: Path, file: Path) -> str:
 def _label(root: Path, folder: Path) -> str:
     """Return the name under which a folder appears on the page.
 
-    For the folder of a run, the name is its path below the dataset's folder. For the folder of a
-    dataset, the name is that of the dataset.
+    A run's folder appears as a path relative to the dataset's folder. A dataset's folder appears as
+    the name of the dataset.
     """
     parts = folder.relative_to(root).parts
     return "/".join(parts[1:] or parts)

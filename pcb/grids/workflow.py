@@ -1,8 +1,8 @@
-"""Let only one process at a time run a grid, and stop the grid's jobs when this process stops.
+"""Let only one process at a time run a grid, and stop the grid's jobs when that process stops.
 
-``pcb grid run`` runs Snakemake in its own process, so that a user has to stop only one process. The
-Snakefile and its job scripts also call this module. So a user who runs Snakemake directly gets the
-same behaviour.
+``pcb grid run`` calls Snakemake as a Python function instead of starting a child process, so that a
+user has to stop only one process. The Snakefile and its job scripts also call this module, so that
+a user who runs Snakemake directly gets the same behaviour.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def run_workflow(name: str, profile: str, gpus: int = 0) -> int:
     Args:
         name: A grid file, or the name of a grid in ``workflow/grids/``.
         profile: Name of a folder in ``workflow/profiles/``.
-        gpus: Number of GPUs of this machine. All jobs that run at the same time use at most this
-            number of GPUs. Pass 0 on a cluster, because the cluster assigns GPUs to jobs.
+        gpus: Number of GPUs of this machine. The jobs that run at the same time use at most this
+            number of GPUs in total. Pass 0 on a cluster, because the cluster assigns GPUs to jobs.
     """
     limit = ["--resources", f"gpu={gpus}"] if gpus else []
     return _snakemake(["--profile", str(_PROFILES / profile), *limit, "--config", f"grid={name}"])
@@ -70,9 +70,9 @@ def begin(root: str | os.PathLike[str], notebooks: str | os.PathLike[str]) -> No
     """Make this process the only one that runs a grid, until this process ends.
 
     If another process is already running the grid, this function prints a message that names the
-    other process, and waits until the other process ends. If an earlier process was killed, some
-    training processes and notebooks of the grid may still be running. This function prints these
-    processes, and also the notebooks that have uncommitted changes.
+    other process, and waits until the other process ends. Afterwards, this function lists the
+    training processes and notebooks that a killed process has left running. It also lists the
+    notebooks that have uncommitted changes.
 
     Args:
         root: The grid's folder.
@@ -87,23 +87,22 @@ def begin(root: str | os.PathLike[str], notebooks: str | os.PathLike[str]) -> No
         [who] = [one.who for one in running(root) if one.what == GRID] or [fallback]
         _say(
             f"The grid in {root} is already being run by {who}. This command waits until that "
-            "process ends, then runs what is missing. Ctrl-C stops only this command, not that "
-            f"process.{doing}"
+            "process ends, then produces the results that are still missing. Ctrl-C stops only "
+            f"this command, not that process.{doing}"
         )
 
     _until_the_end.enter_context(writing_alone(root, GRID, wait_for))
     if left := [str(one) for one in running(root) if one.what != GRID]:
         _say(
             "An earlier command was killed, but some of its processes are still running. This "
-            "command shows the output of running training processes, and waits until running "
-            f"notebooks end:\n{_indent(left)}"
+            f"command waits until they end:\n{_indent(left)}"
         )
     if changed := changed_notebooks(notebooks):
         _say(f"The grid runs notebooks with uncommitted changes: {', '.join(changed)}")
 
 
 def changed_notebooks(folder: str | os.PathLike[str]) -> list[str]:
-    """Return the names of the notebooks in a folder that have uncommitted changes.
+    """Return the names of a folder's notebooks that have uncommitted changes.
 
     The result is [] if git is not installed, or if the folder is not in a git repository.
     """
@@ -193,8 +192,8 @@ def end_with_snakemake() -> None:
 def snakemake_is_gone() -> bool:
     """Return whether the Snakemake process that started this job has died.
 
-    The result shows why a job was stopped early: its Snakemake process died (True), or the job
-    itself received a signal (False).
+    If this job was stopped early, True means that the Snakemake process died, and False means that
+    the job received a signal.
     """
     return _gone.is_set()
 
@@ -214,9 +213,10 @@ def _snakemake(arguments: list[str]) -> int:
 def _jobs(snakemake: psutil.Process) -> list[psutil.Process]:
     """Return the processes that execute the scripts of Snakemake's running jobs.
 
-    To end all jobs, it is enough to terminate these processes. Kernels and training processes are
-    left out, because they are not in Snakemake's process group. The shells in which Snakemake runs
-    the scripts are also left out, because a terminated shell does not wait for its script.
+    To end all jobs, it is enough to terminate these processes. Jupyter kernels and training
+    processes are left out, because they are not in Snakemake's process group. The shells in which
+    Snakemake runs the scripts are also left out, because a terminated shell does not wait for its
+    script.
     """
     group = os.getpgid(snakemake.pid)
     found = []
@@ -246,7 +246,7 @@ def _repeat_discarded_interrupts() -> None:
     """Raise a ``KeyboardInterrupt`` again when Python discards it.
 
     A signal may arrive while Python runs a ``__del__`` method or a callback of a weak reference.
-    Python prints and then discards any exception that is raised there. Without this function, the
+    In both cases, Python prints an exception and then discards it. Without this function, the
     signal would have no effect.
     """
     report = sys.unraisablehook

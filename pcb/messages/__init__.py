@@ -1,1 +1,1 @@
-"""Format names, tables, suggestions, number ranges and warnings for people, and print them."""
+"""Print messages; format names, tables, suggestions, number ranges and warnings."""

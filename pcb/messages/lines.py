@@ -51,7 +51,7 @@ class WholeLines:
         self._held = ""
 
     def write(self, text: str) -> int:
-        """Write the lines that are now complete, and keep an incomplete last line for later."""
+        """Write all lines that ``text`` completes, and keep an incomplete last line for later."""
         *lines, self._held = _END.split((self._held + text).lstrip("\r"))
         for line in lines:
             say(self._label + line, self._stream)

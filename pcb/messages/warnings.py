@@ -1,4 +1,4 @@
-"""Show Python's warnings in one line each, for people who did not write the code.
+"""Show each of Python's warnings on one line.
 
 Only the ``pcb`` commands and the notebooks use this format. Other programs that import this package
 keep Python's own format.
@@ -10,7 +10,7 @@ from pcb.messages.printable import printable
 
 
 def one_line_warnings() -> None:
-    """Make this process show each warning in one line, without file name and line number.
+    """Make this process show each warning on one line, without file name and line number.
 
     Example:
         >>> shown = warnings.formatwarning

@@ -228,7 +228,7 @@ def soft_label_entropy(
     names: Sequence[str] | None = None,
     title: str = "How spread out is the soft label of each class?",
 ) -> tuple[Figure, Axes]:
-    """Draw the entropy of the soft label of each class against its number of training images.
+    """Draw the entropy of each class's soft label against the class's number of training images.
 
     The entropy measures how many classes share a label. A one-hot label has 0 bits. A label that
     gives k classes the same probability has log2(k) bits.

@@ -3,7 +3,7 @@
 Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
 CVPR 2022 (arXiv 2201.02784), table of results on LVIS v0.5 and v1. The model zoo of the official
 repository (https://github.com/megvii-research/PCB) lists the same rows with their checkpoints.
-``published_results.csv`` contains these rows in percent, as printed.
+``published_results.csv`` contains these rows in percent, as in the paper.
 """
 
 import copy
@@ -25,8 +25,8 @@ def published_results(name: str | os.PathLike[str]) -> dict[str, Any] | None:
     ``seesaw_pcb_r101`` of LVIS v1, but not for configs without PCB.
 
     Args:
-        name: Path that contains the dataset and the config in this order: a config file, a run
-            folder, or a file in a run folder.
+        name: Path of a config file, a run folder, or a file in a run folder. The path must contain
+            the name of the dataset, directly followed by the name of the config.
 
     Returns:
         A dictionary; None if no results were published. The entry ``segm`` contains AP, APr, APc
@@ -56,7 +56,7 @@ def published_results(name: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 @cache
 def _rows() -> dict[tuple[str, str], dict[str, Any]]:
-    """Return all published results; each key is a pair: name of the dataset, name of the config."""
+    """Return a dict from (dataset name, config name) to the published results of the config."""
     text = files("pcb.runs").joinpath("published_results.csv").read_text(encoding="utf-8")
     rows = {}
     for row in csv.DictReader(text.splitlines()):

@@ -76,7 +76,7 @@ def _objects(module: griffe.Object) -> list[griffe.Object]:
 
 
 def _path(at: griffe.Object, name: str) -> str | None:
-    """Return the path of a named object; None if the API reference does not contain the object."""
+    """Return the dotted path of the object called ``name``; None if the API reference lacks it."""
     name = name.removesuffix("()")
     try:
         if name.startswith("pcb."):

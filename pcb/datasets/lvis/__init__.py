@@ -1,7 +1,7 @@
 """Read annotation files and detection results in LVIS or COCO format, and check them.
 
-An invalid file raises an error that states the file, the invalid value and the remedy. Code that
-uses these readers does not need to check its input again.
+If a file is invalid, an error is raised. The message names the file, the invalid value and the
+remedy. Code that uses these readers does not need to check the data again.
 """
 
 from pcb.datasets.lvis.annotations import Annotations, read_annotations

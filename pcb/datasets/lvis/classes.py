@@ -1,4 +1,4 @@
-"""The classes of an annotation file: names, ids, frequency groups, numbers of training images."""
+"""The classes of an annotation file: their names, ids, frequency groups and training counts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Classes:
 
     @cached_property
     def category_ids(self) -> list[int]:
-        """Category id of each class, in label order. The ids are in ascending order."""
+        """Category ids in ascending order. The index of an id is the label of its class."""
         return [category["id"] for category in self.categories]
 
     @cached_property
@@ -94,8 +94,8 @@ class Classes:
         if not self._all_have(key):
             where = getattr(self, "path", "") or "the annotations"
             raise ValueError(
-                f"{where}: the categories have no {key!r} (count in the training data): add this"
-                " key to every category, as in the LVIS format"
+                f"{where}: the categories have no {key!r}: under this key, add the number of"
+                f" training {key.removesuffix('_count')}s to each category, as in the LVIS format"
             )
         return np.array([category[key] for category in self.categories])
 

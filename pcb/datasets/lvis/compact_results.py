@@ -59,9 +59,8 @@ def read_compact_results(
     """Read detections in COCO results format, check them, and store them in flat arrays.
 
     The checks and errors are those of ``read_results``. Detections below ``score_threshold`` are
-    also checked, and then dropped. Two checks cover only the masks or boxes that are kept: the slow
-    check whether the runs of a mask add up to the image size, and the check for boxes in a wrong
-    format.
+    also checked, and then dropped. Two checks cover only the detections that are kept: whether the
+    run lengths of a mask add up to the image size, and whether the boxes are in a wrong format.
 
     Args:
         results: A ``.json`` or ``.json.gz`` file, or the content of such a file, as in

@@ -26,7 +26,7 @@ from pcb.messages.printable import short_repr
 
 
 class AnnotationError(ValueError):
-    """An error in an annotation file; the message states the file, the value and the remedy."""
+    """An error in an annotation file; the message names the file, the value and the remedy."""
 
 
 class _File(msgspec.Struct):
@@ -50,8 +50,8 @@ class AnnotationReader:
 
     Attributes:
         path: The path as a string.
-        federated_keys: Those of the keys ``neg_category_ids`` and ``not_exhaustive_category_ids``
-            that occur in the images read so far.
+        federated_keys: Which of the keys ``neg_category_ids`` and ``not_exhaustive_category_ids``
+            occur in the images read so far.
         lists_classes: Whether any image read so far lists a category under one of these two keys.
         categories: One dict per class, sorted by id.
         label_of: A dict from the id of each category to its label, the index in ``categories``.
@@ -170,8 +170,8 @@ class AnnotationReader:
     ) -> None:
         """Raise an error if some records of a kind have a key, but others lack it.
 
-        ``present`` contains each key that at least one record has. ``lacking`` maps each key that
-        at least one record lacks to the id of a record without the key.
+        ``present`` contains each key that at least one record has. ``lacking[key]`` is the id of a
+        record without ``key``.
         """
         for key in present & lacking.keys():
             raise AnnotationError(
@@ -221,6 +221,6 @@ def _check_layout(path: str, data: Any) -> None:
             )
         if not data[key]:
             raise AnnotationError(
-                f"{path}: {key!r} is empty: use a dataset with at least one image, annotation and"
-                " category"
+                f"{path}: {key!r} is empty: use a dataset with at least one image, one"
+                " annotation and one category"
             )

@@ -1,4 +1,4 @@
-"""Draw an image of OpenMoji-LT: a random background, emojis on it, and the mask of each emoji."""
+"""Draw an image of OpenMoji-LT, with emojis on a random background, and return their masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

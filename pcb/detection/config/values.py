@@ -1,4 +1,4 @@
-"""Find values in a config that training cannot use."""
+"""Find config values that training cannot use."""
 
 import math
 from collections.abc import Iterator, Mapping

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """Move the tensors of a collated batch to a device, and remove mmcv's DataContainers.
+    """Move the tensors of a collated batch to a device, and unwrap mmcv's DataContainers.
 
     Args:
         batch: A batch from the data loader. Each DataContainer in the batch contains data for
@@ -39,8 +39,8 @@ def pick_device(device: str | None) -> torch.device:
     """Return the device for the model. Under ``torchrun``, each process uses a different GPU.
 
     Args:
-        device: A name such as ``"cpu"`` or ``"cuda"``. If it is None, a GPU is used if there is
-            one, and otherwise the CPU.
+        device: A name such as ``"cpu"`` or ``"cuda"``. None stands for a GPU, or for the CPU if
+            there is no GPU.
 
     Raises:
         ValueError: The name is unknown, or a GPU is requested but not available.

@@ -21,8 +21,8 @@ class LossScalingHook(Fp16OptimizerHook):
     """Hook that updates the weights when a model is trained in half precision.
 
     In half precision, overflowing gradients are normal: the loss scaler then skips the optimizer
-    step and halves its scale. Only many skipped steps in a row are an error. The hook counts the
-    skipped steps in the runner's dictionary ``meta``, which is saved in checkpoints.
+    step and halves its scale. Training stops only if many steps in a row are skipped. The
+    number of skipped steps is stored in the runner's ``meta`` and therefore in each checkpoint.
 
     Args:
         patience: Number of skipped steps in a row after which training stops. 30 skipped steps
@@ -97,7 +97,10 @@ class RunLogHook(LoggerHook):
             write_atomically(self.folder.log_file, whole + newline)
 
     def log(self, runner) -> None:
-        """Add a record with average values to the log, and print a progress line."""
+        """Add a record to the log, and print a progress line.
+
+        The losses and times in the record are averages over the last ``interval`` iterations.
+        """
         values = runner.log_buffer.output
         record = {
             "mode": "train",
@@ -132,8 +135,9 @@ class RunLogHook(LoggerHook):
 class SaveStateHook(Hook):
     """Hook that saves PCB's confusion matrix and a checkpoint.
 
-    The matrix and the checkpoint are saved after every epoch and, if the runner has an interval,
-    also within epochs. After every epoch, the hook also stores a copy of this epoch's matrix.
+    The matrix and the checkpoint are saved after every epoch and, if the runner has a checkpoint
+    interval, also within epochs. After every epoch, the hook also stores a copy of this epoch's
+    matrix.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -176,16 +180,16 @@ class SaveStateHook(Hook):
 
 @contextmanager
 def _averages_swapped(runner) -> Iterator[None]:
-    """Exchange the model's weights with their running averages while the context is active.
+    """Exchange the model's weights with their running averages inside a ``with`` block.
 
     mmcv's EMAHook and similar hooks of mmdet compute a running average of each weight, and store
     the averages in buffers of the model. At the end of an epoch, these hooks exchange weights and
     averages, so that a checkpoint contains the averages as the model's weights. At the start of
     the next epoch, the hooks exchange weights and averages again.
 
-    Within an epoch, this context therefore gives the model the averages. Between two epochs, the
-    context gives the model the trained weights. Some hooks also average the model's buffers,
-    including PCB's, and exchange the buffers in the same way.
+    Within an epoch, the model therefore contains the averages inside the ``with`` block. Between
+    two epochs, the model contains the trained weights inside the block. Some hooks also
+    average the model's buffers, including PCB's, and exchange the buffers in the same way.
     """
     hooks = [hook for hook in runner.hooks if hasattr(hook, "_swap_ema_parameters")]
     for hook in hooks:
