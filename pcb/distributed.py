@@ -20,7 +20,7 @@ _TORCHRUN = f"start the processes with torchrun, which sets {', '.join(_VARIABLE
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Connect this process to other processes started by ``torchrun``, within a ``with`` block.
+    """While a ``with`` block runs, connect this process to the other processes of ``torchrun``.
 
     ``torchrun`` describes the group of processes in environment variables. If these variables are
     not set, this function does nothing. Otherwise, it waits up to 10 minutes for the other
@@ -73,9 +73,9 @@ def _requested_processes() -> int:
         return 1  # a single process needs no address
     if missing := [name for name in _VARIABLES if name not in given]:
         raise ValueError(
-            f"of the environment variables for several processes, {', '.join(given)} "
+            f"the environment variables for several processes are incomplete: {', '.join(given)} "
             f"{'is' if len(given) == 1 else 'are'} set, but {', '.join(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} not: to train in one process, unset "
+            f"{'is' if len(missing) == 1 else 'are'} not; to train in one process, unset "
             f"{', '.join(given)}; to train in several processes, {_TORCHRUN}"
         )
     processes = numbers["WORLD_SIZE"]
@@ -134,8 +134,7 @@ def _join(device: torch.device) -> None:
 def _wait_for_first(own: int, minutes: float) -> None:
     """Wait until process 0 can be reached.
 
-    PyTorch itself would also wait, but it would print a page of stack traces if process 0 does not
-    answer.
+    Without this function, PyTorch would print a page of stack traces if process 0 did not answer.
 
     Raises:
         ValueError: If the host name is unknown, or process 0 does not answer in time.

@@ -230,7 +230,7 @@ def environment_of(rank: str = "0", world_size: str = "2", port: str = "29500") 
     [
         (
             {"WORLD_SIZE": "2"},
-            "WORLD_SIZE is set, but RANK, MASTER_ADDR, MASTER_PORT are not: .* unset",
+            "WORLD_SIZE is set, but RANK, MASTER_ADDR, MASTER_PORT are not; .* unset",
         ),
         ({"RANK": "1"}, "RANK is set, but WORLD_SIZE, MASTER_ADDR, MASTER_PORT are not"),
         (

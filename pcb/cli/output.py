@@ -34,7 +34,7 @@ def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def confusion_summary(matrix: np.ndarray, class_names: Sequence[str], shown: int = 10) -> str:
-    """Return the totals of a confusion matrix and its most frequent mistakes as text.
+    """Return the totals and the most frequent mistakes of a confusion matrix as text.
 
     Args:
         matrix: (C + 1, C + 1) counts. Rows are true classes, and columns are predicted classes. The
@@ -82,7 +82,10 @@ def is_matrix_file(path: Path) -> bool:
 
 @contextmanager
 def log_to_stderr() -> Iterator[None]:
-    """Print this package's log messages of level INFO and above to stderr during the context."""
+    """Print this package's log messages to stderr within a ``with`` block.
+
+    Messages below level INFO are not printed.
+    """
     logger, handler = logging.getLogger("pcb"), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("pcb: %(message)s"))
     level = logger.level

@@ -17,9 +17,9 @@ class IterativeRoIHead(StandardRoIHead):
     The mask branch is the same as in mmdet's StandardRoIHead.
 
     Args:
-        n_iter: K, the number of iterations. If K is 1, there are no feedback modules, and the head
-            works like StandardRoIHead.
-        mlp_layers: Number of linear layers in each feedback module.
+        n_iter: K, the number of iterations. If K is 1, the head works like StandardRoIHead.
+        mlp_layers: Number of linear layers in each of the two feedback modules, which refine the
+            features.
         iter_loss_weight: Weights of the losses of the K iterations; by default, each is 1 / K.
         reg_iter: Index of the only iteration whose box loss is used, with weight 1. If -1, the box
             losses of all iterations are used, weighted with ``iter_loss_weight``.
@@ -27,7 +27,7 @@ class IterativeRoIHead(StandardRoIHead):
         use_layer_norm: Whether the class prediction is normalised before it refines the features,
             as in the official configs for EQL v2.
         identity_init: Whether the initial weights of the feedback modules leave the features
-            unchanged, which helps training from scratch. The official code corresponds to False.
+            unchanged. True helps training from scratch; False corresponds to the official code.
 
     Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
     CVPR 2022.
@@ -82,7 +82,7 @@ class IterativeRoIHead(StandardRoIHead):
                 nn.init.constant_(feedback.layers[-1].bias, value)
 
     def _iterate(self, features: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the class and box predictions of each iteration, from (N, D, H, W) RoI features."""
+        """Refine (N, D, H, W) RoI features; yield class and box predictions per iteration."""
         for iteration in range(self.n_iter):
             cls_score, bbox_pred = self.bbox_head(features)
             yield cls_score, bbox_pred
@@ -96,7 +96,7 @@ class IterativeRoIHead(StandardRoIHead):
         return self.shared_head(features) if self.with_shared_head else features
 
     def _bbox_forward(self, x: Sequence[Tensor], rois: Tensor) -> dict[str, Tensor]:
-        """Return the predictions of the last iteration, for testing."""
+        """Return the predictions of the last iteration, and the RoI features before refinement."""
         features = self._extract(x, rois)
         *_, (cls_score, bbox_pred) = self._iterate(features)
         return {"cls_score": cls_score, "bbox_pred": bbox_pred, "bbox_feats": features}
@@ -113,8 +113,9 @@ class IterativeRoIHead(StandardRoIHead):
     ) -> dict[str, Tensor]:
         """Return the losses, summed over the iterations with the weights ``iter_loss_weight``.
 
-        If ``reg_iter`` is not -1, only the box loss of iteration ``reg_iter`` is used, and its
-        weight is 1. The accuracies are from the last iteration.
+        If ``reg_iter`` is not -1, the box losses of other iterations are left out, and the box loss
+        of iteration ``reg_iter`` has weight 1. The result also contains the accuracies of the last
+        iteration.
 
         Args:
             features: (N, D, H, W) RoI features before the first refinement.

@@ -1,7 +1,8 @@
 """Read and check grid files, which list the training runs of an experiment.
 
-The Snakemake workflow runs every notebook for every run of a grid. The repository's grid files are
-in ``workflow/grids/``. The command ``pcb grid check`` checks a grid file.
+The Snakemake workflow executes every notebook for every training run in a grid file. The
+repository's grid files are in ``workflow/grids/``. The command ``pcb grid check`` checks a grid
+file.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [RunName(dataset, config, seed, name) for dataset, config, name, seed in points]
 
     def plain(self, run: RunName) -> RunName | None:
-        """Return the grid's run without PCB that matches ``run``; None if the grid has none."""
+        """Return the counterpart of ``run`` without PCB; None if the grid does not contain it."""
         return next((plain for plain in run.plain if plain in self.runs), None)
 
     def options(self, run: RunName) -> dict[str, Any]:
@@ -156,8 +157,8 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             for name in values:
                 if name in _SET:
                     raise ValueError(
-                        f"parameters: {name!r} of {notebook} is set by the workflow: remove it "
-                        "from the grid file"
+                        f"parameters: the workflow itself sets {name!r} of {notebook}: remove this "
+                        "parameter from the grid file"
                     )
 
 
@@ -211,8 +212,8 @@ def read_grid(
     Raises:
         FileNotFoundError: The grid file does not exist.
         ValueError: A key is unknown, missing or repeated; a value is not allowed; a config does not
-            exist; or a notebook does not have a given parameter. If a valid name is similar to a
-            wrong one, the message suggests the valid name.
+            exist; or a notebook does not have a parameter that the file sets. If a valid name is
+            similar to a wrong name, the message suggests the valid name.
 
     Example:
         >>> [str(run) for run in read_grid("demo").runs]
@@ -222,8 +223,8 @@ def read_grid(
     try:
         if re.search(r"""['"\\$`\n]""", str(file)):  # Snakemake quotes these characters wrongly
             raise ValueError(
-                "the path must not contain quotes, backticks, backslashes, $ or line breaks: "
-                "rename the file or its folder"
+                "the path of a grid file must not contain quotes, backticks, backslashes, $ or "
+                "line breaks: rename the file or the folder"
             )
         _check_name("the file's name", file.stem, "-")
         grid = decode_yaml(file.read_text(encoding="utf-8"), Grid)
@@ -272,7 +273,7 @@ def _check_name(key: str, name: str, further: str = "") -> None:
     """Check a name that becomes part of paths and command lines.
 
     Args:
-        key: Key that contains the name in the grid file; the error message begins with this key.
+        key: Beginning of the error message, such as the key whose value contains the name.
         name: The name to check.
         further: Characters that are allowed besides letters, digits, ``_`` and ``.``.
 

@@ -92,7 +92,7 @@ class EQLv2Loss(BalancedLoss):
         Args:
             logits: (N, C) logits, or (N, C + 1) with background.
             labels: (N,) true labels.
-            iteration: Refinement iteration; default: the last.
+            iteration: Index of the refinement iteration; None for the last.
 
         Returns:
             The loss, a scalar.
@@ -124,7 +124,7 @@ class EQLv2Loss(BalancedLoss):
             logits: (N, C) logits, or (N, C + 1) with background last.
 
         Returns:
-            The weights ``u`` and ``v``, each (C,), or (C + 1,) with background.
+            The positive weights and the negative weights, each (C,), or (C + 1,) with background.
         """
         ratio = self.positive_gradient / (self.negative_gradient + 1e-10)
         negative_weight = torch.sigmoid(self.gamma * (ratio - self.mu))
@@ -151,9 +151,10 @@ class EQLv2Loss(BalancedLoss):
         self.has_gradients.masked_fill_(sums.sum() > 0, 1)  # stays 0 if the batch is empty
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Return the sigmoid scores of the classes.
+        """Return the sigmoid of each logit.
 
-        If the loss has a background class, they are multiplied by 1 minus the background's score.
+        If there is a background class, the scores of the other classes are also multiplied by 1
+        minus the score of background.
         """
         scores = logits.sigmoid()
         if self.background is None:

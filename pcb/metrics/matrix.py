@@ -1,12 +1,12 @@
 """Compute shares, biases, group means and entropies from confusion matrices (NumPy arrays).
 
-There are two kinds of confusion matrix. In both, rows are true classes and columns are predicted
-classes. Most functions accept both kinds:
+Rows are true classes, and columns are predicted classes. Most functions accept two kinds of
+confusion matrix:
 
-- (C, C), learned during training or computed at ground-truth boxes. If a class never occurred, its
+- (C, C): learned during training, or computed at ground-truth boxes. If a class never occurred, its
   row is all zeros or NaN.
-- (C + 1, C + 1), counted on detections. The last row counts detections on background, the last
-  column missed objects.
+- (C + 1, C + 1): counts of detections. The last row counts detections on background, and the last
+  column counts missed objects.
 """
 
 from collections.abc import Sequence
@@ -113,7 +113,7 @@ def bias(matrix: np.ndarray, num_classes: int | None = None) -> np.ndarray:
     Entry [i, j] is the share of class i predicted as j minus the share of class j predicted as i.
 
     Args:
-        matrix: (C, C) or (C + 1, C + 1); rows are divided by their sums first.
+        matrix: (C, C) or (C + 1, C + 1); each row is first divided by its sum.
         num_classes: Number of classes, C; required for a (C + 1, C + 1) matrix.
 
     Returns:
@@ -133,11 +133,11 @@ def bias(matrix: np.ndarray, num_classes: int | None = None) -> np.ndarray:
 def group_shares(matrix: np.ndarray, frequency: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """Compute the shares of correct and of wrong predictions for each frequency group.
 
-    Wrong predictions are divided by the frequency group of the predicted class. Shares are averaged
-    over the classes of a frequency group with equal weight. Classes without instances are left out.
+    Wrong predictions are counted separately for each frequency group of the predicted class. The
+    shares of a group are unweighted means over the classes of the group that have instances.
 
     Args:
-        matrix: (C, C) or (C + 1, C + 1), on any scale, because each row is divided by its sum.
+        matrix: (C, C), or (C + 1, C + 1) for detections; each row is first divided by its sum.
         frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
 
     Returns:
@@ -170,15 +170,14 @@ def group_shares(matrix: np.ndarray, frequency: Sequence[str]) -> tuple[np.ndarr
 def group_totals(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
     """Compute which share of a frequency group's instances is predicted as each frequency group.
 
-    Shares are averaged over the classes of a frequency group with equal weight. Classes without
-    instances are left out.
+    The shares of a group are unweighted means over the classes of the group that have instances.
 
     Args:
         matrix: (C, C) or (C + 1, C + 1), as in :func:`group_shares`.
         frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
 
     Returns:
-        (3, 3) mean shares. Rows are true groups and columns predicted groups, both in the order
+        (3, 3) mean shares. Rows are true groups, and columns are predicted groups, in the order
         frequent, common, rare. If no class of a group has instances, the row of the group is NaN.
         If the matrix counts detections, a row sums to 1 minus the share of missed objects.
 
@@ -203,7 +202,7 @@ def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
     Returns:
         (3, 3), antisymmetric. An entry is positive if the row's group is mistaken for the column's
-        group more often than the reverse, and NaN if one of the two groups has no instances.
+        group more often than vice versa. It is NaN if one of the two groups has no instances.
 
     Example:
         >>> group_bias(np.array([[8, 2], [1, 1]]), ["f", "r"]).round(3)
@@ -216,9 +215,9 @@ def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
 
 def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Divide the rows of two confusion matrices by their sums; subtract ``before`` from ``after``.
+    """Return ``after`` minus ``before``, with each row first divided by its sum.
 
-    A row of the result is NaN if its class has no instances in one of the matrices.
+    If a class has no instances in one of the two confusion matrices, its row in the result is NaN.
 
     Raises:
         ValueError: The matrices differ in shape.
@@ -233,7 +232,7 @@ def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def detection_totals(matrix: np.ndarray) -> dict[str, int]:
-    """Count objects by outcome, and detections on background, in a (C + 1, C + 1) matrix.
+    """Return the totals of a (C + 1, C + 1) confusion matrix of detections, as in the example.
 
     Example:
         >>> detection_totals(np.array([[5, 2, 1], [0, 3, 4], [6, 0, 0]]))
@@ -252,8 +251,8 @@ def label_entropy(soft_labels: np.ndarray) -> np.ndarray:
     """Compute the entropy of each soft label: 0 if one-hot, log2(k) if uniform over k classes.
 
     Args:
-        soft_labels: (C, C), in which row y is the soft label of class y. Rows are first scaled to
-            sum to 1, because the soft labels of EQL v2 do not.
+        soft_labels: (C, C); row y is the soft label of class y. Each row is first divided by its
+            sum, because the soft labels of EQL v2 do not sum to 1.
 
     Returns:
         (C,) entropies in bits; NaN if the row is undefined or all zeros.

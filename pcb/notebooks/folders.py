@@ -1,9 +1,9 @@
 """Make papermill create a missing output folder instead of failing with a traceback.
 
-This module is registered as an entry point of ``papermill.io``, so papermill imports this module
-whenever papermill itself is imported. Such entry points normally add support for addresses such as
-``s3://``. This module instead changes how papermill writes files, because papermill has no option
-that creates the folder.
+papermill imports this module whenever papermill itself is imported, because this module is
+registered as an entry point of ``papermill.io``. These entry points normally add support for
+addresses such as ``s3://``. This module changes how papermill writes files, because papermill has
+no option to create missing folders.
 """
 
 import os

@@ -27,7 +27,7 @@ def scatter_by_image_count(
 ) -> tuple[Figure, Axes]:
     """Draw one value per class against the number of training images of the class.
 
-    Each class has a dot, and a horizontal line shows the mean of each frequency group. Class names
+    Each class has a dot, and each frequency group has a horizontal line at its mean. Class names
     are written beside the highest and the lowest dot of each group.
 
     Args:

@@ -1,11 +1,11 @@
-"""Figures of the confusion between frequency groups, and of initial values in a confusion matrix.
+"""Figures of the confusion between frequency groups, and of the weight of initial values.
 
-During training, a running confusion matrix is updated as a moving average. :func:`start_weights`
-draws how much weight the initial value of each row still has. Rows with fewer updates keep more
-weight.
+During training, each row of a running confusion matrix is updated as a moving average.
+:func:`start_weights` draws how much weight the initial value of each row still has. The fewer
+updates a row has received, the larger this weight is.
 
-The rows of a matrix are true classes, the columns are predicted classes. A matrix of detections has
-an additional last row for detections on background, and an additional last column for missed
+The rows of a matrix are true classes, and the columns are predicted classes. A matrix of detections
+has an additional last row for detections on background, and an additional last column for missed
 objects.
 """
 
@@ -42,7 +42,7 @@ def group_confusion(
     columns: Sequence[str],
     title: str = "Where instances of each group end up",
 ) -> tuple[Figure, Axes]:
-    """Draw how the instances of each frequency group are classified, as stacked bars.
+    """Draw stacked bars that show how the instances of each frequency group are classified.
 
     Args:
         shares: (3, 4) or (3, 5) shares from :func:`pcb.metrics.group_shares`. The rows are the true
@@ -108,7 +108,7 @@ def group_confusion(
 def group_heatmap(
     matrix: np.ndarray, frequency: Sequence[str], title: str = "Confusion between groups"
 ) -> tuple[Figure, np.ndarray]:
-    """Draw two heat maps of how often each frequency group is predicted as each group.
+    """Draw two heat maps that show how often each frequency group is predicted as each group.
 
     Args:
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections. For detections, a fourth
@@ -117,10 +117,10 @@ def group_heatmap(
         title: Title of the figure; it should say which matrix is shown.
 
     Returns:
-        (figure, axes); axes is an array of two. The first heat map shows which percentage of the
-        row's group is predicted as the column's group, as a mean over the classes of the row's
-        group (:func:`pcb.metrics.group_totals`). The second heat map shows this percentage minus
-        the percentage of the reverse confusion (:func:`pcb.metrics.group_bias`).
+        (figure, axes); axes is an array of two. The first heat map shows how often the row's group
+        is predicted as the column's group, in percent (:func:`pcb.metrics.group_totals`). The
+        second heat map shows this percentage minus the percentage of the reverse confusion
+        (:func:`pcb.metrics.group_bias`).
 
     Example:
         >>> figure, axes = group_heatmap(np.array([[8, 2], [1, 1]]), ["f", "r"])
@@ -181,7 +181,8 @@ def start_weights(
 ) -> tuple[Figure, Axes]:
     """Draw the weight that the initial value of each row still has in a running confusion matrix.
 
-    The rows of the matrix are moving averages, so each update of a row reduces the weight.
+    The rows of the matrix are moving averages. Each update of a row reduces the weight of the
+    row's initial value.
 
     Args:
         weight: (C,) weight of the initial value in each row, in [0, 1]; nan if the class did not
@@ -192,7 +193,7 @@ def start_weights(
             drawn further to the left.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names.
-        start: Name of the initial value in the figure, such as ``"first update"``.
+        start: What the figure calls the initial value, such as ``"first update"``.
         title: Title of the figure; empty for no title. Default:
             ``"How much of each row is still its <start>?"``.
 

@@ -52,7 +52,7 @@ def interactive_confusion(
             coloured by group.
         image_count: (C,) number of training images of each class.
         title: Title of the figure; it should say which matrix is shown.
-        value_label: Label of the colour bar, which says what the numbers mean.
+        value_label: Label of the colour bar; it should say what the numbers mean.
 
     Returns:
         The plotly figure, which contains one heat map.
@@ -150,9 +150,9 @@ class _Embedded(go.Figure):
 
 
 def _levels(shares: np.ndarray) -> list[list[float]]:
-    """Convert shares to values on the colour scale, which are exponents of ten.
+    """Return the decimal logarithms of shares, which determine the colours of the cells.
 
-    The values are at least -3; a share of 0 becomes -3.2.
+    Logarithms below -3 become -3. A share of 0 becomes -3.2.
 
     Example:
         >>> _levels(np.array([[1, 0.01, 1e-5, 0, np.nan]]))
@@ -163,7 +163,7 @@ def _levels(shares: np.ndarray) -> list[list[float]]:
 
 
 def _color_scale() -> list[list]:
-    """Return the colour scale of the static figures in plotly's format, with white for zeros."""
+    """Convert the colour scale of the static figures to plotly's format; add white for zeros."""
     places = np.linspace((SMALLEST - ZERO) / -ZERO, 1, 12).round(4).tolist()
     colors = [
         f"rgb({r * 255:.0f},{g * 255:.0f},{b * 255:.0f})"

@@ -32,7 +32,7 @@ class Frame:
     Attributes:
         labels: (C,) class label at each position along the axes.
         with_background: Whether the matrix has a row and a column for background.
-        names: Class name at each position; None if the names are unknown or do not fit.
+        names: Class name at each position; None if the names are unknown or there are too many.
         groups: Frequency group at each position; None if the groups are unknown.
         by_frequency: Whether the classes are ordered by frequency.
     """
@@ -73,17 +73,17 @@ class Frame:
 
     @property
     def thickness(self) -> int:
-        """Thickness of the background row and column in cells, large enough to be visible."""
+        """Thickness of the background row and column, measured in cells."""
         return 1 if self.names is not None else -(-self.edge // (50 * self.factor))
 
     @property
     def end(self) -> int:
-        """Coordinate of the right and lower edge of the image; each class has width 1."""
+        """Coordinate of the right edge and the lower edge of the image; each class has width 1."""
         return self.edge + self.with_background * self.thickness * self.factor
 
     @property
     def spans(self) -> list[tuple[int, int, str]]:
-        """Start, end and frequency group of each span of adjacent classes in the same group."""
+        """Start, end and frequency group of each sequence of adjacent classes of one group."""
         if self.groups is None:
             return []
         starts = np.flatnonzero(np.append(True, self.groups[1:] != self.groups[:-1]))
@@ -101,11 +101,11 @@ class Frame:
 
     @property
     def names_above(self) -> bool:
-        """Whether there is room for the names of the frequency groups above the image."""
+        """Whether the names of the frequency groups fit above the image."""
         return self.contiguous and min(end - start for start, end, _ in self.spans) > 0.1 * self.end
 
     def arrange(self, matrix: np.ndarray) -> np.ndarray:
-        """Sort the classes of a matrix, shrink a large matrix, and widen its background cells."""
+        """Sort the classes of a matrix, shrink large matrices, and widen background cells."""
         num_classes = len(self.labels)
         places = np.append(self.labels, num_classes) if self.with_background else self.labels
         matrix = matrix[np.ix_(places, places)]
@@ -152,7 +152,8 @@ class Frame:
     def _name_ticks(self, axes) -> None:
         """Label both axes with the class names.
 
-        If the matrix has background, its column is labelled "missed", and its row "background".
+        If the matrix has a background row and column, the row is labelled "background" and the
+        column "missed".
         """
         names = self.names or []
         places: list[float] = list(range(len(names)))
@@ -167,7 +168,7 @@ class Frame:
         axes.tick_params(length=0, pad=points(16 if below_strip else 3.5))
 
     def _mark_groups(self, axes, groups: np.ndarray) -> None:
-        """Colour the class names by frequency group or, without names, draw coloured strips."""
+        """Colour the class names by frequency group; without names, draw coloured strips."""
         if self.names is not None:
             for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
                 for tick, group in zip(ticks, groups, strict=False):
@@ -236,8 +237,8 @@ def check_matrix(matrix: np.ndarray, names, image_count, frequency) -> int:
     """Check the size of a confusion matrix, and return the number of classes C.
 
     Raises:
-        ValueError: If the matrix is empty, not square, or has neither C nor C + 1 rows, or if the
-            other arguments differ in length.
+        ValueError: The matrix is empty or not square; the other arguments differ in length; or the
+            matrix has neither C nor C + 1 rows.
     """
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
         raise ValueError(f"matrix must be square and not empty, got shape {matrix.shape}")
@@ -246,8 +247,8 @@ def check_matrix(matrix: np.ndarray, names, image_count, frequency) -> int:
     if any(len(values) != num_classes for values in given):
         lengths = [len(values) for values in given]
         raise ValueError(
-            f"names, image_count and frequency differ in length, got {lengths}: "
-            "pass one entry per class in each of them"
+            f"names, image_count and frequency must have equal lengths, got lengths {lengths}: "
+            "pass one entry for each class"
         )
     if len(matrix) not in (num_classes, num_classes + 1):
         raise ValueError(

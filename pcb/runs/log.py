@@ -1,4 +1,4 @@
-"""Read the log of a training run, which has one JSON object per line."""
+"""Read the log of a training run. Each line of the log is a JSON object."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
-    """Return all records of a training log that have an epoch, oldest first.
+    """Return the records of a training log, oldest first. Records without an epoch are left out.
 
     :meth:`pcb.runs.RunFolder.read_log` describes the records.
 

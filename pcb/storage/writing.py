@@ -23,20 +23,20 @@ def writing_alone(
     purpose: str,
     waiting: Callable[[Writer], None] | None = None,
 ) -> Iterator[None]:
-    """Lock a folder, so that no other process writes to it during the context.
+    """Lock a folder, so that no other process writes to it within the ``with`` block.
 
-    If this process already holds the folder's lock, the context uses that lock. For example, a
-    parent process may have handed the lock to this process.
+    If this process already holds the folder's lock, that lock is used. For example, a parent
+    process may have handed the lock to this process.
 
     Args:
         folder: The folder, which is created if it does not exist.
-        purpose: What the process does, in one word.
-        waiting: Function that is called with the process that holds the lock, before this process
-            waits for the lock. If it is None, this process does not wait.
+        purpose: One word that says what this process does.
+        waiting: Function that is called once before waiting for the lock. Its argument describes
+            the process that holds the lock. If None, an error is raised instead of waiting.
 
     Raises:
-        ValueError: Another process is writing to the folder (the message names this process), or
-            the folder cannot be created or written to.
+        ValueError: Another process is writing to the folder, or the folder cannot be created or
+            written to.
 
     Example:
         >>> import tempfile
@@ -74,7 +74,7 @@ def already_written(folder: str | os.PathLike[str]) -> ValueError:
 
 
 def writer(folder: str | os.PathLike[str]) -> Writer | None:
-    """Return the process that is currently writing to a folder; None if nothing writes to it."""
+    """Return the process that is currently writing to a folder, or None."""
     return holder(_lock_file(folder))
 
 
@@ -83,7 +83,7 @@ class Handover(NamedTuple):
 
     Attributes:
         descriptor: Open file descriptor of the lock file.
-        purpose: What the new holder of the lock does, in one word.
+        purpose: One word that says what the new holder of the lock does.
         note: Text to record with the lock.
     """
 
@@ -92,7 +92,7 @@ class Handover(NamedTuple):
     note: str
 
     def taken_by(self, process: int) -> None:
-        """Record the process with this number as the new holder of the lock."""
+        """Record the process with the given process id as the new holder of the lock."""
         write_holder(self.descriptor, process, self.purpose, self.note, process)
 
 
@@ -100,17 +100,17 @@ class Handover(NamedTuple):
 def handing_over(
     folder: str | os.PathLike[str], purpose: str, note: str
 ) -> Iterator[Handover | None]:
-    """Lock a folder, so that the lock can be handed to a process started inside the context.
+    """Lock a folder; a process started in the ``with`` block can take over the lock.
 
     Within ``with handing_over(...) as lock``, start the process with ``stdin=lock.descriptor``,
     then call ``lock.taken_by(process.pid)``. In the started process, :func:`writing_alone` takes
-    over the lock. The lock is released when every process that has inherited this standard input
-    has ended or closed it. Standard input is used, because launchers such as ``torchrun`` pass no
-    other descriptor on to the processes that they start.
+    over the lock. The lock is released when all processes that inherited the descriptor have ended
+    or closed the descriptor. Standard input is used, because launchers such as ``torchrun`` do not
+    pass additional descriptors on to the processes that they start.
 
     Args:
         folder: An existing folder.
-        purpose: What the started process does, in one word.
+        purpose: One word that says what the started process does.
         note: Text to record with the lock. While the lock is held, :func:`writer` returns this text
             as the attribute ``note`` of its result.
 
@@ -133,10 +133,10 @@ def _lock_file(folder: str | os.PathLike[str]) -> Path:
 def _takes_over(folder: Path, purpose: str) -> bool:
     """Take over a folder's lock if another process handed the lock to this process.
 
-    In that case, the standard input of this process is the folder's lock file, see
-    :func:`handing_over`. This process then keeps the lock until it ends, not only while it writes
-    to the folder. The reason: a notebook shows the output of this process until the lock is
-    released, and should show the last lines, too.
+    The lock was handed over if the standard input of this process is the folder's lock file; see
+    :func:`handing_over`. The lock is kept until this process ends. Otherwise, a notebook
+    that shows the output of this process would miss the last lines, because the notebook shows
+    output only until the lock is released.
 
     Returns:
         Whether this process took over the lock.

@@ -272,7 +272,7 @@ def test_heatmap_names_wrong_arguments():
         ValueError, match=r"number of classes, 4: pass a matrix of shape \(4, 4\), or"
     ):
         plots.confusion_heatmap(np.zeros((2, 2)), ["a", "b", "c", "d"])
-    with pytest.raises(ValueError, match=r"differ in length, got \[2, 3\]"):
+    with pytest.raises(ValueError, match=r"equal lengths, got lengths \[2, 3\]"):
         plots.confusion_heatmap(np.zeros((2, 2)), ["a", "b"], [1, 2, 3])
     with pytest.raises(ValueError, match=r"negative entry, -1\.0"):
         plots.confusion_heatmap(-np.eye(2))

@@ -1,4 +1,4 @@
-"""Read annotations in LVIS or COCO format as lists of dicts, and check them."""
+"""Read and check annotations in LVIS or COCO format."""
 
 import dataclasses
 import logging
@@ -23,7 +23,7 @@ FEDERATED_HINT = "--federated (federated=True in Python and configs)"
 class Annotations(Classes):
     """The checked content of an annotation file.
 
-    The records are the dicts from the file. Do not change them: other objects may share the dicts.
+    Do not change the dicts in the lists, because other objects may share these dicts.
 
     Attributes:
         path: The file that was read.
@@ -49,15 +49,16 @@ class Annotations(Classes):
 
     @cached_property
     def image_of(self) -> dict[int, dict]:
-        """A dict from the id of each image to the record of the image."""
+        """A dict that maps the id of each image to the dict of the image."""
         return {image["id"]: image for image in self.images}
 
     def log(self, text: str, source: str | None = None, level: int = logging.WARNING) -> None:
-        """Log a message about these annotations or about detections, unless it was logged before.
+        """Log a message, unless the same message was already logged.
 
         Args:
             text: The message.
-            source: Name of the detection results; None if the message is about the annotations.
+            source: Name of the detection results that the message is about; None if the message is
+                about the annotations.
             level: Level of the log record.
         """
         log_once(self.logged, self.path if source is None else source, text, level)
@@ -65,7 +66,7 @@ class Annotations(Classes):
     def to_dict(self) -> dict:
         """Return the annotations as a dict with the layout of an annotation file.
 
-        The records in the dict are not copies.
+        The lists in the dict are not copied.
         """
         return {
             "info": self.info,
@@ -122,10 +123,10 @@ class Annotations(Classes):
         return dataclasses.replace(self, federated=federated)
 
     def with_counts_of(self, training: "Annotations") -> "Annotations":
-        """Return a copy to which each class's numbers of training images and instances are added.
+        """Return a copy that states how many training images and instances each class has.
 
         Args:
-            training: The training annotations, whose images and instances are counted.
+            training: Training annotations, from which the images and instances are counted.
 
         Raises:
             AnnotationError: Some categories are missing from the training annotations.
@@ -140,9 +141,9 @@ class Annotations(Classes):
         if unknown := [id_ for id_ in self.category_ids if id_ not in training.label_of]:
             raise AnnotationError(
                 f"{training.path} lacks {len(unknown)} of the {len(self.category_ids)} "
-                f"categories of {self.path} (the first has id {unknown[0]}), so the number of "
-                "training images is not known for every category: use the same categories in both "
-                "files"
+                f"categories of {self.path} (the first missing id is {unknown[0]}), so the "
+                "number of training images is not known for every category: use the same "
+                "categories in both files"
             )
         objects = [(record["image_id"], record["category_id"]) for record in training.annotations]
         images = Counter(category_id for _, category_id in set(objects))
@@ -184,10 +185,10 @@ def read_annotations(
     A warning is logged
 
     - if images have these two keys, but all lists are empty;
-    - if an annotation id is 0 or repeated: all annotations are then renumbered, because evaluators
-      would lose matches;
-    - if classes share a name: numbers are then added to their names;
-    - if boxes look like corners instead of ``[x, y, width, height]``.
+    - if an annotation id is 0 or repeated (all annotations are then renumbered, because evaluators
+      would otherwise ignore some matches);
+    - if several classes share a name (numbers are then added to the names);
+    - if boxes do not look like ``[x, y, width, height]``.
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.
@@ -199,9 +200,9 @@ def read_annotations(
 
     Raises:
         FileNotFoundError: The file does not exist.
-        AnnotationError: The file is not JSON, not in LVIS or COCO format, empty or inconsistent.
-            Also raised if an image is missing, or if ``federated`` is True, but no image states
-            which classes were checked.
+        AnnotationError: The file is not JSON, is not in LVIS or COCO format, is empty or is
+            inconsistent; an image is missing; or ``federated`` is True and no image states which
+            classes were checked.
 
     Example:
         >>> import pathlib, tempfile
@@ -266,9 +267,9 @@ def _require_federated_keys(path: str, present: set[str]) -> None:
 def _renumber(annotations: list[dict]) -> str:
     """Number the annotations from 1 if an id is 0 or repeated.
 
-    Renumbering is safe, because no other record of the file refers to annotation ids. Evaluators
-    need unique ids from 1: they store the id of the annotation that a detection matches, or 0 if
-    the detection matches nothing.
+    Renumbering is safe, because nothing else in the file refers to annotation ids. Evaluators need
+    unique ids that are not 0. They store the id of the annotation that a detection matches, or 0 if
+    the detection matches no annotation.
 
     Returns:
         A warning that states what was wrong with the ids, or "" if the ids were not changed.

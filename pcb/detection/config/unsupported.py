@@ -118,7 +118,7 @@ def unsupported_settings(cfg: Mapping[str, Any]) -> Iterator[str]:
 
 
 def unsupported_hooks(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Yield an error message for each wrong hook in ``log_config`` and ``custom_hooks``."""
+    """Yield an error message for each invalid or unsupported hook of a config."""
     loggers = get_dotted(cfg, "log_config.hooks")
     if not isinstance(loggers, list | tuple | None):
         yield f"log_config.hooks must be a list of dictionaries, got {short_repr(loggers)}"
@@ -170,7 +170,7 @@ def _entries(value: Any) -> list | tuple:
 
 
 def _with_lists(value: Any) -> Any:
-    """Return a copy of a value in which tuples are lists and mappings are dictionaries."""
+    """Return a copy of a value, with tuples converted to lists and mappings to dicts."""
     if isinstance(value, Mapping):
         return {key: _with_lists(inner) for key, inner in value.items()}
     return [_with_lists(inner) for inner in value] if isinstance(value, list | tuple) else value

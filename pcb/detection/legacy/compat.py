@@ -1,4 +1,4 @@
-"""Fixes that mmcv 1.7 and mmdet 2.28 need to work with current packages.
+"""Fixes that make mmcv 1.7 and mmdet 2.28 work with current versions of other packages.
 
 Import this module before any part of mmdet.
 
@@ -52,12 +52,12 @@ def _loss_of_any_rois(
     bbox_weights: Tensor,
     reduction_override: str | None = None,
 ) -> dict[str, Tensor]:
-    """Return the losses of the box head. The terms are the same even if the batch has no RoI.
+    """Return the losses of the box head, with the same keys even if the batch has no RoI.
 
-    A batch has no RoI if its images have no objects and no proposals. mmdet's own method then skips
-    the classification loss. If this loss sums over processes, the other processes wait forever.
-    mmdet also averages logged values over processes, so every process needs the same terms in the
-    same order.
+    A batch has no RoI if its images have neither objects nor proposals. mmdet's own method then
+    skips the classification loss. If this loss computes sums over all processes, the other
+    processes then wait forever. mmdet also averages logged values over processes, so every process
+    needs the same keys in the same order.
     """
     losses = _loss_of_some_rois(
         self,

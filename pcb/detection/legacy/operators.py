@@ -27,8 +27,8 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
         boxes: (N, 4) as x1, y1, x2, y2 in pixels.
         scores: (N,), the score of each box.
         iou_threshold: A box is removed if its IoU with a kept box exceeds this threshold.
-        offset: 1 if the pixel at x2, y2 belongs to the box, so that its width is x2 - x1 + 1;
-            otherwise 0.
+        offset: 1 if the pixel at x2, y2 belongs to the box; the width of the box is then
+            x2 - x1 + 1. Otherwise 0.
 
     Example:
         >>> boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]])
@@ -158,7 +158,7 @@ def install() -> None:
 
 
 def operators_in_use() -> str:
-    """Return the source of the operators in use: "mmcv-full (compiled)" or "torchvision".
+    """Return which package provides the operators: "mmcv-full (compiled)" or "torchvision".
 
     Example:
         >>> operators_in_use() in ("mmcv-full (compiled)", "torchvision")
