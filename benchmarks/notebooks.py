@@ -1,9 +1,9 @@
-"""Measure the time and the page size of notebooks 03 and 04 for runs of LVIS's size.
+"""Measure the time to execute notebooks 03 and 04, and the size of their HTML pages.
 
 Run this script with ``make bench``. It generates two run folders with annotations of the size of
-LVIS v1's validation set, 300 detections per image, and a learned confusion matrix of 1203 classes
-with its history. The runs have no weights and no images. Training, prediction and the matrix at
-ground-truth boxes are therefore not measured. ``--keep FOLDER`` keeps the runs and the pages.
+LVIS v1's validation set, 300 detections per image, and a 1203 x 1203 confusion matrix for each
+epoch. The run folders contain no weights and no images, because training and prediction are not
+measured. ``--keep FOLDER`` keeps the run folders and the pages.
 """
 
 import argparse
@@ -25,7 +25,7 @@ NOTEBOOKS = ("03_confusion_matrix", "04_soft_labels")
 
 
 def main() -> None:
-    """Make two runs, execute the notebooks and print a table."""
+    """Generate two run folders, execute notebooks 03 and 04, and print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--instances", type=int, default=INSTANCES)
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def make_run(folder: Path, truth: Path, per_image: int, seed: int) -> RunFolder:
-    """Write a run folder with everything that the two notebooks read.
+    """Write a run folder with all files that notebooks 03 and 04 read.
 
     Args:
         folder: The run folder.

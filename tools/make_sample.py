@@ -1,8 +1,9 @@
-"""Make the committed sample runs from the runs of the demo (``make demo``, then ``make sample``).
+"""Make the sample runs in the folder ``sample`` from the runs of the demo.
 
-A sample run is a small run folder without weights. It contains predictions for every third
-validation image, without detections whose score is below 0.05. Metrics and confusion matrices are
-computed on these images. The annotations, the icons and a few images lie beside the sample runs.
+Run ``make demo`` first, then ``make sample``. A sample run is a small run folder without weights.
+It contains predictions for every third validation image, with scores of at least 0.05. Its metrics
+are computed from these predictions. The sample runs share one folder with the annotations, the
+icons and a few images.
 """
 
 import gzip
@@ -61,12 +62,12 @@ def write_subset(full: Path, subset: Path) -> list[dict]:
 
 
 def write_run(run: RunFolder, sample: RunFolder, annotations: Path, image_dir: Path) -> None:
-    """Write a sample run with the predictions of a training run on some images.
+    """Write a sample run that contains a trained detector's predictions for some images.
 
     Args:
-        run: The training run.
+        run: The training run of the detector.
         sample: Folder of the sample run to write.
-        annotations: Annotations of the images to predict.
+        annotations: Annotation file that lists these images.
         image_dir: Folder of the images.
     """
     metrics = {}

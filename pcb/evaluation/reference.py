@@ -1,4 +1,4 @@
-"""Evaluate with the lvis package, the reference implementation by the authors of the dataset.
+"""Evaluate with the lvis package, the reference implementation by the authors of LVIS.
 
 Importing this module also imports OpenCV and matplotlib, so import it only when it is needed.
 

@@ -1,4 +1,4 @@
-"""Base class of all losses: input checks and the use of a ``PairwiseClassBalance``."""
+"""Base class of this package's losses: input checks and the use of a ``PairwiseClassBalance``."""
 
 from collections.abc import Callable
 from typing import Any, Literal

@@ -37,7 +37,7 @@ class SeesawLoss(BalancedLoss):
         balance: Observes the predictions and provides soft labels; None for Seesaw without PCB.
         p: Exponent of the mitigation; 0 turns it off.
         q: Exponent of the compensation; 0 turns it off.
-        eps: Lower limit for the probability that the compensation divides by.
+        eps: Lower limit for the denominator in the compensation.
         background: None, ``"last"`` or ``"first"``; see :class:`BalancedLoss`. This setting applies
             to the labels and the scores; the order of the logits is always the same.
 
@@ -142,7 +142,7 @@ class SeesawLoss(BalancedLoss):
         return losses
 
     def _count(self, labels: Tensor) -> None:
-        """Add the number of samples of each class in a batch, over all processes, to the counts."""
+        """Add the samples in a batch, from all processes, to the sample count of each class."""
         counts = torch.bincount(labels, minlength=self.num_classes + 1)
         self.cum_samples += sum_over_processes(counts.to(self.cum_samples.dtype))
 

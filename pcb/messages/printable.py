@@ -2,8 +2,8 @@
 
 A class name in a user's file may contain an escape sequence for terminals, an unpaired surrogate
 (which cannot be encoded as UTF-8), a spreadsheet formula, or 5000 letters. Two classes may also
-have the same name. For this reason, code identifies classes by their labels and uses names only for
-display. Code that reads class names from a file converts them with :func:`display_names`.
+have the same name. Therefore, all modules identify classes by their labels and use names only for
+display. Modules that read class names from a file convert the names with :func:`display_names`.
 
 This module needs only the standard library.
 """
@@ -141,7 +141,7 @@ def _cell(value: object) -> object:
 
 
 def _one_name(name: str) -> str:
-    """Return a printable name in which all kinds of spaces are ordinary spaces."""
+    """Make a name printable, and convert every kind of space to an ordinary space."""
     blanks = (" " if unicodedata.category(char) == "Zs" else char for char in str(name))
     return printable("".join(blanks)).strip() or "(no name)"
 

@@ -43,16 +43,16 @@ def largest_pairs(values: np.ndarray, count: int) -> list[tuple[int, int]]:
 
 
 def pair_shares(matrix: np.ndarray, num_classes: int, min_objects: float = 0) -> np.ndarray:
-    """Return which share of each true class's objects is predicted as each class.
+    """Return the shares of each true class (row) that are predicted as each class (column).
 
     Args:
         matrix: A confusion matrix, (C, C) or (C + 1, C + 1).
         num_classes: Number of classes, C.
         min_objects: Minimum number of objects of a true class, for a matrix of counts. Rows with
-            fewer objects become NaN. (With a single object, one mistake would be 100%.)
+            fewer objects become NaN.
 
     Returns:
-        (C, C) shares. If the matrix counts detections, the shares refer to all objects, including
+        (C, C) shares. If the matrix counts detections, they are shares of all objects, including
         missed objects.
 
     Example:
@@ -80,18 +80,18 @@ def worst_pairs(
         names: (C,) class names.
         frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
         count: Maximum number of pairs; pairs that are never confused are left out.
-        min_objects: Minimum number of objects of a true class, for a matrix of counts; classes with
-            fewer objects are left out.
+        min_objects: Minimum number of objects of a pair's true class, for a matrix of counts; pairs
+            with fewer objects are left out.
         by: ``"share"`` to find the largest shares, ``"bias"`` to find the most one-sided pairs.
 
     Returns:
-        One dict per pair, largest first, ready for ``pandas.DataFrame``. ``true`` and ``predicted``
-        are the names of the classes, ``true_group`` and ``predicted_group`` their frequency groups.
-        ``share`` is the share of ``true`` that is predicted as ``predicted``, and ``reverse_share``
-        is the share of ``predicted`` that is predicted as ``true``. ``bias`` is ``share`` minus
-        ``reverse_share``. ``count`` is the number of objects of class ``true`` that are detected as
-        ``predicted``; it exists only if the matrix counts detections. ``true_label`` and
-        ``predicted_label`` distinguish classes with the same name.
+        One dict per pair, largest share or bias first, ready for ``pandas.DataFrame``. ``true`` and
+        ``predicted`` are the names of the classes, ``true_group`` and ``predicted_group`` their
+        frequency groups, ``true_label`` and ``predicted_label`` their labels. ``share`` is the
+        share of class ``true`` that is predicted as class ``predicted``, and ``reverse_share`` is
+        the share of class ``predicted`` that is predicted as class ``true``. ``bias`` is ``share``
+        minus ``reverse_share``. If the matrix counts detections, ``count`` is the number of objects
+        of class ``true`` that are detected as class ``predicted``.
 
     Raises:
         ValueError: ``by`` is unknown.
@@ -136,8 +136,8 @@ def changed_pairs(
         names: (C,) class names.
         frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
         count: Maximum number of pairs; pairs without a change are left out.
-        min_objects: Minimum number of objects of a true class, for matrices of counts; classes with
-            fewer objects in one of the matrices are left out.
+        min_objects: Minimum number of objects of a pair's true class, for matrices of counts; pairs
+            with fewer objects in one of the matrices are left out.
 
     Returns:
         One dict per pair, largest change first, with names, groups and labels as in
@@ -171,8 +171,9 @@ def nearest_classes(
 ) -> list[int]:
     """Find the classes that are most often confused with a given class.
 
-    Two shares are added for each other class: the share of the given class that is predicted as the
-    other class, and the share of the other class that is predicted as the given class.
+    The other classes are ranked by a sum of two shares: the share of the given class that is
+    predicted as the other class, and the share of the other class that is predicted as the given
+    class.
 
     Args:
         matrix: A confusion matrix; rows are divided by their sums.

@@ -61,7 +61,7 @@ def dot_style(count: int) -> dict[str, float]:
 def interval_bar(
     axes: Axes, interval: Sequence[float], y: float, limits: Sequence[float], color: Any
 ) -> None:
-    """Draw an interval as a horizontal bar; an arrow marks each end that is cut off at the limits.
+    """Draw an interval as a horizontal bar, clipped to ``limits``; arrows mark clipped ends.
 
     Example:
         >>> import matplotlib.pyplot as plt

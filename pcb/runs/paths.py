@@ -59,7 +59,7 @@ class RunName:
 
     @property
     def plain(self) -> list[RunName]:
-        """Possible names of this run's counterpart, which differs only by not using PCB.
+        """Possible names of the run without PCB that corresponds to this run.
 
         The most likely name comes first. If this run itself does not use PCB, the list is empty.
 
@@ -97,13 +97,13 @@ def parse_seed(folder: str) -> int | None:
 
 
 def plain_names(config: str) -> list[str]:
-    """Return the names that the same config may have without PCB, the most likely name first.
+    """Return possible names of the config without PCB that corresponds to a config with PCB.
 
-    If the given config does not use PCB, the result is []. The names keep a hyphen and the text
-    after the hyphen, such as ``-lr2``.
+    The most likely name comes first. If the given config does not use PCB, the list is empty. A
+    hyphen and the text after the hyphen, such as ``-lr2``, are kept.
 
     Args:
-        config: Name of the config with PCB.
+        config: Name of the given config.
 
     Example:
         >>> plain_names("seesaw_pcb_r101"), plain_names("softmax_pcb"), plain_names("softmax")

@@ -1,11 +1,11 @@
 """Train in a separate process that is started and followed from a notebook.
 
-The process runs in its own session (``setsid``). So training continues if the browser is closed,
-the kernel restarts or the notebook cell is interrupted. If the cell is executed again, it shows the
-output of the same process.
+The process runs in its own session (``setsid``). Training therefore continues if the browser is
+closed, the kernel restarts or the notebook cell is interrupted. If the cell is executed again, it
+shows the output of the same process.
 
-:func:`start_training` locks the run folder, which receives all output of the training run, and
-hands the lock to the training process. So only one process at a time can train in a folder.
+:func:`start_training` locks the run folder and passes the lock to the training process. Therefore,
+only one process at a time can train in a folder.
 """
 
 import json
@@ -56,8 +56,8 @@ def start_training(
         replace: Whether to train from scratch if the folder contains a training run with different
             settings. That run is then deleted.
         gpus: Number of processes; the images are divided between them. If the machine has GPUs,
-            each process uses one GPU. In the config, ``samples_per_gpu`` is per process, but the
-            learning rate is for all processes together.
+            each process uses one GPU. ``samples_per_gpu`` in the config is the batch size of each
+            process, but the learning rate must suit the total batch size of all processes.
 
     Returns:
         The run folder, which can be passed to :func:`follow`.
@@ -210,7 +210,9 @@ def _follow(run: RunFolder, every: float) -> None:
         _wait_for(run, state.trainer)
         return
     if not run.output_file.is_file():
-        raise FileNotFoundError(f"{run.path} has no output of training: call start_training first")
+        raise FileNotFoundError(
+            f"{run.path} contains no training output: call start_training first"
+        )
     _print_lines(run, every)
     if state_of(run).kind != "finished":
         raise RuntimeError(
@@ -236,7 +238,7 @@ def _wait_for(run: RunFolder, other: Writer) -> None:
 def _print_lines(run: RunFolder, every: float) -> None:
     """Print the output of a training process until the process ends.
 
-    Progress lines are printed at intervals of at least ``every`` seconds; other progress lines are
+    A progress line that follows less than ``every`` seconds after the last printed progress line is
     left out. All other lines are printed.
     """
     shown = -float("inf")
@@ -267,7 +269,7 @@ def _lines(run: RunFolder, pause: float = 0.5) -> Iterator[str]:
 def _last_lines(run: RunFolder) -> list[str]:
     """Return the last lines of a training process's output.
 
-    The report that torchrun prints after the error message is left out.
+    torchrun prints a report after the error message; this report is left out.
     """
     lines = run.output_file.read_text(errors="replace").splitlines()
     errors = [number for number, line in enumerate(lines) if line.startswith("pcb: error: ")]

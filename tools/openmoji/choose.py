@@ -1,8 +1,8 @@
 """Choose the emojis that become classes of OpenMoji-LT, and the look-alikes among them.
 
 ``python -m tools.openmoji.choose`` writes ``icons.json`` in a few minutes. Run this command again
-for a different release of OpenMoji or after changing the rules. Making the dataset does not need
-this command, because ``icons.json`` is part of the repository.
+for a different release of OpenMoji or after changing the rules. You do not need this
+command to make the dataset, because ``icons.json`` is part of the repository.
 """
 
 import json
@@ -112,12 +112,12 @@ def choose_full() -> tuple[Pairs, list[str]]:
 def candidates() -> tuple[tuple[Icon, ...], tuple[Icon, ...]]:
     """Find the icons that can become classes: those that consist mostly of coloured areas.
 
-    The icons are sorted by code.
+    The icons of each kind are sorted by emoji code.
 
     Returns:
         things: Emojis that are neither signs nor combined from several emojis.
-        others: Signs, followed by combined emojis (mostly men and women of the same profession).
-            These icons are never paired, and become classes only after all ``things``.
+        others: Signs, followed by emojis that are combined from several emojis. These icons are
+            never paired, and become classes only after all ``things``.
     """
     things, signs, combined = [], [], []
     for code in openmoji_codes():

@@ -177,7 +177,7 @@ def _is_list(file: Path) -> bool:
 def _remove_unfinished_parts(folder: RunFolder) -> None:
     """Remove unfinished prediction files that killed processes have left in a folder.
 
-    Files that the current processes overwrite are kept.
+    Files that the current processes will overwrite are kept.
     """
     remove_unfinished(folder.predictions_folder)
     for iou_type in IOU_TYPES:

@@ -1,4 +1,4 @@
-"""Record when PCB was active during training, and describe it in a sentence.
+"""Record when PCB was active during training, and describe the record in a sentence.
 
 PCB (Pairwise Class Balance) is active if it changes the classification loss. The record is saved in
 checkpoints.
@@ -28,10 +28,11 @@ class ActivityHook(Hook):
         self._epoch = -1  # the last epoch in which PCB was observed to be active
 
     def before_run(self, runner) -> None:
-        """Find the losses in which PCB can become active, and prepare the record of its activity.
+        """Find the losses in which PCB can become active, and prepare the record.
 
-        If training resumes from a checkpoint without a record, PCB may have been active before the
-        checkpoint. The new record then contains the number of iterations before the checkpoint.
+        If training resumes from a checkpoint without a record, it is unknown whether PCB was active
+        before the checkpoint. The new record then contains the number of iterations before the
+        checkpoint.
         """
         self._balances = [b for b in balances(runner.model).values() if b.alpha > 0]
         if self._balances and not isinstance(runner.meta.get(RECORD), dict):

@@ -1,4 +1,4 @@
-"""The training loop for one or several processes, with checkpoints that resume exactly."""
+"""The training loop for one or several processes, with exact resumption from checkpoints."""
 
 import math
 import random
@@ -37,13 +37,13 @@ class NonFiniteError(ValueError):
 
 
 class Runner(EpochBasedRunner):
-    """mmcv's epoch runner on one device, with its own checkpoints and random seeds.
+    """Variant of mmcv's epoch runner in which training resumes exactly from a checkpoint.
 
-    Resumed training draws the same random numbers as uninterrupted training, because all generators
-    are seeded at fixed points. The seed is (seed, epoch, process) at the start of each epoch, and
-    (seed, epoch, process, iteration) after each checkpoint within an epoch. Training that resumes
-    within an epoch first loads the epoch's earlier batches and skips them. PyTorch seeds the
-    generators in data-loading workers (also NumPy's) from the generator of the main process.
+    Resumed training draws the same random numbers as uninterrupted training. To this end, all
+    generators are seeded with (seed, epoch, process) at the start of each epoch, and with (seed,
+    epoch, process, iteration) after each checkpoint within an epoch. Training that resumes within
+    an epoch first loads the epoch's earlier batches and skips them. PyTorch seeds all generators in
+    data-loading workers from the generator of the main process.
 
     Args:
         args: Positional arguments of mmcv's runner.
@@ -144,7 +144,7 @@ class Runner(EpochBasedRunner):
         ``prepare`` again for hooks that are registered after the first call.
 
         Raises:
-            ValueError: The hooks' buffers differ between this run and the resumed checkpoint.
+            ValueError: The names of the hooks' buffers differ from those in the checkpoint.
         """
         self._max_iters = self._max_epochs * len(data_loader)
         for hook in list(self.hooks):
@@ -205,7 +205,7 @@ class Runner(EpochBasedRunner):
 
         Raises:
             ValueError: The checkpoint has no epoch or iteration, does not fit the model or the
-                optimizer, or was saved within an epoch with different settings.
+                optimizer, or was saved within an epoch by a run with different settings.
         """
         state = read_checkpoint(checkpoint, trust_checkpoint)
         meta, hint = state.get("meta"), "train from scratch, without --resume"
@@ -244,7 +244,7 @@ class Runner(EpochBasedRunner):
     def _restore_hooks(self) -> None:
         """Copy the checkpoint's values to the buffers that hooks have added to the model.
 
-        Raise a ValueError if the checkpoint and the model have different buffers of hooks.
+        Raise a ValueError if the names of these buffers differ from those in the checkpoint.
         """
         saved, self._state_of_hooks = self._state_of_hooks, None
         if saved is None:
@@ -255,10 +255,10 @@ class Runner(EpochBasedRunner):
         if differing:
             where = "the checkpoint" if differing[0] in saved else "this run"
             raise ValueError(
-                "cannot resume, because the checkpoint was trained with other hooks than this run: "
-                f"for example, the buffer {differing[0]} of a hook exists only in {where}. Resume "
-                "with the custom_hooks that the checkpoint was trained with, or train from "
-                "scratch, without --resume"
+                "cannot resume, because this run and the checkpoint have different hooks: for "
+                f"example, only {where} has the hook buffer {differing[0]}. Resume with the "
+                "custom_hooks of the run that saved the checkpoint, or train from scratch, without "
+                "--resume"
             )
         for name, value in saved.items():
             own[name].copy_(value)
@@ -289,7 +289,7 @@ class Runner(EpochBasedRunner):
         return f"epoch {self.epoch + 1}, iteration {self.iter + 1}"
 
     def describe_loss(self) -> str:
-        """Return text with the batch's images and the terms of its loss that are not finite."""
+        """Return the names of the batch's images and the non-finite terms of its loss, as text."""
         terms = {name: value for name, value in self.outputs["log_vars"].items() if "loss" in name}
         wrong = [f"{name} = {value}" for name, value in terms.items() if not math.isfinite(value)]
         images = ", ".join(self.image_names) or "unknown"

@@ -261,7 +261,7 @@ def test_resuming_with_other_hooks_keeps_the_earlier_run(tmp_path, tiny_options)
     )
     before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
     with pytest.raises(
-        ValueError, match=r"the buffer ema_\w+ of a hook exists only in the checkpoint\. Resume"
+        ValueError, match=r"only the checkpoint has the hook buffer ema_\w+\. Resume"
     ):
         train(CONFIG, run.path, 0, tiny_options, resume=True, device="cpu")
     assert before == {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
