@@ -167,8 +167,6 @@ class InteractiveFigures(Preprocessor):
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Replace all plotly figures in a notebook with HTML that draws them."""
-        from pcb.plots.interactive import CONFIG
-
         found = [output for _, output in _outputs(nb) if PLOTLY in output["data"]]
         for number, output in enumerate(found):
             figure = output["data"][PLOTLY]
@@ -176,7 +174,7 @@ class InteractiveFigures(Preprocessor):
                 name=f"interactive-{number}",
                 data=_in_script(figure["data"]),
                 layout=_in_script(figure["layout"]),
-                config=_in_script(CONFIG),
+                config=_in_script(figure.get("config", {})),
             )
             if number == 0:
                 html = f"<script>{plotly_script()}</script>\n{html}"

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from pcb.metrics.groups import GROUP_NAMES, GROUPS, check_groups, most_frequent_first
 from pcb.metrics.matrix import group_bias, group_totals
+from pcb.plots.annotated import annotated_heatmap
 from pcb.plots.layout import (
     add_title,
     canvas,
@@ -152,7 +152,7 @@ def group_heatmap(
         columns = [*names, "missed"][: values.shape[1]]
         texts = np.vectorize(number_text, otypes=[object])(values, form)
         look |= {"annot": texts, "fmt": "", "xticklabels": columns, "yticklabels": names}
-        seaborn.heatmap(values, ax=ax, **look)
+        annotated_heatmap(values, ax, **look)
         for row, column in np.argwhere(np.isnan(values)):
             if values is totals or row != column:
                 place = {"ha": "center", "va": "center", "color": MUTED}

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from pcb.metrics.groups import check_groups
+from pcb.plots.annotated import annotated_heatmap
 from pcb.plots.layout import (
     add_title,
     canvas,
@@ -73,8 +73,9 @@ def class_matrices(
         ax.axis("off")
     for ax, (heading, matrix) in zip(axes.flat, matrices.items(), strict=False):
         matrix = np.asarray(matrix, dtype=float)
-        seaborn.heatmap(
+        annotated_heatmap(
             matrix,
+            ax,
             annot=True,
             fmt=".2f",
             mask=np.isnan(matrix),
@@ -84,7 +85,6 @@ def class_matrices(
             annot_kws={"fontsize": text_size(11)},
             cbar=False,
             linewidths=1.5,
-            ax=ax,
             xticklabels=[short(name) for name in names],
             yticklabels=[short(names[label]) for label in rows],
         )

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from pcb.metrics.groups import check_groups
 from pcb.metrics.matrix import row_shares
+from pcb.plots.annotated import annotated_heatmap
 from pcb.plots.layout import add_title, canvas, is_narrow, text_size
 from pcb.plots.style import GROUP_COLORS, MUTED, with_style
 from pcb.plots.text import short
@@ -72,8 +72,9 @@ def confusion_zoom(
     size = (2.9 + 0.62 * values.shape[1], 3.2 + 0.42 * len(classes))
     size = canvas(max(size[0], 7.5), max(size[1], 4.0), lines=True)
     figure, axes = plt.subplots(figsize=size)
-    seaborn.heatmap(
+    annotated_heatmap(
         np.maximum(np.nan_to_num(values), 0.1),
+        axes,
         annot=texts,
         fmt="",
         mask=np.isnan(values),
@@ -82,7 +83,6 @@ def confusion_zoom(
         annot_kws={"fontsize": text_size(11)},
         cbar=not is_narrow(),
         linewidths=1,
-        ax=axes,
         xticklabels=labels + beside,
         yticklabels=labels,
         cbar_kws={"label": value_label, "format": "%g"},

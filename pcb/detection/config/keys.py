@@ -111,11 +111,15 @@ class Schema:
 
     Args:
         cfg: The whole merged config.
+        components: The result of :func:`known_components`, which searches all loaded modules.
+            Default: search them again.
     """
 
-    def __init__(self, cfg: Mapping[str, Any]) -> None:
+    def __init__(
+        self, cfg: Mapping[str, Any], components: dict[str, dict[Any, str]] | None = None
+    ) -> None:
         self.cfg = cfg
-        self.components = known_components()
+        self.components = known_components() if components is None else components
         self.plain = _PLAIN | (_TWO_STAGE if self._is_two_stage_of_mmdet() else {})
         optimizer = cfg.get("optimizer")
         constructor = optimizer.get("constructor") if isinstance(optimizer, Mapping) else None

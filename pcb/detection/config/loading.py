@@ -14,7 +14,7 @@ from mmcv.utils import Config, ConfigDict
 
 from pcb.detection.config.faults import faults, ignored_keys
 from pcb.detection.config.keys import TOP_LEVEL
-from pcb.detection.config.overrides import check_override
+from pcb.detection.config.overrides import apply_overrides
 from pcb.messages.nearest import suggestion
 from pcb.messages.printable import shortened
 from pcb.runs.folder import RunFolder
@@ -61,15 +61,7 @@ def load_config(
     """
     cfg = _read(path)
     of_a_run = not cfg.filename or _is_of_a_run(Path(cfg.filename))
-    found: list[str] = []
-    for key, value in dict(cfg_options or {}).items():
-        try:
-            overridden = check_override(cfg._cfg_dict, key, value)
-        except ValueError as error:
-            found.append(str(error))
-            continue
-        # Merge a copy, because mmcv removes the key _delete_ from the value.
-        cfg.merge_from_dict({key: _over_none(overridden, copy.deepcopy(value))})
+    found = apply_overrides(cfg, cfg_options or {})
     if found:
         raise ValueError(_listed(found))
     values = to_literal(_settings(cfg._cfg_dict), faults=found)
@@ -286,12 +278,3 @@ def save_config(cfg: Config, path: str | Path) -> None:
     values = to_literal(cfg._cfg_dict)
     lines = [f"{key} = {format_literal(value)}" for key, value in values.items()]
     write_atomically(path, "\n".join(lines) + "\n")
-
-
-def _over_none(node: Any, value: Any) -> Any:
-    """Return an override in which each dict that replaces None has mmcv's key ``_delete_``."""
-    if isinstance(value, Mapping) and node is None:
-        return {**value, "_delete_": True}
-    if isinstance(value, Mapping) and isinstance(node, Mapping):
-        return {key: _over_none(node.get(key, {}), inner) for key, inner in value.items()}
-    return value

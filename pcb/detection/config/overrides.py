@@ -1,14 +1,54 @@
-"""Check that overrides of a config refer to existing settings or known arguments."""
+"""Apply overrides to a config, if they refer to existing settings or known arguments."""
 
+import copy
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mmcv.utils import Config
+
+from pcb.detection.config.components import known_components
 from pcb.detection.config.keys import TOP_LEVEL, Schema
 from pcb.messages.nearest import nearest_names
 
 
-def check_override(cfg: Mapping[str, Any], key: str, value: Any = None) -> Any:
+def apply_overrides(cfg: Config, cfg_options: Mapping[str, Any]) -> list[str]:
+    """Apply all valid overrides to a config, and return an error message for each invalid one.
+
+    Args:
+        cfg: The merged config, which is changed.
+        cfg_options: The new values by dotted key, such as ``{"runner.max_epochs": 12}``.
+    """
+    if not cfg_options:
+        return []
+    components = known_components()
+    faults = []
+    for key, value in cfg_options.items():
+        try:
+            overridden = check_override(cfg._cfg_dict, key, value, components)
+        except ValueError as error:
+            faults.append(str(error))
+            continue
+        # Merge a copy, because mmcv removes the key _delete_ from the value.
+        cfg.merge_from_dict({key: _over_none(overridden, copy.deepcopy(value))})
+    return faults
+
+
+def _over_none(node: Any, value: Any) -> Any:
+    """Return an override in which each dict that replaces None has mmcv's key ``_delete_``."""
+    if isinstance(value, Mapping) and node is None:
+        return {**value, "_delete_": True}
+    if isinstance(value, Mapping) and isinstance(node, Mapping):
+        return {key: _over_none(node.get(key, {}), inner) for key, inner in value.items()}
+    return value
+
+
+def check_override(
+    cfg: Mapping[str, Any],
+    key: str,
+    value: Any = None,
+    components: dict[str, dict[Any, str]] | None = None,
+) -> Any:
     """Check that the dotted key of an override refers to a setting or to a known argument.
 
     If the override merges a dictionary into an existing dictionary, the new keys are checked too.
@@ -17,6 +57,7 @@ def check_override(cfg: Mapping[str, Any], key: str, value: Any = None) -> Any:
         cfg: The merged config.
         key: The dotted key, such as ``"runner.max_epochs"``.
         value: The new value.
+        components: The types that a config may use. Default: all types in the loaded modules.
 
     Returns:
         The current value of the setting, or an empty dictionary if the config does not set it.
@@ -45,17 +86,17 @@ def check_override(cfg: Mapping[str, Any], key: str, value: Any = None) -> Any:
             f"cfg_options key {key!r} has no effect, because {parts[0]} is a variable that the "
             f"config files have already used: override the settings that are built from {parts[0]}"
         )
-    node = _find(cfg, key)
+    schema = Schema(cfg, components)
+    node = _find(cfg, key, schema)
     _check_value(key, node, value)
     if isinstance(node, Mapping) and isinstance(value, Mapping) and "_delete_" not in value:
         for inner in value:
-            check_override(cfg, f"{key}.{inner}", value[inner])
+            check_override(cfg, f"{key}.{inner}", value[inner], schema.components)
     return node
 
 
-def _find(cfg: Mapping[str, Any], key: str) -> Any:
+def _find(cfg: Mapping[str, Any], key: str, schema: Schema) -> Any:
     """Return the value at a dotted key; {} if the key is valid but not set in the config."""
-    schema = Schema(cfg)
     node: Any = cfg
     parts = key.split(".")
     for depth, part in enumerate(parts):

@@ -158,7 +158,8 @@ class Wrapper:
     ids=["annotations", "counts", "repeated", "joined"],
 )
 @pytest.mark.parametrize("by", ["epoch", "iteration"])
-def test_mmcvs_own_runners_know_epoch_and_present_classes(by, dataset, tmp_path):
+def test_mmcvs_own_runners_know_epoch_and_present_classes(by, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # mmcv waits before each epoch
     model = Part(start_epoch=2, required_classes="present")
     settings = {
         "model": model,
