@@ -52,9 +52,10 @@ class ImageRecords(Sequence):
 class LVISFormatDataset(CustomDataset):
     """Dataset with the boxes, masks and classes of an annotation file in LVIS format.
 
-    A label is the index of a category in the list of all categories, sorted by id. Every image in
-    the file must exist and have the size stated in the file. Sizes are checked when images are
-    loaded: :class:`pcb.detection.legacy.images.LoadWholeImage` replaces the pipeline's
+    A label is the index of a category in the list of all categories; this list is sorted by id.
+
+    Every image in the file must exist and have the size stated in the file. Sizes are checked when
+    images are loaded: :class:`pcb.detection.legacy.images.LoadWholeImage` replaces the pipeline's
     ``LoadImageFromFile``. Images are rotated according to their EXIF data, and the log says how
     many images are rotated.
 
@@ -198,7 +199,7 @@ def _turn_warning(name: str, annotations: CompactAnnotations, folder: str) -> st
 
 
 def _checked(step: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Replace ``LoadImageFromFile`` in a step of the data pipeline with ``LoadWholeImage``."""
+    """Return the pipeline step, or ``LoadWholeImage`` if the step is ``LoadImageFromFile``."""
     if step.get("type") == LoadImageFromFile.__name__:
         return {**step, "type": LoadWholeImage.__name__}
     return step

@@ -18,8 +18,8 @@ class DetectionCounts(NamedTuple):
 
     Attributes:
         confusion: (C + 1, C + 1) int64, the matrix returned by ``detection_confusion``.
-        left_out: (C,) int64, number of unmatched detections of each class in images in which the
-            class is not annotated completely.
+        left_out: (C,) int64, number of detections of each class that are left out. These detections
+            are unmatched, and their image is not annotated completely for their class.
     """
 
     confusion: np.ndarray
@@ -39,7 +39,7 @@ def detection_confusion(
     Only detections with a score of at least ``score_threshold`` are used. The detections of an
     image are matched one by one, highest score first. Each detection is compared with the objects
     *of any class* that are not yet matched. It is matched to the object with the largest IoU, if
-    this IoU is at least ``iou_threshold``. If several objects have the same IoU, an object of the
+    this IoU is at least ``iou_threshold``. If several objects have this IoU, an object of the
     detection's own class is preferred. Each object is matched at most once; further detections of
     the same object count as detections on background.
 
@@ -62,7 +62,7 @@ def detection_confusion(
         iou_type: 'bbox' for the IoU of boxes, 'segm' for the IoU of masks.
         iou_threshold: Minimum IoU of a match, in (0, 1].
         score_threshold: Minimum score of the detections that are used; a finite number.
-        federated: Whether the data is federated; None to keep the decision of ``read_annotations``.
+        federated: Whether the data is federated; None to let ``read_annotations`` decide.
 
     Returns:
         (C + 1, C + 1) int64 counts. Entry ``[i, j]`` counts objects of class i that are detected as

@@ -1,4 +1,4 @@
-"""Make class names, paths and table cells from files safe to display.
+"""Make class names, paths and table cells safe to display.
 
 A class name in a user's file may contain an escape sequence for terminals, an unpaired surrogate
 (which cannot be encoded as UTF-8), a spreadsheet formula, or 5000 letters. Two classes may also

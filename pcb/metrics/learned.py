@@ -16,14 +16,14 @@ class LearnedConfusion:
     Unknown counts and epochs are None, and unknown floats are NaN.
 
     Attributes:
-        matrix: (C, C), running means of predicted probabilities; row i is the true class, column j
-            the predicted class.
-        instance_count: (C,), number of instances of each class seen in training.
+        matrix: (C, C), running means of predicted probabilities. Row i belongs to true class i, and
+            column j to predicted class j.
+        instance_count: (C,), number of instances of each class that training has processed.
         update_count: (C,), number of updates of each row; unknown for official checkpoints.
         momentum: Weight of the previous mean in each update of the running mean.
-        alpha: Full strength of PCB; 0 if training recorded the matrix without using PCB.
+        alpha: Strength of PCB; 0 if training recorded the matrix but did not use PCB.
         start_epoch: First epoch, counted from 1, in which PCB changes the loss.
-        normalize_rows: Whether rows are means of probabilities that sum to 1 (softmax losses).
+        normalize_rows: Whether each row is a mean of probabilities that sum to 1 (softmax losses).
         normalize_columns: Whether the loss divides columns by their sums to get soft labels.
         epoch: Epoch, counted from 1, after which the matrix was recorded.
 
@@ -47,11 +47,13 @@ class LearnedConfusion:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> LearnedConfusion:
-        """Create an instance from the arrays in a run's ``confusion.npz``.
+        """Create an instance from the arrays in the ``confusion.npz`` of a training run.
 
-        Other confusion matrices in the file are ignored. A file from an older version of PCB-kit
-        does not record whether rows and columns are normalised. ``normalize_rows`` and
-        ``normalize_columns`` are then True, because all losses of older versions normalised both.
+        The file may contain further confusion matrices, which are ignored.
+
+        A file from an older version of PCB-kit does not record whether rows and columns are
+        normalised. ``normalize_rows`` and ``normalize_columns`` are then True, because all losses
+        of older versions normalised both.
 
         Raises:
             KeyError: The file does not contain a learned matrix.
@@ -67,13 +69,14 @@ class LearnedConfusion:
         return {name: np.asarray(value) for name, value in named.items() if _is_known(value)}
 
     def soft_labels(self, matrix: np.ndarray | None = None) -> np.ndarray:
-        """Compute the soft label of every class in the same way as the loss of the training run.
+        """Compute the soft label of each class with the formula of the loss used in training.
 
-        The soft label of a class is its column of the matrix. Softmax losses divide the column by
+        The soft label of class y is column y of the matrix. Softmax losses divide the column by
         its sum; EQL v2 does not.
 
         Args:
-            matrix: (C, C), an earlier matrix of the same training run; by default ``self.matrix``.
+            matrix: (C, C), another matrix of the same training run, for example from an earlier
+                epoch; None to use ``self.matrix``.
 
         Returns:
             (C, C); row y is the soft label of class y.
@@ -92,11 +95,12 @@ class LearnedConfusion:
         return fightback_soft_labels(columns, self.normalize_columns).numpy()
 
     def start_weights(self) -> np.ndarray:
-        """Return the weight that the initial value of each matrix row still has in the row.
+        """Return the weight of the initial value in each row of the matrix.
 
-        The weight depends on the momentum m and on the number n of updates of the row. With a
-        softmax loss, the initial value is the first update, so the weight is ``m ** (n - 1)``. With
-        EQL v2, the initial value is zero, and the weight is ``m ** n``.
+        Each row is a running mean. Every update after the initial value multiplies the weight of
+        the initial value by the momentum m. After n updates of a row, this weight is ``m ** n`` for
+        EQL v2, which starts from zeros. For softmax losses, it is ``m ** (n - 1)``, because the
+        first update sets the initial value.
 
         Returns:
             (C,) weights in [0, 1]; NaN for classes that did not occur in training.
@@ -112,9 +116,9 @@ class LearnedConfusion:
         count = self.update_count
         if count is None:
             raise ValueError(
-                "the number of updates of each row is not recorded with this confusion matrix"
-                " (official checkpoints never contain it): use the matrix of a new training run"
-                " with PCB-kit"
+                "this confusion matrix was saved without the number of updates of each row"
+                " (official checkpoints never include this number): train again with PCB-kit, and"
+                " use the confusion matrix of that training run"
             )
         powers = count - 1 if self.normalize_rows else count
         weights = np.float64(self.momentum) ** np.maximum(powers, 0.0)

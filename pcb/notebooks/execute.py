@@ -43,15 +43,15 @@ def run_notebook(
 ) -> None:
     """Run a notebook in the repository root, and export the executed copy as an HTML page.
 
-    While the notebook runs, its output is also written to ``sys.stdout`` and ``sys.stderr``.
+    While the notebook runs, its output is written to ``sys.stdout`` and ``sys.stderr``.
 
     Args:
         notebook: The ``.ipynb`` file; it is not changed.
-        parameters: Values by parameter name; parameters that are not given keep their defaults.
+        parameters: Dict from parameter name to value; all other parameters keep their defaults.
         executed: Path of the executed copy. The copy is written after every cell, so it also
             exists if a cell fails.
-        page: Path of the HTML page, on which the code cells are folded. The page is written after
-            all cells have run.
+        page: Path of the HTML page. The page is written after all cells have run. Code cells are
+            folded on this page.
         label: Text to print before each line of output, to distinguish notebooks that share a
             terminal.
 

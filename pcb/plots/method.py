@@ -123,9 +123,10 @@ def loss_parts(
 
     Args:
         plain: (P,) loss of each instance without PCB.
-        hard: (P,) part of the PCB loss for the one-hot label, such as
+        hard: (P,) part of the PCB loss that is due to the one-hot label, such as
             ``(1 - alpha) * cross_entropy``.
-        soft: (P,) part of the PCB loss for the soft label, such as ``alpha * divergence``.
+        soft: (P,) part of the PCB loss that is due to the soft label, such as
+            ``alpha * divergence``.
         labels: (P,) true class of each instance.
         names: (C,) class names.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The names are

@@ -120,9 +120,9 @@ def changed_pairs(
 ) -> tuple[Figure, Axes]:
     """Draw the pairs of classes whose confusion changed most between two training runs.
 
-    The confusion of a pair is the share of the true class that is predicted as the other class. For
-    each pair, a line connects the shares in the two runs. The line is purple if the share grew, and
-    dark if the share shrank.
+    The confusion of a pair is the share of objects of the true class that are predicted as the
+    other class. For each pair, a line connects the shares in the two runs. The line is purple if
+    the share grew, and dark if the share shrank.
 
     Args:
         before, after: Confusion matrices of the two runs, with the same classes: both (C, C), or
@@ -219,7 +219,7 @@ def _annotate_beside(
 ) -> None:
     """Write text beside a position on the axes.
 
-    The arguments ``right`` and ``up`` are the offset of the text from the position, in points.
+    The arguments ``right`` and ``up`` are the distances from the position to the text, in points.
     Negative values move the text to the left or down.
     """
     xycoords = xycoords or axes.get_yaxis_transform()

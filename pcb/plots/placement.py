@@ -82,7 +82,7 @@ def name_marks(
 
     Args:
         axes: Axes with the marks.
-        names: Dict from the index of a mark to its name, for the marks that get a name.
+        names: Dict from the index of a mark to its name. Other marks get no name.
         points: (n, 2) positions of all marks in data coordinates; nan if there is no mark.
         radius: Radius of a mark, in points.
         avoid: (m, 4) further boxes (x0, y0, x1, y1) that names must not cover, in data coordinates.

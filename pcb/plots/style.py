@@ -1,4 +1,4 @@
-"""The style of all figures: colours, matplotlib settings, and conversion of text for drawing.
+"""The style of all figures: colours, matplotlib settings and printable text.
 
 The colours of the frequency groups are from Okabe and Ito (https://jfly.uni-koeln.de/color/), and
 most other colours are from Tol (https://personal.sron.nl/~pault/). Colour-blind readers can
@@ -67,7 +67,7 @@ STYLE = {
 
 @contextmanager
 def settings(values: Mapping) -> Iterator[None]:
-    """Change matplotlib settings within a context, and restore the user's settings afterwards."""
+    """Change matplotlib settings inside a ``with`` block; restore the user's settings after it."""
     # plt.rc_context would restore all settings, including those of the backend. The first figure
     # loads the backend; if its settings were restored, Jupyter would show no further figures.
     before = {key: plt.rcParams[key] for key in values}
@@ -101,7 +101,7 @@ def with_style(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def _scale(style: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of matplotlib settings with all sizes scaled to the current layout."""
+    """Copy matplotlib settings, and scale text sizes and paddings for the current figure layout."""
     scaled = dict(style)
     for key in style:
         if key.endswith("size"):
@@ -145,9 +145,10 @@ def tint(color: str, share: float) -> tuple[float, float, float]:
 
 
 def tints(count: int) -> np.ndarray:
-    """Return increasing colour strengths for ``count`` training runs in the same figure.
+    """Return a colour strength for each of ``count`` training runs in a figure.
 
-    Each strength is a ``share`` for :func:`tint`. The last run has the full colour (1).
+    The strengths increase from run to run. The last strength is 1, which is the full colour.
+    :func:`tint` applies a strength to a colour.
 
     Example:
         >>> tints(2)

@@ -74,7 +74,7 @@ class DataView:
 
     @cached_property
     def present_images(self) -> list[dict]:
-        """Records in ``annotations.images``, without images whose file is missing.
+        """Records in ``annotations.images`` of the images whose files exist.
 
         For example, the sample data in the repository includes only a few of the image files.
         """
@@ -88,8 +88,8 @@ class DataView:
         Args:
             count: Maximum number of images. The images are spread evenly over the dataset; the same
                 ``count`` always chooses the same images.
-            records: Detections with segmentations to use instead of the ground-truth instances;
-                None to use the ground-truth instances.
+            records: Detections with segmentations. If they are passed, they replace the
+                ground-truth instances.
         """
         images = self.present_images
         chosen = images[:: max(1, len(images) // max(count, 1))][:count]
@@ -109,8 +109,8 @@ class DataView:
             labels: Labels of the classes.
 
         Returns:
-            A picture for each label, (h, w, 3 or 4) uint8; None instead if the class has no icon
-            and does not occur in these images.
+            A dict from each label to a picture, (h, w, 3 or 4) uint8. If the dataset has no icons,
+            the value is None for each class that does not occur in these images.
         """
         if self.icons is not None:
             return {int(label): self.icons[label] for label in labels}
@@ -135,7 +135,7 @@ class DataView:
         return class_roles(self.design) if self.design else None
 
     def labels(self, names: Sequence[str | int]) -> list[int]:
-        """Return the labels of the classes with the given names or labels.
+        """Return the labels of classes that are given by name or by label.
 
         Args:
             names: Name or label of each class. Spaces and underscores in names are equivalent.
@@ -147,7 +147,7 @@ class DataView:
         return [self._label(name) for name in names]
 
     def _label(self, wanted: str | int) -> int:
-        """Return the label of the class with the given name or label."""
+        """Return the label of a class that is given by name or by label."""
         name = str(wanted)
         read = [category["name"] for category in self.annotations.categories]
         for known in (read, self.names) if isinstance(wanted, str) else ():
@@ -170,11 +170,11 @@ def open_dataset(
     size: str = "",
     seed: int = 0,
 ) -> DataView:
-    """Open the training data of a config file, or of an OpenMoji-LT dataset in a given folder.
+    """Open the training data of a config file, or of the OpenMoji-LT dataset in the folder ``out``.
 
-    If ``size`` is not empty, a missing OpenMoji-LT dataset is created. Its folder is ``out`` or, if
-    ``out`` is empty, the folder in ``data/openmoji`` that the config reads. Other datasets are
-    never created.
+    If ``size`` is not empty, a missing OpenMoji-LT dataset is created. The dataset is created in
+    the folder ``out``. If ``out`` is empty, the dataset is created in the folder that the config
+    reads, but only if this folder is in ``data/openmoji``.
 
     Args:
         config: Config file, relative to the repository.
@@ -186,8 +186,8 @@ def open_dataset(
 
     Raises:
         FileNotFoundError: The config or its data is missing.
-        ValueError: The folder contains anything other than OpenMoji-LT of this size and seed, or
-            the config reads a different size of OpenMoji-LT.
+        ValueError: ``size`` or ``seed`` does not match the existing dataset or the config, or the
+            folder contains files other than an OpenMoji-LT dataset.
     """
     if out:
         file, image_dir = Path(out, "annotations", "train.json"), Path(out, "train")
@@ -202,8 +202,8 @@ def open_dataset(
     if size and (out or root.parent == repository_path(OPENMOJI)):
         if not out and root.name != size:
             raise ValueError(
-                f"{config} reads {root}, not OpenMoji-LT {size}: leave `size` empty to open this "
-                f"folder, or set `out` to a folder for OpenMoji-LT {size}"
+                f"{config} uses the dataset in {root} instead of OpenMoji-LT {size}: leave `size` "
+                f"empty to open that dataset, or set `out` to a folder for OpenMoji-LT {size}"
             )
         make_openmoji(root, size=size, seed=seed)
     annotations = read_annotations(file)
@@ -219,10 +219,10 @@ def open_dataset(
 def read_validation(data: Mapping[str, Any]) -> Annotations:
     """Return a config's validation annotations, with the number of training images of each class.
 
-    An LVIS file contains these numbers. For other files, for example in COCO format, the training
-    images of each class are counted. If the training annotations are missing or consist of several
-    files, the numbers are unknown. A log message then says that there are no frequency groups
-    (rare, common and frequent classes).
+    A validation file in LVIS format contains these numbers. If the file is in another format, such
+    as COCO, the training images of each class are counted. If the training annotations are missing
+    or consist of several files, the numbers are unknown. A log message then says that there are no
+    frequency groups (rare, common and frequent classes).
 
     Args:
         data: The ``data`` entry of a merged config.

@@ -30,7 +30,7 @@ def test_what_a_file_lacks_is_unknown():
     learned = LearnedConfusion.from_arrays({"learned": ARRAYS["learned"]})
     assert learned.normalize_rows and learned.normalize_columns  # files older than EQL v2 here
     assert learned.epoch is None and np.isnan(learned.alpha)
-    with pytest.raises(ValueError, match="number of updates of each row is not recorded"):
+    with pytest.raises(ValueError, match="saved without the number of updates of each row"):
         learned.start_weights()
     with pytest.raises(KeyError, match="learned"):
         LearnedConfusion.from_arrays({"detections": np.eye(2)})

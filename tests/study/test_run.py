@@ -351,7 +351,7 @@ def test_openmoji_is_created_where_the_config_reads_it(tmp_path, monkeypatch):
     text = Path("configs/_base_/datasets/openmoji.py").read_text()
     config.write_text(text.replace("data/openmoji/mini", f"{tmp_path}/openmoji/tiny"))
     with pytest.raises(
-        ValueError, match=r"own\.py reads .*openmoji/tiny, not OpenMoji-LT mini: leave"
+        ValueError, match=r"own\.py uses .*openmoji/tiny instead of OpenMoji-LT mini: leave"
     ):
         study.open_dataset(config, size="mini")
     assert not (tmp_path / "openmoji").exists()

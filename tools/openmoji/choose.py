@@ -1,8 +1,8 @@
 """Choose the emojis that become classes of OpenMoji-LT, and the look-alikes among them.
 
 ``python -m tools.openmoji.choose`` writes ``icons.json`` in a few minutes. Run this command again
-for a different release of OpenMoji or after changing the rules. You do not need this
-command to make the dataset, because ``icons.json`` is part of the repository.
+for a different release of OpenMoji or after changing this module. You do not need this command to
+make the dataset, because ``icons.json`` is part of the repository.
 """
 
 import json
@@ -83,10 +83,10 @@ Pairs = Sequence[tuple[str, str]]  # pairs of codes
 
 
 def choose_full() -> tuple[Pairs, list[str]]:
-    """Choose the pairs and singletons of the dataset size "full", including those of "mini".
+    """Choose the classes of the dataset size "full", including all classes of "mini".
 
-    A singleton is a class without a look-alike. Singletons are added in the order of
-    :func:`candidates`; icons that duplicate a class are skipped.
+    A pair consists of two look-alikes. A singleton is a class without a look-alike. Singletons are
+    added in the order of :func:`candidates`; icons that duplicate a class are skipped.
 
     Returns:
         pairs: Pairs of icon codes.
@@ -112,12 +112,11 @@ def choose_full() -> tuple[Pairs, list[str]]:
 def candidates() -> tuple[tuple[Icon, ...], tuple[Icon, ...]]:
     """Find the icons that can become classes: those that consist mostly of coloured areas.
 
-    The icons of each kind are sorted by emoji code.
-
     Returns:
-        things: Emojis that are neither signs nor combined from several emojis.
-        others: Signs, followed by emojis that are combined from several emojis. These icons are
-            never paired, and become classes only after all ``things``.
+        things: Emojis that are neither signs nor combined from several emojis, sorted by code.
+        others: Signs, sorted by code, followed by emojis that are combined from several emojis,
+            also sorted by code. These icons are never paired. They become classes only if there
+            are too few ``things``.
     """
     things, signs, combined = [], [], []
     for code in openmoji_codes():
@@ -138,7 +137,7 @@ def candidates() -> tuple[tuple[Icon, ...], tuple[Icon, ...]]:
 
 
 def look_alikes(icons: Sequence[Icon], taken: Pairs = (), count: int | None = None) -> Pairs:
-    """Pair icons that are similar but distinguishable, most similar first.
+    """Form pairs of icons that are similar but distinguishable, most similar pairs first.
 
     Each icon is in at most one pair.
 
@@ -180,8 +179,8 @@ def _is_new(icon: Icon, classes: Iterable[Icon]) -> bool:
 def _name(code: str) -> str:
     """Return the Unicode name of an emoji; "" if the emoji cannot become a class.
 
-    Flags, skin tones, people facing right, regional letters, keycaps and emojis that are not part
-    of Unicode cannot become classes.
+    Flags, skin tones, people facing right, regional indicators, keycaps and emojis that are not
+    part of Unicode cannot become classes.
 
     Example:
         >>> _name("1F34E"), _name("1F43B-200D-2744-FE0F"), _name("1F1E6"), _name("0031-FE0F-20E3")

@@ -60,8 +60,8 @@ def region_warning(
         boxes: (n, 4), boxes that should be ``[x, y, width, height]`` in pixels.
         sizes: (n, 2), width and height of each box's image, in pixels.
         mask_of: Function that takes the index of a box and returns the segmentation of the same
-            object, or None if the object has no segmentation. It is called for at most 2000 evenly
-            spread boxes.
+            object, or None if the object has no segmentation. This function is called for at most
+            2000 boxes.
     """
     chosen = range(0, len(boxes), max(1, len(boxes) // _MASKS_COMPARED))
     return box_warning(boxes, sizes) or _mask_warning(

@@ -1,6 +1,6 @@
-"""Read LVIS annotations into flat arrays, which save memory in training.
+"""Read LVIS annotations into flat arrays to save memory in training.
 
-As dicts, the 1.27 million instances of LVIS v1 would be more than 100 million Python objects.
+As dicts, the 1.27 million instances of LVIS v1 would consist of over 100 million Python objects.
 Forked data-loading workers share the memory of arrays. They cannot share Python objects, because
 reading a Python object changes its reference count, which is stored in the object.
 """
@@ -151,8 +151,8 @@ class CompactAnnotations(Classes):
         areas: (n,) float64, area of each instance in square pixels.
         mask_rows: (n,) int64, index of each instance's mask in ``segmentations``.
         segmentations: The masks of all instances in the file.
-        warnings: Warnings about class names and boxes. Reading does not log these warnings, because
-            several processes may read the same file.
+        warnings: Warnings about class names and boxes. They are not logged when the file is read,
+            because several processes may read the same file.
     """
 
     path: str
@@ -169,7 +169,7 @@ class CompactAnnotations(Classes):
     warnings: tuple[str, ...] = ()
 
     def instances_of(self, image: int) -> slice:
-        """Return the indices of an image's instances in ``labels`` and ``boxes``, as a slice.
+        """Return a slice that selects an image's instances from ``labels`` or ``boxes``.
 
         Args:
             image: Index of the image.
@@ -178,13 +178,13 @@ class CompactAnnotations(Classes):
 
     @property
     def has_mask(self) -> np.ndarray:
-        """(n,) bool, whether each instance has a mask."""
+        """(n,) bool, True for each instance that has a mask."""
         masks = self.segmentations
         has = (np.diff(masks.first_polygon) > 0) | (np.diff(masks.encoded_start) > 0)
         return has[self.mask_rows]
 
     def masks_of(self, image: int) -> list[list[list[float]] | dict]:
-        """Return the polygons or run-length encoding of each instance of an image.
+        """Return the mask of each instance of an image, as polygons or a run-length encoding.
 
         Args:
             image: Index of the image.
@@ -220,10 +220,10 @@ def read_compact_annotations(
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.
-        image_dir: Folder that must contain every image of the file; None skips this check.
-        allow_short_polygons: Whether to drop polygons with fewer than three points, which have no
-            area, instead of raising an error. An instance then has no mask if all its polygons are
-            dropped (see ``CompactAnnotations.has_mask``).
+        image_dir: Folder that must contain all images listed in the file; None to skip this check.
+        allow_short_polygons: Whether to drop polygons with fewer than three points instead of
+            raising an error. If all polygons of an instance are dropped, the instance has no mask
+            (see ``CompactAnnotations.has_mask``).
 
     Returns:
         The annotations.

@@ -1,13 +1,15 @@
 """Check that the runs of a compressed run-length encoding add up to the size of the image.
 
 The check is needed because pycocotools accepts any text. If the runs are too short, part of the
-decoded mask is undefined. A run of negative length causes an endless loop. NumPy checks thousands
-of encodings in one batch.
+decoded mask is undefined. A run of negative length causes an endless loop. This module checks
+thousands of encodings in one batch with NumPy.
 
 An encoding is a text that stores a list of numbers. Each character stores six bits: its code minus
 the code of "0". Five of these bits belong to a number, lowest bits first. The sixth bit states
-whether the number continues in the next character. The first three numbers are lengths of runs of
-pixels. Each later number is the length of a run minus the length of the run two runs earlier.
+whether the number continues in the next character.
+
+The first three numbers are the lengths of the first three runs of pixels. For n > 3, number n is
+the length of run n minus the length of run n - 2.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +22,9 @@ _MOST_CHARACTERS = 7  # maximum number of characters that store a number (35 bit
 
 
 class RunLengthCheck:
-    """A check of run-length encoded masks in batches; call ``finish`` after the last mask.
+    """A checker that validates run-length encoded masks in batches.
+
+    Call ``finish`` after adding the last mask.
 
     Args:
         error: Function that returns the error to raise for an invalid mask. Its arguments are the
@@ -47,7 +51,7 @@ class RunLengthCheck:
 
         Args:
             name: Name of the mask in the error message.
-            segmentation: The mask as a segmentation of any kind in COCO format.
+            segmentation: The mask, in any of COCO's segmentation formats.
 
         Raises:
             Exception: A mask is invalid. The function ``error``, which was passed to the
@@ -82,12 +86,12 @@ class RunLengthCheck:
 
 
 def fills(encodings: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray:
-    """Return which run-length encodings are valid.
+    """Check whether each of n run-length encodings is valid.
 
     A valid encoding has no run of negative length, and its runs add up to the number of pixels.
 
     Args:
-        encodings: The texts of n compressed run-length encodings; n is at least 1.
+        encodings: n compressed run-length encodings; n is at least 1.
         pixels: Number of pixels (height times width) of each encoding's image.
 
     Returns:

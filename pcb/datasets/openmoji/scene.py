@@ -40,15 +40,15 @@ def compose(
     """Draw an image with one instance for each entry of ``labels``.
 
     Later instances may hide parts of earlier instances, but at least the fraction ``LEAST_VISIBLE``
-    of every instance stays visible. If there is no room for an instance, all instances are drawn
-    again, a tenth smaller.
+    of every instance stays visible. If no place is found for one of the instances, the image is
+    drawn again with all instances 10% smaller.
 
     Args:
         icons: Icon of each class, indexed by label.
-        labels: Labels of the instances to draw; a label that is listed twice is drawn twice.
+        labels: Label of each instance to draw. A label may occur several times.
         renderings: Drawing styles to choose from, with their weights.
         image_size: Side of the image, in pixels.
-        instance_size: Minimum and maximum of the longer side of an instance before its rotation,
+        instance_size: Minimum and maximum length of an instance's longer side before the rotation,
             in pixels.
         rng: Source of randomness.
 
@@ -145,7 +145,7 @@ def _lay_out(
 ) -> tuple[np.ndarray, list[Instance]] | None:
     """Draw the image that :func:`compose` returns, with all instances scaled by ``shrink``.
 
-    The result is None if there is no room for an instance.
+    The result is None if no place is found for one of the instances.
     """
     canvas = base.copy()
     side = len(canvas)
