@@ -16,7 +16,7 @@ PUBLISHED_MOMENTUM = 0.99
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """Convert a half-precision tensor to float32; return wider tensors unchanged.
+    """Convert a half-precision tensor to float32; return any other tensor unchanged.
 
     Example:
         >>> at_least_float32(torch.zeros(1, dtype=torch.float16)).dtype
@@ -126,8 +126,8 @@ def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
     """
     if calls <= 1:
         raise ValueError(
-            f"calls must be greater than 1, got {calls}: let PCB start in a later epoch, so that "
-            "each row of the confusion matrix is updated more often before PCB becomes active"
+            "calls (expected updates of each row of the confusion matrix before PCB starts) "
+            f"must be greater than 1, got {calls}: let PCB start in a later epoch"
         )
     if not 0 < first_update_weight < 1:
         raise ValueError(f"first_update_weight must lie in (0, 1), got {first_update_weight}")

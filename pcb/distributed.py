@@ -20,13 +20,13 @@ _TORCHRUN = f"start the processes with torchrun, which sets {', '.join(_VARIABLE
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """While a ``with`` block runs, connect this process to the other processes of ``torchrun``.
+    """Connect this process to the other training processes while a ``with`` block runs.
 
-    ``torchrun`` describes the group of processes in environment variables. If these variables are
+    ``torchrun`` describes the training processes in environment variables. If these variables are
     not set, this function does nothing. Otherwise, it waits up to 10 minutes for the other
     processes to start; the environment variable ``PCB_WAIT_MINUTES`` changes this limit. If an
-    error is raised within the block, the group stays open. This process must then exit, so that
-    ``torchrun`` stops the other processes.
+    error is raised within the block, the processes stay connected. This process must then exit,
+    so that ``torchrun`` stops the other processes.
 
     Args:
         device: Device of this process. GPUs are connected with ``nccl``, CPUs with ``gloo``. With
@@ -52,10 +52,10 @@ def process_group(device: torch.device) -> Iterator[None]:
 
 
 def _requested_processes() -> int:
-    """Return the number of training processes according to the variables set by ``torchrun``.
+    """Read the number of training processes from the environment variables of ``torchrun``.
 
     Raises:
-        ValueError: If environment variables are missing, invalid or contradictory.
+        ValueError: If the environment variables are incomplete, invalid or contradictory.
     """
     given = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name, "").strip()}
     if "WORLD_SIZE" not in given and "RANK" not in given:
@@ -103,8 +103,8 @@ def _join(device: torch.device) -> None:
     own, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if "TORCHELASTIC_RUN_ID" not in os.environ:  # torchrun has started all processes
         print(
-            f"Process {own} of {processes} (counted from 0) is waiting for the other processes at "
-            f"{address}, for at most {minutes:g} min. To change this limit, set {_MINUTES}.",
+            f"The process with RANK={own} waits up to {minutes:g} min for the other processes to "
+            f"connect to {address}. To change this limit, set the environment variable {_MINUTES}.",
             file=sys.stderr,
             flush=True,
         )
@@ -126,8 +126,8 @@ def _join(device: torch.device) -> None:
         if "EADDRINUSE" in str(error) or "address already in use" in str(error):
             hint = "this port is in use: set a different MASTER_PORT for all processes"
         raise ValueError(
-            f"process {own} of {processes} (counted from 0) could not reach the other processes at "
-            f"{address} ({first_line[:200]}): {hint}"
+            f"the process with RANK={own} could not reach the other processes at {address} "
+            f"({first_line[:200]}): {hint}"
         ) from error
 
 
@@ -154,9 +154,8 @@ def _wait_for_first(own: int, minutes: float) -> None:
         if time.monotonic() > deadline:
             processes = os.environ["WORLD_SIZE"]
             raise ValueError(
-                f"process {own} of {processes} (counted from 0) could not reach the other "
-                f"processes at {host}:{port}: start all {processes} processes within "
-                f"{minutes:g} min"
+                f"the process with RANK={own} could not reach the other processes at "
+                f"{host}:{port}: start all {processes} processes within {minutes:g} min"
             )
         time.sleep(0.1)
 

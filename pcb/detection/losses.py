@@ -1,4 +1,7 @@
-"""The losses that configs can use. Names and arguments are those of the official PCB code."""
+"""The losses that this package adds to mmdet.
+
+Their names and arguments are those of the official PCB code.
+"""
 
 from collections.abc import Sequence
 
@@ -142,10 +145,10 @@ class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
         return num_classes + 2
 
     def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Return the accuracies of objectness and classes in percent, for the training log.
+        """Return the objectness accuracy and the class accuracy in percent, for the training log.
 
-        The accuracy of objectness includes all RoIs. The accuracy of classes includes only
-        positive RoIs.
+        The objectness accuracy is computed over all RoIs, and the class accuracy over the positive
+        RoIs.
         """
         positive = labels < self.num_classes
         classes, objectness = cls_score.split([self.num_classes, 2], dim=1)

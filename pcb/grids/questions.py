@@ -1,7 +1,8 @@
 """The notebooks of a grid, and the figures that the grid's web page shows for each notebook.
 
-Figures are listed by file name; ``*`` stands for any text. A figure that is not listed appears only
-on the web page of its notebook. The notebook ``method`` is not listed, because it reads no run.
+A grid is a set of training runs. Figures are listed by file name; ``*`` stands for any text. A
+figure that is not listed appears only on the web page of its notebook. The notebook ``method`` is
+not listed, because it reads no run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Compute shares, biases, group means and entropies from confusion matrices (NumPy arrays).
+"""Compute statistics of confusion matrices (NumPy arrays).
 
 Rows are true classes, and columns are predicted classes. Most functions accept two kinds of
 confusion matrix:
@@ -68,7 +68,7 @@ def class_order(
             one of them is passed, otherwise the length of the matrix.
 
     Returns:
-        (C,) labels in the new order. Ties keep the order of the labels.
+        (C,) labels in the new order. Classes that tie are in the order of their labels.
 
     Raises:
         ValueError: The order is unknown, or needs counts or names that are missing.
@@ -108,9 +108,10 @@ def class_order(
 
 
 def bias(matrix: np.ndarray, num_classes: int | None = None) -> np.ndarray:
-    """Return how one-sided the confusion of each pair of classes is.
+    """For each pair of classes, compare how often each of the two is mistaken for the other.
 
-    Entry [i, j] is the share of class i predicted as j minus the share of class j predicted as i.
+    Entry [i, j] is the share of class i that is predicted as j, minus the share of class j that is
+    predicted as i.
 
     Args:
         matrix: (C, C) or (C + 1, C + 1); each row is first divided by its sum.
@@ -118,7 +119,7 @@ def bias(matrix: np.ndarray, num_classes: int | None = None) -> np.ndarray:
 
     Returns:
         (C, C), antisymmetric. Entry [i, j] is positive if i is mistaken for j more often than j is
-        mistaken for i. It is NaN if i or j never occurred.
+        mistaken for i. The entry is NaN if i or j never occurred.
 
     Example:
         >>> bias(np.array([[9, 1], [4, 6]])).round(3)
@@ -133,8 +134,8 @@ def bias(matrix: np.ndarray, num_classes: int | None = None) -> np.ndarray:
 def group_shares(matrix: np.ndarray, frequency: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """Compute the shares of correct and of wrong predictions for each frequency group.
 
-    Wrong predictions are counted separately for each frequency group of the predicted class. The
-    shares of a group are unweighted means over the classes of the group that have instances.
+    The wrong predictions are split by the frequency group of the predicted class. The shares of a
+    group are unweighted means over its classes; classes without instances are left out.
 
     Args:
         matrix: (C, C), or (C + 1, C + 1) for detections; each row is first divided by its sum.
@@ -143,8 +144,8 @@ def group_shares(matrix: np.ndarray, frequency: Sequence[str]) -> tuple[np.ndarr
     Returns:
         shares: (3, 4), or (3, 5) if the matrix counts detections. Rows are frequent, common and
             rare classes. If no class of a group has instances, the row of the group is NaN.
-        columns: Names of the columns: the class itself; a different frequent, common or rare class;
-            and, if the matrix counts detections, missed.
+        columns: Names of the columns. "itself" is the correct class, and "other rare" is any wrong
+            class that is rare. "missed" exists only if the matrix counts detections.
 
     Example:
         >>> shares, columns = group_shares(np.array([[8, 2], [1, 1]]), ["f", "r"])
@@ -168,16 +169,17 @@ def group_shares(matrix: np.ndarray, frequency: Sequence[str]) -> tuple[np.ndarr
 
 
 def group_totals(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
-    """Compute which share of a frequency group's instances is predicted as each frequency group.
+    """Compute the confusion matrix of the three frequency groups, with shares instead of counts.
 
-    The shares of a group are unweighted means over the classes of the group that have instances.
+    Entry [g, h] is the share of instances of group g that are predicted as a class of group h. The
+    share is an unweighted mean over the classes of group g; classes without instances are left out.
 
     Args:
         matrix: (C, C) or (C + 1, C + 1), as in :func:`group_shares`.
         frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
 
     Returns:
-        (3, 3) mean shares. Rows are true groups, and columns are predicted groups, in the order
+        (3, 3) shares. Rows are true groups, and columns are predicted groups, in the order
         frequent, common, rare. If no class of a group has instances, the row of the group is NaN.
         If the matrix counts detections, a row sums to 1 minus the share of missed objects.
 
@@ -192,7 +194,7 @@ def group_totals(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
 
 def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
-    """Return how one-sided the confusion of each pair of frequency groups is.
+    """For each pair of frequency groups, compare how often each is mistaken for the other.
 
     The result is the matrix of :func:`group_totals` minus its transpose.
 
@@ -202,7 +204,7 @@ def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
     Returns:
         (3, 3), antisymmetric. An entry is positive if the row's group is mistaken for the column's
-        group more often than vice versa. It is NaN if one of the two groups has no instances.
+        group more often than vice versa. An entry is NaN if one of its two groups has no instances.
 
     Example:
         >>> group_bias(np.array([[8, 2], [1, 1]]), ["f", "r"]).round(3)
@@ -215,7 +217,7 @@ def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
 
 def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Return ``after`` minus ``before``, with each row first divided by its sum.
+    """Divide each row of both confusion matrices by its sum; return ``after`` minus ``before``.
 
     If a class has no instances in one of the two confusion matrices, its row in the result is NaN.
 
@@ -232,7 +234,7 @@ def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def detection_totals(matrix: np.ndarray) -> dict[str, int]:
-    """Return the totals of a (C + 1, C + 1) confusion matrix of detections, as in the example.
+    """Count correct detections and three kinds of errors in a (C + 1, C + 1) confusion matrix.
 
     Example:
         >>> detection_totals(np.array([[5, 2, 1], [0, 3, 4], [6, 0, 0]]))

@@ -163,7 +163,7 @@ class Parameter:
 
 
 def read_declarations(source: str) -> dict[str, Parameter]:
-    """Return the parameters that a notebook cell declares, by name.
+    """Return the parameters that a notebook cell declares, as a dict from name to parameter.
 
     If no variable in the cell has a type annotation, the cell declares no parameters. Otherwise,
     every assignment declares a parameter. A parameter without an annotation has the type of its

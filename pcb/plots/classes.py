@@ -70,8 +70,8 @@ def ap_by_class(
 
     Each class has one dot for each run, and a vertical line connects the dots of the class.
 
-    At most 60 classes are shown (fewer in a narrow figure). If there are more classes, the figure
-    shows the classes whose AP differs most between the runs, and the axis label says so.
+    A wide figure has room for 60 classes, a narrow figure for fewer. If there are more classes, the
+    figure shows the classes whose AP differs most between the runs, and the axis label says so.
 
     Args:
         ap: Dict from the name of each run to the (C,) AP of each class, as a fraction. No dot is
@@ -135,15 +135,16 @@ def gain_by_role(
     order: Sequence[str] | None = None,
     title: str = "Gain in AP by class role",
 ) -> tuple[Figure, Axes]:
-    """Draw the gain in AP of each class, in one row for each class role.
+    """Draw the gain in AP of each class over a baseline; classes with the same role share a row.
 
-    Roles are names for kinds of classes, such as classes with a look-alike and classes without one.
-    Each row has one dot per class, and a vertical line at the mean of the row.
+    A role is a kind of class, for example a class without a look-alike. Each row has one dot per
+    class, and a vertical line at the mean of the row.
 
     Args:
-        gain: (C,) difference in AP of each class as a fraction; nan if undefined. For S seeds, pass
-            an array (S, C); each dot then shows the mean over the seeds. With two or more seeds,
-            the figure also shows the 95% confidence interval of the mean of each row.
+        gain: (C,) AP of each class minus its AP in the baseline, as a fraction; nan if undefined.
+            For S seeds, pass an array (S, C); each dot then shows the mean over the seeds. With two
+            or more seeds, the figure also shows the 95% confidence interval of the mean of each
+            row.
         role: (C,) role of each class, such as ``"tail of a head-tail pair"`` (the rarer class of
             two look-alikes) or ``"singleton"`` (a class without a look-alike).
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.

@@ -17,7 +17,7 @@ class RunName:
     """The name of a training run: ``<dataset>/<config>[-<override>]/seed<N>``.
 
     Attributes:
-        dataset: Name of the dataset, which is also a folder in ``configs/``.
+        dataset: Name of the dataset, and of its folder in ``configs/``.
         config: Name of the config file, without ``.py``.
         seed: Random seed.
         override: Name of a set of config options that changes the config; empty if the config is
@@ -59,9 +59,9 @@ class RunName:
 
     @property
     def plain(self) -> list[RunName]:
-        """Possible names of the run without PCB that corresponds to this run.
+        """Possible names of this run's baseline: the same training run without PCB.
 
-        The most likely name comes first. If this run itself does not use PCB, the list is empty.
+        The most likely name comes first. If this run does not use PCB, the list is empty.
 
         Example:
             >>> [str(name) for name in RunName("openmoji", "softmax_pcb", 0, "lr2").plain]
@@ -97,7 +97,7 @@ def parse_seed(folder: str) -> int | None:
 
 
 def plain_names(config: str) -> list[str]:
-    """Return possible names of the config without PCB that corresponds to a config with PCB.
+    """Given a config with PCB, return possible names of the same config without PCB.
 
     The most likely name comes first. If the given config does not use PCB, the list is empty. A
     hyphen and the text after the hyphen, such as ``-lr2``, are kept.

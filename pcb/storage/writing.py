@@ -23,7 +23,7 @@ def writing_alone(
     purpose: str,
     waiting: Callable[[Writer], None] | None = None,
 ) -> Iterator[None]:
-    """Lock a folder, so that no other process writes to it within the ``with`` block.
+    """Lock a folder, so that no other process writes to it while a ``with`` block runs.
 
     If this process already holds the folder's lock, that lock is used. For example, a parent
     process may have handed the lock to this process.
@@ -104,8 +104,8 @@ def handing_over(
 
     Within ``with handing_over(...) as lock``, start the process with ``stdin=lock.descriptor``,
     then call ``lock.taken_by(process.pid)``. In the started process, :func:`writing_alone` takes
-    over the lock. The lock is released when all processes that inherited the descriptor have ended
-    or closed the descriptor. Standard input is used, because launchers such as ``torchrun`` do not
+    over the lock. The lock is released when each process that inherited the descriptor has closed
+    the descriptor or ended. Standard input is used, because launchers such as ``torchrun`` do not
     pass additional descriptors on to the processes that they start.
 
     Args:
@@ -134,8 +134,7 @@ def _takes_over(folder: Path, purpose: str) -> bool:
     """Take over a folder's lock if another process handed the lock to this process.
 
     The lock was handed over if the standard input of this process is the folder's lock file; see
-    :func:`handing_over`. The lock is kept until this process ends. Otherwise, a notebook
-    that shows the output of this process would miss the last lines, because the notebook shows
+    :func:`handing_over`. This process keeps the lock until it ends, because notebooks show its
     output only until the lock is released.
 
     Returns:

@@ -33,7 +33,7 @@ class RunState:
     def is_launched(self) -> bool:
         """Whether :func:`pcb.study.start_training` started the process that is now training.
 
-        Such a process writes its output to :attr:`pcb.runs.RunFolder.output_file`.
+        If so, the output of this process is in :attr:`pcb.runs.RunFolder.output_file`.
         """
         return self.trainer is not None and bool(self.trainer.note)
 
@@ -41,9 +41,9 @@ class RunState:
     def settings(self) -> dict[str, Any] | None:
         """The training run's merged config, seed, number of processes and other settings.
 
-        :func:`pcb.runs.settings.other_settings` can compare them with the settings of a different
-        training run. The value is None if the settings were not recorded. It is also None if the
-        folder has no checkpoint and no process is training in the folder.
+        :func:`pcb.runs.settings.other_settings` can compare these settings with those of a
+        different training run. The value is None if the settings were not recorded. It is also None
+        if the folder has no checkpoint and no process is training in the folder.
 
         Raises:
             ValueError: The run's ``config.py`` is not a merged config.

@@ -76,7 +76,7 @@ def _objects(module: griffe.Object) -> list[griffe.Object]:
 
 
 def _path(at: griffe.Object, name: str) -> str | None:
-    """Return the dotted path of the object called ``name``; None if the API reference lacks it."""
+    """Return the dotted path of the object ``name``; None if it is not in the API reference."""
     name = name.removesuffix("()")
     try:
         if name.startswith("pcb."):

@@ -1,11 +1,11 @@
-"""Compute the path of each image of an annotation file, and find missing images."""
+"""Compute the paths of the images that an annotation file lists, and find missing images."""
 
 import os
 from collections.abc import Iterable, Sequence
 
 
 def image_path(image: dict) -> str:
-    """Return the path of an image relative to the image folder, as MMDetection does.
+    """Return the path of an image relative to the image folder; MMDetection uses the same path.
 
     LVIS v1 does not have file names, so the path consists of the last two parts of ``coco_url``.
     The path includes the folder ``train2017`` or ``val2017``, because the validation images of LVIS

@@ -157,7 +157,7 @@ def _absence(path: Path) -> str:
 
 
 def _image_problem(path: Path, size: tuple[int, int]) -> str | None:
-    """Return what is wrong with an image whose (width, height) should be ``size``, or None."""
+    """Return what is wrong with an image file; None if it can be read and has the right size."""
     try:
         with Image.open(path) as image:
             image.load()

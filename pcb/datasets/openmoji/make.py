@@ -36,10 +36,10 @@ def make_openmoji(
     progress: bool = True,
     workers: int | None = None,
 ) -> Path:
-    """Generate the long-tailed instance segmentation dataset OpenMoji-LT, offline.
+    """Generate OpenMoji-LT, a long-tailed dataset for instance segmentation.
 
     The annotations in ``out/annotations/{train,val,val_prior}.json`` are in LVIS v1 format, and
-    their images are in ``out/{train,val,val_prior}``. All classes have the same number of instances
+    the images are in ``out/{train,val,val_prior}``. All classes have the same number of instances
     in ``val``. The class frequencies in ``val_prior`` are those of ``train``. Each file
     ``out/icons/<category id>.png`` shows the icon of a class, and ``out/design.json`` describes the
     dataset (see :func:`read_design`).
@@ -47,14 +47,16 @@ def make_openmoji(
     The same size and seed produce the same bytes with any number of workers. The folder ``out``
     appears only when the dataset is complete. If the process that makes the dataset is killed, a
     folder with incomplete output remains beside ``out``. The next call of this function with the
-    same ``out`` deletes that folder. If ``out`` already contains the dataset, nothing is done.
+    same ``out`` deletes that folder. If ``out`` already contains the dataset, nothing is done. The
+    function needs no network access.
 
     Args:
-        out: Folder to make.
+        out: The output folder.
         size: "tiny" (8 classes, for tests), "mini" (40 classes) or "full" (1203 classes).
         seed: Seed of all random choices, at least 0.
         progress: Whether to show a progress bar.
-        workers: Number of processes; None to use all cores for "full" and one process otherwise.
+        workers: Number of processes. If None, "full" uses one process per core, and the other sizes
+            use one process.
 
     Returns:
         The path ``out``.

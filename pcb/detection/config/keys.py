@@ -1,4 +1,4 @@
-"""The keys that a config may have: arguments of its classes, and keys that mmdet itself reads.
+"""The valid keys of a config: arguments of the classes that it uses, and keys that mmdet reads.
 
 A key that no code reads is reported as an error, both in a config file and in an override.
 Otherwise, a misspelt key would be ignored, and training would silently use the default value.
@@ -111,8 +111,8 @@ class Schema:
 
     Args:
         cfg: The whole merged config.
-        components: The result of :func:`known_components`, which searches all loaded modules.
-            Default: search them again.
+        components: The result of :func:`known_components`; by default, the function is called. Pass
+            the result to save time, because each call searches all loaded modules.
     """
 
     def __init__(

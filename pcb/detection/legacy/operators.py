@@ -96,7 +96,7 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Write the gradient of RoIAlign with respect to its features to ``grad_input``."""
+    """Compute the gradient with respect to the input of RoIAlign; store it in ``grad_input``."""
     _require_average(pool_mode)
     grad_input.copy_(
         torch.ops.torchvision._roi_align_backward(
@@ -158,7 +158,7 @@ def install() -> None:
 
 
 def operators_in_use() -> str:
-    """Return which package provides the operators: "mmcv-full (compiled)" or "torchvision".
+    """Return which package provides mmcv's operators: "mmcv-full (compiled)" or "torchvision".
 
     Example:
         >>> operators_in_use() in ("mmcv-full (compiled)", "torchvision")
