@@ -32,9 +32,9 @@ def describe_training_set(model: nn.Module, dataset: Any) -> None:
 
     Args:
         model: The detector.
-        dataset: An mmdet dataset, with or without wrappers such as ``RepeatDataset``. If
-            the dataset has no method ``instance_count``, its instances are counted only if a loss
-            has ``required_classes="present"``, because counting is slow.
+        dataset: An mmdet dataset, with or without wrappers such as ``RepeatDataset``. Counting is
+            slow if the dataset has no method ``instance_count``. In this case, the function does
+            nothing unless a loss has ``required_classes="present"``.
 
     Raises:
         ValueError: A loss and the training set have different numbers of classes.

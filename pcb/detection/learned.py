@@ -19,7 +19,7 @@ LOSS_PREFIX = "roi_head.bbox_head.loss_cls."
 def learned_by(balance: PairwiseClassBalance) -> LearnedConfusion:
     """Return the confusion matrix that a PairwiseClassBalance has learned so far.
 
-    The result contains NumPy arrays, and the settings of PCB.
+    The matrix is a NumPy array. The result also contains the settings of PCB.
 
     Example:
         >>> learned = learned_by(PairwiseClassBalance(2, alpha=0.2, activation="sigmoid"))
@@ -94,9 +94,9 @@ def _check_rows(balance: PairwiseClassBalance, source: str | Path) -> None:
     sum_to_one = bool(((sums - 1).abs() < 0.01).all())
     if sum_to_one != balance.normalize_rows:
         warnings.warn(
-            f"{source} was probably trained with a different loss than the one in the config: the "
+            f"{source} was probably trained with a different loss than the one in the config. The "
             f"row sums of its confusion matrix are between {sums.min():.3g} and {sums.max():.3g}, "
-            f"but with a {balance.activation} loss, the rows "
+            f"but a {balance.activation} loss learns rows that "
             f"{'sum' if balance.normalize_rows else 'do not sum'} to 1. Use the config that the "
             "checkpoint was trained with",
             stacklevel=3,

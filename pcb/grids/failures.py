@@ -62,7 +62,7 @@ class Failure:
 
 @contextmanager
 def record_failure(executed: str | os.PathLike[str]) -> Iterator[None]:
-    """Record a failure if the notebook that runs inside this context does not finish.
+    """Record a failure if the notebook that the ``with`` block runs does not finish.
 
     A failure is recorded as a JSON file and an HTML page. The JSON file is written before the
     notebook starts, so that it exists even if this process is killed. When the notebook succeeds,

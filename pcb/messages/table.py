@@ -1,4 +1,4 @@
-"""Align tables of text for a terminal."""
+"""Format rows of text as an aligned table."""
 
 from collections.abc import Sequence
 

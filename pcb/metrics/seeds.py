@@ -34,7 +34,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(values: Iterable[float | None]) -> Estimate:
-    """Compute the mean and standard deviation of values, and the mean's 95% confidence interval.
+    """Return the mean of values with their standard deviation and a 95% confidence interval.
 
     Args:
         values: One value per seed; NaN and None are left out.

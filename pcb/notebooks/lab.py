@@ -49,7 +49,7 @@ def copy_notebooks(
 
     If a notebook has changed since it was copied, its copy is replaced, unless a user has edited
     the copy. An edited copy is kept, and the changed notebook is copied under a new name, such as
-    ``01_train-2.ipynb``. A printed line then names both copies.
+    ``01_train-2.ipynb``. In this case, a message names both copies.
 
     Args:
         notebooks: Folder of the notebooks.

@@ -30,8 +30,8 @@ def class_tail(
     Args:
         image_count: (C,) number of training images that contain each class.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
-        names: (C,) class names, written below the bars; None to draw no names. If there are more
-            than 60 classes (fewer in a narrow figure), the names are left out.
+        names: (C,) class names, written below the bars; None to draw no names. If the names do not
+            fit, they are left out; more than 60 names never fit.
         title: Title of the figure; empty for no title.
 
     Returns:
@@ -281,7 +281,7 @@ def icon_pairs(
 
 
 def _two_lines(name: str) -> str:
-    """Break a class name into at most two lines below an icon, and shorten a name that is too long.
+    """Break a class name into at most two lines, and shorten a name that is too long.
 
     Example:
         >>> _two_lines("hear no evil monkey")

@@ -37,10 +37,9 @@ def confusion_heatmap(
     """Draw a confusion matrix of any size on a logarithmic colour scale.
 
     Zeros are white, and undefined rows (nan) are grey; the colour scale contains neither white nor
-    grey. Class names are written on the axes if there are at most 60 classes (fewer in a narrow
-    figure). With more than 500 classes, each pixel shows the largest of several adjacent entries.
-    In a large matrix, the row and the column of background are widened so that they are
-    visible.
+    grey. Class names are written on the axes if they fit; more than 60 names never fit. With more
+    than 500 classes, each pixel shows the largest of several adjacent entries. In a large matrix,
+    the row and the column of background are widened so that they are visible.
 
     Args:
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections, with background last.
@@ -85,8 +84,8 @@ def confusion_heatmap(
     frame = Frame.of(matrix, names, image_count, frequency, order)
     if np.nanmin(matrix, initial=0) < 0:
         raise ValueError(
-            f"matrix has a negative entry, {np.nanmin(matrix)}: pass counts or shares, which are "
-            "at least 0, or draw the difference of two matrices with confusion_difference"
+            f"matrix has a negative entry, {np.nanmin(matrix)}: pass counts or shares. To draw "
+            "the difference of two matrices, use confusion_difference"
         )
     values = NORMALIZERS[normalize](np.asarray(matrix, dtype=float))
     shown = frame.arrange(values)
@@ -200,7 +199,7 @@ def _smallest_color(largest: float) -> float:
 
 
 def light_to_dark() -> mpl.colors.Colormap:
-    """Return a colour map from light to dark whose lightest colour visibly differs from white."""
+    """Return a colour map from light to dark. Its lightest colour visibly differs from white."""
     samples = mpl.colormaps["YlGnBu"](np.linspace(0.1, 1.0, 256))
     colors = mpl.colors.ListedColormap(samples, name="light_to_dark")
     return colors.with_extremes(bad=UNDEFINED_COLOR)

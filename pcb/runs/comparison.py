@@ -70,13 +70,13 @@ class ConfigRuns:
 
     @property
     def pairs(self) -> dict[int | None, tuple[RunFolder, RunFolder]]:
-        """Dict from each common seed to two runs: this config's run and the baseline's run."""
+        """Dict from seed to (run of this config, run of the baseline), for each common seed."""
         theirs = self.baseline.runs if self.baseline else {}
         return {seed: (run, theirs[seed]) for seed, run in self.runs.items() if seed in theirs}
 
     @property
     def has_counterpart(self) -> bool:
-        """Whether the names show that the baseline is the same config without PCB."""
+        """Whether the baseline is the same config without PCB, according to the folder names."""
         return self.baseline is not None and self.baseline.folder in _plain_folders(self.folder)
 
     def only(self, seed: int | None) -> ConfigRuns:
@@ -179,8 +179,8 @@ def differs_by_pcb_alone(config: ConfigRuns) -> bool:
     """Return whether the use of PCB is the only difference between a config and its baseline.
 
     The result is also False if training ended before PCB's start epoch, if two runs of one config
-    have different settings, or if a ``config.py`` is not a merged config. If a run has no
-    ``config.py``, its settings are not compared.
+    have different settings, or if the ``config.py`` of a run is not a merged config. If a run has
+    no ``config.py``, its settings are not compared.
     """
     if not config.baseline:
         return False
@@ -237,7 +237,7 @@ def _differences(
     pairs: Iterable[tuple[RunFolder, RunFolder]],
     view: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> str:
-    """Return, as text, the settings that differ between the runs of at least one pair.
+    """Return, as text, the settings that differ between the two runs of any pair.
 
     The function ``view`` returns the part of a merged config that is compared.
     """
@@ -249,7 +249,7 @@ def _differences(
 
 
 def _other_conditions(pairs: Iterable[tuple[RunFolder, RunFolder]]) -> str:
-    """Return, as text, the versions and machines that differ between the runs of a pair."""
+    """Return, as text, the versions and machines that differ between the two runs of any pair."""
     found: dict[str, tuple[Any, Any]] = {}
     for pair in pairs:
         ours, theirs = (

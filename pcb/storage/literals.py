@@ -81,7 +81,7 @@ class _Infinity(float):
 
 
 class _CallsOfFloat(ast.NodeTransformer):
-    """Replace ``float('inf')`` and ``float('-inf')`` in a syntax tree with infinite constants."""
+    """Syntax-tree transformer that turns ``float('inf')`` and ``float('-inf')`` into constants."""
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         match node:

@@ -37,9 +37,9 @@ class Writer(NamedTuple):
         process: Process number; 0 while the process is being started.
         purpose: What the process does, in one word.
         note: Text that was recorded with the lock; empty if there is none.
-        launched: Number of the process to which a parent process passed the lock: ``process``
-            itself, or a launcher such as ``torchrun`` that started ``process``. The number is 0 if
-            the lock was not passed on.
+        launched: Number of the process that first received the lock from a parent process:
+            ``process`` itself or its launcher, such as ``torchrun``. The number is 0 if the lock
+            was not passed on.
     """
 
     host: str

@@ -1,1 +1,1 @@
-"""Choose the classes of OpenMoji-LT, and measure whether they can be distinguished."""
+"""Choose the classes of OpenMoji-LT, and measure how well a classifier distinguishes them."""

@@ -142,6 +142,6 @@ def result_error(source: str, index: int, problem: str) -> ResultsError:
 def run_length_check(source: str) -> RunLengthCheck:
     """Return an object that checks the run-length encoded masks of detections.
 
-    Pass the index of each detection to the method ``add`` as the name of the mask.
+    The argument ``name`` of the object's method ``add`` is the index of the detection.
     """
     return RunLengthCheck(lambda index, problem: result_error(source, index, problem))

@@ -41,15 +41,15 @@ class Runner(EpochBasedRunner):
 
     Resumed training draws the same random numbers as uninterrupted training. To this end, all
     generators are seeded with (seed, epoch, process) at the start of each epoch, and with (seed,
-    epoch, process, iteration) after each checkpoint within an epoch. Training that resumes within
-    an epoch first loads the epoch's earlier batches and skips them. PyTorch seeds all generators in
-    data-loading workers from the generator of the main process.
+    epoch, process, iteration) after each checkpoint within an epoch. PyTorch seeds data-loading
+    workers from the main process. Resumed training loads and skips the epoch's earlier batches.
 
     Args:
         args: Positional arguments of mmcv's runner.
         device: The device that batches are moved to.
         seed: The seed of all random number generators.
-        interval: Number of iterations between two checkpoints within an epoch, or 0 for none.
+        interval: Number of iterations between two checkpoints within an epoch, or 0 if checkpoints
+            are saved only after epochs.
         find_unused_parameters: Whether a training step on several processes may leave some weights
             without a gradient.
         kwargs: Keyword arguments of mmcv's runner.
@@ -127,7 +127,7 @@ class Runner(EpochBasedRunner):
         return bool(self.interval) and done % self.interval == 0 and done < len(self.data_loader)
 
     def _seed_sources(self, iteration: int = 0) -> None:
-        """Seed all random number generators of this process before an iteration of the epoch."""
+        """Seed all random number generators with (seed, epoch, process, iteration)."""
         set_epoch = getattr(getattr(self.data_loader, "sampler", None), "set_epoch", None)
         if set_epoch is not None:
             set_epoch(self.epoch)  # all processes need the same order to divide the images
@@ -138,7 +138,7 @@ class Runner(EpochBasedRunner):
         torch.manual_seed(int(seeds[2]))
 
     def prepare(self, data_loader: Any) -> None:
-        """Call ``before_run`` of each new hook. If training resumes, restore the hooks' buffers.
+        """Call ``before_run`` of each hook once. If training resumes, restore the hooks' buffers.
 
         Some hooks add buffers, such as running averages of weights, to the model. :meth:`run` calls
         ``prepare`` again for hooks that are registered after the first call.
@@ -222,8 +222,8 @@ class Runner(EpochBasedRunner):
         if other:
             before = ", ".join(f"{key} {meta.get(key)} (now {course[key]})" for key in other)
             raise ValueError(
-                f"{checkpoint} was saved within an epoch (after iteration {meta['iter_in_epoch']} "
-                f"of this epoch), with other settings: {before}. Resume with the same data, seed, "
+                f"{checkpoint} was saved after iteration {meta['iter_in_epoch']} of an epoch, by a "
+                f"run with other settings: {before}. Resume with that run's data, seed, "
                 f"samples_per_gpu, number of processes and checkpoint_config, or {hint}"
             )
         load_weights(self.model, state, checkpoint)
@@ -289,7 +289,7 @@ class Runner(EpochBasedRunner):
         return f"epoch {self.epoch + 1}, iteration {self.iter + 1}"
 
     def describe_loss(self) -> str:
-        """Return the names of the batch's images and the non-finite terms of its loss, as text."""
+        """Return, as text, the image names of the batch and the non-finite terms of the loss."""
         terms = {name: value for name, value in self.outputs["log_vars"].items() if "loss" in name}
         wrong = [f"{name} = {value}" for name, value in terms.items() if not math.isfinite(value)]
         images = ", ".join(self.image_names) or "unknown"

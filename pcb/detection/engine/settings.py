@@ -1,4 +1,4 @@
-"""The settings of one training run, read from its config and checked once."""
+"""Read the settings of a training run from its config, and check them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -202,9 +202,9 @@ def comparable_settings(config: Config, seed: int | None, processes: int | None)
 
 
 def recorded_settings(folder: RunFolder) -> dict[str, Any]:
-    """Return the settings that affect the result of a training run, as recorded in its folder.
+    """Return all settings in a run folder that affect the result of training, in one dictionary.
 
-    A setting that an earlier version of the kit did not record is None. Use
+    If an earlier version of the kit did not record a setting, its value is None. Use
     :func:`pcb.runs.settings.other_settings` to compare the dictionaries of two training runs.
 
     Raises:
