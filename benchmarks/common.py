@@ -1,4 +1,4 @@
-"""Helpers of the benchmarks: write files as large as those of LVIS, and measure processes."""
+"""Helpers of the benchmarks: write files as large as those of LVIS, and run scripts."""
 
 import json
 import subprocess
@@ -60,11 +60,12 @@ def write_annotations(path: Path, images: int, instances: int, seed: int) -> Non
 
 
 def write_predictions(path: Path, annotations: Path, per_image: int, seed: int) -> None:
-    """Write random detections (boxes) for the images of an annotation file, as COCO results.
+    """Write random detections (boxes) for the images of an annotation file, in COCO format.
 
     In an image with objects, about 30% of the boxes lie around an object. Of these boxes, 70% have
     the class of the object, 20% have one of three similar classes, and 10% have a random class. All
-    other boxes also have a random class. Random classes have the frequencies of the annotations.
+    other boxes also have a random class. A random class is drawn with a probability proportional
+    to its number of images.
 
     Args:
         path: The file to write.
@@ -115,7 +116,7 @@ def in_own_process(script: str, *arguments: str | Path) -> dict:
 
 
 def memory(file: str, *names: str) -> float:
-    """Return the sum, in MiB, of the named values in a file such as /proc/self/status."""
+    """Return the sum in MiB of the values called ``names`` in a file such as /proc/self/status."""
     lines = map(str.split, Path(file).read_text().splitlines())
     return sum(int(line[1]) for line in lines if line and line[0] in names) / 1024
 

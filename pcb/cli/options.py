@@ -20,7 +20,7 @@ def add_command(commands: Any, name: str, command: Command, description: str) ->
         commands: The object that ``add_subparsers`` returned.
         name: Name of the command.
         command: Function that runs the command. It returns the exit status; None means 0.
-        description: What the command does, as a phrase in lower case that has no full stop.
+        description: What the command does, as a phrase in lower case without a full stop.
     """
     parser = commands.add_parser(
         name, help=description, description=f"{description[0].upper()}{description[1:]}."
@@ -45,8 +45,10 @@ def add_number(
 def parse_cfg_options(words: Iterable[str]) -> dict[str, Any]:
     """Parse the values of ``--cfg-options``, and return the config overrides by dotted key.
 
-    Each word is ``key=value`` or a JSON object. In ``key=value``, the value is parsed as JSON or as
-    a Python literal. Any other value is kept as text.
+    Args:
+        words: Words from the command line. Each is ``key=value`` or a JSON object. In
+            ``key=value``, the value is parsed as JSON or as a Python literal. Any other value is
+            kept as text.
 
     Raises:
         ValueError: A word is neither ``key=value`` nor a JSON object.

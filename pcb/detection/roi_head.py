@@ -21,8 +21,8 @@ class IterativeRoIHead(StandardRoIHead):
         mlp_layers: Number of linear layers in each of the two feedback modules, which refine the
             features.
         iter_loss_weight: Weights of the losses of the K iterations; by default, each is 1 / K.
-        reg_iter: Index of the only iteration whose box loss is used, with weight 1. If -1, the box
-            losses of all iterations are used, weighted with ``iter_loss_weight``.
+        reg_iter: Index of the only iteration whose box loss is used. The weight of this loss is 1.
+            If -1, the box losses of all iterations are used, weighted with ``iter_loss_weight``.
         box_reg_iter: Has no effect; the argument exists because official configs may set it.
         use_layer_norm: Whether the class prediction is normalised before it refines the features,
             as in the official configs for EQL v2.
@@ -82,7 +82,10 @@ class IterativeRoIHead(StandardRoIHead):
                 nn.init.constant_(feedback.layers[-1].bias, value)
 
     def _iterate(self, features: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Refine (N, D, H, W) RoI features; yield class and box predictions per iteration."""
+        """Yield the class and box predictions of each iteration.
+
+        The (N, D, H, W) RoI features are refined between the iterations.
+        """
         for iteration in range(self.n_iter):
             cls_score, bbox_pred = self.bbox_head(features)
             yield cls_score, bbox_pred

@@ -1,4 +1,4 @@
-"""Seesaw loss, with or without PCB."""
+"""Seesaw loss, with or without Pairwise Class Balance (PCB)."""
 
 import math
 from typing import Literal
@@ -97,7 +97,9 @@ class SeesawLoss(BalancedLoss):
         avg_factor: float | None = None,
         iteration: int | None = None,
     ) -> dict[str, Tensor]:
-        """Return the losses of a batch; in training, update the counts and ``balance`` first.
+        """Return the losses of a batch.
+
+        In training, the batch first updates the sample counts and ``balance``.
 
         Args:
             logits: (N, C) logits, or (N, C + 2) with background.
@@ -109,8 +111,8 @@ class SeesawLoss(BalancedLoss):
 
         Returns:
             A dict of scalars whose sum is the loss. The key ``loss_cls_classes`` is always present.
-            The key ``loss_cls_objectness`` is present if the loss has a background class, and the
-            key ``loss_pcb_classes`` while PCB is active.
+            The key ``loss_cls_objectness`` is present if the loss has a background class. The key
+            ``loss_pcb_classes`` is present while PCB is active.
 
         Raises:
             ValueError: If the logits have the wrong shape, or a label is out of range.
@@ -142,7 +144,7 @@ class SeesawLoss(BalancedLoss):
         return losses
 
     def _count(self, labels: Tensor) -> None:
-        """Add the samples in a batch, from all processes, to the sample count of each class."""
+        """Add the class counts of a batch, summed over all processes, to ``cum_samples``."""
         counts = torch.bincount(labels, minlength=self.num_classes + 1)
         self.cum_samples += sum_over_processes(counts.to(self.cum_samples.dtype))
 
@@ -155,7 +157,7 @@ class SeesawLoss(BalancedLoss):
             labels: (P,) true classes in [0, C - 1].
 
         Returns:
-            The logarithms (P, C), without gradient. They are 0 for the true class.
+            (P, C) logarithms, without gradient. They are 0 for the true class.
         """
         log_counts = self.cum_samples[:-1].clamp(min=1).log().to(logits.dtype)
         mitigation = (log_counts - log_counts[labels, None]).clamp(max=0)
@@ -170,7 +172,8 @@ class SeesawLoss(BalancedLoss):
     def _scores(self, logits: Tensor) -> Tensor:
         """Return the class probabilities.
 
-        If the loss has a background class, they are multiplied by the probability of foreground.
+        If the loss has a background class, the class probabilities are multiplied by the
+        probability of foreground.
         """
         classes = logits[:, : self.num_classes].softmax(dim=1)
         if self.background is None:

@@ -38,15 +38,14 @@ _layout = Layout()
 def use(width: str | float | None = None, titles: bool = True) -> AbstractContextManager[Any]:
     """Set the layout of all figures drawn from now on, or within a ``with`` block.
 
-    In a layout for a paper, text has 7 to 10 points at any width, so include the figures without
-    scaling them. If a figure is narrow, its panels are stacked, and class names that do not fit are
-    left out.
+    In a layout for a paper, the text size is 7 to 10 points at any figure width. Therefore, include
+    the figures in the paper without scaling them. If a figure is narrow, its panels are stacked,
+    and class names that do not fit are left out.
 
     Args:
         width: ``"column"`` (3.25 inches) or ``"page"`` (6.875 inches), as in a CVPR paper, or a
             number of inches. Pass None or ``""`` for figures on a screen.
-        titles: Whether to draw titles. A title names the training run, the data and the metric. In
-            a paper, captions usually name them, so titles are not needed.
+        titles: Whether to draw titles. They name the training run, the data and the metric.
 
     Returns:
         A context manager that restores the previous layout at the end of a ``with`` block. Without
@@ -107,7 +106,7 @@ def is_for_print() -> bool:
 
 
 def is_narrow() -> bool:
-    """Return whether the current layout is narrow: figures are less than 5 inches wide."""
+    """Return whether figures in the current layout are narrow (less than 5 inches wide)."""
     return _layout.width is not None and _layout.width < _NARROW
 
 
@@ -146,12 +145,12 @@ def canvas(width: float, height: float, lines: bool = False) -> tuple[float, flo
 
 
 def fit_panels(height: float, rows: int, rest: float) -> float:
-    """Return a panel height with which all rows of panels fit on a page of a paper.
+    """Limit the height of a panel so that all rows of panels fit on one page of a paper.
 
     All heights are in inches on a screen; :func:`canvas` converts them to the current layout.
 
     Args:
-        height: Best height of a panel.
+        height: Preferred height of a panel.
         rows: Number of rows of panels.
         rest: Height of the rest of the figure.
 

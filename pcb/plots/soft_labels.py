@@ -50,8 +50,8 @@ def soft_label_bars(
             coloured by group.
         icons: Pictures of the classes, drawn beside the names; None to draw no pictures.
         top: Maximum number of bars in a panel. Fewer bars are drawn if the figure would not fit on
-            a page. A note below each panel states the sum over the classes without a bar or, if
-            the soft labels do not sum to 1, the sum over all classes.
+            a page. A note below each panel states the sum over the classes without a bar. If the
+            soft labels do not sum to 1, the note states the sum over all classes instead.
         columns: Maximum number of panels in a row.
         title: Title of the figure; empty for no title.
 
@@ -230,8 +230,8 @@ def soft_label_entropy(
 ) -> tuple[Figure, Axes]:
     """Draw the entropy of each class's soft label against the class's number of training images.
 
-    The entropy measures how many classes share a label. A one-hot label has 0 bits. A label that
-    gives k classes the same probability has log2(k) bits.
+    The entropy measures how many classes share the probability of a soft label. A one-hot label has
+    0 bits. A label with the same probability for each of k classes has log2(k) bits.
 
     Args:
         entropy: (C,) entropy of the soft label of each class, in bits; nan if undefined. A note in
@@ -239,8 +239,8 @@ def soft_label_entropy(
         image_count: (C,) number of training images of each class.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names; None to draw no names. The figure names the classes with the
-            highest and the lowest entropy of each group. If several classes share the highest or
-            the lowest entropy, none of them is named.
+            highest and the lowest entropy in each frequency group. If several classes share the
+            highest or the lowest entropy, none of them is named.
         title: Title of the figure; empty for no title.
 
     Returns:

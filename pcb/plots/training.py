@@ -56,7 +56,7 @@ def _marker(time: np.ndarray) -> str | None:
 
 
 def _mark_start(ax, text: str, start: float) -> None:
-    """Write a text beside x = ``start``, on the side with more room."""
+    """Write a text to the left or right of x = ``start``, on the side with more room."""
     right_half = start > np.mean(ax.get_xlim())
     ax.annotate(
         text,
@@ -83,7 +83,7 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss") -> tuple[
         title: Title of the figure; empty for no title.
 
     Returns:
-        (figure, axes); axes is an array of two, for the total loss and for its parts.
+        (figure, axes); axes[0] shows the total loss, and axes[1] shows its parts.
 
     Raises:
         ValueError: If there is no record of a training step.
@@ -145,8 +145,8 @@ def strength_curve(
 ) -> tuple[Figure, np.ndarray]:
     """Draw the strength of the soft labels, and the number of classes seen, over training.
 
-    The strength is the weight of the soft labels in the loss. If a model refines its predictions in
-    several steps, the figure shows the strength in the last step.
+    The strength is the weight of the soft labels in the loss. If a model refines its predictions,
+    the figure shows the strength in the last refinement iteration.
 
     Pairwise Class Balance (PCB) can become active when the start epoch has been reached and every
     class has been seen. Shading marks the part of training in which PCB is active. If the strength
@@ -161,7 +161,7 @@ def strength_curve(
         title: Title of the figure; empty for no title.
 
     Returns:
-        (figure, axes); axes is an array of two, for the strength and for the number of classes.
+        (figure, axes); axes[0] shows the strength, and axes[1] shows the number of classes.
 
     Raises:
         ValueError: If there is no record of a training step, or no record has ``pcb_strength``.
@@ -229,13 +229,13 @@ def _why_not(gate: np.ndarray, seen: np.ndarray, num_classes: int | None) -> str
 
     Example:
         >>> _why_not(np.array([0.0, 1.0]), np.array([2.0, 3.0]), 3)
-        'strength 0 throughout: this run only observes'
+        'strength 0 throughout: alpha is 0'
         >>> _why_not(np.array([0.0, 0.0]), np.array([2.0, 3.0]), 4)
         'strength 0 throughout: 1 of 4 classes not seen'
     """
     prefix = "strength 0 throughout"
     if np.nan_to_num(gate).any():
-        return f"{prefix}: this run only observes"
+        return f"{prefix}: alpha is 0"
     missing = 0 if num_classes is None else num_classes - int(np.nanmax(seen, initial=0.0))
     if missing > 0:
         return f"{prefix}: {missing} of {num_classes} classes not seen"

@@ -319,7 +319,7 @@ def test_curves_show_when_pcb_acts_or_why_it_does_not(log):
     assert [text.get_text() for text in strength.texts] == [f"{prefix}3 of 43 classes not seen"]
     plain = [record | {"pcb_strength": 0.0} for record in log]
     _, (strength, _) = plots.strength_curve(plain, 40)
-    assert [text.get_text() for text in strength.texts] == [f"{prefix}this run only observes"]
+    assert [text.get_text() for text in strength.texts] == [f"{prefix}alpha is 0"]
     _, (strength, _) = plots.strength_curve(log, 40)
     assert [text.get_text() for text in strength.texts] == ["PCB acts from epoch 3 on"]
 

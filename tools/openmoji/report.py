@@ -2,8 +2,8 @@
 
 :func:`pair_report` trains a classifier on the same number of crops of every class. It then measures
 how often the classifier distinguishes the two icons of each pair. The pairs were chosen so that the
-classifier is right in at least nine of ten cases. If a detector that was trained on the long-tailed
-data confuses a pair, the cause is therefore the class imbalance.
+classifier is right in at least nine of ten cases. If a detector that was trained on long-tailed
+data confuses the two icons of a pair, the cause is therefore the class imbalance.
 """
 
 from collections.abc import Sequence
@@ -31,9 +31,8 @@ def pair_report(
 ) -> list[dict]:
     """Measure how well a classifier distinguishes each pair of similar icons.
 
-    The classifier is trained on the same number of crops of every class.
-
-    The dataset size "mini" takes three to four minutes on one core. PyTorch is required.
+    The classifier is trained on the same number of crops of every class. With the size "mini",
+    this function takes three to four minutes on one core. PyTorch is required.
 
     Args:
         size: Size of the dataset: "tiny", "mini" or "full".
@@ -47,8 +46,8 @@ def pair_report(
 
         - ``head``: Name of the more frequent class.
         - ``tail``: Name of the rarer class.
-        - ``kind``: Kind of the pair.
-        - ``similarity``: Similarity of the two icons.
+        - ``kind``: "head-tail", "head-head" or "tail-tail".
+        - ``similarity``: Similarity of the two icons, in [0, 1].
         - ``accuracy``: Accuracy of the classifier; see :func:`pair_accuracies`.
     """
     design = DESIGNS[size]
@@ -81,9 +80,10 @@ def pair_accuracies(
 ) -> np.ndarray:
     """Measure how well a classifier distinguishes the two classes of each pair.
 
-    A single classifier is trained on crops of all icons, with the renderings of the training set.
-    It is tested on crops with the renderings of the validation set. A crop counts as correct if the
-    logit of the crop's class exceeds the logit of the other class in the pair.
+    A single classifier is trained and tested on crops of all icons. The training crops use the
+    drawing styles of the training set. The test crops use the drawing styles of the validation set.
+    A test crop counts as correct if the logit of the crop's class exceeds the logit of the other
+    class in the pair.
 
     Args:
         icons: Icon of each class, indexed by label.
@@ -95,7 +95,7 @@ def pair_accuracies(
         epochs: Number of passes over the training crops.
 
     Returns:
-        (len(pairs),) accuracies in [0, 1]; both classes of a pair have the same weight.
+        (len(pairs),) accuracy for each pair, in [0, 1].
     """
     from tools.openmoji.classifier import classify, train_classifier
 
@@ -119,10 +119,11 @@ def balanced_crops(
     Args:
         icons: Icon of each class, indexed by label.
         design: Design that determines the sizes of images and instances.
-        seed: Seed of the images. The dataset with the same seed does not contain these images.
+        seed: Seed of the images. The images differ from those of the dataset, even if the dataset
+            has the same seed.
         per_class: Number of crops of each icon.
-        validation: Whether to draw images for validation instead of training. Images for validation
-            use the icon renderings of the validation set.
+        validation: Whether to use the drawing styles of the validation set. If False, the drawing
+            styles of the training set are used.
 
     Returns:
         crops: (len(icons) * per_class, CROP_SIZE, CROP_SIZE, 3) uint8, the crops.
@@ -152,7 +153,7 @@ def balanced_crops(
 def _cut(picture: Image.Image, mask: np.ndarray) -> np.ndarray:
     """Crop the square around a mask, and scale the crop to CROP_SIZE.
 
-    Parts outside the picture are black.
+    If a part of the square lies outside the picture, this part of the crop is black.
     """
     ys, xs = np.nonzero(mask)
     side = _CONTEXT * (max(np.ptp(xs), np.ptp(ys)) + 1)

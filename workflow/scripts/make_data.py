@@ -1,4 +1,4 @@
-"""Create the images and annotations of a grid's dataset if they are missing."""
+"""Create the images and annotations of a dataset if they are missing."""
 
 from pathlib import Path
 

@@ -123,10 +123,10 @@ class Annotations(Classes):
         return dataclasses.replace(self, federated=federated)
 
     def with_counts_of(self, training: "Annotations") -> "Annotations":
-        """Return a copy that states how many training images and instances each class has.
+        """Return a copy of the annotations, with the image and instance counts of each class.
 
         Args:
-            training: Training annotations, from which the images and instances are counted.
+            training: Training annotations, in which the images and instances are counted.
 
         Raises:
             AnnotationError: Some categories are missing from the training annotations.
@@ -142,7 +142,7 @@ class Annotations(Classes):
             raise AnnotationError(
                 f"{training.path} lacks {len(unknown)} of the {len(self.category_ids)} "
                 f"categories of {self.path} (the first missing id is {unknown[0]}), so the "
-                "number of training images is not known for every category: use the same "
+                "number of training images is unknown for some categories: use the same "
                 "categories in both files"
             )
         objects = [(record["image_id"], record["category_id"]) for record in training.annotations]
@@ -268,8 +268,7 @@ def _renumber(annotations: list[dict]) -> str:
     """Number the annotations from 1 if an id is 0 or repeated.
 
     Renumbering is safe, because nothing else in the file refers to annotation ids. Evaluators need
-    unique ids that are not 0. They store the id of the annotation that a detection matches, or 0 if
-    the detection matches no annotation.
+    unique ids. No id may be 0, because evaluators use 0 for detections that match no annotation.
 
     Returns:
         A warning that states what was wrong with the ids, or "" if the ids were not changed.

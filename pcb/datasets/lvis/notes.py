@@ -1,4 +1,4 @@
-"""Log messages about probable mistakes in valid annotations and detection results."""
+"""Log messages about probable mistakes in annotations and detection results."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ _log = logging.getLogger("pcb")
 def source_of(results: Any) -> str:
     """Return the name that messages use for detection results.
 
-    The name is the path if ``results`` is a path, and 'results' if it is a list.
+    The name is the path if ``results`` is a path, and 'results' if ``results`` is a list.
     """
     return os.fspath(results) if isinstance(results, (str, os.PathLike)) else _IN_MEMORY
 

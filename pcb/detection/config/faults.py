@@ -34,8 +34,8 @@ def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
 
     Args:
         cfg: The merged config.
-        text: The text of all config files (the attribute ``text`` of mmcv's ``Config``). A name
-            that a config file uses is accepted, because it is a variable.
+        text: The text of all config files (the attribute ``text`` of mmcv's ``Config``). An
+            unknown name is accepted as a variable if a config file uses it.
 
     Example:
         >>> faults({"load_from": None, "runner": {"type": "IterBasedRunner", "max_epochs": 0}})
@@ -71,7 +71,7 @@ def ignored_keys(cfg: Mapping[str, Any], text: str = "") -> list[str]:
 
 
 def unread_variables(cfg: Mapping[str, Any], text: str) -> list[str]:
-    """Return the names of all top-level variables that no file of a config uses."""
+    """Return the names of the top-level variables that a config sets but does not use."""
     return [key for key in _unknown_names(cfg, text) if not _misspelt_setting(key, cfg[key])]
 
 
@@ -109,7 +109,7 @@ def missing(cfg: Mapping[str, Any]) -> list[str]:
 
 
 def missing_to_test(cfg: Mapping[str, Any], split: str) -> list[str]:
-    """Return the dotted keys of the dictionaries that testing needs, but the config lacks.
+    """Return the dotted key of each dictionary that testing needs but the config lacks.
 
     Example:
         >>> missing_to_test({"model": {"backbone": {}}, "data": {"val": None}}, "val")

@@ -1,4 +1,4 @@
-"""Apply overrides to a config, if they refer to existing settings or known arguments."""
+"""Check config overrides, and apply the valid ones."""
 
 import copy
 import re
@@ -16,7 +16,7 @@ def apply_overrides(cfg: Config, cfg_options: Mapping[str, Any]) -> list[str]:
     """Apply all valid overrides to a config, and return an error message for each invalid one.
 
     Args:
-        cfg: The merged config, which is changed.
+        cfg: The merged config. It is changed in place.
         cfg_options: The new values by dotted key, such as ``{"runner.max_epochs": 12}``.
     """
     if not cfg_options:
@@ -35,7 +35,14 @@ def apply_overrides(cfg: Config, cfg_options: Mapping[str, Any]) -> list[str]:
 
 
 def _over_none(node: Any, value: Any) -> Any:
-    """Return an override in which each dict that replaces None has mmcv's key ``_delete_``."""
+    """Return the new value, with ``"_delete_": True`` added to each dict that replaces None.
+
+    This key is necessary, because mmcv cannot merge a dict into None.
+
+    Args:
+        node: The current value.
+        value: The new value, without the key.
+    """
     if isinstance(value, Mapping) and node is None:
         return {**value, "_delete_": True}
     if isinstance(value, Mapping) and isinstance(node, Mapping):
@@ -57,7 +64,7 @@ def check_override(
         cfg: The merged config.
         key: The dotted key, such as ``"runner.max_epochs"``.
         value: The new value.
-        components: The types that a config may use. Default: all types in the loaded modules.
+        components: The result of :func:`known_components`; None to call this function.
 
     Returns:
         The current value of the setting, or an empty dictionary if the config does not set it.

@@ -57,9 +57,9 @@ def train(
     trust_checkpoint: bool = False,
     replace: bool = False,
 ) -> RunFolder:
-    """Train the detector of a config and write all results to a folder (the run folder).
+    """Train the detector of a config and write all results to an output folder.
 
-    Under ``torchrun`` the images are divided among the processes. The config's ``samples_per_gpu``
+    Under ``torchrun``, the images are divided among the processes. The config's ``samples_per_gpu``
     is the batch size of each process. The config's learning rate must suit the combined batch size
     of all processes.
 
@@ -69,13 +69,13 @@ def train(
         seed: The seed of all random number generators.
         cfg_options: New values for settings in the config, such as ``{"runner.max_epochs": 1}``.
         resume: Whether to continue from ``latest.pth`` if the output folder contains this
-            checkpoint. Then the config's ``load_from`` is ignored.
+            checkpoint. In this case, the config's ``load_from`` is ignored.
         device: ``"cpu"`` or ``"cuda"``. By default, the GPU is used if there is one.
         trust_checkpoint: Whether to read a checkpoint even if reading it may execute code.
         replace: Whether to delete the results of an earlier training run in the output folder.
 
     Returns:
-        The run folder, with ``config.py``, ``environment.json``, ``train.log.json``,
+        The output folder, with ``config.py``, ``environment.json``, ``train.log.json``,
         ``latest.pth``, ``confusion.npz`` and ``confusion_history/``.
 
     Raises:
@@ -204,9 +204,9 @@ def _train(
 def _first_weights_record(
     settings: TrainingSettings, folder: RunFolder, resumed: bool
 ) -> dict[str, Any]:
-    """Return the entry of ``environment.json`` about the checkpoint that training started from.
+    """Return the entry of ``environment.json`` for ``load_from``: the path and SHA-256 of the file.
 
-    The config's ``load_from`` names this checkpoint. Without ``load_from``, the result is empty.
+    Without ``load_from`` in the config, the result is empty.
     """
     if settings.first_weights is None:
         return {}
@@ -240,7 +240,7 @@ def build_loader(loading: Mapping[str, int], dataset: Any, seed: int) -> DataLoa
 
 
 def _warn_of_other_settings(folder: RunFolder, settings: TrainingSettings) -> None:
-    """Warn if a resumed training run has new settings besides the number of epochs."""
+    """Warn if settings other than the number of epochs have changed in a resumed training run."""
     if not (folder.config_file.is_file() and folder.environment_file.is_file()):
         return
     differing = other_settings(settings.comparable(), recorded_settings(folder))
@@ -248,7 +248,7 @@ def _warn_of_other_settings(folder: RunFolder, settings: TrainingSettings) -> No
         warnings.warn(
             f"settings have changed since this training run began ({', '.join(names)}): to get the "
             "original result, resume with the original settings. New values of optimizer.lr and "
-            "optimizer.weight_decay have no effect: the checkpoint contains the values in use",
+            "optimizer.weight_decay have no effect, because the values in the checkpoint are used",
             stacklevel=2,
         )
 
