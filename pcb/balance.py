@@ -50,33 +50,33 @@ def strength(alpha: float, iteration: int, num_iterations: int) -> float:
 class PairwiseClassBalance(StatefulModule):
     r"""Running confusion matrix of a classifier, and soft labels that reduce the confusion.
 
-    Pass an instance to a loss as ``balance``. In training, the loss calls :meth:`observe` for every
+    Pass this module to a loss as ``balance``. In training, the loss calls :meth:`observe` for every
     batch, then trains towards :meth:`soft_labels` with the weight :meth:`current_strength`.
-    With ``alpha=0``, the instance only observes and never changes the loss.
+    With ``alpha=0``, the matrix is updated, but the loss does not change.
 
     PCB is active if ``epoch >= start_epoch`` and every required class has been observed. A warning
     lists required classes that are still missing after the first epoch, or after 1000 batches.
-    Another warning is issued if ``start_epoch`` is later than the current epoch, but
-    :meth:`set_epoch` is not called within the first 20 training steps.
+    Another warning is issued if ``epoch < start_epoch`` and :meth:`set_epoch` has not been called
+    in the first 20 training steps.
 
     The buffers keep their dtype when the model is converted with ``half()`` or ``bfloat16()``.
 
     Args:
         num_classes: C, the number of foreground classes.
-        alpha: Full strength of the soft labels, in [0, 1].
+        alpha: Strength of the soft labels in the last refinement iteration, in [0, 1].
         start_epoch: First epoch in which PCB is active, counted from 1; see :meth:`set_epoch`.
-        momentum: Weight of a row's previous value when the row is updated, in [0, 1).
+        momentum: Weight of the previous values when a row of the matrix is updated, in [0, 1).
         num_iterations: K, the number of refinement iterations; 1 means no refinement.
         activation: Function that turns logits into probabilities, ``"softmax"`` or ``"sigmoid"``.
         normalize_rows: Whether each row of the matrix sums to 1; default: only for softmax.
         normalize_columns: Whether each soft label sums to 1; default: only for softmax.
         required_classes: Classes that must be observed before PCB becomes active; default: all.
             Leave out classes that have no training instances.
-        class_names: C class names to show in warnings; default: the class indices.
+        class_names: Names of the C classes, for warnings; default: the class indices.
 
     Buffers:
         confusion (C, C): Running confusion matrix; rows are true classes, columns are predictions.
-        instance_count (C,): Number of instances of each class that have been observed.
+        instance_count (C,): Number of observed instances of each class.
         update_count (C,): Number of times each row of ``confusion`` was updated.
         epoch (1,): Current epoch, counted from 1.
 
@@ -191,9 +191,9 @@ class PairwiseClassBalance(StatefulModule):
             self._calls = 0
 
     def observe(self, logits: Tensor, labels: Tensor) -> None:
-        """Update the running confusion matrix and the counts with the batches of all processes.
+        """Update the running confusion matrix and the counts with a batch of instances.
 
-        In training, a loss calls this method for every batch.
+        If there are several processes, each of them passes its own batch, and all batches are used.
 
         Args:
             logits: (P, C) foreground logits; P may be 0 on some or all processes. Rows that contain
@@ -258,7 +258,7 @@ class PairwiseClassBalance(StatefulModule):
         )
 
     def _warn_of_epoch(self, epoch: int) -> None:
-        """Warn on process 0 that :meth:`set_epoch` was not called, unless alpha is 0."""
+        """Warn that :meth:`set_epoch` was not called; only on process 0, and only if alpha > 0."""
         if self.alpha > 0 and rank() == 0:
             warnings.warn(
                 f"PCB should be active from epoch {self.start_epoch} on, but stays inactive: "
@@ -269,29 +269,29 @@ class PairwiseClassBalance(StatefulModule):
             )
 
     def is_active(self) -> bool:
-        """Return whether PCB changes the loss: alpha is not 0, and :meth:`gate_is_open` is true."""
+        """Return whether PCB changes the loss: True if alpha > 0 and :meth:`gate_is_open`."""
         return self.alpha > 0 and self.gate_is_open()
 
     def strength_at(self, iteration: int | None = None) -> float:
-        """Return the strength of an active PCB in a refinement iteration (default: the last)."""
+        """Return PCB's strength in an iteration (default: the last), as if PCB were active."""
         last = self.num_iterations - 1
         return strength(self.alpha, last if iteration is None else iteration, self.num_iterations)
 
     def current_strength(self, iteration: int | None = None) -> float:
         """Return PCB's strength in a refinement iteration, or 0 if PCB is inactive.
 
-        The default is the last iteration.
+        If ``iteration`` is None, it is the last refinement iteration.
         """
         return self.strength_at(iteration) if self.is_active() else 0.0
 
     def soft_labels(self, labels: Tensor) -> Tensor:
-        """Return the soft label of each instance, without gradient.
+        """Return the soft label of each instance.
 
         Args:
             labels: (P,) true classes in [0, C - 1].
 
         Returns:
-            The soft labels (P, C).
+            (P, C) soft labels, which do not require gradients.
         """
         return fightback_soft_labels(self.confusion, self.normalize_columns)[labels]
 

@@ -63,11 +63,11 @@ def add_command(commands: Any) -> None:
 def check_options(grid: Grid, configs: str | os.PathLike[str] = "configs") -> None:
     """Check that every config of a grid accepts the options that the grid overrides.
 
-    Loading the configs takes some seconds. A config without overrides is not loaded.
+    Loading the configs takes a few seconds. A config without overrides is not loaded.
 
     Args:
         grid: The grid to check.
-        configs: Folder of the configs; a relative path starts at the repository root.
+        configs: Folder of the configs; a relative path is relative to the repository root.
 
     Raises:
         ValueError: A config does not accept an option; the message names the config and the option.

@@ -1,4 +1,4 @@
-"""Write checkpoints atomically, and read checkpoints without executing code in them."""
+"""Write checkpoints atomically, and read them without executing code from the file."""
 
 import io
 import os
@@ -22,9 +22,9 @@ _USE = "Use a checkpoint written by `pcb train` or mmcv"
 
 
 class _NumberType:
-    """Class that is used instead of ``numpy.dtype`` while an untrusted checkpoint is read.
+    """Replacement for ``numpy.dtype`` while an untrusted checkpoint is read.
 
-    This class accepts only number types, whereas ``numpy.dtype`` accepts any pickled state.
+    This class accepts only number types. ``numpy.dtype`` itself would accept any pickled state.
 
     Args:
         code: NumPy's code for a number type, such as ``"f8"`` for a float of 8 bytes.
@@ -79,7 +79,7 @@ def check_exists(path: str | Path) -> None:
 
 
 def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU, and reject a file that could run code.
+    """Read a checkpoint into CPU memory, and reject a file that could run code.
 
     This function accepts state dictionaries, and checkpoints written by ``pcb train`` or mmcv. The
     file may have PyTorch's current format or the format used before PyTorch 1.6. The prefix
@@ -134,17 +134,16 @@ def _without_wrapper(state: Any, source: str | Path) -> dict[str, Any]:
 
 
 def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Path) -> None:
-    """Load a checkpoint's weights and buffers into a model, if their names and shapes match.
+    """Load the weights and buffers of a checkpoint into a model.
 
     Args:
-        model: The model. If the checkpoint does not match, the model is not changed.
-        checkpoint: The result of :func:`read_checkpoint`. If it has no key
-            ``state_dict``, the dictionary itself must contain the weights.
-        source: The name of the checkpoint in error messages.
+        model: The model. If an error is raised, the model is not changed.
+        checkpoint: The result of :func:`read_checkpoint`. The weights are read from its key
+            ``state_dict``, or from its top level if it has no such key.
+        source: The path of the checkpoint, for error messages.
 
     Raises:
-        ValueError: Weights or buffers are missing, unexpected or have the wrong shape; the message
-            names them.
+        ValueError: A weight or buffer is missing, is unexpected, or has the wrong shape.
     """
     state = checkpoint.get("state_dict", checkpoint)
     expected = model.state_dict()
@@ -177,8 +176,8 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
 def averages_in(model: nn.Module, checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Return the buffers that mmcv's EMAHook added to a checkpoint; testing does not need them.
 
-    The hook computes a running average of each weight. In a checkpoint, the model's weights are
-    these averages. The buffers contain the weights from which training continues.
+    If the hook is used, the model's weights in a checkpoint are running averages. The buffers
+    contain the weights before averaging, for resuming training.
     """
     state = checkpoint.get("state_dict", checkpoint)
     names = {f"ema_{name.replace('.', '_')}" for name in model.state_dict()}
@@ -220,7 +219,7 @@ def _names_in(path: str | Path) -> Iterator[str]:
 
 
 def _names_in_pickle(file: BinaryIO) -> Iterator[str]:
-    """Yield the names of the classes and functions in a pickled object.
+    """Yield the names of the classes and functions that a pickled object refers to.
 
     If the pickled object is damaged, only the names before the damaged byte are found.
     """

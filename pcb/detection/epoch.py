@@ -12,8 +12,8 @@ class LossEpochUpdateHook(Hook):
     """Hook that passes the current epoch and the training set's classes to the losses.
 
     Only training with mmdet's own tools needs this hook; ``pcb train`` does not. The hook reads the
-    epoch from the runner, so the epoch is also correct after resuming and after validation. The
-    epoch is counted from 1. The hook supports mmcv's EpochBasedRunner and IterBasedRunner.
+    epoch from the runner, so the epoch is also correct after resuming and after validation. Epochs
+    are counted from 1. The hook supports mmcv's EpochBasedRunner and IterBasedRunner.
     """
 
     def __init__(self) -> None:
@@ -28,9 +28,10 @@ class LossEpochUpdateHook(Hook):
         self._tell(runner)
 
     def before_train_iter(self, runner) -> None:
-        """Update the losses if the epoch or the data loader has changed.
+        """Do the same as :meth:`before_train_epoch` if the epoch or the data loader has changed.
 
-        IterBasedRunner needs this method, because it does not call :meth:`before_train_epoch`.
+        IterBasedRunner needs this method, because IterBasedRunner never calls
+        :meth:`before_train_epoch`.
         """
         if self._epoch != _epoch_of(runner) or self._data_loader is not runner.data_loader:
             self._tell(runner)

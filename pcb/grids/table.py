@@ -57,12 +57,13 @@ def metric_rows(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> 
     """Return the rows of the metric table.
 
     The first row of a config shows its metrics, averaged over seeds. The next row shows the
-    published results of the config, if there are any. If the config has a baseline, further rows
-    show the differences from the baseline, averaged over the seeds that both configs have. If any
-    config has several seeds, the rows of the single seeds follow at the end of the table.
+    published results of the config, if there are any. If the config has a baseline, a further row
+    shows the difference from the baseline, averaged over the seeds that the baseline also has. If
+    there are several of these seeds, the next row shows the 95% confidence interval of the
+    difference. If any config has several seeds, the table ends with rows for each config and seed.
 
     Args:
-        configs: Configs from :func:`pcb.runs.comparison.group_runs`; all their runs have metrics.
+        configs: The result of :func:`pcb.runs.comparison.group_runs`. Every run must have metrics.
         root: The folder that contains all runs.
     """
     configs = list(configs)
@@ -78,7 +79,7 @@ def metric_rows(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> 
 
 
 def text_table(rows: Iterable[Row]) -> str:
-    """Return the metric table as text, without the rows of single seeds."""
+    """Return the metric table as text, without the rows for single seeds."""
     shown = [[row.label, *row.cells] for row in rows if not row.of_seed]
     return align([["", *HEADINGS], *shown])
 

@@ -1,4 +1,4 @@
-"""Base class of this package's losses: input checks and the use of a ``PairwiseClassBalance``."""
+"""Base class of this package's losses; it checks inputs and uses a ``PairwiseClassBalance``."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -38,11 +38,11 @@ class BalancedLoss(StatefulModule):
 
     Args:
         num_classes: C, the number of foreground classes.
-        balance: Observes the predictions and provides soft labels; None for the loss without PCB.
+        balance: Observes the predictions and provides soft labels. With None, PCB is not used.
         background: Position of the background class. Pass None if there is no background. Pass
             ``"last"`` if background has the label C (MMDetection). Pass ``"first"`` if background
-            has the label 0, and the classes have the labels 1 to C (torchvision). The ``balance``
-            always leaves background out and counts classes from 0.
+            has the label 0, and the classes have the labels 1 to C (torchvision). In
+            ``balance``, classes always have the labels 0 to C - 1, and there is no background.
 
     Raises:
         ValueError: If ``balance`` has a different number of classes, or ``background`` is invalid.
@@ -89,8 +89,8 @@ class BalancedLoss(StatefulModule):
         self._check_width(logits)
         if labels.shape != logits.shape[:1]:
             raise ValueError(
-                f"labels must have the shape {tuple(logits.shape[:1])}, one for each row of the "
-                f"logits, got {tuple(labels.shape)}"
+                f"labels must have the shape {tuple(logits.shape[:1])}, one label for each row of "
+                f"the logits, got {tuple(labels.shape)}"
             )
         highest = self.num_classes - (self.background is None)
         outside = labels[(labels < 0) | (labels > highest)]
@@ -120,7 +120,7 @@ class BalancedLoss(StatefulModule):
         return scores.roll(1, dims=1) if self.background == "first" else scores
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Return the scores of a batch. Background is last in the logits and in the scores."""
+        """Return the scores of a batch. Background is the last column of logits and scores."""
         raise NotImplementedError
 
     def _background_last(self, logits: Tensor) -> Tensor:
@@ -164,16 +164,16 @@ class BalancedLoss(StatefulModule):
     ) -> tuple[float, Tensor | None]:
         """Let PCB observe the positives of a batch, and return PCB's strength and soft labels.
 
-        PCB observes only training batches, and only if its module ``balance`` is in training mode.
+        PCB observes only training batches, and only if ``self.balance`` is in training mode.
 
         Args:
             logits: (P, C) class logits of the positives; P may be 0.
             labels: (P,) true classes in [0, C - 1].
-            iteration: Refinement iteration; default: the last.
+            iteration: Refinement iteration; None for the last iteration.
 
         Returns:
-            The strength of PCB in this iteration (possibly 0), and the soft labels (P, C) in the
-            dtype of the logits. While PCB is inactive, the strength is 0 and the labels are None.
+            The strength of PCB in this iteration, and the soft labels (P, C) in the dtype of the
+            logits. If PCB is inactive, the strength is 0 and the soft labels are None.
         """
         if self.balance is None:
             return 0.0, None
@@ -185,6 +185,6 @@ class BalancedLoss(StatefulModule):
         return self.balance.strength_at(iteration), soft_labels
 
     def update_state(self, logits: Tensor, update: Callable[..., None], *args: Any) -> None:
-        """Update the loss's state with ``update(*args)`` if the batch is a training batch."""
+        """Update the state of the loss with ``update(*args)``, but only in training."""
         if self.training and is_trained_on(logits):
             update_once(self, update, *args)

@@ -9,14 +9,14 @@ calls the loss a second time, during the backward pass. There are four cases:
   require gradients. The state is not updated.
 - **Recomputation**: the loss was called in the forward pass and is called again in the backward
   pass (``torch.utils.checkpoint`` with ``use_reentrant=False``). The state is not updated again.
-  The gradient is that of the value returned in the forward pass. (The recomputed value uses the
-  current state. This only matters if the checkpointed function transforms the loss further, for
-  example by squaring it.)
-- **First call with gradients**: the forward pass ran without gradients, and the backward pass calls
-  the loss with gradients (``torch.utils.checkpoint`` with ``use_reentrant=True``). The state is
-  updated at the end of the backward pass, so that all gradients match the value returned in the
-  forward pass. (If the same loss was also called outside of a checkpoint, and the autograd graph of
-  that call still exists, only that call updates the state.)
+  The gradients match the loss that was returned in the forward pass. The recomputed loss can
+  differ, because the state has been updated in the meantime. This difference only matters if the
+  checkpointed function transforms the loss further, for example by squaring it.
+- **First call with gradients**: gradients were disabled in the forward pass, but are enabled when
+  the backward pass calls the loss (``torch.utils.checkpoint`` with ``use_reentrant=True``). The
+  state is updated at the end of the backward pass, so that all gradients match the loss that was
+  returned in the forward pass. (If the same loss was also called outside of a checkpoint, and the
+  autograd graph of that call still exists, only that call updates the state.)
 """
 
 from collections.abc import Callable
@@ -33,11 +33,11 @@ from torch.autograd.graph import saved_tensors_hooks
 class _Call:
     """A call of a loss in training.
 
-    The instance exists as long as the autograd graph of the loss value.
+    This object exists as long as the autograd graph that the call created.
 
     Args:
-        task: Number of the backward pass during which the loss was called; -1 if it was called
-            outside of a backward pass.
+        task: PyTorch's id (graph task id) of the backward pass that called the loss; -1 if the loss
+            was called outside of a backward pass.
     """
 
     def __init__(self, task: int) -> None:
@@ -67,7 +67,7 @@ def is_trained_on(logits: Tensor) -> bool:
 def update_once(loss: nn.Module, update: Callable[..., None], *args: Any) -> None:
     """Update the state of a loss, unless it was already updated for the current batch.
 
-    During a backward pass, the update is postponed until the end of the backward pass.
+    If this function is called during a backward pass, the update happens when that pass ends.
 
     Args:
         loss: A loss whose ``forward`` is decorated with :func:`updates_once`.
@@ -85,9 +85,10 @@ def update_once(loss: nn.Module, update: Callable[..., None], *args: Any) -> Non
 def updates_once(forward: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate the ``forward`` method of a loss whose state is updated by :func:`update_once`.
 
-    The tensors that a loss saves for its backward pass depend on its state. Gradient checkpointing
-    would recompute these tensors after the state has changed. The decorator therefore keeps these
-    tensors instead of recomputing them. The tensors need a few times the memory of the logits.
+    Gradient checkpointing normally discards the tensors that the loss saves for the backward pass,
+    and recomputes them later. The recomputed tensors would be wrong, because the state of the loss
+    has changed in the meantime. The decorator therefore keeps the original tensors. They need a few
+    times the memory of the logits.
 
     Args:
         forward: Method that takes the logits as its first argument and returns a tensor or a dict
@@ -116,7 +117,7 @@ def updates_once(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _backward_pass() -> int:
-    """Return the number of the current backward pass; -1 if no backward pass is running."""
+    """Return PyTorch's id of the current backward pass; -1 if no backward pass is running."""
     # This function is private, but there is no public way to tell backward passes apart. PyTorch's
     # own checkpointing uses it, too.
     return torch._C._current_graph_task_id()

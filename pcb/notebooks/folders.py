@@ -1,9 +1,8 @@
 """Make papermill create a missing output folder instead of failing with a traceback.
 
-papermill imports this module whenever papermill itself is imported, because this module is
-registered as an entry point of ``papermill.io``. These entry points normally add support for
-addresses such as ``s3://``. This module changes how papermill writes files, because papermill has
-no option to create missing folders.
+This module is registered as an entry point in the group ``papermill.io``, so importing papermill
+also imports this module. The module replaces papermill's method for writing local files, because
+papermill has no option to create missing folders.
 """
 
 import os

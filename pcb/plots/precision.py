@@ -1,4 +1,4 @@
-"""Figure of the average precision (AP) of each frequency group, in one or several runs."""
+"""Bar chart of the average precision (AP) of each frequency group, for one or several runs."""
 
 from collections.abc import Mapping
 
@@ -40,8 +40,9 @@ def ap_by_group(
     """Draw the AP of all, frequent, common and rare classes, for one or several training runs.
 
     Args:
-        metrics: Dict from the name of each run to its metrics, as fractions:
-            ``{"softmax": {"AP": 0.3, "APr": nan, ...}}``. Undefined metrics are shown as n/a.
+        metrics: Dict from the name of each run to a dict of the run's metrics, for example
+            ``{"softmax": {"AP": 0.3, "APr": nan, ...}}``. The metrics are fractions. Undefined
+            metrics are shown as n/a.
         title: Title of the figure; it should name the run and the data, and say whether the AP is
             mask AP or box AP.
 

@@ -45,7 +45,7 @@ class Frame:
 
     @classmethod
     def of(cls, matrix, names, image_count, frequency, order: str) -> "Frame":
-        """Create a frame for a matrix; for the arguments, see :func:`confusion_heatmap`."""
+        """Create the frame of a matrix; see :func:`confusion_heatmap` for the arguments."""
         matrix = np.asarray(matrix, dtype=float)
         num_classes = check_matrix(matrix, names, image_count, frequency)
         if order == "frequency" and image_count is None:
@@ -83,7 +83,7 @@ class Frame:
 
     @property
     def spans(self) -> list[tuple[int, int, str]]:
-        """Start, end and frequency group of each sequence of adjacent classes of one group."""
+        """Start, end and group of each block of adjacent classes with the same frequency group."""
         if self.groups is None:
             return []
         starts = np.flatnonzero(np.append(True, self.groups[1:] != self.groups[:-1]))
@@ -105,7 +105,7 @@ class Frame:
         return self.contiguous and min(end - start for start, end, _ in self.spans) > 0.1 * self.end
 
     def arrange(self, matrix: np.ndarray) -> np.ndarray:
-        """Sort the classes of a matrix, shrink large matrices, and widen background cells."""
+        """Sort the classes of a matrix, shrink a large matrix, and widen the background cells."""
         num_classes = len(self.labels)
         places = np.append(self.labels, num_classes) if self.with_background else self.labels
         matrix = matrix[np.ix_(places, places)]
@@ -116,7 +116,7 @@ class Frame:
         return matrix
 
     def show(self, axes, cells: np.ndarray, norm: Normalize | None = None, colors=None):
-        """Draw an array of cells on the axes as an image, and return matplotlib's image object."""
+        """Draw cells as an image on the axes, and return matplotlib's image object."""
         extent = (-0.5, self.end - 0.5, self.end - 0.5, -0.5)
         return axes.imshow(cells, norm=norm, cmap=colors, extent=extent, interpolation="nearest")
 
@@ -199,9 +199,9 @@ class Frame:
 
 
 def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None:
-    """Mark the classes from position ``start`` to ``end`` with strips in the colour of their group.
+    """Draw two strips in the colour of a group along the classes from ``start`` to ``end``.
 
-    One strip is to the left of the rows, the other is below the columns.
+    One strip is to the left of the rows. The other strip is below the columns.
     """
     look = {"facecolor": GROUP_COLORS[group], "edgecolor": "none", "clip_on": False}
     left, below = axes.get_yaxis_transform(), axes.get_xaxis_transform()
@@ -213,8 +213,9 @@ def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None
 def _pool_largest(matrix: np.ndarray, factor: int, axis: int) -> np.ndarray:
     """Shrink a matrix along an axis by the given factor.
 
-    Of every ``factor`` adjacent entries, only the one with the largest absolute value is kept. An
-    undefined entry (nan) is kept if all others are 0 or nan, so that undefined rows stay visible.
+    Of every ``factor`` adjacent entries, only the one with the largest absolute value is kept. For
+    this purpose, nan counts as larger than 0, but smaller than any other absolute value. Undefined
+    rows therefore stay visible.
 
     Example:
         >>> nan = np.nan

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Return all arrays in an ``.npz`` file by name; the file must not contain pickled objects.
+    """Return a dict from the name of each array in an ``.npz`` file to the array.
 
     Raises:
-        ValueError: The file is not an ``.npz`` file, or contains Python objects. The message names
-            the file.
+        ValueError: The file is not an ``.npz`` file, or contains pickled Python objects. The
+            message names the file.
     """
     import numpy as np
 

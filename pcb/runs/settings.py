@@ -34,7 +34,7 @@ def strength_argument(loss: Mapping[str, Any]) -> str:
 
 
 def loss_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the classification loss in a merged config; {} if it has none."""
+    """Return the settings of the classification loss in a merged config, or {} if it is absent."""
     return config.get("model", {}).get("roi_head", {}).get("bbox_head", {}).get("loss_cls", {})
 
 
@@ -98,8 +98,8 @@ def other_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[s
 
     Each argument is a merged config with absolute data paths, plus the keys ``seed``,
     ``processes``, ``threads`` and ``cpu_capability``. If one of these four settings was not
-    recorded for a run, this setting counts as equal. A tuple and a list with the same entries are
-    equal, because JSON does not distinguish between them.
+    recorded for one of the runs, this setting counts as equal. A tuple and a list with the same
+    entries are equal, because JSON does not distinguish between them.
 
     Example:
         >>> ours = {"runner": {"max_epochs": 5}, "seed": 0, "processes": 2}

@@ -35,7 +35,7 @@ class RunView:
             that files under version control stay unchanged.
         config: Path from which the detector's config is read: the run folder if this folder
             contains a merged config, otherwise a config file.
-        cfg_options: Overrides of the config by dotted key.
+        cfg_options: New values for settings, such as ``{"model.test_cfg.rcnn.score_thr": 0.1}``.
         data: The validation data.
     """
 
@@ -53,15 +53,15 @@ class RunView:
     def learned_confusion(
         self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False
     ) -> LearnedConfusion:
-        """Return the confusion matrix learned during training, and the settings of the matrix.
+        """Return the confusion matrix that was learned during training, with its settings.
 
         One of these settings is the momentum of the running mean.
 
         Args:
-            checkpoint: Checkpoint that contains the matrix, for example a downloaded checkpoint;
-                empty to read the matrix from the run's ``confusion.npz``.
-            trust_checkpoint: Whether to unpickle all objects in the checkpoint, which can execute
-                arbitrary code.
+            checkpoint: Checkpoint that contains the matrix, for example a downloaded checkpoint. If
+                ``checkpoint`` is empty, the matrix is read from the run's ``confusion.npz``.
+            trust_checkpoint: Whether to unpickle all objects in the checkpoint, even if this
+                executes code.
 
         Raises:
             FileNotFoundError: The run has no learned matrix, or the checkpoint does not exist.
@@ -86,12 +86,12 @@ class RunView:
         return learned_in_checkpoint(loss, read_checkpoint(file, trust_checkpoint), file)
 
     def ground_truth_confusion(self) -> np.ndarray | None:
-        """Return the mean prediction at the ground-truth boxes of each class.
+        """Return the mean predicted probabilities at the ground-truth boxes of each class.
 
         Returns:
-            (C, C) float32 matrix. Element [i, j] is the mean prediction for class j at boxes of
+            (C, C) float32 matrix. Element [i, j] is the mean probability of class j at the boxes of
             class i. The row of a class without validation boxes is NaN. The result is None if the
-            matrix was not measured, for example if other software made the predictions.
+            run has no such matrix, for example if other software made the predictions.
         """
         for folder in (self.output, self.run):
             found = folder.read_confusion() if folder.confusion_file.is_file() else {}
@@ -100,7 +100,7 @@ class RunView:
         return None
 
     def predictions_file(self, iou_type: str) -> Path:
-        """Return the path of the run's detections, a file in COCO's results format.
+        """Return the path of the file with the run's detections, in COCO's results format.
 
         Args:
             iou_type: ``"bbox"`` or ``"segm"``.
@@ -116,29 +116,29 @@ class RunView:
         )
 
     def predictions(self, iou_type: str) -> list[dict]:
-        """Return the run's detections after checking them; see :meth:`predictions_file`."""
+        """Check the run's detections, and return them; see :meth:`predictions_file`."""
         return read_results(self.predictions_file(iou_type), self.data.annotations, iou_type)
 
     def predict(self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False) -> None:
         """Detect objects in the validation images, and save the detections in the output folder.
 
         This method also saves the matrix that :meth:`ground_truth_confusion` returns. Nothing is
-        done if the output folder already contains the detections and the matrix of this checkpoint
-        with these config options. If the output folder has no ``config.py``, the merged config is
-        saved there.
+        done if the output folder already contains the results of the same checkpoint with the same
+        ``cfg_options``. If the output folder has no ``config.py``, the merged config is saved
+        there.
 
         Args:
-            checkpoint: File with the weights, for example a downloaded checkpoint; empty for the
-                run's ``latest.pth``. If the run has no ``latest.pth``, existing predictions are
-                kept.
-            trust_checkpoint: Whether to unpickle all objects in the checkpoint, which can execute
-                arbitrary code.
+            checkpoint: File with the weights, for example a downloaded checkpoint. If
+                ``checkpoint`` is empty, the run's ``latest.pth`` is used. If that file does not
+                exist, existing predictions are kept.
+            trust_checkpoint: Whether to unpickle all objects in the checkpoint, even if this
+                executes code.
 
         Raises:
             FileNotFoundError: The checkpoint does not exist, or the run has neither predictions nor
                 a checkpoint.
-            ValueError: The output folder contains a different training run, and the results of
-                that run would be overwritten.
+            ValueError: The results of a different training run in the output folder would be
+                overwritten.
         """
         weights = repository_path(checkpoint) if checkpoint else self.run.checkpoint
         if weights.is_file() and self.output.predicted_with(weights, self.cfg_options):
@@ -188,7 +188,7 @@ def open_run(
         config: Config file, relative to the repository. It is required if the run folder has no
             ``config.py``, for example for a downloaded checkpoint.
         seed: Seed in the folder name ``seed<N>``; only used if ``work_dir`` is empty.
-        cfg_options: Overrides of the config by dotted key.
+        cfg_options: New values for settings, such as ``{"model.test_cfg.rcnn.score_thr": 0.1}``.
 
     Raises:
         FileNotFoundError: The run, its config or its annotation file is missing.
@@ -203,7 +203,7 @@ def open_run(
     if not (of_run or config):
         raise FileNotFoundError(
             f"{run.path} has no config.py, so it is not a run folder: train a run with "
-            "notebook 01_train or `pcb train`, or also pass a config"
+            "notebook 01_train or `pcb train`, or pass a config in addition to the folder"
         )
     source = run.path if of_run else repository_path(config)
     if cfg_options or not of_run:
@@ -244,8 +244,8 @@ def open_before(view: RunView, before: str | os.PathLike = "", iou_type: str = "
     Args:
         view: The run to compare with the baseline.
         before: Folder of the baseline, relative to the repository. If ``before`` is empty, the
-            baseline is the run with the same dataset and seed and the same config without PCB.
-        iou_type: Type of predictions that the baseline must have, ``"bbox"`` or ``"segm"``.
+            baseline is the run with the same dataset, config and seed, but without PCB.
+        iou_type: IoU type of the predictions that the baseline must have, ``"bbox"`` or ``"segm"``.
 
     Raises:
         FileNotFoundError: The baseline or its predictions do not exist.

@@ -1,4 +1,4 @@
-"""Measure how similar two icons look at the size of an object instance."""
+"""Measure the visual similarity of icons that are scaled to 28 x 28 pixels."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -16,11 +16,11 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def similarity(first: Icon, second: Icon) -> float:
-    """Return how similar two icons look: 1 if they are equal, 0 if they have nothing in common.
+    """Return the visual similarity of two icons: 1 for equal icons, 0 if nothing overlaps.
 
-    The sum of the pixelwise minima of colour and alpha is divided by the sum of the pixelwise
-    maxima. The similarity is the mean of this quotient over two renderings: with and without
-    outlines.
+    Both icons are drawn with outlines, and their overlap is computed: the sum of the pixelwise
+    minima of colour and alpha, divided by the sum of the pixelwise maxima. The same is done without
+    outlines. The similarity is the mean of the two overlaps.
 
     Example:
         >>> taxi, car, apple = (Icon(code, "") for code in ("1F696", "1F698", "1F34E"))
@@ -42,11 +42,12 @@ def similarities(icons: Sequence[Icon]) -> np.ndarray:
 
 
 def congruence(first: Icon, second: Icon) -> float:
-    """Return how similar two icons can look if colour is ignored and one is rotated or mirrored.
+    """Return the largest overlap of two icons in grey when one icon is rotated or mirrored.
 
-    The congruence is computed like :func:`similarity`, but from luminance and alpha. It is the
-    maximum over 48 positions of one icon and over two renderings. A value close to 1 means that
-    augmentation can make the two icons look the same.
+    The first icon is drawn in 48 positions. For each position, its overlap with the second icon is
+    computed as in :func:`similarity`, but from luminance and alpha. The result is the maximum over
+    all positions, with and without outlines. A value close to 1 means that augmentation can make
+    the two icons look the same.
 
     Example:
         >>> left, right, apple = (Icon(code, "") for code in ("1F91B", "1F91C", "1F34E"))
@@ -60,7 +61,7 @@ def congruence(first: Icon, second: Icon) -> float:
 
 @cache
 def _views(icon: Icon) -> np.ndarray:
-    """Draw an icon, centred and scaled to a fixed extent, with and without outlines.
+    """Draw an icon with and without outlines, centred and scaled to a fixed size.
 
     Returns:
         (renderings, SIDE, SIDE, 4) premultiplied RGBA in [0, 1].
@@ -85,7 +86,7 @@ def _views(icon: Icon) -> np.ndarray:
 
 @cache
 def _positions(icon: Icon) -> np.ndarray:
-    """Draw an icon without colour in 48 positions: 24 rotations, with and without mirroring.
+    """Draw an icon in grey, in 48 positions: 24 rotations, each with and without mirroring.
 
     Returns:
         (renderings, positions, SIDE, SIDE, 2) luminance and alpha in [0, 1].
@@ -105,7 +106,7 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Divide the sum of two pictures' pixelwise minima by the sum of their pixelwise maxima."""
+    """Return the overlap of pictures: sum of pixelwise minima / sum of pixelwise maxima."""
     difference = np.abs(first - second).sum((-3, -2, -1))
     total = first.sum((-3, -2, -1)) + second.sum((-3, -2, -1))
     return (total - difference) / (total + difference)

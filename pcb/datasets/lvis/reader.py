@@ -1,7 +1,7 @@
 """Read annotation files in LVIS or COCO format, and check each record when it is decoded.
 
-An uncompressed file is mapped into memory instead of loaded. Images and annotations are decoded one
-by one, so reading needs memory only for the records that the caller keeps.
+An uncompressed file is mapped into memory instead of being loaded. Images and annotations are
+decoded one by one, so reading needs memory only for the records that the caller keeps.
 """
 
 import os
@@ -26,7 +26,7 @@ from pcb.messages.printable import short_repr
 
 
 class AnnotationError(ValueError):
-    """An error in an annotation file; the message names the file, the value and the remedy."""
+    """An error in an annotation file; the message names the file, the problem and the remedy."""
 
 
 class _File(msgspec.Struct):
@@ -54,13 +54,13 @@ class AnnotationReader:
             occur in the images read so far.
         lists_classes: Whether any image read so far lists a category under one of these two keys.
         categories: One dict per class, sorted by id.
-        label_of: A dict from the id of each category to its label, the index in ``categories``.
+        label_of: A dict from the id of each category to its label (its index in ``categories``).
         info: The file's ``info``; empty if the file does not have this key.
         licenses: The file's ``licenses``; empty if the file does not have this key.
 
     Raises:
         FileNotFoundError: The file does not exist.
-        AnnotationError: The file is empty, not JSON or not in LVIS or COCO format, or a category is
+        AnnotationError: The file is not a JSON file in LVIS or COCO format, or a category is
             invalid.
     """
 
@@ -168,10 +168,10 @@ class AnnotationReader:
     def _require_all_or_none(
         self, kind: str, lacking: Mapping[str, Any], present: set[str]
     ) -> None:
-        """Raise an error if some records of a kind have a key, but others lack it.
+        """Raise an error if some images (or categories) have a key that others lack.
 
-        ``present`` contains each key that at least one record has. ``lacking[key]`` is the id of a
-        record without ``key``.
+        ``kind`` is "image" or "category". ``present`` contains each key that at least one image (or
+        category) has. ``lacking[key]`` is the id of an image (or category) without ``key``.
         """
         for key in present & lacking.keys():
             raise AnnotationError(

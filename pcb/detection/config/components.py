@@ -1,4 +1,4 @@
-"""The types (classes and functions) that a config may use, and the arguments of each type."""
+"""Find the classes and functions that a config may use, and the names of their arguments."""
 
 import inspect
 import re
@@ -38,13 +38,14 @@ def type_name(node: Mapping[str, Any], path: str = "") -> Any:
 
 
 def known_components() -> dict[str, dict[Any, str]]:
-    """Return all types in mmcv registries and all operations in ``mmcv.ops``, by name.
+    """Return all classes and functions to which a config can refer by name.
 
-    The registries may belong to any loaded module, for example to the user's code.
+    These are the entries of all mmcv registries, including registries in the user's code, and the
+    operations in ``mmcv.ops``.
 
     Returns:
-        ``{name: {type: registry_name}}``. For the operations in ``mmcv.ops``, the registry name is
-        ``"operation"``. A name that several registries use has several types.
+        ``{name: {class_or_function: registry_name}}``. For an operation in ``mmcv.ops``, the
+        registry name is ``"operation"``. Several classes or functions can have the same name.
     """
     registries = {
         id(value): value
@@ -65,12 +66,14 @@ def known_components() -> dict[str, dict[Any, str]]:
 
 
 def is_users_own(component: Any) -> bool:
-    """Return whether a type is not defined in mmcv, mmdet, torch, torchvision or PCB-kit."""
+    """Return whether a component is defined outside pcb, mmcv, mmdet, torch and torchvision."""
     return getattr(component, "__module__", "").split(".")[0] not in _LIBRARIES
 
 
 def argument_names(component: Any) -> set[str] | None:
-    """Return the argument names of a type and its base classes, or None if any name is accepted.
+    """Return the argument names that a class or function accepts, or None if it accepts any name.
+
+    The names include arguments that a class passes on to its base classes.
 
     Example:
         >>> sorted(argument_names(lambda low, high=1: None))

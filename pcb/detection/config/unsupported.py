@@ -110,7 +110,7 @@ _OWN_HOOKS = {
 
 
 def unsupported_settings(cfg: Mapping[str, Any]) -> Iterator[str]:
-    """Yield an error message for each setting with a value that this kit does not support."""
+    """Yield an error message for each unsupported setting in a config."""
     for key, (harmless, instead) in UNSUPPORTED.items():
         value = get_dotted(cfg, key)
         if value is not None and _with_lists(value) not in harmless:
@@ -170,7 +170,7 @@ def _entries(value: Any) -> list | tuple:
 
 
 def _with_lists(value: Any) -> Any:
-    """Return a copy of a value, with tuples converted to lists and mappings to dicts."""
+    """Return a copy of a value in which tuples become lists and mappings become dicts."""
     if isinstance(value, Mapping):
         return {key: _with_lists(inner) for key, inner in value.items()}
     return [_with_lists(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,7 +1,7 @@
 """Run a trained detector and write its predictions in COCO's results format.
 
-Predictions are written to disk image by image, because a dataset can have millions of predictions
-(six million for LVIS's validation set).
+Predictions are written to disk image by image, because a detector can make millions of predictions
+(six million on LVIS's validation set).
 """
 
 import copy
@@ -54,7 +54,9 @@ def predict(
     split: str = "val",
     trust_checkpoint: bool = False,
 ) -> dict[str, Path]:
-    """Run a detector on a split and write ``predictions/bbox.json`` and ``predictions/segm.json``.
+    """Run a detector on a dataset split, and write its predictions in COCO's results format.
+
+    The files are ``predictions/bbox.json`` and ``predictions/segm.json`` in ``work_dir``.
 
     The function also computes the mean class probabilities that the detector predicts at the
     ground-truth boxes of each class. It writes these means and the numbers of boxes to
@@ -65,7 +67,7 @@ def predict(
     one process.
 
     Args:
-        config: A config file, or the output folder of a training run, which contains a config.
+        config: A config file, or the output folder of a training run.
         checkpoint: The checkpoint of a training run, or a checkpoint published by PCB's authors.
         work_dir: The folder that the predictions are written to.
         cfg_options: New values for settings, such as ``{"model.test_cfg.rcnn.score_thr": 0.1}``.
@@ -88,7 +90,7 @@ def predict(
     if lacking := missing_to_test(cfg._cfg_dict, split):
         raise ValueError(
             f"{config} cannot be used for testing, because it lacks the dictionary "
-            f"{' and the dictionary '.join(lacking)}: set every missing dictionary in the config"
+            f"{' and the dictionary '.join(lacking)}: add what is missing to the config"
         )
     picked = pick_device(device)
     weights = read_checkpoint(checkpoint, trust_checkpoint)
