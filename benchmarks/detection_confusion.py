@@ -1,12 +1,12 @@
-"""Measure the time and memory needed to compute a confusion matrix at the size of LVIS v1.
+"""Measure the time and memory needed to compute a confusion matrix for data of LVIS v1's size.
 
-Run this script with ``make bench``. In a temporary folder, it generates annotations of the size of
-LVIS v1's validation set. It also generates several files of detections. For each of these files, a
-new process matches the detections with the annotations on one core. The peak memory of the process
+Run this script with ``make bench``. In a temporary folder, it generates about as many annotations
+as the validation set of LVIS v1 has, and several files of detections. For each file of detections,
+a new process matches the detections with the annotations on one core. The measured peak memory
 includes mapped files and imported packages.
 
-With ``--keep FOLDER``, the script measures nothing. It writes the annotations and the largest file
-of detections to a folder with the layout of a run folder, for other experiments.
+With ``--keep FOLDER``, the script measures nothing. It only writes the annotations and the largest
+file of detections to ``FOLDER``, which gets the layout of a training run's output folder.
 """
 
 import argparse
@@ -64,7 +64,11 @@ def main() -> None:
 def write_run(
     folder: str | Path, images: int, instances: int, per_image: int, seed: int
 ) -> tuple[Path, Path]:
-    """Write annotations and detections as in a run folder, and return the paths of both files."""
+    """Generate annotations and detections in the layout of a training run's output folder.
+
+    Returns:
+        The paths of the file of annotations and the file of detections.
+    """
     annotations, predictions = (
         Path(folder, "annotations/val.json"),
         Path(folder, "predictions/bbox.json"),

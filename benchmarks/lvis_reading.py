@@ -1,12 +1,12 @@
 """Measure the time and memory needed to read as many annotations as LVIS v1 has.
 
-Run this script with ``make bench``. In a temporary folder, it generates a file of the size of LVIS
-v1's training annotations. Two processes then read the file and hold the annotations differently:
+Run this script with ``make bench``. In a temporary folder, it generates a file with as many
+annotations as the training set of LVIS v1. Two processes then read the file in different forms:
 
-    records   as Python dicts, which evaluation uses
-    arrays    as ``LVISFormatDataset``, which training uses
+    records   Python dicts, which evaluation uses
+    arrays    an ``LVISFormatDataset``, which training uses
 
-Each process forks data-loading workers that visit every image, as an epoch does.
+Each process forks data-loading workers that visit every image, as in a training epoch.
 
 Only anonymous memory is counted. The pages of the mapped annotation file are not counted, because
 all processes share them and the system reclaims them when memory is short.
@@ -48,7 +48,7 @@ def main() -> None:
         print(
             f"{options.images:,} images, {options.instances:,} instances,"
             f" {path.stat().st_size / 1e9:.2f} GB of JSON; memory in MiB\n\n"
-            "| held as | seconds to read | peak while reading | held | added by each worker |\n"
+            "| form | seconds to read | peak while reading | afterwards | added by each worker |\n"
             "|---|---|---|---|---|",
             flush=True,
         )
@@ -89,14 +89,14 @@ def measure(kind: str, path: str, workers: int) -> dict:
     """Read annotations in this process, and visit every image in forked workers.
 
     Args:
-        kind: How to hold the annotations: "records" (Python dicts) or "arrays".
+        kind: "records" to read Python dicts, "arrays" to read an ``LVISFormatDataset``.
         path: The annotation file.
         workers: Number of workers.
 
     Returns:
         ``seconds``: time to read the file. ``peak``: peak memory while reading. ``held``: memory
-        after reading. ``workers``: memory that each worker added. All memory is in MiB and does not
-        include the imported packages.
+        after reading. ``workers``: memory that each worker added. Memory is in MiB, without the
+        memory of imported packages.
     """
     from pcb.detection import LVISFormatDataset
 
@@ -147,7 +147,7 @@ def _worker_memory(dataset, workers: int) -> list[float]:
 def _peak() -> Iterator[list[float]]:
     """Measure the peak memory of this process in MiB while the ``with`` block runs.
 
-    The yielded list has one element, the peak. This value is final when the block has ended.
+    The yielded list contains one number, the peak. Read this number after the block has ended.
     """
     peak, done = [_memory("self")], threading.Event()
 

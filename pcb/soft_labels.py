@@ -17,8 +17,8 @@ def fightback_soft_labels(confusion: Tensor, normalize_columns: bool = True) -> 
 
     Args:
         confusion: (C, C) non-negative matrix; rows are true classes, columns are predictions.
-        normalize_columns: Whether each label sums to 1. Pass False for sigmoid losses (EQL v2);
-            then ``q_y[j] = confusion[j, y]``.
+        normalize_columns: Whether to divide each column by its sum, so that each label sums to 1.
+            Pass False for sigmoid losses (EQL v2); then ``q_y[j] = confusion[j, y]``.
 
     Returns:
         The soft labels (C, C); row ``y`` is the soft label of class ``y``. This row is one-hot if

@@ -45,7 +45,8 @@ class StatefulModule(nn.Module):
         """Convert half-precision buffers in a checkpoint to the module's dtype, then load them.
 
         Without this conversion, ``load_state_dict(..., assign=True)`` would make the buffers of the
-        module half-precision. Error messages are added to the list ``args[-1]``.
+        module half-precision. If a half-precision buffer in the checkpoint contains infinity or
+        NaN, an error message is added to the list ``args[-1]``.
         """
         for name, buffer in self.named_buffers(recurse=False):
             loaded = state_dict.get(prefix + name)

@@ -34,10 +34,10 @@ class Check:
 
     Attributes:
         name: The item that was checked.
-        text: The result, with a remedy if something is missing.
+        text: The result, with a remedy if the check failed.
         ok: Whether the item is present and correct.
-        required: Whether the check counts as a problem if it fails; False for optional items.
-        hint: Remedy to show in the last line of the report if the check counts as a problem.
+        required: Whether a failure of the check is a problem; False for optional items.
+        hint: Remedy for the last line of the report; shown only if the failure is a problem.
     """
 
     name: str
@@ -71,7 +71,7 @@ def problems(checks: Iterable[Check]) -> list[Check]:
 
 
 def report(checks: list[Check]) -> str:
-    """Return the results of checks as text, one per line; the last line says what to do.
+    """Return a text with one line for each check, and a last line that says what to do.
 
     Example:
         >>> print(report([Check("torch", "2.11.0"), Check("mmdet", "missing", ok=False)]))
@@ -112,7 +112,7 @@ def requirements(root: Path) -> list[str]:
 
 
 def check_python(root: Path, version: str = platform.python_version()) -> Check:
-    """Check that PCB-kit has been tested with this version of Python."""
+    """Check whether PCB-kit is tested with this version of Python."""
     text = f"{version} ({sys.executable})"
     classifiers = (_project(root) or {}).get("classifiers", [])
     tested = [line.split(" :: ")[-1] for line in classifiers if "Python :: 3." in line]
@@ -155,7 +155,7 @@ def check_opencv(installed: Callable[[str], str] = metadata.version) -> Check:
     """Check that OpenCV can be imported and that only one build of it is installed.
 
     Distributions such as ``opencv-python`` and ``opencv-python-headless`` contain files with the
-    same names. Installing one of them overwrites files of the other.
+    same names. Installing one distribution overwrites files of another.
     """
     names = ("opencv-python-headless", "opencv-python", "opencv-contrib-python")
     builds = [name for name in names if _is_installed(name, installed)]
@@ -200,7 +200,10 @@ def check_openmoji(root: Path) -> list[Check]:
 
 
 def check_lvis(root: Path) -> list[Check]:
-    """Check each version of LVIS; an incomplete version is a problem, but a missing one is not."""
+    """Check each version of the LVIS dataset.
+
+    An incomplete version is a problem, but a missing version is not.
+    """
     try:
         from pcb.datasets.lvis.installation import VERSIONS, examine_lvis
     except ImportError as error:
@@ -219,7 +222,7 @@ def check_lvis(root: Path) -> list[Check]:
 
 
 def _project(root: Path) -> dict[str, Any] | None:
-    """Return the ``project`` table of ``pyproject.toml``; None if this file does not exist."""
+    """Return the ``project`` table of ``pyproject.toml``, or None if the file does not exist."""
     try:
         with open(root / "pyproject.toml", "rb") as file:
             return tomllib.load(file)["project"]

@@ -1,4 +1,4 @@
-"""The interface between mmdet and the kit's losses, and the official names of PCB's buffers."""
+"""Connect the kit's losses to mmdet, and save PCB's buffers under their official names."""
 
 import warnings
 from collections.abc import Sequence
@@ -43,9 +43,9 @@ class BoxHeadLoss(nn.Module):
     custom_activation = False
 
     def _register(self, loss_weight: float, required_classes: str | Sequence[int] = "all") -> None:
-        """Set the attributes that mmdet needs, and use PCB's official buffer names in checkpoints.
+        """Set the attributes that mmdet needs, and use the official buffer names in checkpoints.
 
-        Call this method after the constructor of the loss in ``pcb.losses``.
+        Call this method after ``super().__init__``.
         """
         self.loss_weight = loss_weight
         self.requires_present_classes = required_classes == "present"
@@ -59,7 +59,7 @@ class BoxHeadLoss(nn.Module):
 
         Args:
             class_names: Names of the C classes, used in warnings.
-            instance_count: (C,), number of instances of each class.
+            instance_count: (C,) number of instances of each class.
 
         Raises:
             ValueError: The loss and the training set have different numbers of classes.
@@ -67,7 +67,7 @@ class BoxHeadLoss(nn.Module):
         if len(class_names) != self.num_classes:
             raise ValueError(
                 f"the training set has {len(class_names)} class{'es' * (len(class_names) != 1)}, "
-                f"but the config says {self.num_classes}: change num_classes of bbox_head, "
+                f"but num_classes in the config is {self.num_classes}: change it in bbox_head, "
                 f"loss_cls and mask_head to {len(class_names)}"
             )
         if self.balance is None:
@@ -151,6 +151,6 @@ class BoxHeadLoss(nn.Module):
 def accuracy_percent(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the accuracy in percent, or 0 if there are no samples.
 
-    The result is float32 in every process, so that it can be averaged over the processes.
+    The result is always float32, so that distributed training can average it over processes.
     """
     return accuracy(logits.float(), labels)

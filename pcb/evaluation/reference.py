@@ -1,6 +1,6 @@
 """Evaluate with the lvis package, the reference implementation by the authors of LVIS.
 
-Importing this module also imports OpenCV and matplotlib, so import it only when it is needed.
+Importing this module takes time, because the lvis package imports OpenCV and matplotlib.
 
 Source: https://github.com/lvis-dataset/lvis-api
 """
@@ -23,13 +23,13 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LV
 
     Args:
         annotations: The ground truth.
-        results: Detections checked by ``read_results``; they are not changed.
+        results: Detections checked by ``read_results``. This function does not change them.
         iou_type: 'bbox' or 'segm'.
 
     Returns:
-        The evaluator after the evaluation. Its method ``get_results()`` returns the metrics; an
-        undefined metric is -1. Its attribute ``eval`` contains the arrays from which the metrics
-        are computed.
+        The finished evaluation. Its method ``get_results()`` returns the metrics; an undefined
+        metric is -1. Its attribute ``eval`` contains the arrays from which the metrics are
+        computed.
     """
     # The package changes the records of annotations and detections, so pass copies.
     dataset = annotations.for_lvis()
@@ -43,14 +43,14 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LV
 
 
 class _GroundTruth(lvis.LVIS):
-    """A subclass of the lvis package's ground truth that takes a dict instead of a file."""
+    """The lvis package's ground-truth class, changed to read a dict instead of a file."""
 
     def _load_json(self, dataset: dict) -> dict:
         return dataset
 
 
 class _Detections(lvis.LVISResults):
-    """A subclass of the lvis package's results that also accepts an empty list of detections."""
+    """The lvis package's class for detections, changed to accept an empty list as well."""
 
     def __init__(self, ground_truth: lvis.LVIS, results: list[dict]) -> None:
         if results:
@@ -75,7 +75,7 @@ class _NumPyWithFloat:
 
 @contextlib.contextmanager
 def _patched_lvis():
-    """Make lvis 0.5.3 work with current NumPy and without warnings inside a ``with`` block.
+    """Inside a ``with`` block, make lvis 0.5.3 work with current NumPy and without warnings.
 
     When the block starts, the name ``np`` in the module ``lvis.eval`` is bound to a stand-in for
     NumPy, and warnings are switched off. When the block ends, both changes are undone.

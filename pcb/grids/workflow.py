@@ -1,7 +1,7 @@
 """Let only one process at a time run a grid, and stop the grid's jobs when that process stops.
 
 ``pcb grid run`` calls Snakemake as a Python function instead of starting a child process, so that a
-user has to stop only one process. The Snakefile and its job scripts also call this module, so that
+user has to stop only one process. The Snakefile and its job scripts also use this module, so that
 a user who runs Snakemake directly gets the same behaviour.
 """
 
@@ -47,8 +47,8 @@ def run_workflow(name: str, profile: str, gpus: int = 0) -> int:
     Args:
         name: A grid file, or the name of a grid in ``workflow/grids/``.
         profile: Name of a folder in ``workflow/profiles/``.
-        gpus: Number of GPUs of this machine. The jobs that run at the same time use at most this
-            number of GPUs in total. Pass 0 on a cluster, because the cluster assigns GPUs to jobs.
+        gpus: Maximum number of GPUs that all running jobs use together. Pass 0 on a cluster,
+            because the cluster assigns GPUs to jobs.
     """
     limit = ["--resources", f"gpu={gpus}"] if gpus else []
     return _snakemake(["--profile", str(_PROFILES / profile), *limit, "--config", f"grid={name}"])
@@ -67,12 +67,11 @@ def check_profile(profile: str) -> None:
 
 
 def begin(root: str | os.PathLike[str], notebooks: str | os.PathLike[str]) -> None:
-    """Make this process the only one that runs a grid, until this process ends.
+    """Wait until no other process runs a grid, then lock the grid until this process ends.
 
-    If another process is already running the grid, this function prints a message that names the
-    other process, and waits until the other process ends. Afterwards, this function lists the
-    training processes and notebooks that a killed process has left running. It also lists the
-    notebooks that have uncommitted changes.
+    Before it waits, this function prints which process runs the grid. After locking the grid, it
+    lists training processes and notebooks that an earlier, killed command left running. It also
+    lists notebooks that have uncommitted changes.
 
     Args:
         root: The grid's folder.
@@ -166,9 +165,9 @@ def stop_with_jobs() -> None:
 
 
 def end_with_snakemake() -> None:
-    """Make this job stop on a signal, or when the Snakemake process that started the job dies.
+    """Make this job stop on SIGINT, SIGTERM or SIGHUP, and when its Snakemake process dies.
 
-    In both cases, a ``KeyboardInterrupt`` is raised in the job, as with Ctrl-C.
+    The job then raises a ``KeyboardInterrupt``, as with Ctrl-C.
     """
 
     def stop(number: int, frame: object) -> NoReturn:
@@ -192,8 +191,8 @@ def end_with_snakemake() -> None:
 def snakemake_is_gone() -> bool:
     """Return whether the Snakemake process that started this job has died.
 
-    If this job was stopped early, True means that the Snakemake process died, and False means that
-    the job received a signal.
+    If this job was interrupted, the result tells why: True means that Snakemake died, and False
+    means that the job received a signal.
     """
     return _gone.is_set()
 

@@ -15,11 +15,13 @@ def largest_pairs(values: np.ndarray, count: int) -> list[tuple[int, int]]:
     """Find the pairs of different classes with the largest values in a matrix.
 
     Args:
-        values: (C, C), one value per true and predicted class; only positive values count.
+        values: (C, C); rows are true classes, columns are predicted classes. Only pairs with a
+            positive value are returned.
         count: Maximum number of pairs, at least 0.
 
     Returns:
-        Pairs (true label, predicted label), largest value first. Ties keep the order of the matrix.
+        Pairs (true label, predicted label), largest value first. Pairs with equal values are in
+        row-major order.
 
     Raises:
         ValueError: ``count`` is negative.
@@ -43,17 +45,17 @@ def largest_pairs(values: np.ndarray, count: int) -> list[tuple[int, int]]:
 
 
 def pair_shares(matrix: np.ndarray, num_classes: int, min_objects: float = 0) -> np.ndarray:
-    """Return the shares of each true class (row) that are predicted as each class (column).
+    """Return the share of each true class (row) that is predicted as each class (column).
 
     Args:
         matrix: A confusion matrix, (C, C) or (C + 1, C + 1).
         num_classes: Number of classes, C.
-        min_objects: Minimum number of objects of a true class, for a matrix of counts. Rows with
-            fewer objects become NaN.
+        min_objects: Minimum number of objects of a true class; rows with fewer objects become NaN.
+            Pass it only with a matrix of counts.
 
     Returns:
-        (C, C) shares. If the matrix counts detections, they are shares of all objects, including
-        missed objects.
+        (C, C) shares. If the matrix counts detections, each share is relative to all objects of
+        the true class, including missed objects.
 
     Example:
         >>> pair_shares(np.array([[5, 3, 2], [1, 0, 0], [7, 7, 0]]), num_classes=2, min_objects=5)
@@ -76,12 +78,12 @@ def worst_pairs(
     """Find the pairs of classes that are confused most often.
 
     Args:
-        matrix: A confusion matrix; rows are divided by their sums.
+        matrix: A confusion matrix. This function divides each row by its sum.
         names: (C,) class names.
         frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
         count: Maximum number of pairs; pairs that are never confused are left out.
-        min_objects: Minimum number of objects of a pair's true class, for a matrix of counts; pairs
-            with fewer objects are left out.
+        min_objects: Minimum number of objects of a pair's true class; pairs with fewer objects are
+            left out. Pass it only with a matrix of counts.
         by: ``"share"`` to find the largest shares, ``"bias"`` to find the most one-sided pairs.
 
     Returns:
@@ -90,8 +92,8 @@ def worst_pairs(
         frequency groups, ``true_label`` and ``predicted_label`` their labels. ``share`` is the
         share of class ``true`` that is predicted as class ``predicted``, and ``reverse_share`` is
         the share of class ``predicted`` that is predicted as class ``true``. ``bias`` is ``share``
-        minus ``reverse_share``. If the matrix counts detections, ``count`` is the number of objects
-        of class ``true`` that are detected as class ``predicted``.
+        minus ``reverse_share``. If the matrix counts detections, each dict also contains ``count``,
+        the number of objects of class ``true`` that are detected as class ``predicted``.
 
     Raises:
         ValueError: ``by`` is unknown.
@@ -136,8 +138,8 @@ def changed_pairs(
         names: (C,) class names.
         frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
         count: Maximum number of pairs; pairs without a change are left out.
-        min_objects: Minimum number of objects of a pair's true class, for matrices of counts; pairs
-            with fewer objects in one of the matrices are left out.
+        min_objects: Minimum number of objects of a pair's true class; pairs with fewer objects in
+            at least one of the matrices are left out. Pass it only with matrices of counts.
 
     Returns:
         One dict per pair, largest change first, with names, groups and labels as in
@@ -176,7 +178,7 @@ def nearest_classes(
     class.
 
     Args:
-        matrix: A confusion matrix; rows are divided by their sums.
+        matrix: A confusion matrix. This function divides each row by its sum.
         label: Label of the given class.
         count: Maximum number of other classes; classes that are never confused with the given class
             are left out.

@@ -1,4 +1,4 @@
-"""Heatmaps with few cells, each of which shows its value as text."""
+"""Heatmaps that show the value of each cell as text."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ def annotated_heatmap(values: np.ndarray, ax: Axes, **look: Any) -> None:
     Args:
         values: (rows, columns) numbers.
         ax: The axes to draw in.
-        look: Further arguments of ``seaborn.heatmap``, such as ``annot`` for the texts.
+        look: Further arguments of ``seaborn.heatmap``, such as ``annot``, the texts in the cells.
     """
     # Imported here, because seaborn loads scipy.stats: this takes a second, which notebooks without
     # such a figure save.

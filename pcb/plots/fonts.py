@@ -1,4 +1,4 @@
-"""Choose fonts for names in any writing system, and warn if no font contains a character."""
+"""Choose fonts for names in any writing system, and warn about characters that no font contains."""
 
 import functools
 import unicodedata

@@ -45,14 +45,14 @@ def ap_over_seeds(
         estimates: For each config and metric (``AP``, ``APf``, ``APc``, ``APr``), the result of
             :func:`pcb.metrics.estimate` over the seeds, with AP as a fraction. A missing metric is
             shown as n/a.
-        groups: For each row, the name of the group to which it belongs, such as the baseline of the
-            config. There is a gap between rows of different groups. The last row of a group has the
-            full colour, and the other rows are paler. Default: all rows form one group.
+        groups: The group name of each row, for example the baseline of the row's config. There is a
+            gap between rows of different groups. The last row of a group has the full colour, and
+            the other rows are paler. Default: all rows form one group.
         title: Title of the figure; it should name the data, and say whether the AP is mask AP or
             box AP.
 
     Returns:
-        (figure, axes); axes is an array of four, one for each metric.
+        (figure, axes); axes is an array of four panels, one for each metric.
 
     Raises:
         ValueError: If ``estimates`` is empty.
@@ -72,18 +72,19 @@ def ap_difference(
     differences: Mapping[str, Mapping[str, Estimate]],
     title: str = "Difference in AP over seeds",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw differences in AP between training runs with the same seed.
+    """Draw the differences in AP between two configs, for one or more pairs of configs.
 
-    Each comparison of two configs has its own row, with one dot for each seed.
+    Each pair of configs has its own row. Each dot is the difference between two training runs with
+    the same seed.
 
     Args:
-        differences: For each comparison and metric, the result of
+        differences: For each pair of configs and each metric, the result of
             :func:`pcb.metrics.paired_difference` over the seeds, with AP as a fraction.
         title: Title of the figure; empty for no title.
 
     Returns:
-        (figure, axes); axes is an array of four with the same scale, one for each metric. Means and
-        confidence intervals are drawn as in :func:`ap_over_seeds`.
+        (figure, axes); axes is an array of four panels with the same scale, one for each metric.
+        Means and confidence intervals are drawn as in :func:`ap_over_seeds`.
 
     Raises:
         ValueError: If ``differences`` is empty.

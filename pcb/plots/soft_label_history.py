@@ -1,4 +1,4 @@
-"""Figure of how soft labels change during training."""
+"""A figure that shows how soft labels change during training."""
 
 from collections.abc import Mapping, Sequence
 
@@ -44,7 +44,7 @@ def soft_label_history(
     Args:
         history: Soft labels at the end of each epoch. The keys are epochs, counted from 1. The
             values are arrays (C, C), in which row y is the soft label of class y. To save memory, a
-            value may instead be a dict from each label in ``classes`` to the soft label (C,).
+            value may instead be a dict that maps each label in ``classes`` to its soft label (C,).
         classes: Labels of the classes to show, each in its own panel.
         names: (C,) class names.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. Class names are

@@ -34,11 +34,11 @@ class Design:
         singletons: Number of classes without a look-alike.
         train_images: Number of training images.
         largest_load: Maximum number of classes in a training image.
-        count_range: Numbers of training images of the most frequent and the least frequent class;
+        count_range: Image counts of the most and the least frequent class in the training set;
             None to use the image counts of LVIS v1.
         val_instances: Number of instances of each class in ``val``, the validation set in which
             all classes are equally frequent.
-        val_load: Number of instances in an image of ``val``.
+        val_load: Number of instances in each image of ``val``.
         val_prior_images: Number of images in ``val_prior``, the validation set with the class
             frequencies of the training set.
         rare_at_most: Maximum number of training images of a rare class.
@@ -46,8 +46,8 @@ class Design:
         image_size: Side of the square images, in pixels.
         instance_size: Range of the longer side of an instance before its rotation, in pixels.
         exhaustive: Whether ``neg_category_ids`` lists every class that is absent from an image. If
-            False, only a few absent classes are listed, as in LVIS. The absent look-alikes of the
-            classes in the image are always listed.
+            False, it lists only a few absent classes, as in LVIS. Each absent look-alike of a
+            class in the image is listed in any case.
         icon_set: Name of the icon set from which classes are chosen, "mini" or "full".
     """
 
@@ -167,10 +167,10 @@ class Pair:
 def image_counts(design: Design) -> np.ndarray:
     """Return the number of training images of each class, in descending order.
 
-    With a ``count_range``, each count is smaller than the previous count by the same factor, apart
-    from rounding. Without a ``count_range``, the counts are those of LVIS v1, but a count ``n``
-    above 100 is reduced to ``100 (n / 100)^0.3`` (at least 101). A few thousand images then
-    suffice, and every class stays in its frequency group.
+    If the design has a ``count_range``, the counts decrease by a constant factor, apart from
+    rounding. Otherwise, they are the counts of LVIS v1, but each count ``n`` above 100 is reduced
+    to the larger of ``100 (n / 100)^0.3`` and 101. The dataset then needs fewer than 10,000
+    training images, and every class stays in its frequency group.
 
     Returns:
         (C,) int64, one count per class.
@@ -252,11 +252,12 @@ def read_design(folder: str | os.PathLike) -> dict[str, Any]:
         A dict with these keys:
 
         - ``size``, ``seed``: The arguments that were used to make the dataset.
-        - ``version``, ``openmoji``: Version of the dataset's content, and release of the icons.
-        - ``classes``: One dict per label, with the keys ``name``, ``icon`` (code), ``role``,
-          ``pair`` (index or None), ``frequency``, ``image_count`` and ``instance_count``.
+        - ``version``, ``openmoji``: The versions of the dataset's content and of OpenMoji.
+        - ``classes``: One dict per label, with the keys ``name``, ``icon`` (OpenMoji code),
+          ``role``, ``pair`` (index in ``pairs``, or None), ``frequency``, ``image_count`` and
+          ``instance_count``.
         - ``pairs``: One dict per pair of look-alikes; the keys are the attributes of ``Pair``.
-        - ``renderings``: Dict of two lists of drawing styles: ``train`` and ``validation_only``.
+        - ``renderings``: The lists of drawing styles ``train`` and ``validation_only``.
 
     Raises:
         FileNotFoundError: The folder does not contain an OpenMoji-LT dataset.
@@ -294,6 +295,6 @@ def _draw_ranks(
 
 @cache
 def _lvis_image_counts() -> list[int]:
-    """Return the numbers of training images of the 1203 classes of LVIS v1, in descending order."""
+    """Return the number of training images of each LVIS v1 class, in descending order."""
     file = resources.files("pcb.datasets.openmoji") / "lvis_v1_image_counts.json"
     return json.loads(file.read_text(encoding="utf-8"))["image_counts"]

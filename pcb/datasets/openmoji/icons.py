@@ -131,9 +131,9 @@ def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
 
 @cache
 def renderings_of(icon: Icon, renderings: Weighted) -> Weighted:
-    """Return those renderings whose skin tone exists for an icon, with their weights.
+    """Return the renderings whose skin tone exists for an icon, with their weights.
 
-    The returned weights are scaled so that they sum to 1.
+    The weights are scaled so that they sum to 1.
 
     Example:
         >>> found, weights = zip(*renderings_of(Icon("1F34E", "red_apple"), TRAIN_RENDERINGS))

@@ -34,9 +34,9 @@ def spread(
     total = int(wanted.sum())
     if not num_images <= total <= num_images * largest_load or wanted.max() > num_images:
         raise ValueError(
-            f"cannot distribute {total} class occurrences (up to {wanted.max()} of a single class) "
-            f"over {num_images} images with 1 to {largest_load} classes each: change the number of "
-            "images, or the number of images of each class"
+            f"counts must have a sum from {num_images} to {num_images * largest_load} (got {total})"
+            f" and a maximum of at most {num_images} (got {wanted.max()}): change counts, "
+            "num_images or largest_load"
         )
     images: list[set[int]] = [set() for _ in range(num_images)]
     load = np.zeros(num_images, dtype=np.int64)
@@ -59,9 +59,9 @@ def spread(
 def spread_evenly(
     counts: Sequence[int], num_images: int, rng: np.random.Generator
 ) -> list[list[int]]:
-    """Distribute classes over images at random and evenly.
+    """Assign classes to images at random, with nearly the same number of classes in each image.
 
-    Class ``c`` is in ``counts[c]`` images. All images have nearly the same number of classes.
+    Class ``c`` is assigned to ``counts[c]`` images.
 
     Args:
         counts: (C,) number of images of each class.

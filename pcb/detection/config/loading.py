@@ -40,13 +40,13 @@ def load_config(
     A config file is a Python program, which this function executes.
 
     Args:
-        path: The config file. A relative path starts at the current directory if the file exists
-            there, otherwise at the repository root. If ``path`` is the output folder of a
-            training run, its ``config.py`` is read without executing or importing any code.
+        path: The config file. If it does not exist relative to the current directory, the path is
+            relative to the repository root. If ``path`` is the output folder of a training run, the
+            function reads ``config.py`` in this folder without executing or importing any code.
         cfg_options: New values for settings, by dotted key, such as ``{"runner.max_epochs": 1}`` or
             ``{"data.train.pipeline.2.flip_ratio": 0.0}``.
-        for_training: Whether to check settings that matter only for training. If False, a config
-            from the output folder of a training run is not checked.
+        for_training: Whether to check settings that matter only for training. If False, the
+            settings of a config in the output folder of a training run are not checked at all.
 
     Raises:
         FileNotFoundError: The file does not exist, or the folder contains no config.
@@ -198,7 +198,7 @@ def _why_unreadable(path: Path, error: BaseException) -> str:
 
 
 def _is_of_a_run(file: Path) -> bool:
-    """Return whether a config file is the merged config in a run folder."""
+    """Return whether a config file is the one that a training run saved in its output folder."""
     run = RunFolder(file.parent)
     return file == run.config_file and run.environment_file.is_file()
 

@@ -1,4 +1,4 @@
-"""Hooks for the training loop: loss scaling, a check for finite losses, the log and checkpoints."""
+"""Training hooks that scale the loss, reject non-finite losses, log values or save checkpoints."""
 
 import datetime
 import json
@@ -54,7 +54,7 @@ class LossScalingHook(Fp16OptimizerHook):
 
 
 class FiniteLossHook(Hook):
-    """Hook that stops training if the loss is not finite, before the loss changes any weights.
+    """Hook that stops training before the weights are updated with a loss that is not finite.
 
     Training in half precision uses :class:`LossScalingHook` instead. If the loss is not finite,
     that hook skips the update of the weights, and training continues.
@@ -136,29 +136,30 @@ class SaveStateHook(Hook):
     """Hook that saves PCB's confusion matrix and a checkpoint.
 
     The matrix and the checkpoint are saved after every epoch and, if the runner has a checkpoint
-    interval, also within epochs. After every epoch, the hook also stores a copy of this epoch's
-    matrix.
+    interval, also within epochs. After every epoch, the hook also adds the matrix to a history,
+    which contains one matrix per epoch.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
 
     def before_run(self, runner) -> None:
-        """Delete the stored confusion matrices of all epochs that are still to be trained.
+        """Delete from the history the confusion matrices of all epochs that will now be trained.
 
-        A new training run therefore deletes all stored matrices.
+        An earlier training run in the same folder may have written these matrices. If training
+        starts at the first epoch, the whole history is deleted.
         """
         self.folder.drop_confusion_history(after=runner.epoch)
 
     def after_train_iter(self, runner) -> None:
-        """Save the confusion matrix and a checkpoint if a checkpoint within the epoch is due."""
+        """Save the confusion matrix and a checkpoint if a checkpoint is due within the epoch."""
         if runner.checkpoint_follows():
             self._write_matrices(runner)
             with _averages_swapped(runner):
                 runner.save_checkpoint(self.folder.path, inside_epoch=True)
 
     def after_train_epoch(self, runner) -> None:
-        """Save a checkpoint and the confusion matrix, and store a copy of this epoch's matrix."""
+        """Save a checkpoint and the confusion matrix, and add the matrix to the history."""
         with _averages_swapped(runner):
             for matrix in self._write_matrices(runner):
                 self.folder.write_confusion_history(runner.epoch + 1, matrix)
@@ -167,8 +168,8 @@ class SaveStateHook(Hook):
     def _write_matrices(self, runner) -> list[np.ndarray]:
         """Write PCB's confusion matrices to the output folder, and return them.
 
-        Call this method before saving a checkpoint, so that the written matrix is never older than
-        the checkpoint.
+        Call this method before saving a checkpoint, so that the written matrices are never older
+        than the checkpoint.
         """
         matrices = []
         for balance in balances(runner.model).values():
@@ -180,16 +181,15 @@ class SaveStateHook(Hook):
 
 @contextmanager
 def _averages_swapped(runner) -> Iterator[None]:
-    """Exchange the model's weights with their running averages inside a ``with`` block.
+    """Inside a ``with`` block, swap the model's weights and their running averages.
 
-    mmcv's EMAHook and similar hooks of mmdet compute a running average of each weight, and store
-    the averages in buffers of the model. At the end of an epoch, these hooks exchange weights and
-    averages, so that a checkpoint contains the averages as the model's weights. At the start of
-    the next epoch, the hooks exchange weights and averages again.
+    mmcv's EMAHook and similar hooks of mmdet compute a running average of each weight. At the end
+    of an epoch, these hooks swap the weights and the averages, so that the model in the checkpoint
+    uses the averages. At the start of the next epoch, the hooks swap them back.
 
-    Within an epoch, the model therefore contains the averages inside the ``with`` block. Between
-    two epochs, the model contains the trained weights inside the block. Some hooks also
-    average the model's buffers, including PCB's, and exchange the buffers in the same way.
+    During an epoch, the model therefore uses the averages inside the block. Between two epochs, it
+    uses the trained weights inside the block. Some of the hooks also average and swap the buffers
+    of the model, including those of PCB.
     """
     hooks = [hook for hook in runner.hooks if hasattr(hook, "_swap_ema_parameters")]
     for hook in hooks:

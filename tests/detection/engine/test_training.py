@@ -200,7 +200,7 @@ def test_unknown_device_is_named(tmp_path, tiny_options):
 
 
 def test_wrong_number_of_classes_is_named_before_training(tmp_path, tiny_options):
-    with pytest.raises(ValueError, match="training set has 8 classes, but the config says 40"):
+    with pytest.raises(ValueError, match="has 8 classes, but num_classes in the config is 40"):
         train("configs/openmoji/softmax.py", tmp_path, cfg_options=tiny_options, device="cpu")
 
 
