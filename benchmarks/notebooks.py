@@ -1,9 +1,9 @@
 """Measure the time to execute notebooks 03 and 04, and the size of their HTML pages.
 
-Run this script with ``make bench``. It generates two run folders with annotations of the size of
-LVIS v1's validation set, 300 detections per image, and a 1203 x 1203 confusion matrix for each
-epoch. The run folders contain no weights and no images, because training and prediction are not
-measured. ``--keep FOLDER`` keeps the run folders and the pages.
+Run this script with ``make bench``. It generates as many annotations as LVIS v1's validation set
+contains, and the folders of two training runs. Each folder contains 300 detections per image and a
+1203 x 1203 confusion matrix for each epoch. The folders contain no weights and no images, because
+training and prediction are not measured.
 """
 
 import argparse
@@ -25,13 +25,19 @@ NOTEBOOKS = ("03_confusion_matrix", "04_soft_labels")
 
 
 def main() -> None:
-    """Generate two run folders, execute notebooks 03 and 04, and print the measurements."""
+    """Generate two run folders, execute notebooks 03 and 04, and print times and page sizes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=IMAGES)
-    parser.add_argument("--instances", type=int, default=INSTANCES)
-    parser.add_argument("--per-image", type=int, default=300, metavar="N")
+    parser.add_argument("--images", type=int, default=IMAGES, help="number of images")
+    parser.add_argument(
+        "--instances", type=int, default=INSTANCES, help="number of annotated objects"
+    )
+    parser.add_argument(
+        "--per-image", type=int, default=300, metavar="N", help="number of detections per image"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep all files in FOLDER")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="write all files to FOLDER and keep them"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pcb-bench-") as folder:
         root = Path(options.keep or folder).resolve()

@@ -80,13 +80,12 @@ def orientation_warning(
         folder: The image folder.
 
     Returns:
-        A warning that states how many images are rotated or mirrored, and how many of them keep
-        their size. An unchanged size does not show whether the annotations match the rotated image.
-        The result is None if no image is rotated or mirrored.
+        None if no image is rotated or mirrored. Otherwise, the warning states how many images are
+        rotated or mirrored. It also states for how many of these images the size cannot reveal
+        wrong annotations, because the rotation does not change the size.
 
     Raises:
-        ValueError: The annotations state the stored size of some images, but the EXIF orientation
-            of these images changes the size.
+        ValueError: For some images, the size in the annotations is the size before the rotation.
     """
     chosen = range(0, len(names), -(-len(names) // _MOST_OPENED) or 1)
     oriented, same_size, stored = 0, 0, []
@@ -107,10 +106,10 @@ def orientation_warning(
     if stored:
         name, (width, height), after = stored[0]
         raise ValueError(
-            f"the annotations of {len(stored):,} of {total} state the stored size, but training"
-            f" applies the EXIF orientation, which changes the size ({name}: {width}x{height}"
-            f" stored, {after[0]}x{after[1]} rotated): remove the orientation from the EXIF data,"
-            " or annotate the rotated images"
+            "training rotates images according to their EXIF data, but for"
+            f" {len(stored):,} of {total}, the size in the annotations is the size before the"
+            f" rotation ({name}: {width}x{height} before, {after[0]}x{after[1]} after): remove the"
+            " orientation from the EXIF data, or annotate the rotated images"
         )
     if not oriented:
         return None

@@ -25,17 +25,18 @@ def evaluate(
     """Compute the 13 official LVIS metrics for detections in COCO's results format.
 
     In federated data, each image was checked only for some classes: those annotated in the image or
-    listed as absent (``neg_category_ids``). A detection of a class that was not checked does not
-    count. If a class is not annotated completely (``not_exhaustive_category_ids``), only its
-    matched detections count, because an unmatched detection may be correct.
+    listed as absent (``neg_category_ids``). A detection does not count if its class was not
+    checked in the image. If a class is not annotated completely in an image
+    (``not_exhaustive_category_ids``), unmatched detections of this class in this image do not
+    count, because they may be correct.
 
     In exhaustive data, every image was checked for every class. AP then agrees with the AP of COCO,
     with two exceptions. LVIS counts the 300 detections with the highest scores in an image (COCO
     counts 100 per class). LVIS also leaves out objects and detections with area 0.
 
-    APs, APm and APl depend on the size of each detection. As in the lvis package, the size of the
-    ``bbox`` is used, or the size of the mask if there is no ``bbox``. The number of detections that
-    do not count is logged.
+    APs, APm and APl (small, medium and large objects) also depend on the sizes of the detections.
+    As in the lvis package, the size of the ``bbox`` is used, or the size of the mask if there is no
+    ``bbox``. The number of detections that do not count is logged.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
@@ -44,7 +45,8 @@ def evaluate(
         iou_types: 'bbox', 'segm' or both; None to use all types that the results contain.
         backend: 'fast' (the package hotcoco) or 'lvis' (the reference implementation, two orders of
             magnitude slower). Both return the same numbers.
-        federated: Whether the data is federated; None to keep the decision of ``read_annotations``.
+        federated: True for federated data, False for exhaustive data; None to leave this to
+            ``read_annotations``.
 
     Returns:
         ``{iou_type: {metric: value}}``. The values are fractions. A metric is NaN if it is
@@ -95,14 +97,14 @@ def per_class_ap(
 ) -> np.ndarray:
     """Compute the average precision of each class.
 
-    The mean of these values, without NaN, is the LVIS metric AP.
+    The mean of the values that are not NaN is the LVIS metric AP.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
         results: COCO results, a file or a list; they are not changed.
         iou_type: 'bbox' or 'segm'.
-        federated: Whether the data is federated, as in ``evaluate``; None to keep the decision of
-            ``read_annotations``.
+        federated: True for federated data, False for exhaustive data; None to leave this to
+            ``read_annotations``. See ``evaluate``.
 
     Returns:
         (C,) AP of each class as a fraction, in label order; NaN for classes without objects.

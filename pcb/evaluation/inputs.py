@@ -21,7 +21,8 @@ def read_ground_truth(
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
-        federated: Whether the data is federated; None to keep the decision of ``read_annotations``.
+        federated: True for federated data, False for exhaustive data; None to leave this to
+            ``read_annotations``.
 
     Raises:
         FileNotFoundError: The annotation file does not exist.
@@ -46,7 +47,8 @@ def read_inputs(
         ground_truth: Annotation file, or the result of ``read_annotations``.
         results: COCO results, a file or a list.
         iou_types: 'bbox', 'segm' or both; None to use all types that the results contain.
-        federated: Whether the data is federated; None to keep the decision of ``read_annotations``.
+        federated: True for federated data, False for exhaustive data; None to leave this to
+            ``read_annotations``.
 
     Returns:
         The annotations, the detections and the IoU types.
@@ -96,7 +98,7 @@ def read_inputs(
 
 
 def log_uncounted(annotations: Annotations, source: str, count: int, total: int, what: str) -> None:
-    """Log how many detections do not count because the data is federated.
+    """Log how many detections do not count in an evaluation on federated data.
 
     The message is a warning if most of the detections do not count.
 
@@ -105,7 +107,7 @@ def log_uncounted(annotations: Annotations, source: str, count: int, total: int,
         source: Name of the results in messages.
         count: Number of detections that do not count.
         total: Number of all detections.
-        what: Text that says which detections do not count. The numbers are appended.
+        what: Text that says which detections do not count. The numbers are appended to this text.
     """
     if not count:
         return
@@ -120,7 +122,7 @@ def log_uncounted(annotations: Annotations, source: str, count: int, total: int,
 
 
 def _count_unjudged(annotations: Annotations, results: list[dict]) -> int:
-    """Count detections of classes that are neither annotated nor listed as absent in the image."""
+    """Count detections whose class is neither annotated in the image nor listed as absent."""
     judged = {(record["image_id"], record["category_id"]) for record in annotations.annotations}
     for image in annotations.images:
         judged.update((image["id"], absent) for absent in image.get("neg_category_ids", ()))

@@ -39,24 +39,26 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         title: Heading of the web page with the results.
         datasets: Names of folders in ``configs/``.
-        baselines: Config files without PCB in the folder of each dataset, such as ``softmax`` for
-            ``softmax.py``.
-        pcb: Which configs of each baseline are run: ``[off]`` only the config without PCB,
-            ``[on]`` only the config with PCB (``softmax_pcb``), ``[off, on]`` both.
-        configs: Further config files to run, without ``.py``. ``pcb`` does not apply to these
-            configs. PCB configs with a name that does not end in ``_pcb`` must be listed here.
+        baselines: Names of configs without Pairwise Class Balance (PCB), such as ``softmax`` for
+            ``softmax.py``. The folder of each dataset must contain these configs.
+        pcb: Whether each baseline is run without PCB (``[off]``), with PCB (``[on]``) or both ways
+            (``[off, on]``). The config with PCB is, for example, ``softmax_pcb``.
+        configs: Names of further configs. ``pcb`` does not apply to these configs. A config with
+            PCB must be listed here if its name does not end in ``_pcb``.
         seeds: Random seeds.
         overrides: Named sets of config options, such as ``{"lr2": {"optimizer.lr": 0.002}}``.
             Every config is run once with each set. With an empty set (``default: {}``), the config
             is run unchanged.
         cfg_options: Config options for every run, such as ``{"runner.max_epochs": 1}``.
-        make: Datasets to create if they are missing, each with its size, such as
-            ``{"openmoji": "mini"}``. Datasets that are not listed here must exist.
+        make: Datasets to create if they are missing, and their sizes, such as
+            ``{"openmoji": "mini"}``. Datasets that are not listed here must already exist.
         parameters: Parameters for each notebook, such as
             ``{"03_confusion_matrix": {"score_threshold": 0.5}}``.
-        threads: Number of CPU threads for one training run (all its processes together) or one
-            prediction. The workflow runs as many jobs at the same time as its ``--cores`` allow.
-        gpus: Number of processes of one training run; on a machine with GPUs, each uses one GPU.
+        threads: Number of CPU threads for one training run or one prediction. All processes of a
+            training run share these threads. The workflow runs as many jobs at the same time as
+            Snakemake's option ``--cores`` allows.
+        gpus: Number of GPUs for one training run, which has one process per GPU. On a machine
+            without GPUs, the run has the same number of processes.
         memory: Memory for one training run or prediction, such as ``64GB``; only for clusters.
         time: Time limit for one training run or prediction, such as ``2d`` or ``36h``; only for
             clusters.
@@ -86,7 +88,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"{key} is empty: add a value")
         if not self.baselines and not self.configs:
             raise ValueError(
-                "the grid has no configs: list config names under baselines, configs or both"
+                "the grid has no configs: list config names under 'baselines' or 'configs'"
             )
         for key in ("datasets", "baselines", "configs", "overrides"):
             for name in getattr(self, key):
@@ -115,7 +117,10 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [RunName(dataset, config, seed, name) for dataset, config, name, seed in points]
 
     def plain(self, run: RunName) -> RunName | None:
-        """Return the counterpart of ``run`` without PCB; None if the grid does not contain it."""
+        """Return the baseline of a run: the same run without Pairwise Class Balance (PCB).
+
+        The result is None if the grid does not contain a baseline of the run.
+        """
         return next((plain for plain in run.plain if plain in self.runs), None)
 
     def options(self, run: RunName) -> dict[str, Any]:
@@ -157,8 +162,8 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             for name in values:
                 if name in _SET:
                     raise ValueError(
-                        f"parameters: the workflow itself sets {name!r} of {notebook}: remove this "
-                        "parameter from the grid file"
+                        f"parameters: the workflow itself sets the parameter {name!r} of "
+                        f"{notebook}: remove it from the grid file"
                     )
 
 
@@ -273,9 +278,9 @@ def _check_name(key: str, name: str, further: str = "") -> None:
     """Check a name that becomes part of paths and command lines.
 
     Args:
-        key: Beginning of the error message, such as the key whose value contains the name.
+        key: Beginning of the error message, for example the grid file's key ``datasets``.
         name: The name to check.
-        further: Characters that are allowed besides letters, digits, ``_`` and ``.``.
+        further: Further characters to allow. Letters, digits, ``_`` and ``.`` are always allowed.
 
     Raises:
         ValueError: The name contains a character that is not allowed, or begins with a dot or

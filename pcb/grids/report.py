@@ -131,9 +131,11 @@ def _dataset(root: Path, dataset: DatasetResults) -> dict[str, Any]:
 def _question(
     root: Path, notebook: str, figures: Iterable[str], folders: list[Path]
 ) -> dict[str, Any]:
-    """Return the question that a notebook answers, and the notebook's web pages and main figures.
+    """Return the section about a notebook on a grid's page.
 
-    The result is {} if none of the folders contains a web page of the notebook.
+    The section contains the question that the notebook answers, links to the notebook's web pages,
+    and its main figures. The result is {} if none of ``folders`` contains a web page of the
+    notebook.
     """
     folders = [folder for folder in folders if (folder / f"{notebook}.html").is_file()]
     if not folders:
@@ -247,7 +249,7 @@ def _href(root: Path, file: Path) -> str:
 
 
 def _label(root: Path, folder: Path) -> str:
-    """Return the name under which a folder appears on the page.
+    """Return the name under which a folder appears on a grid's page.
 
     A run's folder appears as a path relative to the dataset's folder. A dataset's folder appears as
     the name of the dataset.

@@ -104,9 +104,9 @@ def _explain(error: str, values: Any, schema: type[msgspec.Struct]) -> str:
 
 
 def _values_at(value: Any, steps: list[str]) -> Iterator[Any]:
-    """Yield the values at a path of keys in nested YAML values.
+    """Follow a list of keys through nested YAML data, and yield all values that are reached.
 
-    The key ``...`` stands for all keys of a mapping, so there may be several values.
+    The key ``...`` selects all values of a mapping, so several values may be reached.
     """
     if not steps:
         yield value

@@ -183,7 +183,7 @@ class InteractiveFigures(Preprocessor):
 
 
 class StaticFigures(Preprocessor):
-    """An nbconvert preprocessor that gives a static figure the heading above it as alt text."""
+    """An nbconvert preprocessor that uses the heading above a static figure as its alt text."""
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Add alternative text to the static figures in a notebook."""

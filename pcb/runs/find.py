@@ -16,8 +16,8 @@ from pcb.runs.paths import plain_names
 def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
     """Return all run folders at or below ``root``, sorted by path.
 
-    A folder is a run folder if it contains ``config.py`` or ``metrics.json``. A folder with
-    only ``metrics.json`` can describe a detector that was trained with other software. Hidden
+    A folder is a run folder if it contains ``config.py`` or ``metrics.json``. A folder
+    without ``config.py`` can describe a detector that was trained with other software. Hidden
     folders and folders inside a run folder are not searched.
 
     Raises:

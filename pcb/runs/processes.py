@@ -1,10 +1,10 @@
 """List the processes that are working in the folder of a grid.
 
-A grid is a set of training runs. Each process runs the grid, executes a notebook, trains or
-predicts. Each process holds a lock, and the lock file records the number and the machine of the
-process. The operating system releases the lock when the process ends. So the list contains exactly
-the processes that are still running. It includes processes on other machines that share the file
-system.
+A grid is a set of training runs. A process may execute the whole grid, execute one notebook, train
+a detector, or predict. Each process holds a lock, and the lock file records the process number and
+the machine. The operating system releases the lock when the process ends. Therefore, the list
+contains exactly the processes that are still running. It includes processes on other machines that
+share the file system.
 """
 
 from __future__ import annotations
@@ -89,15 +89,15 @@ def running(root: str | os.PathLike[str]) -> list[Running]:
 
 
 def described(file: Path, root: str | os.PathLike[str], who: Writer) -> Running:
-    """Describe the process that holds a lock.
+    """Return a description of the process that holds a lock.
 
-    In the result, ``since`` is the time of the last change of the lock file, because the process
-    writes to the lock file when it takes the lock.
+    The attribute ``since`` is the time of the last change of the lock file, because the process
+    writes to this file when it takes the lock.
 
     Args:
         file: The lock file.
         root: The grid's folder.
-        who: The process that is recorded in the lock file.
+        who: The process, as recorded in the lock file.
     """
     since = datetime.fromtimestamp(file.stat().st_mtime)
     where = file.parent.relative_to(root).as_posix()

@@ -385,7 +385,7 @@ def test_grid_multiplies_out(tmp_path):
         ({"gpus": 0}, "gpus must be at least 1, got 0"),
         ({"seeds": [2**32]}, "seeds must be a whole number in .*, got 4294967296"),
         ({"make": {"openmoji": "huge"}}, "must be tiny, mini or full, got 'huge'"),
-        ({"parameters": {"01_train": {"seed": 5}}}, "the workflow itself sets 'seed' of 01_train"),
+        ({"parameters": {"01_train": {"seed": 5}}}, "sets the parameter 'seed' of 01_train"),
         (
             {"parameters": {"03_confusion_matrix": {"pairs": "many"}}},
             r"03_confusion_matrix\.ipynb: pairs must be a whole number",

@@ -42,7 +42,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the generated pages, and copies of the repository files that pages link to."""
+    """Add the generated pages and copies of linked repository files to the site."""
     made = {page: (ROOT / source).read_text() for source, page in PAGES.items()}
     made |= {_api_page(package): api_page(package) for package in packages(ROOT / "pcb")}
     for page, content in made.items():
@@ -59,7 +59,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Replace each link to a repository file with a link to its page or its copy in the site."""
+    """Replace each link to a repository file with a link to the file's page or copy in the site."""
     if page.parent is None:
         page.meta["hide"] = ["navigation"]  # the navigation would list only this page
     if page.file.src_uri.startswith("api/"):
@@ -127,8 +127,8 @@ def linked_files(markdown: str, home: str) -> set[str]:
         target = posixpath.normpath(posixpath.join(home, link))
         if not (ROOT / target).exists() or target.startswith(".."):
             raise PluginError(
-                f"a page in {home or '.'} links to {link}, which does not exist in the repository:"
-                " correct the link"
+                f"a page in {home or 'the root folder'} links to {link}, which does not exist in"
+                " the repository: correct the link"
             )
         if (ROOT / target).is_file() and target not in PAGES and not target.startswith("docs/"):
             found.add(target)
@@ -152,9 +152,9 @@ def in_site(link: str, home: str) -> str:
 
 
 def with_mathml(html: str) -> str:
-    r"""Convert the equations in HTML to MathML.
+    r"""Convert the equations of an HTML text to MathML.
 
-    The Markdown extension ``arithmatex`` has marked the equations.
+    The function recognizes equations by the markup of the Markdown extension ``arithmatex``.
 
     >>> with_mathml(r'<p><span class="arithmatex">\(x\)</span></p>')  # doctest: +ELLIPSIS
     '<p><math ... display="inline"><mrow><mi>x</mi></mrow></math></p>'

@@ -17,17 +17,17 @@ class Classes:
     """Names, ids, frequency groups and training counts of the C classes of an annotation file.
 
     Subclasses define ``categories``, a list of category records sorted by id. The *label* of a
-    class is its index in this list, ``0`` to ``C - 1``. The *training counts* of a class are its
-    numbers of training images and instances. LVIS files contain frequency groups and training
-    counts, but COCO files do not. The reader rejects a file in which only some
-    categories have groups or counts.
+    class is its index in this list, ``0`` to ``C - 1``. The *training counts* of a class are the
+    number of its training images and the number of its training instances. LVIS files contain
+    frequency groups and training counts, but COCO files do not. If a file contains groups or counts
+    for only some categories, reading the file raises an error.
     """
 
     categories: list[dict]
 
     @cached_property
     def class_names(self) -> list[str]:
-        """Name of each class for display, in label order.
+        """Names of the classes for display, in label order.
 
         :func:`pcb.messages.printable.display_names` makes the names printable, short and distinct.
         """
@@ -45,7 +45,7 @@ class Classes:
 
     @property
     def has_groups(self) -> bool:
-        """Whether the file contains each class's frequency group or number of training images."""
+        """Whether the annotation file contains frequency groups or numbers of training images."""
         return self._all_have("frequency") or self.has_counts
 
     @property
@@ -74,7 +74,7 @@ class Classes:
         Every LVIS file contains these numbers, even a validation file.
 
         Raises:
-            ValueError: The file does not contain these numbers, as is usual for COCO files.
+            ValueError: The file (for example a COCO file) does not contain these numbers.
         """
         return self._counts("image_count")
 
@@ -83,7 +83,7 @@ class Classes:
         """Number of *training* instances of each class, shape (C,).
 
         Raises:
-            ValueError: The file does not contain these numbers, as is usual for COCO files.
+            ValueError: The file (for example a COCO file) does not contain these numbers.
         """
         return self._counts("instance_count")
 
@@ -94,8 +94,8 @@ class Classes:
         if not self._all_have(key):
             where = getattr(self, "path", "") or "the annotations"
             raise ValueError(
-                f"{where}: the categories have no {key!r}: under this key, add the number of"
-                f" training {key.removesuffix('_count')}s to each category, as in the LVIS format"
+                f"{where}: the categories have no {key!r}: add this key to each category, with the"
+                f" number of training {key.removesuffix('_count')}s, as in the LVIS format"
             )
         return np.array([category[key] for category in self.categories])
 

@@ -1,7 +1,7 @@
 """Read detection results as flat arrays.
 
-The LVIS evaluation uses up to 300 detections per image. The 6 million detections on the LVIS
-validation set take about 5 GiB as records and 0.3 GiB as arrays.
+The LVIS evaluation uses up to 300 detections per image: about 6 million detections on the LVIS
+validation set. They take about 5 GiB of memory as Python records and 0.3 GiB as arrays.
 """
 
 import math
@@ -59,8 +59,8 @@ def read_compact_results(
     """Read detections in COCO results format, check them, and store them in flat arrays.
 
     The checks and errors are those of ``read_results``. Detections below ``score_threshold`` are
-    also checked, and then dropped. Two checks cover only the detections that are kept: whether the
-    run lengths of a mask add up to the image size, and whether the boxes are in a wrong format.
+    checked before they are dropped. Only two checks do not apply to them: whether the run lengths
+    of a mask add up to the image size, and whether the boxes are in a wrong format.
 
     Args:
         results: A ``.json`` or ``.json.gz`` file, or the content of such a file, as in
@@ -132,7 +132,7 @@ def _box_warning(annotations: Annotations, images: np.ndarray, boxes: array) -> 
 
 
 class _Record(msgspec.Struct, gc=False):
-    """A detection as decoded by msgspec, which also checks the types of the values."""
+    """A detection decoded by msgspec, which also checks the types of the values."""
 
     image_id: int
     category_id: int

@@ -1,4 +1,4 @@
-"""The role of each class of OpenMoji-LT in its pair of look-alike classes."""
+"""The role of each OpenMoji-LT class in its pair of look-alike classes."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -124,14 +124,14 @@ class GroundTruthConfusion(AbstractContextManager):
 
 
 def class_activation(model: nn.Module) -> str | None:
-    """Return the name of the function that turns a detector's logits into probabilities.
+    """Return the name of the function that turns a detector's class logits into probabilities.
 
-    The function is known for losses with Pairwise Class Balance (PCB), for EQL v2, and for losses
-    with an attribute ``use_sigmoid``, as in mmdet.
+    The name depends on the classification loss. This loss must use Pairwise Class Balance (PCB), be
+    EQL v2, or have an attribute ``use_sigmoid`` as in mmdet.
 
     Returns:
-        ``"softmax"`` or ``"sigmoid"``. The result is None for any other loss, and for a detector
-        with no box head or with several box heads (a cascade).
+        ``"softmax"`` or ``"sigmoid"``. The result is None for any other loss, for a detector
+        without a box head, and for a cascade of several box heads.
 
     Example:
         >>> from types import SimpleNamespace

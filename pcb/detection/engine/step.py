@@ -1,4 +1,4 @@
-"""A PyTorch module that runs a detector's training step in its forward pass."""
+"""A PyTorch module whose forward pass runs a detector's training step."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from torch import nn
 
 
 class TrainStep(nn.Module):
-    """Module that calls a detector's ``train_step`` in its forward pass.
+    """Module whose forward pass calls a detector's ``train_step``.
 
     PyTorch's ``DistributedDataParallel`` can wrap this module to train on several processes. mmcv's
-    own wrapper for detectors fails with current PyTorch versions, and it fails on CPUs.
+    own wrapper for detectors fails on CPUs and with current PyTorch versions.
 
     Args:
         detector: An mmdet detector.
@@ -20,5 +20,5 @@ class TrainStep(nn.Module):
         self.detector = detector
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return the loss of a batch, the values to log and the number of images, by name."""
+        """Return a dict with the loss of a batch, the values to log and the number of images."""
         return self.detector.train_step(batch, None)

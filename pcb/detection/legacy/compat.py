@@ -56,7 +56,7 @@ def _loss_of_any_rois(
 
     A batch has no RoI if its images have neither objects nor proposals. mmdet's own method then
     skips the classification loss. If this loss computes sums over all processes, the other
-    processes then wait forever. mmdet also averages logged values over processes, so every process
+    processes wait forever. mmdet also averages logged values over processes, so every process
     needs the same keys in the same order.
     """
     losses = _loss_of_some_rois(

@@ -42,8 +42,8 @@ class ImageError(OSError):
 class LoadWholeImage(LoadImageFromFile):
     """Pipeline step that loads an image, and rejects incomplete images and unexpected sizes.
 
-    The arguments are those of mmdet's ``LoadImageFromFile``. Images with 16 bits, with one channel,
-    with a palette or with transparency are converted to three channels of 8 bits.
+    The arguments are those of mmdet's ``LoadImageFromFile``. Images with 16 bits per channel, with
+    one channel, with a palette or with transparency are converted to three channels of 8 bits.
     """
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
