@@ -26,8 +26,8 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one ``pcb`` command and return its exit status.
 
-    If an error occurs that the user can fix, the error message is printed as one line on standard
-    error, and the exit status is 2. Any other error is raised.
+    If the user can fix an error, its message is printed as one line to standard error, and the
+    exit status is 2. Other errors are raised.
     """
     options = parse(arguments)
     one_line_warnings()
@@ -91,7 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--size",
         choices=("tiny", "mini", "full"),
         default="mini",
-        help="number of classes: tiny has 8, for tests; mini has 40; full has 1203, as in LVIS v1 "
+        help="tiny: 8 classes, for tests; mini: 40 classes; full: 1203 classes, as in LVIS v1 "
         "(default: mini)",
     )
     add_number(openmoji, "--seed", SEED, 0, "random seed of the dataset")
@@ -107,7 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _openmoji(options: argparse.Namespace) -> None:
     from pcb.datasets.openmoji import make_openmoji
 
-    print(f"OpenMoji-LT: {make_openmoji(options.out, size=options.size, seed=options.seed)}")
+    print(f"OpenMoji-LT is in {make_openmoji(options.out, size=options.size, seed=options.seed)}")
 
 
 def _lab(options: argparse.Namespace) -> None:

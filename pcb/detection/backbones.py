@@ -1,4 +1,4 @@
-"""Load ImageNet weights. Each file is downloaded once, and no code in it is executed.
+"""Load ImageNet weights without executing code from the downloaded files.
 
 mmcv's own loaders unpickle downloads without checks. If there is no network, their error messages
 do not say what to do.
@@ -23,7 +23,7 @@ CLASSIFIER = "fc."  # prefix of a ResNet's classifier weights, which backbones d
 
 @CheckpointLoader.register_scheme(prefixes=("modelzoo://", "torchvision://"), force=True)
 def load_from_torchvision(name: str, map_location: Any = None) -> dict[str, Tensor]:
-    """Return a torchvision model's weights as CPU tensors. A ResNet's classifier is left out.
+    """Return a torchvision model's weights as CPU tensors, without the classifier of a ResNet.
 
     Args:
         name: An address such as ``"torchvision://resnet50"`` or
@@ -64,7 +64,7 @@ def torchvision_url(name: str) -> str:
 
 @CheckpointLoader.register_scheme(prefixes=("http://", "https://"), force=True)
 def load_from_http(url: str, map_location: Any = None) -> dict[str, Any]:
-    """Return the weights from a web address as CPU tensors.
+    """Return the weights at a web address as CPU tensors.
 
     The file is downloaded once, into ``$TORCH_HOME/hub/checkpoints``.
 

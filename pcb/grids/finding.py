@@ -1,4 +1,4 @@
-"""Summarise in one sentence how PCB changed the AP of the configs in a grid."""
+"""Summarise in one sentence how Pairwise Class Balance (PCB) changed the AP in a grid of runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read the results of a grid, for its web page and its text report."""
+"""Read the results of a grid of runs, for the web page and the text report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pcb.runs.processes import Running, running
 
 @dataclass(frozen=True)
 class DatasetResults:
-    """The results of a grid on one dataset.
+    """The results of a grid of runs on one dataset.
 
     Attributes:
         name: Name of the dataset; its runs are in a folder of this name.
@@ -56,7 +56,7 @@ class Results:
 
 
 def read_results(root: str | os.PathLike[str]) -> Results:
-    """Read the results of all runs below a grid's folder.
+    """Read the results of all runs in a grid's folder.
 
     Raises:
         FileNotFoundError: ``root`` is not a folder.

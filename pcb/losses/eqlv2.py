@@ -75,7 +75,7 @@ class EQLv2Loss(BalancedLoss):
         super().__init__(num_classes, balance, background)
         if balance is not None and balance.activation != "sigmoid":
             raise ValueError(
-                f"EQL v2 is a sigmoid loss, but its balance has activation={balance.activation!r}: "
+                f"EQLv2Loss needs a balance with activation 'sigmoid', got {balance.activation!r}: "
                 "use PairwiseClassBalance(..., activation='sigmoid')"
             )
         self.gamma = gamma
@@ -136,7 +136,7 @@ class EQLv2Loss(BalancedLoss):
 
     @torch.no_grad()
     def _accumulate(self, logits: Tensor, targets: Tensor, weights: Tensor) -> None:
-        """Add the gradients of the batches of all processes to the accumulated sums."""
+        """Add the gradients of the current batch, from all processes, to the accumulated sums."""
         # t (sigma - 1) + (1 - t) sigma = sigma - t
         gradients = weights * (logits.sigmoid() - targets).abs()
         # A NaN would stay in the sums forever.

@@ -54,7 +54,7 @@ def did_you_mean(wanted: str, known: Iterable[str]) -> str:
 
 
 def suggestion(wanted: str, known: Iterable[str]) -> str:
-    """Return a hint for the end of an error message about a wrong name.
+    """Return a hint to append to an error message about a wrong name.
 
     The hint suggests the most similar valid name. If no valid name is similar, the hint lists the
     first ``SHOWN`` valid names.

@@ -1,4 +1,4 @@
-"""Ranges of allowed numbers, for checking the input of users and for help texts."""
+"""Ranges of allowed numbers, used to check user input and to write help texts."""
 
 import argparse
 import math
@@ -10,11 +10,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Range:
-    """All finite numbers from ``low`` to ``high``; by default, both bounds are included.
+    """All finite numbers, or all whole numbers, from ``low`` to ``high``.
 
     Attributes:
-        low: Lower bound.
-        high: Upper bound, which is always included.
+        low: Lower bound, included unless ``low_open`` is True.
+        high: Upper bound, always included.
         low_open: Whether ``low`` itself is excluded.
         whole: Whether only whole numbers are included.
 

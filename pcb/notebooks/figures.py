@@ -31,7 +31,7 @@ class Figures:
             that do not change how figures are drawn, such as ``gpus``, are ignored.
 
     Raises:
-        ValueError: ``width`` or ``titles`` is not allowed.
+        ValueError: The value of ``width`` or ``titles`` is invalid.
 
     Example:
         >>> import tempfile

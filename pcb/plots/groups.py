@@ -1,4 +1,4 @@
-"""Figures of the confusion between frequency groups, and of the weight of initial values.
+"""Figures of the confusion between frequency groups, and of the initial values in a matrix.
 
 During training, each row of a running confusion matrix is updated as a moving average.
 :func:`start_weights` draws how much weight the initial value of each row still has. The fewer
@@ -117,9 +117,9 @@ def group_heatmap(
         title: Title of the figure; it should say which matrix is shown.
 
     Returns:
-        (figure, axes); axes is an array of two. The first heat map shows how often the row's group
-        is predicted as the column's group, in percent (:func:`pcb.metrics.group_totals`). The
-        second heat map shows this percentage minus the percentage of the reverse confusion
+        (figure, axes); axes is an array of length two. The first heat map shows how often the row's
+        group is predicted as the column's group, in percent (:func:`pcb.metrics.group_totals`).
+        The second heat map shows this percentage minus the percentage of the reverse confusion
         (:func:`pcb.metrics.group_bias`).
 
     Example:

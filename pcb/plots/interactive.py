@@ -1,4 +1,4 @@
-"""Interactive figure of some classes of a confusion matrix; hovering shows a cell's numbers."""
+"""Interactive figure of the confusion between some classes; hovering shows a cell's numbers."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -136,7 +136,7 @@ def interactive_confusion(
 
 
 class _Embedded(go.Figure):
-    """A plotly figure that notebooks store as data, regardless of plotly's default renderer."""
+    """A plotly figure whose output in a notebook does not depend on plotly's default renderer."""
 
     def _repr_mimebundle_(self, *_include, **_exclude) -> dict:
         bundle = PlotlyRenderer(config=CONFIG).to_mimebundle(self.to_plotly_json())
@@ -150,7 +150,7 @@ class _Embedded(go.Figure):
 
 
 def _levels(shares: np.ndarray) -> list[list[float]]:
-    """Return the decimal logarithms of shares, which determine the colours of the cells.
+    """Return the decimal logarithm of each share. The logarithm determines the cell's colour.
 
     Logarithms below -3 become -3. A share of 0 becomes -3.2.
 

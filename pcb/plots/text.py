@@ -14,7 +14,9 @@ from pcb.plots.layout import is_narrow, text_size
 
 
 def short(name: str, length: int = 22) -> str:
-    """Shorten a class name to at most ``length`` characters (at most 14 in a narrow figure).
+    """Shorten a class name to at most ``length`` characters.
+
+    In a narrow figure, a ``length`` greater than 14 is treated as 14.
 
     A number in parentheses at the end of the name, such as "(2)", is kept, because it distinguishes
     classes with the same name.
@@ -31,7 +33,7 @@ def short(name: str, length: int = 22) -> str:
 
 
 def name_ticks(axes: Axes, names: Sequence[str]) -> None:
-    """Label the positions 0, 1, ... of the x axis with vertical class names."""
+    """Label the positions 0, 1, ... of the x axis with class names, written vertically."""
     texts = [short(name) for name in names]
     axes.set_xticks(range(len(texts)), texts, rotation=90, fontsize=text_size(9.5))
     axes.tick_params(axis="x", length=0)
@@ -57,7 +59,8 @@ def plain_numbers(axis: Axis) -> None:
 def number_text(value: float, spec: str) -> str:
     r"""Format a number for a figure, with a real minus sign instead of a hyphen.
 
-    Except for the minus sign, the text is that of :func:`pcb.metrics.numbers.format_number`.
+    Except for the minus sign, the text is the result of
+    :func:`pcb.metrics.numbers.format_number`.
 
     Example:
         >>> number_text(-0.12, "+.1f") == "\N{MINUS SIGN}0.1"

@@ -87,15 +87,15 @@ def mistaken_share(
     ylabel: str = "share mistaken",
     title: str = "How often is the rare class mistaken for its look-alike?",
 ) -> tuple[Figure, Axes]:
-    """Draw how often one class is mistaken for another during training, for two losses.
+    """Draw how often one class is mistaken for another during training, without and with PCB.
 
     Each pale line shows one repetition of the training. A strong line shows the mean over the
     repetitions with the same loss.
 
     Args:
-        shares: Dict from the names of two losses to arrays (R, T): the share of mistakes in each of
-            R repetitions at each of T steps. The loss without Pairwise Class Balance (PCB) comes
-            first.
+        shares: Dict from the name of a loss to an array (R, T): the share of mistakes in each of R
+            repetitions at each of T steps. The first entry is the loss without Pairwise Class
+            Balance (PCB); the second entry, if any, is the loss with PCB.
         steps: (T,) training steps.
         start: Step from which PCB is active, marked with a dotted line; None for no line.
         ylabel: Label of the y axis.

@@ -11,21 +11,22 @@ of the folder::
         latest.pth                     newest checkpoint
         predictions/{bbox,segm}.json   detections in COCO's results format (also .json.gz)
         predictions/source.json        checkpoint and options with which the predictions were made
-        predictions/.<type>.<N>.part   detections of one process, while it predicts
+        predictions/.<type>.<N>.part   detections of process N, only during prediction
         metrics.json                   {"bbox": {"AP": ...}, "segm": {...}}, fractions
-        confusion.npz                  learned and measured matrices
-        confusion_history/epoch_07.npz learned matrix after every epoch
+        confusion.npz                  learned and measured confusion matrices
+        confusion_history/epoch_07.npz learned confusion matrix after epoch 7; one file per epoch
         confused_pairs.csv, ...        tables that the notebooks wrote
         figures/*.{png,pdf}            figures that the notebooks drew
         figures/<notebook>_settings.json  settings with which a notebook drew its figures
-        <notebook>.ipynb, .html        executed notebook, and its web page
-        <notebook>.failed.json, .failed.html  why a notebook did not finish, and its web page
+        <notebook>.ipynb, .html        executed notebook, also as a web page
+        <notebook>.failed.json         why a notebook did not finish
+        <notebook>.failed.html         web page of this notebook
         .lock                          lock of the process that writes to the folder
         .confusion.lock                lock for confusion.npz
         .<notebook>.lock               lock of the process that executes a notebook
-        .<file>.<uuid>                 unfinished file of a process that is writing or was killed
+        .<file>.<uuid>                 unfinished <file>: is being written, or writing was stopped
 
-Earlier versions also left a ``train.lock``, which is ignored.
+Earlier versions of this package also created a file ``train.lock``. This file is ignored.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class RunFiles:
         return self.predictions_folder / f".{iou_type}.{rank}.part"
 
     def prediction_parts(self, iou_type: str) -> list[Path]:
-        """Return the existing temporary files for detections; each process writes one file."""
+        """Return all existing temporary files in which processes store their detections."""
         return sorted(self.predictions_folder.glob(f".{iou_type}.*.part"))
 
     def settings_file(self, notebook: str) -> Path:
@@ -141,7 +142,7 @@ class RunFiles:
     def remove_results(self) -> None:
         """Remove the checkpoint, the log and the results of an earlier training run.
 
-        The learned matrices of past epochs are kept. To remove these matrices, call
+        The learned confusion matrices of past epochs are kept. To remove these matrices, call
         :func:`pcb.runs.history.drop_history`.
         """
         for file in (self.checkpoint, self.log_file, self.confusion_file, self.metrics_file):

@@ -2,8 +2,8 @@
 
 A run folder contains one trained detector and everything computed from it; :mod:`pcb.runs.files`
 lists the files. Reading needs only the standard library and, for matrices, NumPy. So a notebook can
-read a run without importing the detector. Files are replaced in one step. So if writing is
-interrupted, the previous file is still complete.
+read a run without importing mmdet. A file is replaced only after the new content has been written
+completely. So if writing is interrupted, the previous content is kept.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _TOO_DEEP = (MemoryError, RecursionError)  # Python's parser raises these for de
 
 
 class RunFolder(RunFiles):
-    """A run folder, with methods that read and write its files.
+    """The folder of one training run, with methods that read and write its files.
 
-    The constructor does not create the folder. Call :meth:`create` or a method that writes a file.
+    The constructor does not create the folder; :meth:`create` or writing a file creates it.
 
     Args:
         path: The run folder, absolute or relative to the current directory.
@@ -114,7 +114,7 @@ class RunFolder(RunFiles):
         Args:
             checkpoint: Checkpoint file with which the predictions were made.
             cfg_options: Config options with which the predictions were made.
-            matrices: Names in ``confusion.npz`` of the arrays that were measured during prediction.
+            matrices: Names of the arrays in ``confusion.npz`` that were measured during prediction.
         """
         source = {**_source(checkpoint, cfg_options), "matrices": list(matrices)}
         write_json(self.prediction_source, source)
@@ -126,8 +126,8 @@ class RunFolder(RunFiles):
 
         The result is False if the checkpoint file has changed since the predictions were made, or
         if a matrix that was measured during prediction is missing from ``confusion.npz``. The
-        result is also False if the predictions come from an early version of the kit, which did not
-        record the names of the measured matrices.
+        result is also False if an early version of this package made the predictions. Early
+        versions did not record the names of the measured matrices.
         """
         files = [self.prediction_source, *map(self.predictions, IOU_TYPES)]
         if not all(file.is_file() for file in files):
@@ -142,8 +142,8 @@ class RunFolder(RunFiles):
     def read_log(self) -> list[dict[str, Any]]:
         """Return the records of ``train.log.json`` that have an epoch, oldest first.
 
-        A training record contains ``mode`` ("train"), ``epoch`` (from 1), ``iter`` (since training
-        began), ``lr``, ``loss`` and its parts, ``pcb_strength``, ``pcb_gate`` and
+        A training record contains ``mode`` ("train"), ``epoch`` (from 1), ``iter`` (counted from
+        the start of training), ``lr``, ``loss`` and its parts, ``pcb_strength``, ``pcb_gate`` and
         ``pcb_classes_seen``. If training was resumed and repeated some iterations, only the newest
         records of these iterations are returned. An incomplete last line is ignored.
 
@@ -154,7 +154,7 @@ class RunFolder(RunFiles):
         return read_log(self._existing(self.log_file, "train the run with `pcb train`"))
 
     def read_metrics(self) -> dict[str, dict[str, float]]:
-        """Return metrics such as ``{"bbox": {"AP": 0.25}}`` (fractions; NaN if undefined).
+        """Return metrics as fractions, such as ``{"bbox": {"AP": 0.25}}``; NaN means undefined.
 
         Raises:
             FileNotFoundError: The run has not been evaluated.
@@ -163,22 +163,22 @@ class RunFolder(RunFiles):
         return read_metrics(self._existing(self.metrics_file, hint))
 
     def write_metrics(self, metrics: Mapping[str, Mapping[str, float]]) -> None:
-        """Write metrics such as ``{"bbox": {"AP": 0.25}}`` (fractions) to ``metrics.json``."""
+        """Write metrics to ``metrics.json``, as fractions such as ``{"bbox": {"AP": 0.25}}``."""
         write_metrics(self.metrics_file, metrics)
 
     def read_confusion(self) -> dict[str, np.ndarray]:
         """Return all arrays in ``confusion.npz``.
 
-        Matrix element ``[i, j]`` is for true class i and predicted class j. The main arrays are:
+        Rows are true classes, and columns are predicted classes. The main arrays are:
 
         - ``learned`` (C, C): running mean of the predictions during training.
         - ``ground_truth_boxes`` (C, C): mean prediction for the ground-truth boxes of the
           validation images; a row is NaN if its class has no boxes.
         - ``ground_truth_box_count`` (C,): number of ground-truth boxes of each class.
-        - ``detections`` (C+1, C+1): counts of matched detections.
+        - ``detections`` (C+1, C+1): numbers of detections. The last row is for detections on
+          background, and the last column is for missed objects.
 
-        The other arrays, for example ``instance_count`` (C,), describe how the learned matrix was
-        computed.
+        Other arrays, such as ``instance_count`` (C,), describe how ``learned`` was computed.
 
         Raises:
             FileNotFoundError: The run has no ``confusion.npz`` yet.
@@ -202,7 +202,7 @@ class RunFolder(RunFiles):
         write_history(self.confusion_history, epoch, matrix)
 
     def read_confusion_history(self) -> dict[int, np.ndarray]:
-        """Return the learned (C, C) confusion matrix of each epoch as float32, in order of epochs.
+        """Return a dict from epoch to learned (C, C) confusion matrix (float32), oldest first.
 
         Example:
             >>> import tempfile
@@ -263,8 +263,8 @@ class RunFolder(RunFiles):
                         raise ValueError(f"line {statement.lineno} is not an assignment")
         except (SyntaxError, TypeError, ValueError, *_TOO_DEEP) as error:
             raise ValueError(
-                f"{file} is not the merged config of a run ({error}); a merged config contains only"
-                " literals: move the file to another folder, or choose another run folder"
+                f"{file} is not the merged config of a run ({error}): move the file to another "
+                "folder, or choose another run folder"
             ) from error
         return values
 

@@ -1,10 +1,10 @@
 """Store the confusion matrix that PCB learns, in one file for each epoch.
 
-The matrices are stored as float16, which is exact enough for figures. Entries of at least 6e-5 have
-a relative error of at most 5e-4. Smaller entries have an absolute error of at most 3e-8, and
+The matrices are stored as float16, which is precise enough for figures. Entries of at least 6e-5
+have a relative error of at most 5e-4. Smaller entries have an absolute error of at most 3e-8, and
 entries below 3e-8 become 0. For a class that is rarely confused with others, the soft label from
 the stored matrix may therefore be sharper than the soft label in training. With the 1203 classes of
-LVIS v1, each file has at most 2.9 MB.
+LVIS v1, each file takes at most 2.9 MB.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def read_history(folder: Path) -> dict[int, np.ndarray]:
 
 
 def drop_history(folder: Path, after: int) -> None:
-    """Remove the stored matrices of all epochs after epoch ``after``; 0 removes all matrices."""
+    """Remove the stored matrices of epochs later than ``after``; 0 removes all matrices."""
     for epoch, file in _files(folder):
         if epoch > after:
             file.unlink()

@@ -18,10 +18,10 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, dict[str, float]]:
 
 
 def write_metrics(path: str | os.PathLike[str], metrics: Mapping[str, Mapping[str, float]]) -> None:
-    """Write metrics such as ``{"bbox": {"AP": 0.25}}`` as JSON; undefined metrics become null.
+    """Write metrics such as ``{"bbox": {"AP": 0.25}}`` as JSON; NaN becomes null.
 
     Raises:
-        ValueError: A metric is infinite; an existing file is not changed.
+        ValueError: A metric is infinite. In this case, an existing file is not changed.
     """
     rows = {
         iou_type: {name: None if math.isnan(value) else float(value) for name, value in row.items()}

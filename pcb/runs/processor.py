@@ -1,4 +1,4 @@
-"""Find the processor's name; the last digits of training results depend on the processor.
+"""Find the name of the processor. Training results differ slightly between processors.
 
 This module needs only the standard library, so ``pcb doctor`` can use it in a broken installation.
 """

@@ -21,8 +21,8 @@ _BASELINES = {"Softmax": "softmax", "RFS": "rfs", "EQL v2": "eqlv2", "Seesaw": "
 def published_results(name: str | os.PathLike[str]) -> dict[str, Any] | None:
     """Return the published results for a config or a run.
 
-    Results are available for the eight ``_pcb`` configs of LVIS with ResNet-50 and for
-    ``seesaw_pcb_r101`` of LVIS v1, but not for configs without PCB.
+    Results were published only with Pairwise Class Balance (PCB): for the eight LVIS configs
+    whose names end in ``_pcb``, and for the config ``seesaw_pcb_r101`` of LVIS v1.
 
     Args:
         name: Path of a config file, a run folder, or a file in a run folder. The path must contain
@@ -30,7 +30,7 @@ def published_results(name: str | os.PathLike[str]) -> dict[str, Any] | None:
 
     Returns:
         A dictionary; None if no results were published. The entry ``segm`` contains AP, APr, APc
-        and APf, and ``bbox`` contains AP; all are fractions, as in a run's ``metrics.json``.
+        and APf, and the entry ``bbox`` contains AP. All metrics are fractions.
         ``method`` and ``backbone`` are the names used in the paper. ``checkpoint`` is the address
         of the page from which the official weights can be downloaded.
 

@@ -128,8 +128,8 @@ def follow(run: RunFolder, every: float = 10.0) -> None:
         # Printed, not raised, so that a notebook's cell ends without a traceback.
         if trainer(run):
             print(
-                f"Training continues in {run.path}: run this cell again to follow it, or call "
-                "study.stop_training(run) to stop it."
+                f"Training continues in {run.path}: run this cell again to see its output, or "
+                "call study.stop_training(run) to stop training."
             )
         else:
             print(f"Training in {run.path} has ended: run this cell again to see why.")
@@ -238,8 +238,8 @@ def _wait_for(run: RunFolder, other: Writer) -> None:
 def _print_lines(run: RunFolder, every: float) -> None:
     """Print the output of a training process until the process ends.
 
-    A progress line that follows less than ``every`` seconds after the last printed progress line is
-    left out. All other lines are printed.
+    Progress lines are printed at intervals of at least ``every`` seconds; the progress lines in
+    between are left out. All other lines are printed.
     """
     shown = -float("inf")
     for line in _lines(run):

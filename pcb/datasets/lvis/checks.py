@@ -27,7 +27,7 @@ def missing_keys(record: Any, keys: Iterable[str]) -> list[str]:
 
 
 def missing_problem(record: Any, keys: Iterable[str], remedy: str) -> str | None:
-    """Return a message that lists the keys that a record lacks, followed by the remedy.
+    """Return a message with the missing keys of a record, followed by ``remedy``.
 
     The result is None if the record has all keys. A record that is not a dict lacks all keys.
     """
@@ -102,7 +102,10 @@ def box_problem(bbox: Any) -> str | None:
 
 
 def is_polygons(segmentation: Any) -> bool:
-    """Return whether a value is a list of polygons ``[x1, y1, x2, y2, ...]`` of finite numbers."""
+    """Return whether a value is a list of polygons of the form ``[x1, y1, x2, y2, ...]``.
+
+    The coordinates must be finite and not extremely large.
+    """
     if not isinstance(segmentation, list):
         return False
     for polygon in segmentation:
@@ -119,8 +122,8 @@ def is_polygons(segmentation: Any) -> bool:
 def has_short_polygon(segmentation: Any) -> bool:
     """Return whether a segmentation is empty or has a polygon with fewer than three points.
 
-    A polygon with one or two points has no area. However, pycocotools would fail on one point, and
-    would interpret two points as a box.
+    pycocotools fails on a polygon with one point, and interprets a polygon with two points as a
+    box.
     """
     return not segmentation or (isinstance(segmentation, list) and min(map(len, segmentation)) < 6)
 
@@ -128,7 +131,7 @@ def has_short_polygon(segmentation: Any) -> bool:
 def is_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
     """Return whether a value is a run-length encoding (RLE) whose size matches the image.
 
-    The lengths of the runs may be stored as text (compressed) or as a list of integers.
+    The run lengths may be stored as text (compressed) or as a list of integers.
     """
     if not isinstance(segmentation, dict):
         return False
@@ -149,6 +152,6 @@ def is_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
 def is_compressed_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
     """Return whether a value is a compressed RLE whose size matches the image.
 
-    In a compressed run-length encoding (RLE), the lengths of the runs are stored as text.
+    In a compressed run-length encoding (RLE), the run lengths are stored as text.
     """
     return is_rle(segmentation, image) and isinstance(segmentation["counts"], (str, bytes))

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 
 def names_read(text: str) -> set[str]:
-    """Return the names of the variables that the config files read.
+    """Return the names of all variables and built-in functions that config files use.
 
     Args:
         text: The ``text`` attribute of mmcv's ``Config``. It contains the path of each config file
@@ -84,9 +84,9 @@ def _read_in(tree: ast.Module) -> set[str]:
 
 
 def _assigned_in(tree: ast.Module) -> dict[str, str]:
-    """Return the names and last values of the top-level variables that a file sets.
+    """Return the last value of each top-level variable that a config file assigns.
 
-    Each value is the text of a syntax tree, so that the values in two files can be compared.
+    A value is the text of a syntax tree, so that the values in two files can be compared.
     """
     return {
         target.id: ast.dump(statement.value)

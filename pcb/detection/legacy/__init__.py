@@ -1,1 +1,1 @@
-"""Fixes and replacements that mmcv 1.7 and mmdet 2.28 need to work with current packages."""
+"""Make mmcv 1.7 and mmdet 2.28 work with current packages."""
