@@ -46,6 +46,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Return one worker per available core, but leave each worker at least 3 GB of memory."""
     cores = len(os.sched_getaffinity(0))
