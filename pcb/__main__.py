@@ -1,4 +1,4 @@
-"""Run the ``pcb`` command as ``python -m pcb``."""
+"""Run the ``pcb`` command when Python is started with ``python -m pcb``."""
 
 import sys
 

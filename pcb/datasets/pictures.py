@@ -60,8 +60,7 @@ def load_picture(
     """Read an image, and decode the masks of its annotations or detections.
 
     Args:
-        annotations: Annotations of the dataset. They determine the label (class index) of each
-            category.
+        annotations: Annotations of the dataset.
         image: Record of the image, one of ``annotations.images``.
         image_dir: Folder of the images.
         records: Annotations or detections in the image; each must have a ``segmentation``.
@@ -125,7 +124,7 @@ def read_pixels(path: str | os.PathLike) -> np.ndarray:
 
 
 def read_icons(folder: str | os.PathLike, category_ids: Sequence[int]) -> list[np.ndarray] | None:
-    """Read the icon of each class from a file named after its category id, such as ``0012.png``.
+    """Read the icon of each class from a file such as ``0012.png``, where 12 is the category id.
 
     Args:
         folder: Folder of the icons.
@@ -133,7 +132,7 @@ def read_icons(folder: str | os.PathLike, category_ids: Sequence[int]) -> list[n
 
     Returns:
         A list of C arrays (h, w, 4) uint8, RGBA, in label order. The result is None if any icon is
-        missing, as in datasets of photographs.
+        missing.
     """
     files = [Path(folder) / f"{category_id:04d}.png" for category_id in category_ids]
     if not all(file.is_file() for file in files):
@@ -175,8 +174,8 @@ def crop(
     Args:
         path: The image file.
         box: The box ``[x, y, width, height]`` in pixels.
-        margin: Width of the margin, as a fraction of the longer side of the box. The crop ends at
-            the border of the image.
+        margin: Width of the margin, as a fraction of the longer side of the box. The margin is
+            narrower if the box is close to the border of the image.
         longest: Maximum width and height of the crop in pixels; a larger crop is scaled down.
 
     Returns:

@@ -11,9 +11,8 @@ from pcb.detection.balances import balances, describe_training_set
 class LossEpochUpdateHook(Hook):
     """Hook that passes the current epoch and the training set's classes to the losses.
 
-    Only training with mmdet's own tools needs this hook; ``pcb train`` does not. The hook reads the
-    epoch from the runner, so the epoch is also correct after resuming and after validation. Epochs
-    are counted from 1. The hook supports mmcv's EpochBasedRunner and IterBasedRunner.
+    Training with mmdet's own tools needs this hook; ``pcb train`` does not. The hook supports
+    mmcv's EpochBasedRunner and IterBasedRunner. Epochs are counted from 1.
     """
 
     def __init__(self) -> None:
@@ -23,15 +22,14 @@ class LossEpochUpdateHook(Hook):
     def before_train_epoch(self, runner) -> None:
         """Pass the epoch to the losses.
 
-        If the data loader is new, also pass the training set's classes to the losses.
+        If the data loader has changed, also pass the training set's classes to the losses.
         """
         self._tell(runner)
 
     def before_train_iter(self, runner) -> None:
         """Do the same as :meth:`before_train_epoch` if the epoch or the data loader has changed.
 
-        IterBasedRunner needs this method, because IterBasedRunner never calls
-        :meth:`before_train_epoch`.
+        IterBasedRunner calls only this method, not :meth:`before_train_epoch`.
         """
         if self._epoch != _epoch_of(runner) or self._data_loader is not runner.data_loader:
             self._tell(runner)

@@ -21,8 +21,8 @@ class IterativeRoIHead(StandardRoIHead):
         mlp_layers: Number of linear layers in each of the two feedback modules, which refine the
             features.
         iter_loss_weight: Weights of the losses of the K iterations; by default, each is 1 / K.
-        reg_iter: Index of the only iteration whose box loss is used. The weight of this loss is 1.
-            If -1, the box losses of all iterations are used, weighted with ``iter_loss_weight``.
+        reg_iter: Index of the only iteration whose box loss is used, with weight 1. If ``reg_iter``
+            is -1, the box losses of all iterations are used, with the weights ``iter_loss_weight``.
         box_reg_iter: Has no effect; the argument exists because official configs may set it.
         use_layer_norm: Whether the class prediction is normalised before it refines the features,
             as in the official configs for EQL v2.
@@ -114,15 +114,13 @@ class IterativeRoIHead(StandardRoIHead):
     def refinement_losses(
         self, features: Tensor, rois: Tensor, targets: Sequence[Tensor]
     ) -> dict[str, Tensor]:
-        """Return the losses, summed over the iterations with the weights ``iter_loss_weight``.
+        """Return the weighted sum of each loss over the iterations.
 
-        If ``reg_iter`` is not -1, the box losses of other iterations are left out, and the box loss
-        of iteration ``reg_iter`` has weight 1. The result also contains the accuracies of the last
-        iteration.
+        The result also contains the accuracies of the last iteration.
 
         Args:
             features: (N, D, H, W) RoI features before the first refinement.
-            rois: (N, 5) as image index, x1, y1, x2, y2.
+            rois: (N, 5) RoIs; each row is (image index, x1, y1, x2, y2).
             targets: Labels, label weights, box targets and box weights of the N RoIs.
         """
         total: dict[str, Tensor] = {}

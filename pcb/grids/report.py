@@ -1,4 +1,4 @@
-"""Write the results of a grid as an HTML page, and summarise them as text."""
+"""Write the results of a grid of training runs as an HTML page or as text."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Figure(NamedTuple):
 
 
 def write_page(root: str | os.PathLike[str], title: str) -> Path:
-    """Write a web page with the results of a grid, and return the path of the page.
+    """Write a web page with the results of a grid of runs, and return the path of the page.
 
     The page begins with one sentence about the effect of PCB (see
     :func:`pcb.grids.finding.finding`). If notebooks failed, a list of these notebooks follows. The
@@ -131,11 +131,9 @@ def _dataset(root: Path, dataset: DatasetResults) -> dict[str, Any]:
 def _question(
     root: Path, notebook: str, figures: Iterable[str], folders: list[Path]
 ) -> dict[str, Any]:
-    """Return the section about a notebook on a grid's page.
+    """Return the title, links and figures for the section about a notebook.
 
-    The section contains the question that the notebook answers, links to the notebook's web pages,
-    and its main figures. The result is {} if none of ``folders`` contains a web page of the
-    notebook.
+    The result is {} if none of ``folders`` contains a web page of the notebook.
     """
     folders = [folder for folder in folders if (folder / f"{notebook}.html").is_file()]
     if not folders:
@@ -160,7 +158,7 @@ def _question(
 def _join_rows(rows: list[list[Path]], one_folder: bool) -> list[list[Path]]:
     """Drop empty rows of figures, and join adjacent rows that have only one figure each.
 
-    If ``one_folder`` is True (all figures are in the same folder), join all rows into a single row.
+    If ``one_folder`` is True, join all rows.
 
     >>> a, b, c, d, e = map(Path, "abcde")
     >>> [len(row) for row in _join_rows([[a, b], [], [c], [d], [e, a]], one_folder=False)]
@@ -203,9 +201,8 @@ def _run(root: Path, run: RunFolder) -> dict[str, Any]:
 def _parameters(run: RunFolder) -> list[str]:
     """Return the parameters of a run's notebooks as texts such as ``seed = 0``.
 
-    If a parameter has different values in different notebooks, each value is followed by the names
-    of its notebooks: ``iou_threshold = 0.7 (02_evaluate)``. An empty value is left out, because it
-    means the default. The parameter ``replace`` and parameters that name folders are also left out.
+    If a parameter has several values, each text ends with the names of the notebooks that use the
+    value.
     """
     given: dict[str, dict[str, list[str]]] = {}
     for name in OF_RUN | OF_PAIR:
@@ -249,11 +246,7 @@ def _href(root: Path, file: Path) -> str:
 
 
 def _label(root: Path, folder: Path) -> str:
-    """Return the name under which a folder appears on a grid's page.
-
-    A run's folder appears as a path relative to the dataset's folder. A dataset's folder appears as
-    the name of the dataset.
-    """
+    """Return a short name for the folder of a run or dataset, to show on a grid's page."""
     parts = folder.relative_to(root).parts
     return "/".join(parts[1:] or parts)
 

@@ -1,7 +1,6 @@
-"""Show each of Python's warnings on one line.
+"""Show each Python warning on one line.
 
-Only the ``pcb`` commands and the notebooks use this format. Other programs that import this package
-keep Python's own format.
+Importing this package does not change the format; the ``pcb`` commands and the notebooks change it.
 """
 
 import warnings
@@ -10,7 +9,7 @@ from pcb.messages.printable import printable
 
 
 def one_line_warnings() -> None:
-    """Make this process show each warning on one line, without file name and line number.
+    """Make Python show each warning on one line, without file name and line number.
 
     Example:
         >>> shown = warnings.formatwarning

@@ -49,11 +49,8 @@ class LearnedConfusion:
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> LearnedConfusion:
         """Create an instance from the arrays in the ``confusion.npz`` of a training run.
 
-        The file may contain further confusion matrices, which are ignored.
-
-        A file from an older version of PCB-kit does not record whether rows and columns are
-        normalised. ``normalize_rows`` and ``normalize_columns`` are then True, because all losses
-        of older versions normalised both.
+        Other arrays in the file are ignored. Files from older versions of PCB-kit do not contain
+        ``normalize_rows`` and ``normalize_columns``; both settings are then True.
 
         Raises:
             KeyError: The file does not contain a learned matrix.
@@ -71,15 +68,15 @@ class LearnedConfusion:
     def soft_labels(self, matrix: np.ndarray | None = None) -> np.ndarray:
         """Compute the soft label of each class with the formula of the loss used in training.
 
-        The soft label of class y is column y of the matrix. Softmax losses divide the column by
-        its sum; EQL v2 does not.
+        The soft label of a class is computed from the column of the class in the matrix. For
+        softmax losses, the column is divided by its sum; for EQL v2, it is not.
 
         Args:
             matrix: (C, C), another matrix of the same training run, for example from an earlier
                 epoch; None to use ``self.matrix``.
 
         Returns:
-            (C, C); row y is the soft label of class y.
+            (C, C) array; each row is the soft label of a class.
 
         Example:
             >>> matrix = np.array([[0.25, 0.25], [0.0, 0.5]])
@@ -95,12 +92,10 @@ class LearnedConfusion:
         return fightback_soft_labels(columns, self.normalize_columns).numpy()
 
     def start_weights(self) -> np.ndarray:
-        """Return the weight of the initial value in each row of the matrix.
+        """Return the weight of the initial value in the running mean of each row.
 
-        Each row is a running mean. Every update after the initial value multiplies the weight of
-        the initial value by the momentum m. After n updates of a row, this weight is ``m ** n`` for
-        EQL v2, which starts from zeros. For softmax losses, it is ``m ** (n - 1)``, because the
-        first update sets the initial value.
+        After n updates with momentum m, the weight is ``m ** n`` for EQL v2. For softmax losses,
+        the weight is ``m ** (n - 1)``, because the first update sets the initial value.
 
         Returns:
             (C,) weights in [0, 1]; NaN for classes that did not occur in training.
@@ -116,9 +111,8 @@ class LearnedConfusion:
         count = self.update_count
         if count is None:
             raise ValueError(
-                "this confusion matrix was saved without the number of updates of each row"
-                " (official checkpoints never include this number): train again with PCB-kit, and"
-                " use the confusion matrix of that training run"
+                "this confusion matrix was saved without the number of updates of each row: train"
+                " the model again with PCB-kit"
             )
         powers = count - 1 if self.normalize_rows else count
         weights = np.float64(self.momentum) ** np.maximum(powers, 0.0)

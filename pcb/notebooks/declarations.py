@@ -2,14 +2,14 @@
 
 A notebook declares its parameters in the cell that is tagged ``parameters``, one per line::
 
-    pairs: int = 12  # worst pairs to show [1 to 100]
-    order: str = "frequency"  # of the classes [frequency, cluster or name]
+    pairs: int = 12  # number of pairs to show [1 to 100]
+    order: str = "frequency"  # order of the classes [frequency, cluster or name]
 
 The name, type and default of a parameter are Python code. The comment may end with the allowed
 values in square brackets: a range such as ``[at least 1]``, ``[0 to 1]`` or ``[above 0 to 1]``, or
 a list of words such as ``[page, 2 to 40 or empty]``. In a list, ``empty`` means ``""``, and
-``2 to 40`` means any number in this range. Users see the comments in the cell and in the output of
-``papermill --help-notebook``. :mod:`pcb.notebooks.parameters` rejects values that are not allowed.
+``2 to 40`` means any number in this range. :mod:`pcb.notebooks.parameters` rejects values that are
+not allowed.
 
 This module needs only the standard library.
 """
@@ -65,8 +65,8 @@ class Parameter:
 
     Attributes:
         name: Name of the parameter.
-        type_name: Name of the parameter's type: bool, int, float, str, list or dict. If a notebook
-            declares any other type, values are not checked.
+        type_name: Name of the parameter's type: bool, int, float, str, list or dict. Values of
+            parameters with other types are not checked.
         least: Smallest allowed number.
         most: Largest allowed number.
         above: Whether ``least`` itself is excluded.

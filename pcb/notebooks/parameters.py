@@ -1,9 +1,10 @@
 """Check the parameters that a notebook receives.
 
 A notebook calls :func:`check` in the first cell after its parameters. A program that runs a
-notebook calls :func:`check_parameters` before it starts the notebook. This module needs only the
-standard library, so that a wrong value is rejected before any slow import.
+notebook calls :func:`check_parameters` before it starts the notebook.
 :mod:`pcb.notebooks.declarations` describes how notebooks declare parameters.
+
+This module needs only the standard library.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ _BY_PAPERMILL = "PAPERMILL_"  # parameters that `papermill --inject-paths` adds
 def check_parameters(
     notebook: str | os.PathLike[str], parameters: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Check parameter values before a notebook is run with them.
+    """Check the parameter values with which a notebook will be run.
 
     Args:
         notebook: The ``.ipynb`` file.
-        parameters: Values by parameter name; parameters that are not given keep their defaults.
+        parameters: Dict from parameter name to value. Other parameters keep their defaults.
 
     Returns:
-        The converted values by parameter name; see
+        Dict from parameter name to converted value; see
         :meth:`pcb.notebooks.declarations.Parameter.accept`.
 
     Raises:
@@ -61,16 +62,15 @@ def check_parameters(
 def check(variables: MutableMapping[str, Any]) -> dict[str, Any]:
     """Check the parameters of the notebook that calls this function.
 
-    A notebook calls this function in the first cell after its parameters. The function reads the
-    declarations of the parameters from the cells above, and checks the values in ``variables``.
-    Each value is replaced with the converted value. Parameters that papermill has added must also
-    be declared. From this call on, each Python warning is shown as one line.
+    A notebook calls this function in the first cell after its parameters. The function replaces
+    each parameter in ``variables`` with the converted value. It also makes Python show each warning
+    on one line.
 
     Args:
         variables: The notebook's ``globals()``.
 
     Returns:
-        All declared parameters by name, with their converted values.
+        Dict from the name of each declared parameter to its converted value.
 
     Raises:
         ParameterError: The notebook does not accept a parameter's name or value. The message says

@@ -12,7 +12,7 @@ def annotated_heatmap(values: np.ndarray, ax: Axes, **look: Any) -> None:
     Args:
         values: (rows, columns) numbers.
         ax: The axes to draw in.
-        look: Further arguments of ``seaborn.heatmap``, such as ``annot``, the texts in the cells.
+        look: Further arguments of ``seaborn.heatmap``, such as ``annot`` and ``cmap``.
     """
     # Imported here, because seaborn loads scipy.stats: this takes a second, which notebooks without
     # such a figure save.

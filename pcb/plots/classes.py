@@ -40,8 +40,7 @@ def ap_by_image_count(
         image_count: (C,) number of training images of each class.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names; None to draw no names. The figure names the classes with the
-            highest and the lowest AP in each group. If several classes share the highest or the
-            lowest AP, none of them is named.
+            highest and the lowest AP in each group.
         title: Title of the figure; empty for no title.
 
     Returns:
@@ -70,8 +69,7 @@ def ap_by_class(
 
     Each class has one dot for each run, and a vertical line connects the dots of the class.
 
-    A wide figure has room for 60 classes, a narrow figure for fewer. If there are more classes, the
-    figure shows the classes whose AP differs most between the runs, and the axis label says so.
+    The figure shows at most 60 classes: those whose AP differs most between the runs.
 
     Args:
         ap: Dict from the name of each run to the (C,) AP of each class, as a fraction. No dot is
@@ -142,16 +140,15 @@ def gain_by_role(
 
     Args:
         gain: (C,) AP of each class minus its AP in the baseline, as a fraction; nan if undefined.
-            For S seeds, pass an array (S, C); each dot then shows the mean over the seeds. With two
-            or more seeds, the figure also shows the 95% confidence interval of the mean of each
-            row.
+            For several seeds, pass an (S, C) array. Each dot then shows the mean over the S seeds,
+            and each row shows the 95% confidence interval of its mean.
         role: (C,) role of each class, such as ``"tail of a head-tail pair"`` (the rarer class of
             two look-alikes) or ``"singleton"`` (a class without a look-alike).
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names; None to draw no names. In each row, the figure names the classes
             with the lowest and the highest gain, unless the gain is close to 0.
-        order: The roles in the order of the rows, from top to bottom; default: the order in which
-            the roles first occur in ``role``.
+        order: Roles of the rows, from top to bottom. By default, the roles are in the order in
+            which they first occur in ``role``.
         title: Title of the figure; empty for no title.
 
     Returns:

@@ -81,9 +81,9 @@ def settings(values: Mapping) -> Iterator[None]:
 def with_style(function: Callable[P, T]) -> Callable[P, T]:
     """Decorate a drawing function so that its figure has the style of PCB-kit.
 
-    The user's matplotlib settings do not change. The decorator converts the argument ``names`` with
-    :func:`pcb.messages.printable.display_names`, and escapes control characters in the texts of all
-    other arguments. It also chooses fonts that contain the characters of all texts.
+    The decorator makes all texts in the arguments printable, and chooses fonts that contain their
+    characters. The argument ``names`` is converted with
+    :func:`pcb.messages.printable.display_names`. The user's matplotlib settings do not change.
     """
     signature = inspect.signature(function)
 
@@ -101,7 +101,7 @@ def with_style(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def _scale(style: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy matplotlib settings, and scale text sizes and paddings for the current figure layout."""
+    """Return ``style`` with text sizes and paddings scaled for the current figure layout."""
     scaled = dict(style)
     for key in style:
         if key.endswith("size"):

@@ -20,11 +20,11 @@ of the folder::
         figures/<notebook>_settings.json  settings with which a notebook drew its figures
         <notebook>.ipynb, .html        executed notebook, also as a web page
         <notebook>.failed.json         why a notebook did not finish
-        <notebook>.failed.html         web page of this notebook
+        <notebook>.failed.html         web page of a notebook that did not finish
         .lock                          lock of the process that writes to the folder
         .confusion.lock                lock for confusion.npz
         .<notebook>.lock               lock of the process that executes a notebook
-        .<file>.<uuid>                 unfinished <file>: is being written, or writing was stopped
+        .<file>.<uuid>                 incomplete <file>
 
 Earlier versions of this package also created a file ``train.lock``. This file is ignored.
 """
@@ -49,7 +49,7 @@ IOU_TYPES = ("bbox", "segm")
 class RunFiles:
     """The paths of the files in a run folder.
 
-    The constructor creates no folder; call :meth:`create` to create the folder.
+    The constructor does not create the folder; call :meth:`create` to create the folder.
 
     Args:
         path: The run folder, absolute or relative to the current directory.
@@ -79,7 +79,8 @@ class RunFiles:
     def predictions(self, iou_type: str) -> Path:
         """Return the file from which detected boxes ("bbox") or masks ("segm") are read.
 
-        The file is ``<iou_type>.json``, or ``<iou_type>.json.gz`` if only this file exists.
+        The file is ``<iou_type>.json``, or ``<iou_type>.json.gz`` if only the compressed file
+        exists.
         """
         plain = self.results_file(iou_type)
         packed = plain.with_suffix(".json.gz")
@@ -97,7 +98,7 @@ class RunFiles:
         return self.predictions_folder / f".{iou_type}.{rank}.part"
 
     def prediction_parts(self, iou_type: str) -> list[Path]:
-        """Return all existing temporary files in which processes store their detections."""
+        """Return the existing temporary files with detections, one file per process."""
         return sorted(self.predictions_folder.glob(f".{iou_type}.*.part"))
 
     def settings_file(self, notebook: str) -> Path:
@@ -117,9 +118,8 @@ class RunFiles:
     def foreign_files(self) -> list[str]:
         """Return the names of the files that prevent training from starting in the folder.
 
-        These are all files except executed notebooks, their web pages, the output of the training
-        process, figures, lock files and unfinished files. Executed notebooks are allowed because a
-        notebook may start training in the folder that contains its executed copy.
+        Files of executed notebooks, ``train.out``, the folder ``figures``, lock files and
+        incomplete files do not prevent training.
 
         Example:
             >>> import tempfile

@@ -1,9 +1,8 @@
 """Read and write the files in a run folder.
 
 A run folder contains one trained detector and everything computed from it; :mod:`pcb.runs.files`
-lists the files. Reading needs only the standard library and, for matrices, NumPy. So a notebook can
-read a run without importing mmdet. A file is replaced only after the new content has been written
-completely. So if writing is interrupted, the previous content is kept.
+lists the files. Reading needs only the standard library and, for matrices, NumPy. If writing a file
+is interrupted, the previous content of the file is kept.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _TOO_DEEP = (MemoryError, RecursionError)  # Python's parser raises these for de
 class RunFolder(RunFiles):
     """The folder of one training run, with methods that read and write its files.
 
-    The constructor does not create the folder; :meth:`create` or writing a file creates it.
+    The constructor does not create the folder. Methods that write a file create the folder.
 
     Args:
         path: The run folder, absolute or relative to the current directory.
@@ -58,8 +57,7 @@ class RunFolder(RunFiles):
         """Whether the folder contains ``environment.json``, a checkpoint or a merged config.
 
         Raises:
-            ValueError: ``config.py`` is not a merged config, because it contains code other than
-                assignments of literals.
+            ValueError: ``config.py`` contains code other than assignments of literals.
         """
         if self.environment_file.exists() or self.checkpoint.exists():
             return True
@@ -71,8 +69,8 @@ class RunFolder(RunFiles):
     def figures_of(self, notebook: str, settings: Mapping[str, Any]) -> Path:
         """Record the settings of a notebook's figures, and return the folder for the figures.
 
-        The file names of figures do not depend on the settings. If the folder contains figures that
-        were drawn with other settings, a message says that the notebook replaces these figures.
+        If the folder contains figures that were drawn with other settings, a message says that
+        these figures will be replaced.
 
         Args:
             notebook: Name of the notebook without its number.
@@ -124,10 +122,7 @@ class RunFolder(RunFiles):
     ) -> bool:
         """Return whether predictions exist and were made with this checkpoint and these options.
 
-        The result is False if the checkpoint file has changed since the predictions were made, or
-        if a matrix that was measured during prediction is missing from ``confusion.npz``. The
-        result is also False if an early version of this package made the predictions. Early
-        versions did not record the names of the measured matrices.
+        The result is also False if a confusion matrix that prediction should have saved is missing.
         """
         files = [self.prediction_source, *map(self.predictions, IOU_TYPES)]
         if not all(file.is_file() for file in files):
@@ -149,7 +144,7 @@ class RunFolder(RunFiles):
 
         Raises:
             FileNotFoundError: The run has no log.
-            ValueError: A line before the last line is not JSON.
+            ValueError: A line other than the last one is not JSON.
         """
         return read_log(self._existing(self.log_file, "train the run with `pcb train`"))
 
@@ -173,10 +168,10 @@ class RunFolder(RunFiles):
 
         - ``learned`` (C, C): running mean of the predictions during training.
         - ``ground_truth_boxes`` (C, C): mean prediction for the ground-truth boxes of the
-          validation images; a row is NaN if its class has no boxes.
+          validation images. The row of a class without boxes is NaN.
         - ``ground_truth_box_count`` (C,): number of ground-truth boxes of each class.
-        - ``detections`` (C+1, C+1): numbers of detections. The last row is for detections on
-          background, and the last column is for missed objects.
+        - ``detections`` (C+1, C+1): number of detections by true and predicted class. The last row
+          counts detections on background. The last column counts missed objects.
 
         Other arrays, such as ``instance_count`` (C,), describe how ``learned`` was computed.
 
@@ -195,14 +190,14 @@ class RunFolder(RunFiles):
             write_arrays(self.confusion_file, {**merged, **arrays})
 
     def write_confusion_history(self, epoch: int, matrix: Any) -> None:
-        """Store the learned (C, C) confusion matrix after an epoch; the first epoch is 1.
+        """Store the learned (C, C) confusion matrix of an epoch; the first epoch is 1.
 
-        The matrix is stored as float16; :mod:`pcb.runs.history` states the rounding errors.
+        The values are rounded to float16; :mod:`pcb.runs.history` describes the rounding errors.
         """
         write_history(self.confusion_history, epoch, matrix)
 
     def read_confusion_history(self) -> dict[int, np.ndarray]:
-        """Return a dict from epoch to learned (C, C) confusion matrix (float32), oldest first.
+        """Return a dict from each epoch to its learned (C, C) confusion matrix, oldest first.
 
         Example:
             >>> import tempfile
@@ -239,11 +234,11 @@ class RunFolder(RunFiles):
         return file
 
     def read_config(self) -> dict[str, Any]:
-        """Return the merged config in ``config.py`` without executing code.
+        """Read the merged config from ``config.py`` without executing code.
 
         Raises:
             FileNotFoundError: The run has no ``config.py``.
-            ValueError: The file contains anything other than assignments of literals.
+            ValueError: The file contains code other than assignments of literals.
 
         Example:
             >>> import tempfile

@@ -1,7 +1,6 @@
 """Open the folder of a training run, together with the validation data of the run.
 
-PyTorch and mmdet are imported only to predict, to read a checkpoint, or to merge a config. So
-opening a run with saved results takes less than a second.
+Opening a run folder usually takes less than a second, because PyTorch is not imported.
 """
 
 import os
@@ -30,12 +29,10 @@ class RunView:
 
     Attributes:
         run: The run folder.
-        output: Folder to which figures and numbers are written. Usually, this is the run folder.
-            For a sample run in the repository, it is a folder with the same name in ``runs/``, so
-            that files under version control stay unchanged.
-        config: Path from which the detector's config is read: the run folder if this folder
-            contains a merged config, otherwise a config file.
-        cfg_options: New values for settings, such as ``{"model.test_cfg.rcnn.score_thr": 0.1}``.
+        output: Folder to which figures and numbers are written. This is the run folder. For a
+            sample run in the repository, it is a folder in ``runs/`` instead.
+        config: The run folder if it contains a ``config.py``; otherwise a config file.
+        cfg_options: Changed settings, such as ``{"model.test_cfg.rcnn.score_thr": 0.1}``.
         data: The validation data.
     """
 
@@ -53,9 +50,7 @@ class RunView:
     def learned_confusion(
         self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False
     ) -> LearnedConfusion:
-        """Return the confusion matrix that was learned during training, with its settings.
-
-        One of these settings is the momentum of the running mean.
+        """Return the confusion matrix that was learned during training.
 
         Args:
             checkpoint: Checkpoint that contains the matrix, for example a downloaded checkpoint. If
@@ -124,21 +119,19 @@ class RunView:
 
         This method also saves the matrix that :meth:`ground_truth_confusion` returns. Nothing is
         done if the output folder already contains the results of the same checkpoint with the same
-        ``cfg_options``. If the output folder has no ``config.py``, the merged config is saved
-        there.
+        ``cfg_options``.
 
         Args:
             checkpoint: File with the weights, for example a downloaded checkpoint. If
-                ``checkpoint`` is empty, the run's ``latest.pth`` is used. If that file does not
-                exist, existing predictions are kept.
+                ``checkpoint`` is empty, the run's ``latest.pth`` is used. If ``latest.pth`` does
+                not exist, existing predictions are kept.
             trust_checkpoint: Whether to unpickle all objects in the checkpoint, even if this
                 executes code.
 
         Raises:
             FileNotFoundError: The checkpoint does not exist, or the run has neither predictions nor
                 a checkpoint.
-            ValueError: The results of a different training run in the output folder would be
-                overwritten.
+            ValueError: The output folder contains a different training run.
         """
         weights = repository_path(checkpoint) if checkpoint else self.run.checkpoint
         if weights.is_file() and self.output.predicted_with(weights, self.cfg_options):
@@ -181,14 +174,15 @@ def open_run(
 ) -> RunView:
     """Open the folder of a training run, and the validation data named in the run's config.
 
+    If ``work_dir`` and ``config`` are empty, a sample run in the repository is opened.
+
     Args:
-        work_dir: Run folder, relative to the repository. If ``work_dir`` is empty, the folder is
-            ``runs/<dataset>/<config>/seed<N>``, even if it does not exist yet. If ``config`` is
-            also empty, the sample run in the repository is opened.
+        work_dir: Run folder, relative to the repository. If ``work_dir`` is empty, ``config`` and
+            ``seed`` determine the folder.
         config: Config file, relative to the repository. It is required if the run folder has no
-            ``config.py``, for example for a downloaded checkpoint.
-        seed: Seed in the folder name ``seed<N>``; only used if ``work_dir`` is empty.
-        cfg_options: New values for settings, such as ``{"model.test_cfg.rcnn.score_thr": 0.1}``.
+            ``config.py``.
+        seed: Random seed of the training run; only used if ``work_dir`` is empty.
+        cfg_options: Changed settings, such as ``{"model.test_cfg.rcnn.score_thr": 0.1}``.
 
     Raises:
         FileNotFoundError: The run, its config or its annotation file is missing.
@@ -203,7 +197,7 @@ def open_run(
     if not (of_run or config):
         raise FileNotFoundError(
             f"{run.path} has no config.py, so it is not a run folder: train a run with "
-            "notebook 01_train or `pcb train`, or pass a config in addition to the folder"
+            "notebook 01_train or `pcb train`, or set `config` to a config file"
         )
     source = run.path if of_run else repository_path(config)
     if cfg_options or not of_run:
@@ -222,7 +216,7 @@ def open_run(
 
 
 def open_runs(work_dirs: Iterable[str | os.PathLike]) -> list[RunView]:
-    """Open the folders of several training runs with the same validation images and classes.
+    """Open the folders of several training runs that were evaluated on the same data.
 
     Raises:
         FileNotFoundError: A run or its annotation file is missing.
@@ -245,7 +239,7 @@ def open_before(view: RunView, before: str | os.PathLike = "", iou_type: str = "
         view: The run to compare with the baseline.
         before: Folder of the baseline, relative to the repository. If ``before`` is empty, the
             baseline is the run with the same dataset, config and seed, but without PCB.
-        iou_type: IoU type of the predictions that the baseline must have, ``"bbox"`` or ``"segm"``.
+        iou_type: Type of the predictions to compare, ``"bbox"`` or ``"segm"``.
 
     Raises:
         FileNotFoundError: The baseline or its predictions do not exist.

@@ -45,7 +45,7 @@ class Classes:
 
     @property
     def has_groups(self) -> bool:
-        """Whether the annotation file contains frequency groups or numbers of training images."""
+        """Whether the annotation file determines the frequency group of each class."""
         return self._all_have("frequency") or self.has_counts
 
     @property
@@ -71,10 +71,10 @@ class Classes:
     def image_count(self) -> np.ndarray:
         """Number of *training* images of each class, shape (C,).
 
-        Every LVIS file contains these numbers, even a validation file.
+        In LVIS, validation files also contain these numbers.
 
         Raises:
-            ValueError: The file (for example a COCO file) does not contain these numbers.
+            ValueError: The annotation file does not contain these numbers.
         """
         return self._counts("image_count")
 
@@ -83,7 +83,7 @@ class Classes:
         """Number of *training* instances of each class, shape (C,).
 
         Raises:
-            ValueError: The file (for example a COCO file) does not contain these numbers.
+            ValueError: The annotation file does not contain these numbers.
         """
         return self._counts("instance_count")
 

@@ -5,12 +5,11 @@ from collections.abc import Iterable, Sequence
 
 
 def image_path(image: dict) -> str:
-    """Return the path of an image relative to the image folder; MMDetection uses the same path.
+    """Return the path of an image, relative to the image folder.
 
     LVIS v1 does not have file names, so the path consists of the last two parts of ``coco_url``.
-    The path includes the folder ``train2017`` or ``val2017``, because the validation images of LVIS
-    v1 come from both folders. LVIS v0.5 has the file names of COCO 2014. COCO 2017 contains the
-    same images under names without a prefix such as ``COCO_val2014_``, so the prefix is removed.
+    In LVIS v0.5, file names begin with a prefix such as ``COCO_val2014_``. The prefix is removed,
+    because the same images have no prefix in COCO 2017.
 
     Example:
         >>> image_path({"file_name": "000012.png"})
@@ -27,7 +26,7 @@ def image_path(image: dict) -> str:
 
 
 def missing_images(names: Iterable[str], image_dir: str | os.PathLike) -> list[str]:
-    """Return those ``names`` whose images are missing from the folder ``image_dir``."""
+    """Return the names of the images that are missing from the folder ``image_dir``."""
     # List each folder once: on network storage, 100,000 separate look-ups take minutes.
     listings: dict[str, set[str]] = {}
     missing = []

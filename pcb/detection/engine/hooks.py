@@ -18,15 +18,14 @@ from pcb.storage.files import naming_when_full, write_atomically
 
 
 class LossScalingHook(Fp16OptimizerHook):
-    """Hook that updates the weights when a model is trained in half precision.
+    """Hook that updates the weights of a model that is trained in half precision.
 
-    In half precision, overflowing gradients are normal: the loss scaler then skips the optimizer
-    step and halves its scale. Training stops only if many steps in a row are skipped. The
-    number of skipped steps is stored in the runner's ``meta`` and therefore in each checkpoint.
+    If a gradient overflows, the loss scaler skips the optimizer step and halves its scale.
+    Training stops only if many steps in a row are skipped. The number of skipped steps is stored in
+    the runner's ``meta``.
 
     Args:
-        patience: Number of skipped steps in a row after which training stops. 30 skipped steps
-            reduce a scale of 65536 to 6e-5.
+        patience: Number of skipped steps in a row after which training stops.
         kwargs: Arguments of mmcv's Fp16OptimizerHook.
     """
 
@@ -48,16 +47,15 @@ class LossScalingHook(Fp16OptimizerHook):
         counts["skipped_in_a_row"] = counts.get("skipped_in_a_row", 0) + 1 if skipped else 0
         if counts["skipped_in_a_row"] >= self.patience:
             raise NonFiniteError(
-                f"{runner.position()}: the loss scaler skipped too many optimizer steps in a row "
-                f"({self.patience}). In the last skipped step, {runner.describe_loss()}"
+                f"{runner.position()}: the loss scaler skipped {self.patience} optimizer steps in "
+                f"a row, because gradients were not finite. Last step: {runner.describe_loss()}"
             )
 
 
 class FiniteLossHook(Hook):
-    """Hook that stops training before the weights are updated with a loss that is not finite.
+    """Hook that stops training if the loss is not finite, before the weights are updated.
 
-    Training in half precision uses :class:`LossScalingHook` instead. If the loss is not finite,
-    that hook skips the update of the weights, and training continues.
+    Training in half precision uses :class:`LossScalingHook` instead.
     """
 
     def after_train_iter(self, runner) -> None:
@@ -133,26 +131,24 @@ class RunLogHook(LoggerHook):
 
 
 class SaveStateHook(Hook):
-    """Hook that saves PCB's confusion matrix and a checkpoint.
+    """Hook that saves checkpoints, and PCB's confusion matrix with each checkpoint.
 
-    The matrix and the checkpoint are saved after every epoch and, if the runner has a checkpoint
-    interval, also within epochs. After every epoch, the hook also adds the matrix to a history,
-    which contains one matrix per epoch.
+    A checkpoint is saved after every epoch. If the runner has a checkpoint interval, checkpoints
+    are also saved within epochs. The confusion matrix of every epoch is also kept in a history.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
 
     def before_run(self, runner) -> None:
-        """Delete from the history the confusion matrices of all epochs that will now be trained.
+        """Remove the stored confusion matrices of the epochs that will be trained.
 
-        An earlier training run in the same folder may have written these matrices. If training
-        starts at the first epoch, the whole history is deleted.
+        An earlier training run in the same folder may have written these matrices.
         """
         self.folder.drop_confusion_history(after=runner.epoch)
 
     def after_train_iter(self, runner) -> None:
-        """Save the confusion matrix and a checkpoint if a checkpoint is due within the epoch."""
+        """Save the confusion matrix and a checkpoint if a checkpoint is due."""
         if runner.checkpoint_follows():
             self._write_matrices(runner)
             with _averages_swapped(runner):
@@ -181,15 +177,10 @@ class SaveStateHook(Hook):
 
 @contextmanager
 def _averages_swapped(runner) -> Iterator[None]:
-    """Inside a ``with`` block, swap the model's weights and their running averages.
+    """Swap the model's weights and their running averages inside a ``with`` block.
 
-    mmcv's EMAHook and similar hooks of mmdet compute a running average of each weight. At the end
-    of an epoch, these hooks swap the weights and the averages, so that the model in the checkpoint
-    uses the averages. At the start of the next epoch, the hooks swap them back.
-
-    During an epoch, the model therefore uses the averages inside the block. Between two epochs, it
-    uses the trained weights inside the block. Some of the hooks also average and swap the buffers
-    of the model, including those of PCB.
+    Hooks such as mmcv's EMAHook compute the averages. At the end of an epoch, these hooks have
+    already swapped weights and averages. The block then swaps them back.
     """
     hooks = [hook for hook in runner.hooks if hasattr(hook, "_swap_ema_parameters")]
     for hook in hooks:
