@@ -30,11 +30,12 @@ def balances(model: nn.Module) -> Mapping[str, PairwiseClassBalance]:
 def describe_training_set(model: nn.Module, dataset: Any) -> None:
     """Tell every loss in a model which classes have instances in the training set.
 
+    Counting the instances is slow if the dataset has no method ``instance_count``. In this case,
+    the function counts them only if a loss has ``required_classes="present"``.
+
     Args:
         model: The detector.
-        dataset: An mmdet dataset, with or without wrappers such as ``RepeatDataset``. Counting is
-            slow if the dataset has no method ``instance_count``. In this case, the function does
-            nothing unless a loss has ``required_classes="present"``.
+        dataset: An mmdet dataset, with or without wrappers such as ``RepeatDataset``.
 
     Raises:
         ValueError: A loss and the training set have different numbers of classes.
@@ -50,7 +51,7 @@ def describe_training_set(model: nn.Module, dataset: Any) -> None:
 
 
 def _innermost(dataset: Any) -> Iterator[Any]:
-    """Yield the datasets inside wrappers that repeat or concatenate datasets."""
+    """Remove wrappers such as ``RepeatDataset``, and yield the datasets inside."""
     inside = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
     if inside == [None]:
         yield dataset

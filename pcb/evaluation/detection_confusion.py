@@ -1,4 +1,4 @@
-"""Match detections to the ground truth and count them in a confusion matrix."""
+"""Match detections to the ground truth, and compute the confusion matrix of the detections."""
 
 import os
 from typing import NamedTuple
@@ -18,8 +18,8 @@ class DetectionCounts(NamedTuple):
 
     Attributes:
         confusion: (C + 1, C + 1) int64, the matrix returned by ``detection_confusion``.
-        left_out: (C,) int64, number of detections of each class that are left out. These detections
-            are unmatched, and their image is not annotated completely for their class.
+        left_out: (C,) int64, for each class the number of detections that are left out. These
+            detections are unmatched, and their class is not fully annotated in their image.
     """
 
     confusion: np.ndarray
@@ -34,23 +34,21 @@ def detection_confusion(
     score_threshold: float = 0.3,
     federated: bool | None = None,
 ) -> np.ndarray:
-    """Count how many objects of each true class are detected as each class.
+    """Return a matrix that counts objects by true class and by detected class.
 
     Only detections with a score of at least ``score_threshold`` are used. The detections of an
     image are matched one by one, highest score first. Each detection is compared with the objects
     *of any class* that are not yet matched. It is matched to the object with the largest IoU, if
-    this IoU is at least ``iou_threshold``. If several objects have this IoU, an object of the
-    detection's own class is preferred. Each object is matched at most once; further detections of
-    the same object count as detections on background.
+    this IoU is at least ``iou_threshold``. If several objects have the largest IoU, an object of
+    the detection's own class is preferred. Each object is matched at most once.
 
     An image is *complete* for a class if all objects of this class in the image are annotated. In
     exhaustive data every image is complete for every class. In federated data (LVIS) an image is
     complete for the classes that are annotated in it or listed as absent (``neg_category_ids``),
     except those listed as incompletely annotated (``not_exhaustive_category_ids``).
 
-    An unmatched detection is left out if its image is not complete for its class, because the
-    detection may be correct. The last row therefore counts only detections whose image is complete
-    for their class.
+    An unmatched detection counts as a detection on background if its image is complete for its
+    class. Otherwise, the detection is left out, because it may be correct.
 
     Matched detections always count, even if their image is not complete for their class. Otherwise,
     the matrix would show almost no confusion. This rule has a disadvantage: a toy deer may be
@@ -110,9 +108,8 @@ def count_detections(
     """Return the confusion matrix of detections, and the number of detections that are left out.
 
     The matrix, the arguments and the errors are those of ``detection_confusion``. Every detection
-    with a score of at least ``score_threshold`` is counted once, in the matrix or in ``left_out``.
-    The number of these detections is therefore ``confusion[:, :-1].sum() + left_out.sum()``. The
-    number of detections that are left out is logged.
+    with a score of at least ``score_threshold`` is counted exactly once, either in the matrix or in
+    ``left_out``. The number of detections that are left out is also logged.
 
     Example:
         The detection of a dog is left out, because the image was not checked for dogs.
@@ -239,7 +236,7 @@ def _overlapping(
 
 
 def _by_image(images: np.ndarray) -> dict[int, np.ndarray]:
-    """Return a dict from each image index to the sorted positions of this index in ``images``."""
+    """Return a dict from each image index to its positions in the array ``images``."""
     if not len(images):
         return {}
     order = np.argsort(images, kind="stable")

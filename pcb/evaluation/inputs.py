@@ -21,8 +21,7 @@ def read_ground_truth(
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
-        federated: True for federated data, False for exhaustive data; None to leave this to
-            ``read_annotations``.
+        federated: Whether the data is federated; None to let ``read_annotations`` decide.
 
     Raises:
         FileNotFoundError: The annotation file does not exist.
@@ -47,8 +46,7 @@ def read_inputs(
         ground_truth: Annotation file, or the result of ``read_annotations``.
         results: COCO results, a file or a list.
         iou_types: 'bbox', 'segm' or both; None to use all types that the results contain.
-        federated: True for federated data, False for exhaustive data; None to leave this to
-            ``read_annotations``.
+        federated: Whether the data is federated; None to let ``read_annotations`` decide.
 
     Returns:
         The annotations, the detections and the IoU types.

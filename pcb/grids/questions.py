@@ -1,8 +1,7 @@
 """The notebooks of a grid, and the figures that the grid's web page shows for each notebook.
 
 A grid is a set of training runs. Figures are listed by file name; ``*`` stands for any text. A
-figure that is not listed appears only on the web page of its notebook. The notebook ``method`` is
-not listed, because it reads no run.
+figure that is not listed appears only on the web page of its notebook.
 """
 
 from __future__ import annotations

@@ -1,22 +1,21 @@
 """Update the state of a loss exactly once for each training batch.
 
-The state must not be updated in validation. It must not be updated twice if gradient checkpointing
-calls the loss a second time, during the backward pass. There are four cases:
+There are four cases:
 
-- **Training**: gradients are enabled, and the logits require gradients. The state is updated
+- **Training**: Gradients are enabled, and the logits require gradients. The state is updated
   immediately.
-- **Validation**: gradients are disabled, for example by ``torch.no_grad()``, or the logits do not
-  require gradients. The state is not updated.
-- **Recomputation**: the loss was called in the forward pass and is called again in the backward
-  pass (``torch.utils.checkpoint`` with ``use_reentrant=False``). The state is not updated again.
-  The gradients match the loss that was returned in the forward pass. The recomputed loss can
-  differ, because the state has been updated in the meantime. This difference only matters if the
-  checkpointed function transforms the loss further, for example by squaring it.
-- **First call with gradients**: gradients were disabled in the forward pass, but are enabled when
-  the backward pass calls the loss (``torch.utils.checkpoint`` with ``use_reentrant=True``). The
-  state is updated at the end of the backward pass, so that all gradients match the loss that was
-  returned in the forward pass. (If the same loss was also called outside of a checkpoint, and the
-  autograd graph of that call still exists, only that call updates the state.)
+- **Validation**: Gradients are disabled, or the logits do not require gradients. The state is not
+  updated.
+- **Gradient checkpointing with** ``use_reentrant=False``: The forward pass calls the loss with
+  gradients enabled, and the state is updated. The backward pass calls the loss again, but the state
+  is not updated again. The second call can return a different loss, because the state has changed.
+  The gradients are still correct, unless the checkpointed function transforms the loss further, for
+  example by squaring it.
+- **Gradient checkpointing with** ``use_reentrant=True``: The forward pass calls the loss with
+  gradients disabled, and the state is not updated. The backward pass calls the loss again, with
+  gradients enabled, and the state is updated when the backward pass ends. The state is not updated
+  if the same loss was also called outside of a checkpoint and the autograd graph of that call still
+  exists, because that call has already updated the state.
 """
 
 from collections.abc import Callable
@@ -31,9 +30,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class _Call:
-    """A call of a loss in training.
-
-    This object exists as long as the autograd graph that the call created.
+    """A call of a loss in training; the autograd graph of the call keeps this object alive.
 
     Args:
         task: PyTorch's id (graph task id) of the backward pass that called the loss; -1 if the loss
@@ -51,7 +48,7 @@ _CALLS: WeakKeyDictionary[nn.Module, WeakSet[_Call]] = WeakKeyDictionary()
 
 
 def is_trained_on(logits: Tensor) -> bool:
-    """Return whether autograd records operations on these logits, as it does in training.
+    """Return whether gradients are enabled and the logits require gradients.
 
     Example:
         >>> logits = torch.zeros(2, requires_grad=True)
@@ -65,7 +62,7 @@ def is_trained_on(logits: Tensor) -> bool:
 
 
 def update_once(loss: nn.Module, update: Callable[..., None], *args: Any) -> None:
-    """Update the state of a loss, unless it was already updated for the current batch.
+    """Update the state of a loss, but not again if gradient checkpointing recomputes the loss.
 
     If this function is called during a backward pass, the update happens when that pass ends.
 

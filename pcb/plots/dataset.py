@@ -115,8 +115,7 @@ def image_grid(
         raise ValueError("images is empty: pass at least one image")
     if captions is not None and masks is None and boxes is None:
         raise ValueError(
-            "captions were passed without masks and boxes, so their positions are unknown: "
-            "pass masks or boxes as well"
+            "captions were passed without masks and boxes: pass masks or boxes as well"
         )
     columns = fit_columns(size, min(columns, len(images)))
     rows = -(-len(images) // columns)

@@ -43,7 +43,7 @@ def _values(records: Sequence[dict], key: str) -> np.ndarray:
 
 
 def _time_axis(ax, time: np.ndarray) -> None:
-    """Set up the x axis for iterations, with few ticks because the tick labels may be long."""
+    """Set up the x axis for iterations. Use few ticks, because their labels may be long."""
     ax.set_xlabel("iteration")
     ax.set_xlim(0, time.max() * 1.01)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
@@ -177,8 +177,7 @@ def strength_curve(
     train = training_records(records)
     if not any("pcb_strength" in record for record in train):
         raise ValueError(
-            "no record has 'pcb_strength', because the loss of this training run records no "
-            "confusion matrix: choose a run that uses a loss from PCB-kit, such as "
+            "no log record contains 'pcb_strength': choose a training run with a PCB loss, such as "
             "CrossEntropyPCBLoss"
         )
     time = _values(train, "iter")
@@ -225,7 +224,7 @@ def strength_curve(
 
 
 def _why_not(gate: np.ndarray, seen: np.ndarray, num_classes: int | None) -> str:
-    """Return a note that says why the strength is always 0 in a training run.
+    """Return a note that says why PCB had strength 0 throughout a training run.
 
     Example:
         >>> _why_not(np.array([0.0, 1.0]), np.array([2.0, 3.0]), 3)

@@ -3,7 +3,7 @@
 Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
 CVPR 2022 (arXiv 2201.02784), table of results on LVIS v0.5 and v1. The model zoo of the official
 repository (https://github.com/megvii-research/PCB) lists the same rows with their checkpoints.
-``published_results.csv`` contains these rows in percent, as in the paper.
+``published_results.csv`` contains these results, with metrics in percent, as in the paper.
 """
 
 import copy
@@ -21,8 +21,8 @@ _BASELINES = {"Softmax": "softmax", "RFS": "rfs", "EQL v2": "eqlv2", "Seesaw": "
 def published_results(name: str | os.PathLike[str]) -> dict[str, Any] | None:
     """Return the published results for a config or a run.
 
-    Results were published only with Pairwise Class Balance (PCB): for the eight LVIS configs
-    whose names end in ``_pcb``, and for the config ``seesaw_pcb_r101`` of LVIS v1.
+    There are published results for the eight LVIS configs whose names end in ``_pcb``, and for the
+    config ``seesaw_pcb_r101`` of LVIS v1.
 
     Args:
         name: Path of a config file, a run folder, or a file in a run folder. The path must contain
@@ -32,7 +32,7 @@ def published_results(name: str | os.PathLike[str]) -> dict[str, Any] | None:
         A dictionary; None if no results were published. The entry ``segm`` contains AP, APr, APc
         and APf, and the entry ``bbox`` contains AP. All metrics are fractions.
         ``method`` and ``backbone`` are the names used in the paper. ``checkpoint`` is the address
-        of the page from which the official weights can be downloaded.
+        of the download page for the official weights.
 
     Example:
         >>> row = published_results("lvis_v1/seesaw_pcb_r101")

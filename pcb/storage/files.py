@@ -77,7 +77,7 @@ def naming_when_full(path: str | os.PathLike[str]) -> Iterator[None]:
         raise NoSpaceError(
             error.errno,
             f"{error.strerror}: make room for this file, then run the command again (for "
-            "`pcb train`, add --resume); files that were already written are kept",
+            "`pcb train`, add --resume)",
             os.fspath(path),
         ) from error
 
@@ -104,7 +104,7 @@ def write_json(
     Args:
         path: The file.
         value: The value.
-        default: Function that converts objects that JSON cannot represent, for example ``str``.
+        default: Function, such as ``str``, that converts objects that JSON cannot represent.
 
     Raises:
         ValueError: A number is infinite or NaN; an existing file is not changed.
@@ -121,24 +121,23 @@ def check_output(
     name: str = "output",
     hint: str = "choose another name",
 ) -> None:
-    """Check that an output can be written to a path without overwriting a file that is needed.
+    """Check that an output file can be written and that no important file is overwritten.
 
     Call this function before the work that produces the output.
 
     Args:
-        path: The output file. If the file exists, it must be empty or an earlier result of the same
-            command.
-        inputs: Files from which the output is computed. A link to an input counts as that input.
-        is_own: Function that returns whether an existing file is an earlier result. If the function
-            raises an exception, the file does not count as an earlier result.
-        force: Whether a file that is not an earlier result may be overwritten. An input is never
-            overwritten. Pass None if the command has no option ``--force``.
+        path: The output file.
+        inputs: Files from which the output is computed. They are never overwritten.
+        is_own: Function that returns whether an existing file is an earlier result of the same
+            command. An exception counts as False.
+        force: Whether to overwrite a file that is not an earlier result. Pass None if the command
+            has no option ``--force``.
         name: Name of the output in the error message, for example the command's option.
-        hint: Remedy in the error message.
+        hint: Remedy at the end of the error message.
 
     Raises:
-        ValueError: The path is an input, a folder or a device; one of its parent folders is in fact
-            a file; the path is not writable; or the file is neither empty nor an earlier result.
+        ValueError: The path is an input, a folder or a device, or cannot be written.
+        ValueError: The file is neither empty nor an earlier result, and ``force`` is not True.
 
     Example:
         >>> check_output("/", [], bool, name="--out")
@@ -153,11 +152,10 @@ def check_output(
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:
-    """Check that an output folder can be created, or can be written to if it exists.
+    """Check that an output folder is writable or, if it does not exist, can be created.
 
     Raises:
-        ValueError: The folder or one of its parent folders is in fact a file, or the folder is not
-            writable.
+        ValueError: The path is not a folder, or the folder is not writable or cannot be created.
     """
     path = Path(path)
     is_file = os.path.lexists(path) and not path.is_dir()

@@ -381,7 +381,7 @@ def test_names_of_a_pair_do_not_overlap(tail, overlapping):
 def test_curves_need_training_records():
     with pytest.raises(ValueError, match=r"no training step with a loss \(number of .*: 1\)"):
         plots.loss_curves([{"mode": "val", "epoch": 1, "iter": 1}])
-    with pytest.raises(ValueError, match="no record has 'pcb_strength'"):
+    with pytest.raises(ValueError, match="no log record contains 'pcb_strength'"):
         plots.strength_curve([{"mode": "train", "iter": 1, "loss": 1.0}])
 
 

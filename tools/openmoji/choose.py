@@ -85,8 +85,7 @@ Pairs = Sequence[tuple[str, str]]  # pairs of codes
 def choose_full() -> tuple[Pairs, list[str]]:
     """Choose the classes of the dataset size "full", including all classes of "mini".
 
-    A pair consists of two look-alikes. A singleton is a class without a look-alike. Singletons are
-    added in the order of :func:`candidates`; icons that duplicate a class are skipped.
+    A pair consists of two look-alikes. A singleton is a class without a look-alike.
 
     Returns:
         pairs: Pairs of icon codes.
@@ -113,10 +112,9 @@ def candidates() -> tuple[tuple[Icon, ...], tuple[Icon, ...]]:
     """Find the icons that can become classes: those that consist mostly of coloured areas.
 
     Returns:
-        things: Emojis that are neither signs nor combined from several emojis, sorted by code.
-        others: Signs, sorted by code, followed by emojis that are combined from several emojis,
-            also sorted by code. These icons are never paired. They become classes only if there
-            are too few ``things``.
+        things: Emojis that are neither signs nor combined from several emojis.
+        others: Signs, followed by emojis that are combined from several emojis. Icons in this group
+            are never paired, and become classes only if there are too few ``things``.
     """
     things, signs, combined = [], [], []
     for code in openmoji_codes():
@@ -137,17 +135,17 @@ def candidates() -> tuple[tuple[Icon, ...], tuple[Icon, ...]]:
 
 
 def look_alikes(icons: Sequence[Icon], taken: Pairs = (), count: int | None = None) -> Pairs:
-    """Form pairs of icons that are similar but distinguishable, most similar pairs first.
+    """Form pairs of icons that are similar but distinguishable.
 
     Each icon is in at most one pair.
 
     Args:
         icons: Icons to pair.
-        taken: Pairs that are already chosen; they come first in the result.
+        taken: Pairs that are already chosen.
         count: Number of pairs, including ``taken``; None for as many as possible.
 
     Returns:
-        Pairs of icon codes.
+        Pairs of icon codes: first ``taken``, then the new pairs from most to least similar.
     """
     similar = np.triu(similarities(icons), 1)
     pairs = list(taken)

@@ -34,7 +34,7 @@ os.environ.update(OMP_NUM_THREADS=str(own_threads), MKL_NUM_THREADS=str(own_thre
 
 @outliving_terminal()
 def main() -> None:
-    """Run the notebook, and exit with a status other than 0 if the notebook does not finish."""
+    """Run the notebook, and exit with a nonzero status if the notebook fails or is stopped."""
     say(f"{name}: started")
     start = time.monotonic()
     try:

@@ -145,7 +145,7 @@ def _is_made(out: Path, size: str, seed: int) -> bool:
     The result is False if ``out`` is missing or empty.
 
     Raises:
-        OutputFolderError: ``out`` contains other files.
+        OutputFolderError: ``out`` contains anything else.
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False

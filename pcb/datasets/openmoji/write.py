@@ -36,7 +36,7 @@ class _Job:
 
 
 def write_dataset(folder: Path, design: Design, seed: int, progress: bool, workers: int) -> dict:
-    """Write all files of an OpenMoji-LT dataset except ``design.json`` into an empty folder.
+    """Write an OpenMoji-LT dataset into an empty folder, but do not write ``design.json``.
 
     Args:
         folder: The folder.
@@ -46,7 +46,7 @@ def write_dataset(folder: Path, design: Design, seed: int, progress: bool, worke
         workers: Number of processes.
 
     Returns:
-        The values of ``classes``, ``pairs`` and ``renderings`` in ``design.json``.
+        A dict with the entries ``classes``, ``pairs`` and ``renderings`` for ``design.json``.
     """
     classes, pairs = draw_classes(design, seed)
     layout = {split: _lay_out(split, design, classes, seed) for split in SPLITS}
@@ -120,7 +120,7 @@ def _lay_out(split: str, design: Design, classes: list[EmojiClass], seed: int) -
 
 
 def _draw_images(jobs: list[_Job], workers: int) -> Iterator[list[dict]]:
-    """Draw the images of all jobs, and yield each image's annotations in the order of ``jobs``."""
+    """Draw the images of all jobs. For each job in turn, yield the annotations of the image."""
     if workers == 1:
         yield from map(_draw_image, jobs)
         return
@@ -167,8 +167,7 @@ def _number(annotations: Iterable[list[dict]]) -> list[dict]:
 def _category(label: int, emoji: EmojiClass, instance_count: int, design: Design) -> dict:
     """Return the category record of a class.
 
-    As in LVIS, even the records in validation files state the numbers of training images and
-    training instances.
+    Even in validation files, ``image_count`` and ``instance_count`` describe the training split.
     """
     name = emoji.icon.name
     return {

@@ -37,14 +37,14 @@ def load_config(
 ) -> Config:
     """Read and check a config file, and make its data paths absolute.
 
-    A config file is a Python program, which this function executes.
+    A config file is a Python program, which this function executes. If ``path`` is a folder, the
+    function reads ``config.py`` in this folder, but does not execute it.
 
     Args:
-        path: The config file. If it does not exist relative to the current directory, the path is
-            relative to the repository root. If ``path`` is the output folder of a training run, the
-            function reads ``config.py`` in this folder without executing or importing any code.
-        cfg_options: New values for settings, by dotted key, such as ``{"runner.max_epochs": 1}`` or
-            ``{"data.train.pipeline.2.flip_ratio": 0.0}``.
+        path: The config file, or the output folder of a training run. A relative path is looked up
+            first in the current directory, then in the repository root.
+        cfg_options: New values of settings. The keys are dotted, as in ``{"runner.max_epochs": 1}``
+            or ``{"data.train.pipeline.2.flip_ratio": 0.0}``.
         for_training: Whether to check settings that matter only for training. If False, the
             settings of a config in the output folder of a training run are not checked at all.
 
@@ -198,17 +198,13 @@ def _why_unreadable(path: Path, error: BaseException) -> str:
 
 
 def _is_of_a_run(file: Path) -> bool:
-    """Return whether a config file is the one that a training run saved in its output folder."""
+    """Return whether a training run saved this config file in its output folder."""
     run = RunFolder(file.parent)
     return file == run.config_file and run.environment_file.is_file()
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings and variables of a config, except variables that cannot be saved.
-
-    A merged config is saved as Python literals, so variables such as functions, modules and
-    compiled patterns are left out.
-    """
+    """Return the content of a config, except variables that cannot be saved, such as functions."""
     return {
         key: value for key, value in values.items() if key in TOP_LEVEL or _has_literal_form(value)
     }
@@ -261,13 +257,13 @@ def _change_data_paths(cfg: Config, change: Callable[[str], str]) -> None:
 
 
 def save_config(cfg: Config, path: str | Path) -> None:
-    """Write a merged config as Python literals. Data paths inside the repository become relative.
+    """Write a merged config as Python literals.
 
-    mmcv's own ``dump`` is not used, because it does not escape quotes in strings.
+    Data paths inside the repository are written relative to its root. mmcv's own ``dump`` is not
+    used, because it does not escape quotes in strings.
 
     Raises:
-        ValueError: A value cannot be written as a Python literal. This cannot happen with a config
-            from :func:`load_config`.
+        ValueError: A value cannot be written as a Python literal.
     """
     cfg = copy.deepcopy(cfg)
     root = repository_root()

@@ -170,7 +170,7 @@ def _entries(value: Any) -> list | tuple:
 
 
 def _with_lists(value: Any) -> Any:
-    """Return a copy of a value in which tuples become lists and mappings become dicts."""
+    """Return a value with all its tuples converted to lists and all its mappings to dicts."""
     if isinstance(value, Mapping):
         return {key: _with_lists(inner) for key, inner in value.items()}
     return [_with_lists(inner) for inner in value] if isinstance(value, list | tuple) else value
