@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """Return metrics as a text table in percent, with one row for boxes and one row for masks.
+    """Return a text table of metrics in percent, with one row for boxes and one row for masks.
 
     Args:
         metrics: ``{"bbox": {metric: value}, "segm": {metric: value}}`` with values as fractions.

@@ -4,8 +4,7 @@ A camera stores a photograph as the sensor sees it. The EXIF orientation, a numb
 states how to rotate or mirror the photograph for display. Training, prediction and figures apply
 the orientation, as OpenCV does. Annotations that were drawn on the stored photograph are then in
 the wrong place. The image sizes in the annotations reveal this error only if the orientation
-changes the size. Orientations 2 to 4 never change the size, and no orientation changes the size of
-a square image.
+changes the size.
 """
 
 import os
@@ -29,10 +28,10 @@ _MOST_OPENED = 2000
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation of an open image, a number from 1 (shown as stored) to 8.
+    """Return the EXIF orientation of an open image, a number from 1 to 8.
 
-    Pillow's own function is not used, because it also reads XMP metadata. OpenCV, which reads the
-    images in training, ignores this metadata.
+    Orientation 1 means that the image is neither rotated nor mirrored. Like OpenCV, this function
+    ignores XMP metadata.
 
     Example:
         >>> orientation(Image.new("RGB", (60, 40)))
@@ -59,7 +58,7 @@ def stored_and_shown_size(image: Image.Image) -> tuple[tuple[int, int], tuple[in
     """Return the size of an open image before and after its EXIF orientation is applied.
 
     Returns:
-        Two pairs (width, height) in pixels: the stored size, and the size that training uses.
+        Two pairs (width, height) in pixels: the size before, and the size after.
     """
     swapped = image.size[::-1] if orientation(image) >= 5 else image.size
     # For TIFF files, and only for them, Pillow already applies the orientation to the size.
@@ -80,12 +79,10 @@ def orientation_warning(
         folder: The image folder.
 
     Returns:
-        None if no image is rotated or mirrored. Otherwise, the warning states how many images are
-        rotated or mirrored. It also states for how many of these images the size cannot reveal
-        wrong annotations, because the rotation does not change the size.
+        The warning, or None if no image is rotated or mirrored.
 
     Raises:
-        ValueError: For some images, the size in the annotations is the size before the rotation.
+        ValueError: For some images, the annotations state the size before the rotation.
     """
     chosen = range(0, len(names), -(-len(names) // _MOST_OPENED) or 1)
     oriented, same_size, stored = 0, 0, []
@@ -106,9 +103,8 @@ def orientation_warning(
     if stored:
         name, (width, height), after = stored[0]
         raise ValueError(
-            "training rotates images according to their EXIF data, but for"
-            f" {len(stored):,} of {total}, the size in the annotations is the size before the"
-            f" rotation ({name}: {width}x{height} before, {after[0]}x{after[1]} after): remove the"
+            f"for {len(stored):,} of {total}, the annotations state the size before the EXIF"
+            f" rotation ({name}: {width}x{height} instead of {after[0]}x{after[1]}). Remove the"
             " orientation from the EXIF data, or annotate the rotated images"
         )
     if not oriented:

@@ -1,4 +1,4 @@
-"""Evaluate detections with the Rust package hotcoco; the results agree with the lvis package."""
+"""Evaluate detections with the Rust package hotcoco, in the same way as the lvis package."""
 
 import contextlib
 import io
@@ -16,9 +16,8 @@ _ABOVE_ZERO = float(np.nextafter(0.0, 1.0))
 def run(annotations: Annotations, results: list[dict], iou_type: str) -> hotcoco.COCOeval:
     """Evaluate detections with hotcoco.
 
-    The lvis package leaves out objects and detections with area 0, but hotcoco would count them.
-    This function therefore removes objects and detections with area 0 before the evaluation. As in
-    the lvis package, the 300 detections with the highest scores in each image are selected first.
+    As in the lvis package, only the 300 detections with the highest scores in each image are
+    evaluated. Objects and detections with area 0 are left out.
 
     Args:
         annotations: The ground truth.

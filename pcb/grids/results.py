@@ -21,7 +21,7 @@ class DatasetResults:
     """The results of a grid of runs on one dataset.
 
     Attributes:
-        name: Name of the dataset; its runs are in a folder of this name.
+        name: Name of the dataset; the folder with the runs has the same name.
         runs: The runs on this dataset, sorted by path.
         rows: Rows of the metric table; runs without metrics are left out.
     """

@@ -38,8 +38,8 @@ class SeesawLoss(BalancedLoss):
         p: Exponent of the mitigation; 0 turns it off.
         q: Exponent of the compensation; 0 turns it off.
         eps: Lower limit for the denominator in the compensation.
-        background: None, ``"last"`` or ``"first"``; see :class:`BalancedLoss`. This setting applies
-            to the labels and the scores; the order of the logits is always the same.
+        background: None, ``"last"`` or ``"first"``; see :class:`BalancedLoss`. This setting does
+            not affect the order of the logits.
 
     Shape:
         - logits: (N, C), or (N, C + 2) with background: the classes, then foreground, then
@@ -105,9 +105,9 @@ class SeesawLoss(BalancedLoss):
             logits: (N, C) logits, or (N, C + 2) with background.
             labels: (N,) true labels.
             weights: (N,) sample weights; default: 1.
-            avg_factor: Number by which the weighted sums are divided; default: the number of
-                samples with positive weight, but at least 1.
-            iteration: Refinement iteration; default: the last.
+            avg_factor: Number by which the sum of the weighted losses is divided. The default is
+                the number of samples with positive weight, or 1 if there are none.
+            iteration: Index of the refinement iteration; None for the last iteration.
 
         Returns:
             A dict of scalars whose sum is the loss. The key ``loss_cls_classes`` is always present.
@@ -150,7 +150,7 @@ class SeesawLoss(BalancedLoss):
 
     @torch.no_grad()
     def log_factors(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the logarithms of the factors ``S`` for the positives of a batch.
+        """Return the logarithms of Seesaw's factors ``S`` for the positives of a batch.
 
         Args:
             logits: (P, C) class logits of the positives.

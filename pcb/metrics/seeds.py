@@ -14,7 +14,7 @@ class Estimate(NamedTuple):
 
     Attributes:
         mean: Mean of the values; NaN if there are none.
-        std: Sample standard deviation (divided by n - 1); NaN if there are fewer than two values.
+        std: Sample standard deviation, with divisor n - 1; NaN if there are fewer than two values.
         low: Lower end of the 95% confidence interval of the mean; NaN if there are fewer than two
             values.
         high: Upper end of the 95% confidence interval of the mean; NaN if ``low`` is NaN.
@@ -34,7 +34,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(values: Iterable[float | None]) -> Estimate:
-    """Return the mean of values with their standard deviation and a 95% confidence interval.
+    """Return the mean and standard deviation of values, and the mean's 95% confidence interval.
 
     Args:
         values: One value per seed; NaN and None are left out.
@@ -65,8 +65,8 @@ def paired_difference(
 ) -> Estimate:
     """Estimate the mean difference between two methods over their common seeds.
 
-    For each seed, the value in ``theirs`` is subtracted from the value in ``ours``. Effects that a
-    seed has on both methods, for example through the order of images, cancel out.
+    For each seed, the value in ``theirs`` is subtracted from the value in ``ours``. If a seed
+    affects both methods in the same way, the effect cancels out.
 
     Args:
         ours: Value of the first method for each seed; seeds with NaN or None are left out.

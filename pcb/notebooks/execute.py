@@ -25,8 +25,8 @@ class NotebookError(RuntimeError):
 
     Attributes:
         cell: Number of the cell that failed, as in ``In [3]``; None if the kernel died.
-        error: The error that the cell raised, such as ``KeyError: 'x'``. If the kernel died, the
-            text names a possible reason.
+        error: The error that the cell raised, such as ``KeyError: 'x'``; if the kernel died, a
+            possible reason and a remedy.
     """
 
     def __init__(self, message: str, error: str, cell: int | None = None) -> None:
@@ -108,14 +108,8 @@ def run_notebook(
 
 
 def _retry_start(execute: Callable[[], object]) -> None:
-    """Execute a notebook; try at most ``STARTS`` times if its kernel does not start.
-
-    Jupyter chooses free ports before it starts a kernel. If many kernels start at the same time,
-    two of them may get the same port. One of these two kernels then ends immediately.
-
-    Args:
-        execute: Function that executes the notebook.
-    """
+    """Execute a notebook, and try again if its kernel does not start."""
+    # If kernels start at the same time, two may get the same port, and one of them then ends.
     for _ in range(STARTS - 1):
         try:
             execute()

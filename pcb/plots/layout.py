@@ -36,16 +36,16 @@ _layout = Layout()
 
 
 def use(width: str | float | None = None, titles: bool = True) -> AbstractContextManager[Any]:
-    """Set the layout of all figures drawn from now on, or within a ``with`` block.
+    """Set the layout of all figures that are drawn after this call.
 
-    In a layout for a paper, the text size is 7 to 10 points at any figure width. Therefore, include
-    the figures in the paper without scaling them. If a figure is narrow, its panels are stacked,
-    and class names that do not fit are left out.
+    In a layout for a paper, the text size is 7 to 10 points at any figure width. Do not scale these
+    figures in the paper. If a figure is narrow, its panels are stacked, and class names that do not
+    fit are left out.
 
     Args:
         width: ``"column"`` (3.25 inches) or ``"page"`` (6.875 inches), as in a CVPR paper, or a
             number of inches. Pass None or ``""`` for figures on a screen.
-        titles: Whether to draw titles. They name the training run, the data and the metric.
+        titles: Whether to draw titles, which name the training run, the data and the metric.
 
     Returns:
         A context manager that restores the previous layout at the end of a ``with`` block. Without
@@ -111,7 +111,7 @@ def is_narrow() -> bool:
 
 
 def points(length: float) -> float:
-    """Convert a length that was chosen for screen figures to a length in the current layout.
+    """Convert a length from the screen layout to the current layout.
 
     Both lengths are in points. In a layout for a paper, lengths shrink in proportion to the text.
     """
@@ -119,7 +119,7 @@ def points(length: float) -> float:
 
 
 def text_size(size: float) -> float:
-    """Convert a text size that was chosen for screen figures to a size in the current layout.
+    """Convert a text size from the screen layout to the current layout.
 
     Both sizes are in points. In a layout for a paper, the result is at least 7 points.
     """
@@ -127,11 +127,11 @@ def text_size(size: float) -> float:
 
 
 def canvas(width: float, height: float, lines: bool = False) -> tuple[float, float]:
-    """Convert a figure size that was chosen for a screen to a size in the current layout.
+    """Convert the size of a figure from the screen layout to the current layout.
 
     Args:
-        width: Width on a screen, in inches.
-        height: Height on a screen, in inches.
+        width: Width in the screen layout, in inches.
+        height: Height in the screen layout, in inches.
         lines: Whether the figure contains many lines of text, such as class names. If so, the
             height is scaled like the text, so that all lines fit.
 
@@ -147,7 +147,7 @@ def canvas(width: float, height: float, lines: bool = False) -> tuple[float, flo
 def fit_panels(height: float, rows: int, rest: float) -> float:
     """Limit the height of a panel so that all rows of panels fit on one page of a paper.
 
-    All heights are in inches on a screen; :func:`canvas` converts them to the current layout.
+    All heights are in inches in the screen layout.
 
     Args:
         height: Preferred height of a panel.
@@ -166,7 +166,7 @@ def fit_columns(width: float, most: int) -> int:
     """Return how many panels fit side by side in the current layout.
 
     Args:
-        width: Width of a panel on a screen, in inches.
+        width: Width of a panel in the screen layout, in inches.
         most: Maximum number of panels.
     """
     if _layout.width is None:
@@ -186,7 +186,7 @@ def most_names(share: float = 0.85) -> int:
 
 
 def wrap_if_narrow(text: str, letters: int) -> str:
-    """Break a text into lines of at most ``letters`` characters if figures are narrow."""
+    """In a narrow layout, break a text into lines of at most ``letters`` characters."""
     return textwrap.fill(text, letters) if is_narrow() else text
 
 

@@ -1,4 +1,4 @@
-"""Figures of soft labels: the classes they contain, their strength and their entropy."""
+"""Figures that show the probabilities, the strength and the entropy of soft labels."""
 
 from collections.abc import Sequence
 
@@ -49,9 +49,9 @@ def soft_label_bars(
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The bars are
             coloured by group.
         icons: Pictures of the classes, drawn beside the names; None to draw no pictures.
-        top: Maximum number of bars in a panel. Fewer bars are drawn if the figure would not fit on
-            a page. A note below each panel states the sum over the classes without a bar. If the
-            soft labels do not sum to 1, the note states the sum over all classes instead.
+        top: Maximum number of bars in a panel. If the figure would not fit on a page, fewer bars
+            are drawn. A note below each panel states the sum over the classes without a bar. For
+            soft labels that do not sum to 1, the note states the sum over all classes instead.
         columns: Maximum number of panels in a row.
         title: Title of the figure; empty for no title.
 
@@ -160,9 +160,8 @@ def soft_label_strength(
         label: Label of the true class.
         names: (C,) class names.
         strengths: Values of alpha, each drawn as one bar.
-        top: Maximum number of classes, besides the true class, that have their own segment of a
-            bar. The remaining classes share one segment. Classes whose own segment would be too
-            small to see also belong to the shared segment.
+        top: Maximum number of classes, besides the true class, that get a segment of their own.
+            The remaining classes share one segment.
         title: Title of the figure; empty for no title. Default:
             ``"Target for <class> as the strength grows"``.
 

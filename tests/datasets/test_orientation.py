@@ -94,9 +94,8 @@ def test_notebook_00_reports_them_too(folder, caplog):
 def test_annotations_of_the_stored_image_are_rejected_before_training(folder, test_mode):
     path = annotate(folder, size=(60, 40))
     message = (
-        r"train\.json: training rotates images according to their EXIF data, but for 1 of 4 "
-        r"images, the size in the annotations is the size before the rotation "
-        r"\(4\.png: 60x40 before, 40x60 after\): remove the orientation"
+        r"train\.json: for 1 of 4 images, the annotations state the size before the EXIF rotation "
+        r"\(4\.png: 60x40 instead of 40x60\)\. Remove the orientation"
     )
     options = {"pipeline": [], "img_prefix": str(folder / "train"), "test_mode": test_mode}
     with pytest.raises(ImageError, match=message):

@@ -42,7 +42,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the generated pages and copies of linked repository files to the site."""
+    """Add generated pages to the site, and copy linked repository files into the site."""
     made = {page: (ROOT / source).read_text() for source, page in PAGES.items()}
     made |= {_api_page(package): api_page(package) for package in packages(ROOT / "pcb")}
     for page, content in made.items():
@@ -59,7 +59,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Replace each link to a repository file with a link to the file's page or copy in the site."""
+    """Convert links to repository files into links to pages and files of the site."""
     if page.parent is None:
         page.meta["hide"] = ["navigation"]  # the navigation would list only this page
     if page.file.src_uri.startswith("api/"):
@@ -136,9 +136,9 @@ def linked_files(markdown: str, home: str) -> set[str]:
 
 
 def in_site(link: str, home: str) -> str:
-    """Convert a link to a file of the repository into a link in the site.
+    """Convert a link to a repository file into a link to a page or file of the site.
 
-    The link is relative to the folder ``home``. In the site, all pages are in the same folder.
+    The original link is relative to the folder ``home``, the result to the root of the site.
 
     >>> in_site("docs/grids.md", ""), in_site("../CONTRIBUTING.md", "docs")
     ('grids.md', 'contributing.md')
@@ -152,7 +152,7 @@ def in_site(link: str, home: str) -> str:
 
 
 def with_mathml(html: str) -> str:
-    r"""Convert the equations of an HTML text to MathML.
+    r"""Convert the equations in HTML source to MathML.
 
     The function recognizes equations by the markup of the Markdown extension ``arithmatex``.
 

@@ -24,7 +24,8 @@ class Installation:
     Attributes:
         name: Name of the version in messages, for example "LVIS v1".
         folder: Folder that contains the annotations and the images.
-        image_folder_of: For each annotation file, the folder to which its image paths are relative.
+        image_folder_of: Mapping from each annotation file to an image folder. The image paths in
+            the annotation file are relative to this folder.
 
     Example:
         >>> print(*VERSIONS[1].image_folder_of, sep="\\n")

@@ -14,7 +14,7 @@ ROLES = (
 
 
 def class_roles(design: Mapping[str, Any]) -> list[str]:
-    """Return the role of each class in its pair of look-alike classes, in label order.
+    """Return the role of each class in its pair of look-alike classes, as a list in label order.
 
     Args:
         design: The result of :func:`pcb.datasets.openmoji.read_design`.

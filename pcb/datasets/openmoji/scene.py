@@ -1,4 +1,4 @@
-"""Draw an image of OpenMoji-LT, with emojis on a random background, and return their masks."""
+"""Draw emojis on a random background, and return the image with a mask of each emoji."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,16 +40,16 @@ def compose(
     """Draw an image with one instance for each entry of ``labels``.
 
     Later instances may hide parts of earlier instances, but at least the fraction ``LEAST_VISIBLE``
-    of every instance stays visible. If no place is found for one of the instances, the image is
-    drawn again with all instances 10% smaller.
+    of every instance stays visible. If an instance does not fit, the image is drawn again with all
+    instances 10% smaller.
 
     Args:
         icons: Icon of each class, indexed by label.
         labels: Label of each instance to draw. A label may occur several times.
         renderings: Drawing styles to choose from, with their weights.
         image_size: Side of the image, in pixels.
-        instance_size: Minimum and maximum length of an instance's longer side before the rotation,
-            in pixels.
+        instance_size: Minimum and maximum length, in pixels, of the longer side of an instance
+            before it is rotated.
         rng: Source of randomness.
 
     Returns:
@@ -143,10 +143,7 @@ def _lay_out(
     shrink: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, list[Instance]] | None:
-    """Draw the image that :func:`compose` returns, with all instances scaled by ``shrink``.
-
-    The result is None if no place is found for one of the instances.
-    """
+    """Draw all instances, scaled by ``shrink``; return None if an instance does not fit."""
     canvas = base.copy()
     side = len(canvas)
     owner = np.full((side, side), -1)  # index of the topmost instance at each pixel

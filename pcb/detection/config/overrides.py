@@ -35,13 +35,9 @@ def apply_overrides(cfg: Config, cfg_options: Mapping[str, Any]) -> list[str]:
 
 
 def _over_none(node: Any, value: Any) -> Any:
-    """Return the new value, with ``"_delete_": True`` added to each dict that replaces None.
+    """Return ``value`` with ``"_delete_": True`` in each dict that replaces None in ``node``.
 
-    This key is necessary, because mmcv cannot merge a dict into None.
-
-    Args:
-        node: The current value.
-        value: The new value, without the key.
+    Without this key, mmcv could not replace None with a dict.
     """
     if isinstance(value, Mapping) and node is None:
         return {**value, "_delete_": True}
@@ -64,7 +60,7 @@ def check_override(
         cfg: The merged config.
         key: The dotted key, such as ``"runner.max_epochs"``.
         value: The new value.
-        components: The result of :func:`known_components`; None to call this function.
+        components: The result of :func:`known_components`. If None, it is computed.
 
     Returns:
         The current value of the setting, or an empty dictionary if the config does not set it.

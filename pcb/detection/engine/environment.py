@@ -15,9 +15,8 @@ from pcb.storage.repository import commit, repository_root
 def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
     """Return the software versions, Git commit, machine and seed that affect a run's results.
 
-    On a CPU, the last bits of a sum depend on the instructions that PyTorch uses, such as AVX2
-    (entry ``cpu_capability``). The last bits also depend on the CPU model (entry ``cpu``), because
-    PyTorch's libraries choose their own instructions for each CPU model.
+    The entries ``cpu`` and ``cpu_capability`` are included, because rounding errors differ between
+    CPU models and between instruction sets such as AVX2.
     """
     packages = ("torch", "torchvision", "mmcv-full", "mmdet", "numpy", "lvis", "hotcoco")
     return {

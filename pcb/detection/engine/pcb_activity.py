@@ -17,24 +17,15 @@ _MOST_NAMES = 20  # maximum number of class names in a description
 
 
 class ActivityHook(Hook):
-    """Hook that records the first and the last iteration in which PCB changed the loss.
-
-    The hook reads PCB's strength (its weight in the loss) right after the loss is computed, because
-    reading the strength at that time does not stall the GPU. Once PCB is active, it stays active
-    until the end of the epoch. The hook therefore does not read the strength again in that epoch.
-    """
+    """Hook that records the first and the last iteration in which PCB changed the loss."""
 
     def __init__(self) -> None:
         self._epoch = -1  # the last epoch in which PCB was observed to be active
 
     def before_run(self, runner) -> None:
-        """Find the losses in which PCB can become active, and prepare the record.
-
-        If training resumes from a checkpoint without a record, it is unknown whether PCB was active
-        before the checkpoint. The new record then contains the number of iterations before the
-        checkpoint.
-        """
+        """Find the losses in which PCB can become active, and prepare the record."""
         self._balances = [b for b in balances(runner.model).values() if b.alpha > 0]
+        # A resumed checkpoint without a record does not say whether PCB was active before.
         if self._balances and not isinstance(runner.meta.get(RECORD), dict):
             runner.meta[RECORD] = {"unknown_until": runner.iter} if runner.iter else {}
 
@@ -45,6 +36,8 @@ class ActivityHook(Hook):
         if not started:
             return
         record = runner.meta[RECORD]
+        # Once PCB is active, it stays active until the end of the epoch. Right after the loss is
+        # computed, reading the strength does not stall the GPU.
         if epoch != self._epoch:
             strength = max(balance.current_strength() for balance in started)
             if strength == 0:

@@ -81,7 +81,7 @@ def train(
     Raises:
         FileNotFoundError: The config or the data is missing.
         ValueError: A setting, an annotation file or a checkpoint is wrong.
-        ValueError: Another process uses the folder, or the folder contains a user's own files.
+        ValueError: Another process uses the folder, or the folder contains unrelated files.
         ValueError: The folder already contains a training run; set ``resume`` or ``replace``.
         pcb.detection.engine.runner.NonFiniteError: A loss or a weight is not finite.
         OSError: The disk is full. The last checkpoint is kept.
@@ -204,9 +204,9 @@ def _train(
 def _first_weights_record(
     settings: TrainingSettings, folder: RunFolder, resumed: bool
 ) -> dict[str, Any]:
-    """Return the entry of ``environment.json`` for ``load_from``: the path and SHA-256 of the file.
+    """Return the path and SHA-256 of the ``load_from`` checkpoint, for ``environment.json``.
 
-    Without ``load_from`` in the config, the result is empty.
+    The result is empty if the config does not set ``load_from``.
     """
     if settings.first_weights is None:
         return {}
@@ -219,18 +219,14 @@ def _first_weights_record(
 
 
 def _optimizer_hook(settings: TrainingSettings) -> Hook | dict[str, Any]:
-    """Return the hook that updates the weights, in a form that mmcv's runner can register.
-
-    For training in half precision, the result is a LossScalingHook. For training in float32, the
-    result is a dictionary of arguments from which the runner builds mmcv's own hook.
-    """
+    """Return the hook that updates the weights, or a dict from which mmcv builds this hook."""
     if settings.loss_scaling is None:
         return dict(settings.optimizer_step)
     return LossScalingHook(**settings.optimizer_step, **settings.loss_scaling)
 
 
 def build_loader(loading: Mapping[str, int], dataset: Any, seed: int) -> DataLoader:
-    """Build a data loader that shuffles the images and divides them among the processes."""
+    """Build a loader that shuffles the images and divides them among the training processes."""
     several = world_size() > 1
     loader = build_dataloader(dataset, **loading, dist=several)
     if several:
@@ -246,7 +242,7 @@ def _warn_of_other_settings(folder: RunFolder, settings: TrainingSettings) -> No
     differing = other_settings(settings.comparable(), recorded_settings(folder))
     if names := [name for name in differing if name != "runner.max_epochs"]:
         warnings.warn(
-            f"settings have changed since this training run began ({', '.join(names)}): to get the "
+            f"settings have changed since this training run began: {', '.join(names)}. To get the "
             "original result, resume with the original settings. New values of optimizer.lr and "
             "optimizer.weight_decay have no effect, because the values in the checkpoint are used",
             stacklevel=2,
@@ -287,14 +283,14 @@ def _warn_of_late_start(model: nn.Module, max_epochs: int) -> None:
         if balance.alpha > 0 and balance.start_epoch > max_epochs:
             warnings.warn(
                 f"PCB starts in epoch {balance.start_epoch}, but training ends with epoch "
-                f"{max_epochs}, so PCB will never change the loss: set start_epoch of the loss to "
-                "17/24 of the number of epochs, as in the paper",
+                f"{max_epochs}. Set start_epoch of the loss to 17/24 of the number of epochs, as "
+                "in the paper",
                 stacklevel=2,
             )
 
 
 def _quiet_logger() -> logging.Logger:
-    """Return a logger that makes mmcv's runner print warnings but no progress."""
+    """Return a logger for mmcv's runner, with level WARNING."""
     logger = logging.getLogger("pcb.runner")
     logger.setLevel(logging.WARNING)
     return logger
