@@ -12,15 +12,14 @@ from torch import Tensor, nn
 class Feedback(nn.Module):
     """Small MLP that turns a prediction into feedback for the RoI features.
 
-    The layers have the same names as in official checkpoints: ``layers.fc1``, ``layers.fc2``,
-    ``layer_norm``.
+    The layers have the same names as in the official PCB checkpoints.
 
     Args:
         in_features: D_in, width of the prediction.
         out_features: D_out, width of the feedback.
         hidden_features: Width of the hidden layers.
         num_layers: Number of linear layers, at least 1.
-        layer_norm: Whether to normalise the prediction first, as for sigmoid classifiers (EQL v2).
+        layer_norm: Whether to apply layer normalisation to the prediction first.
 
     Raises:
         ValueError: If ``num_layers`` is less than 1.

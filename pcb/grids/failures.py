@@ -31,8 +31,8 @@ class Failure:
     """A notebook that did not finish.
 
     Attributes:
-        executed: Path of the executed copy, such as ``.../01_train.ipynb``. If the notebook never
-            started, this file does not exist.
+        executed: Path of the executed copy of the notebook, such as ``.../01_train.ipynb``. If the
+            notebook never started, this file does not exist.
         cell: Number of the cell that failed, as in ``In [3]``; None if no cell failed.
         error: The error message, which may have several lines.
     """
@@ -43,14 +43,17 @@ class Failure:
 
     @property
     def page(self) -> Path:
-        """Path of the HTML page of the failed notebook. The page exists if the notebook started."""
+        """Path of the HTML page that shows the failed notebook up to the failed cell.
+
+        The page exists only if the notebook started.
+        """
         return self.executed.with_suffix(FAILURE_PAGE)
 
     @property
     def line(self) -> str:
         """The first and the last line of the error, joined into one line.
 
-        Control characters are escaped, because a terminal would act on them.
+        Control characters are escaped.
 
         >>> Failure(Path(), 1, "RuntimeError: training ended:\\n  File\\nValueError: why\\n").line
         'RuntimeError: training ended: ... ValueError: why'
@@ -62,17 +65,15 @@ class Failure:
 
 @contextmanager
 def record_failure(executed: str | os.PathLike[str]) -> Iterator[None]:
-    """Record a failure if the notebook that the ``with`` block runs does not finish.
+    """Record a failure if a ``with`` block that executes a notebook does not finish.
 
-    A failure is recorded as a JSON file and an HTML page. The JSON file is written before the
-    notebook starts, so that it exists even if this process is killed. When the notebook succeeds,
-    the JSON file is removed.
+    A JSON file is written before the block starts, and removed when the block succeeds. Therefore,
+    a failure is recorded even if the process is killed.
 
-    If another process is already running the notebook, this function prints a message that names
-    the other process, and waits until the other process ends.
+    If another process is executing the notebook, the block starts when that process has ended.
 
     Args:
-        executed: Path of the executed copy; a copy from an earlier attempt is removed.
+        executed: Path of the executed copy of the notebook. An earlier copy is removed.
     """
     lock = notebook_lock(executed)
 

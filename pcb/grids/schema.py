@@ -31,7 +31,7 @@ _WRONG = re.compile(
 
 
 def decode_yaml(text: str, schema: type[T]) -> T:
-    """Convert YAML text to an instance of a Struct.
+    """Convert YAML text to an instance of a msgspec Struct.
 
     Raises:
         ValueError: The text is not valid YAML, contains a key twice, or does not fit the Struct.
@@ -104,9 +104,9 @@ def _explain(error: str, values: Any, schema: type[msgspec.Struct]) -> str:
 
 
 def _values_at(value: Any, steps: list[str]) -> Iterator[Any]:
-    """Follow a list of keys through nested YAML data, and yield all values that are reached.
+    """Yield the values at a path of keys in nested YAML data.
 
-    The key ``...`` selects all values of a mapping, so several values may be reached.
+    The key ``...`` stands for every key of a mapping.
     """
     if not steps:
         yield value

@@ -1,4 +1,4 @@
-"""Cross-entropy, with or without PCB."""
+"""Cross-entropy loss, with or without Pairwise Class Balance (PCB)."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -8,26 +8,28 @@ from pcb.losses.updates import updates_once
 
 
 class CrossEntropyLoss(BalancedLoss):
-    r"""Softmax cross-entropy, or the PCB loss if used with a :class:`PairwiseClassBalance`.
+    r"""Softmax cross-entropy, with or without Pairwise Class Balance (PCB).
 
     .. math::
         L = \frac{1}{A} \sum_{n\,\text{negative}} w_n CE_n
           + \frac{1 - a}{A} \sum_{n\,\text{positive}} w_n CE_n
           + \frac{a}{N} \sum_{n\,\text{positive}} KL(q_{y_n} \| \mathrm{softmax}(z_n))
 
-    Here ``a`` is the strength of PCB (0 while PCB is inactive), ``q`` the soft label, ``w`` the
-    sample weights and ``A`` the averaging factor. Without ``balance``, or with ``a = 0``, the loss
-    is the usual cross-entropy.
+    Here ``a`` is the strength of PCB, ``q`` are the soft labels, ``w`` are the sample weights, and
+    ``A`` is the averaging factor. Without ``balance``, ``a`` is 0. If ``a`` is 0, the loss is the
+    usual cross-entropy.
 
     Args:
         num_classes: C, the number of foreground classes.
-        balance: Observes the predictions and provides soft labels; None for the loss without PCB.
-        background: None, ``"last"`` or ``"first"``; see :class:`BalancedLoss`.
+        balance: The :class:`PairwiseClassBalance` that provides soft labels; None for the loss
+            without PCB.
+        background: Position of the background class: ``"last"``, ``"first"``, or None if there is
+            no background. See :class:`BalancedLoss`.
 
     Shape:
         - logits: (N, C), or (N, C + 1) with background.
         - labels: (N,), in [0, C - 1], or in [0, C] with background.
-        - returns a scalar in the dtype of the logits, but at least float32.
+        - returns a scalar: float64 for float64 logits, otherwise float32.
 
     Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
     CVPR 2022.
@@ -51,7 +53,9 @@ class CrossEntropyLoss(BalancedLoss):
         avg_factor: float | None = None,
         iteration: int | None = None,
     ) -> Tensor:
-        """Return the loss of a batch; in training, let ``balance`` observe the batch first.
+        """Return the loss of a batch.
+
+        In training, ``balance`` is first updated with the batch.
 
         Args:
             logits: (N, C) logits, or (N, C + 1) with background.
@@ -59,7 +63,7 @@ class CrossEntropyLoss(BalancedLoss):
             weights: (N,) weights w of the cross-entropy terms; default: 1.
             avg_factor: Averaging factor A; default: the number of samples with positive weight, but
                 at least 1.
-            iteration: Refinement iteration; default: the last.
+            iteration: Index of the refinement iteration; default: the last iteration.
 
         Returns:
             The loss, a scalar.

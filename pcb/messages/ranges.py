@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Range:
-    """All finite numbers, or all whole numbers, from ``low`` to ``high``.
+    """Range of allowed numbers, from ``low`` to ``high``.
 
     Attributes:
         low: Lower bound, included unless ``low_open`` is True.
@@ -54,8 +54,7 @@ class Range:
             value: Any value.
 
         Raises:
-            ValueError: The value is not in the range. The message states the parameter, the range
-                and the value.
+            ValueError: The value is not in the range.
         """
         if value not in self:
             raise ValueError(f"{name} {self._demand}, got {value!r}")

@@ -34,9 +34,8 @@ def row_shares(matrix: np.ndarray) -> np.ndarray:
 def column_shares(matrix: np.ndarray) -> np.ndarray:
     """Divide each column of a confusion matrix by its sum.
 
-    Entry [i, j] becomes the fraction of predictions of class j whose true class is i. Rows of NaN
-    (classes that never occurred) count as 0 in the sums and stay NaN. A column that sums to 0 (a
-    class that was never predicted) becomes NaN.
+    Entry [i, j] becomes the share of true class i among the predictions of class j. The sums ignore
+    NaN. A column that sums to 0 becomes NaN.
 
     Example:
         >>> column_shares(np.array([[3, 0], [1, 0]]))
@@ -55,23 +54,23 @@ def class_order(
     names: Sequence[str] | None = None,
     num_classes: int | None = None,
 ) -> np.ndarray:
-    """Return an order of the classes that makes a large confusion matrix readable.
+    """Sort the classes so that a large confusion matrix becomes readable.
 
     Args:
         matrix: (C, C) or (C + 1, C + 1); background is not part of the order.
         by: ``"frequency"``: most training images first. ``"name"``: alphabetical. ``"cluster"``:
-            classes that are confused with each other are adjacent. (This is average-linkage
-            clustering; two classes are similar if one is often predicted as the other.)
+            average-linkage clustering; classes that are often confused with each other are
+            adjacent.
         image_count: (C,) number of training images of each class, needed for ``"frequency"``.
         names: (C,) class names, needed for ``"name"``.
-        num_classes: Number of classes, C; by default the length of ``image_count`` or ``names`` if
-            one of them is passed, otherwise the length of the matrix.
+        num_classes: Number of classes, C; required for a (C + 1, C + 1) matrix if neither
+            ``image_count`` nor ``names`` is passed.
 
     Returns:
         (C,) labels in the new order. Classes that tie are in the order of their labels.
 
     Raises:
-        ValueError: The order is unknown, or needs counts or names that are missing.
+        ValueError: ``by`` is unknown, or an argument that it needs is missing.
 
     Example:
         >>> class_order(np.eye(3), "frequency", image_count=[5, 200, 40]).tolist()
@@ -217,9 +216,10 @@ def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
 
 def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Divide each row of both confusion matrices by its sum; return ``after`` minus ``before``.
+    """Return the change of shares between two confusion matrices: ``after`` minus ``before``.
 
-    If a class has no instances in one of the two confusion matrices, its row in the result is NaN.
+    The rows of both matrices are first divided by their sums. If a class has no instances in one of
+    the matrices, the row of this class in the result is NaN.
 
     Raises:
         ValueError: The matrices differ in shape.
@@ -257,7 +257,7 @@ def label_entropy(soft_labels: np.ndarray) -> np.ndarray:
             sum, because the soft labels of EQL v2 do not sum to 1.
 
     Returns:
-        (C,) entropies in bits; NaN if the row is undefined or all zeros.
+        (C,) entropies in bits; NaN if the row contains NaN or only zeros.
 
     Example:
         >>> label_entropy(np.array([[1.0, 0.0], [0.2, 0.2]])).tolist()
@@ -282,7 +282,7 @@ def check_alike(before: np.ndarray, after: np.ndarray) -> None:
 
 
 def _summed_by_group(shares: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Sum the columns of each of the three frequency groups; return a (rows, 3) array."""
+    """Add up the columns that belong to the same group; return a (rows, 3) array."""
     foreground = shares[:, : len(groups)]
     return np.stack([foreground[:, groups == group].sum(axis=1) for group in GROUPS], axis=1)
 

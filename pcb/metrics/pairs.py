@@ -1,4 +1,4 @@
-"""Find pairs of classes that are often confused, or whose confusion changed most.
+"""Find the most confused pairs of classes, and the pairs whose confusion changed most.
 
 Most functions accept both kinds of confusion matrix described in :mod:`pcb.metrics.matrix`.
 """
@@ -50,8 +50,8 @@ def pair_shares(matrix: np.ndarray, num_classes: int, min_objects: float = 0) ->
     Args:
         matrix: A confusion matrix, (C, C) or (C + 1, C + 1).
         num_classes: Number of classes, C.
-        min_objects: Minimum number of objects of a true class; rows with fewer objects become NaN.
-            Pass it only with a matrix of counts.
+        min_objects: Minimum number of objects of a true class, for a matrix of counts; rows with
+            fewer objects become NaN.
 
     Returns:
         (C, C) shares. If the matrix counts detections, each share is relative to all objects of
@@ -82,18 +82,22 @@ def worst_pairs(
         names: (C,) class names.
         frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
         count: Maximum number of pairs; pairs that are never confused are left out.
-        min_objects: Minimum number of objects of a pair's true class; pairs with fewer objects are
-            left out. Pass it only with a matrix of counts.
-        by: ``"share"`` to find the largest shares, ``"bias"`` to find the most one-sided pairs.
+        min_objects: Minimum number of objects of the true class, for a matrix of counts; pairs with
+            fewer objects are left out.
+        by: The value by which the pairs are ranked: ``"share"`` or ``"bias"``.
 
     Returns:
-        One dict per pair, largest share or bias first, ready for ``pandas.DataFrame``. ``true`` and
-        ``predicted`` are the names of the classes, ``true_group`` and ``predicted_group`` their
-        frequency groups, ``true_label`` and ``predicted_label`` their labels. ``share`` is the
-        share of class ``true`` that is predicted as class ``predicted``, and ``reverse_share`` is
-        the share of class ``predicted`` that is predicted as class ``true``. ``bias`` is ``share``
-        minus ``reverse_share``. If the matrix counts detections, each dict also contains ``count``,
-        the number of objects of class ``true`` that are detected as class ``predicted``.
+        One dict per pair, ready for ``pandas.DataFrame``. The pair with the largest share or bias
+        comes first. Each dict contains:
+
+        - ``true`` and ``predicted``: the names of the true class and the predicted class.
+        - ``true_group`` and ``predicted_group``: the frequency groups of the two classes.
+        - ``share``: the share of class ``true`` that is predicted as class ``predicted``.
+        - ``reverse_share``: the share of class ``predicted`` that is predicted as class ``true``.
+        - ``bias``: ``share`` minus ``reverse_share``.
+        - ``count``, if the matrix counts detections: the number of objects of class ``true`` that
+          are detected as class ``predicted``.
+        - ``true_label`` and ``predicted_label``: the labels of the two classes.
 
     Raises:
         ValueError: ``by`` is unknown.
@@ -108,7 +112,7 @@ def worst_pairs(
     rows = []
     enough = pair_shares(matrix, len(names), min_objects)
     if by not in ("share", "bias"):
-        raise ValueError(f"by must be 'share' or 'bias', got {by!r}")
+        raise ValueError(f"the argument 'by' must be 'share' or 'bias', got {by!r}")
     ranked = enough if by == "share" else enough - shares.T
     for true, predicted in largest_pairs(ranked, count):
         share, reverse = shares[true, predicted], shares[predicted, true]
@@ -133,19 +137,21 @@ def changed_pairs(
 
     Args:
         before: The confusion matrix of the first training run.
-        after: The confusion matrix of the second training run, of the same kind and with the same
-            classes.
+        after: The confusion matrix of the second training run, of the same shape.
         names: (C,) class names.
         frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
         count: Maximum number of pairs; pairs without a change are left out.
-        min_objects: Minimum number of objects of a pair's true class; pairs with fewer objects in
-            at least one of the matrices are left out. Pass it only with matrices of counts.
+        min_objects: Minimum number of objects of the true class in each matrix, for matrices of
+            counts; pairs with fewer objects are left out.
 
     Returns:
-        One dict per pair, largest change first, with names, groups and labels as in
-        :func:`worst_pairs`. In each dict, ``before`` is the fraction of the objects of class
-        ``true`` that the first run's model predicts as class ``predicted``. ``after`` is the same
-        fraction for the second run, and ``change`` is ``after - before``.
+        One dict per pair, largest change first. Names, groups and labels have the same keys as in
+        :func:`worst_pairs`. Each dict also contains:
+
+        - ``before``: the share of class ``true`` that is predicted as class ``predicted`` in the
+          first run.
+        - ``after``: the same share in the second run.
+        - ``change``: ``after`` minus ``before``.
 
     Raises:
         ValueError: The matrices differ in shape.
@@ -173,15 +179,14 @@ def nearest_classes(
 ) -> list[int]:
     """Find the classes that are most often confused with a given class.
 
-    The other classes are ranked by a sum of two shares: the share of the given class that is
-    predicted as the other class, and the share of the other class that is predicted as the given
-    class.
+    The confusion of two classes is the share of the first class that is predicted as the second
+    class, plus the share of the second class that is predicted as the first class.
 
     Args:
         matrix: A confusion matrix. This function divides each row by its sum.
         label: Label of the given class.
-        count: Maximum number of other classes; classes that are never confused with the given class
-            are left out.
+        count: Maximum number of other classes. Classes that are never confused with the given
+            class are left out.
         num_classes: Number of classes, C; required for a (C + 1, C + 1) matrix.
 
     Returns:

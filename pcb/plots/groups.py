@@ -1,12 +1,8 @@
-"""Figures of the confusion between frequency groups, and of the initial values in a matrix.
+"""Figures that distinguish three groups of classes: frequent, common and rare classes.
 
-During training, each row of a running confusion matrix is updated as a moving average.
-:func:`start_weights` draws how much weight the initial value of each row still has. The fewer
-updates a row has received, the larger this weight is.
-
-The rows of a matrix are true classes, and the columns are predicted classes. A matrix of detections
-has an additional last row for detections on background, and an additional last column for missed
-objects.
+The rows of a confusion matrix are true classes, and the columns are predicted classes. A matrix of
+detections has an additional last row for detections on background, and an additional last column
+for missed objects.
 """
 
 from collections.abc import Sequence
@@ -108,11 +104,11 @@ def group_confusion(
 def group_heatmap(
     matrix: np.ndarray, frequency: Sequence[str], title: str = "Confusion between groups"
 ) -> tuple[Figure, np.ndarray]:
-    """Draw two heat maps that show how often each frequency group is predicted as each group.
+    """Draw two heat maps of the confusion between frequency groups.
 
     Args:
-        matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections. For detections, a fourth
-            column of the first heat map shows the share of missed objects.
+        matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections. For detections, the first
+            heat map has a fourth column with the share of missed objects.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
         title: Title of the figure; it should say which matrix is shown.
 
@@ -179,7 +175,7 @@ def start_weights(
     start: str = "first update",
     title: str | None = None,
 ) -> tuple[Figure, Axes]:
-    """Draw the weight that the initial value of each row still has in a running confusion matrix.
+    """Draw the weight of the initial value in each row of a confusion matrix.
 
     The rows of the matrix are moving averages. Each update of a row reduces the weight of the
     row's initial value.
@@ -187,13 +183,13 @@ def start_weights(
     Args:
         weight: (C,) weight of the initial value in each row, in [0, 1]; nan if the class did not
             occur in training.
-        update_count: (C,) number of updates of each row. The numbers are written above the bars
-            or, if there are too many classes, drawn as a curve in a second panel.
-        image_count: (C,) number of training images of each class. Classes with more images are
-            drawn further to the left.
+        update_count: (C,) number of updates of each row. With few classes, the figure shows the
+            numbers above the bars. With many classes, it shows them as a curve in a second panel.
+        image_count: (C,) number of training images of each class. The bars are sorted by this
+            number, largest first.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names.
-        start: What the figure calls the initial value, such as ``"first update"``.
+        start: Name of the initial value in the figure, such as ``"first update"``.
         title: Title of the figure; empty for no title. Default:
             ``"How much of each row is still its <start>?"``.
 

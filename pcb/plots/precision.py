@@ -22,9 +22,7 @@ GROUP_METRICS = (
 
 
 def _points(value: float | None) -> float:
-    """Convert a fraction to percent.
-
-    None, which stands for an undefined value in JSON files, becomes nan.
+    """Convert a fraction to percent, and None to nan.
 
     Example:
         >>> _points(0.25), _points(None)
@@ -40,11 +38,10 @@ def ap_by_group(
     """Draw the AP of all, frequent, common and rare classes, for one or several training runs.
 
     Args:
-        metrics: Dict from the name of each run to a dict of the run's metrics, for example
+        metrics: Maps the name of each run to the metrics of the run, for example
             ``{"softmax": {"AP": 0.3, "APr": nan, ...}}``. The metrics are fractions. Undefined
             metrics are shown as n/a.
-        title: Title of the figure; it should name the run and the data, and say whether the AP is
-            mask AP or box AP.
+        title: Title of the figure; it should name the data and the kind of AP (mask or box).
 
     Returns:
         (figure, axes).

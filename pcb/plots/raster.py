@@ -78,7 +78,7 @@ class Frame:
 
     @property
     def end(self) -> int:
-        """Coordinate of the right edge and the lower edge of the image; each class has width 1."""
+        """Width and height of the image; each class has width 1."""
         return self.edge + self.with_background * self.thickness * self.factor
 
     @property
@@ -92,7 +92,7 @@ class Frame:
 
     @property
     def contiguous(self) -> bool:
-        """Whether classes are ordered by frequency, with the classes of each group adjacent."""
+        """Whether classes are ordered by frequency and the classes of each group are adjacent."""
         return (
             self.groups is not None
             and self.by_frequency
@@ -105,7 +105,7 @@ class Frame:
         return self.contiguous and min(end - start for start, end, _ in self.spans) > 0.1 * self.end
 
     def arrange(self, matrix: np.ndarray) -> np.ndarray:
-        """Sort the classes of a matrix, shrink a large matrix, and widen the background cells."""
+        """Sort the classes of a matrix, shrink it if it is large, and widen the background."""
         num_classes = len(self.labels)
         places = np.append(self.labels, num_classes) if self.with_background else self.labels
         matrix = matrix[np.ix_(places, places)]
@@ -116,12 +116,12 @@ class Frame:
         return matrix
 
     def show(self, axes, cells: np.ndarray, norm: Normalize | None = None, colors=None):
-        """Draw cells as an image on the axes, and return matplotlib's image object."""
+        """Draw the cells of a matrix on the axes, and return matplotlib's image object."""
         extent = (-0.5, self.end - 0.5, self.end - 0.5, -0.5)
         return axes.imshow(cells, norm=norm, cmap=colors, extent=extent, interpolation="nearest")
 
     def draw(self, xlabel: str, ylabel: str, title: str, normalize: str):
-        """Create the figure and the axes of a matrix, and draw everything except the cells."""
+        """Create the figure, and draw everything except the cells of the matrix."""
         side = 7.5 if self.names is None else float(np.clip(0.21 * self.end, 5.5, 10.5))
         size = canvas(side + 1.6, side + 0.8)
         size = (size[0], size[0] * (side + 0.8) / (side + 1.6))  # the matrix is square
@@ -199,7 +199,7 @@ class Frame:
 
 
 def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None:
-    """Draw two strips in the colour of a group along the classes from ``start`` to ``end``.
+    """Mark the classes from ``start`` to ``end`` with two strips in the colour of their group.
 
     One strip is to the left of the rows. The other strip is below the columns.
     """
@@ -213,9 +213,8 @@ def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None
 def _pool_largest(matrix: np.ndarray, factor: int, axis: int) -> np.ndarray:
     """Shrink a matrix along an axis by the given factor.
 
-    Of every ``factor`` adjacent entries, only the one with the largest absolute value is kept. For
-    this purpose, nan counts as larger than 0, but smaller than any other absolute value. Undefined
-    rows therefore stay visible.
+    Of every ``factor`` adjacent entries, the entry with the largest absolute value is kept. In this
+    comparison, nan is larger than 0 and smaller than all other absolute values.
 
     Example:
         >>> nan = np.nan
@@ -235,11 +234,10 @@ def _pool_largest(matrix: np.ndarray, factor: int, axis: int) -> np.ndarray:
 
 
 def check_matrix(matrix: np.ndarray, names, image_count, frequency) -> int:
-    """Check the size of a confusion matrix, and return the number of classes C.
+    """Check the shape of a confusion matrix, and return the number of classes.
 
     Raises:
-        ValueError: The matrix is empty or not square; the other arguments differ in length; or the
-            matrix has neither C nor C + 1 rows.
+        ValueError: The matrix is empty or not square, or the sizes of the arguments do not match.
     """
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
         raise ValueError(f"matrix must be square and not empty, got shape {matrix.shape}")

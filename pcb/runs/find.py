@@ -14,11 +14,10 @@ from pcb.runs.paths import plain_names
 
 
 def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
-    """Return all run folders at or below ``root``, sorted by path.
+    """Return the folders of all training runs at or below ``root``, sorted by path.
 
-    A folder is a run folder if it contains ``config.py`` or ``metrics.json``. A folder
-    without ``config.py`` can describe a detector that was trained with other software. Hidden
-    folders and folders inside a run folder are not searched.
+    The folder of a run contains ``config.py`` or ``metrics.json``. Hidden folders and the
+    subfolders of a run are not searched.
 
     Raises:
         FileNotFoundError: ``root`` is not a folder.

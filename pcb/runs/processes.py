@@ -1,10 +1,8 @@
 """List the processes that are working in the folder of a grid.
 
-A grid is a set of training runs. A process may execute the whole grid, execute one notebook, train
-a detector, or predict. Each process holds a lock, and the lock file records the process number and
-the machine. The operating system releases the lock when the process ends. Therefore, the list
-contains exactly the processes that are still running. It includes processes on other machines that
-share the file system.
+A grid is a set of training runs. Each process holds a lock while it is running. The lock file
+records the process number and the machine. The list includes processes on other machines that share
+the file system.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ class Running(NamedTuple):
     Attributes:
         what: What the process does: ``grid``, ``training``, ``prediction``, or the name of the
             notebook that it executes, for example ``02_evaluate``.
-        where: Folder to which the process writes, relative to the grid's folder.
+        where: Folder to which the process writes, relative to the folder of the grid.
         process: Process number.
         host: Name of the machine on which the process runs.
         since: Time when the process took the lock.
@@ -61,15 +59,12 @@ class Running(NamedTuple):
 
 
 def notebook_lock(executed: str | os.PathLike[str]) -> Path:
-    """Return the lock file for the executed copy of a notebook.
-
-    The lock file is in the same folder as the executed copy.
-    """
+    """Return the path of the lock file that belongs to the executed copy of a notebook."""
     return Path(executed).with_name(f".{Path(executed).stem}.lock")
 
 
 def running(root: str | os.PathLike[str]) -> list[Running]:
-    """Return all running processes that hold a lock in or below a grid's folder.
+    """Return the running processes that hold a lock in a folder or in its subfolders.
 
     The processes are sorted by the paths of their lock files.
 
@@ -89,14 +84,11 @@ def running(root: str | os.PathLike[str]) -> list[Running]:
 
 
 def described(file: Path, root: str | os.PathLike[str], who: Writer) -> Running:
-    """Return a description of the process that holds a lock.
-
-    The attribute ``since`` is the time of the last change of the lock file, because the process
-    writes to this file when it takes the lock.
+    """Describe the process that holds a lock.
 
     Args:
-        file: The lock file.
-        root: The grid's folder.
+        file: The lock file. The process took the lock when it last changed this file.
+        root: Folder to which the path in the description is relative.
         who: The process, as recorded in the lock file.
     """
     since = datetime.fromtimestamp(file.stat().st_mtime)

@@ -87,7 +87,7 @@ def test_pairs_by_bias():
     matrix = np.array([[5, 5, 0], [5, 5, 0], [3, 0, 7]])
     rows = metrics.worst_pairs(matrix, ["a", "b", "c"], ["f", "f", "r"], by="bias")
     assert [(row["true"], row["predicted"], row["bias"]) for row in rows] == [("c", "a", 0.3)]
-    with pytest.raises(ValueError, match="by must be 'share' or 'bias', got 'x'"):
+    with pytest.raises(ValueError, match="'by' must be 'share' or 'bias', got 'x'"):
         metrics.worst_pairs(matrix, ["a", "b", "c"], ["f", "f", "r"], by="x")
 
 

@@ -18,9 +18,9 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 def similarity(first: Icon, second: Icon) -> float:
     """Return the visual similarity of two icons: 1 for equal icons, 0 if nothing overlaps.
 
-    Both icons are drawn with outlines, and their overlap is computed: the sum of the pixelwise
-    minima of colour and alpha, divided by the sum of the pixelwise maxima. The same is done without
-    outlines. The similarity is the mean of the two overlaps.
+    The overlap of two pictures is the sum of the pixelwise minima of colour and alpha, divided by
+    the sum of the pixelwise maxima. The similarity is the mean of two overlaps: one with the
+    outlines of the icons, and one without.
 
     Example:
         >>> taxi, car, apple = (Icon(code, "") for code in ("1F696", "1F698", "1F34E"))
@@ -42,12 +42,10 @@ def similarities(icons: Sequence[Icon]) -> np.ndarray:
 
 
 def congruence(first: Icon, second: Icon) -> float:
-    """Return the largest overlap of two icons in grey when one icon is rotated or mirrored.
+    """Return the largest overlap of two grey icons when the first icon is rotated or mirrored.
 
-    The first icon is drawn in 48 positions. For each position, its overlap with the second icon is
-    computed as in :func:`similarity`, but from luminance and alpha. The result is the maximum over
-    all positions, with and without outlines. A value close to 1 means that augmentation can make
-    the two icons look the same.
+    The overlap is defined in :func:`similarity`. A value close to 1 means that augmentation can
+    make the two icons look the same.
 
     Example:
         >>> left, right, apple = (Icon(code, "") for code in ("1F91B", "1F91C", "1F34E"))
@@ -64,7 +62,7 @@ def _views(icon: Icon) -> np.ndarray:
     """Draw an icon with and without outlines, centred and scaled to a fixed size.
 
     Returns:
-        (renderings, SIDE, SIDE, 4) premultiplied RGBA in [0, 1].
+        Array of shape (2, SIDE, SIDE, 4): premultiplied RGBA in [0, 1].
     """
     views = []
     for rendering in _RENDERINGS:
@@ -86,10 +84,11 @@ def _views(icon: Icon) -> np.ndarray:
 
 @cache
 def _positions(icon: Icon) -> np.ndarray:
-    """Draw an icon in grey, in 48 positions: 24 rotations, each with and without mirroring.
+    """Draw an icon in grey, in 24 rotations, each with and without mirroring.
 
     Returns:
-        (renderings, positions, SIDE, SIDE, 2) luminance and alpha in [0, 1].
+        Array of shape (2, 48, SIDE, SIDE, 2): luminance and alpha in [0, 1]. The first axis stands
+        for pictures with and without outlines.
     """
     positions = []
     for view in _views(icon):

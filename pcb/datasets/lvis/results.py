@@ -1,4 +1,4 @@
-"""Read detection results in COCO format as a list of dicts, and check them."""
+"""Read and check detection results in COCO format."""
 
 import os
 from collections.abc import Sequence
@@ -44,8 +44,7 @@ def read_results(
 
     Raises:
         FileNotFoundError: The file does not exist.
-        ResultsError: The content is not a list, or a detection is invalid or does not match the
-            annotations.
+        ResultsError: The content is not a list, or a detection is invalid.
         ValueError: An IoU type is unknown.
 
     Example:
@@ -79,10 +78,10 @@ def load_results(results: str | os.PathLike | list, layout: Any = Any) -> tuple[
 
     Args:
         results: A ``.json`` or ``.json.gz`` file, or the content of such a file.
-        layout: Type to which msgspec decodes the content of the file.
+        layout: Type that msgspec uses to decode the file.
 
     Returns:
-        source: Name of the results, for messages.
+        source: Name of the results, to be used in messages.
         results: The list of detections.
 
     Raises:
@@ -102,7 +101,7 @@ def load_results(results: str | os.PathLike | list, layout: Any = Any) -> tuple[
 
 
 def required_keys(iou_type: str | Sequence[str] | None) -> list[str]:
-    """Return the keys that each detection must have, given what will be evaluated.
+    """Return the keys that each detection must have for an evaluation.
 
     Args:
         iou_type: What will be evaluated: 'bbox', 'segm', a sequence of both, or None if unknown.
@@ -125,8 +124,8 @@ def detection_rules(
     Args:
         annotations: The ground truth for the detections.
         iou_type: What will be evaluated: 'bbox', 'segm', a sequence of both, or None if unknown.
-        first: The first detection. If it has a 'bbox', every detection must have one; otherwise,
-            no detection may have one.
+        first: The first detection. If it has the key 'bbox', all detections must have this key.
+            Otherwise, no detection may have it.
     """
     has_bbox = isinstance(first, dict) and "bbox" in first
     return DetectionRules(
@@ -140,8 +139,8 @@ def result_error(source: str, index: int, problem: str) -> ResultsError:
 
 
 def run_length_check(source: str) -> RunLengthCheck:
-    """Return an object that checks the run-length encoded masks of detections.
+    """Return a checker for the run-length encoded masks of detections.
 
-    The argument ``name`` of the object's method ``add`` is the index of the detection.
+    When you add a mask to the checker, pass the index of the detection as ``name``.
     """
     return RunLengthCheck(lambda index, problem: result_error(source, index, problem))

@@ -1,12 +1,12 @@
-"""Check that the runs of a compressed run-length encoding add up to the size of the image.
+"""Check that the runs of a compressed run-length encoding add up to the number of pixels.
 
-The check is needed because pycocotools accepts any text. If the runs are too short, part of the
-decoded mask is undefined. A run of negative length causes an endless loop. This module checks
-thousands of encodings in one batch with NumPy.
+pycocotools does not check the runs. If they are too short, part of the decoded mask is undefined. A
+run of negative length causes an endless loop.
 
-An encoding is a text that stores a list of numbers. Each character stores six bits: its code minus
-the code of "0". Five of these bits belong to a number, lowest bits first. The sixth bit states
-whether the number continues in the next character.
+An encoding is a string that stores a list of numbers. Each character stores six bits: the code of
+the character minus the code of "0". The lower five bits are part of a number; the first character
+of a number contains its lowest bits. The sixth bit is 1 if the number continues in the next
+character.
 
 The first three numbers are the lengths of the first three runs of pixels. For n > 3, number n is
 the length of run n minus the length of run n - 2.
@@ -27,8 +27,8 @@ class RunLengthCheck:
     Call ``finish`` after adding the last mask.
 
     Args:
-        error: Function that returns the error to raise for an invalid mask. Its arguments are the
-            name of the mask and a text that states what is wrong.
+        error: Function that creates the error for an invalid mask. Its arguments are the name of
+            the mask and a description of the problem.
 
     Example:
         >>> check = RunLengthCheck(lambda name, problem: ValueError(f"{name}: {problem}"))
@@ -54,8 +54,8 @@ class RunLengthCheck:
             segmentation: The mask, in any of COCO's segmentation formats.
 
         Raises:
-            Exception: A mask is invalid. The function ``error``, which was passed to the
-                constructor, creates this exception.
+            Exception: A mask is invalid. The constructor's argument ``error`` creates the
+                exception.
         """
         if isinstance(segmentation, dict) and isinstance(segmentation["counts"], (str, bytes)):
             self._pending.append((name, segmentation))
@@ -63,11 +63,11 @@ class RunLengthCheck:
                 self.finish()
 
     def finish(self) -> None:
-        """Check the masks that were added since the last check.
+        """Check all masks that have been added but not yet checked.
 
         Raises:
-            Exception: A mask is invalid. The function ``error``, which was passed to the
-                constructor, creates this exception.
+            Exception: A mask is invalid. The constructor's argument ``error`` creates the
+                exception.
         """
         pending, self._pending = self._pending, []
         if not pending:
@@ -88,7 +88,7 @@ class RunLengthCheck:
 def fills(encodings: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray:
     """Check whether each of n run-length encodings is valid.
 
-    A valid encoding has no run of negative length, and its runs add up to the number of pixels.
+    The runs of a valid encoding add up to the number of pixels, and no run has a negative length.
 
     Args:
         encodings: n compressed run-length encodings; n is at least 1.

@@ -49,12 +49,12 @@ class Rendering:
     """A style in which an icon is drawn.
 
     Args:
-        name: Unique name, as stored in the dataset's ``design.json``.
+        name: Unique name of the style.
         outlines: Whether to draw the outlines.
         hue: Rotation of the hue of every colour, in degrees.
-        fade: Fraction of white mixed into every colour except black, in [0, 1].
-        ink: Colour that replaces black, which is the colour of the outlines in OpenMoji.
-        skin: Unicode modifier of a skin tone ("1F3FB" to "1F3FF"); "" for the yellow default.
+        fade: Fraction of white, in [0, 1], that is mixed into every colour except black.
+        ink: Colour that replaces black, the colour of OpenMoji's outlines.
+        skin: Code of a Unicode skin tone, "1F3FB" to "1F3FF"; empty for the default, yellow.
     """
 
     name: str
@@ -131,9 +131,10 @@ def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
 
 @cache
 def renderings_of(icon: Icon, renderings: Weighted) -> Weighted:
-    """Return the renderings whose skin tone exists for an icon, with their weights.
+    """Return the renderings in which an icon can be drawn, each with its weight.
 
-    The weights are scaled so that they sum to 1.
+    Renderings with a skin tone that the icon does not have are left out. The weights are scaled so
+    that they sum to 1.
 
     Example:
         >>> found, weights = zip(*renderings_of(Icon("1F34E", "red_apple"), TRAIN_RENDERINGS))
@@ -185,7 +186,7 @@ def openmoji_codes() -> tuple[str, ...]:
 
 @cache
 def catalogue() -> dict:
-    """Read ``icons.json``: the icons of OpenMoji-LT, with their names and their look-alikes.
+    """Read ``icons.json``, which lists the icons of OpenMoji-LT and their names.
 
     The script ``tools.openmoji.choose`` writes this file.
 
@@ -198,9 +199,9 @@ def catalogue() -> dict:
 
 
 def _svg_code(icon: Icon, rendering: Rendering) -> str | None:
-    """Return the stem of the SVG file that shows an icon in a rendering's skin tone.
+    """Return the stem of the SVG file for an icon in the skin tone of a rendering.
 
-    The result is None if OpenMoji does not contain the icon in this skin tone.
+    The result is None if the file does not exist.
     """
     code = icon.code
     if rendering.skin:

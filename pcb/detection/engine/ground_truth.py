@@ -22,20 +22,18 @@ from pcb.losses import EQLv2Loss
 class GroundTruthConfusion(AbstractContextManager):
     """Context manager that averages the predictions at the ground-truth boxes of each class.
 
-    Inside the context, the detector processes images as usual, and the context manager stores the
-    feature maps. After each batch, :meth:`add` applies the box head to the ground-truth boxes in
-    these feature maps. Therefore, no image passes through the backbone twice.
+    Inside the ``with`` block, the detector processes images as usual. Call :meth:`add` after each
+    batch. This method applies the box head to the ground-truth boxes, and reuses the feature maps
+    of the batch.
 
-    If the RoI head classifies each box in several iterations, only the last iteration is used,
-    because it makes the final prediction. In contrast, the confusion matrix that PCB learns in
-    training averages all iterations. Predictions that are not finite are skipped, as in training.
-
-    The detector must have exactly one box head, and the activation function of its classification
-    loss must be known (see :func:`class_activation`). Otherwise, nothing is measured.
+    If the RoI head classifies each box in several iterations, only the last iteration is used. The
+    confusion matrix that PCB learns in training is an average over all iterations. Predictions that
+    are not finite are skipped. If :func:`class_activation` returns None for the detector, nothing
+    is measured.
 
     Args:
         model: An mmdet detector in evaluation mode.
-        dataset: The mmdet dataset with the images and their ground truth.
+        dataset: The mmdet dataset that contains the images and their ground truth.
     """
 
     def __init__(self, model: nn.Module, dataset: Any) -> None:
@@ -65,7 +63,7 @@ class GroundTruthConfusion(AbstractContextManager):
 
     @torch.no_grad()
     def add(self, img_metas: Sequence[dict[str, Any]], indices: Sequence[int]) -> None:
-        """Measure the predictions at the ground-truth boxes of the images in the last batch.
+        """Measure the predictions at the ground-truth boxes of the last batch of images.
 
         Call this method after the model has processed the batch.
 
@@ -103,7 +101,7 @@ class GroundTruthConfusion(AbstractContextManager):
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the mean predicted probabilities at the ground-truth boxes of each class.
 
-        Every process must call this method, because it combines the predictions of all processes.
+        The means include the predictions of all processes. Every process must call this method.
 
         Returns:
             A dictionary with two arrays for C classes. If nothing is measured, the dictionary is
@@ -126,12 +124,9 @@ class GroundTruthConfusion(AbstractContextManager):
 def class_activation(model: nn.Module) -> str | None:
     """Return the name of the function that turns a detector's class logits into probabilities.
 
-    The name depends on the classification loss. This loss must use Pairwise Class Balance (PCB), be
-    EQL v2, or have an attribute ``use_sigmoid`` as in mmdet.
-
     Returns:
-        ``"softmax"`` or ``"sigmoid"``. The result is None for any other loss, for a detector
-        without a box head, and for a cascade of several box heads.
+        ``"softmax"`` or ``"sigmoid"``. The result is None if the classification loss is of an
+        unknown type, or if the detector does not have exactly one box head.
 
     Example:
         >>> from types import SimpleNamespace

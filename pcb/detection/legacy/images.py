@@ -25,9 +25,8 @@ _HINT = "copy or download it again, or remove the image from the annotations"
 class ImageError(OSError):
     """Error for an image file that cannot be used; the message names the file and a remedy.
 
-    When a data-loading worker raises an error, PyTorch raises it again in the main process, with
-    the traceback of the worker as the message. This class keeps only the original message, which is
-    at the end of the traceback.
+    PyTorch adds a traceback to the message of an error in a data-loading worker. This class removes
+    the traceback.
 
     Example:
         >>> print(ImageError("Caught ImageError in worker 0. ... ImageError: 7.png is empty"))
@@ -40,10 +39,10 @@ class ImageError(OSError):
 
 @PIPELINES.register_module()
 class LoadWholeImage(LoadImageFromFile):
-    """Pipeline step that loads an image, and rejects incomplete images and unexpected sizes.
+    """Pipeline step that loads an image, and checks that it is complete and of the right size.
 
-    The arguments are those of mmdet's ``LoadImageFromFile``. Images with 16 bits per channel, with
-    one channel, with a palette or with transparency are converted to three channels of 8 bits.
+    The arguments are those of mmdet's ``LoadImageFromFile``. Images with 16 bits per channel, one
+    channel, a palette or transparency are converted to three channels of 8 bits.
     """
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +50,7 @@ class LoadWholeImage(LoadImageFromFile):
 
         Raises:
             OSError: The file cannot be read.
-            ImageError: The image is incomplete, or its size differs from the annotations.
+            ImageError: The image is incomplete, or its size differs from that in the annotations.
         """
         info = results["img_info"]
         path = os.path.join(results["img_prefix"] or "", info["filename"])
@@ -61,10 +60,9 @@ class LoadWholeImage(LoadImageFromFile):
         if size != stated_size:
             found, stated = ("x".join(map(str, sides)) for sides in (size, stated_size))
             raise ImageError(
-                f"{path} is {found} pixels, but its size in the annotations is {stated}, so boxes "
-                "and masks would be in the wrong place: use the image that was annotated, or "
-                "correct its width and height in the annotations. Images are rotated according to "
-                "their EXIF data before this check"
+                f"{path} is {found} pixels, but its size in the annotations is {stated}: use the "
+                "image that was annotated, or correct the width and height in the annotations. The "
+                "annotations must state the size after EXIF rotation"
             )
         if self.to_float32:
             image = image.astype(np.float32)
@@ -94,9 +92,8 @@ class LoadWholeImage(LoadImageFromFile):
 def truncation(content: bytes) -> str | None:
     """Return what is wrong with an image file, or None if the file seems complete.
 
-    A JPEG or PNG file is complete if it ends with the expected bytes. Some programs append data to
-    a complete file. A file that ends with other bytes is therefore decoded with Pillow, which
-    raises an error if image data is missing.
+    A JPEG or PNG file with unexpected last bytes is decoded to find out whether it is complete.
+    Files in other formats are only checked for being empty.
 
     Args:
         content: The content of the file.

@@ -1,10 +1,9 @@
-"""The three compiled operators that Mask R-CNN needs, taken from torchvision.
+"""Replace mmcv's compiled operators with those of torchvision.
 
-Installing mmcv-full compiles its operators. Compiling takes many minutes and needs a C++ compiler,
-and for GPUs also a CUDA compiler. torchvision contains the same three operators, precompiled for
-CPU and CUDA. If mmcv has a compiled extension, that extension is used. Otherwise, :func:`install`
-provides a replacement module that calls torchvision. All other operators in the replacement raise
-an error that says how to compile them.
+Compiling mmcv-full takes many minutes and needs a C++ compiler, and for GPUs also a CUDA compiler.
+torchvision contains the three operators that Mask R-CNN needs, precompiled for CPU and CUDA.
+If mmcv's own operators are not compiled, :func:`install` makes mmcv use these three operators. All
+other operators then raise an error.
 """
 
 import sys
@@ -27,8 +26,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
         boxes: (N, 4) as x1, y1, x2, y2 in pixels.
         scores: (N,), the score of each box.
         iou_threshold: A box is removed if its IoU with a kept box exceeds this threshold.
-        offset: 1 if the pixel at x2, y2 belongs to the box; the width of the box is then
-            x2 - x1 + 1. Otherwise 0.
+        offset: 0 if the width of a box is x2 - x1; 1 if the width is x2 - x1 + 1.
 
     Example:
         >>> boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]])
@@ -115,8 +113,8 @@ def roi_align_backward(
 def _missing(name: str):
     def operator(*_args, **_kwargs) -> NoReturn:
         raise NotImplementedError(
-            f"mmcv-full was installed without compiled operators, and torchvision has no operator "
-            f"{name!r}: compile mmcv's operators with `make setup OPS=1`"
+            f"mmcv's operator {name!r} is not compiled: compile mmcv's operators with "
+            "`make setup OPS=1`"
         )
 
     return operator
