@@ -1,8 +1,7 @@
 """Pairwise Class Balance (PCB) for long-tailed recognition.
 
-The losses and functions in this package need only PyTorch. They are imported on first use.
-Therefore, the command ``pcb --help`` starts quickly, and ``pcb doctor``, which checks the
-installation, runs even if PyTorch is missing.
+The losses and functions in this package need only PyTorch. They are imported on first use, so the
+command ``pcb doctor``, which checks the installation, runs even if PyTorch is missing.
 """
 
 from importlib import import_module

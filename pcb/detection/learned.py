@@ -17,9 +17,9 @@ LOSS_PREFIX = "roi_head.bbox_head.loss_cls."
 
 
 def learned_by(balance: PairwiseClassBalance) -> LearnedConfusion:
-    """Return the confusion matrix that a PairwiseClassBalance has learned so far.
+    """Return the learned confusion matrix and the settings of a PairwiseClassBalance.
 
-    The matrix is a NumPy array. The result also contains the settings of PCB.
+    The matrix is a NumPy array.
 
     Example:
         >>> learned = learned_by(PairwiseClassBalance(2, alpha=0.2, activation="sigmoid"))
@@ -42,10 +42,9 @@ def learned_by(balance: PairwiseClassBalance) -> LearnedConfusion:
 def learned_in_checkpoint(
     loss: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str | Path
 ) -> LearnedConfusion:
-    """Return the confusion matrix that PCB had learned when a checkpoint was saved.
+    """Return the learned confusion matrix in a checkpoint, and the PCB settings in the config.
 
-    Checkpoints of the official PCB code are also accepted. The result also contains the settings of
-    PCB. These settings come from the config, because a checkpoint does not contain them.
+    Checkpoints of the official PCB code are also accepted.
 
     Args:
         loss: The config's ``model.roi_head.bbox_head.loss_cls``.
@@ -54,7 +53,7 @@ def learned_in_checkpoint(
 
     Raises:
         ValueError: The checkpoint contains no matrix, the loss in the config has no matrix, or the
-            shapes of the two matrices differ.
+            number of classes in the config is different.
     """
     state = checkpoint.get("state_dict", checkpoint)
     state = {
@@ -65,8 +64,7 @@ def learned_in_checkpoint(
     needed = (OFFICIAL_BUFFERS[own] for own in ("balance.confusion", "balance.instance_count"))
     if any(name not in state for name in needed):
         raise ValueError(
-            f"{source} contains no confusion matrix, because it was trained without PCB: use a "
-            "checkpoint that was trained with PCB"
+            f"{source} contains no confusion matrix: use a checkpoint that was trained with PCB"
         )
     built = build_loss(loss)
     if getattr(built, "balance", None) is None:
@@ -83,10 +81,9 @@ def learned_in_checkpoint(
 
 
 def _check_rows(balance: PairwiseClassBalance, source: str | Path) -> None:
-    """Warn if a softmax loss learned the matrix, but the config has a sigmoid loss, or vice versa.
+    """Warn if the matrix was probably not learned by the loss in the config.
 
-    Only a softmax loss learns a matrix whose rows sum to 1. If the config has the wrong loss, the
-    soft labels computed from the matrix are wrong.
+    Only a softmax loss learns a matrix whose rows sum to 1.
     """
     sums = balance.confusion.sum(dim=1)[balance.instance_count > 0]
     if len(sums) == 0:
@@ -94,10 +91,10 @@ def _check_rows(balance: PairwiseClassBalance, source: str | Path) -> None:
     sum_to_one = bool(((sums - 1).abs() < 0.01).all())
     if sum_to_one != balance.normalize_rows:
         warnings.warn(
-            f"{source} was probably trained with a different loss than the one in the config. The "
-            f"row sums of its confusion matrix are between {sums.min():.3g} and {sums.max():.3g}, "
-            f"but a {balance.activation} loss learns rows that "
-            f"{'sum' if balance.normalize_rows else 'do not sum'} to 1. Use the config that the "
+            f"{source} probably does not match the config. The config has a {balance.activation} "
+            "loss, which learns a confusion matrix whose rows "
+            f"{'sum' if balance.normalize_rows else 'do not sum'} to 1. In the checkpoint, the row "
+            f"sums are between {sums.min():.3g} and {sums.max():.3g}. Use the config that the "
             "checkpoint was trained with",
             stacklevel=3,
         )

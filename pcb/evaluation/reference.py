@@ -27,9 +27,9 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LV
         iou_type: 'bbox' or 'segm'.
 
     Returns:
-        The finished evaluation. Its method ``get_results()`` returns the metrics; an undefined
-        metric is -1. Its attribute ``eval`` contains the arrays from which the metrics are
-        computed.
+        The lvis package's evaluation object. The method ``get_results()`` returns the metrics; an
+        undefined metric is -1. The attribute ``eval`` contains the arrays from which the metrics
+        are computed.
     """
     # The package changes the records of annotations and detections, so pass copies.
     dataset = annotations.for_lvis()
@@ -43,14 +43,14 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LV
 
 
 class _GroundTruth(lvis.LVIS):
-    """The lvis package's ground-truth class, changed to read a dict instead of a file."""
+    """The lvis package's class ``LVIS``, changed to read a dict instead of a file."""
 
     def _load_json(self, dataset: dict) -> dict:
         return dataset
 
 
 class _Detections(lvis.LVISResults):
-    """The lvis package's class for detections, changed to accept an empty list as well."""
+    """The lvis package's class ``LVISResults``, changed to accept an empty list."""
 
     def __init__(self, ground_truth: lvis.LVIS, results: list[dict]) -> None:
         if results:
@@ -62,9 +62,9 @@ class _Detections(lvis.LVISResults):
 
 
 class _NumPyWithFloat:
-    """A stand-in for the module NumPy that also has the attribute ``float``.
+    """A replacement for the module ``numpy`` with the additional attribute ``float``.
 
-    lvis 0.5.3 uses ``np.float``, which was removed from NumPy in version 1.24.
+    lvis 0.5.3 uses ``np.float``, which NumPy 1.24 removed.
     """
 
     float = float
@@ -75,11 +75,7 @@ class _NumPyWithFloat:
 
 @contextlib.contextmanager
 def _patched_lvis():
-    """Inside a ``with`` block, make lvis 0.5.3 work with current NumPy and without warnings.
-
-    When the block starts, the name ``np`` in the module ``lvis.eval`` is bound to a stand-in for
-    NumPy, and warnings are switched off. When the block ends, both changes are undone.
-    """
+    """Inside a ``with`` block, make lvis 0.5.3 work with current NumPy and without warnings."""
     logger = logging.getLogger("lvis.results")
     numpy, level = lvis.eval.np, logger.level
     lvis.eval.np = _NumPyWithFloat()

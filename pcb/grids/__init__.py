@@ -1,4 +1,4 @@
-"""Run grids, record their failures and report their results.
+"""Run grids, record failures and report results.
 
 A grid is a set of training runs that are listed in a grid file.
 """

@@ -1,8 +1,7 @@
 """Read and check grid files, which list the training runs of an experiment.
 
-The Snakemake workflow executes every notebook for every training run in a grid file. The
-repository's grid files are in ``workflow/grids/``. The command ``pcb grid check`` checks a grid
-file.
+The Snakemake workflow executes the notebooks for all training runs in a grid file. The repository's
+grid files are in ``workflow/grids/``. The command ``pcb grid check`` checks a grid file.
 """
 
 from __future__ import annotations
@@ -57,8 +56,8 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         threads: Number of CPU threads for one training run or one prediction. All processes of a
             training run share these threads. The workflow runs as many jobs at the same time as
             Snakemake's option ``--cores`` allows.
-        gpus: Number of GPUs for one training run, which has one process per GPU. On a machine
-            without GPUs, the run has the same number of processes.
+        gpus: Number of GPUs for one training run, with one process for each GPU. A machine without
+            GPUs runs the same number of processes on the CPU.
         memory: Memory for one training run or prediction, such as ``64GB``; only for clusters.
         time: Time limit for one training run or prediction, such as ``2d`` or ``36h``; only for
             clusters.
@@ -163,7 +162,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 if name in _SET:
                     raise ValueError(
                         f"parameters: the workflow itself sets the parameter {name!r} of "
-                        f"{notebook}: remove it from the grid file"
+                        f"{notebook}. Remove {name!r} from the grid file"
                     )
 
 
@@ -217,8 +216,7 @@ def read_grid(
     Raises:
         FileNotFoundError: The grid file does not exist.
         ValueError: A key is unknown, missing or repeated; a value is not allowed; a config does not
-            exist; or a notebook does not have a parameter that the file sets. If a valid name is
-            similar to a wrong name, the message suggests the valid name.
+            exist; or a notebook does not have a parameter that the file sets.
 
     Example:
         >>> [str(run) for run in read_grid("demo").runs]
@@ -261,7 +259,7 @@ def config_file(run: RunName, configs: str | os.PathLike[str] = "configs") -> Pa
 
 
 def config_sources(path: Path) -> list[Path]:
-    """Return a config file and all files from which it inherits, the config file first."""
+    """Return the paths of a config file and of all its base files, the config file first."""
     sources = [path]
     for statement in ast.parse(path.read_text()).body:
         if isinstance(statement, ast.Assign) and any(
@@ -275,16 +273,9 @@ def config_sources(path: Path) -> list[Path]:
 
 
 def _check_name(key: str, name: str, further: str = "") -> None:
-    """Check a name that becomes part of paths and command lines.
+    """Raise a ValueError if a name is not safe in paths and command lines.
 
-    Args:
-        key: Beginning of the error message, for example the grid file's key ``datasets``.
-        name: The name to check.
-        further: Further characters to allow. Letters, digits, ``_`` and ``.`` are always allowed.
-
-    Raises:
-        ValueError: The name contains a character that is not allowed, or begins with a dot or
-            hyphen.
+    The error message begins with ``key``. The characters in ``further`` are also allowed.
     """
     if not re.fullmatch(rf"\w[\w.{further}]*", name, re.ASCII):
         allowed = ["letters", "digits", *map(repr, ["_", ".", *further])]

@@ -32,13 +32,13 @@ def weights_and_factor(
 class BalancedLoss(StatefulModule):
     """Base class of losses that can use a :class:`PairwiseClassBalance`.
 
-    A loss has a state: its ``balance`` and its own counts. Each training batch updates this state
-    once. A batch is a training batch if the loss is in training mode, gradients are enabled and the
-    logits require gradients. See :mod:`pcb.losses.updates`.
+    Each training batch updates ``balance`` and the counts of the loss once. A batch is a training
+    batch if the loss is in training mode, gradients are enabled and the logits require gradients.
+    See :mod:`pcb.losses.updates`.
 
     Args:
         num_classes: C, the number of foreground classes.
-        balance: Observes the predictions and provides soft labels. With None, PCB is not used.
+        balance: Observes the predictions and provides soft labels; None to train without PCB.
         background: Position of the background class. Pass None if there is no background. Pass
             ``"last"`` if background has the label C (MMDetection). Pass ``"first"`` if background
             has the label 0, and the classes have the labels 1 to C (torchvision). In
@@ -70,7 +70,7 @@ class BalancedLoss(StatefulModule):
         self.background = background
 
     def extra_repr(self) -> str:
-        """Return the settings of the loss, as text that ``print(model)`` shows."""
+        """Return the settings of the loss as text for ``print(model)``."""
         return f"num_classes={self.num_classes}, background={self.background!r}"
 
     def prepare(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,7 +81,8 @@ class BalancedLoss(StatefulModule):
             labels: (N,) labels in [0, C - 1], or in [0, C] with background.
 
         Returns:
-            The logits, in float32 or a wider dtype, and the labels, both with background last.
+            The logits, in float32 or a wider dtype, and the labels. Background comes last in the
+            logits, and has the label C.
 
         Raises:
             ValueError: If the logits have the wrong shape, or a label is out of range.
@@ -89,8 +90,8 @@ class BalancedLoss(StatefulModule):
         self._check_width(logits)
         if labels.shape != logits.shape[:1]:
             raise ValueError(
-                f"labels must have the shape {tuple(logits.shape[:1])}, one label for each row of "
-                f"the logits, got {tuple(labels.shape)}"
+                f"labels must have the shape {tuple(logits.shape[:1])}, got {tuple(labels.shape)}: "
+                "pass one label for each row of the logits"
             )
         highest = self.num_classes - (self.background is None)
         outside = labels[(labels < 0) | (labels > highest)]
@@ -164,12 +165,12 @@ class BalancedLoss(StatefulModule):
     ) -> tuple[float, Tensor | None]:
         """Let PCB observe the positives of a batch, and return PCB's strength and soft labels.
 
-        PCB observes only training batches, and only if ``self.balance`` is in training mode.
+        PCB observes the batch only in training.
 
         Args:
             logits: (P, C) class logits of the positives; P may be 0.
             labels: (P,) true classes in [0, C - 1].
-            iteration: Refinement iteration; None for the last iteration.
+            iteration: Index of the refinement iteration; None for the last iteration.
 
         Returns:
             The strength of PCB in this iteration, and the soft labels (P, C) in the dtype of the
@@ -185,6 +186,6 @@ class BalancedLoss(StatefulModule):
         return self.balance.strength_at(iteration), soft_labels
 
     def update_state(self, logits: Tensor, update: Callable[..., None], *args: Any) -> None:
-        """Update the state of the loss with ``update(*args)``, but only in training."""
+        """In training, call ``update(*args)`` to update the state of the loss."""
         if self.training and is_trained_on(logits):
             update_once(self, update, *args)

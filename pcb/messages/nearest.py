@@ -77,8 +77,8 @@ def suggestion(wanted: str, known: Iterable[str]) -> str:
 def _likeness(wanted: str, name: str) -> float:
     """Return the similarity of two names, from 0 to 1.
 
-    The names are split at ``/`` and ``.``. The parts are compared in pairs, from the last part of
-    each name to the first. The result is the similarity of the least similar pair.
+    The names are split at ``/`` and ``.``, and compared part by part from the end. The result is
+    the lowest similarity of two parts.
     """
     ends = (re.split(r"[/.]", text.casefold())[::-1] for text in (wanted, name))
     return min(SequenceMatcher(None, a, b).ratio() for a, b in zip(*ends, strict=False))

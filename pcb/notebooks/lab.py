@@ -47,13 +47,13 @@ def copy_notebooks(
 ) -> dict[str, Path]:
     """Copy notebooks to a folder in which users can edit them.
 
-    If a notebook has changed since it was copied, its copy is replaced, unless a user has edited
-    the copy. An edited copy is kept, and the changed notebook is copied under a new name, such as
-    ``01_train-2.ipynb``. In this case, a message names both copies.
+    If a notebook has changed, the existing copy is replaced, unless a user has edited the copy. An
+    edited copy is kept: the new version of the notebook is copied under a new name, such as
+    ``01_train-2.ipynb``, and a message names both copies.
 
     Args:
         notebooks: Folder of the notebooks.
-        folder: Folder for the copies, which is created if it is missing.
+        folder: Folder for the copies. A missing folder is created.
 
     Returns:
         A dict from each notebook's name, without ``.ipynb``, to the path of its newest copy.
@@ -75,8 +75,8 @@ def copy_notebooks(
             if found != original:
                 edited, copy = copy, folder / f"{notebook.stem}-{number + 1}.ipynb"
                 print(
-                    f"{notebook.name} has changed: your edited copy {edited} is kept, and the "
-                    f"changed notebook is copied to {copy}"
+                    f"{notebook.name} has changed. Your edited copy {edited} is kept, and the new "
+                    f"version of the notebook is copied to {copy}"
                 )
             write_atomically(copy, content)
             copied[copy.name] = digest
@@ -86,9 +86,9 @@ def copy_notebooks(
 
 
 def _copies(folder: Path, name: str) -> dict[int, Path]:
-    """Return a dict from the number of each copy of a notebook to the path of the copy.
+    """Return the paths of a notebook's copies, as a dict whose keys are the numbers of the copies.
 
-    For example, ``01_train-2.ipynb`` is copy number 2. A copy without a number is number 1.
+    For example, ``01_train-2.ipynb`` is copy 2, and ``01_train.ipynb`` is copy 1.
     """
     pattern = re.compile(rf"{re.escape(name)}(?:-(\d+))?\.ipynb")
     matches = ((pattern.fullmatch(path.name), path) for path in folder.iterdir())
@@ -96,10 +96,9 @@ def _copies(folder: Path, name: str) -> dict[int, Path]:
 
 
 def _read_record(file: Path) -> dict[str, str]:
-    """Return the SHA-256 digest that each copy of a notebook had before any edit.
+    """Return a dict from the file name of each copy to the digest of the copied notebook.
 
-    The keys of the returned dict are the file names of the copies. If the record file is missing or
-    unreadable, the dict is empty, and all copies count as edited.
+    If the record file is missing or invalid, the dict is empty, and all copies count as edited.
     """
     try:
         found = json.loads(file.read_text(encoding="utf-8"))

@@ -98,22 +98,21 @@ class EquationRenderer(IPythonRenderer):
     """
 
     def inline_math(self, body: str) -> str:
-        """Return the HTML of an equation within a line of text."""
+        """Return the HTML of an inline equation."""
         if body != body.strip():
             return super().inline_math(body)
         return convert(body)
 
     def block_math(self, body: str) -> str:
-        """Return the HTML of an equation on a line of its own."""
+        """Return the HTML of a display equation."""
         return convert(body.strip(), display="block")
 
 
 class ShortOutputs(Preprocessor):
     """An nbconvert preprocessor that shortens long code and outputs.
 
-    Megabytes of output would make a page too large for a browser. A note on the page says how many
-    characters are missing. The executed notebook keeps the whole output. Lengths are measured after
-    conversion to HTML: for example, ``<`` becomes ``&lt;``.
+    A note on the page says how many characters are missing. The executed notebook keeps the whole
+    output.
     """
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
@@ -139,11 +138,7 @@ class ShortOutputs(Preprocessor):
         return cell, resources
 
     def _cut(self, text: str, kind: str = "text/plain") -> str:
-        """Cut a text if it is too long, and add a note that says how many characters are left out.
-
-        A text may have at most ``LONGEST_OUTPUT`` characters. All texts on a page together may have
-        at most ``MOST_TEXT`` characters. Markup that is too long is left out entirely, because
-        incomplete markup is invalid.
+        """Cut a text that is too long for the page, and add a note. Remove markup that is too long.
 
         Args:
             text: Code or output of a notebook cell.
@@ -155,7 +150,7 @@ class ShortOutputs(Preprocessor):
         if size <= most:
             self._left -= size
             return text
-        # Incomplete markup of a table would not be a table.
+        # Incomplete markup is invalid.
         shown = "" if is_markup else text[: most * len(text) // size]
         self._left -= 0 if is_markup else most
         note = f"[{len(text) - len(shown):,} more characters: see the executed notebook (.ipynb)]"
@@ -163,10 +158,10 @@ class ShortOutputs(Preprocessor):
 
 
 class InteractiveFigures(Preprocessor):
-    """An nbconvert preprocessor that replaces each plotly figure with HTML that draws it."""
+    """An nbconvert preprocessor that replaces plotly figures with HTML."""
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
-        """Replace all plotly figures in a notebook with HTML that draws them."""
+        """Replace all plotly figures in a notebook with HTML."""
         found = [output for _, output in _outputs(nb) if PLOTLY in output["data"]]
         for number, output in enumerate(found):
             figure = output["data"][PLOTLY]
@@ -183,7 +178,7 @@ class InteractiveFigures(Preprocessor):
 
 
 class StaticFigures(Preprocessor):
-    """An nbconvert preprocessor that uses the heading above a static figure as its alt text."""
+    """An nbconvert preprocessor that uses the heading above a static figure as alternative text."""
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Add alternative text to the static figures in a notebook."""

@@ -1,10 +1,8 @@
-"""Store the confusion matrix that PCB learns, in one file for each epoch.
+"""Store the learned confusion matrix of PCB in one file for each epoch.
 
 The matrices are stored as float16, which is precise enough for figures. Entries of at least 6e-5
-have a relative error of at most 5e-4. Smaller entries have an absolute error of at most 3e-8, and
-entries below 3e-8 become 0. For a class that is rarely confused with others, the soft label from
-the stored matrix may therefore be sharper than the soft label in training. With the 1203 classes of
-LVIS v1, each file takes at most 2.9 MB.
+have a relative error of at most 5e-4. Smaller entries have an absolute error of at most 3e-8. With
+the 1203 classes of LVIS v1, each file takes at most 2.9 MB.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ def write_history(folder: Path, epoch: int, matrix: Any) -> None:
 
 
 def read_history(folder: Path) -> dict[int, np.ndarray]:
-    """Return a dictionary from epoch to (C, C) float32 confusion matrix, oldest epoch first."""
+    """Return a dict from each epoch to its (C, C) float32 confusion matrix, oldest epoch first."""
     import numpy as np
 
     files = _files(folder)
@@ -35,13 +33,13 @@ def read_history(folder: Path) -> dict[int, np.ndarray]:
 
 
 def drop_history(folder: Path, after: int) -> None:
-    """Remove the stored matrices of epochs later than ``after``; 0 removes all matrices."""
+    """Remove the stored matrices of all epochs later than ``after``."""
     for epoch, file in _files(folder):
         if epoch > after:
             file.unlink()
 
 
 def _files(folder: Path) -> list[tuple[int, Path]]:
-    """Return the epoch and the file of each stored matrix, oldest first."""
+    """Return the epoch and the file of each stored matrix, oldest epoch first."""
     numbered = ((file.stem.removeprefix("epoch_"), file) for file in folder.glob("epoch_*.npz"))
     return sorted((int(number), file) for number, file in numbered if number.isdigit())

@@ -1,4 +1,4 @@
-"""Compose and parse the names of training runs; no other module does this."""
+"""Compose and parse the names of training runs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RunName:
 
     @property
     def config_folder(self) -> str:
-        """Name of the folder that contains the runs of all seeds: ``<config>[-<override>]``."""
+        """Name of the folder with a subfolder for each seed: ``<config>[-<override>]``."""
         return f"{self.config}-{self.override}" if self.override else self.config
 
     @property
@@ -97,13 +97,13 @@ def parse_seed(folder: str) -> int | None:
 
 
 def plain_names(config: str) -> list[str]:
-    """Given a config with PCB, return possible names of the same config without PCB.
+    """Return possible names of a config's baseline: the same config without PCB.
 
-    The most likely name comes first. If the given config does not use PCB, the list is empty. A
-    hyphen and the text after the hyphen, such as ``-lr2``, are kept.
+    The most likely name comes first. If the config does not use PCB, the list is empty. A
+    suffix such as ``-lr2`` is kept.
 
     Args:
-        config: Name of the given config.
+        config: Name of the config.
 
     Example:
         >>> plain_names("seesaw_pcb_r101"), plain_names("softmax_pcb"), plain_names("softmax")

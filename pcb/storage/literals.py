@@ -74,7 +74,7 @@ def read_literal(node: ast.expr) -> Any:
 
 
 class _Infinity(float):
-    """An infinite number with a ``repr`` that is valid Python source."""
+    """A float that prints infinity as valid Python source: ``float('inf')``."""
 
     def __repr__(self) -> str:
         return f"float('{float(self)}')"

@@ -1,4 +1,4 @@
-"""Open a dataset in a notebook, and look at its classes and images."""
+"""The annotations, classes and images of a dataset, for notebooks."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -74,7 +74,7 @@ class DataView:
 
     @cached_property
     def present_images(self) -> list[dict]:
-        """Records in ``annotations.images`` of the images whose files exist.
+        """Entries of ``annotations.images`` whose image files exist.
 
         For example, the sample data in the repository includes only a few of the image files.
         """
@@ -88,8 +88,7 @@ class DataView:
         Args:
             count: Maximum number of images. The images are spread evenly over the dataset; the same
                 ``count`` always chooses the same images.
-            records: Detections with segmentations. If they are passed, they replace the
-                ground-truth instances.
+            records: Detections with segmentations, to read instead of the ground-truth instances.
         """
         images = self.present_images
         chosen = images[:: max(1, len(images) // max(count, 1))][:count]
@@ -103,14 +102,14 @@ class DataView:
         """Return a picture of each class, for figures.
 
         If the dataset has icons, the picture is the icon of the class. Otherwise, the picture shows
-        the largest instance of the class in the images whose files exist.
+        the largest instance of the class in all images whose files exist.
 
         Args:
             labels: Labels of the classes.
 
         Returns:
-            A dict from each label to a picture, (h, w, 3 or 4) uint8. If the dataset has no icons,
-            the value is None for each class that does not occur in these images.
+            A dict from each label to a picture, (h, w, 3 or 4) uint8. The value is None if the
+            class has no picture.
         """
         if self.icons is not None:
             return {int(label): self.icons[label] for label in labels}
@@ -135,7 +134,7 @@ class DataView:
         return class_roles(self.design) if self.design else None
 
     def labels(self, names: Sequence[str | int]) -> list[int]:
-        """Return the labels of classes that are given by name or by label.
+        """Return the label of each given class.
 
         Args:
             names: Name or label of each class. Spaces and underscores in names are equivalent.
@@ -147,7 +146,7 @@ class DataView:
         return [self._label(name) for name in names]
 
     def _label(self, wanted: str | int) -> int:
-        """Return the label of a class that is given by name or by label."""
+        """Return the label of a class; ``wanted`` is the name or the label of the class."""
         name = str(wanted)
         read = [category["name"] for category in self.annotations.categories]
         for known in (read, self.names) if isinstance(wanted, str) else ():
@@ -170,22 +169,21 @@ def open_dataset(
     size: str = "",
     seed: int = 0,
 ) -> DataView:
-    """Open the training data of a config file, or of the OpenMoji-LT dataset in the folder ``out``.
+    """Open the training data of a config file or of an OpenMoji-LT dataset.
 
-    If ``size`` is not empty, a missing OpenMoji-LT dataset is created. The dataset is created in
-    the folder ``out``. If ``out`` is empty, the dataset is created in the folder that the config
-    reads, but only if this folder is in ``data/openmoji``.
+    If ``size`` is not empty, a missing OpenMoji-LT dataset is created. Without ``out``, the dataset
+    is created only if the config reads it from ``data/openmoji``.
 
     Args:
         config: Config file, relative to the repository.
         out: Folder of the OpenMoji-LT dataset to open, relative to the repository; empty to open
             the training data of the config.
-        size: Size of the OpenMoji-LT dataset to create: ``tiny``, ``mini`` or ``full``; empty to
-            create no dataset.
-        seed: Random seed of the OpenMoji-LT dataset to create.
+        size: Size of the OpenMoji-LT dataset: ``tiny``, ``mini`` or ``full``; empty to create no
+            dataset.
+        seed: Random seed of the OpenMoji-LT dataset.
 
     Raises:
-        FileNotFoundError: The config or its data is missing.
+        FileNotFoundError: The config or the dataset is missing.
         ValueError: ``size`` or ``seed`` does not match the existing dataset or the config, or the
             folder contains files other than an OpenMoji-LT dataset.
     """
@@ -202,8 +200,9 @@ def open_dataset(
     if size and (out or root.parent == repository_path(OPENMOJI)):
         if not out and root.name != size:
             raise ValueError(
-                f"{config} uses the dataset in {root} instead of OpenMoji-LT {size}: leave `size` "
-                f"empty to open that dataset, or set `out` to a folder for OpenMoji-LT {size}"
+                f"{config} uses the dataset in {root} instead of OpenMoji-LT {size}. To open the "
+                f"config's dataset, leave `size` empty. To open OpenMoji-LT {size}, set `out` to a "
+                "folder for this dataset"
             )
         make_openmoji(root, size=size, seed=seed)
     annotations = read_annotations(file)
@@ -219,10 +218,9 @@ def open_dataset(
 def read_validation(data: Mapping[str, Any]) -> Annotations:
     """Return a config's validation annotations, with the number of training images of each class.
 
-    A validation file in LVIS format contains these numbers. If the file is in another format, such
-    as COCO, the training images of each class are counted. If the training annotations are missing
-    or consist of several files, the numbers are unknown. A log message then says that there are no
-    frequency groups (rare, common and frequent classes).
+    A validation file in LVIS format contains these numbers. With a file in COCO format, the
+    training images of each class are counted. If the training annotations are missing or consist
+    of several files, the result does not contain these numbers, and a message is logged.
 
     Args:
         data: The ``data`` entry of a merged config.
@@ -245,11 +243,7 @@ def read_validation(data: Mapping[str, Any]) -> Annotations:
 
 
 def _read_once(file: Path, federated: bool | None) -> Annotations:
-    """Read an annotation file, and keep the result in memory for later calls.
-
-    Reading the annotations of LVIS takes seconds, and all runs of a comparison use the same file. A
-    file that has changed since the last call is read again.
-    """
+    """Read an annotation file, and keep the annotations in memory until the file changes."""
     state = file.stat() if file.is_file() else None
     return _read(file, federated, state and (state.st_mtime_ns, state.st_size))
 

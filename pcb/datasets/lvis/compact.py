@@ -1,8 +1,8 @@
 """Read LVIS annotations into flat arrays to save memory in training.
 
 As dicts, the 1.27 million instances of LVIS v1 would consist of over 100 million Python objects.
-Forked data-loading workers share the memory of arrays. They cannot share Python objects, because
-reading a Python object changes its reference count, which is stored in the object.
+Forked data-loading workers can share the memory of arrays, but not the memory of Python objects,
+because reading a Python object changes its reference count.
 """
 
 import dataclasses
@@ -26,11 +26,11 @@ _PENDING = 200  # polygons to convert per call, so that NumPy's overhead is negl
 
 @dataclass(frozen=True, eq=False)
 class Segmentations:
-    """The masks of m instances, stored without loss in flat arrays.
+    """The masks of m instances, stored losslessly in flat arrays.
 
     ``segmentations[i]`` is the mask of instance i as in the file: a list of polygons
     ``[x1, y1, x2, y2, ...]`` in pixels, or a run-length encoding ``{"size": [height, width],
-    "counts": ...}``. In total there are P polygons with M coordinates.
+    "counts": ...}``. All instances together have P polygons with M coordinates.
 
     Attributes:
         coordinates: (M,) int32 in units of 1 / ``scale`` pixels, or float64 if int32 would lose

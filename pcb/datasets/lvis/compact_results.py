@@ -1,7 +1,7 @@
-"""Read detection results as flat arrays.
+"""Read detection results into flat arrays to save memory in the evaluation.
 
-The LVIS evaluation uses up to 300 detections per image: about 6 million detections on the LVIS
-validation set. They take about 5 GiB of memory as Python records and 0.3 GiB as arrays.
+With 300 detections per image, the LVIS validation set has about 6 million detections. Python
+objects for these detections take about 5 GiB of memory, and arrays take 0.3 GiB.
 """
 
 import math
@@ -30,14 +30,14 @@ from pcb.datasets.lvis.results import (
 
 @dataclass(frozen=True, eq=False)
 class CompactResults:
-    """The arrays of n checked detections, in the order of the results.
+    """The values of n checked detections as arrays, in the order of the results.
 
     Attributes:
         images: (n,) int64, index of each detection's image in ``Annotations.images``.
         labels: (n,) int64, label of each detection's class.
         scores: (n,) float64, score of each detection.
         boxes: (n, 4) float64, boxes ``[x, y, width, height]`` in pixels; None if masks were read.
-        masks: n compressed run-length encodings as in the results; None if boxes were read.
+        masks: n compressed run-length encodings; None if boxes were read.
     """
 
     images: np.ndarray = field(repr=False)
@@ -59,8 +59,8 @@ def read_compact_results(
     """Read detections in COCO results format, check them, and store them in flat arrays.
 
     The checks and errors are those of ``read_results``. Detections below ``score_threshold`` are
-    checked before they are dropped. Only two checks do not apply to them: whether the run lengths
-    of a mask add up to the image size, and whether the boxes are in a wrong format.
+    dropped after most of the checks. Only the run lengths of their masks and the format of their
+    boxes are not checked.
 
     Args:
         results: A ``.json`` or ``.json.gz`` file, or the content of such a file, as in
@@ -147,11 +147,10 @@ _decode_record = msgspec.json.Decoder(_Record).decode
 def _records(
     source: str, results: list, annotations: Annotations, iou_type: str
 ) -> Iterator[_Record]:
-    """Check the detections, and yield each of them as a ``_Record``.
+    """Check the detections, and yield each detection as a ``_Record``.
 
-    Each detection in a file is decoded to a ``_Record``, because this is fast. If the decoding
-    fails, or if the detection breaks a rule, the detection is decoded to a dict and checked again,
-    so that the error message shows the values in the file.
+    If a check fails, the detection is decoded to a dict and checked again, so that the error
+    message shows the values in the file.
     """
     first = next(decode(results[:1], source, ResultsError), None)
     rules = detection_rules(annotations, iou_type, first)

@@ -46,8 +46,8 @@ class Design:
         image_size: Side of the square images, in pixels.
         instance_size: Range of the longer side of an instance before its rotation, in pixels.
         exhaustive: Whether ``neg_category_ids`` lists every class that is absent from an image. If
-            False, it lists only a few absent classes, as in LVIS. Each absent look-alike of a
-            class in the image is listed in any case.
+            False, it lists the absent look-alikes of the classes in the image, and a few other
+            absent classes.
         icon_set: Name of the icon set from which classes are chosen, "mini" or "full".
     """
 
@@ -73,7 +73,9 @@ class Design:
         return 2 * sum(self.pairs) + self.singletons
 
     def frequency(self, image_count: int) -> str:
-        """Return the frequency group of a class with ``image_count`` images: "r", "c" or "f".
+        """Return the frequency group of a class with ``image_count`` training images.
+
+        The groups are "r" (rare), "c" (common) and "f" (frequent).
 
         Example:
             >>> [DESIGNS["mini"].frequency(count) for count in (10, 11, 100, 101)]
@@ -167,10 +169,9 @@ class Pair:
 def image_counts(design: Design) -> np.ndarray:
     """Return the number of training images of each class, in descending order.
 
-    If the design has a ``count_range``, the counts decrease by a constant factor, apart from
-    rounding. Otherwise, they are the counts of LVIS v1, but each count ``n`` above 100 is reduced
-    to the larger of ``100 (n / 100)^0.3`` and 101. The dataset then needs fewer than 10,000
-    training images, and every class stays in its frequency group.
+    If the design has a ``count_range``, the counts decrease geometrically. Otherwise, they are the
+    image counts of LVIS v1, with counts above 100 reduced, so that fewer than 10,000 training
+    images are needed. Reduced counts stay above 100, so no class changes its frequency group.
 
     Returns:
         (C,) int64, one count per class.
@@ -189,16 +190,14 @@ def image_counts(design: Design) -> np.ndarray:
 
 
 def draw_classes(design: Design, seed: int) -> tuple[list[EmojiClass], list[Pair]]:
-    """Choose the frequency of each class and the kind of each look-alike pair at random.
+    """Choose the classes of a dataset and their frequencies at random.
 
-    The icons of a design and their look-alikes are fixed. The seed determines the kind of each
-    pair, which class of a pair is more frequent, and the image count of each class. The difficulty
-    of an icon is therefore independent of its frequency.
+    The frequencies do not depend on the icons of the classes.
 
     Classes are ranked from the most to the least frequent class. Singletons, which are classes
     without a look-alike, have evenly spaced ranks. The more frequent half of the other classes are
-    heads, and the less frequent half are tails. To make all head-tail pairs similarly imbalanced,
-    the most frequent head is paired with the most frequent tail, and so on.
+    heads, and the less frequent half are tails. All head-tail pairs are similarly imbalanced: the
+    most frequent head is paired with the most frequent tail, and so on.
 
     Args:
         design: Size and settings of the dataset.
@@ -257,7 +256,7 @@ def read_design(folder: str | os.PathLike) -> dict[str, Any]:
           ``role``, ``pair`` (index in ``pairs``, or None), ``frequency``, ``image_count`` and
           ``instance_count``.
         - ``pairs``: One dict per pair of look-alikes; the keys are the attributes of ``Pair``.
-        - ``renderings``: The lists of drawing styles ``train`` and ``validation_only``.
+        - ``renderings``: Two lists of drawing styles, ``train`` and ``validation_only``.
 
     Raises:
         FileNotFoundError: The folder does not contain an OpenMoji-LT dataset.

@@ -1,7 +1,7 @@
 """Find the variables that config files read, and the variables that are changed too late.
 
-A variable is changed too late if the settings that use it have already been built, so that the
-change has no effect.
+A change is too late if an earlier config file has already used the old value. The change then has
+no effect on the settings in the earlier file.
 """
 
 import ast
@@ -27,8 +27,8 @@ def names_read(text: str) -> set[str]:
 def set_too_late(text: str) -> Iterator[tuple[str, str, str]]:
     """Yield each variable that a file changes after a base file has already used the old value.
 
-    mmcv executes the base files first. Settings that a base file built from the old value do not
-    change. A variable is left out if the same file or a later file reads the new value.
+    mmcv executes base files first, so the change does not affect the settings in the base file. A
+    variable is left out if the file that changes the variable, or a later file, reads the variable.
 
     Args:
         text: The text of all config files; see :func:`names_read`.
@@ -84,10 +84,7 @@ def _read_in(tree: ast.Module) -> set[str]:
 
 
 def _assigned_in(tree: ast.Module) -> dict[str, str]:
-    """Return the last value of each top-level variable that a config file assigns.
-
-    A value is the text of a syntax tree, so that the values in two files can be compared.
-    """
+    """Return the last value of each top-level variable in a config file, dumped by ``ast.dump``."""
     return {
         target.id: ast.dump(statement.value)
         for statement in tree.body

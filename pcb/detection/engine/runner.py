@@ -37,12 +37,11 @@ class NonFiniteError(ValueError):
 
 
 class Runner(EpochBasedRunner):
-    """Variant of mmcv's epoch runner in which training resumes exactly from a checkpoint.
+    """mmcv's epoch runner, changed so that training resumes exactly from a checkpoint.
 
-    Resumed training draws the same random numbers as uninterrupted training. To this end, all
-    generators are seeded with (seed, epoch, process) at the start of each epoch, and with (seed,
-    epoch, process, iteration) after each checkpoint within an epoch. PyTorch seeds data-loading
-    workers from the main process. Resumed training loads and skips the epoch's earlier batches.
+    Resumed training draws the same random numbers as uninterrupted training, because all random
+    number generators are seeded at the start of each epoch and after each checkpoint. If a
+    checkpoint was saved within an epoch, resumed training skips the earlier batches of the epoch.
 
     Args:
         args: Positional arguments of mmcv's runner.
@@ -140,8 +139,8 @@ class Runner(EpochBasedRunner):
     def prepare(self, data_loader: Any) -> None:
         """Call ``before_run`` of each hook once. If training resumes, restore the hooks' buffers.
 
-        Some hooks add buffers, such as running averages of weights, to the model. :meth:`run` calls
-        ``prepare`` again for hooks that are registered after the first call.
+        Some hooks add buffers, such as running averages of weights, to the model. A second call of
+        ``prepare`` applies only to hooks that were registered after the first call.
 
         Raises:
             ValueError: The names of the hooks' buffers differ from those in the checkpoint.
@@ -154,7 +153,7 @@ class Runner(EpochBasedRunner):
         self._restore_hooks()
 
     def run(self, data_loader: Any) -> None:
-        """Train all remaining epochs."""
+        """Train for all remaining epochs."""
         self.prepare(data_loader)
         while self.epoch < self._max_epochs:
             self.train(data_loader)
@@ -222,9 +221,9 @@ class Runner(EpochBasedRunner):
         if other:
             before = ", ".join(f"{key} {meta.get(key)} (now {course[key]})" for key in other)
             raise ValueError(
-                f"{checkpoint} was saved after iteration {meta['iter_in_epoch']} of an epoch, by a "
-                f"run with other settings: {before}. Resume with that run's data, seed, "
-                f"samples_per_gpu, number of processes and checkpoint_config, or {hint}"
+                f"{checkpoint} was saved within an epoch by a run with other settings: {before}. "
+                "Resume with the same data, seed, samples_per_gpu, number of processes and "
+                f"checkpoint_config as before, or {hint}"
             )
         load_weights(self.model, state, checkpoint)
         try:
@@ -255,10 +254,9 @@ class Runner(EpochBasedRunner):
         if differing:
             where = "the checkpoint" if differing[0] in saved else "this run"
             raise ValueError(
-                "cannot resume, because this run and the checkpoint have different hooks: for "
-                f"example, only {where} has the hook buffer {differing[0]}. Resume with the "
-                "custom_hooks of the run that saved the checkpoint, or train from scratch, without "
-                "--resume"
+                f"cannot resume, because only {where} has the hook buffer {differing[0]}. Resume "
+                "with the custom_hooks of the run that saved the checkpoint, or train from "
+                "scratch, without --resume"
             )
         for name, value in saved.items():
             own[name].copy_(value)
@@ -276,7 +274,7 @@ class Runner(EpochBasedRunner):
         return readable
 
     def _course(self, data_loader: Any) -> dict[str, int]:
-        """Return the settings that must be the same when training resumes within an epoch."""
+        """Return the settings that must not change when training resumes within an epoch."""
         return {
             "seed": self.seed,
             "processes": world_size(),
@@ -289,7 +287,7 @@ class Runner(EpochBasedRunner):
         return f"epoch {self.epoch + 1}, iteration {self.iter + 1}"
 
     def describe_loss(self) -> str:
-        """Return, as text, the image names of the batch and the non-finite terms of the loss."""
+        """Return the non-finite terms of the loss and the image names of the batch, as text."""
         terms = {name: value for name, value in self.outputs["log_vars"].items() if "loss" in name}
         wrong = [f"{name} = {value}" for name, value in terms.items() if not math.isfinite(value)]
         images = ", ".join(self.image_names) or "unknown"

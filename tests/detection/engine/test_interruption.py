@@ -75,9 +75,9 @@ def test_epoch_is_not_resumed_with_other_settings(undisturbed, options, tmp_path
         (
             {"data.samples_per_gpu": 4},
             0,
-            r"after iteration 2 of an epoch, by a run .*: iterations 3 \(now 6\)",
+            r"saved within an epoch by a run .*: iterations 3 \(now 6\)",
         ),
-        ({}, 4, r"settings: seed 0 \(now 4\)\. Resume with that run's data, seed"),
+        ({}, 4, r"settings: seed 0 \(now 4\)\. Resume with the same data, seed"),
         ({"checkpoint_config.interval": 1}, 0, r"settings: interval 2 \(now 1\)"),
     ):
         with pytest.raises(ValueError, match=message):
