@@ -55,11 +55,8 @@ class PairwiseClassBalance(StatefulModule):
     With ``alpha=0``, the matrix is updated, but the loss does not change.
 
     PCB is active if ``epoch >= start_epoch`` and every required class has been observed. A warning
-    lists required classes that are still missing after the first epoch, or after 1000 batches.
-    Another warning is issued if ``epoch < start_epoch`` and :meth:`set_epoch` has not been called
-    in the first 20 training steps.
-
-    The buffers keep their dtype when the model is converted with ``half()`` or ``bfloat16()``.
+    is issued if PCB stays inactive because a required class does not occur in training, or because
+    :meth:`set_epoch` was not called.
 
     Args:
         num_classes: C, the number of foreground classes.
@@ -80,8 +77,8 @@ class PairwiseClassBalance(StatefulModule):
         update_count (C,): Number of times each row of ``confusion`` was updated.
         epoch (1,): Current epoch, counted from 1.
 
-    Counts are float32, as in the official code, so they are exact up to 2 ** 24; ``double()``
-    raises this limit.
+    The counts are float32, as in the official code, and therefore exact only up to 2 ** 24.
+    All buffers keep their dtype when the model is converted with ``half()`` or ``bfloat16()``.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -110,7 +107,7 @@ class PairwiseClassBalance(StatefulModule):
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}")
         if not _is_whole(start_epoch) or start_epoch < 1:
-            raise ValueError(f"start_epoch must be a whole number, at least 1, got {start_epoch!r}")
+            raise ValueError(f"start_epoch must be a positive whole number, got {start_epoch!r}")
         if not 0 <= alpha <= 1:
             raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
         if not 0 <= momentum < 1:
@@ -184,7 +181,7 @@ class PairwiseClassBalance(StatefulModule):
             ValueError: If ``epoch`` is not a whole number, or is less than 1.
         """
         if not _is_whole(epoch) or epoch < 1:
-            raise ValueError(f"epoch must be a whole number, at least 1, got {epoch!r}")
+            raise ValueError(f"epoch must be a positive whole number, got {epoch!r}")
         self.epoch.fill_(int(epoch))
         if epoch != self._last_set_epoch:
             self._last_set_epoch = int(epoch)
@@ -263,24 +260,27 @@ class PairwiseClassBalance(StatefulModule):
             warnings.warn(
                 f"PCB should be active from epoch {self.start_epoch} on, but stays inactive: "
                 f"set_epoch was not called in {SMALLEST_EPOCH} training steps, so the epoch is "
-                f"still {epoch}. Call balance.set_epoch(epoch) at the start of every epoch, with "
-                "epochs counted from 1, or use start_epoch=1.",
+                f"still {epoch}. Call balance.set_epoch(epoch) at the start of every epoch, "
+                "or use start_epoch=1.",
                 stacklevel=3,
             )
 
     def is_active(self) -> bool:
-        """Return whether PCB changes the loss: True if alpha > 0 and :meth:`gate_is_open`."""
+        """Return whether PCB changes the loss: ``alpha > 0``, and :meth:`gate_is_open` is true."""
         return self.alpha > 0 and self.gate_is_open()
 
     def strength_at(self, iteration: int | None = None) -> float:
-        """Return PCB's strength in an iteration (default: the last), as if PCB were active."""
+        """Return PCB's strength in a refinement iteration, even if PCB is inactive.
+
+        The default is the last iteration.
+        """
         last = self.num_iterations - 1
         return strength(self.alpha, last if iteration is None else iteration, self.num_iterations)
 
     def current_strength(self, iteration: int | None = None) -> float:
         """Return PCB's strength in a refinement iteration, or 0 if PCB is inactive.
 
-        If ``iteration`` is None, it is the last refinement iteration.
+        The default is the last iteration.
         """
         return self.strength_at(iteration) if self.is_active() else 0.0
 

@@ -24,9 +24,8 @@ def process_group(device: torch.device) -> Iterator[None]:
 
     ``torchrun`` describes the training processes in environment variables. If these variables are
     not set, this function does nothing. Otherwise, it waits up to 10 minutes for the other
-    processes to start; the environment variable ``PCB_WAIT_MINUTES`` changes this limit. If an
-    error is raised within the block, the processes stay connected. This process must then exit,
-    so that ``torchrun`` stops the other processes.
+    processes to start; the environment variable ``PCB_WAIT_MINUTES`` changes this limit. After an
+    error in the block, this process must exit, so that ``torchrun`` stops the other processes.
 
     Args:
         device: Device of this process. GPUs are connected with ``nccl``, CPUs with ``gloo``. With
@@ -73,16 +72,16 @@ def _requested_processes() -> int:
         return 1  # a single process needs no address
     if missing := [name for name in _VARIABLES if name not in given]:
         raise ValueError(
-            f"the environment variables for several processes are incomplete: {', '.join(given)} "
+            f"the environment variable{'s' if len(given) > 1 else ''} {', '.join(given)} "
             f"{'is' if len(given) == 1 else 'are'} set, but {', '.join(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} not; to train in one process, unset "
-            f"{', '.join(given)}; to train in several processes, {_TORCHRUN}"
+            f"{'is' if len(missing) == 1 else 'are'} not. To train in one process, unset "
+            f"{', '.join(given)}. To train in several processes, {_TORCHRUN}"
         )
     processes = numbers["WORLD_SIZE"]
     if not numbers["RANK"] < processes:
         raise ValueError(
-            f"the environment variable RANK is {numbers['RANK']}, but with WORLD_SIZE={processes} "
-            f"it must be less than {processes}, and different for each process; {_TORCHRUN}"
+            f"the environment variable RANK must be less than WORLD_SIZE={processes}, "
+            f"got {numbers['RANK']}; {_TORCHRUN}"
         )
     if not 0 < numbers["MASTER_PORT"] < 2**16:
         raise ValueError(
@@ -167,10 +166,7 @@ def _minutes_to_wait() -> float:
     except ValueError:
         minutes = math.nan
     if not 0 < minutes <= 24 * 60:
-        raise ValueError(
-            f"the environment variable {_MINUTES} must be a number of minutes, more than 0 and at "
-            f"most 1440, got {text!r}"
-        )
+        raise ValueError(f"the environment variable {_MINUTES} must lie in (0, 1440], got {text!r}")
     return minutes
 
 

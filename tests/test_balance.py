@@ -206,7 +206,7 @@ def test_wrong_epochs_are_refused(epoch):
     assert balance.epoch == 1
     with pytest.raises(
         ValueError,
-        match=re.escape(f"start_epoch must be a whole number, at least 1, got {epoch!r}"),
+        match=re.escape(f"start_epoch must be a positive whole number, got {epoch!r}"),
     ):
         PairwiseClassBalance(2, alpha=0.4, start_epoch=epoch)
 

@@ -230,7 +230,7 @@ def environment_of(rank: str = "0", world_size: str = "2", port: str = "29500") 
     [
         (
             {"WORLD_SIZE": "2"},
-            "WORLD_SIZE is set, but RANK, MASTER_ADDR, MASTER_PORT are not; .* unset",
+            "WORLD_SIZE is set, but RANK, MASTER_ADDR, MASTER_PORT are not. .* unset",
         ),
         ({"RANK": "1"}, "RANK is set, but WORLD_SIZE, MASTER_ADDR, MASTER_PORT are not"),
         (
@@ -239,10 +239,10 @@ def environment_of(rank: str = "0", world_size: str = "2", port: str = "29500") 
         ),
         (
             environment_of(rank="2"),
-            "RANK is 2, but with WORLD_SIZE=2 it must be less than 2",
+            "RANK must be less than WORLD_SIZE=2, got 2",
         ),
-        (environment_of(rank="1", world_size="1"), "RANK is 1, but with WORLD_SIZE=1"),
-        (environment_of(world_size="0"), "RANK is 0, but with WORLD_SIZE=0"),
+        (environment_of(rank="1", world_size="1"), "RANK must be less than WORLD_SIZE=1, got 1"),
+        (environment_of(world_size="0"), "RANK must be less than WORLD_SIZE=0, got 0"),
         (
             environment_of(world_size="two"),
             "WORLD_SIZE must be a whole number, got 'two'; start the proc",
@@ -251,7 +251,7 @@ def environment_of(rank: str = "0", world_size: str = "2", port: str = "29500") 
         (environment_of(port="99999"), "MASTER_PORT must lie in"),
         (
             {**environment_of(), "PCB_WAIT_MINUTES": "soon"},
-            "PCB_WAIT_MINUTES must be a number of minutes",
+            "PCB_WAIT_MINUTES must lie in \\(0, 1440\\], got 'soon'",
         ),
     ],
 )

@@ -37,7 +37,7 @@ class Check:
         text: The result, with a remedy if the check failed.
         ok: Whether the item is present and correct.
         required: Whether a failure of the check is a problem; False for optional items.
-        hint: Remedy for the last line of the report; shown only if the failure is a problem.
+        hint: Remedy that the last line of the report shows if a required check fails.
     """
 
     name: str
@@ -71,7 +71,7 @@ def problems(checks: Iterable[Check]) -> list[Check]:
 
 
 def report(checks: list[Check]) -> str:
-    """Return a text with one line for each check, and a last line that says what to do.
+    """Return a report with one line for each check, and a last line that says what to do.
 
     Example:
         >>> print(report([Check("torch", "2.11.0"), Check("mmdet", "missing", ok=False)]))
@@ -94,13 +94,12 @@ def report(checks: list[Check]) -> str:
 
 
 def requirements(root: Path) -> list[str]:
-    """Return the requirements of PCB-kit as texts such as ``numpy>=1.26,<3``.
+    """Return the requirements of PCB-kit as strings such as ``numpy>=1.26,<3``.
 
-    Optional requirements are included. The requirements are read from ``pyproject.toml`` if the
-    repository contains this file, because the metadata of an editable installation may be out of
-    date. Otherwise, the requirements are read from the metadata of the installed package.
+    Optional requirements are included. The requirements are read from ``pyproject.toml`` or, if
+    this file does not exist, from the metadata of the installed package.
     """
-    project = _project(root)
+    project = _project(root)  # preferred: metadata of an editable installation may be out of date
     if project is None:
         found = metadata.requires("pcb-kit") or []
         lines = [line.split(";")[0].strip() for line in found]
@@ -180,7 +179,7 @@ def check_torch() -> Check:
 
 
 def check_operators() -> Check:
-    """Check that the detector can be imported, and report which package provides its operators."""
+    """Check that mmcv's operators can be imported, and report which package provides them."""
     return _import_check(
         "operators", "pcb.detection.legacy.operators", lambda module: module.operators_in_use()
     )

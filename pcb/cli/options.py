@@ -32,7 +32,10 @@ def add_command(commands: Any, name: str, command: Command, description: str) ->
 def add_number(
     parser: argparse.ArgumentParser, flag: str, numbers: Range, default: float, meaning: str
 ) -> None:
-    """Add an option that takes a number; its help text states the allowed range and the default."""
+    """Add an option that takes a number.
+
+    The help text of the option states the allowed range and the default.
+    """
     parser.add_argument(
         flag,
         type=numbers.argument,
@@ -43,12 +46,11 @@ def add_number(
 
 
 def parse_cfg_options(words: Iterable[str]) -> dict[str, Any]:
-    """Parse the values of ``--cfg-options``, and return the config overrides by dotted key.
+    """Parse the values of ``--cfg-options`` into a dict from dotted keys to config values.
 
     Args:
-        words: Words from the command line. Each is ``key=value`` or a JSON object. In
-            ``key=value``, the value is parsed as JSON or as a Python literal. Any other value is
-            kept as text.
+        words: Words from the command line. Each is ``key=value`` or a JSON object. The
+            value in ``key=value`` may be JSON or a Python literal; otherwise, it is kept as text.
 
     Raises:
         ValueError: A word is neither ``key=value`` nor a JSON object.

@@ -23,7 +23,9 @@ CLASSIFIER = "fc."  # prefix of a ResNet's classifier weights, which backbones d
 
 @CheckpointLoader.register_scheme(prefixes=("modelzoo://", "torchvision://"), force=True)
 def load_from_torchvision(name: str, map_location: Any = None) -> dict[str, Tensor]:
-    """Return a torchvision model's weights as CPU tensors, without the classifier of a ResNet.
+    """Return a torchvision model's weights as CPU tensors.
+
+    The classifier of a ResNet is left out.
 
     Args:
         name: An address such as ``"torchvision://resnet50"`` or
@@ -109,7 +111,7 @@ def _download(url: str, file: Path) -> None:
         torch.hub.download_url_to_file(url, str(file), digest and digest.group(1))
     except (OSError, RuntimeError) as error:  # no network, or a wrong hash
         raise FileNotFoundError(
-            f"{url} could not be downloaded ({error}): if this machine has no network, download "
+            f"{url} could not be downloaded ({error}). If this machine has no network, download "
             f"the file on a different machine and copy it to {file}"
         ) from error
 

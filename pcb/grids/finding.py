@@ -17,12 +17,12 @@ def finding(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> str:
     """Return one sentence that says how PCB changed the mask APr of each baseline.
 
     If APr is undefined for every config, the sentence is about mask AP instead. The sentence covers
-    only configs that differ from their baseline by PCB alone, and only seeds that a config and its
-    baseline have in common. With several seeds, the sentence reports a change only if the 95%
-    confidence interval of the difference does not contain 0.
+    only configs that differ from their baseline by PCB alone. A config and its baseline are
+    compared over the seeds that they have in common. With several seeds, a change is reported only
+    if its 95% confidence interval does not contain 0.
 
     Args:
-        configs: Configs from :func:`pcb.runs.comparison.group_runs`; all their runs have metrics.
+        configs: Configs from :func:`pcb.runs.comparison.group_runs`. Every run must have metrics.
         root: The grid's folder.
 
     Returns:
@@ -61,13 +61,7 @@ def _sentence(
 
 
 def _verdicts(configs: dict[str, str], words: str) -> str:
-    """Return a clause that says how PCB changed a metric of each config.
-
-    Args:
-        configs: Dict from verdicts (raised, lowered or no clear change) to texts. Each text lists
-            the configs with this verdict.
-        words: Name of the metric.
-    """
+    """Return a clause such as "PCB raised mask APr of a and lowered mask APr of b"."""
     changes = [
         f"{verdict} {words} of {configs[verdict]}"
         for verdict in (_RAISED, _LOWERED)
@@ -98,8 +92,7 @@ def _verdict(value: Estimate) -> str:
     """Return whether PCB raised a metric, lowered the metric, or had no clear effect.
 
     With several seeds, an effect is clear if the confidence interval of the difference does not
-    contain 0. With one seed, an effect is clear if the difference is not 0. In both cases, the
-    numbers are first rounded to 0.1 percentage points.
+    contain 0.
     """
     low, high = (value.low, value.high) if value.n > 1 else (value.mean, value.mean)
     if round(100 * low, 1) > 0:

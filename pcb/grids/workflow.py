@@ -1,8 +1,7 @@
-"""Let only one process at a time run a grid, and stop the grid's jobs when that process stops.
+"""Run a grid of training runs with Snakemake, and stop all jobs of the grid if Snakemake stops.
 
-``pcb grid run`` calls Snakemake as a Python function instead of starting a child process, so that a
-user has to stop only one process. The Snakefile and its job scripts also use this module, so that
-a user who runs Snakemake directly gets the same behaviour.
+Only one process at a time can run a grid. The Snakefile and its job scripts use this module, too,
+so a user can also start Snakemake directly.
 """
 
 from __future__ import annotations
@@ -69,9 +68,8 @@ def check_profile(profile: str) -> None:
 def begin(root: str | os.PathLike[str], notebooks: str | os.PathLike[str]) -> None:
     """Wait until no other process runs a grid, then lock the grid until this process ends.
 
-    Before it waits, this function prints which process runs the grid. After locking the grid, it
-    lists training processes and notebooks that an earlier, killed command left running. It also
-    lists notebooks that have uncommitted changes.
+    This function prints which process it waits for. It also lists processes that a killed command
+    left running, and notebooks that have uncommitted changes.
 
     Args:
         root: The grid's folder.
@@ -94,10 +92,10 @@ def begin(root: str | os.PathLike[str], notebooks: str | os.PathLike[str]) -> No
     if left := [str(one) for one in running(root) if one.what != GRID]:
         _say(
             "An earlier command was killed, but some of its processes are still running. This "
-            f"command waits until they end:\n{_indent(left)}"
+            f"command waits until these processes end:\n{_indent(left)}"
         )
     if changed := changed_notebooks(notebooks):
-        _say(f"The grid runs notebooks with uncommitted changes: {', '.join(changed)}")
+        _say(f"The grid runs notebooks that have uncommitted changes: {', '.join(changed)}")
 
 
 def changed_notebooks(folder: str | os.PathLike[str]) -> list[str]:
@@ -116,7 +114,7 @@ def changed_notebooks(folder: str | os.PathLike[str]) -> list[str]:
 def check_machine(grid: Grid, gpus: int) -> None:
     """Check that this machine has enough GPUs for a grid.
 
-    If the machine has too few CPU cores, this function prints a note, but raises no error.
+    If the machine has too few CPU cores, this function only prints a note.
 
     Raises:
         ValueError: The grid needs more GPUs than this machine has.
@@ -144,11 +142,10 @@ def count_gpus() -> int:
 
 
 def stop_with_jobs() -> None:
-    """Install signal handlers that end all jobs of this Snakemake process before the process stops.
+    """Make this Snakemake process end all its jobs when SIGINT, SIGTERM or SIGHUP stops it.
 
-    Without these handlers, Snakemake would leave its jobs running when it is terminated. Signals
-    that this process already ignores stay ignored, so that ``make grid`` continues when its
-    terminal closes.
+    Without this function, the jobs would keep running. Signals that are already ignored stay
+    ignored.
     """
 
     def stop(number: int, frame: object) -> NoReturn:
@@ -198,6 +195,7 @@ def snakemake_is_gone() -> bool:
 
 
 def _snakemake(arguments: list[str]) -> int:
+    # Call Snakemake in this process, so that a user has to stop only one process.
     from snakemake.cli import main as snakemake
 
     try:
@@ -212,12 +210,9 @@ def _snakemake(arguments: list[str]) -> int:
 def _jobs(snakemake: psutil.Process) -> list[psutil.Process]:
     """Return the processes that execute the scripts of Snakemake's running jobs.
 
-    To end all jobs, it is enough to terminate these processes. Jupyter kernels and training
-    processes are left out, because they are not in Snakemake's process group. The shells in which
-    Snakemake runs the scripts are also left out, because a terminated shell does not wait for its
-    script.
+    To end all jobs, it is enough to terminate these processes.
     """
-    group = os.getpgid(snakemake.pid)
+    group = os.getpgid(snakemake.pid)  # Jupyter kernels and training processes are not in it
     found = []
     for process in snakemake.children(recursive=True):
         try:
@@ -225,6 +220,7 @@ def _jobs(snakemake: psutil.Process) -> list[psutil.Process]:
                 found.append((process, process.ppid()))
         except (ProcessLookupError, psutil.NoSuchProcess):
             continue
+    # Leave out the shells that run the scripts: a terminated shell does not wait for its script.
     parents = {parent for _, parent in found}
     return [process for process, _ in found if process.pid not in parents]
 

@@ -14,8 +14,7 @@ _END = re.compile(r"\r*\n\r*|\r+")
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print text and a line break in one write, so that other processes cannot write in between.
 
-    In contrast, ``print`` may write the text and the line break separately, and ``sys.exit`` may
-    write a message of several lines in parts.
+    In contrast, ``print`` may write the text and the line break separately.
 
     Args:
         text: One or more lines, without a line break at the end.
@@ -58,7 +57,7 @@ class WholeLines:
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: complete lines are already written, and an incomplete line must wait."""
+        """Do nothing, because every complete line has already been written."""
 
     def close(self) -> None:
         """Write the incomplete last line, if there is one; the underlying stream stays open."""

@@ -59,10 +59,9 @@ class _Lasting:
 def outliving_terminal() -> Iterator[None]:
     """Keep this process running even if its terminal or the pipe for its output is closed.
 
-    In the ``with`` block, this process ignores the signal SIGHUP, as under ``nohup``. All output to
-    a closed terminal or pipe is discarded. Ctrl-C and SIGTERM still end the process. Blocks can be
-    nested. If the block runs outside the main thread, SIGHUP is handled as before, because Python
-    can change the handling of signals only in the main thread.
+    In the ``with`` block, all output to a closed terminal or pipe is discarded. In the main thread,
+    the signal SIGHUP is also ignored, as under ``nohup``. Ctrl-C and SIGTERM still end the process.
+    Blocks can be nested.
 
     Example:
         >>> with outliving_terminal():

@@ -26,7 +26,7 @@ def check_groups(frequency: Sequence[str]) -> list[str]:
     groups = list(frequency)
     for label, group in enumerate(groups):
         if group not in GROUPS:
-            raise ValueError(f"frequency[{label}] must be one of 'r', 'c', 'f', got {group!r}")
+            raise ValueError(f"frequency[{label}] must be 'f', 'c' or 'r', got {group!r}")
     return groups
 
 

@@ -37,9 +37,9 @@ def confusion_heatmap(
     """Draw a confusion matrix of any size on a logarithmic colour scale.
 
     Zeros are white, and undefined rows (nan) are grey; the colour scale contains neither white nor
-    grey. Class names are written on the axes if they fit; more than 60 names never fit. With more
-    than 500 classes, each pixel shows the largest of several adjacent entries. In a large matrix,
-    the row and the column of background are widened so that they are visible.
+    grey. Class names are written on the axes if they fit (never with more than 60 classes). With
+    more than 500 classes, each pixel shows the largest of several adjacent entries. In a large
+    matrix, the row and the column of background are widened so that they are visible.
 
     Args:
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections, with background last.
@@ -125,15 +125,15 @@ def confusion_difference(
 
     Each row of each matrix is first divided by its sum.
 
-    Entries that grew are red, entries that shrank are blue. The colour scale is linear for changes
-    up to 1 percentage point and logarithmic for larger changes. With more than 500 classes, each
-    pixel covers several adjacent entries and shows the change with the largest absolute value.
+    Entries that grew are red, and entries that shrank are blue. The colour scale is linear for
+    changes up to 1 percentage point and logarithmic for larger changes. With more than 500 classes,
+    each pixel covers several adjacent entries and shows the change with the largest absolute value.
 
     Args:
         before, after: Two confusion matrices with the same classes: both (C, C), or both
             (C + 1, C + 1) for detections.
         names, image_count, frequency, order: As in :func:`confusion_heatmap`. The order
-            ``"cluster"`` is computed from ``before``.
+            ``"cluster"`` depends only on ``before``.
         title: Title of the figure; it should name the kind of matrix and the two runs.
         value_label: Label of the colour bar.
 
@@ -183,11 +183,9 @@ def _color_bar(axes, image, label: str, values: np.ndarray, legend: Sequence = (
 
 
 def _smallest_color(largest: float) -> float:
-    """Return the value at which the colour scale of a matrix begins, given the largest entry.
+    """Return the smallest value on the colour scale of a matrix, given the largest entry.
 
-    If the largest entry is above 1, the entries are counts, and the scale begins at 1. Otherwise
-    the entries are shares, and the scale begins at 1e-3. If the largest share is below 0.1, the
-    scale begins at a smaller power of ten.
+    If the largest entry is above 1, the entries are counts. Otherwise, they are shares.
 
     Example:
         >>> [float(_smallest_color(largest)) for largest in (100.0, 0.9, 0.007, 0.0)]

@@ -72,10 +72,10 @@ def ap_difference(
     differences: Mapping[str, Mapping[str, Estimate]],
     title: str = "Difference in AP over seeds",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the differences in AP between two configs, for one or more pairs of configs.
+    """Draw the difference in AP for each pair of training configs.
 
     Each pair of configs has its own row. Each dot is the difference between two training runs with
-    the same seed.
+    the same seed. Means and confidence intervals are drawn as in :func:`ap_over_seeds`.
 
     Args:
         differences: For each pair of configs and each metric, the result of
@@ -83,8 +83,8 @@ def ap_difference(
         title: Title of the figure; empty for no title.
 
     Returns:
-        (figure, axes); axes is an array of four panels with the same scale, one for each metric.
-        Means and confidence intervals are drawn as in :func:`ap_over_seeds`.
+        (figure, axes); axes is an array of four panels, one for each metric. All panels have the
+        same scale.
 
     Raises:
         ValueError: If ``differences`` is empty.
@@ -156,7 +156,7 @@ def _rows_of_metrics(
 
 
 def _row_name(name: str) -> str:
-    """Shorten the name of a row; in a narrow figure, break the name into at most two lines."""
+    """Shorten the name of a row to one line, or to two short lines in a narrow figure."""
     if not is_narrow():
         return shortened(name, _LONGEST)
     return "\n".join(textwrap.wrap(name.replace("/", "/ "), 14, max_lines=2, placeholder="…"))
@@ -179,8 +179,7 @@ def _draw(axes: Axes, row: float, one: Estimate, color) -> None:
 def _limits(estimates: Sequence[Estimate], signed: bool) -> tuple[float, float]:
     """Return axis limits, in percent, that include 0, all values and most confidence intervals.
 
-    Very long intervals are cut off, because everything else would look tiny beside them. With two
-    seeds, for example, the interval is 13 times as long as the distance between the two values.
+    Very long intervals are cut off, because everything else would look tiny beside them.
     """
     values = 100 * np.array([0.0, *(value for one in estimates for value in one.values)])
     ends = 100 * np.array([end for one in estimates if one.n > 1 for end in (one.low, one.high)])

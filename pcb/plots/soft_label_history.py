@@ -48,7 +48,7 @@ def soft_label_history(
         classes: Labels of the classes to show, each in its own panel.
         names: (C,) class names.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. Class names are
-            coloured by group, but lines are not.
+            coloured by group.
         start_epoch: First epoch in which PCB is active; None if PCB is never active.
         top: Number of other classes in a panel. Classes are ranked by their highest probability
             over all epochs.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pcb.storage.files import check_folder
 from pcb.storage.locks import Writer, held, holder, holding, locked, write_holder
 
-_STDIN = 0
+_STDIN = 0  # torchrun passes this descriptor on to its processes, but no additional ones
 _written_alone: set[Path] = set()  # folders that this process has locked
 
 
@@ -92,7 +92,7 @@ class Handover(NamedTuple):
     note: str
 
     def taken_by(self, process: int) -> None:
-        """Record the process with the given process id as the new holder of the lock."""
+        """Record the new holder of the lock, given its process ID."""
         write_holder(self.descriptor, process, self.purpose, self.note, process)
 
 
@@ -100,19 +100,17 @@ class Handover(NamedTuple):
 def handing_over(
     folder: str | os.PathLike[str], purpose: str, note: str
 ) -> Iterator[Handover | None]:
-    """Lock a folder; a process started in the ``with`` block can take over the lock.
+    """Lock a folder for a process that is started in the ``with`` block.
 
-    Within ``with handing_over(...) as lock``, start the process with ``stdin=lock.descriptor``,
-    then call ``lock.taken_by(process.pid)``. In the started process, :func:`writing_alone` takes
-    over the lock. The lock is released when each process that inherited the descriptor has closed
-    the descriptor or ended. Standard input is used, because launchers such as ``torchrun`` do not
-    pass additional descriptors on to the processes that they start.
+    In the block ``with handing_over(...) as lock:``, start the process with
+    ``stdin=lock.descriptor``, then call ``lock.taken_by(process.pid)``. The started process takes
+    over the lock by calling :func:`writing_alone`. The lock is released when no process has the
+    descriptor open any longer.
 
     Args:
         folder: An existing folder.
         purpose: One word that says what the started process does.
-        note: Text to record with the lock. While the lock is held, :func:`writer` returns this text
-            as the attribute ``note`` of its result.
+        note: Text to record with the lock; ``writer(folder).note`` returns this text.
 
     Yields:
         A :class:`Handover`; None if another process holds the lock.
@@ -131,11 +129,7 @@ def _lock_file(folder: str | os.PathLike[str]) -> Path:
 
 
 def _takes_over(folder: Path, purpose: str) -> bool:
-    """Take over a folder's lock if another process handed the lock to this process.
-
-    The lock was handed over if the standard input of this process is the folder's lock file; see
-    :func:`handing_over`. This process keeps the lock until it ends, because notebooks show its
-    output only until the lock is released.
+    """Take over a folder's lock if :func:`handing_over` passed the lock to this process.
 
     Returns:
         Whether this process took over the lock.
@@ -149,6 +143,7 @@ def _takes_over(folder: Path, purpose: str) -> bool:
         fcntl.flock(_STDIN, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # no standard input, no lock file, or a lock file that was only opened as input
         return False
+    # Keep the lock until this process ends, because notebooks show its output until then.
     lock = os.dup(_STDIN)  # child processes do not inherit this descriptor
     held.add(lock)
     null = os.open(os.devnull, os.O_RDONLY)

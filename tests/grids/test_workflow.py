@@ -287,7 +287,7 @@ def test_notebooks_with_uncommitted_changes_are_named(checkout, tmp_path, capfd)
     begin(tmp_path / "runs", checkout)
     begin(tmp_path / "runs", checkout)
     shown = capfd.readouterr().err
-    assert shown.startswith("The grid runs notebooks with uncommitted changes: 01_train.ipynb")
+    assert shown.startswith("The grid runs notebooks that have uncommitted changes: 01_train.ipynb")
 
     plain = tmp_path / "plain"
     shutil.copytree(checkout, plain)

@@ -276,7 +276,7 @@ def test_heatmap_names_wrong_arguments():
         plots.confusion_heatmap(np.zeros((2, 2)), ["a", "b"], [1, 2, 3])
     with pytest.raises(ValueError, match=r"negative entry, -1\.0"):
         plots.confusion_heatmap(-np.eye(2))
-    with pytest.raises(ValueError, match=r"frequency\[1\] must be one of 'r', 'c', 'f', got 'x'"):
+    with pytest.raises(ValueError, match=r"frequency\[1\] must be 'f', 'c' or 'r', got 'x'"):
         plots.confusion_heatmap(np.eye(2), ["a", "b"], [2, 1], ["f", "x"])
 
 

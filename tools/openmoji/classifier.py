@@ -1,4 +1,4 @@
-"""Train and apply a small image classifier for :mod:`tools.openmoji.report`; needs PyTorch."""
+"""Train and apply a small image classifier in PyTorch, for :mod:`tools.openmoji.report`."""
 
 import numpy as np
 import torch
@@ -11,11 +11,11 @@ _WIDTHS = (24, 48, 96, 128)
 
 
 def train_classifier(crops: np.ndarray, labels: np.ndarray, epochs: int, seed: int) -> nn.Module:
-    """Train a network with four convolutions from scratch, with AdamW and a one-cycle schedule.
+    """Train a small convolutional network with AdamW and a one-cycle schedule.
 
     Args:
         crops: (n, H, W, 3) uint8, the training images.
-        labels: (n,) int64, from 0 to the number of classes minus 1; every class occurs.
+        labels: (n,) int64, from 0 to the number of classes minus 1; every class must occur.
         epochs: Number of passes over the crops.
         seed: Seed of the weights and of the order of crops; the global random generator is not
             changed.

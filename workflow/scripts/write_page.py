@@ -1,4 +1,4 @@
-"""Write the results page of a grid of training runs after all notebooks have succeeded."""
+"""After all notebooks have succeeded, write the results page of a grid of training runs."""
 
 from pcb.grids.failures import forget_failures
 from pcb.grids.report import write_page

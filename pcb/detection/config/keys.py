@@ -96,8 +96,7 @@ _TWO_STAGE: dict[str, set[str]] = {
 def unknown_keys(cfg: Mapping[str, Any]) -> list[str]:
     """Return an error message, with a hint, for each unknown key or type in a merged config.
 
-    Top-level keys are not checked here, because they may also be variables. The module
-    :mod:`pcb.detection.config.faults` checks them.
+    Top-level keys are not checked here, but in :mod:`pcb.detection.config.faults`.
 
     Example:
         >>> unknown_keys({"runner": {"type": "EpochBasedRunner", "max_epoch": 1}})
@@ -111,8 +110,7 @@ class Schema:
 
     Args:
         cfg: The whole merged config.
-        components: The result of :func:`known_components`; by default, the function is called. Pass
-            the result to save time, because each call searches all loaded modules.
+        components: The result of :func:`known_components`. By default, it is computed again.
     """
 
     def __init__(
@@ -196,7 +194,7 @@ class Schema:
         return valid | _NMS if last == "nms" else valid
 
     def _is_two_stage_of_mmdet(self) -> bool:
-        """Return whether the model is a two-stage detector without any user-defined part."""
+        """Return whether the model is a two-stage detector that has no user-defined parts."""
         model = self.cfg.get("model")
         if not isinstance(model, Mapping):
             return False

@@ -63,7 +63,7 @@ def predict(
     ``confusion.npz``, as ``ground_truth_boxes`` and ``ground_truth_box_count``. For details, see
     :class:`pcb.detection.engine.ground_truth.GroundTruthConfusion`.
 
-    Under ``torchrun`` the images are divided among the processes. The files are the same as with
+    Under ``torchrun``, the images are divided among the processes. The files are the same as with
     one process.
 
     Args:
@@ -84,13 +84,13 @@ def predict(
         ValueError: Reading the checkpoint could execute code.
         ValueError: Another process is writing to the folder, or an output file would overwrite an
             input or an unrelated file.
-        OSError: The disk is full. Earlier predictions are kept.
+        OSError: The disk is full.
     """
     cfg = load_config(config, cfg_options, for_training=False)
     if lacking := missing_to_test(cfg._cfg_dict, split):
         raise ValueError(
-            f"{config} cannot be used for testing, because it lacks the dictionary "
-            f"{' and the dictionary '.join(lacking)}: add what is missing to the config"
+            f"{config} cannot be used for testing: add the "
+            f"{'dictionary' if len(lacking) == 1 else 'dictionaries'} {' and '.join(lacking)}"
         )
     picked = pick_device(device)
     weights = read_checkpoint(checkpoint, trust_checkpoint)
@@ -177,10 +177,7 @@ def _is_list(file: Path) -> bool:
 
 
 def _remove_unfinished_parts(folder: RunFolder) -> None:
-    """Remove unfinished prediction files that killed processes have left in a folder.
-
-    Files that the current processes will overwrite are kept.
-    """
+    """Remove unfinished prediction files that killed processes have left in a folder."""
     remove_unfinished(folder.predictions_folder)
     for iou_type in IOU_TYPES:
         current = {folder.prediction_part(iou_type, r) for r in range(world_size())}

@@ -54,10 +54,8 @@ def _loss_of_any_rois(
 ) -> dict[str, Tensor]:
     """Return the losses of the box head, with the same keys even if the batch has no RoI.
 
-    A batch has no RoI if its images have neither objects nor proposals. mmdet's own method then
-    skips the classification loss. If this loss computes sums over all processes, the other
-    processes wait forever. mmdet also averages logged values over processes, so every process
-    needs the same keys in the same order.
+    Without RoIs, mmdet's own method skips the classification loss. In distributed training, the
+    other processes would then wait forever.
     """
     losses = _loss_of_some_rois(
         self,
