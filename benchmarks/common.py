@@ -1,4 +1,4 @@
-"""Helpers of the benchmarks: write files as large as those of LVIS, and run scripts."""
+"""Helpers for the benchmarks: write files as large as those of LVIS, and run scripts."""
 
 import json
 import subprocess
@@ -64,8 +64,7 @@ def write_predictions(path: Path, annotations: Path, per_image: int, seed: int) 
 
     In an image with objects, about 30% of the boxes lie around an object. Of these boxes, 70% have
     the class of the object, 20% have one of three similar classes, and 10% have a random class. All
-    other boxes also have a random class. A random class is drawn with a probability proportional
-    to its number of images.
+    other boxes have a random class. Classes with more images are drawn more often.
 
     Args:
         path: The file to write.
@@ -116,7 +115,7 @@ def in_own_process(script: str, *arguments: str | Path) -> dict:
 
 
 def memory(file: str, *names: str) -> float:
-    """Return the sum in MiB of the values called ``names`` in a file such as /proc/self/status."""
+    """Add up the entries ``names`` of a file such as /proc/self/status. The result is in MiB."""
     lines = map(str.split, Path(file).read_text().splitlines())
     return sum(int(line[1]) for line in lines if line and line[0] in names) / 1024
 

@@ -41,9 +41,9 @@ def batch_confusion(
         activation: ``"softmax"`` over the classes, or ``"sigmoid"`` for each class separately.
 
     Returns:
-        ``sums`` (C, C), where ``sums[i]`` is the sum of the probabilities of all instances of
-        class ``i``, and ``counts`` (C,), the number of instances of each class. Neither has a
-        gradient. The dtype is that of the logits, but at least float32.
+        ``sums`` (C, C) and ``counts`` (C,). ``sums[i]`` is the sum of the probabilities of all
+        instances of class ``i``. ``counts[i]`` is the number of these instances. The tensors have
+        no gradient. Their dtype is that of the logits, but at least float32.
 
     Example:
         >>> sums, counts = batch_confusion(torch.zeros(3, 2), torch.tensor([0, 0, 1]))
@@ -72,8 +72,7 @@ def update_confusion(
     change.
 
     With ``normalize_rows``, each updated row is then scaled to sum to 1. The first update of a row
-    therefore replaces the initial zeros completely. After n updates, the first update has the
-    weight ``m ** (n - 1)``.
+    therefore replaces the initial zeros completely.
 
     Args:
         confusion: (C, C) running matrix; not modified in place.
@@ -105,14 +104,14 @@ def update_confusion(
 def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
     """Return the momentum of the running confusion matrix for a short training schedule.
 
-    The published momentum of 0.99 suits an LVIS schedule with thousands of updates. With 0.99 and a
-    short schedule, the rows of rare classes would mostly consist of predictions of the untrained
-    classifier. With momentum m, the first update of a row still has the weight ``m ** (calls - 1)``
-    after ``calls`` updates. The returned momentum reduces this weight to ``first_update_weight``.
+    In a short schedule, the published momentum of 0.99 would give too much weight to early updates,
+    which contain predictions of the untrained classifier. With momentum m, the weight of the first
+    update of a row is ``m ** (calls - 1)`` after ``calls`` updates. The returned momentum limits
+    this weight to ``first_update_weight``.
 
     Args:
         calls: Expected number of updates of a row before PCB becomes active; more than 1.
-        first_update_weight: Weight of the first update after ``calls`` updates, in (0, 1).
+        first_update_weight: Largest weight of the first update, in (0, 1).
 
     Returns:
         The momentum, at most 0.99.
@@ -126,8 +125,8 @@ def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
     """
     if calls <= 1:
         raise ValueError(
-            "calls (expected updates of each row of the confusion matrix before PCB starts) "
-            f"must be greater than 1, got {calls}: let PCB start in a later epoch"
+            f"calls is {calls}, but each row of the confusion matrix needs more than one update "
+            "before PCB starts: let PCB start in a later epoch"
         )
     if not 0 < first_update_weight < 1:
         raise ValueError(f"first_update_weight must lie in (0, 1), got {first_update_weight}")

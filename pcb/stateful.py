@@ -44,10 +44,10 @@ class StatefulModule(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Convert half-precision buffers in a checkpoint to the module's dtype, then load them.
 
-        Without this conversion, ``load_state_dict(..., assign=True)`` would make the buffers of the
-        module half-precision. If a half-precision buffer in the checkpoint contains infinity or
-        NaN, an error message is added to the list ``args[-1]``.
+        If a half-precision buffer contains infinity or NaN, an error message is added to the list
+        ``args[-1]``.
         """
+        # Without the conversion, `load_state_dict(..., assign=True)` would change the dtype.
         for name, buffer in self.named_buffers(recurse=False):
             loaded = state_dict.get(prefix + name)
             if not isinstance(loaded, Tensor) or not _is_wider(buffer.dtype, loaded.dtype):
@@ -68,7 +68,7 @@ def _is_wider(dtype: torch.dtype, other: torch.dtype) -> bool:
 
 
 def _without_narrowing(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
-    """Return ``fn(tensor)``; if ``fn`` narrows the dtype, only change the device of the tensor."""
+    """Return ``fn(tensor)``, but keep the dtype of the tensor if ``fn`` would narrow it."""
     converted = fn(tensor)
     if converted.dtype == tensor.dtype or _is_wider(converted.dtype, tensor.dtype):
         return converted

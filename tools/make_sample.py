@@ -2,8 +2,7 @@
 
 Run ``make demo`` first, then ``make sample``. A sample run is a small run folder without weights.
 It contains predictions for every third validation image, with scores of at least 0.05. Its metrics
-are computed from these predictions. The sample runs share one folder with the annotations, the
-icons and a few images.
+are computed from these predictions. All sample runs use the same annotations, icons and images.
 """
 
 import gzip
@@ -52,7 +51,7 @@ def main() -> None:
 
 
 def write_subset(full: Path, subset: Path) -> list[dict]:
-    """Write an annotation file with only every third image; return the records of these images."""
+    """Copy every third image record of an annotation file to a new file; return these records."""
     content = read_json(full)
     content["images"] = content["images"][::EVERY]
     kept = {image["id"] for image in content["images"]}

@@ -46,8 +46,8 @@ def add_command(commands: Any) -> None:
         "--profile",
         default="local",
         metavar="P",
-        help="where to run: local (this machine), slurm (a cluster), or the name of another folder "
-        "in workflow/profiles/ (default: local)",
+        help="where to run: local (this machine), slurm (a cluster), or the name of your own "
+        "folder in workflow/profiles/ (default: local)",
     )
     report = shared.add_command(
         actions,

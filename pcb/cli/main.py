@@ -127,8 +127,8 @@ def _doctor(options: argparse.Namespace) -> int:
 def is_for_the_user(error: BaseException | None) -> bool:
     """Return whether an error should be shown without a traceback.
 
-    The result is True if the error, or an error that caused it, is an ``OSError`` or was raised by
-    code of this package.
+    The result is True for an ``OSError``, for an error that this package raised, and for an error
+    that was caused by one of these.
     """
     package = Path(__file__).resolve().parents[1]
     while error is not None:

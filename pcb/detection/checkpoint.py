@@ -24,7 +24,7 @@ _USE = "Use a checkpoint written by `pcb train` or mmcv"
 class _NumberType:
     """Replacement for ``numpy.dtype`` while an untrusted checkpoint is read.
 
-    This class accepts only number types. ``numpy.dtype`` itself would accept any pickled state.
+    This class accepts only number types.
 
     Args:
         code: NumPy's code for a number type, such as ``"f8"`` for a float of 8 bytes.
@@ -54,7 +54,7 @@ _HARMLESS = [
 
 
 def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
-    """Write a checkpoint atomically: if writing is interrupted, the existing file is kept.
+    """Write a checkpoint atomically: if writing is interrupted, an existing file is not changed.
 
     Args:
         path: The checkpoint file.
@@ -92,15 +92,14 @@ def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[st
 
     Raises:
         FileNotFoundError: The file does not exist.
-        ValueError: The file is not a checkpoint, is damaged, or contains objects other than tensors
-            and plain values (the message names these objects).
+        ValueError: The file is not a checkpoint or is damaged. Unless ``trust_checkpoint`` is True,
+            the error is also raised if the file contains anything but tensors and plain values.
     """
     check_exists(path)
     with open(path, "rb") as file:
         if file.read(64).lstrip().startswith(b"<"):
             raise ValueError(
-                f"{path} is a web page, not a checkpoint: download the checkpoint in a browser "
-                "(Google Drive shows such a page before it sends a large file)"
+                f"{path} is a web page, not a checkpoint: download the checkpoint in a browser"
             )
     try:
         with torch.serialization.safe_globals(_HARMLESS):
@@ -174,10 +173,9 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
 
 
 def averages_in(model: nn.Module, checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Return the buffers that mmcv's EMAHook added to a checkpoint; testing does not need them.
+    """Return the ``ema_...`` buffers that mmcv's EMAHook added to a checkpoint.
 
-    If the hook is used, the model's weights in a checkpoint are running averages. The buffers
-    contain the weights before averaging, for resuming training.
+    These buffers are only needed to resume training.
     """
     state = checkpoint.get("state_dict", checkpoint)
     names = {f"ema_{name.replace('.', '_')}" for name in model.state_dict()}

@@ -35,8 +35,8 @@ def evaluate(
     counts 100 per class). LVIS also leaves out objects and detections with area 0.
 
     APs, APm and APl (small, medium and large objects) also depend on the sizes of the detections.
-    As in the lvis package, the size of the ``bbox`` is used, or the size of the mask if there is no
-    ``bbox``. The number of detections that do not count is logged.
+    As in the lvis package, the size of a detection is the area of its ``bbox``, or of its mask if
+    the detection has no ``bbox``.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
@@ -45,8 +45,8 @@ def evaluate(
         iou_types: 'bbox', 'segm' or both; None to use all types that the results contain.
         backend: 'fast' (the package hotcoco) or 'lvis' (the reference implementation, two orders of
             magnitude slower). Both return the same numbers.
-        federated: True for federated data, False for exhaustive data; None to leave this to
-            ``read_annotations``.
+        federated: True for federated data, False for exhaustive data; None to let
+            ``read_annotations`` decide.
 
     Returns:
         ``{iou_type: {metric: value}}``. The values are fractions. A metric is NaN if it is
@@ -103,8 +103,8 @@ def per_class_ap(
         ground_truth: Annotation file, or the result of ``read_annotations``.
         results: COCO results, a file or a list; they are not changed.
         iou_type: 'bbox' or 'segm'.
-        federated: True for federated data, False for exhaustive data; None to leave this to
-            ``read_annotations``. See ``evaluate``.
+        federated: True for federated data, False for exhaustive data; None to let
+            ``read_annotations`` decide. See ``evaluate``.
 
     Returns:
         (C,) AP of each class as a fraction, in label order; NaN for classes without objects.

@@ -58,7 +58,8 @@ def interactive_confusion(
         The plotly figure, which contains one heat map.
 
     Raises:
-        ValueError: If the matrix has the wrong size, or ``classes`` is empty or out of range.
+        ValueError: If the matrix has the wrong size, ``classes`` is empty, or a label in
+            ``classes`` is out of range.
 
     Example:
         >>> figure = interactive_confusion(np.eye(2), [1], ["cat", "dog"], ["f", "r"], [90, 3])
@@ -150,9 +151,9 @@ class _Embedded(go.Figure):
 
 
 def _levels(shares: np.ndarray) -> list[list[float]]:
-    """Return the decimal logarithm of each share. The logarithm determines the cell's colour.
+    """Return the decimal logarithm of each share; the cells are coloured by this number.
 
-    Logarithms below -3 become -3. A share of 0 becomes -3.2.
+    A positive share below 0.001 becomes -3. A share of 0 becomes -3.2.
 
     Example:
         >>> _levels(np.array([[1, 0.01, 1e-5, 0, np.nan]]))

@@ -77,15 +77,15 @@ def name_marks(
     """Write names next to some marks of a scatter plot.
 
     If a name does not fit directly beside its mark, a line connects the name to the mark. If there
-    is no free space near the mark, the name is left out. The axes must have their final size, so
-    draw everything else first.
+    is no free space near the mark, the name is left out. Draw everything else first, because the
+    axes must have their final size.
 
     Args:
         axes: Axes with the marks.
         names: Dict from the index of a mark to its name. Other marks get no name.
-        points: (n, 2) positions of all marks in data coordinates; nan if there is no mark.
+        points: (n, 2) positions of all marks in data coordinates; nan for an index without a mark.
         radius: Radius of a mark, in points.
-        avoid: (m, 4) further boxes (x0, y0, x1, y1) that names must not cover, in data coordinates.
+        avoid: (m, 4) further boxes that names must not cover: (x0, y0, x1, y1) in data coordinates.
     """
     axes.figure.draw_without_rendering()
     to_points = 72 / axes.figure.dpi

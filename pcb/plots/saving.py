@@ -14,15 +14,14 @@ def save(figure: Figure, folder: str | os.PathLike, name: str, dpi: int | None =
     """Write a figure to ``folder/name.png`` and ``folder/name.pdf``.
 
     Missing folders are created. If an error occurs, neither file is created or changed. Saving the
-    same figure again produces identical files, because the files contain neither a date nor a
-    version. Text in the PDF can be edited.
+    same figure again produces identical files. Text in the PDF can be edited.
 
     Args:
         figure: Figure to save.
         folder: Folder for both files.
         name: Name of both files, without a suffix.
-        dpi: Resolution of the PNG; default: 150, or 300 in a layout for a paper (see
-            :func:`pcb.plots.use`).
+        dpi: Resolution of the PNG in dots per inch. The default is 150, or 300 if
+            :func:`pcb.plots.use` has chosen a layout for a paper.
 
     Returns:
         The path of the PNG file.

@@ -37,7 +37,7 @@ def confusion_zoom(
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The names are
             coloured by group.
         title: Title of the figure; it should say which matrix is shown.
-        value_label: Label of the colour bar: the meaning of the numbers.
+        value_label: Label of the colour bar; it should say what the numbers mean.
 
     Returns:
         (figure, axes).

@@ -34,15 +34,15 @@ def strength_argument(loss: Mapping[str, Any]) -> str:
 
 
 def loss_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the classification loss in a merged config, or {} if it is absent."""
+    """Return the settings of a merged config's classification loss; {} if there is no such loss."""
     return config.get("model", {}).get("roi_head", {}).get("bbox_head", {}).get("loss_cls", {})
 
 
 def without_pcb(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a merged config without the settings that belong to PCB.
 
-    These settings are the arguments that PCB adds to the loss and to the RoI head, the type of the
-    RoI head, and the ``pcb`` key.
+    These settings are the ``pcb`` key, the type of the RoI head, and the arguments that PCB adds to
+    the loss and to the RoI head.
 
     Example:
         >>> loss = {"type": "EQLv2PCBLoss", "alpha": 4.0, "alpha_pcb": 0.2, "momentum": 0.99}
@@ -68,8 +68,8 @@ def differing_settings(ours: Any, theirs: Any, prefix: str = "") -> dict[str, tu
     Args:
         ours: The first config.
         theirs: The second config.
-        prefix: Dotted key of ``ours`` and ``theirs`` if they are entries of larger configs. Each
-            returned key starts with this prefix.
+        prefix: Dotted key under which larger configs contain ``ours`` and ``theirs``; "" for whole
+            configs. Each returned key starts with this prefix.
 
     Returns:
         A dictionary that maps the dotted key of each differing setting to a pair: the value in
@@ -97,9 +97,9 @@ def other_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[s
     """Return the dotted keys of the settings in which two training runs differ.
 
     Each argument is a merged config with absolute data paths, plus the keys ``seed``,
-    ``processes``, ``threads`` and ``cpu_capability``. If one of these four settings was not
-    recorded for one of the runs, this setting counts as equal. A tuple and a list with the same
-    entries are equal, because JSON does not distinguish between them.
+    ``processes``, ``threads`` and ``cpu_capability``. Each of these four settings counts as equal
+    if it was not recorded for one of the runs. A tuple counts as equal to a list with the same
+    entries.
 
     Example:
         >>> ours = {"runner": {"max_epochs": 5}, "seed": 0, "processes": 2}

@@ -1,9 +1,10 @@
 """Measure whether the pairs of similar icons in OpenMoji-LT can be distinguished.
 
 :func:`pair_report` trains a classifier on the same number of crops of every class. It then measures
-how often the classifier distinguishes the two icons of each pair. The pairs were chosen so that the
-classifier is right in at least nine of ten cases. If a detector that was trained on long-tailed
-data confuses the two icons of a pair, the cause is therefore the class imbalance.
+how often the classifier distinguishes the two icons of each pair.
+
+The pairs were chosen so that this classifier is right in at least 90% of the cases. Therefore, if a
+detector trained on long-tailed data confuses the icons of a pair, the cause is the class imbalance.
 """
 
 from collections.abc import Sequence
@@ -119,11 +120,10 @@ def balanced_crops(
     Args:
         icons: Icon of each class, indexed by label.
         design: Design that determines the sizes of images and instances.
-        seed: Seed of the images. The images differ from those of the dataset, even if the dataset
-            has the same seed.
+        seed: Seed of the images.
         per_class: Number of crops of each icon.
-        validation: Whether to use the drawing styles of the validation set. If False, the drawing
-            styles of the training set are used.
+        validation: True for the drawing styles of the validation set, False for those of the
+            training set.
 
     Returns:
         crops: (len(icons) * per_class, CROP_SIZE, CROP_SIZE, 3) uint8, the crops.
@@ -153,7 +153,7 @@ def balanced_crops(
 def _cut(picture: Image.Image, mask: np.ndarray) -> np.ndarray:
     """Crop the square around a mask, and scale the crop to CROP_SIZE.
 
-    If a part of the square lies outside the picture, this part of the crop is black.
+    Areas outside the picture are black.
     """
     ys, xs = np.nonzero(mask)
     side = _CONTEXT * (max(np.ptp(xs), np.ptp(ys)) + 1)

@@ -18,7 +18,7 @@ class Docstrings(griffe.Extension):
     """A griffe extension that converts every docstring of a package to Markdown."""
 
     def on_package(self, *, pkg: griffe.Module, **_: object) -> None:
-        """Convert the docstrings of a package after griffe has loaded all of its modules."""
+        """Convert the docstrings of a package; griffe calls this method with a loaded package."""
         for found in _objects(pkg):
             if found.docstring is not None:
                 text = found.docstring.value
@@ -30,8 +30,8 @@ def as_markdown(text: str, path: Callable[[str], str | None]) -> str:
 
     Args:
         text: The docstring.
-        path: Function that returns the dotted path of a name in the API reference, or None if no
-            page contains the name.
+        path: Function that maps a name to its dotted path in the API reference, or to None if the
+            API reference does not contain the name.
 
     Returns:
         The docstring as Markdown.

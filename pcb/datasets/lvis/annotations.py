@@ -49,7 +49,7 @@ class Annotations(Classes):
 
     @cached_property
     def image_of(self) -> dict[int, dict]:
-        """A dict that maps the id of each image to the dict of the image."""
+        """A dict that maps each image id to the image's entry in ``images``."""
         return {image["id"]: image for image in self.images}
 
     def log(self, text: str, source: str | None = None, level: int = logging.WARNING) -> None:
@@ -77,7 +77,7 @@ class Annotations(Classes):
         }
 
     def for_lvis(self) -> dict:
-        """Return the annotations with only the keys that evaluators of the LVIS format need.
+        """Return the annotations as a dict that contains only the keys that LVIS evaluators need.
 
         Other keys are dropped, because their values can crash an evaluator. If every image was
         checked for every class (``federated`` is False), every image of the result lists all
@@ -123,10 +123,10 @@ class Annotations(Classes):
         return dataclasses.replace(self, federated=federated)
 
     def with_counts_of(self, training: "Annotations") -> "Annotations":
-        """Return a copy of the annotations, with the image and instance counts of each class.
+        """Return a copy of the annotations with image and instance counts from the training set.
 
         Args:
-            training: Training annotations, in which the images and instances are counted.
+            training: The training annotations.
 
         Raises:
             AnnotationError: Some categories are missing from the training annotations.
@@ -141,8 +141,7 @@ class Annotations(Classes):
         if unknown := [id_ for id_ in self.category_ids if id_ not in training.label_of]:
             raise AnnotationError(
                 f"{training.path} lacks {len(unknown)} of the {len(self.category_ids)} "
-                f"categories of {self.path} (the first missing id is {unknown[0]}), so the "
-                "number of training images is unknown for some categories: use the same "
+                f"categories of {self.path} (the first missing id is {unknown[0]}). Use the same "
                 "categories in both files"
             )
         objects = [(record["image_id"], record["category_id"]) for record in training.annotations]
@@ -258,8 +257,8 @@ def _log_exhaustive(annotations: Annotations, has_empty_lists: bool) -> None:
 def _require_federated_keys(path: str, present: set[str]) -> None:
     if not present:
         raise AnnotationError(
-            f"{path}: no image has 'neg_category_ids', the list of classes known to be absent, so"
-            " the data cannot be evaluated as federated: add this key to every image, or do not use"
+            f"{path}: no image has 'neg_category_ids' (the classes known to be absent), but"
+            " federated evaluation needs this key. Add the key to every image, or do not use"
             f" {FEDERATED_HINT}"
         )
 
@@ -267,8 +266,7 @@ def _require_federated_keys(path: str, present: set[str]) -> None:
 def _renumber(annotations: list[dict]) -> str:
     """Number the annotations from 1 if an id is 0 or repeated.
 
-    Renumbering is safe, because nothing else in the file refers to annotation ids. Evaluators need
-    unique ids. No id may be 0, because evaluators use 0 for detections that match no annotation.
+    Evaluators need unique ids, and use 0 for detections that match no annotation.
 
     Returns:
         A warning that states what was wrong with the ids, or "" if the ids were not changed.

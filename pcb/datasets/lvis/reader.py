@@ -115,7 +115,7 @@ class AnnotationReader:
         """Check the annotation records, and yield them in file order.
 
         Args:
-            image_of: A dict from the id of each image to a dict with its ``width`` and ``height``.
+            image_of: A dict from each image id to a dict with the image's ``width`` and ``height``.
             allow_short_polygons: Whether to accept empty segmentations and polygons with fewer than
                 three points.
 
@@ -168,16 +168,15 @@ class AnnotationReader:
     def _require_all_or_none(
         self, kind: str, lacking: Mapping[str, Any], present: set[str]
     ) -> None:
-        """Raise an error if some images (or categories) have a key that others lack.
+        """Raise an error if some records have a key that other records lack.
 
-        ``kind`` is "image" or "category". ``present`` contains each key that at least one image (or
-        category) has. ``lacking[key]`` is the id of an image (or category) without ``key``.
+        ``lacking`` maps each missing key to the id of a record without this key.
         """
         for key in present & lacking.keys():
             raise AnnotationError(
                 f"{self.path}: {kind} {lacking[key]} has no {key!r}, although another {kind} has"
-                f" it: add {key!r} to every {kind} as in the LVIS format, or remove it from every"
-                f" {kind} as in the COCO format"
+                f" this key. Add the key to every {kind} (LVIS format), or remove it from every"
+                f" {kind} (COCO format)"
             )
 
     def _checked(
@@ -185,8 +184,7 @@ class AnnotationReader:
     ) -> Iterator[dict]:
         """Decode, check and yield the records of one kind: categories, images or annotations.
 
-        An error is raised if a record is invalid, or if two images or two categories have the same
-        id. Two annotations may have the same id, because no other record refers to annotation ids.
+        An error is raised if a record is invalid, or if two images or two categories share an id.
         """
         ids = []
         for index, record in enumerate(decode(records, self.path, AnnotationError)):
@@ -209,15 +207,15 @@ def _check_layout(path: str, data: Any) -> None:
     """Check that ``data`` has non-empty lists of images, annotations and categories."""
     if not isinstance(data, dict):
         raise AnnotationError(
-            f"{path}: not an annotation file, because the content is of type"
-            f" {type(data).__name__}, not dict; if this is a results file, pass the ground truth"
-            " first and the results second"
+            f"{path}: this is not an annotation file, because it contains a value of type"
+            f" {type(data).__name__} instead of a dict. If it is a results file, pass the ground"
+            " truth first and the results second"
         )
     for key in ("images", "annotations", "categories"):
         if not isinstance(data.get(key), list):
             raise AnnotationError(
-                f"{path}: not an annotation file, because there is no list {key!r} (keys found:"
-                f" {', '.join(sorted(data)) or 'none'}): use a file in LVIS or COCO format"
+                f"{path}: this is not an annotation file, because it has no list {key!r} (keys"
+                f" found: {', '.join(sorted(data)) or 'none'}). Use a file in LVIS or COCO format"
             )
         if not data[key]:
             raise AnnotationError(

@@ -40,8 +40,8 @@ def type_name(node: Mapping[str, Any], path: str = "") -> Any:
 def known_components() -> dict[str, dict[Any, str]]:
     """Return all classes and functions to which a config can refer by name.
 
-    These are the entries of all mmcv registries, including registries in the user's code, and the
-    operations in ``mmcv.ops``.
+    These are the operations in ``mmcv.ops`` and the entries of all mmcv registries, including
+    registries in the user's code.
 
     Returns:
         ``{name: {class_or_function: registry_name}}``. For an operation in ``mmcv.ops``, the

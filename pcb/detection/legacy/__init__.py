@@ -1,1 +1,1 @@
-"""Make mmcv 1.7 and mmdet 2.28 work with current packages."""
+"""Make mmcv 1.7 and mmdet 2.28 work with current versions of other packages."""
