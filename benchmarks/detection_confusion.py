@@ -1,12 +1,11 @@
-"""Measure the time and memory needed to compute a confusion matrix for data of LVIS v1's size.
+"""Measure the time and memory needed to compute a confusion matrix for a dataset of LVIS v1's size.
 
-Run this script with ``make bench``. In a temporary folder, it generates about as many annotations
-as the validation set of LVIS v1 has, and several files of detections. For each file of detections,
-a new process matches the detections with the annotations on one core. The measured peak memory
-includes mapped files and imported packages.
+Run this script with ``make bench``. The script writes random files to a temporary folder: an
+annotation file as large as that of LVIS v1's validation set, and files with different numbers of
+detections. For each file of detections, a new process computes a confusion matrix on one core. The
+peak memory includes mapped files and imported packages.
 
-With ``--keep FOLDER``, the script measures nothing. It only writes the annotations and the largest
-file of detections to ``FOLDER``, which gets the layout of a training run's output folder.
+With ``--keep FOLDER``, the script only writes files to ``FOLDER`` and measures nothing.
 """
 
 import argparse
@@ -29,9 +28,7 @@ def main() -> None:
     parser.add_argument("--instances", type=int, default=INSTANCES)
     parser.add_argument("--per-image", type=int, nargs="+", default=PER_IMAGE, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--keep", type=Path, metavar="FOLDER", help="write the files to FOLDER; measure nothing"
-    )
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="only write files to FOLDER")
     parser.add_argument("--measure", nargs=2, metavar=("GT", "RESULTS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -81,11 +78,11 @@ def write_run(
 
 
 def measure(annotations_file: str, results_file: str) -> dict:
-    """Measure, on one core, how long it takes to read annotations and to match detections.
+    """Measure, on one core, how long it takes to compute a confusion matrix.
 
     Returns:
         ``annotations``: seconds to read the annotations. ``matrix``: seconds to read the detections
-        and to match them with the annotations. ``peak``: peak memory of this process in MiB.
+        and to compute the confusion matrix. ``peak``: peak memory of this process in MiB.
     """
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     from pcb.datasets import read_annotations

@@ -1,15 +1,14 @@
-"""Measure the time and memory needed to read as many annotations as LVIS v1 has.
+"""Measure the time and memory needed to read an annotation file as large as that of LVIS v1.
 
-Run this script with ``make bench``. In a temporary folder, it generates a file with as many
-annotations as the training set of LVIS v1. Two processes then read the file in different forms:
+Run this script with ``make bench``. The script writes a random annotation file to a temporary
+folder. One process reads the file as records, another process reads it as arrays:
 
-    records   Python dicts, which evaluation uses
-    arrays    an ``LVISFormatDataset``, which training uses
+    records   Python dicts, as in evaluation
+    arrays    an ``LVISFormatDataset``, as in training
 
 Each process forks data-loading workers that visit every image, as in a training epoch.
 
-Only anonymous memory is counted. The pages of the mapped annotation file are not counted, because
-all processes share them and the system reclaims them when memory is short.
+Only anonymous memory is counted; the memory-mapped annotation file is not counted.
 """
 
 import argparse
@@ -48,7 +47,7 @@ def main() -> None:
         print(
             f"{options.images:,} images, {options.instances:,} instances,"
             f" {path.stat().st_size / 1e9:.2f} GB of JSON; memory in MiB\n\n"
-            "| form | seconds to read | peak while reading | afterwards | added by each worker |\n"
+            "| form | seconds to read | peak while reading | after reading | added per worker |\n"
             "|---|---|---|---|---|",
             flush=True,
         )

@@ -1,9 +1,8 @@
-"""Measure the time to execute notebooks 03 and 04, and the size of their HTML pages.
+"""Measure how long notebooks 03 and 04 take to execute, and how large their HTML pages are.
 
-Run this script with ``make bench``. It generates as many annotations as LVIS v1's validation set
-contains, and the folders of two training runs. Each folder contains 300 detections per image and a
-1203 x 1203 confusion matrix for each epoch. The folders contain no weights and no images, because
-training and prediction are not measured.
+Run this script with ``make bench``. The script generates random data as large as LVIS v1's
+validation set: annotations, and the output folders of two training runs. Each folder contains 300
+detections per image and a 1203 x 1203 confusion matrix for each epoch, but no weights or images.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Connect the kit's losses to mmdet, and save PCB's buffers under their official names."""
+"""Adapt the losses of ``pcb.losses`` to mmdet and to the checkpoints of the official PCB code."""
 
 import warnings
 from collections.abc import Sequence
@@ -32,10 +32,9 @@ def _from_official_names(_module, state: dict[str, Tensor], prefix: str, *_args:
 
 
 class BoxHeadLoss(nn.Module):
-    """Base class that lets mmdet's box head, the RoI head and the training loop use a loss.
+    """Base class that adds to a loss the methods that mmdet's heads and the training loop call.
 
-    Each loss that the kit registers in mmdet inherits first from this class, and then from a loss
-    of ``pcb.losses``.
+    A complete loss inherits first from this class, then from a class of ``pcb.losses``.
     """
 
     # Tell the box head whether to call get_cls_channels, get_activation and get_accuracy.
@@ -43,7 +42,7 @@ class BoxHeadLoss(nn.Module):
     custom_activation = False
 
     def _register(self, loss_weight: float, required_classes: str | Sequence[int] = "all") -> None:
-        """Set the attributes that mmdet needs, and use the official buffer names in checkpoints.
+        """Set the attributes that mmdet needs, and rename the buffers in checkpoints.
 
         Call this method after ``super().__init__``.
         """
@@ -67,8 +66,8 @@ class BoxHeadLoss(nn.Module):
         if len(class_names) != self.num_classes:
             raise ValueError(
                 f"the training set has {len(class_names)} class{'es' * (len(class_names) != 1)}, "
-                f"but num_classes in the config is {self.num_classes}: change it in bbox_head, "
-                f"loss_cls and mask_head to {len(class_names)}"
+                f"but num_classes in the config is {self.num_classes}: set num_classes to "
+                f"{len(class_names)} in bbox_head, loss_cls and mask_head"
             )
         if self.balance is None:
             return
@@ -101,14 +100,12 @@ class BoxHeadLoss(nn.Module):
         Args:
             cls_score: (N, W) logits, where W is the result of :meth:`get_cls_channels`.
             labels: (N,) in [0, C]; C is background.
-            label_weights: (N,), by default all 1. EQL v2 ignores this argument, as in the official
-                code.
+            label_weights: (N,) weight of each RoI, by default 1. EQL v2 ignores this argument.
             avg_factor: Divisor of the sum over RoIs; by default, the number of RoIs with positive
                 weight, but at least 1. EQL v2 ignores this argument.
-            iter_id: Refinement iteration, counted from 0. By default, the iteration that the RoI
-                head has set. If the head has set none, the last iteration is used.
-            reduction_override: None or ``"mean"``. The two values have the same effect, because
-                each loss averages its terms in a fixed way.
+            iter_id: Refinement iteration, counted from 0. The default is the iteration passed to
+                :meth:`set_iteration`, or the last iteration if that method was never called.
+            reduction_override: None or ``"mean"``; both have the same effect.
 
         Raises:
             ValueError: The logits do not have W columns, or a label is out of range.
@@ -120,10 +117,10 @@ class BoxHeadLoss(nn.Module):
         if self.requires_present_classes and self.training and not self._knows_present_classes:
             self._knows_present_classes = True  # warn only once
             warnings.warn(
-                "required_classes is 'present', but the loss does not know which classes the "
-                "training set contains, so PCB stays inactive until every class has occurred in "
-                "training: add dict(type='LossEpochUpdateHook') to custom_hooks, or call "
-                "describe_training_set",
+                "required_classes is 'present', but the loss does not know the classes of the "
+                "training set: add dict(type='LossEpochUpdateHook') to custom_hooks, or call "
+                "describe_training_set. Otherwise, PCB stays inactive until every class has "
+                "occurred in training",
                 stacklevel=2,
             )
         iteration = self.iteration if iter_id is None else iter_id

@@ -25,7 +25,7 @@ class ImageRecords(Sequence):
 
     Args:
         annotations: All annotations of the dataset.
-        rows: (n,) int, the index of each image in the annotations.
+        rows: (n,) int, indices of the images to include.
     """
 
     def __init__(self, annotations: CompactAnnotations, rows: np.ndarray) -> None:
@@ -56,27 +56,24 @@ class LVISFormatDataset(CustomDataset):
 
     Every image in the file must exist and have the size stated in the file. Sizes are checked when
     images are loaded: :class:`pcb.detection.legacy.images.LoadWholeImage` replaces the pipeline's
-    ``LoadImageFromFile``. Images are rotated according to their EXIF data, and the log says how
-    many images are rotated.
+    ``LoadImageFromFile``. Images are rotated according to their EXIF data.
 
-    The arguments are those of mmdet's ``CustomDataset`` and one more, ``federated``, which affects
-    only the evaluation. If ``federated`` is True, each image is evaluated only for the classes that
-    its annotators checked, as in LVIS. If ``federated`` is False, each image is evaluated for all
-    classes, as in COCO. If ``federated`` is None (the default), the content of the file decides;
+    The dataset accepts the arguments of mmdet's ``CustomDataset`` and the argument ``federated``,
+    which affects only the evaluation. If ``federated`` is True, each image is evaluated only for
+    the classes that its annotators checked, as in LVIS. If ``federated`` is False, each image is
+    evaluated for all classes, as in COCO. By default, ``federated`` depends on the annotation file;
     see :func:`pcb.datasets.lvis.read_annotations`.
 
-    Invalid annotations raise an error. LVIS and many other datasets also contain valid annotations
-    that a detector cannot learn from. These annotations are corrected or skipped as follows, and
-    the training log states their number:
+    Invalid annotations raise an error. Valid annotations that a detector cannot learn from are
+    corrected or skipped:
 
     - Boxes are clipped to their image.
-    - Objects are skipped if they lie outside their image, are less than one pixel wide or high, or
-      have no area. mmdet skips the same objects.
+    - Objects are skipped if they lie outside their image, have a width or height below one pixel,
+      or have no area.
     - Objects whose polygons have fewer than three points are skipped in training. In testing, they
-      raise an error, because the evaluation would treat such objects as boxes.
+      raise an error.
 
-    All annotations are kept in flat arrays. Data-loading workers share these arrays if PyTorch
-    forks the workers, as it does by default on Linux.
+    Forked data-loading workers (the default on Linux) share the memory of the annotations.
     """
 
     def __init__(
@@ -159,9 +156,8 @@ def fix_instances(annotations: CompactAnnotations) -> tuple[CompactAnnotations, 
     """Skip instances that a detector cannot learn from, and clip boxes to their images.
 
     Returns:
-        The corrected annotations, and a description of the changes, such as "3 of 500 annotations
-        skipped: 2 less than a pixel wide or high, 1 outside the image". If nothing has changed, the
-        description is empty.
+        The corrected annotations, and a description of the changes, such as "2 of 500 annotations
+        skipped: 2 outside the image". If nothing has changed, the description is empty.
     """
     sizes = np.repeat(annotations.image_sizes, np.diff(annotations.first_instance), axis=0)
     start = annotations.boxes[:, :2]
@@ -174,7 +170,7 @@ def fix_instances(annotations: CompactAnnotations) -> tuple[CompactAnnotations, 
     reasons = []
     for what, fits in (
         ("outside the image", inside),
-        ("less than a pixel wide or high", (size >= 1).all(axis=1)),
+        ("with a width or height below one pixel", (size >= 1).all(axis=1)),
         ("without area", annotations.areas > 0),
         ("with polygons of fewer than three points", annotations.has_mask),
     ):

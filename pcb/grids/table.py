@@ -40,11 +40,11 @@ class Row(NamedTuple):
     """A row of the metric table.
 
     Attributes:
-        label: Name of the run or config, or an indented text such as ``  published``. A row with
-            an indented label belongs to the nearest row above without indentation.
+        label: Name of a run or config, or an indented text such as ``  published``. An indented row
+            belongs to the nearest row above that is not indented.
         cells: The values as text, one for each column of the table.
         is_difference: Whether the values are differences, or confidence intervals of differences.
-        of_seed: Whether the row is about a single seed in a table that covers several seeds.
+        of_seed: True if the row shows one seed and the table covers several seeds.
     """
 
     label: str
@@ -56,11 +56,14 @@ class Row(NamedTuple):
 def metric_rows(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> list[Row]:
     """Return the rows of the metric table.
 
-    The first row of a config shows its metrics, averaged over seeds. The next row shows the
-    published results of the config, if there are any. If the config has a baseline, a further row
-    shows the difference from the baseline, averaged over the seeds that the baseline also has. If
-    there are several of these seeds, the next row shows the 95% confidence interval of the
-    difference. If any config has several seeds, the table ends with rows for each config and seed.
+    Each config has up to four rows:
+
+    - the metrics, averaged over seeds;
+    - published results;
+    - the difference from the baseline, averaged over the seeds that both configs have in common;
+    - the 95% confidence interval of the difference, if there are several common seeds.
+
+    If any config has several seeds, the table ends with rows for each seed.
 
     Args:
         configs: The result of :func:`pcb.runs.comparison.group_runs`. Every run must have metrics.

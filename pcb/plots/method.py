@@ -38,21 +38,21 @@ def class_matrices(
     """Draw small matrices side by side, with numbers in the cells.
 
     Args:
-        matrices: Dict from heading to matrix. The entries are from 0 to 1. Each matrix has the
-            shape (C, C), and row i belongs to true class i. If ``labels`` is passed, the shape is
-            (P, C), with one row per instance. A row of nan is shown as "none in this batch".
+        matrices: Dict from heading to matrix, with entries from 0 to 1. Without ``labels``, the
+            shape is (C, C): one row per true class. With ``labels``, the shape is (P, C): one row
+            per instance. A row of nan is shown as "none in this batch".
         names: (C,) class names.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The names are
             coloured by group.
         labels: (P,) true class of each instance; None if the rows are classes.
         title: Title of the figure; empty for no title.
-        xlabel: Label of the x axis: the meaning of a column.
+        xlabel: Label of the x axis.
 
     Returns:
         (figure, axes); axes is an array with one entry per matrix.
 
     Raises:
-        ValueError: If there is no matrix.
+        ValueError: ``matrices`` is empty.
 
     Example:
         >>> figure, axes = class_matrices({"before": np.eye(2)}, ["fox", "wolf"], ["f", "r"])

@@ -178,7 +178,7 @@ def _pair_axes(
 ) -> tuple[Figure, Axes]:
     """Create a figure that has a row for each pair, with class names and pictures on the left.
 
-    Without pairs, the figure shows only the text that is passed as ``nothing``.
+    If there are no pairs, the figure shows the text in ``nothing`` instead.
     """
     size = canvas(10.5, 1.6 + 0.46 * max(len(pairs), 1), lines=True)
     figure, axes = plt.subplots(figsize=size)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Return a dict from the name of each array in an ``.npz`` file to the array.
+    """Return the arrays in an ``.npz`` file, as a dict from name to array.
 
     Raises:
         ValueError: The file is not an ``.npz`` file, or contains pickled Python objects. The
@@ -34,11 +34,11 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
-    """Write arrays atomically to a compressed ``.npz`` file.
+    """Write arrays to a compressed ``.npz`` file; if this fails, an existing file is not changed.
 
     Raises:
-        ValueError: An array contains Python objects; an existing file is not changed.
-        NoSpaceError: There is no space for the file; an existing file is not changed.
+        ValueError: An array contains Python objects.
+        NoSpaceError: There is no space for the file.
 
     Example:
         >>> import tempfile

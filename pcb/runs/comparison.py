@@ -57,26 +57,26 @@ class ConfigRuns:
         }
 
     def estimate(self, iou_type: str, metric: str) -> Estimate:
-        """Return the mean and confidence interval of a metric over the runs of all seeds."""
+        """Return the mean and confidence interval of a metric over all seeds."""
         return estimate(self.values(iou_type, metric).values())
 
     def difference(self, iou_type: str, metric: str) -> Estimate:
-        """Return the mean and confidence interval of a metric's difference from the baseline.
+        """Estimate how much a metric differs from the baseline: mean and confidence interval.
 
-        Only runs with the same seed are compared. Without a baseline, the result has no values.
+        Only runs with the same seed are compared. If there is no baseline, the mean is NaN.
         """
         theirs = self.baseline.values(iou_type, metric) if self.baseline else {}
         return paired_difference(self.values(iou_type, metric), theirs)
 
     @property
     def pairs(self) -> dict[int | None, tuple[RunFolder, RunFolder]]:
-        """Dict from seed to (run of this config, run of the baseline), for each common seed."""
+        """For each common seed, the run of this config and the run of the baseline."""
         theirs = self.baseline.runs if self.baseline else {}
         return {seed: (run, theirs[seed]) for seed, run in self.runs.items() if seed in theirs}
 
     @property
     def has_counterpart(self) -> bool:
-        """Whether the baseline is the same config without PCB, according to the folder names."""
+        """Whether the folder names show that the baseline is the same config without PCB."""
         return self.baseline is not None and self.baseline.folder in _plain_folders(self.folder)
 
     def only(self, seed: int | None) -> ConfigRuns:
@@ -103,8 +103,8 @@ def group_runs(
         runs: Run folders, ``.../<dataset>/<config>/seed<N>``; a relative path starts at the
             repository root. A folder whose name is not ``seed<N>`` counts as a separate config; its
             seed is read from its ``environment.json``. A folder that is repeated counts once.
-        or_first: Whether to use the default baseline. If False, a config that has no counterpart
-            has no baseline.
+        or_first: Whether a config without a counterpart is compared with the default baseline. If
+            False, such a config has no baseline.
 
     Returns:
         The configs; each baseline comes before the configs that are compared with this baseline.
@@ -178,9 +178,8 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
 def differs_by_pcb_alone(config: ConfigRuns) -> bool:
     """Return whether the use of PCB is the only difference between a config and its baseline.
 
-    The result is also False if training ended before PCB's start epoch, if two runs of one config
-    have different settings, or if the ``config.py`` of a run is not a merged config. If a run has
-    no ``config.py``, its settings are not compared.
+    The result is also False if training ended before PCB's start epoch, or if runs of the same
+    config have different settings.
     """
     if not config.baseline:
         return False
@@ -237,9 +236,9 @@ def _differences(
     pairs: Iterable[tuple[RunFolder, RunFolder]],
     view: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> str:
-    """Return, as text, the settings that differ between the two runs of any pair.
+    """Describe how the settings differ between the two runs of each pair.
 
-    The function ``view`` returns the part of a merged config that is compared.
+    Only the part of each config that ``view`` returns is compared.
     """
     found: dict[str, tuple[Any, Any]] = {}
     for ours, theirs in pairs:
@@ -249,7 +248,7 @@ def _differences(
 
 
 def _other_conditions(pairs: Iterable[tuple[RunFolder, RunFolder]]) -> str:
-    """Return, as text, the versions and machines that differ between the two runs of any pair."""
+    """Describe how versions and machines differ between the two runs of each pair."""
     found: dict[str, tuple[Any, Any]] = {}
     for pair in pairs:
         ours, theirs = (

@@ -15,7 +15,7 @@ def read_log(file: Path) -> list[dict[str, Any]]:
     :meth:`pcb.runs.RunFolder.read_log` describes the records.
 
     Raises:
-        ValueError: A line before the last line is not JSON.
+        ValueError: A line other than the last is not JSON.
     """
     lines = file.read_text(encoding="utf-8").splitlines()
     records: list[dict[str, Any]] = []

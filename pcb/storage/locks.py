@@ -34,12 +34,11 @@ class Writer(NamedTuple):
 
     Attributes:
         host: Name of the machine on which the process runs.
-        process: Process number; 0 while the process is being started.
+        process: Process ID; 0 while the process is being started.
         purpose: What the process does, in one word.
         note: Text that was recorded with the lock; empty if there is none.
-        launched: Number of the process that first received the lock from a parent process:
-            ``process`` itself or its launcher, such as ``torchrun``. The number is 0 if the lock
-            was not passed on.
+        launched: ID of the process that received the lock from its parent: ``process`` itself or
+            its launcher, such as ``torchrun``. 0 if ``process`` took the lock itself.
     """
 
     host: str
@@ -65,9 +64,9 @@ def holding(
     Args:
         file: The lock file; if it does not exist, the file and its folder are created.
         purpose: What the current process does, in one word.
-        waiting: Function to call before waiting for a lock that another process holds. The argument
-            of the function is the other process. If ``waiting`` is None, the current process does
-            not wait.
+        waiting: Function to call if another process holds the lock; its argument is that process.
+            The current process then waits for the lock. If ``waiting`` is None, the current process
+            does not wait.
 
     Yields:
         True if the current process holds the lock, False if another process holds the lock.
@@ -84,10 +83,9 @@ def holding(
 
 
 def holder(file: str | os.PathLike[str]) -> Writer | None:
-    """Return the process that holds a lock, as recorded in the lock file; None if the lock is free.
+    """Return the process that holds a lock, or None if the lock is free.
 
-    If the process that holds the lock is not recorded in the file, the host and the purpose in the
-    result are ``unknown``.
+    If the lock file does not record the process, the result has the host ``unknown``.
     """
     deadline = time.monotonic() + _PATIENCE
     while is_locked(file):
@@ -167,17 +165,13 @@ def write_holder(
 
 
 def _checksum(note: str) -> str:
-    """Return a checksum of a note.
-
-    Readers of a lock file use the checksum to find out whether the note is complete.
-    """
+    """Return a checksum that shows whether the note in a lock file is complete."""
     return f"{zlib.crc32(note.encode()):08x}"
 
 
 def _close_held() -> None:
-    """Close all lock files that this process inherited from its parent process.
+    """Close the lock files that a forked child process inherited from its parent.
 
-    Python calls this function in each forked child process, for example in a data-loading worker.
     Otherwise, a child process that outlives its parent would keep the parent's locks.
     """
     for descriptor in held:

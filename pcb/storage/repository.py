@@ -16,8 +16,8 @@ def repository_root() -> Path:
     root = Path(__file__).resolve().parents[2]
     if not (root / "pyproject.toml").is_file():
         raise FileNotFoundError(
-            f"{root} is not the PCB-kit repository, because it has no pyproject.toml: clone the "
-            "repository, then run `make setup` or `pip install -e .` in the clone"
+            f"{root} is not a clone of the PCB-kit repository: clone the repository, then run "
+            "`make setup` or `pip install -e .` in the clone"
         )
     return root
 
@@ -31,10 +31,9 @@ def commit(root: Path) -> str | None:
     """Return the git commit that is checked out in the folder ``root``.
 
     If tracked files differ from the commit, the result ends in ``-dirty``. The result is None if
-    ``root`` is not the root of a git repository, or if git is not installed. A repository in a
-    folder above ``root`` is ignored, because the package may be unpacked inside a different
-    repository.
+    ``root`` is not the root of a git repository, or if git is not installed.
     """
+    # The ceiling hides a repository above `root`, in which the package may be unpacked.
     command = ("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     environment = os.environ | {"GIT_CEILING_DIRECTORIES": str(root.parent)}
     try:

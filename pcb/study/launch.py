@@ -1,8 +1,8 @@
-"""Train in a separate process that is started and followed from a notebook.
+"""Start training processes from a notebook, and print their output.
 
-The process runs in its own session (``setsid``). Training therefore continues if the browser is
-closed, the kernel restarts or the notebook cell is interrupted. If the cell is executed again, it
-shows the output of the same process.
+A training process runs in its own session (``setsid``). Training therefore continues if the browser
+is closed, the kernel restarts or the notebook cell is interrupted. Run the cell again to see the
+output of the same process.
 
 :func:`start_training` locks the run folder and passes the lock to the training process. Therefore,
 only one process at a time can train in a folder.
@@ -84,9 +84,8 @@ def start_training(
         differing = ["unknown, because config.py is missing"]
     if differing and not replace:
         raise ValueError(
-            f"{run.path} already contains another training run (different settings: "
-            f"{', '.join(differing)}): choose another work_dir, or pass replace=True to delete "
-            "that run"
+            f"{run.path} contains a training run with different settings ({', '.join(differing)}): "
+            "choose another work_dir, or pass replace=True to delete that run"
         )
     if state.kind != "stopped" and not differing:
         return run
@@ -109,9 +108,8 @@ def start_training(
 def follow(run: RunFolder, every: float = 10.0) -> None:
     """Print the output of a training process until the process ends.
 
-    If the process was started in a terminal, its output appears there, and this function only waits
-    until the process ends. If this function is interrupted, training continues, and a message says
-    how to show the output again.
+    If training was started in a terminal, this function only waits until training ends, because the
+    terminal shows the output. If this function is interrupted, training continues.
 
     Args:
         run: The run folder, from :func:`start_training`.
@@ -142,9 +140,8 @@ def stop_training(run: RunFolder) -> bool:
         True if a process was training in the folder, otherwise False.
 
     Raises:
-        ValueError: The training process runs on another machine, or is still being started. This
-            error is also raised if the training process has ended, but one of its child processes
-            still runs and cannot be found.
+        ValueError: The training process runs on another machine, is still being started, or has
+            ended but left a child process that cannot be found.
     """
     state = state_of(run)
     deadline = time.monotonic() + _PATIENCE
@@ -238,8 +235,7 @@ def _wait_for(run: RunFolder, other: Writer) -> None:
 def _print_lines(run: RunFolder, every: float) -> None:
     """Print the output of a training process until the process ends.
 
-    Progress lines are printed at intervals of at least ``every`` seconds; the progress lines in
-    between are left out. All other lines are printed.
+    After a progress line, further progress lines are left out for ``every`` seconds.
     """
     shown = -float("inf")
     for line in _lines(run):

@@ -255,8 +255,8 @@ SHORT = [
     instance(2, polygons=([10, 10, 30, 30], SQUARE)),  # one polygon has an area
 ]
 LEFT_OUT = (
-    "train.json: 8 of 13 annotations skipped: 2 outside the image, 2 less than a pixel wide or"
-    " high, 1 without area, 3 with polygons of fewer than three points; boxes clipped to"
+    "train.json: 8 of 13 annotations skipped: 2 outside the image, 2 with a width or height"
+    " below one pixel, 1 without area, 3 with polygons of fewer than three points; boxes clipped to"
     " their image: 2"
 )
 

@@ -2,8 +2,7 @@
 
 A file is first read with msgspec, which is several times as fast as the standard library. If
 msgspec rejects the file, the standard library reads it again. The standard library also accepts
-NaN, infinity and encodings other than UTF-8. If the file is not JSON, the error of the standard
-library states the position at which the text is invalid.
+NaN, infinity and encodings other than UTF-8.
 """
 
 import gzip
@@ -49,10 +48,10 @@ def load_json(path: str, error_type: type[ValueError], layout: Any = Any) -> Any
 
 
 def decode(values: Iterable, path: str, error_type: type[ValueError]) -> Iterator[Any]:
-    """Yield all values, and decode each value that ``load_json`` returned as ``msgspec.Raw``.
+    """Yield values from a JSON file; values of type ``msgspec.Raw`` are decoded first.
 
     Args:
-        values: Values from a JSON file, decoded or not.
+        values: Values from the result of ``load_json``.
         path: File from which the values were read; used in error messages.
         error_type: Error to raise if a value is not JSON.
     """

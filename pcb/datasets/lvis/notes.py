@@ -21,12 +21,11 @@ def source_of(results: Any) -> str:
 def log_once(logged: set[str], source: str, text: str, level: int = logging.WARNING) -> None:
     """Log a message unless the same message was logged before.
 
-    A notebook may read detections from a file and then pass the list to several functions. A
-    message about the list is not logged if the same message about the file was logged before.
+    A message about a list is not logged if the same message about a file was logged before.
 
     Args:
         logged: Messages that were logged before; the new message is added.
-        source: Name of the file or list that the message is about, as returned by ``source_of``.
+        source: The result of ``source_of`` for the file or list that the message is about.
         text: The message.
         level: Level of the log record. Warnings are always shown. Messages of level INFO are shown
             only if the program enables them, as the command ``pcb`` does.

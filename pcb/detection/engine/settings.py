@@ -23,7 +23,7 @@ class TrainingSettings:
     Attributes:
         config: The merged config. It is saved in the run folder, and mmdet builds the dataset and
             the detector from it.
-        unread: Names of the top-level variables that the config files set but never use.
+        unread: Names of the unused top-level variables in the config.
         device: The device that the model runs on.
         seed: The seed of all random number generators.
         max_epochs: Number of epochs.
@@ -34,9 +34,8 @@ class TrainingSettings:
         optimizer: The config of the optimizer, in mmcv's format.
         optimizer_step: Arguments, such as ``grad_clip``, for the hook that updates the weights.
         loss_scaling: Arguments for the loss scaler, or None if training uses float32.
-        schedules: The config's ``lr_config`` and ``momentum_config``, by these names. If
-            ``lr_config`` is None, the learning rate stays constant. If ``momentum_config`` is None,
-            the momentum stays constant.
+        schedules: Dict with the keys ``lr_config`` and ``momentum_config``. The values come from
+            the config. If a value is None, the learning rate or the momentum stays constant.
         custom_hooks: The configs of the additional hooks.
         first_weights: The checkpoint that a new training run starts from (``load_from`` in the
             config), or None to start without a checkpoint.
@@ -84,14 +83,13 @@ class TrainingSettings:
         return path if path.exists() else repository_path(path)
 
     def comparable(self) -> dict[str, Any]:
-        """Return all settings that affect the result of training, in one dictionary.
+        """Return a dictionary of all settings that affect the result of training.
 
-        On a CPU, these settings include the number of threads and the CPU instructions in use,
-        because both affect the last bits of the result. Use
-        :func:`pcb.runs.settings.other_settings` to compare the dictionaries of two training runs.
+        Use :func:`pcb.runs.settings.other_settings` to compare the dictionaries of two training
+        runs.
         """
         decisive = comparable_settings(self.config, self.seed, world_size())
-        if self.device.type == "cpu":
+        if self.device.type == "cpu":  # these two settings affect the last bits of the result
             decisive["threads"] = torch.get_num_threads()
             decisive["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
         return decisive
@@ -202,9 +200,9 @@ def comparable_settings(config: Config, seed: int | None, processes: int | None)
 
 
 def recorded_settings(folder: RunFolder) -> dict[str, Any]:
-    """Return all settings in a run folder that affect the result of training, in one dictionary.
+    """Return a dictionary of the settings with which a run was trained.
 
-    If an earlier version of the kit did not record a setting, its value is None. Use
+    A value is None if the run folder does not record the setting. Use
     :func:`pcb.runs.settings.other_settings` to compare the dictionaries of two training runs.
 
     Raises:
