@@ -201,7 +201,7 @@ WRONG_EPOCHS = [0, -1, 1.0, True, "2", None, torch.tensor(2), float("nan")]
 @pytest.mark.parametrize("epoch", WRONG_EPOCHS, ids=repr)
 def test_wrong_epochs_are_refused(epoch):
     balance = PairwiseClassBalance(2, alpha=0.4)
-    with pytest.raises(ValueError, match=re.escape(f"at least 1, got {epoch!r}")):
+    with pytest.raises(ValueError, match=re.escape(f"positive whole number, got {epoch!r}")):
         balance.set_epoch(epoch)
     assert balance.epoch == 1
     with pytest.raises(

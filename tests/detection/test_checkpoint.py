@@ -133,7 +133,7 @@ def test_missing_damaged_and_foreign_files_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"page\.pth is a web page, not a checkpoint: download"):
         read_checkpoint(tmp_path / "page.pth")
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(ValueError, match=r"contains a list instead of"):
+    with pytest.raises(ValueError, match=r"contains a value of type list instead of"):
         read_checkpoint(tmp_path / "list.pth")
 
 

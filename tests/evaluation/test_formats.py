@@ -92,10 +92,10 @@ def test_detections_that_coco_would_leave_out_are_reported(write, caplog):
     caplog.set_level(logging.INFO, logger="pcb")
     path, results = write(plain_coco()), detections() + detections()[:1] * 102
     evaluate(path, results, "bbox")
-    assert lines(caplog, "3 detections may count", "100 with the highest scores per class")
+    assert lines(caplog, "100 with the highest scores per class and image (here 3)")
     caplog.clear()
     evaluate(path, results[:-3], "bbox")
-    assert not lines(caplog, "100 with the highest scores per class")
+    assert not lines(caplog, "100 with the highest scores per class and image")
 
 
 @BACKENDS

@@ -66,7 +66,7 @@ def test_arguments_that_the_config_leaves_out_may_be_given():
 def test_missing_config_names_the_nearest():
     with pytest.raises(FileNotFoundError, match=r"did you mean .configs/openmoji/softmax\.py"):
         load_config("configs/openmoji/sotfmax.py")
-    with pytest.raises(FileNotFoundError, match=r"no config configs/lvis_v1, .*available: "):
+    with pytest.raises(FileNotFoundError, match=r"no config configs/lvis_v1 .*available: "):
         load_config("configs/lvis_v1")
 
 
