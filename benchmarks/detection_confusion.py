@@ -1,11 +1,11 @@
 """Measure the time and memory needed to compute a confusion matrix for a dataset of LVIS v1's size.
 
-Run this script with ``make bench``. The script writes random files to a temporary folder: an
-annotation file as large as that of LVIS v1's validation set, and files with different numbers of
-detections. For each file of detections, a new process computes a confusion matrix on one core. The
-peak memory includes mapped files and imported packages.
+Run this script with ``make bench``. The script writes random annotations, about as many as in LVIS
+v1's validation set, and several files with different numbers of random detections. For each
+detection file, a new process computes a confusion matrix on one core. The measured memory includes
+mapped files and imported packages.
 
-With ``--keep FOLDER``, the script only writes files to ``FOLDER`` and measures nothing.
+With ``--keep FOLDER``, the script writes its files to ``FOLDER`` and measures nothing.
 """
 
 import argparse
@@ -28,7 +28,9 @@ def main() -> None:
     parser.add_argument("--instances", type=int, default=INSTANCES)
     parser.add_argument("--per-image", type=int, nargs="+", default=PER_IMAGE, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="only write files to FOLDER")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="write files to FOLDER and measure nothing"
+    )
     parser.add_argument("--measure", nargs=2, metavar=("GT", "RESULTS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -61,10 +63,10 @@ def main() -> None:
 def write_run(
     folder: str | Path, images: int, instances: int, per_image: int, seed: int
 ) -> tuple[Path, Path]:
-    """Generate annotations and detections in the layout of a training run's output folder.
+    """Write random annotations and detections to files in a folder.
 
     Returns:
-        The paths of the file of annotations and the file of detections.
+        The path of the annotation file and the path of the detection file.
     """
     annotations, predictions = (
         Path(folder, "annotations/val.json"),
@@ -78,11 +80,12 @@ def write_run(
 
 
 def measure(annotations_file: str, results_file: str) -> dict:
-    """Measure, on one core, how long it takes to compute a confusion matrix.
+    """Measure the time and memory needed to compute a confusion matrix on one core.
 
     Returns:
-        ``annotations``: seconds to read the annotations. ``matrix``: seconds to read the detections
-        and to compute the confusion matrix. ``peak``: peak memory of this process in MiB.
+        A dict with three entries. ``annotations`` is the time to read the annotations, in seconds.
+        ``matrix`` is the time to read the detections and compute the confusion matrix, in seconds.
+        ``peak`` is the peak memory in MiB.
     """
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     from pcb.datasets import read_annotations

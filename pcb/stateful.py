@@ -42,10 +42,9 @@ class StatefulModule(nn.Module):
         return any(buffer.is_meta for buffer in self.buffers(recurse=False))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Convert half-precision buffers in a checkpoint to the module's dtype, then load them.
+        """Load the buffers, and convert any half-precision buffer to the module's dtype.
 
-        If a half-precision buffer contains infinity or NaN, an error message is added to the list
-        ``args[-1]``.
+        A half-precision buffer that contains infinity or NaN is reported as an error.
         """
         # Without the conversion, `load_state_dict(..., assign=True)` would change the dtype.
         for name, buffer in self.named_buffers(recurse=False):

@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse a ``pcb`` command line and return its options.
 
-    For ``pcb lab``, the attribute ``arguments`` of the result contains the options for JupyterLab.
+    For ``pcb lab``, the result has the additional attribute ``arguments``: the options for
+    JupyterLab.
     """
     parser = build_parser()
     options, further = parser.parse_known_args(arguments)

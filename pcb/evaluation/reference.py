@@ -23,7 +23,7 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LV
 
     Args:
         annotations: The ground truth.
-        results: Detections checked by ``read_results``. This function does not change them.
+        results: Detections that ``read_results`` has checked; they are not changed.
         iou_type: 'bbox' or 'segm'.
 
     Returns:

@@ -95,8 +95,7 @@ def _lasting(stream: TextIO | None) -> Any:
 def _fill_closed_descriptors() -> None:
     """Open ``/dev/null`` in place of each closed standard stream: input, output or error.
 
-    Otherwise, the next file that this process opens would get the descriptor of a closed stream.
-    Text for standard output or standard error could then be written to that file.
+    Otherwise, a file that is opened later could receive the text for standard output.
     """
     for descriptor in (0, 1, 2):
         try:

@@ -1,6 +1,6 @@
 """Show each Python warning on one line.
 
-Importing this package does not change the format; the ``pcb`` commands and the notebooks change it.
+Python's own format is used until :func:`one_line_warnings` is called.
 """
 
 import warnings

@@ -30,8 +30,8 @@ def class_tail(
     Args:
         image_count: (C,) number of training images that contain each class.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
-        names: (C,) class names, written below the bars; None to draw no names. If the names do not
-            fit, they are left out; more than 60 names never fit.
+        names: (C,) class names, written below the bars; None to draw no names. If there are too
+            many names to fit, no names are drawn.
         title: Title of the figure; empty for no title.
 
     Returns:
@@ -90,16 +90,14 @@ def image_grid(
         masks: For each image, (n, H, W) masks of its n instances, drawn with a light fill and an
             outline.
         boxes: For each image, (n, 4) boxes of its n instances as x, y, width, height in pixels.
-        captions: For each image, one text per instance. The text is written at the upper left
-            corner of the instance's box or, if there is no room, elsewhere along the box. If there
-            is no room along the box either, the text is left out. A note below the image states
-            the number of texts that were left out.
-        colors: For each image, one colour per instance; by default, palette colours in turn.
+        captions: For each image, one text per instance, written at the instance's box. If some
+            texts do not fit, they are left out, and a note below the image states their number.
+        colors: For each image, one colour per instance; None for default colours.
         columns: Maximum number of images in a row.
-        size: Width of an image in inches.
+        size: Width of each image in inches.
 
     Raises:
-        ValueError: If there are no images, or if captions are passed without masks and boxes.
+        ValueError: If there are no images, or captions but neither masks nor boxes.
 
     Returns:
         (figure, axes); axes is an array of shape (rows, columns).
@@ -114,9 +112,7 @@ def image_grid(
     if not len(images):
         raise ValueError("images is empty: pass at least one image")
     if captions is not None and masks is None and boxes is None:
-        raise ValueError(
-            "captions were passed without masks and boxes: pass masks or boxes as well"
-        )
+        raise ValueError("captions need masks or boxes: pass masks or boxes as well")
     columns = fit_columns(size, min(columns, len(images)))
     rows = -(-len(images) // columns)
     shape = canvas(size * columns, size * rows)

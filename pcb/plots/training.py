@@ -43,7 +43,7 @@ def _values(records: Sequence[dict], key: str) -> np.ndarray:
 
 
 def _time_axis(ax, time: np.ndarray) -> None:
-    """Set up the x axis for iterations. Use few ticks, because their labels may be long."""
+    """Set up the x axis for iterations, with few ticks."""
     ax.set_xlabel("iteration")
     ax.set_xlim(0, time.max() * 1.01)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
@@ -74,12 +74,11 @@ def _mark_start(ax, text: str, start: float) -> None:
 def loss_curves(records: Sequence[dict], title: str = "Training loss") -> tuple[Figure, np.ndarray]:
     """Draw the total training loss and each of its parts against the iteration.
 
-    If Pairwise Class Balance (PCB) became active, a dotted line marks the first logged iteration in
-    which it was active.
+    A dotted line marks the first logged iteration in which Pairwise Class Balance (PCB) was active.
 
     Args:
         records: Log records from :meth:`pcb.runs.RunFolder.read_log`. The figure uses only the
-            records of training steps. Their ``iter`` is the iteration, counted from 1.
+            records of training steps.
         title: Title of the figure; empty for no title.
 
     Returns:
@@ -132,7 +131,7 @@ def loss_curves(records: Sequence[dict], title: str = "Training loss") -> tuple[
 
 
 def _first_active(train: Sequence[dict], time: np.ndarray) -> float | None:
-    """Return the first logged iteration in which PCB was active; None if it was never active."""
+    """Return the first logged iteration in which PCB was active, or None."""
     active = np.flatnonzero(_values(train, "pcb_strength") > 0)
     return float(time[active[0]]) if len(active) else None
 
@@ -143,21 +142,16 @@ def strength_curve(
     num_classes: int | None = None,
     title: str = "When does Pairwise Class Balance act?",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the strength of the soft labels, and the number of classes seen, over training.
+    """Draw how the strength of the soft labels and the number of seen classes change in training.
 
-    The strength is the weight of the soft labels in the loss. If a model refines its predictions,
-    the figure shows the strength in the last refinement iteration.
-
-    Pairwise Class Balance (PCB) can become active when the start epoch has been reached and every
-    class has been seen. Shading marks the part of training in which PCB is active. If the strength
-    is always 0, the figure says why.
+    The strength is the weight of the soft labels in the loss. Shading marks the part of training in
+    which Pairwise Class Balance (PCB) is active. If the strength is always 0, the figure says why.
 
     Args:
         records: Log records from :meth:`pcb.runs.RunFolder.read_log`. The figure uses
             ``pcb_strength``, ``pcb_classes_seen`` and ``pcb_gate``. ``pcb_gate`` is true if the
             start epoch has been reached and every class has been seen.
-        num_classes: C, the number of classes that must be seen, drawn as a dotted line; None for no
-            line.
+        num_classes: Total number of classes, drawn as a dotted line; None for no line.
         title: Title of the figure; empty for no title.
 
     Returns:

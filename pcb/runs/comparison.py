@@ -70,7 +70,7 @@ class ConfigRuns:
 
     @property
     def pairs(self) -> dict[int | None, tuple[RunFolder, RunFolder]]:
-        """For each common seed, the run of this config and the run of the baseline."""
+        """The run of this config and the run of its baseline, for each seed that both have."""
         theirs = self.baseline.runs if self.baseline else {}
         return {seed: (run, theirs[seed]) for seed, run in self.runs.items() if seed in theirs}
 
@@ -80,10 +80,10 @@ class ConfigRuns:
         return self.baseline is not None and self.baseline.folder in _plain_folders(self.folder)
 
     def only(self, seed: int | None) -> ConfigRuns:
-        """Return a copy that contains only the run with the given seed.
+        """Return a copy of this object with only the run of the given seed.
 
-        The baseline of the copy is also reduced to one run. If the baseline has no run with this
-        seed, the copy has no baseline.
+        The baseline is also reduced to this seed. If the baseline has no run with this seed, the
+        copy has no baseline.
         """
         baseline = self.baseline.only(seed) if self.baseline and seed in self.pairs else None
         return ConfigRuns(self.folder, {seed: self.runs[seed]}, self.name, baseline)
@@ -95,19 +95,18 @@ def group_runs(
     """Group training runs by config, and choose the baseline of each config.
 
     A config with PCB is compared with its counterpart without PCB, for example ``softmax_pcb`` with
-    ``softmax``; see :func:`pcb.runs.paths.plain_names`. Every config that has no counterpart and is
-    not a baseline itself is compared with the default baseline. The default baseline is the first
-    config without PCB, or the first config if every config uses PCB.
+    ``softmax``; see :func:`pcb.runs.paths.plain_names`. A config without a counterpart is compared
+    with the default baseline, unless the config is itself a baseline. The default baseline is the
+    first config without PCB, or the first config if every config uses PCB.
 
     Args:
         runs: Run folders, ``.../<dataset>/<config>/seed<N>``; a relative path starts at the
-            repository root. A folder whose name is not ``seed<N>`` counts as a separate config; its
-            seed is read from its ``environment.json``. A folder that is repeated counts once.
-        or_first: Whether a config without a counterpart is compared with the default baseline. If
-            False, such a config has no baseline.
+            repository root. A folder whose name is not ``seed<N>`` counts as a separate config.
+        or_first: Whether to use the default baseline. If False, a config without a counterpart has
+            no baseline.
 
     Returns:
-        The configs; each baseline comes before the configs that are compared with this baseline.
+        The configs. Each baseline comes before the configs that are compared with it.
 
     Example:
         >>> runs = [f"o/{config}/seed{n}" for config in ("rfs", "rfs_pcb") for n in (0, 1)]
@@ -238,7 +237,7 @@ def _differences(
 ) -> str:
     """Describe how the settings differ between the two runs of each pair.
 
-    Only the part of each config that ``view`` returns is compared.
+    The function ``view`` selects the part of each config to compare.
     """
     found: dict[str, tuple[Any, Any]] = {}
     for ours, theirs in pairs:

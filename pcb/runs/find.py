@@ -16,8 +16,8 @@ from pcb.runs.paths import plain_names
 def collect(root: str | os.PathLike[str]) -> list[RunFolder]:
     """Return the folders of all training runs at or below ``root``, sorted by path.
 
-    The folder of a run contains ``config.py`` or ``metrics.json``. Hidden folders and the
-    subfolders of a run are not searched.
+    A folder counts as a training run if it contains ``config.py`` or ``metrics.json``. Hidden
+    folders and the subfolders of a run are not searched.
 
     Raises:
         FileNotFoundError: ``root`` is not a folder.

@@ -23,7 +23,7 @@ def to_literal(
         key: Dotted key of the value, for messages.
         faults: List to which a message is added for each value that cannot be written as a literal.
             If ``faults`` is None, such a value raises an error.
-        allow_nan: Whether NaN is accepted, although NaN cannot be written as a literal.
+        allow_nan: Whether to keep NaN unchanged instead of reporting it.
 
     Raises:
         ValueError: A value cannot be written as a literal, and ``faults`` is None.

@@ -59,7 +59,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Convert links to repository files into links to pages and files of the site."""
+    """Change each link to a repository file into a link within the site."""
     if page.parent is None:
         page.meta["hide"] = ["navigation"]  # the navigation would list only this page
     if page.file.src_uri.startswith("api/"):
@@ -117,7 +117,7 @@ def linked_files(markdown: str, home: str) -> set[str]:
 
     Args:
         markdown: The text.
-        home: Folder of the text, relative to the repository; empty for the repository itself.
+        home: Folder that contains the text, relative to the repository root; empty for the root.
 
     Raises:
         PluginError: The target of a link does not exist in the repository.
@@ -136,9 +136,11 @@ def linked_files(markdown: str, home: str) -> set[str]:
 
 
 def in_site(link: str, home: str) -> str:
-    """Convert a link to a repository file into a link to a page or file of the site.
+    """Convert the path of a repository file to a path within the site.
 
-    The original link is relative to the folder ``home``, the result to the root of the site.
+    Args:
+        link: Path of the file, relative to ``home``.
+        home: Folder of the page that links to the file, relative to the repository root.
 
     >>> in_site("docs/grids.md", ""), in_site("../CONTRIBUTING.md", "docs")
     ('grids.md', 'contributing.md')

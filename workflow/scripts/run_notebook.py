@@ -48,13 +48,17 @@ def main() -> None:
     except KeyboardInterrupt:
         if snakemake_is_gone():
             say(
-                f"{name}: stopped because Snakemake has ended; run the grid again to resume",
+                f"{name}: stopped because Snakemake has ended; run the same command again to"
+                " resume",
                 sys.stderr,
             )
             sys.exit(1)
         # A training run continues without its notebook, but must end with the workflow.
         if job.rule == "train" and launch.stop_training(run):
-            say(f"{name}: stopped; run the grid again to resume from the checkpoint", sys.stderr)
+            say(
+                f"{name}: stopped; run the same command again to resume from the checkpoint",
+                sys.stderr,
+            )
         sys.exit(130)
     say(f"{name}: done in {time.monotonic() - start:.0f} s")
 

@@ -32,10 +32,9 @@ class Annotations(Classes):
         categories: One dict per class, sorted by id.
         info: The file's ``info``; empty if the file does not have this key.
         licenses: The file's ``licenses``; empty if the file does not have this key.
-        federated: True if each image was checked only for some classes: those annotated in the
-            image or listed as absent from it (LVIS). False if every image was checked for every
-            class (COCO).
-        logged: Messages that were already logged about these annotations or about detections.
+        federated: True if each image was checked only for some classes (LVIS). False if every
+            image was checked for every class (COCO).
+        logged: Messages that :meth:`log` has already logged.
     """
 
     path: str
@@ -66,7 +65,7 @@ class Annotations(Classes):
     def to_dict(self) -> dict:
         """Return the annotations as a dict with the layout of an annotation file.
 
-        The lists in the dict are not copied.
+        The dict shares its lists with this object.
         """
         return {
             "info": self.info,
@@ -77,13 +76,13 @@ class Annotations(Classes):
         }
 
     def for_lvis(self) -> dict:
-        """Return the annotations as a dict that contains only the keys that LVIS evaluators need.
+        """Return the annotations as a dict with only the keys that LVIS evaluators need.
 
-        Other keys are dropped, because their values can crash an evaluator. If every image was
-        checked for every class (``federated`` is False), every image of the result lists all
-        classes as checked. If the frequency groups are unknown, all classes are marked as frequent,
-        so metrics by group are meaningless.
+        If ``federated`` is False, every class is marked as checked in every image. If the frequency
+        groups are unknown, every class is marked as frequent. Metrics by group are then
+        meaningless.
         """
+        # Other keys are dropped, because their values can crash an evaluator.
         everything = {"neg_category_ids": self.category_ids, "not_exhaustive_category_ids": []}
         defaults: dict[str, list] = {key: [] for key in FEDERATED_KEYS}
         groups = self.frequency if self.has_groups else ["f"] * len(self.categories)
@@ -183,25 +182,23 @@ def read_annotations(
 
     A warning is logged
 
-    - if images have these two keys, but all lists are empty;
-    - if an annotation id is 0 or repeated (all annotations are then renumbered, because evaluators
-      would otherwise ignore some matches);
-    - if several classes share a name (numbers are then added to the names);
+    - if images have these keys, but all lists are empty;
+    - if an annotation id is 0 or repeated; all annotations are then renumbered;
+    - if several classes share a name; numbers are then added to the names;
     - if boxes do not look like ``[x, y, width, height]``.
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.
-        image_dir: Folder that must contain every image of the file; None skips this check.
-        federated: Whether to read the data as federated; None to decide from the file's content.
+        image_dir: Folder that must contain all images listed in the file; None to skip this check.
+        federated: Whether to read the file as federated; None to decide from its content.
 
     Returns:
         The annotations.
 
     Raises:
         FileNotFoundError: The file does not exist.
-        AnnotationError: The file is not JSON, is not in LVIS or COCO format, is empty or is
-            inconsistent; an image is missing; or ``federated`` is True and no image states which
-            classes were checked.
+        AnnotationError: The file is invalid, or an image is missing from ``image_dir``. The error
+            is also raised if ``federated`` is True, but no image states which classes were checked.
 
     Example:
         >>> import pathlib, tempfile
@@ -257,8 +254,8 @@ def _log_exhaustive(annotations: Annotations, has_empty_lists: bool) -> None:
 def _require_federated_keys(path: str, present: set[str]) -> None:
     if not present:
         raise AnnotationError(
-            f"{path}: no image has 'neg_category_ids' (the classes known to be absent), but"
-            " federated evaluation needs this key. Add the key to every image, or do not use"
+            f"{path}: no image has 'neg_category_ids' (a list of the classes known to be absent)."
+            " Federated evaluation needs this key: add it to every image, or do not use"
             f" {FEDERATED_HINT}"
         )
 

@@ -28,14 +28,13 @@ _PENDING = 200  # polygons to convert per call, so that NumPy's overhead is negl
 class Segmentations:
     """The masks of m instances, stored losslessly in flat arrays.
 
-    ``segmentations[i]`` is the mask of instance i as in the file: a list of polygons
-    ``[x1, y1, x2, y2, ...]`` in pixels, or a run-length encoding ``{"size": [height, width],
-    "counts": ...}``. All instances together have P polygons with M coordinates.
+    ``segmentations[i]`` is the mask of instance i: a list of polygons ``[x1, y1, x2, y2, ...]`` in
+    pixels, or a run-length encoding ``{"size": [height, width], "counts": ...}``. There are P
+    polygons with M coordinates in total.
 
     Attributes:
-        coordinates: (M,) int32 in units of 1 / ``scale`` pixels, or float64 if int32 would lose
-            digits.
-        scale: Number by which coordinates are divided to get pixels.
+        coordinates: (M,) int32 or float64, coordinates in pixels multiplied by ``scale``.
+        scale: Number by which ``coordinates`` must be divided to get pixels.
         polygon_start: (P + 1,) int64, start of each polygon in ``coordinates``, followed by M.
         first_polygon: (m + 1,) int64, index of each instance's first polygon, followed by P. An
             instance with a run-length encoding has no polygons.
@@ -136,8 +135,8 @@ class SegmentationPacker:
 class CompactAnnotations(Classes):
     """The checked content of an annotation file with I images and n instances, as arrays.
 
-    The instances of image ``i`` are ``first_instance[i]`` to ``first_instance[i + 1] - 1``, in file
-    order. ``Annotations`` stores the same content as dicts.
+    The instances of image ``i`` have the indices ``first_instance[i]`` to
+    ``first_instance[i + 1] - 1``. The class ``Annotations`` stores annotations as dicts instead.
 
     Attributes:
         path: The file that was read.
@@ -151,8 +150,7 @@ class CompactAnnotations(Classes):
         areas: (n,) float64, area of each instance in square pixels.
         mask_rows: (n,) int64, index of each instance's mask in ``segmentations``.
         segmentations: The masks of all instances in the file.
-        warnings: Warnings about class names and boxes. They are not logged when the file is read,
-            because several processes may read the same file.
+        warnings: Warnings about class names and boxes. Reading the file does not log them.
     """
 
     path: str

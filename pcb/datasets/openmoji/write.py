@@ -36,17 +36,17 @@ class _Job:
 
 
 def write_dataset(folder: Path, design: Design, seed: int, progress: bool, workers: int) -> dict:
-    """Write an OpenMoji-LT dataset into an empty folder, but do not write ``design.json``.
+    """Write all files of an OpenMoji-LT dataset except ``design.json``.
 
     Args:
-        folder: The folder.
+        folder: An empty folder.
         design: Size and settings of the dataset.
         seed: Seed of all random choices.
         progress: Whether to show a progress bar.
-        workers: Number of processes.
+        workers: Number of processes that draw images.
 
     Returns:
-        A dict with the entries ``classes``, ``pairs`` and ``renderings`` for ``design.json``.
+        The entries ``classes``, ``pairs`` and ``renderings`` of ``design.json``, as a dict.
     """
     classes, pairs = draw_classes(design, seed)
     layout = {split: _lay_out(split, design, classes, seed) for split in SPLITS}

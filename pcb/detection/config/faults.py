@@ -34,8 +34,8 @@ def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
 
     Args:
         cfg: The merged config.
-        text: The text of all config files (the attribute ``text`` of mmcv's ``Config``). An
-            unknown name is accepted as a variable if a config file uses it.
+        text: The text of all config files (the attribute ``text`` of mmcv's ``Config``). A name
+            that is not a setting is accepted if a config file uses the name as a variable.
 
     Example:
         >>> faults({"load_from": None, "runner": {"type": "IterBasedRunner", "max_epochs": 0}})
@@ -54,7 +54,7 @@ def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
 def ignored_keys(cfg: Mapping[str, Any], text: str = "") -> list[str]:
     """Return an error message for each config key that neither training nor testing can use.
 
-    The function :func:`faults` also returns these messages.
+    The result of :func:`faults` includes these messages.
     """
     misspelt = [
         f"{key} is unknown: did you mean {near!r}?"
@@ -81,10 +81,7 @@ def _unknown_names(cfg: Mapping[str, Any], text: str) -> list[str]:
 
 
 def _misspelt_setting(key: str, value: Any) -> str | None:
-    """Return the setting that an unknown top-level name probably misspells, or None.
-
-    A setting is considered only if its type matches the value of the unknown name.
-    """
+    """Return the setting that an unknown top-level name probably misspells, or None."""
     types = {name: _TYPES.get(name, dict) for name in TOP_LEVEL}
     alike = [name for name, kind in types.items() if isinstance(value, kind)]
     if not isinstance(value, Mapping | list):  # a number or a string is more likely a variable

@@ -25,10 +25,10 @@ def names_read(text: str) -> set[str]:
 
 
 def set_too_late(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yield each variable that a file changes after a base file has already used the old value.
+    """Yield each variable that a config file changes after a base file has used the old value.
 
-    mmcv executes base files first, so the change does not affect the settings in the base file. A
-    variable is left out if the file that changes the variable, or a later file, reads the variable.
+    The change does not affect the settings in the base file, because mmcv executes base files
+    first. A variable is left out if it is read in the file that changes it or in a later file.
 
     Args:
         text: The text of all config files; see :func:`names_read`.
