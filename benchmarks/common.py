@@ -16,10 +16,7 @@ OUTLINES = 4000  # different polygons; each instance gets a random one
 
 
 def write_annotations(path: Path, images: int, instances: int, seed: int) -> None:
-    """Write random annotations with the class frequencies and polygon lengths of LVIS v1.
-
-    Each image lists up to 12 classes that are absent. With a probability of one half, an image also
-    lists one of its own classes as not exhaustively annotated.
+    """Write random annotations in LVIS's format, with the class frequencies of LVIS v1.
 
     Args:
         path: The file to write.
@@ -60,11 +57,10 @@ def write_annotations(path: Path, images: int, instances: int, seed: int) -> Non
 
 
 def write_predictions(path: Path, annotations: Path, per_image: int, seed: int) -> None:
-    """Write random detections (boxes) for the images of an annotation file, in COCO format.
+    """Write random boxes for the images of an annotation file, in COCO's results format.
 
-    In an image with objects, about 30% of the boxes lie around an object. Of these boxes, 70% have
-    the class of the object, 20% have one of three similar classes, and 10% have a random class. All
-    other boxes have a random class. Classes with more images are drawn more often.
+    Some boxes lie around objects, and most of these boxes have the correct class. All other boxes
+    have random positions and classes.
 
     Args:
         path: The file to write.
@@ -115,13 +111,13 @@ def in_own_process(script: str, *arguments: str | Path) -> dict:
 
 
 def memory(file: str, *names: str) -> float:
-    """Add up the entries ``names`` of a file such as /proc/self/status. The result is in MiB."""
+    """Return the sum in MiB of the entries ``names`` in a file such as /proc/self/status."""
     lines = map(str.split, Path(file).read_text().splitlines())
     return sum(int(line[1]) for line in lines if line and line[0] in names) / 1024
 
 
 def _outline(rng: np.random.Generator) -> str:
-    """Return the area, box and polygons of a random shape as JSON text without outer braces."""
+    """Return the JSON entries ``area``, ``bbox`` and ``segmentation`` of a random shape."""
     parts = []
     for _ in range(1 + (rng.random() < 0.1)):
         angle = np.sort(rng.random(max(3, int(rng.lognormal(3.5, 0.75))))) * 2 * np.pi

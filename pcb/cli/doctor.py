@@ -3,8 +3,7 @@
 Importing this module needs only the standard library, so the command works even if packages are
 missing. Each check imports the packages that it needs.
 
-A missing package is a problem, and so is an incomplete or damaged dataset. A dataset that is
-missing entirely is not a problem, because datasets are optional.
+Datasets are optional, so a missing dataset is not reported as a problem.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ class Check:
 
     Attributes:
         name: The item that was checked.
-        text: The result, with a remedy if the check failed.
+        text: The result and, if the check failed, a remedy.
         ok: Whether the item is present and correct.
         required: Whether a failure of the check is a problem; False for optional items.
-        hint: Remedy that the last line of the report shows if a required check fails.
+        hint: Short remedy for the last line of the report.
     """
 
     name: str
@@ -51,7 +50,7 @@ def examine(root: Path | None = None) -> list[Check]:
     """Check the installation and the datasets in the repository, and return all results.
 
     Args:
-        root: Root of the repository; None for the repository that contains this file.
+        root: Root of the repository. The default is the root of PCB-kit's own repository.
     """
     root = root or Path(__file__).resolve().parents[2]
     return [
@@ -201,7 +200,7 @@ def check_openmoji(root: Path) -> list[Check]:
 def check_lvis(root: Path) -> list[Check]:
     """Check each version of the LVIS dataset.
 
-    An incomplete version is a problem, but a missing version is not.
+    A missing version is not reported as a problem, because LVIS is optional.
     """
     try:
         from pcb.datasets.lvis.installation import VERSIONS, examine_lvis

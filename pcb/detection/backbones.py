@@ -1,7 +1,6 @@
-"""Load ImageNet weights without executing code from the downloaded files.
+"""Load ImageNet weights without executing code that a downloaded file may contain.
 
-mmcv's own loaders unpickle downloads without checks. If there is no network, their error messages
-do not say what to do.
+mmcv's own loaders unpickle downloaded files without checks.
 """
 
 from pathlib import Path
@@ -25,7 +24,7 @@ CLASSIFIER = "fc."  # prefix of a ResNet's classifier weights, which backbones d
 def load_from_torchvision(name: str, map_location: Any = None) -> dict[str, Tensor]:
     """Return a torchvision model's weights as CPU tensors.
 
-    The classifier of a ResNet is left out.
+    For a ResNet, the weights of the classifier are left out.
 
     Args:
         name: An address such as ``"torchvision://resnet50"`` or
@@ -66,7 +65,7 @@ def torchvision_url(name: str) -> str:
 
 @CheckpointLoader.register_scheme(prefixes=("http://", "https://"), force=True)
 def load_from_http(url: str, map_location: Any = None) -> dict[str, Any]:
-    """Return the weights at a web address as CPU tensors.
+    """Download weights and return them as CPU tensors.
 
     The file is downloaded once, into ``$TORCH_HOME/hub/checkpoints``.
 
@@ -88,7 +87,7 @@ def load_from_http(url: str, map_location: Any = None) -> dict[str, Any]:
 
 @CheckpointLoader.register_scheme(prefixes="", force=True)
 def load_from_file(path: str, map_location: Any = None) -> dict[str, Any]:
-    """Return the weights in a local file as CPU tensors.
+    """Read weights from a local file and return them as CPU tensors.
 
     Args:
         path: The file.

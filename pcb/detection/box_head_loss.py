@@ -32,7 +32,7 @@ def _from_official_names(_module, state: dict[str, Tensor], prefix: str, *_args:
 
 
 class BoxHeadLoss(nn.Module):
-    """Base class that adds to a loss the methods that mmdet's heads and the training loop call.
+    """Base class for losses, with the methods that mmdet's heads and the training loop call.
 
     A complete loss inherits first from this class, then from a class of ``pcb.losses``.
     """
@@ -42,7 +42,7 @@ class BoxHeadLoss(nn.Module):
     custom_activation = False
 
     def _register(self, loss_weight: float, required_classes: str | Sequence[int] = "all") -> None:
-        """Set the attributes that mmdet needs, and rename the buffers in checkpoints.
+        """Set attributes that mmdet needs, and use the official buffer names in checkpoints.
 
         Call this method after ``super().__init__``.
         """
@@ -54,7 +54,7 @@ class BoxHeadLoss(nn.Module):
         self.register_load_state_dict_pre_hook(_from_official_names)
 
     def describe_training_set(self, class_names: Sequence[str], instance_count: Sequence[int]):
-        """Tell the loss the class names and the instance counts of the training set.
+        """Pass the class names and the instance counts of the training set to the loss.
 
         Args:
             class_names: Names of the C classes, used in warnings.
@@ -117,10 +117,9 @@ class BoxHeadLoss(nn.Module):
         if self.requires_present_classes and self.training and not self._knows_present_classes:
             self._knows_present_classes = True  # warn only once
             warnings.warn(
-                "required_classes is 'present', but the loss does not know the classes of the "
-                "training set: add dict(type='LossEpochUpdateHook') to custom_hooks, or call "
-                "describe_training_set. Otherwise, PCB stays inactive until every class has "
-                "occurred in training",
+                "required_classes is 'present', but the loss does not know which classes the "
+                "training set contains. Add dict(type='LossEpochUpdateHook') to custom_hooks, or "
+                "call describe_training_set",
                 stacklevel=2,
             )
         iteration = self.iteration if iter_id is None else iter_id

@@ -52,8 +52,8 @@ def learned_in_checkpoint(
         source: The name of the checkpoint in error messages.
 
     Raises:
-        ValueError: The checkpoint contains no matrix, the loss in the config has no matrix, or the
-            number of classes in the config is different.
+        ValueError: The checkpoint contains no matrix, the loss in the config learns no matrix, or
+            the checkpoint and the config have different numbers of classes.
     """
     state = checkpoint.get("state_dict", checkpoint)
     state = {
@@ -91,10 +91,8 @@ def _check_rows(balance: PairwiseClassBalance, source: str | Path) -> None:
     sum_to_one = bool(((sums - 1).abs() < 0.01).all())
     if sum_to_one != balance.normalize_rows:
         warnings.warn(
-            f"{source} probably does not match the config. The config has a {balance.activation} "
-            "loss, which learns a confusion matrix whose rows "
-            f"{'sum' if balance.normalize_rows else 'do not sum'} to 1. In the checkpoint, the row "
-            f"sums are between {sums.min():.3g} and {sums.max():.3g}. Use the config that the "
-            "checkpoint was trained with",
+            f"{source} was probably not trained with the {balance.activation} loss in the config, "
+            f"because the rows of its confusion matrix {'sum' if sum_to_one else 'do not sum'} to "
+            "1. Use the config that the checkpoint was trained with",
             stacklevel=3,
         )

@@ -21,11 +21,11 @@ class IterativeRoIHead(StandardRoIHead):
         mlp_layers: Number of linear layers in each of the two feedback modules, which refine the
             features.
         iter_loss_weight: Weights of the losses of the K iterations; by default, each is 1 / K.
-        reg_iter: Index of the only iteration whose box loss is used, with weight 1. If ``reg_iter``
-            is -1, the box losses of all iterations are used, with the weights ``iter_loss_weight``.
+        reg_iter: Index of the only iteration whose box loss is used (with weight 1), or -1 to use
+            the box losses of all iterations.
         box_reg_iter: Has no effect; the argument exists because official configs may set it.
-        use_layer_norm: Whether the class prediction is normalised before it refines the features,
-            as in the official configs for EQL v2.
+        use_layer_norm: Whether to apply layer normalisation to the class logits before the feedback
+            module. The official configs for EQL v2 do so.
         identity_init: Whether the initial weights of the feedback modules leave the features
             unchanged. True helps training from scratch; False corresponds to the official code.
 
@@ -116,7 +116,7 @@ class IterativeRoIHead(StandardRoIHead):
     ) -> dict[str, Tensor]:
         """Return the weighted sum of each loss over the iterations.
 
-        The result also contains the accuracies of the last iteration.
+        The result also contains the accuracy in the last iteration.
 
         Args:
             features: (N, D, H, W) RoI features before the first refinement.

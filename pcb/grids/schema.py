@@ -64,7 +64,7 @@ def decode_yaml(text: str, schema: type[T]) -> T:
 
 
 class _Loader(yaml.SafeLoader):
-    """A YAML loader that rejects repeated keys; PyYAML's own loader uses the last value."""
+    """A YAML loader that rejects repeated keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys: list[Any] = []

@@ -1,4 +1,4 @@
-"""Build a table of the metrics of several training runs, and the legend of the table."""
+"""Build a table that compares the metrics of training runs, and a legend for the table."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Row(NamedTuple):
     """A row of the metric table.
 
     Attributes:
-        label: Name of a run or config, or an indented text such as ``  published``. An indented row
-            belongs to the nearest row above that is not indented.
-        cells: The values as text, one for each column of the table.
+        label: Name of a run or config, or an indented text such as ``  published``. Indented rows
+            belong to the unindented row above them.
+        cells: The values as text, one for each metric.
         is_difference: Whether the values are differences, or confidence intervals of differences.
-        of_seed: True if the row shows one seed and the table covers several seeds.
+        of_seed: Whether the row shows a single seed, in a table with several seeds.
     """
 
     label: str
@@ -88,7 +88,7 @@ def text_table(rows: Iterable[Row]) -> str:
 
 
 def legend(rows: Iterable[Row]) -> str:
-    """Return the legend of the metric table: what columns, differences and intervals mean."""
+    """Return a legend that explains the columns, differences and intervals of the metric table."""
     return f"{LEGEND} {OVER_SEEDS if any(row.of_seed for row in rows) else ONE_SEED}"
 
 

@@ -38,9 +38,9 @@ def class_matrices(
     """Draw small matrices side by side, with numbers in the cells.
 
     Args:
-        matrices: Dict from heading to matrix, with entries from 0 to 1. Without ``labels``, the
-            shape is (C, C): one row per true class. With ``labels``, the shape is (P, C): one row
-            per instance. A row of nan is shown as "none in this batch".
+        matrices: Dict from headings to matrices, which have entries from 0 to 1. The shape is
+            (C, C), with one row per true class. If ``labels`` is given, the shape is (P, C), with
+            one row per instance. A row of nan is shown as "none in this batch".
         names: (C,) class names.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The names are
             coloured by group.
@@ -122,7 +122,7 @@ def loss_parts(
     soft label. The second bar shows these two parts, stacked.
 
     Args:
-        plain: (P,) loss of each instance without PCB.
+        plain: (P,) losses of the instances, computed without PCB.
         hard: (P,) part of the PCB loss that is due to the one-hot label, such as
             ``(1 - alpha) * cross_entropy``.
         soft: (P,) part of the PCB loss that is due to the soft label, such as
@@ -172,14 +172,13 @@ def logit_pushes(
     frequency: Sequence[str],
     title: str = "Where the gradient pushes each logit",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the negative gradient of two losses with respect to the logits of each instance.
+    """Draw the negative gradients of two losses with respect to the logits of each instance.
 
-    The negative gradient shows how strongly training pushes each logit up or down.
+    A negative gradient shows how strongly training pushes each logit up or down.
 
     Args:
-        pushes: Dict from the names of two losses to arrays (P, C). Row i is the negative gradient
-            of the loss of instance i with respect to its logits. The loss without Pairwise Class
-            Balance (PCB) comes first.
+        pushes: Dict from the names of two losses to their negative gradients, which are arrays of
+            shape (P, C). The loss without Pairwise Class Balance (PCB) comes first.
         labels: (P,) true class of each instance.
         names: (C,) class names.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The bars are

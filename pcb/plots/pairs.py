@@ -48,8 +48,8 @@ def confused_pairs(
 ) -> tuple[Figure, Axes]:
     """Draw a bar for each of the most confused pairs of classes.
 
-    Each bar shows what share of the true class is predicted as the other class. A thin bar below
-    shows the confusion in the reverse direction.
+    Each bar shows the share of the true class that is predicted as the other class. A thin bar
+    below it shows the confusion in the reverse direction.
 
     Args:
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections. For detections, the
@@ -59,10 +59,10 @@ def confused_pairs(
             coloured by the group of the predicted class.
         pictures: Pictures of the classes, drawn beside the names; None to draw no pictures.
         count: Maximum number of pairs to show.
-        min_objects: Minimum number of objects of a true class, if the matrix contains counts. True
-            classes with fewer objects are left out.
+        min_objects: Minimum number of objects of a true class. Classes with fewer objects are left
+            out. Use this argument only if the matrix contains counts.
         title: Title of the figure; it should say which matrix is shown.
-        value_label: Label of the x axis, which says what the bars show.
+        value_label: Label of the x axis; it should say what the bars show.
 
     Returns:
         (figure, axes).
@@ -127,8 +127,8 @@ def changed_pairs(
     Args:
         before, after: Confusion matrices of the two runs, with the same classes: both (C, C), or
             both (C + 1, C + 1) for detections.
-        names, frequency, pictures, count, min_objects: As in :func:`confused_pairs`. The
-            frequency groups determine the colours of the class names, but not of the lines.
+        names, frequency, pictures, count, min_objects: As in :func:`confused_pairs`, but
+            ``frequency`` affects only the colours of the class names.
         title: Title of the figure; it should name the kind of matrix and the two runs.
         value_label: Label of the x axis.
 

@@ -77,15 +77,16 @@ def name_marks(
     """Write names next to some marks of a scatter plot.
 
     If a name does not fit directly beside its mark, a line connects the name to the mark. If there
-    is no free space near the mark, the name is left out. Draw everything else first, because the
-    axes must have their final size.
+    is no free space near the mark, the name is left out. Call this function after everything else
+    is drawn, because the axes must have their final size.
 
     Args:
         axes: Axes with the marks.
-        names: Dict from the index of a mark to its name. Other marks get no name.
-        points: (n, 2) positions of all marks in data coordinates; nan for an index without a mark.
+        names: Dict from indices of marks to names. All other marks get no name.
+        points: (n, 2) positions of all marks in data coordinates. A row of nan is not a mark.
         radius: Radius of a mark, in points.
-        avoid: (m, 4) further boxes that names must not cover: (x0, y0, x1, y1) in data coordinates.
+        avoid: (m, 4) boxes that names must not cover. Each box is (x0, y0, x1, y1) in data
+            coordinates.
     """
     axes.figure.draw_without_rendering()
     to_points = 72 / axes.figure.dpi

@@ -81,9 +81,8 @@ def settings(values: Mapping) -> Iterator[None]:
 def with_style(function: Callable[P, T]) -> Callable[P, T]:
     """Decorate a drawing function so that its figure has the style of PCB-kit.
 
-    The decorator makes all texts in the arguments printable, and chooses fonts that contain their
-    characters. The argument ``names`` is converted with
-    :func:`pcb.messages.printable.display_names`. The user's matplotlib settings do not change.
+    The decorator also makes all texts in the arguments printable. The user's matplotlib settings do
+    not change.
     """
     signature = inspect.signature(function)
 
@@ -135,7 +134,9 @@ def _texts_in(value: Any) -> Iterator[str]:
 
 
 def tint(color: str, share: float) -> tuple[float, float, float]:
-    """Mix a colour with white; the result is the pure colour for share 1, and white for share 0.
+    """Mix a colour with white.
+
+    The result is white if ``share`` is 0, and the unmixed colour if ``share`` is 1.
 
     Example:
         >>> tint("#000000", 0.25)
@@ -145,10 +146,9 @@ def tint(color: str, share: float) -> tuple[float, float, float]:
 
 
 def tints(count: int) -> np.ndarray:
-    """Return a colour strength for each of ``count`` training runs in a figure.
+    """Return increasing colour strengths, one for each of ``count`` training runs in a figure.
 
-    The strengths increase from run to run. The last strength is 1, which is the full colour.
-    :func:`tint` applies a strength to a colour.
+    The last strength is 1, which is the full colour. :func:`tint` applies a strength to a colour.
 
     Example:
         >>> tints(2)

@@ -31,12 +31,12 @@ def writing_alone(
     Args:
         folder: The folder, which is created if it does not exist.
         purpose: One word that says what this process does.
-        waiting: Function that is called once before waiting for the lock. Its argument describes
-            the process that holds the lock. If None, an error is raised instead of waiting.
+        waiting: Function to call before waiting for another process that holds the lock. Its
+            argument describes the other process. By default, an error is raised instead of waiting.
 
     Raises:
-        ValueError: Another process is writing to the folder, or the folder cannot be created or
-            written to.
+        ValueError: Another process holds the lock and ``waiting`` is None, or the folder cannot be
+            created or written to.
 
     Example:
         >>> import tempfile
@@ -63,7 +63,7 @@ def writing_alone(
 
 
 def already_written(folder: str | os.PathLike[str]) -> ValueError:
-    """Return an error that says which other process is writing to a folder."""
+    """Return the error to raise if another process is writing to a folder."""
     who = "another process"
     if found := writer(folder):
         who = f"process {found.process} on {found.host} ({found.purpose})"
@@ -92,7 +92,7 @@ class Handover(NamedTuple):
     note: str
 
     def taken_by(self, process: int) -> None:
-        """Record the new holder of the lock, given its process ID."""
+        """Record the ID of the process that now holds the lock."""
         write_holder(self.descriptor, process, self.purpose, self.note, process)
 
 
@@ -104,8 +104,8 @@ def handing_over(
 
     In the block ``with handing_over(...) as lock:``, start the process with
     ``stdin=lock.descriptor``, then call ``lock.taken_by(process.pid)``. The started process takes
-    over the lock by calling :func:`writing_alone`. The lock is released when no process has the
-    descriptor open any longer.
+    over the lock by calling :func:`writing_alone`. The lock is released when every process has
+    closed the descriptor.
 
     Args:
         folder: An existing folder.

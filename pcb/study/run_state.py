@@ -19,8 +19,8 @@ class RunState:
 
     Attributes:
         run: The run folder.
-        kind: ``"running"`` if a process on any machine is training in the folder; otherwise
-            ``"finished"`` if the folder contains the checkpoint of the last epoch; otherwise
+        kind: ``"running"`` if a process on any machine is training in the folder. If not, the kind
+            is ``"finished"`` if the folder contains the checkpoint of the last epoch, else
             ``"stopped"``. A run that was never started is also ``"stopped"``.
         trainer: The process that is training; None if no process is training.
     """
@@ -39,11 +39,11 @@ class RunState:
 
     @cached_property
     def settings(self) -> dict[str, Any] | None:
-        """The training run's merged config, seed, number of processes and other settings.
+        """The settings of the training run, such as its merged config and its seed.
 
-        :func:`pcb.runs.settings.other_settings` can compare these settings with those of a
-        different training run. The value is None if the settings were not recorded. It is also None
-        if the folder has no checkpoint and no process is training in the folder.
+        The value is None if the settings are unknown, or if the run is stopped and has no
+        checkpoint. Use :func:`pcb.runs.settings.other_settings` to compare the settings of two
+        training runs.
 
         Raises:
             ValueError: The run's ``config.py`` is not a merged config.

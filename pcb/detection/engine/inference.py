@@ -59,8 +59,7 @@ def predict(
     The files are ``predictions/bbox.json`` and ``predictions/segm.json`` in ``work_dir``.
 
     The function also computes the mean class probabilities that the detector predicts at the
-    ground-truth boxes of each class. It writes these means and the numbers of boxes to
-    ``confusion.npz``, as ``ground_truth_boxes`` and ``ground_truth_box_count``. For details, see
+    ground-truth boxes of each class, and writes them to ``confusion.npz``. For details, see
     :class:`pcb.detection.engine.ground_truth.GroundTruthConfusion`.
 
     Under ``torchrun``, the images are divided among the processes. The files are the same as with
@@ -177,7 +176,7 @@ def _is_list(file: Path) -> bool:
 
 
 def _remove_unfinished_parts(folder: RunFolder) -> None:
-    """Remove unfinished prediction files that killed processes have left in a folder."""
+    """Delete unfinished prediction files of earlier processes from a folder."""
     remove_unfinished(folder.predictions_folder)
     for iou_type in IOU_TYPES:
         current = {folder.prediction_part(iou_type, r) for r in range(world_size())}

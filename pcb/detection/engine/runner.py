@@ -39,8 +39,8 @@ class NonFiniteError(ValueError):
 class Runner(EpochBasedRunner):
     """mmcv's epoch runner, changed so that training resumes exactly from a checkpoint.
 
-    Resumed training draws the same random numbers as uninterrupted training, because all random
-    number generators are seeded at the start of each epoch and after each checkpoint. If a
+    All random number generators are seeded at the start of each epoch and after each checkpoint.
+    Therefore, resumed training draws the same random numbers as uninterrupted training. If a
     checkpoint was saved within an epoch, resumed training skips the earlier batches of the epoch.
 
     Args:
@@ -49,8 +49,7 @@ class Runner(EpochBasedRunner):
         seed: The seed of all random number generators.
         interval: Number of iterations between two checkpoints within an epoch, or 0 if checkpoints
             are saved only after epochs.
-        find_unused_parameters: Whether a training step on several processes may leave some weights
-            without a gradient.
+        find_unused_parameters: The argument of PyTorch's ``DistributedDataParallel``.
         kwargs: Keyword arguments of mmcv's runner.
     """
 
@@ -139,8 +138,7 @@ class Runner(EpochBasedRunner):
     def prepare(self, data_loader: Any) -> None:
         """Call ``before_run`` of each hook once. If training resumes, restore the hooks' buffers.
 
-        Some hooks add buffers, such as running averages of weights, to the model. A second call of
-        ``prepare`` applies only to hooks that were registered after the first call.
+        Some hooks add buffers, such as running averages of weights, to the model.
 
         Raises:
             ValueError: The names of the hooks' buffers differ from those in the checkpoint.
@@ -221,9 +219,9 @@ class Runner(EpochBasedRunner):
         if other:
             before = ", ".join(f"{key} {meta.get(key)} (now {course[key]})" for key in other)
             raise ValueError(
-                f"{checkpoint} was saved within an epoch by a run with other settings: {before}. "
+                f"{checkpoint} was saved within an epoch, with other settings: {before}. "
                 "Resume with the same data, seed, samples_per_gpu, number of processes and "
-                f"checkpoint_config as before, or {hint}"
+                f"checkpoint_config, or {hint}"
             )
         load_weights(self.model, state, checkpoint)
         try:
@@ -254,8 +252,8 @@ class Runner(EpochBasedRunner):
         if differing:
             where = "the checkpoint" if differing[0] in saved else "this run"
             raise ValueError(
-                f"cannot resume, because only {where} has the hook buffer {differing[0]}. Resume "
-                "with the custom_hooks of the run that saved the checkpoint, or train from "
+                f"cannot resume with other hooks: only {where} contains the buffer {differing[0]}. "
+                "Resume with the custom_hooks of the run that saved the checkpoint, or train from "
                 "scratch, without --resume"
             )
         for name, value in saved.items():
@@ -287,7 +285,7 @@ class Runner(EpochBasedRunner):
         return f"epoch {self.epoch + 1}, iteration {self.iter + 1}"
 
     def describe_loss(self) -> str:
-        """Return the non-finite terms of the loss and the image names of the batch, as text."""
+        """Describe the loss terms that are not finite, and name the images of the batch."""
         terms = {name: value for name, value in self.outputs["log_vars"].items() if "loss" in name}
         wrong = [f"{name} = {value}" for name, value in terms.items() if not math.isfinite(value)]
         images = ", ".join(self.image_names) or "unknown"

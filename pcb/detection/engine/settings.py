@@ -18,7 +18,7 @@ from pcb.storage.repository import repository_path
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The settings of one training run, collected from the config, the options and the machine.
+    """The settings of one training run.
 
     Attributes:
         config: The merged config. It is saved in the run folder, and mmdet builds the dataset and
@@ -39,8 +39,7 @@ class TrainingSettings:
         custom_hooks: The configs of the additional hooks.
         first_weights: The checkpoint that a new training run starts from (``load_from`` in the
             config), or None to start without a checkpoint.
-        find_unused_parameters: Whether a training step on several processes may leave some weights
-            without a gradient.
+        find_unused_parameters: The argument of PyTorch's ``DistributedDataParallel``.
         cudnn_benchmark: Whether cuDNN searches for the fastest algorithms. If None, PyTorch's
             default is used.
         opencv_threads: Number of threads for OpenCV. If None, OpenCV's default is used.
@@ -67,8 +66,8 @@ class TrainingSettings:
     def first_weights_file(self) -> Path:
         """Return the path of ``first_weights``, the checkpoint that training starts from.
 
-        A relative path starts at the current directory if the file exists there, otherwise at the
-        repository root.
+        A relative path is relative to the current directory or, if the file does not exist there,
+        to the repository root.
 
         Raises:
             ValueError: ``first_weights`` is an address such as ``https://...``, not a path.
@@ -76,7 +75,7 @@ class TrainingSettings:
         address = str(self.first_weights)
         if "://" in address:
             raise ValueError(
-                f"load_from is {address!r}, which is not a file: download the checkpoint, and set "
+                f"load_from must be a file, got {address!r}: download the checkpoint, and set "
                 "load_from to the path of the downloaded file"
             )
         path = Path(address).expanduser()
@@ -127,8 +126,8 @@ def read_settings(
     cfg = load_config(config, cfg_options)
     if lacking := missing(cfg._cfg_dict):
         raise ValueError(
-            f"{config} cannot be used for training, because it does not set "
-            f"{', '.join(lacking)}: add every missing setting to the config"
+            f"{config} cannot be used for training: add the "
+            f"setting{'s' * (len(lacking) > 1)} {', '.join(lacking)}"
         )
     picked = pick_device(device)
     return TrainingSettings(
@@ -188,7 +187,7 @@ def uses_half_precision(cfg: Config, device: torch.device) -> bool:
 
 
 def comparable_settings(config: Config, seed: int | None, processes: int | None) -> dict[str, Any]:
-    """Combine a config, a seed and a number of processes into one dictionary.
+    """Combine a config, a seed and the number of processes into one dictionary.
 
     Use :func:`pcb.runs.settings.other_settings` to compare the dictionaries of two training runs.
 
@@ -200,10 +199,10 @@ def comparable_settings(config: Config, seed: int | None, processes: int | None)
 
 
 def recorded_settings(folder: RunFolder) -> dict[str, Any]:
-    """Return a dictionary of the settings with which a run was trained.
+    """Return the settings of a training run, read from its folder.
 
-    A value is None if the run folder does not record the setting. Use
-    :func:`pcb.runs.settings.other_settings` to compare the dictionaries of two training runs.
+    Settings that the folder does not contain are None. Use
+    :func:`pcb.runs.settings.other_settings` to compare the settings of two training runs.
 
     Raises:
         FileNotFoundError: The folder has no merged config.

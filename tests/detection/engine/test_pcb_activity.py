@@ -262,7 +262,7 @@ def test_resuming_with_other_hooks_keeps_the_earlier_run(tmp_path, tiny_options)
     )
     before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
     with pytest.raises(
-        ValueError, match=r"only the checkpoint has the hook buffer ema_\w+\. Resume"
+        ValueError, match=r"only the checkpoint contains the buffer ema_\w+\. Resume"
     ):
         train(CONFIG, run.path, 0, tiny_options, resume=True, device="cpu")
     assert before == {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
@@ -312,7 +312,7 @@ def test_training_starts_from_weights_that_fit(tmp_path, tiny_options, capsys):
     "load_from, message",
     [
         ("nowhere.pth", r"the checkpoint .*nowhere\.pth does not exist"),
-        ("http://x/y.pth", "load_from is 'http://x/y.pth', which is not a file: download"),
+        ("http://x/y.pth", "load_from must be a file, got 'http://x/y.pth': download"),
         ("other", r"does not fit the config: .*with the wrong shape"),
     ],
 )
