@@ -22,9 +22,7 @@ _USE = "Use a checkpoint written by `pcb train` or mmcv"
 
 
 class _NumberType:
-    """Replacement for ``numpy.dtype`` while an untrusted checkpoint is read.
-
-    This class accepts only number types.
+    """Replacement for ``numpy.dtype`` that accepts only number types, for safe unpickling.
 
     Args:
         code: NumPy's code for a number type, such as ``"f8"`` for a float of 8 bytes.
@@ -92,8 +90,8 @@ def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[st
 
     Raises:
         FileNotFoundError: The file does not exist.
-        ValueError: The file is not a checkpoint or is damaged. Unless ``trust_checkpoint`` is True,
-            the error is also raised if the file contains anything but tensors and plain values.
+        ValueError: The file is not a checkpoint or is damaged. If ``trust_checkpoint`` is False,
+            this error is also raised for a file that could run code.
     """
     check_exists(path)
     with open(path, "rb") as file:
@@ -203,7 +201,7 @@ def _refusal(path: str | Path) -> str:
 
 
 def _names_in(path: str | Path) -> Iterator[str]:
-    """Yield the names of all classes and functions in a checkpoint, without executing any code."""
+    """Yield the names of the Python classes and functions that a checkpoint refers to."""
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
@@ -217,7 +215,7 @@ def _names_in(path: str | Path) -> Iterator[str]:
 
 
 def _names_in_pickle(file: BinaryIO) -> Iterator[str]:
-    """Yield the names of the classes and functions that a pickled object refers to.
+    """Yield the names of the Python classes and functions that a pickled object refers to.
 
     If the pickled object is damaged, only the names before the damaged byte are found.
     """

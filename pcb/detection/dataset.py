@@ -54,8 +54,8 @@ class LVISFormatDataset(CustomDataset):
 
     A label is the index of a category in the list of all categories; this list is sorted by id.
 
-    Every image in the file must exist and have the size stated in the file. Sizes are checked when
-    images are loaded: :class:`pcb.detection.legacy.images.LoadWholeImage` replaces the pipeline's
+    Every image must exist and have the size stated in the annotation file. To check the sizes,
+    :class:`pcb.detection.legacy.images.LoadWholeImage` replaces the pipeline's
     ``LoadImageFromFile``. Images are rotated according to their EXIF data.
 
     The dataset accepts the arguments of mmdet's ``CustomDataset`` and the argument ``federated``,
@@ -64,14 +64,9 @@ class LVISFormatDataset(CustomDataset):
     evaluated for all classes, as in COCO. By default, ``federated`` depends on the annotation file;
     see :func:`pcb.datasets.lvis.read_annotations`.
 
-    Invalid annotations raise an error. Valid annotations that a detector cannot learn from are
-    corrected or skipped:
-
-    - Boxes are clipped to their image.
-    - Objects are skipped if they lie outside their image, have a width or height below one pixel,
-      or have no area.
-    - Objects whose polygons have fewer than three points are skipped in training. In testing, they
-      raise an error.
+    Boxes are clipped to their image. Objects are skipped if they lie outside their image, have a
+    width or height below one pixel, or have no area. In training, objects whose polygons have fewer
+    than three points are also skipped. All other invalid annotations raise an error.
 
     Forked data-loading workers (the default on Linux) share the memory of the annotations.
     """

@@ -29,8 +29,8 @@ class EQLv2Loss(BalancedLoss):
 
     Args:
         num_classes: C, the number of foreground classes.
-        balance: Observes the predictions and provides soft labels; its activation must be
-            ``"sigmoid"``. None for EQL v2 without PCB.
+        balance: The :class:`PairwiseClassBalance` that provides soft labels; None for the loss
+            without PCB. The activation of ``balance`` must be ``"sigmoid"``.
         gamma: Steepness of the negative weight ``v`` as a function of ``g``.
         mu: Ratio ``g`` for which ``v`` is one half.
         alpha: How much the positive weight ``u`` grows as ``v`` falls.
@@ -136,7 +136,7 @@ class EQLv2Loss(BalancedLoss):
 
     @torch.no_grad()
     def _accumulate(self, logits: Tensor, targets: Tensor, weights: Tensor) -> None:
-        """Add the gradients of the current batch, from all processes, to the accumulated sums."""
+        """Sum the current batch's gradients over all processes, and add the sums to the buffers."""
         # t (sigma - 1) + (1 - t) sigma = sigma - t
         gradients = weights * (logits.sigmoid() - targets).abs()
         # A NaN would stay in the sums forever.
@@ -153,8 +153,7 @@ class EQLv2Loss(BalancedLoss):
     def _scores(self, logits: Tensor) -> Tensor:
         """Return the sigmoid of each logit.
 
-        If there is a background class, the scores of the other classes are also multiplied by 1
-        minus the score of background.
+        With a background class, each foreground score is multiplied by 1 - background score.
         """
         scores = logits.sigmoid()
         if self.background is None:

@@ -50,7 +50,7 @@ class WholeLines:
         self._held = ""
 
     def write(self, text: str) -> int:
-        """Write all lines that ``text`` completes, and keep an incomplete last line for later."""
+        """Write all complete lines, and keep an incomplete last line for the next call."""
         *lines, self._held = _END.split((self._held + text).lstrip("\r"))
         for line in lines:
             say(self._label + line, self._stream)

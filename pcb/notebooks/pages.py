@@ -111,8 +111,7 @@ class EquationRenderer(IPythonRenderer):
 class ShortOutputs(Preprocessor):
     """An nbconvert preprocessor that shortens long code and outputs.
 
-    A note on the page says how many characters are missing. The executed notebook keeps the whole
-    output.
+    A note on the page says how many characters are missing. The notebook file is not changed.
     """
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
@@ -138,7 +137,7 @@ class ShortOutputs(Preprocessor):
         return cell, resources
 
     def _cut(self, text: str, kind: str = "text/plain") -> str:
-        """Cut a text that is too long for the page, and add a note. Remove markup that is too long.
+        """Shorten long plain text, and replace long markup such as HTML with a note.
 
         Args:
             text: Code or output of a notebook cell.
@@ -178,10 +177,10 @@ class InteractiveFigures(Preprocessor):
 
 
 class StaticFigures(Preprocessor):
-    """An nbconvert preprocessor that uses the heading above a static figure as alternative text."""
+    """An nbconvert preprocessor that adds alternative text to static figures."""
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
-        """Add alternative text to the static figures in a notebook."""
+        """Use the heading above each static figure as the figure's alternative text."""
         for heading, output in _outputs(nb):
             if "image/png" in output["data"]:
                 output["metadata"]["alt"] = f"Figure: {heading}"
@@ -189,7 +188,7 @@ class StaticFigures(Preprocessor):
 
 
 def plotly_script() -> str:
-    """Return JavaScript code that unpacks and runs a compressed copy of plotly.js (2 MB)."""
+    """Return JavaScript code that unpacks and runs a compressed copy of plotly.js."""
     from plotly.offline import get_plotlyjs
 
     packed = gzip.compress(get_plotlyjs().encode(), mtime=0)
@@ -197,7 +196,7 @@ def plotly_script() -> str:
 
 
 def _with_short_labels(value: Any) -> Any:
-    """Return the data of an interactive figure with all long texts shortened."""
+    """Shorten all long texts in the data of an interactive figure."""
     if isinstance(value, str):
         return shortened(value, LONGEST_LABEL)
     if isinstance(value, dict):

@@ -40,18 +40,17 @@ def soft_label_bars(
 ) -> tuple[Figure, np.ndarray]:
     """Draw the soft labels of some classes as bars, with the most probable classes first.
 
-    With a sigmoid loss, a soft label need not sum to 1; the figure then says so.
-
     Args:
-        soft_labels: (C, C) array whose row y is the soft label of true class y.
+        soft_labels: (C, C) array whose row y is the soft label of true class y. With a sigmoid
+            loss, a row need not sum to 1.
         classes: Labels of the classes to show, each in its own panel.
         names: (C,) class names.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The bars are
             coloured by group.
         icons: Pictures of the classes, drawn beside the names; None to draw no pictures.
         top: Maximum number of bars in a panel. If the figure would not fit on a page, fewer bars
-            are drawn. A note below each panel states the sum over the classes without a bar. For
-            soft labels that do not sum to 1, the note states the sum over all classes instead.
+            are drawn. A note below each panel states the sum over the classes without a bar or, if
+            the rows do not sum to 1, the sum over all classes.
         columns: Maximum number of panels in a row.
         title: Title of the figure; empty for no title.
 
@@ -229,8 +228,8 @@ def soft_label_entropy(
 ) -> tuple[Figure, Axes]:
     """Draw the entropy of each class's soft label against the class's number of training images.
 
-    The entropy measures how many classes share the probability of a soft label. A one-hot label has
-    0 bits. A label with the same probability for each of k classes has log2(k) bits.
+    A one-hot label has an entropy of 0 bits. A label that gives each of k classes the same
+    probability has an entropy of log2(k) bits.
 
     Args:
         entropy: (C,) entropy of the soft label of each class, in bits; nan if undefined. A note in

@@ -42,10 +42,10 @@ def similarities(icons: Sequence[Icon]) -> np.ndarray:
 
 
 def congruence(first: Icon, second: Icon) -> float:
-    """Return the largest overlap of two grey icons when the first icon is rotated or mirrored.
+    """Return how similar two icons are if the first may be rotated, mirrored and recoloured.
 
-    The overlap is defined in :func:`similarity`. A value close to 1 means that augmentation can
-    make the two icons look the same.
+    Both icons are drawn in grey. The result is the largest overlap, as defined in
+    :func:`similarity`. A value close to 1 means that augmentation can make the icons look the same.
 
     Example:
         >>> left, right, apple = (Icon(code, "") for code in ("1F91B", "1F91C", "1F34E"))
@@ -87,8 +87,8 @@ def _positions(icon: Icon) -> np.ndarray:
     """Draw an icon in grey, in 24 rotations, each with and without mirroring.
 
     Returns:
-        Array of shape (2, 48, SIDE, SIDE, 2): luminance and alpha in [0, 1]. The first axis stands
-        for pictures with and without outlines.
+        Array of shape (2, 48, SIDE, SIDE, 2): luminance and alpha in [0, 1]. On the first axis,
+        index 0 is the icon with outlines, and index 1 is the icon without outlines.
     """
     positions = []
     for view in _views(icon):
@@ -105,7 +105,7 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the overlap of pictures: sum of pixelwise minima / sum of pixelwise maxima."""
+    """Return the overlap of each pair of pictures, as defined in :func:`similarity`."""
     difference = np.abs(first - second).sum((-3, -2, -1))
     total = first.sum((-3, -2, -1)) + second.sum((-3, -2, -1))
     return (total - difference) / (total + difference)

@@ -1,7 +1,7 @@
 """Read annotation files in LVIS or COCO format, and check each record when it is decoded.
 
-An uncompressed file is mapped into memory instead of being loaded. Images and annotations are
-decoded one by one, so reading needs memory only for the records that the caller keeps.
+An uncompressed file is mapped into memory instead of being loaded. Records are decoded one by one,
+so reading needs memory only for the records that the caller keeps.
 """
 
 import os
@@ -30,7 +30,7 @@ class AnnotationError(ValueError):
 
 
 class _File(msgspec.Struct):
-    """The content of an annotation file; images and annotations are not decoded yet."""
+    """The content of an annotation file, with undecoded records of images and annotations."""
 
     images: list[msgspec.Raw]
     annotations: list[msgspec.Raw]
@@ -84,12 +84,12 @@ class AnnotationReader:
 
     @property
     def num_images(self) -> int:
-        """Number of images, counted without decoding them."""
+        """Number of image records in the file."""
         return len(self._images)
 
     @property
     def num_annotations(self) -> int:
-        """Number of annotations, counted without decoding them."""
+        """Number of annotation records in the file."""
         return len(self._annotations)
 
     def images(self) -> Iterator[dict]:

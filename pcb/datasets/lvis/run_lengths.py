@@ -1,12 +1,11 @@
 """Check that the runs of a compressed run-length encoding add up to the number of pixels.
 
-pycocotools does not check the runs. If they are too short, part of the decoded mask is undefined. A
-run of negative length causes an endless loop.
+pycocotools does not check the runs. If the runs are too short, part of the decoded mask is
+undefined. A run of negative length causes an endless loop.
 
-An encoding is a string that stores a list of numbers. Each character stores six bits: the code of
-the character minus the code of "0". The lower five bits are part of a number; the first character
-of a number contains its lowest bits. The sixth bit is 1 if the number continues in the next
-character.
+An encoding is a string that stores a list of numbers. A character with ASCII code c stores the six
+bits of c - 48. The lower five bits are part of a number, beginning with the number's lowest bits.
+The sixth bit is 1 if the number continues in the next character.
 
 The first three numbers are the lengths of the first three runs of pixels. For n > 3, number n is
 the length of run n minus the length of run n - 2.
@@ -86,7 +85,7 @@ class RunLengthCheck:
 
 
 def fills(encodings: Sequence[str | bytes], pixels: Sequence[int]) -> np.ndarray:
-    """Check whether each of n run-length encodings is valid.
+    """Return which of n run-length encodings are valid.
 
     The runs of a valid encoding add up to the number of pixels, and no run has a negative length.
 

@@ -1,6 +1,6 @@
 """Separate random generators for each purpose and each image of the dataset OpenMoji-LT.
 
-The content of an image therefore does not depend on the order in which images are drawn.
+The content of an image therefore does not depend on which images were generated before it.
 """
 
 import numpy as np

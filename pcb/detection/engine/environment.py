@@ -15,8 +15,7 @@ from pcb.storage.repository import commit, repository_root
 def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
     """Return the software versions, Git commit, machine and seed that affect a run's results.
 
-    The entries ``cpu`` and ``cpu_capability`` are included, because rounding errors differ between
-    CPU models and between instruction sets such as AVX2.
+    The CPU model and its instruction set, such as AVX2, affect rounding errors.
     """
     packages = ("torch", "torchvision", "mmcv-full", "mmdet", "numpy", "lvis", "hotcoco")
     return {

@@ -156,6 +156,7 @@ class SaveStateHook(Hook):
 
     def after_train_epoch(self, runner) -> None:
         """Save a checkpoint and the confusion matrix, and add the matrix to the history."""
+        # Hooks such as EMAHook have already swapped weights and averages: swap them back.
         with _averages_swapped(runner):
             for matrix in self._write_matrices(runner):
                 self.folder.write_confusion_history(runner.epoch + 1, matrix)
@@ -177,10 +178,9 @@ class SaveStateHook(Hook):
 
 @contextmanager
 def _averages_swapped(runner) -> Iterator[None]:
-    """Swap the model's weights and their running averages inside a ``with`` block.
+    """Swap the model's weights and their running averages during a ``with`` block.
 
-    Hooks such as mmcv's EMAHook compute the averages. At the end of an epoch, these hooks have
-    already swapped weights and averages. The block then swaps them back.
+    Hooks such as mmcv's EMAHook compute the averages.
     """
     hooks = [hook for hook in runner.hooks if hasattr(hook, "_swap_ema_parameters")]
     for hook in hooks:
