@@ -71,8 +71,7 @@ def update_confusion(
     ``confusion[i] <- m * confusion[i] + (1 - m) * sums[i] / counts[i]``. The other rows do not
     change.
 
-    With ``normalize_rows``, each updated row is then scaled to sum to 1. The first update of a row
-    therefore replaces the initial zeros completely.
+    With ``normalize_rows``, each updated row is then scaled to sum to 1.
 
     Args:
         confusion: (C, C) running matrix; not modified in place.
@@ -105,9 +104,9 @@ def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
     """Return the momentum of the running confusion matrix for a short training schedule.
 
     In a short schedule, the published momentum of 0.99 would give too much weight to early updates,
-    which contain predictions of the untrained classifier. With momentum m, the weight of the first
-    update of a row is ``m ** (calls - 1)`` after ``calls`` updates. The returned momentum limits
-    this weight to ``first_update_weight``.
+    because the classifier is still untrained. With momentum m, the first update of a row finally
+    has the weight ``m ** (calls - 1)``. The returned momentum limits this weight to
+    ``first_update_weight``.
 
     Args:
         calls: Expected number of updates of a row before PCB becomes active; more than 1.

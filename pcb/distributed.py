@@ -107,7 +107,7 @@ def _join(device: torch.device) -> None:
             file=sys.stderr,
             flush=True,
         )
-        _wait_for_first(own, minutes)
+        _wait_for_first(own, minutes)  # PyTorch itself would print a page of stack traces
     try:
         # Use a separate rendezvous, so that its time limit does not also apply to later sums. It is
         # imported here because some builds of PyTorch lack it.
@@ -132,8 +132,6 @@ def _join(device: torch.device) -> None:
 
 def _wait_for_first(own: int, minutes: float) -> None:
     """Wait until process 0 can be reached.
-
-    Without this function, PyTorch would print a page of stack traces if process 0 did not answer.
 
     Raises:
         ValueError: If the host name is unknown, or process 0 does not answer in time.
@@ -193,8 +191,8 @@ def sum_over_processes(tensor: Tensor) -> Tensor:
     process that has nothing to add must pass zeros; otherwise, the other processes wait for it.
 
     Args:
-        tensor: Tensor of any shape, on a device that the backend of the process group supports;
-            not modified.
+        tensor: Tensor of any shape, on a device that the backend of the process group supports.
+            The tensor is not modified.
 
     Returns:
         The sum, which is the same on every process. Without a process group, the result is the

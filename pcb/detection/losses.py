@@ -178,8 +178,7 @@ class EQLv2(_EQLv2BoxHeadLoss, EQLv2Loss):
         mu: Ratio of positive to negative gradients at which negatives have weight 1/2.
         alpha: How much the weight of positives grows as the weight of negatives decreases.
         loss_weight: Factor by which the loss is multiplied.
-        use_sigmoid: Has no effect, because EQL v2 always uses the sigmoid function; the argument
-            exists because official configs set it.
+        use_sigmoid: Has no effect; the argument exists because official configs set it.
 
     Example:
         >>> import torch
@@ -217,8 +216,7 @@ class EQLv2PCBLoss(_EQLv2BoxHeadLoss, EQLv2Loss):
         n_iter: K, the number of refinement iterations; the RoI head overwrites this number.
         required_classes: See :class:`CrossEntropyPCBLoss`.
         loss_weight: Factor by which the loss is multiplied.
-        use_sigmoid: Has no effect, because EQL v2 always uses the sigmoid function; the argument
-            exists because official configs set it.
+        use_sigmoid: Has no effect; the argument exists because official configs set it.
 
     Example:
         >>> import torch

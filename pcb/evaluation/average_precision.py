@@ -40,8 +40,7 @@ def evaluate(
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
-        results: COCO results, a file or a list; they are not changed. If there are no detections,
-            the metrics are 0.
+        results: A file or a list of detections in COCO's results format. A list is not changed.
         iou_types: 'bbox', 'segm' or both; None to use all types that the results contain.
         backend: 'fast' (the package hotcoco) or 'lvis' (the reference implementation, two orders of
             magnitude slower). Both return the same numbers.
@@ -101,7 +100,7 @@ def per_class_ap(
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
-        results: COCO results, a file or a list; they are not changed.
+        results: A file or a list of detections in COCO's results format. A list is not changed.
         iou_type: 'bbox' or 'segm'.
         federated: True for federated data, False for exhaustive data; None to let
             ``read_annotations`` decide. See ``evaluate``.

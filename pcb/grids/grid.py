@@ -53,13 +53,13 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ``{"openmoji": "mini"}``. Datasets that are not listed here must already exist.
         parameters: Parameters for each notebook, such as
             ``{"03_confusion_matrix": {"score_threshold": 0.5}}``.
-        threads: Number of CPU threads for one training run or one prediction. All processes of a
-            training run share these threads. The workflow runs as many jobs at the same time as
-            Snakemake's option ``--cores`` allows.
+        threads: Number of CPU threads for one training or prediction job. All processes of a job
+            share these threads. The workflow runs as many jobs at the same time as Snakemake's
+            option ``--cores`` allows.
         gpus: Number of GPUs for one training run, with one process for each GPU. A machine without
             GPUs runs the same number of processes on the CPU.
-        memory: Memory for one training run or prediction, such as ``64GB``; only for clusters.
-        time: Time limit for one training run or prediction, such as ``2d`` or ``36h``; only for
+        memory: Memory for one training or prediction job, such as ``64GB``; only for clusters.
+        time: Time limit for one training or prediction job, such as ``2d`` or ``36h``; only for
             clusters.
 
     Raises:
@@ -106,7 +106,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def runs(self) -> list[RunName]:
-        """All runs of the grid, in the order of the file."""
+        """All training runs of the grid, in the order of the grid file."""
         configs = [
             f"{baseline}{BALANCED if balanced else ''}"
             for baseline, balanced in product(self.baselines, self.pcb)
@@ -118,15 +118,12 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def plain(self, run: RunName) -> RunName | None:
         """Return the baseline of a run: the same run without Pairwise Class Balance (PCB).
 
-        The result is None if the grid does not contain a baseline of the run.
+        The result is None if the grid does not contain the baseline.
         """
         return next((plain for plain in run.plain if plain in self.runs), None)
 
     def options(self, run: RunName) -> dict[str, Any]:
-        """Return the config options of a run.
-
-        If the grid and the run's override set the same option, the value in the override is used.
-        """
+        """Return the config options of the grid, updated with the override of a run."""
         return {**self.cfg_options, **self.overrides.get(run.override, {})}
 
     def _check_numbers(self) -> None:
@@ -156,13 +153,13 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for dataset, size in self.make.items():
             if size not in SIZES:
                 sizes = f"{', '.join(SIZES[:-1])} or {SIZES[-1]}"
-                raise ValueError(f"make: the size of {dataset} must be {sizes}, got {size!r}")
+                raise ValueError(f"the size of {dataset} in 'make' must be {sizes}, got {size!r}")
         for notebook, values in self.parameters.items():
             for name in values:
                 if name in _SET:
                     raise ValueError(
-                        f"parameters: the workflow itself sets the parameter {name!r} of "
-                        f"{notebook}. Remove {name!r} from the grid file"
+                        f"the grid file must not set the parameter {name!r} of {notebook}, because "
+                        f"the workflow sets it. Remove {name!r} from 'parameters'"
                     )
 
 
@@ -273,13 +270,10 @@ def config_sources(path: Path) -> list[Path]:
 
 
 def _check_name(key: str, name: str, further: str = "") -> None:
-    """Raise a ValueError if a name is not safe in paths and command lines.
-
-    The error message begins with ``key``. The characters in ``further`` are also allowed.
-    """
+    """Raise a ValueError if a name is not safe in paths and command lines."""
     if not re.fullmatch(rf"\w[\w.{further}]*", name, re.ASCII):
         allowed = ["letters", "digits", *map(repr, ["_", ".", *further])]
         raise ValueError(
-            f"{key}: {name!r} is not a valid name: use only {', '.join(allowed[:-1])} and "
+            f"{key}: {name!r} is not a valid name. Use only {', '.join(allowed[:-1])} and "
             f"{allowed[-1]}, and begin with a letter, a digit or '_'"
         )

@@ -1,7 +1,7 @@
-"""The notebooks of a grid, and the figures that the grid's web page shows for each notebook.
+"""The notebooks that evaluate a grid of training runs, and the main figures of each notebook.
 
-A grid is a set of training runs. Figures are listed by file name; ``*`` stands for any text. A
-figure that is not listed appears only on the web page of its notebook.
+The web page of the grid shows the listed figures. Other figures appear only on the web page of
+their notebook. Figures are listed by file name; ``*`` stands for any text.
 """
 
 from __future__ import annotations

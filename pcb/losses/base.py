@@ -32,7 +32,7 @@ def weights_and_factor(
 class BalancedLoss(StatefulModule):
     """Base class of losses that can use a :class:`PairwiseClassBalance`.
 
-    Each training batch updates ``balance`` and the counts of the loss once. A batch is a training
+    Each training batch updates the state of the loss and of ``balance`` once. A batch is a training
     batch if the loss is in training mode, gradients are enabled and the logits require gradients.
     See :mod:`pcb.losses.updates`.
 
@@ -108,7 +108,7 @@ class BalancedLoss(StatefulModule):
         """Return the test-time scores of a batch.
 
         Args:
-            logits: Logits as for :meth:`forward`.
+            logits: (N, C) logits, or (N, C + extra_columns) with background.
 
         Returns:
             The scores (N, C), or (N, C + 1) with background. Column i belongs to label i.
@@ -121,7 +121,7 @@ class BalancedLoss(StatefulModule):
         return scores.roll(1, dims=1) if self.background == "first" else scores
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Return the scores of a batch. Background is the last column of logits and scores."""
+        """Return the test-time scores of a batch; background is always the last column."""
         raise NotImplementedError
 
     def _background_last(self, logits: Tensor) -> Tensor:
@@ -186,6 +186,6 @@ class BalancedLoss(StatefulModule):
         return self.balance.strength_at(iteration), soft_labels
 
     def update_state(self, logits: Tensor, update: Callable[..., None], *args: Any) -> None:
-        """In training, call ``update(*args)`` to update the state of the loss."""
+        """Update the state of the loss with ``update(*args)``, but only in training."""
         if self.training and is_trained_on(logits):
             update_once(self, update, *args)

@@ -2,7 +2,7 @@
 
 Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
 CVPR 2022 (arXiv 2201.02784), table of results on LVIS v0.5 and v1. The model zoo of the official
-repository (https://github.com/megvii-research/PCB) lists the same rows with their checkpoints.
+repository (https://github.com/megvii-research/PCB) lists the same results and their checkpoints.
 ``published_results.csv`` contains these results, with metrics in percent, as in the paper.
 """
 

@@ -52,21 +52,21 @@ def start_training(
         work_dir: Run folder, relative to the repository; empty for the default,
             ``runs/<dataset>/<config>/seed<N>``.
         seed: Seed of all random numbers.
-        cfg_options: Overrides of the config by dotted key, such as ``{"runner.max_epochs": 1}``.
-        replace: Whether to train from scratch if the folder contains a training run with different
-            settings. That run is then deleted.
-        gpus: Number of processes; the images are divided between them. If the machine has GPUs,
-            each process uses one GPU. ``samples_per_gpu`` in the config is the batch size of each
-            process, but the learning rate must suit the total batch size of all processes.
+        cfg_options: New values for settings in the config, such as ``{"runner.max_epochs": 1}``.
+        replace: Whether to delete the training run in the run folder if its settings are different.
+        gpus: Number of GPUs to train on, with one process for each GPU. A machine without GPUs runs
+            the same number of processes on the CPU. The config's ``samples_per_gpu`` is the batch
+            size of each process. The config's learning rate must suit the combined batch size of
+            all processes.
 
     Returns:
         The run folder, which can be passed to :func:`follow`.
 
     Raises:
         FileNotFoundError: The config does not exist.
-        ValueError: An override is unknown, the machine has fewer than ``gpus`` GPUs, or another
-            process is writing to the folder. This error is also raised if the folder contains a
-            training run with different settings and ``replace`` is False.
+        ValueError: A setting in ``cfg_options`` is unknown, or ``gpus`` is invalid.
+        ValueError: A process other than ``pcb train`` is writing to the folder.
+        ValueError: The folder contains a training run with different settings; set ``replace``.
     """
     from pcb.detection import load_config
     from pcb.detection.engine.settings import comparable_settings
@@ -117,8 +117,7 @@ def follow(run: RunFolder, every: float = 10.0) -> None:
 
     Raises:
         FileNotFoundError: Training was never started in the folder.
-        RuntimeError: Training ended before the last epoch. The message contains the last lines of
-            the output, or says which terminal shows the output.
+        RuntimeError: Training ended before the last epoch.
     """
     try:
         _follow(run, every)
@@ -141,7 +140,7 @@ def stop_training(run: RunFolder) -> bool:
 
     Raises:
         ValueError: The training process runs on another machine, is still being started, or has
-            ended but left a child process that cannot be found.
+            ended while one of its child processes still runs.
     """
     state = state_of(run)
     deadline = time.monotonic() + _PATIENCE
@@ -176,10 +175,7 @@ def stop_training(run: RunFolder) -> bool:
 
 
 def _launch(run: RunFolder, command: list[str], settings: Mapping[str, Any]) -> None:
-    """Start a training process; do nothing if a process is already training in the run folder.
-
-    The lock file of the run folder records the settings of the training run.
-    """
+    """Start a training process; do nothing if a process is already training in the run folder."""
     with handing_over(run.path, TRAINING, json.dumps(plain(settings))) as lock:
         if lock is None:
             if trainer(run):
@@ -263,10 +259,7 @@ def _lines(run: RunFolder, pause: float = 0.5) -> Iterator[str]:
 
 
 def _last_lines(run: RunFolder) -> list[str]:
-    """Return the last lines of a training process's output.
-
-    torchrun prints a report after the error message; this report is left out.
-    """
+    """Return the last lines of a training process's output, without torchrun's error report."""
     lines = run.output_file.read_text(errors="replace").splitlines()
     errors = [number for number, line in enumerate(lines) if line.startswith("pcb: error: ")]
     return lines[: errors[-1] + 1 if errors else None][-LAST_LINES:]
@@ -276,9 +269,7 @@ def _check_gpus(gpus: int) -> None:
     import torch
 
     if not isinstance(gpus, int) or gpus < 1:
-        raise ValueError(
-            f"gpus must be a whole number of at least 1 (one process per GPU), got {gpus!r}"
-        )
+        raise ValueError(f"gpus must be a whole number of at least 1, got {gpus!r}")
     available = torch.cuda.device_count()
     if available and gpus > available:
         raise ValueError(

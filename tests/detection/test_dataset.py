@@ -255,5 +255,5 @@ def test_training_reports_what_looks_wrong(write, tmp_path, caplog):
     assert dataset.CLASSES == ("class 3 (1)", "class 41", "class 3 (2)")
     said = [record.getMessage() for record in caplog.records]
     assert "annotations.json: several categories share a name: 'class 3'" in said[0]
-    assert "boxes extend beyond their images (1 of 1) and look like corners" in said[1]
+    assert "boxes extend beyond their images (1 of 1 boxes) and look like corners" in said[1]
     assert "boxes clipped to their image: 1" in said[2] and len(said) == 3

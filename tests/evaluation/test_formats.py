@@ -319,7 +319,9 @@ def test_results_as_corners_are_reported(write, capsys, door):
     path, results = write(truth()), write(as_corners(detections()), "results.json")
     assert cli.main([door, path, results]) == 0
     error = capsys.readouterr().err
-    assert error.count("boxes extend beyond their images (8 of 12) and look like corners") == 1
+    assert (
+        error.count("boxes extend beyond their images (8 of 12 boxes) and look like corners") == 1
+    )
     assert cli.main([door, path, write(detections(), "good.json")]) == 0
     assert "boxes" not in capsys.readouterr().err
 

@@ -370,7 +370,7 @@ def test_grid_multiplies_out(tmp_path):
         ({"configs": ["a/../b"]}, "configs: 'a/../b' is not a valid name"),
         (
             {"configs": ["a-b"]},
-            "configs: 'a-b' is not a valid name: use only letters, digits, '_' and '.',",
+            "configs: 'a-b' is not a valid name. Use only letters, digits, '_' and '.',",
         ),
         ({"overrides": {"$(x)": {}}}, r"overrides: '\$\(x\)' is not a valid name"),
         ({"overrides": {"lr2": 0.5}}, "overrides must contain mappings, got 0.5"),
@@ -385,7 +385,7 @@ def test_grid_multiplies_out(tmp_path):
         ({"gpus": 0}, "gpus must be at least 1, got 0"),
         ({"seeds": [2**32]}, "seeds must be a whole number in .*, got 4294967296"),
         ({"make": {"openmoji": "huge"}}, "must be tiny, mini or full, got 'huge'"),
-        ({"parameters": {"01_train": {"seed": 5}}}, "sets the parameter 'seed' of 01_train"),
+        ({"parameters": {"01_train": {"seed": 5}}}, "set the parameter 'seed' of 01_train"),
         (
             {"parameters": {"03_confusion_matrix": {"pairs": "many"}}},
             r"03_confusion_matrix\.ipynb: pairs must be a whole number",

@@ -27,7 +27,7 @@ def box_warning(boxes: np.ndarray, sizes: np.ndarray) -> str | None:
     Example:
         >>> corners = np.array([[35, 5, 45, 15], [10, 10, 30, 30]])
         >>> box_warning(corners, np.array([[60, 40], [60, 40]]))
-        'boxes extend beyond their images (1 of 2) and look like corners x1, y1, x2, y2: \
+        'boxes extend beyond their images (1 of 2 boxes) and look like corners x1, y1, x2, y2: \
 write [x, y, width, height] in pixels of the image'
         >>> box_warning(np.array([[35, 5, 10, 10]]), np.array([[60, 40]])) is None
         True
@@ -38,7 +38,8 @@ write [x, y, width, height] in pixels of the image'
     limit = sizes + np.maximum(_SLACK_PIXELS, _SLACK_SHARE * sizes)
     leaves = (start + extent > limit).any(axis=1)
     fits_as_corners = ((extent >= start) & (extent <= limit)).all(axis=1)
-    count = f"boxes extend beyond their images ({np.count_nonzero(leaves):,} of {len(boxes):,})"
+    leaving = f"{np.count_nonzero(leaves):,} of {len(boxes):,} boxes"
+    count = f"boxes extend beyond their images ({leaving})"
     if leaves.mean() >= _LEAVING and fits_as_corners.mean() >= _FITTING:
         return f"{count} and look like corners x1, y1, x2, y2: write {_FORMAT}"
     if leaves.mean() > 0.5:
@@ -60,8 +61,7 @@ def region_warning(
         boxes: (n, 4), boxes that should be ``[x, y, width, height]`` in pixels.
         sizes: (n, 2), width and height of each box's image, in pixels.
         mask_of: Function that takes the index of a box and returns the segmentation of the same
-            object, or None if the object has no segmentation. This function is called for at most
-            2000 boxes.
+            object, or None if the object has no segmentation.
     """
     chosen = range(0, len(boxes), max(1, len(boxes) // _MASKS_COMPARED))
     return box_warning(boxes, sizes) or _mask_warning(
@@ -76,8 +76,8 @@ def record_warning(records: Sequence[dict[str, Any]], image_of: Mapping[int, dic
     masks.
 
     Args:
-        records: Checked records. Either every record has a 'bbox', or no record has one.
-        image_of: A dict from the id of each image to the record of the image.
+        records: Valid annotations or detections, either all with the key 'bbox' or all without it.
+        image_of: A dict from the id of each image to the entry of the image in the annotation file.
     """
     if not records or "bbox" not in records[0]:
         return None

@@ -17,7 +17,7 @@ IOU_TYPES = tuple(RESULT_KEYS)
 
 
 class ResultsError(ValueError):
-    """An error in detection results; the message states the file, the value and the remedy."""
+    """An error in detection results; the message says where the error is and how to correct it."""
 
 
 def read_results(
@@ -36,16 +36,16 @@ def read_results(
             ``bbox`` and ``segmentation``. A ``bbox`` is ``[x, y, width, height]`` in pixels. A
             ``segmentation`` is a compressed run-length encoding.
         annotations: The ground truth for the detections.
-        iou_type: What will be evaluated: 'bbox', 'segm' or a sequence of both. If it is None, each
-            detection must have a box, a mask or both.
+        iou_type: What will be evaluated: 'bbox', 'segm' or a sequence of both. None if this is not
+            known yet.
 
     Returns:
-        The list of detections. If ``results`` is a list, this list itself is returned.
+        The list of detections; a list that was passed as ``results`` is not copied.
 
     Raises:
         FileNotFoundError: The file does not exist.
         ResultsError: The content is not a list, or a detection is invalid.
-        ValueError: An IoU type is unknown.
+        ValueError: ``iou_type`` is invalid.
 
     Example:
         >>> image, cat = {"id": 7, "height": 50, "width": 50}, {"id": 3, "name": "cat"}
@@ -78,10 +78,10 @@ def load_results(results: str | os.PathLike | list, layout: Any = Any) -> tuple[
 
     Args:
         results: A ``.json`` or ``.json.gz`` file, or the content of such a file.
-        layout: Type that msgspec uses to decode the file.
+        layout: Type into which msgspec decodes the file.
 
     Returns:
-        source: Name of the results, to be used in messages.
+        source: Name of the results, for use in messages.
         results: The list of detections.
 
     Raises:
@@ -94,7 +94,7 @@ def load_results(results: str | os.PathLike | list, layout: Any = Any) -> tuple[
     if not isinstance(results, list):
         found = "an annotation file" if isinstance(results, dict) else type(results).__name__
         raise ResultsError(
-            f"{source}: results must be a list of detections, got {found}: pass the ground truth"
+            f"{source}: results must be a list of detections, got {found}. Pass the ground truth"
             " first and the results second"
         )
     return source, results
@@ -104,10 +104,11 @@ def required_keys(iou_type: str | Sequence[str] | None) -> list[str]:
     """Return the keys that each detection must have for an evaluation.
 
     Args:
-        iou_type: What will be evaluated: 'bbox', 'segm', a sequence of both, or None if unknown.
+        iou_type: What will be evaluated: 'bbox', 'segm' or a sequence of both. None if this is not
+            known yet.
 
     Raises:
-        ValueError: An IoU type is unknown.
+        ValueError: ``iou_type`` is invalid.
     """
     iou_types = (iou_type,) if isinstance(iou_type, str) else tuple(iou_type or ())
     for name in iou_types:
@@ -123,7 +124,8 @@ def detection_rules(
 
     Args:
         annotations: The ground truth for the detections.
-        iou_type: What will be evaluated: 'bbox', 'segm', a sequence of both, or None if unknown.
+        iou_type: What will be evaluated: 'bbox', 'segm' or a sequence of both. None if this is not
+            known yet.
         first: The first detection. If it has the key 'bbox', all detections must have this key.
             Otherwise, no detection may have it.
     """
@@ -139,8 +141,5 @@ def result_error(source: str, index: int, problem: str) -> ResultsError:
 
 
 def run_length_check(source: str) -> RunLengthCheck:
-    """Return a checker for the run-length encoded masks of detections.
-
-    When you add a mask to the checker, pass the index of the detection as ``name``.
-    """
+    """Return a checker for the run-length encoded masks of detections."""
     return RunLengthCheck(lambda index, problem: result_error(source, index, problem))

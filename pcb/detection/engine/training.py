@@ -102,7 +102,7 @@ def train(
             dataset = build_dataset(settings.config.data.train)
         if len(dataset) == 0:
             raise ValueError(
-                f"{config}: no image of the training set has a usable annotation: check the "
+                f"{config}: no image of the training set has a usable annotation. Check the "
                 "annotation file (data.train.ann_file)"
             )
         loader = build_loader(settings.loader, dataset, seed)
@@ -242,9 +242,10 @@ def _warn_of_other_settings(folder: RunFolder, settings: TrainingSettings) -> No
     differing = other_settings(settings.comparable(), recorded_settings(folder))
     if names := [name for name in differing if name != "runner.max_epochs"]:
         warnings.warn(
-            f"settings have changed since this training run began: {', '.join(names)}. To get the "
-            "original result, resume with the original settings. New values of optimizer.lr and "
-            "optimizer.weight_decay have no effect, because the values in the checkpoint are used",
+            f"settings have changed since this training run began: {', '.join(names)}. Resume with "
+            "the original settings to get the result of an uninterrupted run. New values of "
+            "optimizer.lr and optimizer.weight_decay have no effect, because the values in the "
+            "checkpoint are used",
             stacklevel=2,
         )
 
