@@ -1,8 +1,9 @@
 """Make the sample runs in the folder ``sample`` from the runs of the demo.
 
 Run ``make demo`` first, then ``make sample``. A sample run is a small run folder without weights.
-It contains predictions for every third validation image, with scores of at least 0.05. Its metrics
-are computed from these predictions. All sample runs use the same annotations, icons and images.
+It contains the predictions with scores of at least 0.05 for every third validation image. The
+metrics are computed from these predictions. All sample runs use the same annotations, icons and
+images.
 """
 
 import gzip
@@ -51,7 +52,7 @@ def main() -> None:
 
 
 def write_subset(full: Path, subset: Path) -> list[dict]:
-    """Copy every third image record of an annotation file to a new file; return these records."""
+    """Write an annotation file with a third of the images of ``full``; return these images."""
     content = read_json(full)
     content["images"] = content["images"][::EVERY]
     kept = {image["id"] for image in content["images"]}
@@ -61,12 +62,12 @@ def write_subset(full: Path, subset: Path) -> list[dict]:
 
 
 def write_run(run: RunFolder, sample: RunFolder, annotations: Path, image_dir: Path) -> None:
-    """Write a sample run that contains a trained detector's predictions for some images.
+    """Write a sample run with the predictions of a trained detector.
 
     Args:
         run: The training run of the detector.
         sample: Folder of the sample run to write.
-        annotations: Annotation file that lists these images.
+        annotations: Annotation file that lists the images to predict.
         image_dir: Folder of the images.
     """
     metrics = {}

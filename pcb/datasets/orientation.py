@@ -3,8 +3,7 @@
 A camera stores a photograph as the sensor sees it. The EXIF orientation, a number from 1 to 8,
 states how to rotate or mirror the photograph for display. Training, prediction and figures apply
 the orientation, as OpenCV does. Annotations that were drawn on the stored photograph are then in
-the wrong place. The image sizes in the annotations reveal this error only if the orientation
-changes the size.
+the wrong place.
 """
 
 import os
@@ -71,7 +70,7 @@ def orientation_warning(
     """Return a warning if some images are rotated or mirrored by their EXIF data.
 
     At most 2000 images, evenly spread over the list, are opened. Missing and damaged images are
-    skipped, because loading them later raises an error.
+    skipped.
 
     Args:
         names: Paths of the images, relative to the folder.

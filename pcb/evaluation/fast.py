@@ -1,4 +1,4 @@
-"""Evaluate detections with the Rust package hotcoco, in the same way as the lvis package."""
+"""Evaluate detections as the lvis package does, but with the Rust package hotcoco."""
 
 import contextlib
 import io
@@ -25,8 +25,8 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> hotcoco
         iou_type: 'bbox' or 'segm'.
 
     Returns:
-        The evaluator after the evaluation. Its method ``get_results()`` returns the metrics; an
-        undefined metric is -1. Its attribute ``eval`` contains the arrays from which the metrics
+        The evaluator after the evaluation. The method ``get_results()`` returns the metrics; an
+        undefined metric is -1. The attribute ``eval`` contains the arrays from which the metrics
         are computed.
     """
     dataset = annotations.for_lvis()

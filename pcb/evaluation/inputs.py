@@ -38,13 +38,13 @@ def read_inputs(
     iou_types: Sequence[str] | None,
     federated: bool | None = None,
 ) -> tuple[Annotations, list[dict], Sequence[str]]:
-    """Return the ground truth and the detections for computing AP; read files if paths are passed.
+    """Read and check the ground truth and the detections for computing AP.
 
-    The function logs how many objects and detections do not count.
+    Log messages state how many objects and detections are left out of AP.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
-        results: COCO results, a file or a list.
+        results: Detections in COCO results format: a file or a list.
         iou_types: 'bbox', 'segm' or both; None to use all types that the results contain.
         federated: Whether the data is federated; None to let ``read_annotations`` decide.
 
@@ -105,7 +105,7 @@ def log_uncounted(annotations: Annotations, source: str, count: int, total: int,
         source: Name of the results in messages.
         count: Number of detections that do not count.
         total: Number of all detections.
-        what: Text that says which detections do not count. The numbers are appended to this text.
+        what: First part of the message, which says which detections do not count.
     """
     if not count:
         return

@@ -55,9 +55,8 @@ class Figure(NamedTuple):
 def write_page(root: str | os.PathLike[str], title: str) -> Path:
     """Write a web page with the results of a grid of runs, and return the path of the page.
 
-    The page begins with one sentence about the effect of PCB (see
-    :func:`pcb.grids.finding.finding`). If notebooks failed, a list of these notebooks follows. The
-    page can be viewed offline.
+    The page begins with one sentence about the effect of PCB; see
+    :func:`pcb.grids.finding.finding`. The page can be viewed offline.
 
     Args:
         root: The grid's folder, to which ``index.html`` is written. Runs must be in
@@ -131,10 +130,7 @@ def _dataset(root: Path, dataset: DatasetResults) -> dict[str, Any]:
 def _question(
     root: Path, notebook: str, figures: Iterable[str], folders: list[Path]
 ) -> dict[str, Any]:
-    """Return the title, links and figures for the section about a notebook.
-
-    The result is {} if none of ``folders`` contains a web page of the notebook.
-    """
+    """Return the title, links and figures about a notebook; {} if the notebook has no web page."""
     folders = [folder for folder in folders if (folder / f"{notebook}.html").is_file()]
     if not folders:
         return {}
@@ -199,11 +195,7 @@ def _run(root: Path, run: RunFolder) -> dict[str, Any]:
 
 
 def _parameters(run: RunFolder) -> list[str]:
-    """Return the parameters of a run's notebooks as texts such as ``seed = 0``.
-
-    If a parameter has several values, each text ends with the names of the notebooks that use the
-    value.
-    """
+    """Return the parameters of a run's notebooks as strings such as ``seed = 0``."""
     given: dict[str, dict[str, list[str]]] = {}
     for name in OF_RUN | OF_PAIR:
         metadata = _read_notebook(run.path / f"{name}.ipynb").get("metadata", {})

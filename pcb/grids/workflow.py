@@ -1,7 +1,6 @@
 """Run a grid of training runs with Snakemake, and stop all jobs of the grid if Snakemake stops.
 
-Only one process at a time can run a grid. The Snakefile and its job scripts use this module, too,
-so a user can also start Snakemake directly.
+Only one process at a time can run a grid.
 """
 
 from __future__ import annotations
@@ -66,10 +65,10 @@ def check_profile(profile: str) -> None:
 
 
 def begin(root: str | os.PathLike[str], notebooks: str | os.PathLike[str]) -> None:
-    """Wait until no other process runs a grid, then lock the grid until this process ends.
+    """Wait until no other process runs a grid, then lock the grid's folder.
 
-    This function prints which process it waits for. It also lists processes that a killed command
-    left running, and notebooks that have uncommitted changes.
+    The lock is released when the calling process ends. Messages are printed about other processes
+    of the grid, and about notebooks that have uncommitted changes.
 
     Args:
         root: The grid's folder.
@@ -99,7 +98,7 @@ def begin(root: str | os.PathLike[str], notebooks: str | os.PathLike[str]) -> No
 
 
 def changed_notebooks(folder: str | os.PathLike[str]) -> list[str]:
-    """Return the names of a folder's notebooks that have uncommitted changes.
+    """Return which notebooks in a folder have uncommitted changes.
 
     The result is [] if git is not installed, or if the folder is not in a git repository.
     """
@@ -126,9 +125,10 @@ def check_machine(grid: Grid, gpus: int) -> None:
         )
     cores = len(os.sched_getaffinity(0))
     if grid.threads > cores:
+        plural = "s" if cores > 1 else ""
         _say(
             f"The grid sets threads to {grid.threads}, but this machine has only {cores} CPU "
-            f"core{'s' if cores > 1 else ''}: each job uses at most {cores}."
+            f"core{plural}. Each job uses at most {cores} thread{plural}."
         )
 
 
@@ -142,10 +142,9 @@ def count_gpus() -> int:
 
 
 def stop_with_jobs() -> None:
-    """Make this Snakemake process end all its jobs when SIGINT, SIGTERM or SIGHUP stops it.
+    """Set signal handlers that end all jobs when SIGINT, SIGTERM or SIGHUP stops Snakemake.
 
-    Without this function, the jobs would keep running. Signals that are already ignored stay
-    ignored.
+    Call this function in the Snakemake process. Signals that are already ignored stay ignored.
     """
 
     def stop(number: int, frame: object) -> NoReturn:
@@ -162,9 +161,9 @@ def stop_with_jobs() -> None:
 
 
 def end_with_snakemake() -> None:
-    """Make this job stop on SIGINT, SIGTERM or SIGHUP, and when its Snakemake process dies.
+    """Make the calling job stop on SIGINT, SIGTERM or SIGHUP, and when Snakemake dies.
 
-    The job then raises a ``KeyboardInterrupt``, as with Ctrl-C.
+    The job stops with a ``KeyboardInterrupt``, as after Ctrl-C.
     """
 
     def stop(number: int, frame: object) -> NoReturn:
@@ -186,11 +185,7 @@ def end_with_snakemake() -> None:
 
 
 def snakemake_is_gone() -> bool:
-    """Return whether the Snakemake process that started this job has died.
-
-    If this job was interrupted, the result tells why: True means that Snakemake died, and False
-    means that the job received a signal.
-    """
+    """Return whether the Snakemake process that started this job has died."""
     return _gone.is_set()
 
 
@@ -208,10 +203,7 @@ def _snakemake(arguments: list[str]) -> int:
 
 
 def _jobs(snakemake: psutil.Process) -> list[psutil.Process]:
-    """Return the processes that execute the scripts of Snakemake's running jobs.
-
-    To end all jobs, it is enough to terminate these processes.
-    """
+    """Return the processes that execute the scripts of Snakemake's running jobs."""
     group = os.getpgid(snakemake.pid)  # Jupyter kernels and training processes are not in it
     found = []
     for process in snakemake.children(recursive=True):
@@ -240,9 +232,7 @@ def _handle_signals(handler: Callable[[int, object], NoReturn]) -> None:
 def _repeat_discarded_interrupts() -> None:
     """Raise a ``KeyboardInterrupt`` again when Python discards it.
 
-    A signal may arrive while Python runs a ``__del__`` method or a callback of a weak reference.
-    In both cases, Python prints an exception and then discards it. Without this function, the
-    signal would have no effect.
+    Python discards exceptions in ``__del__`` methods and in callbacks of weak references.
     """
     report = sys.unraisablehook
 

@@ -17,8 +17,7 @@ def nearest_names(
 ) -> list[str]:
     """Return the valid names that are similar to a wrong name, most similar first.
 
-    Case is ignored. Paths and dotted keys are compared part by part from their end, so that a long
-    common prefix does not make two names similar.
+    Case is ignored. Paths and dotted keys are compared part by part, beginning with the last part.
 
     Args:
         wanted: The wrong name.
@@ -77,8 +76,7 @@ def suggestion(wanted: str, known: Iterable[str]) -> str:
 def _likeness(wanted: str, name: str) -> float:
     """Return the similarity of two names, from 0 to 1.
 
-    The names are split at ``/`` and ``.``, and compared part by part from the end. The result is
-    the lowest similarity of two parts.
+    Paths and dotted keys are as similar as their least similar parts.
     """
     ends = (re.split(r"[/.]", text.casefold())[::-1] for text in (wanted, name))
     return min(SequenceMatcher(None, a, b).ratio() for a, b in zip(*ends, strict=False))

@@ -65,7 +65,7 @@ class Range:
 
     @property
     def argument(self) -> Callable[[str], float]:
-        """Function for argparse that converts text to a number and checks the number's range."""
+        """Function that argparse can use as ``type``: it converts text and checks the range."""
 
         def read(text: str) -> float:
             try:

@@ -51,7 +51,7 @@ class Figures:
         self.folder = RunFolder(repository_path(folder)).figures_of(notebook, drawn_with)
 
     def save(self, name: str, drawn: tuple[Figure, Any]) -> None:
-        """Save a figure as ``<name>.png`` and ``<name>.pdf``; the notebook also shows the figure.
+        """Save a figure as ``<name>.png`` and ``<name>.pdf``.
 
         Args:
             name: Name of both files, without a suffix.

@@ -163,7 +163,7 @@ def _row_name(name: str) -> str:
 
 
 def _draw(axes: Axes, row: float, one: Estimate, color) -> None:
-    """Draw one dot per seed; with several seeds, also the mean and its confidence interval."""
+    """Draw one dot per seed. For several seeds, also draw the mean and its confidence interval."""
     values = 100 * np.array(one.values)
     if len(values) < 2:
         axes.plot(values, [row] * len(values), "o", ms=points(7), color=color, zorder=3)
@@ -179,7 +179,7 @@ def _draw(axes: Axes, row: float, one: Estimate, color) -> None:
 def _limits(estimates: Sequence[Estimate], signed: bool) -> tuple[float, float]:
     """Return axis limits, in percent, that include 0, all values and most confidence intervals.
 
-    Very long intervals are cut off, because everything else would look tiny beside them.
+    Very long intervals are cut off.
     """
     values = 100 * np.array([0.0, *(value for one in estimates for value in one.values)])
     ends = 100 * np.array([end for one in estimates if one.n > 1 for end in (one.low, one.high)])

@@ -10,7 +10,7 @@ of the folder::
         train.out                      output of a training process that a notebook started
         latest.pth                     newest checkpoint
         predictions/{bbox,segm}.json   detections in COCO's results format (also .json.gz)
-        predictions/source.json        checkpoint and options with which the predictions were made
+        predictions/source.json        checkpoint and options used for the predictions
         predictions/.<type>.<N>.part   detections of process N, only during prediction
         metrics.json                   {"bbox": {"AP": ...}, "segm": {...}}, fractions
         confusion.npz                  learned and measured confusion matrices

@@ -1,8 +1,7 @@
 """Read and write the files in a run folder.
 
 A run folder contains one trained detector and everything computed from it; :mod:`pcb.runs.files`
-lists the files. Reading needs only the standard library and, for matrices, NumPy. If writing a file
-is interrupted, the previous content of the file is kept.
+lists the files. If writing a file is interrupted, the previous content of the file is kept.
 """
 
 from __future__ import annotations
@@ -112,7 +111,7 @@ class RunFolder(RunFiles):
         Args:
             checkpoint: Checkpoint file with which the predictions were made.
             cfg_options: Config options with which the predictions were made.
-            matrices: Names of the arrays in ``confusion.npz`` that were measured during prediction.
+            matrices: Names of the arrays that were written to ``confusion.npz`` during prediction.
         """
         source = {**_source(checkpoint, cfg_options), "matrices": list(matrices)}
         write_json(self.prediction_source, source)
@@ -122,7 +121,7 @@ class RunFolder(RunFiles):
     ) -> bool:
         """Return whether predictions exist and were made with this checkpoint and these options.
 
-        The result is also False if a confusion matrix that prediction should have saved is missing.
+        The result is also False if a confusion matrix of these predictions is missing.
         """
         files = [self.prediction_source, *map(self.predictions, IOU_TYPES)]
         if not all(file.is_file() for file in files):
@@ -135,16 +134,16 @@ class RunFolder(RunFiles):
         return set(matrices) <= set(found)
 
     def read_log(self) -> list[dict[str, Any]]:
-        """Return the records of ``train.log.json`` that have an epoch, oldest first.
+        """Return the training and validation records of ``train.log.json``, oldest first.
 
         A training record contains ``mode`` ("train"), ``epoch`` (from 1), ``iter`` (counted from
         the start of training), ``lr``, ``loss`` and its parts, ``pcb_strength``, ``pcb_gate`` and
-        ``pcb_classes_seen``. If training was resumed and repeated some iterations, only the newest
-        records of these iterations are returned. An incomplete last line is ignored.
+        ``pcb_classes_seen``. If resumed training repeated an iteration, only the newest record of
+        the iteration is returned.
 
         Raises:
             FileNotFoundError: The run has no log.
-            ValueError: A line other than the last one is not JSON.
+            ValueError: A line is not JSON. An incomplete last line is ignored instead.
         """
         return read_log(self._existing(self.log_file, "train the run with `pcb train`"))
 
@@ -210,7 +209,7 @@ class RunFolder(RunFiles):
         return read_history(self.confusion_history)
 
     def drop_confusion_history(self, after: int) -> None:
-        """Remove the learned matrices of epochs later than ``after``; 0 removes all matrices."""
+        """Remove the learned confusion matrices of all epochs that follow epoch ``after``."""
         drop_history(self.confusion_history, after)
 
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:

@@ -54,8 +54,7 @@ class DataView:
     def names(self) -> list[str]:
         """Class names for display, in label order: ``red apple`` instead of ``red_apple``.
 
-        The names are distinct; see :func:`pcb.messages.printable.display_names`. To identify a
-        class in code, use its label.
+        The names are distinct; see :func:`pcb.messages.printable.display_names`.
         """
         return [name.replace("_", " ") for name in self.annotations.class_names]
 
@@ -88,7 +87,7 @@ class DataView:
         Args:
             count: Maximum number of images. The images are spread evenly over the dataset; the same
                 ``count`` always chooses the same images.
-            records: Detections with segmentations, to read instead of the ground-truth instances.
+            records: Detections with segmentations; None for the ground-truth instances.
         """
         images = self.present_images
         chosen = images[:: max(1, len(images) // max(count, 1))][:count]
@@ -134,14 +133,14 @@ class DataView:
         return class_roles(self.design) if self.design else None
 
     def labels(self, names: Sequence[str | int]) -> list[int]:
-        """Return the label of each given class.
+        """Return the labels of the classes with the given names.
 
         Args:
-            names: Name or label of each class. Spaces and underscores in names are equivalent.
+            names: Names of the classes; labels are also accepted. Spaces and underscores in names
+                are equivalent.
 
         Raises:
-            ValueError: A class does not exist, or several classes have the same name. The message
-                suggests valid names.
+            ValueError: A class does not exist, or several classes have the same name.
         """
         return [self._label(name) for name in names]
 
@@ -171,21 +170,17 @@ def open_dataset(
 ) -> DataView:
     """Open the training data of a config file or of an OpenMoji-LT dataset.
 
-    If ``size`` is not empty, a missing OpenMoji-LT dataset is created. Without ``out``, the dataset
-    is created only if the config reads it from ``data/openmoji``.
-
     Args:
         config: Config file, relative to the repository.
         out: Folder of the OpenMoji-LT dataset to open, relative to the repository; empty to open
             the training data of the config.
-        size: Size of the OpenMoji-LT dataset: ``tiny``, ``mini`` or ``full``; empty to create no
-            dataset.
+        size: ``tiny``, ``mini`` or ``full`` to create the OpenMoji-LT dataset if it is missing;
+            empty to create no dataset.
         seed: Random seed of the OpenMoji-LT dataset.
 
     Raises:
         FileNotFoundError: The config or the dataset is missing.
-        ValueError: ``size`` or ``seed`` does not match the existing dataset or the config, or the
-            folder contains files other than an OpenMoji-LT dataset.
+        ValueError: The dataset has a different size or seed, or the folder contains other files.
     """
     if out:
         file, image_dir = Path(out, "annotations", "train.json"), Path(out, "train")
@@ -218,9 +213,8 @@ def open_dataset(
 def read_validation(data: Mapping[str, Any]) -> Annotations:
     """Return a config's validation annotations, with the number of training images of each class.
 
-    A validation file in LVIS format contains these numbers. With a file in COCO format, the
-    training images of each class are counted. If the training annotations are missing or consist
-    of several files, the result does not contain these numbers, and a message is logged.
+    If the validation file does not contain these numbers, the numbers are computed from the
+    training annotations. A message is logged if the numbers remain unknown.
 
     Args:
         data: The ``data`` entry of a merged config.

@@ -1,4 +1,4 @@
-"""Choose the emojis that become classes of OpenMoji-LT, and the look-alikes among them.
+"""Choose the emojis that become classes of OpenMoji-LT, and pair those that look alike.
 
 ``python -m tools.openmoji.choose`` writes ``icons.json`` in a few minutes. Run this command again
 for a different release of OpenMoji or after changing this module. You do not need this command to
@@ -112,8 +112,8 @@ def candidates() -> tuple[tuple[Icon, ...], tuple[Icon, ...]]:
     """Find the icons that can become classes: those that consist mostly of coloured areas.
 
     Returns:
-        things: Emojis that are neither signs nor combined from several emojis.
-        others: Signs, followed by emojis that are combined from several emojis. Icons in this group
+        things: Emojis that are neither signs nor composed of several emojis.
+        others: Signs, followed by emojis that are composed of several emojis. Icons in this list
             are never paired, and become classes only if there are too few ``things``.
     """
     things, signs, combined = [], [], []
@@ -177,8 +177,7 @@ def _is_new(icon: Icon, classes: Iterable[Icon]) -> bool:
 def _name(code: str) -> str:
     """Return the Unicode name of an emoji; "" if the emoji cannot become a class.
 
-    Flags, skin tones, people facing right, regional indicators, keycaps and emojis that are not
-    part of Unicode cannot become classes.
+    For example, flags and keycaps cannot become classes.
 
     Example:
         >>> _name("1F34E"), _name("1F43B-200D-2744-FE0F"), _name("1F1E6"), _name("0031-FE0F-20E3")

@@ -33,7 +33,7 @@ class CompactResults:
     """The values of n checked detections as arrays, in the order of the results.
 
     Attributes:
-        images: (n,) int64, index of each detection's image in ``Annotations.images``.
+        images: (n,) int64, image of each detection, as an index in ``Annotations.images``.
         labels: (n,) int64, label of each detection's class.
         scores: (n,) float64, score of each detection.
         boxes: (n, 4) float64, boxes ``[x, y, width, height]`` in pixels; None if masks were read.
@@ -58,16 +58,14 @@ def read_compact_results(
 ) -> CompactResults:
     """Read detections in COCO results format, check them, and store them in flat arrays.
 
-    The checks and errors are those of ``read_results``. Detections below ``score_threshold`` are
-    dropped after most of the checks. Only the run lengths of their masks and the format of their
-    boxes are not checked.
+    The returned detections have passed the checks of ``read_results``.
 
     Args:
         results: A ``.json`` or ``.json.gz`` file, or the content of such a file, as in
             ``read_results``.
         annotations: The ground truth for the detections.
         iou_type: 'bbox' to keep the boxes, 'segm' to keep the masks.
-        score_threshold: Minimum score of a detection that is kept.
+        score_threshold: Detections with lower scores are dropped.
 
     Returns:
         The detections.
@@ -132,7 +130,7 @@ def _box_warning(annotations: Annotations, images: np.ndarray, boxes: array) -> 
 
 
 class _Record(msgspec.Struct, gc=False):
-    """A detection decoded by msgspec, which also checks the types of the values."""
+    """A detection, decoded and type-checked by msgspec."""
 
     image_id: int
     category_id: int
@@ -147,11 +145,7 @@ _decode_record = msgspec.json.Decoder(_Record).decode
 def _records(
     source: str, results: list, annotations: Annotations, iou_type: str
 ) -> Iterator[_Record]:
-    """Check the detections, and yield each detection as a ``_Record``.
-
-    If a check fails, the detection is decoded to a dict and checked again, so that the error
-    message shows the values in the file.
-    """
+    """Check the detections, and yield each detection as a ``_Record``."""
     first = next(decode(results[:1], source, ResultsError), None)
     rules = detection_rules(annotations, iou_type, first)
     for index, result in enumerate(results):
@@ -159,6 +153,7 @@ def _records(
         if record is None or rules.values_problem(
             record.image_id, record.category_id, record.score, record.bbox, record.segmentation
         ):
+            # Check again as a dict, so that the error message shows the values in the file.
             (result,) = decode([result], source, ResultsError)
             if problem := rules.problem(result):
                 raise result_error(source, index, problem)

@@ -24,9 +24,9 @@ def load_json(path: str, error_type: type[ValueError], layout: Any = Any) -> Any
     Args:
         path: The file.
         error_type: Error to raise if the file is not JSON.
-        layout: Type to which msgspec decodes the content. If the content does not have this type,
-            the content is returned as dicts, lists, numbers and strings. Values that the type
-            declares as ``msgspec.Raw`` are not decoded yet; pass them to ``decode`` later.
+        layout: Type to which msgspec decodes the content. Content of a different type is returned
+            as dicts, lists, numbers and strings. Values of type ``msgspec.Raw`` are not decoded;
+            pass these values to ``decode``.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -48,7 +48,7 @@ def load_json(path: str, error_type: type[ValueError], layout: Any = Any) -> Any
 
 
 def decode(values: Iterable, path: str, error_type: type[ValueError]) -> Iterator[Any]:
-    """Yield values from a JSON file; values of type ``msgspec.Raw`` are decoded first.
+    """Yield each value from a JSON file, decoded if its type is ``msgspec.Raw``.
 
     Args:
         values: Values from the result of ``load_json``.

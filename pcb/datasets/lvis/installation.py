@@ -93,8 +93,7 @@ def examine_lvis(version: Installation, root: Path) -> tuple[str, list[str]]:
         root: The repository folder.
 
     Returns:
-        A summary with the numbers of images and instances, and a list of problems. Each problem
-        states its remedy.
+        A summary with the numbers of images and instances, and a list of problems with remedies.
     """
     problems = [
         f"{folder} is {_absence(root / folder)}: download the COCO 2017 Train and Val images"
@@ -158,7 +157,7 @@ def _absence(path: Path) -> str:
 
 
 def _image_problem(path: Path, size: tuple[int, int]) -> str | None:
-    """Return what is wrong with an image file; None if it can be read and has the right size."""
+    """Return what is wrong with an image file; None if the image is readable and of this size."""
     try:
         with Image.open(path) as image:
             image.load()

@@ -41,8 +41,8 @@ class ImageError(OSError):
 class LoadWholeImage(LoadImageFromFile):
     """Pipeline step that loads an image, and checks that it is complete and of the right size.
 
-    The arguments are those of mmdet's ``LoadImageFromFile``. Images with 16 bits per channel, one
-    channel, a palette or transparency are converted to three channels of 8 bits.
+    The arguments are those of mmdet's ``LoadImageFromFile``. With the default arguments, every
+    image is converted to three channels of 8 bits.
     """
 
     def __call__(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class LoadWholeImage(LoadImageFromFile):
 
         Raises:
             OSError: The file cannot be read.
-            ImageError: The image is incomplete, or its size differs from that in the annotations.
+            ImageError: The image is incomplete, or its size is not the one in the annotations.
         """
         info = results["img_info"]
         path = os.path.join(results["img_prefix"] or "", info["filename"])
@@ -60,9 +60,9 @@ class LoadWholeImage(LoadImageFromFile):
         if size != stated_size:
             found, stated = ("x".join(map(str, sides)) for sides in (size, stated_size))
             raise ImageError(
-                f"{path} is {found} pixels, but its size in the annotations is {stated}: use the "
-                "image that was annotated, or correct the width and height in the annotations. The "
-                "annotations must state the size after EXIF rotation"
+                f"{path} is {found} pixels, but its size in the annotations is {stated}. Use the "
+                "image that was annotated, or correct the size in the annotations; if EXIF data "
+                "rotates the image, write the size after the rotation"
             )
         if self.to_float32:
             image = image.astype(np.float32)
@@ -92,8 +92,8 @@ class LoadWholeImage(LoadImageFromFile):
 def truncation(content: bytes) -> str | None:
     """Return what is wrong with an image file, or None if the file seems complete.
 
-    A JPEG or PNG file with unexpected last bytes is decoded to find out whether it is complete.
-    Files in other formats are only checked for being empty.
+    Only JPEG and PNG files are checked for completeness. In other formats, only empty files are
+    reported.
 
     Args:
         content: The content of the file.
