@@ -27,11 +27,11 @@ SMALLEST_EPOCH = 20
 def strength(alpha: float, iteration: int, num_iterations: int) -> float:
     """Return the strength of the soft labels in one refinement iteration: ``alpha * k / (K - 1)``.
 
-    If K > 1, the first iteration has strength 0 (it uses only one-hot labels), and the last
-    iteration has the full strength. If K = 1, the only iteration has the full strength.
+    The strength grows linearly from 0 in the first iteration to ``alpha`` in the last iteration. If
+    K = 1, the strength is ``alpha``.
 
     Args:
-        alpha: Full strength, in [0, 1].
+        alpha: Strength in the last iteration, in [0, 1].
         iteration: Refinement iteration k, in [0, num_iterations - 1].
         num_iterations: Number of refinement iterations K, at least 1.
 
@@ -65,8 +65,8 @@ class PairwiseClassBalance(StatefulModule):
         momentum: Weight of the previous values when a row of the matrix is updated, in [0, 1).
         num_iterations: K, the number of refinement iterations; 1 means no refinement.
         activation: Function that turns logits into probabilities, ``"softmax"`` or ``"sigmoid"``.
-        normalize_rows: Whether each row of the matrix sums to 1; default: only for softmax.
-        normalize_columns: Whether each soft label sums to 1; default: only for softmax.
+        normalize_rows: Whether matrix rows are scaled to sum to 1; default: only for softmax.
+        normalize_columns: Whether soft labels are scaled to sum to 1; default: only for softmax.
         required_classes: Classes that must be observed before PCB becomes active; default: all.
             Leave out classes that have no training instances.
         class_names: Names of the C classes, for warnings; default: the class indices.
@@ -137,7 +137,7 @@ class PairwiseClassBalance(StatefulModule):
         self.require_classes(range(num_classes) if required_classes is None else required_classes)
 
     def extra_repr(self) -> str:
-        """Return the settings of PCB, as text that ``print(model)`` shows."""
+        """Return the settings of PCB as text for ``print(model)``."""
         return (
             f"num_classes={self.num_classes}, alpha={self.alpha}, start_epoch={self.start_epoch}, "
             f"momentum={self.momentum}, num_iterations={self.num_iterations}"
@@ -155,7 +155,7 @@ class PairwiseClassBalance(StatefulModule):
         classes = [int(c) for c in classes]
         if not classes or min(classes) < 0 or max(classes) >= self.num_classes:
             raise ValueError(
-                f"required_classes must contain at least one class, and only classes in "
+                "required_classes must be a non-empty list of classes in "
                 f"[0, {self.num_classes - 1}], got {classes}"
             )
         self._required_classes = sorted(set(classes))
@@ -178,7 +178,7 @@ class PairwiseClassBalance(StatefulModule):
             epoch: Number of the epoch, counted from 1.
 
         Raises:
-            ValueError: If ``epoch`` is not a whole number, or is less than 1.
+            ValueError: If ``epoch`` is not a positive whole number.
         """
         if not _is_whole(epoch) or epoch < 1:
             raise ValueError(f"epoch must be a positive whole number, got {epoch!r}")
@@ -190,11 +190,11 @@ class PairwiseClassBalance(StatefulModule):
     def observe(self, logits: Tensor, labels: Tensor) -> None:
         """Update the running confusion matrix and the counts with a batch of instances.
 
-        If there are several processes, each of them passes its own batch, and all batches are used.
+        In distributed training, each process passes its own batch, and all batches are used.
 
         Args:
-            logits: (P, C) foreground logits; P may be 0 on some or all processes. Rows that contain
-                NaN or infinity are left out.
+            logits: (P, C) logits without background. P may be 0 on some or all processes. Rows that
+                contain NaN or infinity are left out.
             labels: (P,) true classes in [0, C - 1].
         """
         finite = logits.isfinite().all(dim=1)  # a NaN would stay in the matrix forever
@@ -236,10 +236,9 @@ class PairwiseClassBalance(StatefulModule):
         return int(self.epoch) >= self.start_epoch and not self.unseen_classes()
 
     def warn_of_missing(self, classes: Sequence[int]) -> None:
-        """Warn that PCB stays inactive because required classes do not occur in training.
+        """Warn once that PCB stays inactive because required classes do not occur in training.
 
-        Only process 0 warns, and only once. With ``alpha=0``, there is no warning, because PCB is
-        not meant to become active.
+        Only process 0 warns, and only if ``alpha > 0``.
         """
         if self._warned or self.alpha == 0 or rank() > 0:
             return
@@ -266,13 +265,13 @@ class PairwiseClassBalance(StatefulModule):
             )
 
     def is_active(self) -> bool:
-        """Return whether PCB changes the loss: ``alpha > 0``, and :meth:`gate_is_open` is true."""
+        """Return whether PCB changes the loss: ``alpha > 0`` and :meth:`gate_is_open`."""
         return self.alpha > 0 and self.gate_is_open()
 
     def strength_at(self, iteration: int | None = None) -> float:
         """Return PCB's strength in a refinement iteration, even if PCB is inactive.
 
-        The default is the last iteration.
+        If ``iteration`` is None, the last iteration is used.
         """
         last = self.num_iterations - 1
         return strength(self.alpha, last if iteration is None else iteration, self.num_iterations)
@@ -280,7 +279,7 @@ class PairwiseClassBalance(StatefulModule):
     def current_strength(self, iteration: int | None = None) -> float:
         """Return PCB's strength in a refinement iteration, or 0 if PCB is inactive.
 
-        The default is the last iteration.
+        If ``iteration`` is None, the last iteration is used.
         """
         return self.strength_at(iteration) if self.is_active() else 0.0
 

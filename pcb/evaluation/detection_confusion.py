@@ -18,8 +18,8 @@ class DetectionCounts(NamedTuple):
 
     Attributes:
         confusion: (C + 1, C + 1) int64, the matrix returned by ``detection_confusion``.
-        left_out: (C,) int64, for each class the number of detections that are left out. These
-            detections are unmatched, and their class is not fully annotated in their image.
+        left_out: (C,) int64, the number of left-out detections of each class. A detection is left
+            out if it is unmatched and its class is not fully annotated in the image.
     """
 
     confusion: np.ndarray
@@ -47,16 +47,16 @@ def detection_confusion(
     complete for the classes that are annotated in it or listed as absent (``neg_category_ids``),
     except those listed as incompletely annotated (``not_exhaustive_category_ids``).
 
-    An unmatched detection counts as a detection on background if its image is complete for its
-    class. Otherwise, the detection is left out, because it may be correct.
+    An unmatched detection counts as a detection on background if the image is complete for the
+    detected class. Otherwise, the detection is left out, because it may be correct.
 
-    Matched detections always count, even if their image is not complete for their class. Otherwise,
-    the matrix would show almost no confusion. This rule has a disadvantage: a toy deer may be
-    annotated only as a toy, and the correct detection of a deer then counts as a confusion.
+    A matched detection always counts, even if the image is not complete for the detected class.
+    Without this rule, the matrix would show almost no confusion. The rule has a disadvantage: a toy
+    deer may be annotated only as a toy. The correct detection of a deer then counts as a confusion.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
-        results: COCO results: a file or a list. A file needs less memory. A list is not changed.
+        results: Detections in COCO's results format, as a file or a list. A file needs less memory.
         iou_type: 'bbox' for the IoU of boxes, 'segm' for the IoU of masks.
         iou_threshold: Minimum IoU of a match, in (0, 1].
         score_threshold: Minimum score of the detections that are used; a finite number.
@@ -159,10 +159,9 @@ def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray
 
 
 def _complete(annotations: Annotations, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return an (I, C) bool array that states for which classes each of I images is complete.
+    """Return a bool array (number of images, C): whether each image is complete for each class.
 
-    An image is complete for a class if all objects of the class in the image are annotated. The
-    arguments ``images`` and ``labels`` contain the image index and label of each annotated object.
+    An image is complete for a class if all objects of the class in the image are annotated.
     """
     if not annotations.federated:
         return np.ones((len(annotations.images), len(annotations.categories)), bool)
@@ -182,10 +181,7 @@ def _matches(
     detections: CompactResults,
     iou_threshold: float,
 ) -> np.ndarray:
-    """Return an (n,) int64 array with the index of the matched object for each of n detections.
-
-    For a detection that is not matched, the index is -1.
-    """
+    """Return the index of the object matched to each detection, or -1 if there is none."""
     found, objects, overlap = _overlapping(annotations, images, detections, iou_threshold)
     same = detections.labels[found] == labels[objects]
     # Detections with the highest score come first; ties keep the order of the results. For each

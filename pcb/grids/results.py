@@ -1,4 +1,4 @@
-"""Read the results of a grid of runs, for the web page and the text report."""
+"""Read the results of several training runs, for the web page and the text report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pcb.runs.processes import Running, running
 
 @dataclass(frozen=True)
 class DatasetResults:
-    """The results of a grid of runs on one dataset.
+    """The results of the training runs on one dataset.
 
     Attributes:
         name: Name of the dataset; the folder with the runs has the same name.
@@ -33,14 +33,14 @@ class DatasetResults:
 
 @dataclass(frozen=True)
 class Results:
-    """All results in a grid's folder.
+    """All results of a grid, which is a set of training runs.
 
     Attributes:
         root: The grid's folder; its runs are in ``<root>/<dataset>/<config>/seed<N>``.
         datasets: The results on each dataset, sorted by name.
         finding: One sentence on the effect of PCB; see :func:`pcb.grids.finding.finding`.
         failures: Notebooks that did not finish.
-        running: Other processes that are currently working in the folder.
+        running: Processes that are working in the folder, except the current process.
     """
 
     root: Path
@@ -56,7 +56,7 @@ class Results:
 
 
 def read_results(root: str | os.PathLike[str]) -> Results:
-    """Read the results of all runs in a grid's folder.
+    """Read the results of all training runs in a folder.
 
     Raises:
         FileNotFoundError: ``root`` is not a folder.

@@ -26,26 +26,27 @@ class SeesawLoss(BalancedLoss):
                  \max\left(1, \frac{\sigma_j}{\max(\sigma_y, \epsilon)}\right)^q
 
     Here ``n`` is the number of samples of each class so far, and ``sigma`` is the softmax of the
-    logits. A detector has two more logits, one for foreground and one for background, which are
-    trained with cross-entropy over all RoIs.
+    logits. A detector has two more logits, one for foreground and one for background. These two
+    logits are trained with cross-entropy over all RoIs.
 
     With PCB of strength ``a``, the class loss is ``(1 - a) * L_y`` plus ``a`` times the
     cross-entropy between the soft label of ``y`` and the logits, with the same factors ``S``.
 
     Args:
         num_classes: C, the number of foreground classes.
-        balance: Observes the predictions and provides soft labels; None for Seesaw without PCB.
+        balance: Module that observes the predictions and provides soft labels; None for Seesaw
+            without PCB.
         p: Exponent of the mitigation; 0 turns it off.
         q: Exponent of the compensation; 0 turns it off.
         eps: Lower limit for the denominator in the compensation.
-        background: None, ``"last"`` or ``"first"``; see :class:`BalancedLoss`. This setting does
-            not affect the order of the logits.
+        background: Position of background among the labels: ``"last"``, ``"first"``, or None for no
+            background. In the logits, background is always last.
 
     Shape:
         - logits: (N, C), or (N, C + 2) with background: the classes, then foreground, then
           background.
         - labels: (N,), in [0, C - 1], or in [0, C] with background.
-        - returns scalars in the dtype of the logits, but at least float32.
+        - losses: scalars in the dtype of the logits, but at least float32.
 
     Buffers:
         cum_samples (C + 1,): Number of samples of each class so far, background last, summed over
@@ -170,11 +171,7 @@ class SeesawLoss(BalancedLoss):
         return logits  # the foreground and background logits are always last
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Return the class probabilities.
-
-        If the loss has a background class, the class probabilities are multiplied by the
-        probability of foreground.
-        """
+        """Return the probabilities of the classes and, if it exists, of background."""
         classes = logits[:, : self.num_classes].softmax(dim=1)
         if self.background is None:
             return classes

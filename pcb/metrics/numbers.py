@@ -1,4 +1,4 @@
-"""The names of the LVIS metrics, and functions that format metrics and differences as text."""
+"""The names of the LVIS metrics, and functions that format numbers as text."""
 
 import math
 
@@ -20,7 +20,7 @@ common and frequent classes. AR@300 is the mean recall with up to 300 detections
 def format_number(value: float, spec: str) -> str:
     """Format a number as text.
 
-    The text is n/a if the number is NaN. It has no sign if the number rounds to zero.
+    NaN becomes n/a. A number that rounds to zero has no sign.
 
     Args:
         value: The number, or NaN.

@@ -1,4 +1,4 @@
-"""Compute means, standard deviations and confidence intervals over seeds."""
+"""Compute means, standard deviations and confidence intervals over random seeds."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 
 class Estimate(NamedTuple):
-    """A mean over seeds, with a 95% confidence interval.
+    """A mean over random seeds, with a 95% confidence interval.
 
     The confidence interval is based on Student's t distribution. For normally distributed values,
     the interval contains the mean over all possible seeds with a probability of 95%. The interval
     reflects only the randomness of training, not the choice of images or of the dataset.
 
     Attributes:
-        mean: Mean of the values; NaN if there are none.
+        mean: Mean of the values; NaN if there are no values.
         std: Sample standard deviation, with divisor n - 1; NaN if there are fewer than two values.
         low: Lower end of the 95% confidence interval of the mean; NaN if there are fewer than two
             values.
@@ -29,7 +29,7 @@ class Estimate(NamedTuple):
 
     @property
     def n(self) -> int:
-        """Number of seeds that have a defined value."""
+        """Number of values."""
         return len(self.values)
 
 

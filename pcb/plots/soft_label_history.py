@@ -37,7 +37,7 @@ def soft_label_history(
 ) -> tuple[Figure, np.ndarray]:
     """Draw how the soft labels of some classes change during training.
 
-    Each panel shows the soft label of one class: the probability of the class itself, and of the
+    Each panel shows the soft label of one class: the probabilities of the class itself and of the
     most probable other classes. Each value is drawn at the end of its epoch. Shading marks the
     epochs in which Pairwise Class Balance (PCB) is active.
 
@@ -50,8 +50,8 @@ def soft_label_history(
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. Class names are
             coloured by group.
         start_epoch: First epoch in which PCB is active; None if PCB is never active.
-        top: Number of other classes in a panel. Classes are ranked by their highest probability
-            over all epochs.
+        top: Number of other classes in each panel. The classes with the highest probability in any
+            epoch are shown.
         columns: Maximum number of panels in a row.
         title: Title of the figure; empty for no title.
 

@@ -1,4 +1,4 @@
-"""Close-up of a few classes of a confusion matrix, with numbers in the cells."""
+"""A figure that shows a few classes of a confusion matrix, with numbers in the cells."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ def confusion_zoom(
     title: str = "Close-up",
     value_label: str = "share of the true class (%)",
 ) -> tuple[Figure, Axes]:
-    """Draw the confusion between a few classes, with numbers in the cells.
+    """Draw a few classes of a confusion matrix, with numbers in the cells.
 
     Args:
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections. Rows are true classes,

@@ -1,4 +1,4 @@
-"""Name, find, read, write and compare run folders.
+"""Find, read, write and compare run folders.
 
 A run folder contains one trained detector and everything computed from it.
 """

@@ -1,8 +1,7 @@
-"""List the processes that are working in the folder of a grid.
+"""List the processes that are working in a folder or in its subfolders.
 
-A grid is a set of training runs. Each process holds a lock while it is running. The lock file
-records the process number and the machine. The list includes processes on other machines that share
-the file system.
+Each process holds a lock while it is running. The lock file records the process ID and the machine.
+The list includes processes on other machines that share the file system.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ class Running(NamedTuple):
     """A running process that holds the lock of a folder or of a notebook.
 
     Attributes:
-        what: What the process does: ``grid``, ``training``, ``prediction``, or the name of the
-            notebook that it executes, for example ``02_evaluate``.
-        where: Folder to which the process writes, relative to the folder of the grid.
-        process: Process number.
+        what: Purpose of the process: ``training``, ``prediction``, ``grid`` for a set of training
+            runs, or the name of a notebook, for example ``02_evaluate``.
+        where: Folder to which the process writes, as a relative path.
+        process: Process ID.
         host: Name of the machine on which the process runs.
         since: Time when the process took the lock.
     """
@@ -43,7 +42,7 @@ class Running(NamedTuple):
         return (self.host, self.process) == (socket.gethostname(), os.getpid())
 
     def __str__(self) -> str:
-        """Return one line that says what the process does, in which folder and since when.
+        """Return a one-line description of the process.
 
         >>> since = datetime(2030, 1, 2, 3, 4)
         >>> print(Running("02_evaluate", "openmoji/softmax/seed0", 7, "node1", since))
@@ -54,12 +53,12 @@ class Running(NamedTuple):
 
     @property
     def who(self) -> str:
-        """A text with the process number, the machine and the time when the lock was taken."""
+        """The process ID, the machine and the time when the lock was taken, as text."""
         return f"process {self.process} on {self.host}, since {self.since:%Y-%m-%d %H:%M}"
 
 
 def notebook_lock(executed: str | os.PathLike[str]) -> Path:
-    """Return the path of the lock file that belongs to the executed copy of a notebook."""
+    """Return the path of the lock file of an executed notebook."""
     return Path(executed).with_name(f".{Path(executed).stem}.lock")
 
 
@@ -87,8 +86,8 @@ def described(file: Path, root: str | os.PathLike[str], who: Writer) -> Running:
     """Describe the process that holds a lock.
 
     Args:
-        file: The lock file. The process took the lock when it last changed this file.
-        root: Folder to which the path in the description is relative.
+        file: The lock file. Its modification time is the time when the lock was taken.
+        root: Folder to which the path ``where`` in the result is relative.
         who: The process, as recorded in the lock file.
     """
     since = datetime.fromtimestamp(file.stat().st_mtime)

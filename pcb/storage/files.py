@@ -64,8 +64,7 @@ def naming_when_full(path: str | os.PathLike[str]) -> Iterator[None]:
         path: The file that the ``with`` block writes.
 
     Raises:
-        NoSpaceError: There is no space for the file. This error replaces Python's own error, which
-            does not name the file.
+        NoSpaceError: There is no space for the file; the message names the file.
     """
     try:
         yield
@@ -137,7 +136,7 @@ def check_output(
 
     Raises:
         ValueError: The path is an input, a folder or a device, or cannot be written.
-        ValueError: The file is neither empty nor an earlier result, and ``force`` is not True.
+        ValueError: The file has content other than an earlier result, and ``force`` is not True.
 
     Example:
         >>> check_output("/", [], bool, name="--out")

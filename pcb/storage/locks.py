@@ -37,8 +37,8 @@ class Writer(NamedTuple):
         process: Process ID; 0 while the process is being started.
         purpose: What the process does, in one word.
         note: Text that was recorded with the lock; empty if there is none.
-        launched: ID of the process that received the lock from its parent: ``process`` itself or
-            its launcher, such as ``torchrun``. 0 if ``process`` took the lock itself.
+        launched: ID of the process that inherited the lock from its parent, for example
+            ``torchrun``; 0 if ``process`` took the lock itself.
     """
 
     host: str
@@ -64,9 +64,8 @@ def holding(
     Args:
         file: The lock file; if it does not exist, the file and its folder are created.
         purpose: What the current process does, in one word.
-        waiting: Function to call if another process holds the lock; its argument is that process.
-            The current process then waits for the lock. If ``waiting`` is None, the current process
-            does not wait.
+        waiting: Function that receives the holder of the lock before the current process starts to
+            wait. If ``waiting`` is None, the current process does not wait.
 
     Yields:
         True if the current process holds the lock, False if another process holds the lock.
@@ -85,7 +84,7 @@ def holding(
 def holder(file: str | os.PathLike[str]) -> Writer | None:
     """Return the process that holds a lock, or None if the lock is free.
 
-    If the lock file does not record the process, the result has the host ``unknown``.
+    If the lock file does not record the process, the result has ``host="unknown"``.
     """
     deadline = time.monotonic() + _PATIENCE
     while is_locked(file):
@@ -122,7 +121,7 @@ def locked(file: str | os.PathLike[str], wait: bool = False) -> Iterator[int | N
 
 
 def is_locked(file: str | os.PathLike[str]) -> bool:
-    """Return whether any process holds the lock of a lock file."""
+    """Return whether any process holds the lock of a file."""
     try:
         descriptor = os.open(file, os.O_RDONLY)
     except FileNotFoundError:

@@ -29,10 +29,12 @@ class RunView:
 
     Attributes:
         run: The run folder.
-        output: Folder to which figures and numbers are written. This is the run folder. For a
-            sample run in the repository, it is a folder in ``runs/`` instead.
-        config: The run folder if it contains a ``config.py``; otherwise a config file.
-        cfg_options: Changed settings, such as ``{"model.test_cfg.rcnn.score_thr": 0.1}``.
+        output: Folder to which figures and numbers are written: the run folder or, for a sample run
+            in the repository, a folder in ``runs/``.
+        config: Path from which the config is read: the run folder if it contains a ``config.py``,
+            otherwise a config file.
+        cfg_options: Settings that replace those of the config, such as
+            ``{"model.test_cfg.rcnn.score_thr": 0.1}``.
         data: The validation data.
     """
 
@@ -66,8 +68,8 @@ class RunView:
             found = self.run.read_confusion() if self.run.confusion_file.is_file() else {}
             if "learned" not in found:
                 raise FileNotFoundError(
-                    f"{self.run.path} has no learned confusion matrix: train the run with "
-                    "notebook 01_train or `pcb train`, or pass a checkpoint that contains a matrix"
+                    f"{self.run.path} has no learned confusion matrix: train the run (notebook "
+                    "01_train or `pcb train`), or pass a checkpoint that contains the matrix"
                 )
             return LearnedConfusion.from_arrays(found)
         from pcb.detection import load_config
@@ -111,7 +113,7 @@ class RunView:
         )
 
     def predictions(self, iou_type: str) -> list[dict]:
-        """Check the run's detections, and return them; see :meth:`predictions_file`."""
+        """Read, check and return the run's detections; see :meth:`predictions_file`."""
         return read_results(self.predictions_file(iou_type), self.data.annotations, iou_type)
 
     def predict(self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False) -> None:
@@ -131,7 +133,7 @@ class RunView:
         Raises:
             FileNotFoundError: The checkpoint does not exist, or the run has neither predictions nor
                 a checkpoint.
-            ValueError: The output folder contains a different training run.
+            ValueError: The output folder contains a different checkpoint.
         """
         weights = repository_path(checkpoint) if checkpoint else self.run.checkpoint
         if weights.is_file() and self.output.predicted_with(weights, self.cfg_options):
@@ -182,7 +184,8 @@ def open_run(
         config: Config file, relative to the repository. It is required if the run folder has no
             ``config.py``.
         seed: Random seed of the training run; only used if ``work_dir`` is empty.
-        cfg_options: Changed settings, such as ``{"model.test_cfg.rcnn.score_thr": 0.1}``.
+        cfg_options: Settings that replace those of the config, such as
+            ``{"model.test_cfg.rcnn.score_thr": 0.1}``.
 
     Raises:
         FileNotFoundError: The run, its config or its annotation file is missing.
@@ -196,8 +199,8 @@ def open_run(
     of_run = run.config_file.is_file()
     if not (of_run or config):
         raise FileNotFoundError(
-            f"{run.path} has no config.py, so it is not a run folder: train a run with "
-            "notebook 01_train or `pcb train`, or set `config` to a config file"
+            f"{run.path} has no config.py: choose the folder of a training run, or set `config` to "
+            "a config file"
         )
     source = run.path if of_run else repository_path(config)
     if cfg_options or not of_run:
@@ -249,8 +252,8 @@ def open_before(view: RunView, before: str | os.PathLike = "", iou_type: str = "
         plain = plain_counterpart(view.run)
         if plain is None:
             raise FileNotFoundError(
-                f"cannot find a baseline without PCB for {view.run.path}: pass `before`, the "
-                "folder of a run to compare with"
+                f"cannot find a run without PCB to compare with {view.run.path}: set `before` to a "
+                "run folder"
             )
         before = plain.path
     earlier = open_run(before)

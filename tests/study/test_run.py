@@ -75,7 +75,7 @@ def test_run_before_is_the_one_without_pcb_on_the_same_images(run, tiny_openmoji
     shutil.copytree(run.path, pcb.path)
     view = study.open_run(pcb.path)
     assert study.open_before(view).run.path == run.path
-    with pytest.raises(FileNotFoundError, match=r"cannot find a baseline .* for .*: pass `before`"):
+    with pytest.raises(FileNotFoundError, match=r"cannot find a run .* with .*: set `before`"):
         study.open_before(study.open_run(run.path))
     assert study.open_before(view, before=pcb.path).run.path == pcb.path
     run.predictions("segm").unlink()
@@ -163,9 +163,7 @@ def test_picture_of_a_class_is_its_icon_or_its_largest_instance(run, tmp_path):
 
 
 def test_errors_name_the_mistake(run, tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"absent has no config\.py, so it is not a run folder"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"absent has no config\.py: choose the folder"):
         study.open_run(tmp_path / "absent")
     view = study.open_run(run.path)
     name = view.data.annotations.class_names[2]

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 def image_path(image: dict) -> str:
     """Return the path of an image, relative to the image folder.
 
-    LVIS v1 does not have file names, so the path consists of the last two parts of ``coco_url``.
-    In LVIS v0.5, file names begin with a prefix such as ``COCO_val2014_``. The prefix is removed,
-    because the same images have no prefix in COCO 2017.
+    If the image has no file name, as in LVIS v1, the path consists of the last two parts of
+    ``coco_url``. Otherwise, the path is the file name without a prefix such as ``COCO_val2014_``.
 
     Example:
         >>> image_path({"file_name": "000012.png"})

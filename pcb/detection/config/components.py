@@ -66,7 +66,7 @@ def known_components() -> dict[str, dict[Any, str]]:
 
 
 def is_users_own(component: Any) -> bool:
-    """Return whether a component is defined outside pcb, mmcv, mmdet, torch and torchvision."""
+    """Return whether a class or function is not from pcb, mmcv, mmdet, torch or torchvision."""
     return getattr(component, "__module__", "").split(".")[0] not in _LIBRARIES
 
 
