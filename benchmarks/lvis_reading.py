@@ -1,7 +1,7 @@
 """Measure the time and memory needed to read an annotation file as large as that of LVIS v1.
 
 Run this script with ``make bench``. The script writes a random annotation file to a temporary
-folder. One process reads the file as records, another process reads it as arrays:
+folder. One process reads the file as records; another process reads the file as arrays:
 
     records   Python dicts, as in evaluation
     arrays    an ``LVISFormatDataset``, as in training
@@ -85,7 +85,7 @@ class Records:
 
 
 def measure(kind: str, path: str, workers: int) -> dict:
-    """Read annotations in this process, and visit every image in forked workers.
+    """Read annotations, let forked workers visit every image, and return the time and memory used.
 
     Args:
         kind: "records" to read Python dicts, "arrays" to read an ``LVISFormatDataset``.
@@ -93,9 +93,12 @@ def measure(kind: str, path: str, workers: int) -> dict:
         workers: Number of workers.
 
     Returns:
-        ``seconds``: time to read the file. ``peak``: peak memory while reading. ``held``: memory
-        after reading. ``workers``: memory that each worker added. Memory is in MiB, without the
-        memory of imported packages.
+        A dict. Memory is in MiB, without the memory of imported packages.
+
+        - ``seconds``: Time to read the file.
+        - ``peak``: Peak memory while the file is read.
+        - ``held``: Memory after the file is read.
+        - ``workers``: A list of the memory that each worker adds.
     """
     from pcb.detection import LVISFormatDataset
 
@@ -144,9 +147,9 @@ def _worker_memory(dataset, workers: int) -> list[float]:
 
 @contextlib.contextmanager
 def _peak() -> Iterator[list[float]]:
-    """Measure the peak memory of this process in MiB while the ``with`` block runs.
+    """Yield a list with one number: the peak memory of this process in MiB.
 
-    The yielded list contains one number, the peak. Read this number after the block has ended.
+    The number is updated until the ``with`` block ends.
     """
     peak, done = [_memory("self")], threading.Event()
 

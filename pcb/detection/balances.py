@@ -30,8 +30,8 @@ def balances(model: nn.Module) -> Mapping[str, PairwiseClassBalance]:
 def describe_training_set(model: nn.Module, dataset: Any) -> None:
     """Tell every loss in a model which classes have instances in the training set.
 
-    Counting the instances is slow if the dataset has no method ``instance_count``. In this case,
-    the function counts them only if a loss has ``required_classes="present"``.
+    The instances of a dataset without the method ``instance_count`` are counted only if a loss has
+    ``required_classes="present"``, because counting them is slow.
 
     Args:
         model: The detector.

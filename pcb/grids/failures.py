@@ -65,7 +65,7 @@ class Failure:
 
 @contextmanager
 def record_failure(executed: str | os.PathLike[str]) -> Iterator[None]:
-    """Record a failure if a ``with`` block that executes a notebook does not finish.
+    """Record the failure of a notebook that is executed inside the ``with`` block.
 
     A JSON file is written before the block starts, and removed when the block succeeds. Therefore,
     a failure is recorded even if the process is killed.

@@ -61,7 +61,7 @@ def _sentence(
 
 
 def _verdicts(configs: dict[str, str], words: str) -> str:
-    """Return a clause such as "PCB raised mask APr of a and lowered mask APr of b"."""
+    """Return a clause such as "PCB raised mask APr of softmax and lowered mask APr of seesaw"."""
     changes = [
         f"{verdict} {words} of {configs[verdict]}"
         for verdict in (_RAISED, _LOWERED)

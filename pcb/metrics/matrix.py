@@ -58,9 +58,8 @@ def class_order(
 
     Args:
         matrix: (C, C) or (C + 1, C + 1); background is not part of the order.
-        by: ``"frequency"``: most training images first. ``"name"``: alphabetical. ``"cluster"``:
-            average-linkage clustering; classes that are often confused with each other are
-            adjacent.
+        by: ``"frequency"`` (most training images first), ``"name"`` (alphabetical) or
+            ``"cluster"`` (average-linkage clustering, so that similar classes are adjacent).
         image_count: (C,) number of training images of each class, needed for ``"frequency"``.
         names: (C,) class names, needed for ``"name"``.
         num_classes: Number of classes, C; required for a (C + 1, C + 1) matrix if neither
@@ -70,7 +69,7 @@ def class_order(
         (C,) labels in the new order. Classes that tie are in the order of their labels.
 
     Raises:
-        ValueError: ``by`` is unknown, or an argument that it needs is missing.
+        ValueError: ``by`` is unknown, or a required argument is missing.
 
     Example:
         >>> class_order(np.eye(3), "frequency", image_count=[5, 200, 40]).tolist()
@@ -193,7 +192,7 @@ def group_totals(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
 
 def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
-    """For each pair of frequency groups, compare how often each is mistaken for the other.
+    """For each pair of frequency groups, compare how often each group is mistaken for the other.
 
     The result is the matrix of :func:`group_totals` minus its transpose.
 
@@ -203,7 +202,8 @@ def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
     Returns:
         (3, 3), antisymmetric. An entry is positive if the row's group is mistaken for the column's
-        group more often than vice versa. An entry is NaN if one of its two groups has no instances.
+        group more often than vice versa. The row and the column of a group without instances are
+        NaN.
 
     Example:
         >>> group_bias(np.array([[8, 2], [1, 1]]), ["f", "r"]).round(3)
@@ -216,10 +216,9 @@ def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
 
 def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Return the change of shares between two confusion matrices: ``after`` minus ``before``.
+    """Divide the rows of two confusion matrices by their sums, and return ``after - before``.
 
-    The rows of both matrices are first divided by their sums. If a class has no instances in one of
-    the matrices, the row of this class in the result is NaN.
+    If a class has no instances in one of the matrices, the row of this class in the result is NaN.
 
     Raises:
         ValueError: The matrices differ in shape.
@@ -254,10 +253,10 @@ def label_entropy(soft_labels: np.ndarray) -> np.ndarray:
 
     Args:
         soft_labels: (C, C); row y is the soft label of class y. Each row is first divided by its
-            sum, because the soft labels of EQL v2 do not sum to 1.
+            sum.
 
     Returns:
-        (C,) entropies in bits; NaN if the row contains NaN or only zeros.
+        (C,) entropies in bits. If a row contains NaN or only zeros, its entropy is NaN.
 
     Example:
         >>> label_entropy(np.array([[1.0, 0.0], [0.2, 0.2]])).tolist()

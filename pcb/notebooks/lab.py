@@ -86,7 +86,7 @@ def copy_notebooks(
 
 
 def _copies(folder: Path, name: str) -> dict[int, Path]:
-    """Return the paths of a notebook's copies, as a dict whose keys are the numbers of the copies.
+    """Return a dict from the number of each copy of a notebook to the path of the copy.
 
     For example, ``01_train-2.ipynb`` is copy 2, and ``01_train.ipynb`` is copy 1.
     """
@@ -96,9 +96,9 @@ def _copies(folder: Path, name: str) -> dict[int, Path]:
 
 
 def _read_record(file: Path) -> dict[str, str]:
-    """Return a dict from the file name of each copy to the digest of the copied notebook.
+    """Return a dict from the file name of each copy to the digest of the original notebook.
 
-    If the record file is missing or invalid, the dict is empty, and all copies count as edited.
+    If the record file is missing or invalid, the dict is empty.
     """
     try:
         found = json.loads(file.read_text(encoding="utf-8"))

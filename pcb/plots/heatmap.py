@@ -36,10 +36,10 @@ def confusion_heatmap(
 ) -> tuple[Figure, Axes]:
     """Draw a confusion matrix of any size on a logarithmic colour scale.
 
-    Zeros are white, and undefined rows (nan) are grey; the colour scale contains neither white nor
-    grey. Class names are written on the axes if they fit (never with more than 60 classes). With
-    more than 500 classes, each pixel shows the largest of several adjacent entries. In a large
-    matrix, the row and the column of background are widened so that they are visible.
+    Zeros are white, and undefined entries (nan) are grey. Class names are written on the axes if
+    they fit and there are at most 60 classes. With more than 500 classes, each pixel shows the
+    largest of several adjacent entries. In a large matrix, the row and the column of background are
+    widened so that they are visible.
 
     Args:
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections, with background last.
@@ -48,8 +48,7 @@ def confusion_heatmap(
         image_count: (C,) number of training images of each class.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The
             class names are coloured by group. If the names do not fit, coloured strips along the
-            axes show the groups. If the classes are ordered by frequency, and the classes of each
-            group are adjacent, lines separate the groups.
+            axes show the groups.
         order: Order of the classes: ``"frequency"``, ``"cluster"`` (similar classes are adjacent)
             or ``"name"``; see :func:`pcb.metrics.class_order`. Without image counts,
             ``"frequency"`` keeps the order of the labels.
@@ -84,8 +83,8 @@ def confusion_heatmap(
     frame = Frame.of(matrix, names, image_count, frequency, order)
     if np.nanmin(matrix, initial=0) < 0:
         raise ValueError(
-            f"matrix has a negative entry, {np.nanmin(matrix)}: pass counts or shares. To draw "
-            "the difference of two matrices, use confusion_difference"
+            f"matrix has a negative entry, {np.nanmin(matrix)}, but must contain counts or shares. "
+            "To draw the difference of two matrices, use confusion_difference"
         )
     values = NORMALIZERS[normalize](np.asarray(matrix, dtype=float))
     shown = frame.arrange(values)
@@ -183,9 +182,7 @@ def _color_bar(axes, image, label: str, values: np.ndarray, legend: Sequence = (
 
 
 def _smallest_color(largest: float) -> float:
-    """Return the smallest value on the colour scale of a matrix, given the largest entry.
-
-    If the largest entry is above 1, the entries are counts. Otherwise, they are shares.
+    """Return the default lower end of the colour scale of a matrix, given its largest entry.
 
     Example:
         >>> [float(_smallest_color(largest)) for largest in (100.0, 0.9, 0.007, 0.0)]

@@ -20,8 +20,8 @@ class RunName:
         dataset: Name of the dataset, and of its folder in ``configs/``.
         config: Name of the config file, without ``.py``.
         seed: Random seed.
-        override: Name of a set of config options that changes the config; empty if the config is
-            used unchanged. A grid file defines these sets.
+        override: Name that a grid file gives to changes of the config; empty if the config is
+            unchanged.
 
     Example:
         >>> str(RunName("openmoji", "softmax", 0)), str(RunName("openmoji", "softmax", 1, "lr2"))
@@ -54,7 +54,7 @@ class RunName:
 
     @property
     def config_folder(self) -> str:
-        """Name of the folder with a subfolder for each seed: ``<config>[-<override>]``."""
+        """Name of the folder that contains the runs of all seeds: ``<config>[-<override>]``."""
         return f"{self.config}-{self.override}" if self.override else self.config
 
     @property
@@ -87,6 +87,8 @@ def run_name(path: str | os.PathLike[str]) -> str:
 
 def parse_seed(folder: str) -> int | None:
     """Return the seed in the name of a run folder; None if the name is not ``seed<N>``.
+
+    A seed with leading zeros is not accepted.
 
     Example:
         >>> parse_seed("seed12"), parse_seed("seed007"), parse_seed("mine")

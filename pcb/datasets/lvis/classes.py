@@ -1,4 +1,4 @@
-"""The classes of an annotation file: their names, ids, frequency groups and training counts."""
+"""Properties of the classes of an annotation file: names, ids, frequency groups and counts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Classes:
 
     @property
     def has_groups(self) -> bool:
-        """Whether the annotation file determines the frequency group of each class."""
+        """Whether the frequency groups can be read or computed from the annotation file."""
         return self._all_have("frequency") or self.has_counts
 
     @property
@@ -57,8 +57,7 @@ class Classes:
     def frequency(self) -> list[str]:
         """Frequency group of each class in label order: 'r' (rare), 'c' (common), 'f' (frequent).
 
-        If the file does not contain the groups, they are computed from the numbers of training
-        images, with the limits of LVIS.
+        If the file does not contain the groups, they are computed with :func:`group_of`.
 
         Raises:
             ValueError: The file contains neither frequency groups nor numbers of training images.
@@ -71,7 +70,7 @@ class Classes:
     def image_count(self) -> np.ndarray:
         """Number of *training* images of each class, shape (C,).
 
-        In LVIS, validation files also contain these numbers.
+        The numbers refer to the training set, even if the file describes the validation set.
 
         Raises:
             ValueError: The annotation file does not contain these numbers.
@@ -94,8 +93,8 @@ class Classes:
         if not self._all_have(key):
             where = getattr(self, "path", "") or "the annotations"
             raise ValueError(
-                f"{where}: the categories have no {key!r}: add this key to each category, with the"
-                f" number of training {key.removesuffix('_count')}s, as in the LVIS format"
+                f"the categories in {where} have no {key!r}. Add this key, with the number of "
+                f"training {key.removesuffix('_count')}s, to each category"
             )
         return np.array([category[key] for category in self.categories])
 

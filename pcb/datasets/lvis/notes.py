@@ -19,16 +19,13 @@ def source_of(results: Any) -> str:
 
 
 def log_once(logged: set[str], source: str, text: str, level: int = logging.WARNING) -> None:
-    """Log a message unless the same message was logged before.
-
-    A message about a list is not logged if the same message about a file was logged before.
+    """Log a message about a file or a list, unless the same message was logged before.
 
     Args:
-        logged: Messages that were logged before; the new message is added.
-        source: The result of ``source_of`` for the file or list that the message is about.
+        logged: Messages that were logged before. The new message is added.
+        source: The result of :func:`source_of` for the file or list.
         text: The message.
-        level: Level of the log record. Warnings are always shown. Messages of level INFO are shown
-            only if the program enables them, as the command ``pcb`` does.
+        level: Level of the log record.
     """
     line = printable(f"{source}: {text}")
     if line in logged or (source == _IN_MEMORY and text in logged):

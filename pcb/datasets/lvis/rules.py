@@ -1,6 +1,6 @@
 """Check single records in LVIS or COCO format: categories, images, annotations and detections.
 
-Each function returns a text that states what is wrong with a record, or None if the record is
+Each function returns a message that says what is wrong with a record, or None if the record is
 valid. The formats are documented at https://www.lvisdataset.org/dataset,
 https://cocodataset.org/#format-data and https://cocodataset.org/#format-results.
 """
@@ -140,8 +140,8 @@ class DetectionRules:
     Args:
         image_of: A dict from the id of each image to the record of the image.
         label_of: A dict from the id of each category to its label (class index).
-        required: Keys that the evaluation reads: 'bbox', 'segmentation', both or neither.
-        has_bbox: True if every detection must have a 'bbox', False if no detection may have one.
+        required: Keys that every detection must have: 'bbox', 'segmentation', both or neither.
+        has_bbox: If True, every detection must have a 'bbox'; if False, none may have a 'bbox'.
     """
 
     def __init__(

@@ -45,8 +45,8 @@ def load_config(
             first in the current directory, then in the repository root.
         cfg_options: New values of settings. The keys are dotted, as in ``{"runner.max_epochs": 1}``
             or ``{"data.train.pipeline.2.flip_ratio": 0.0}``.
-        for_training: Whether to check settings that matter only for training. If False, the
-            settings of a config in the output folder of a training run are not checked at all.
+        for_training: Whether the config will be used for training. If False, fewer settings are
+            checked.
 
     Raises:
         FileNotFoundError: The file does not exist, or the folder contains no config.
@@ -85,8 +85,7 @@ def load_config(
 def naming_config(config: str | Path) -> Iterator[None]:
     """Replace an error about wrong arguments with a one-line error that names the config.
 
-    Use this context manager while mmcv builds objects from a config, because some mistakes, such as
-    missing arguments, are found only then.
+    Use this context manager while mmcv builds objects from a config.
 
     Raises:
         ValueError: An argument in the config is wrong. Errors of other kinds are raised unchanged.
@@ -114,7 +113,7 @@ def naming_config(config: str | Path) -> Iterator[None]:
 
 
 def _innermost_frame(error: BaseException) -> traceback.FrameSummary:
-    """Return the stack frame in which an error was first raised, before mmcv raised it again."""
+    """Return the stack frame in which the original error was raised."""
     while error.__context__ is not None:
         error = error.__context__
     return traceback.extract_tb(error.__traceback__)[-1]
@@ -144,7 +143,7 @@ def _execute(path: Path) -> Config:
     """Execute a config file and the files that it inherits from.
 
     Raises:
-        ValueError: A file cannot be executed. The message names that file and the line.
+        ValueError: A file cannot be executed. The message names the file and the line.
     """
     search_path = list(sys.path)
     try:
@@ -228,7 +227,7 @@ def _listed(found: list[str]) -> str:
 def datasets(cfg: Config) -> Iterator[ConfigDict]:
     """Yield the dataset configs of all splits, without wrappers such as ``ClassBalancedDataset``.
 
-    Each dataset config is a part of ``cfg``. Changing a dataset config therefore changes ``cfg``.
+    The dataset configs are parts of ``cfg``, not copies.
     """
     data = cfg.get("data") or {}
     for split in ("train", "val", "test"):
@@ -257,10 +256,9 @@ def _change_data_paths(cfg: Config, change: Callable[[str], str]) -> None:
 
 
 def save_config(cfg: Config, path: str | Path) -> None:
-    """Write a merged config as Python literals.
+    """Write a merged config to a file as Python literals.
 
-    Data paths inside the repository are written relative to its root. mmcv's own ``dump`` is not
-    used, because it does not escape quotes in strings.
+    Data paths inside the repository are written relative to the repository root.
 
     Raises:
         ValueError: A value cannot be written as a Python literal.
@@ -272,5 +270,6 @@ def save_config(cfg: Config, path: str | Path) -> None:
         lambda path: str(Path(path).relative_to(root)) if Path(path).is_relative_to(root) else path,
     )
     values = to_literal(cfg._cfg_dict)
+    # Do not use mmcv's own dump: it does not escape quotes in strings.
     lines = [f"{key} = {format_literal(value)}" for key, value in values.items()]
     write_atomically(path, "\n".join(lines) + "\n")

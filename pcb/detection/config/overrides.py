@@ -17,7 +17,7 @@ def apply_overrides(cfg: Config, cfg_options: Mapping[str, Any]) -> list[str]:
 
     Args:
         cfg: The merged config. It is changed in place.
-        cfg_options: The new values by dotted key, such as ``{"runner.max_epochs": 12}``.
+        cfg_options: A dict from dotted keys to new values, such as ``{"runner.max_epochs": 12}``.
     """
     if not cfg_options:
         return []
@@ -37,7 +37,7 @@ def apply_overrides(cfg: Config, cfg_options: Mapping[str, Any]) -> list[str]:
 def _over_none(node: Any, value: Any) -> Any:
     """Return ``value`` with ``"_delete_": True`` in each dict that replaces None in ``node``.
 
-    Without this key, mmcv could not replace None with a dict.
+    mmcv needs this entry to replace None with a dict.
     """
     if isinstance(value, Mapping) and node is None:
         return {**value, "_delete_": True}
@@ -52,7 +52,7 @@ def check_override(
     value: Any = None,
     components: dict[str, dict[Any, str]] | None = None,
 ) -> Any:
-    """Check that the dotted key of an override refers to a setting or to a known argument.
+    """Check that an override has a known key and a value of the right type.
 
     If the override merges a dictionary into an existing dictionary, the new keys are checked too.
 
@@ -86,8 +86,8 @@ def check_override(
         )
     if parts[0] in cfg and parts[0] not in TOP_LEVEL:
         raise ValueError(
-            f"cfg_options key {key!r} has no effect, because {parts[0]} is a variable that the "
-            f"config files have already used: override the settings that are built from {parts[0]}"
+            f"cfg_options key {key!r} has no effect, because the config files have already used "
+            f"the variable {parts[0]}. Instead, override the settings that depend on {parts[0]}"
         )
     schema = Schema(cfg, components)
     node = _find(cfg, key, schema)
@@ -99,7 +99,7 @@ def check_override(
 
 
 def _find(cfg: Mapping[str, Any], key: str, schema: Schema) -> Any:
-    """Return the value at a dotted key; {} if the key is valid but not set in the config."""
+    """Return the value of a dotted key; {} if the key is valid but the config does not set it."""
     node: Any = cfg
     parts = key.split(".")
     for depth, part in enumerate(parts):
@@ -107,8 +107,8 @@ def _find(cfg: Mapping[str, Any], key: str, schema: Schema) -> Any:
         if isinstance(node, list | tuple):
             if not part.isdigit() or int(part) >= len(node):
                 raise ValueError(
-                    f"cfg_options key {key!r}: {here!r} is a list of length {len(node)}, and "
-                    f"{part!r} is not one of its indices: use a whole number less than the length"
+                    f"cfg_options key {key!r} is invalid, because {part!r} is not an index of the "
+                    f"list {here!r}. Use a whole number less than {len(node)}, the list's length"
                 )
             node = node[int(part)]
         elif isinstance(node, Mapping):
@@ -124,8 +124,8 @@ def _find(cfg: Mapping[str, Any], key: str, schema: Schema) -> Any:
             node = node.get(part, {})
         else:
             raise ValueError(
-                f"cfg_options key {key!r}: the value of {here!r} is {node!r}, which has no keys: "
-                f"override {here!r} itself"
+                f"cfg_options key {key!r} is invalid, because the value of {here!r} is {node!r}, "
+                f"not a dictionary. Override {here!r} itself"
             )
     return node
 
@@ -135,20 +135,23 @@ def _check_value(key: str, node: Any, value: Any) -> None:
     if isinstance(node, int | float) and isinstance(value, str):
         hint = ""
         if re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-            hint = ", which YAML reads as text: write a decimal point and a sign, as in 1.0e-3"
-        raise ValueError(f"cfg_options key {key!r} must be a number, got {value!r}{hint}")
+            hint = ". YAML requires a decimal point and a sign, as in 1.0e-3"
+        raise ValueError(
+            f"the value of cfg_options key {key!r} must be a number, got {value!r}{hint}"
+        )
     if isinstance(node, Mapping) and node and not isinstance(value, Mapping | None):
         raise ValueError(
             f"cfg_options key {key!r} refers to a dictionary (keys: {', '.join(map(str, node))}), "
-            f"but the new value is {value!r}: override one key, such as {key}.{next(iter(node))}, "
-            "or pass a dictionary"
+            f"but the new value is {value!r}. Pass a dictionary, or override a single key, such as "
+            f"{key}.{next(iter(node))}"
         )
     if isinstance(node, list | tuple) and isinstance(value, Mapping):
         for number in value:  # mmcv merges such a dictionary entry by entry
             if not str(number).isdecimal() or int(number) >= len(node):
                 raise ValueError(
-                    f"cfg_options key {key!r} refers to a list of length {len(node)}, but the new "
-                    f"value is {value!r}: pass a list, or a dictionary with list indices as keys"
+                    f"cfg_options key {key!r} refers to a list of length {len(node)}, but "
+                    f"{number!r} in {value!r} is not an index of this list. Pass a list, or a "
+                    "dictionary from indices to new entries"
                 )
 
 

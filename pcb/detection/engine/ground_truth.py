@@ -22,14 +22,13 @@ from pcb.losses import EQLv2Loss
 class GroundTruthConfusion(AbstractContextManager):
     """Context manager that averages the predictions at the ground-truth boxes of each class.
 
-    Inside the ``with`` block, the detector processes images as usual. Call :meth:`add` after each
-    batch. This method applies the box head to the ground-truth boxes, and reuses the feature maps
-    of the batch.
+    Inside the ``with`` block, let the detector process images as usual, and call :meth:`add` after
+    each batch. :meth:`add` applies the box head to the ground-truth boxes, with the feature maps of
+    the batch.
 
-    If the RoI head classifies each box in several iterations, only the last iteration is used. The
-    confusion matrix that PCB learns in training is an average over all iterations. Predictions that
-    are not finite are skipped. If :func:`class_activation` returns None for the detector, nothing
-    is measured.
+    If the RoI head classifies each box in several iterations, only the last iteration is used.
+    Predictions that are not finite are skipped. If :func:`class_activation` returns None for the
+    detector, nothing is measured.
 
     Args:
         model: An mmdet detector in evaluation mode.
@@ -99,13 +98,13 @@ class GroundTruthConfusion(AbstractContextManager):
         self._sums[:, -1] += counts
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the mean predicted probabilities at the ground-truth boxes of each class.
+        """Return the average prediction at the ground-truth boxes of each class.
 
-        The means include the predictions of all processes. Every process must call this method.
+        The averages include the predictions of all processes. Every process must call this method.
 
         Returns:
-            A dictionary with two arrays for C classes. If nothing is measured, the dictionary is
-            empty.
+            A dictionary with two arrays for C classes. If :func:`class_activation` returns None for
+            the detector, the dictionary is empty.
 
             - ``ground_truth_boxes``: (C, C) float32. Entry (i, j) is the mean probability of
               class j at the boxes of class i. The row of a class without boxes contains only NaN.

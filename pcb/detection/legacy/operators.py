@@ -1,9 +1,9 @@
-"""Replace mmcv's compiled operators with those of torchvision.
+"""Use torchvision's operators if mmcv has no compiled operators.
 
 Compiling mmcv-full takes many minutes and needs a C++ compiler, and for GPUs also a CUDA compiler.
 torchvision contains the three operators that Mask R-CNN needs, precompiled for CPU and CUDA.
-If mmcv's own operators are not compiled, :func:`install` makes mmcv use these three operators. All
-other operators then raise an error.
+If mmcv has no compiled operators, :func:`install` makes mmcv use these three operators. All other
+operators then raise an error.
 """
 
 import sys

@@ -549,9 +549,9 @@ def test_dictionary_is_not_replaced_by_something_else(value):
         (
             "data.train.pipeline",
             {"type": "Resize"},
-            "list of length [0-9]+, but .*: pass a list",
+            r"list of length [0-9]+, but .*\. Pass a list",
         ),
-        ("data.train.pipeline", {"99": {}}, "list of length [0-9]+, but .*: pass a list"),
+        ("data.train.pipeline", {"99": {}}, r"list of length [0-9]+, but .*\. Pass a list"),
         (None, 1, "key None must be a string"),
     ],
 )
@@ -573,7 +573,7 @@ def test_names_read_of_several_files():
 def test_override_of_a_variable_is_refused_and_all_faults_are_listed():
     config = "configs/openmoji/softmax.py"
     for options in ({"num_classes": 4}, {"num_classes.x": 1}):
-        with pytest.raises(ValueError, match=r"is a variable that .* have already used"):
+        with pytest.raises(ValueError, match="already used the variable num_classes"):
             load_config(config, options)
     with pytest.raises(ValueError, match=r"2 faults: .*runner\.max_epoch.*optimizer\.lrr"):
         load_config(config, {"runner.max_epoch": 1, "optimizer.lrr": 1})
