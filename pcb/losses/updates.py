@@ -13,9 +13,9 @@ There are four cases:
   example by squaring it.
 - **Gradient checkpointing with** ``use_reentrant=True``: The forward pass calls the loss with
   gradients disabled, and the state is not updated. The backward pass calls the loss again, with
-  gradients enabled, and the state is updated when the backward pass ends. The state is not updated
-  if the same loss was also called outside of a checkpoint and the autograd graph of that call still
-  exists, because that call has already updated the state.
+  gradients enabled, and the state is updated when the backward pass ends. If the forward pass also
+  called the loss outside of a checkpoint, that call has already updated the state, and the backward
+  pass does not update it again.
 """
 
 from collections.abc import Callable
@@ -33,8 +33,8 @@ class _Call:
     """A call of a loss in training; the autograd graph of the call keeps this object alive.
 
     Args:
-        task: PyTorch's id (graph task id) of the backward pass that called the loss; -1 if the loss
-            was called outside of a backward pass.
+        task: PyTorch's graph task id of the backward pass that called the loss; -1 if the loss was
+            called outside of a backward pass.
     """
 
     def __init__(self, task: int) -> None:

@@ -76,7 +76,7 @@ def display_names(names: Iterable[str]) -> list[str]:
 
     Long names are cut, and names that look the same get numbers. Two names look the same if they
     differ only in spaces, underscores or invisible characters, or only in the part that is cut off.
-    Names that have already been converted are not changed.
+    Converting the result again does not change it.
 
     Args:
         names: (C,) class names from a file, in label order.

@@ -18,7 +18,7 @@ class LearnedConfusion:
     Attributes:
         matrix: (C, C), running means of predicted probabilities. Row i belongs to true class i, and
             column j to predicted class j.
-        instance_count: (C,), number of instances of each class that training has processed.
+        instance_count: (C,), number of instances of each class in all training batches so far.
         update_count: (C,), number of updates of each row; unknown for official checkpoints.
         momentum: Weight of the previous mean in each update of the running mean.
         alpha: Strength of PCB; 0 if training recorded the matrix but did not use PCB.
@@ -49,7 +49,7 @@ class LearnedConfusion:
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> LearnedConfusion:
         """Create an instance from the arrays in the ``confusion.npz`` of a training run.
 
-        Other arrays in the file are ignored. Files from older versions of PCB-kit do not contain
+        Unknown arrays are ignored. Files from older versions of PCB-kit do not contain
         ``normalize_rows`` and ``normalize_columns``; both settings are then True.
 
         Raises:

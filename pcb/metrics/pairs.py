@@ -50,8 +50,8 @@ def pair_shares(matrix: np.ndarray, num_classes: int, min_objects: float = 0) ->
     Args:
         matrix: A confusion matrix, (C, C) or (C + 1, C + 1).
         num_classes: Number of classes, C.
-        min_objects: Minimum number of objects of a true class, for a matrix of counts; rows with
-            fewer objects become NaN.
+        min_objects: Minimum number of objects of a true class. Rows of classes with fewer objects
+            become NaN. Use 0 if the matrix does not contain counts.
 
     Returns:
         (C, C) shares. If the matrix counts detections, each share is relative to all objects of
@@ -82,8 +82,8 @@ def worst_pairs(
         names: (C,) class names.
         frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
         count: Maximum number of pairs; pairs that are never confused are left out.
-        min_objects: Minimum number of objects of the true class, for a matrix of counts; pairs with
-            fewer objects are left out.
+        min_objects: Minimum number of objects of the true class. Pairs with fewer objects are left
+            out. Use 0 if the matrix does not contain counts.
         by: The value by which the pairs are ranked: ``"share"`` or ``"bias"``.
 
     Returns:
@@ -141,13 +141,14 @@ def changed_pairs(
         names: (C,) class names.
         frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
         count: Maximum number of pairs; pairs without a change are left out.
-        min_objects: Minimum number of objects of the true class in each matrix, for matrices of
-            counts; pairs with fewer objects are left out.
+        min_objects: Minimum number of objects of the true class in each matrix. Pairs with fewer
+            objects are left out. Use 0 if the matrices do not contain counts.
 
     Returns:
-        One dict per pair, largest change first. Names, groups and labels have the same keys as in
-        :func:`worst_pairs`. Each dict also contains:
+        One dict per pair, largest change first. Each dict contains:
 
+        - ``true``, ``predicted``, ``true_group``, ``predicted_group``, ``true_label`` and
+          ``predicted_label``, as in :func:`worst_pairs`.
         - ``before``: the share of class ``true`` that is predicted as class ``predicted`` in the
           first run.
         - ``after``: the same share in the second run.

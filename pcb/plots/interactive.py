@@ -164,7 +164,7 @@ def _levels(shares: np.ndarray) -> list[list[float]]:
 
 
 def _color_scale() -> list[list]:
-    """Convert the colour scale of the static figures to plotly's format; add white for zeros."""
+    """Return the colour scale of the static figures in plotly's format, with white for zeros."""
     places = np.linspace((SMALLEST - ZERO) / -ZERO, 1, 12).round(4).tolist()
     colors = [
         f"rgb({r * 255:.0f},{g * 255:.0f},{b * 255:.0f})"

@@ -38,9 +38,8 @@ _layout = Layout()
 def use(width: str | float | None = None, titles: bool = True) -> AbstractContextManager[Any]:
     """Set the layout of all figures that are drawn after this call.
 
-    In a layout for a paper, the text size is 7 to 10 points at any figure width. Do not scale these
-    figures in the paper. If a figure is narrow, its panels are stacked, and class names that do not
-    fit are left out.
+    Figures for a paper have text of 7 to 10 points at any figure width. Do not scale them in the
+    paper. In a narrow figure, panels are stacked, and class names that do not fit are left out.
 
     Args:
         width: ``"column"`` (3.25 inches) or ``"page"`` (6.875 inches), as in a CVPR paper, or a

@@ -45,7 +45,7 @@ class Frame:
 
     @classmethod
     def of(cls, matrix, names, image_count, frequency, order: str) -> "Frame":
-        """Create the frame of a matrix; see :func:`confusion_heatmap` for the arguments."""
+        """Create an instance for a matrix; the arguments are those of :func:`confusion_heatmap`."""
         matrix = np.asarray(matrix, dtype=float)
         num_classes = check_matrix(matrix, names, image_count, frequency)
         if order == "frequency" and image_count is None:
@@ -83,7 +83,7 @@ class Frame:
 
     @property
     def spans(self) -> list[tuple[int, int, str]]:
-        """Start, end and group of each block of adjacent classes with the same frequency group."""
+        """Start, end and group of each block of adjacent classes in the same frequency group."""
         if self.groups is None:
             return []
         starts = np.flatnonzero(np.append(True, self.groups[1:] != self.groups[:-1]))
@@ -105,7 +105,10 @@ class Frame:
         return self.contiguous and min(end - start for start, end, _ in self.spans) > 0.1 * self.end
 
     def arrange(self, matrix: np.ndarray) -> np.ndarray:
-        """Sort the classes of a matrix, shrink it if it is large, and widen the background."""
+        """Return the cells to draw: the matrix with its classes sorted, and shrunk if it is large.
+
+        The background row and column are repeated so that they are thick enough to be visible.
+        """
         num_classes = len(self.labels)
         places = np.append(self.labels, num_classes) if self.with_background else self.labels
         matrix = matrix[np.ix_(places, places)]
@@ -251,8 +254,8 @@ def check_matrix(matrix: np.ndarray, names, image_count, frequency) -> int:
         )
     if len(matrix) not in (num_classes, num_classes + 1):
         raise ValueError(
-            f"matrix of shape {matrix.shape} does not fit the number of classes, {num_classes}: "
-            f"pass a matrix of shape {(num_classes,) * 2}, or {(num_classes + 1,) * 2} with "
-            "background"
+            f"matrix has shape {matrix.shape}, but the number of classes is {num_classes}: pass a "
+            f"matrix of shape {(num_classes,) * 2}, or of shape {(num_classes + 1,) * 2} if it has "
+            "a background row and column"
         )
     return num_classes

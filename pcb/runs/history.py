@@ -25,7 +25,7 @@ def write_history(folder: Path, epoch: int, matrix: Any) -> None:
 
 
 def read_history(folder: Path) -> dict[int, np.ndarray]:
-    """Return a dict from each epoch to its (C, C) float32 confusion matrix, oldest epoch first."""
+    """Return a dict that maps each epoch, in ascending order, to its (C, C) float32 matrix."""
     import numpy as np
 
     files = _files(folder)

@@ -68,8 +68,8 @@ def differing_settings(ours: Any, theirs: Any, prefix: str = "") -> dict[str, tu
     Args:
         ours: The first config.
         theirs: The second config.
-        prefix: Dotted key under which larger configs contain ``ours`` and ``theirs``; "" for whole
-            configs. Each returned key starts with this prefix.
+        prefix: Dotted key with which each returned key starts, for example ``"model"`` if only the
+            ``model`` sections of two configs are compared.
 
     Returns:
         A dictionary that maps the dotted key of each differing setting to a pair: the value in
@@ -97,9 +97,8 @@ def other_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[s
     """Return the dotted keys of the settings in which two training runs differ.
 
     Each argument is a merged config with absolute data paths, plus the keys ``seed``,
-    ``processes``, ``threads`` and ``cpu_capability``. Each of these four settings counts as equal
-    if it was not recorded for one of the runs. A tuple counts as equal to a list with the same
-    entries.
+    ``processes``, ``threads`` and ``cpu_capability``. Each of these four settings is compared only
+    if both runs recorded it. A tuple counts as equal to a list with the same entries.
 
     Example:
         >>> ours = {"runner": {"max_epochs": 5}, "seed": 0, "processes": 2}

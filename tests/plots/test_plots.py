@@ -269,7 +269,7 @@ def test_heatmap_names_wrong_arguments():
     with pytest.raises(ValueError, match=r"square and not empty, got shape \(2, 3\)"):
         plots.confusion_heatmap(np.zeros((2, 3)))
     with pytest.raises(
-        ValueError, match=r"number of classes, 4: pass a matrix of shape \(4, 4\), or"
+        ValueError, match=r"number of classes is 4: pass a matrix of shape \(4, 4\), or of"
     ):
         plots.confusion_heatmap(np.zeros((2, 2)), ["a", "b", "c", "d"])
     with pytest.raises(ValueError, match=r"equal lengths, got lengths \[2, 3\]"):

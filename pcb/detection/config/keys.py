@@ -110,7 +110,7 @@ class Schema:
 
     Args:
         cfg: The whole merged config.
-        components: The result of :func:`known_components`. By default, it is computed again.
+        components: The result of :func:`known_components`; None to compute it.
     """
 
     def __init__(

@@ -52,7 +52,7 @@ def _loss_of_any_rois(
     bbox_weights: Tensor,
     reduction_override: str | None = None,
 ) -> dict[str, Tensor]:
-    """Return the losses of the box head, with the same keys even if the batch has no RoI.
+    """Return the losses of the box head, including a classification loss if there are no RoIs.
 
     Without RoIs, mmdet's own method skips the classification loss. In distributed training, the
     other processes would then wait forever.
