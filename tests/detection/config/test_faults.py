@@ -442,7 +442,7 @@ def test_value_is_read_back_as_it_trained(expression, value, config, tmp_path):
 @pytest.mark.parametrize(
     "expression, message",
     [
-        ("lambda x: x", r"max_norm is a lambda, which cannot be written to config\.py"),
+        ("lambda x: x", r"max_norm is a lambda, which cannot be saved"),
         ("math.sqrt", r"max_norm is the function sqrt"),
         ("Path", r"max_norm is the class Path"),
         ("math.nan", r"max_norm is not a number \(nan\)"),
