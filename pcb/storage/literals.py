@@ -123,7 +123,8 @@ def _convert(value: Any, key: str, faults: list[str], allow_nan: bool) -> Any:
         if isinstance(number, float) or (math.isfinite(number.real) and math.isfinite(number.imag)):
             return number
     faults.append(
-        f"{key} is {_describe(value)}, which cannot be saved: use a number, text, list or dictionary"
+        f"{key} is {_describe(value)}, which cannot be saved: use a number, text, a list or a "
+        "dictionary"
     )
     return None
 
