@@ -1,4 +1,4 @@
-"""Helpers for the benchmarks: write files as large as those of LVIS, and run scripts."""
+"""Write LVIS-sized files and run scripts, for the benchmarks."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ def write_annotations(path: Path, images: int, instances: int, seed: int) -> Non
         path: The file to write.
         images: Number of images.
         instances: Number of instances.
-        seed: Seed of all random numbers.
+        seed: Random seed.
     """
     rng = np.random.default_rng(seed)
     counts_file = files("pcb.datasets.openmoji") / "lvis_v1_image_counts.json"
@@ -57,16 +57,16 @@ def write_annotations(path: Path, images: int, instances: int, seed: int) -> Non
 
 
 def write_predictions(path: Path, annotations: Path, per_image: int, seed: int) -> None:
-    """Write random boxes for the images of an annotation file, in COCO's results format.
+    """Write random detections in COCO's results format.
 
     Some boxes lie around objects, and most of these boxes have the correct class. All other boxes
     have random positions and classes.
 
     Args:
         path: The file to write.
-        annotations: The annotation file.
+        annotations: Annotation file that contains the images and the objects.
         per_image: Number of detections per image.
-        seed: Seed of all random numbers.
+        seed: Random seed.
     """
     truth = read_compact_annotations(annotations)
     rng = np.random.default_rng(seed)
@@ -104,14 +104,14 @@ def write_predictions(path: Path, annotations: Path, per_image: int, seed: int) 
 
 
 def in_own_process(script: str, *arguments: str | Path) -> dict:
-    """Run a script in a new process and return its last line of output, parsed as JSON."""
+    """Run a Python script in a new process, and parse the last line of its output as JSON."""
     command = [sys.executable, script, *map(str, arguments)]
     output = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
     return json.loads(output.splitlines()[-1])
 
 
 def memory(file: str, *names: str) -> float:
-    """Return the sum in MiB of the entries ``names`` in a file such as /proc/self/status."""
+    """Add up the named entries of a file such as /proc/self/status, and return the sum in MiB."""
     lines = map(str.split, Path(file).read_text().splitlines())
     return sum(int(line[1]) for line in lines if line and line[0] in names) / 1024
 

@@ -75,8 +75,8 @@ def update_confusion(
 
     Args:
         confusion: (C, C) running matrix; not modified in place.
-        sums: (C, C) sums from :func:`batch_confusion`, added over processes.
-        counts: (C,) counts from :func:`batch_confusion`, added over processes.
+        sums: (C, C) sums from :func:`batch_confusion`, summed over all processes.
+        counts: (C,) counts from :func:`batch_confusion`, summed over all processes.
         momentum: Weight m of the previous row, in [0, 1).
         normalize_rows: Whether updated rows are scaled to sum to 1. Pass True for softmax
             predictions and False for sigmoid predictions (EQL v2).
@@ -103,9 +103,9 @@ def update_confusion(
 def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
     """Return the momentum of the running confusion matrix for a short training schedule.
 
-    In a short schedule, the published momentum of 0.99 would give too much weight to early updates,
-    because the classifier is still untrained. With momentum m, the first update of a row finally
-    has the weight ``m ** (calls - 1)``. The returned momentum limits this weight to
+    In a short schedule, the published momentum of 0.99 gives too much weight to the predictions of
+    the untrained classifier. With momentum m, the first update of a row has the weight
+    ``m ** (calls - 1)`` after ``calls`` updates. The returned momentum limits this weight to
     ``first_update_weight``.
 
     Args:
@@ -124,8 +124,8 @@ def scaled_momentum(calls: float, first_update_weight: float = 0.1) -> float:
     """
     if calls <= 1:
         raise ValueError(
-            f"calls is {calls}, but each row of the confusion matrix needs more than one update "
-            "before PCB starts: let PCB start in a later epoch"
+            "expected more than 1 update of each row of the confusion matrix before PCB starts, "
+            f"got {calls}: let PCB start in a later epoch"
         )
     if not 0 < first_update_weight < 1:
         raise ValueError(f"first_update_weight must lie in (0, 1), got {first_update_weight}")

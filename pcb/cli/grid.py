@@ -46,8 +46,8 @@ def add_command(commands: Any) -> None:
         "--profile",
         default="local",
         metavar="P",
-        help="where to run: local (this machine), slurm (a cluster), or the name of your own "
-        "folder in workflow/profiles/ (default: local)",
+        help="where to run: local (this machine), slurm (a cluster), or the name of a folder "
+        "that you added to workflow/profiles/ (default: local)",
     )
     report = shared.add_command(
         actions,
@@ -63,14 +63,12 @@ def add_command(commands: Any) -> None:
 def check_options(grid: Grid, configs: str | os.PathLike[str] = "configs") -> None:
     """Check that every config of a grid accepts the options that the grid overrides.
 
-    Loading the configs takes a few seconds. A config without overrides is not loaded.
-
     Args:
         grid: The grid to check.
         configs: Folder of the configs; a relative path is relative to the repository root.
 
     Raises:
-        ValueError: A config does not accept an option; the message names the config and the option.
+        ValueError: A config does not accept an option.
     """
     from pcb.grids.grid import config_file
 

@@ -26,8 +26,8 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one ``pcb`` command and return its exit status.
 
-    If the user can fix an error, its message is printed as one line to standard error, and the
-    exit status is 2. Other errors are raised.
+    If the user can fix an error, the error is printed as one line to standard error, and the exit
+    status is 2. Other errors are raised.
     """
     options = parse(arguments)
     one_line_warnings()

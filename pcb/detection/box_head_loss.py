@@ -34,7 +34,7 @@ def _from_official_names(_module, state: dict[str, Tensor], prefix: str, *_args:
 class BoxHeadLoss(nn.Module):
     """Base class for losses, with the methods that mmdet's heads and the training loop call.
 
-    A complete loss inherits first from this class, then from a class of ``pcb.losses``.
+    A subclass inherits first from this class, then from a loss in ``pcb.losses``.
     """
 
     # Tell the box head whether to call get_cls_channels, get_activation and get_accuracy.
@@ -42,9 +42,10 @@ class BoxHeadLoss(nn.Module):
     custom_activation = False
 
     def _register(self, loss_weight: float, required_classes: str | Sequence[int] = "all") -> None:
-        """Set attributes that mmdet needs, and use the official buffer names in checkpoints.
+        """Set attributes that mmdet needs.
 
-        Call this method after ``super().__init__``.
+        In checkpoints, the buffers have the same names as in the official PCB code. Call this
+        method after ``super().__init__``.
         """
         self.loss_weight = loss_weight
         self.requires_present_classes = required_classes == "present"
@@ -81,7 +82,7 @@ class BoxHeadLoss(nn.Module):
             self.balance.warn_of_missing(missing)
 
     def set_iteration(self, iteration: int, num_iterations: int) -> None:
-        """Set the number of refinement iterations, and the index of the next iteration."""
+        """Set the index of the next refinement iteration, and the number of these iterations."""
         self.iteration = iteration
         if self.balance is not None:
             self.balance.num_iterations = num_iterations
@@ -103,8 +104,8 @@ class BoxHeadLoss(nn.Module):
             label_weights: (N,) weight of each RoI, by default 1. EQL v2 ignores this argument.
             avg_factor: Divisor of the sum over RoIs; by default, the number of RoIs with positive
                 weight, but at least 1. EQL v2 ignores this argument.
-            iter_id: Refinement iteration, counted from 0. The default is the iteration passed to
-                :meth:`set_iteration`, or the last iteration if that method was never called.
+            iter_id: Index of the refinement iteration. The default is the index passed to
+                :meth:`set_iteration`, or else the index of the last refinement iteration.
             reduction_override: None or ``"mean"``; both have the same effect.
 
         Raises:

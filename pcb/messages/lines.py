@@ -14,8 +14,6 @@ _END = re.compile(r"\r*\n\r*|\r+")
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print text and a line break in one write, so that other processes cannot write in between.
 
-    In contrast, ``print`` may write the text and the line break separately.
-
     Args:
         text: One or more lines, without a line break at the end.
         stream: Where to print; standard output by default.

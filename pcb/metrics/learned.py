@@ -19,7 +19,7 @@ class LearnedConfusion:
         matrix: (C, C), running means of predicted probabilities. Row i belongs to true class i, and
             column j to predicted class j.
         instance_count: (C,), number of instances of each class in all training batches so far.
-        update_count: (C,), number of updates of each row; unknown for official checkpoints.
+        update_count: (C,), number of updates of each row; unknown for published checkpoints.
         momentum: Weight of the previous mean in each update of the running mean.
         alpha: Strength of PCB; 0 if training recorded the matrix but did not use PCB.
         start_epoch: First epoch, counted from 1, in which PCB changes the loss.
@@ -92,10 +92,10 @@ class LearnedConfusion:
         return fightback_soft_labels(columns, self.normalize_columns).numpy()
 
     def start_weights(self) -> np.ndarray:
-        """Return the weight of the initial value in the running mean of each row.
+        """Return the weight of each row's initial value in the running mean of the row.
 
-        After n updates with momentum m, the weight is ``m ** n`` for EQL v2. For softmax losses,
-        the weight is ``m ** (n - 1)``, because the first update sets the initial value.
+        After n updates with momentum m, the weight is ``m ** (n - 1)`` for softmax losses and
+        ``m ** n`` for EQL v2.
 
         Returns:
             (C,) weights in [0, 1]; NaN for classes that did not occur in training.

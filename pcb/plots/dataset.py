@@ -30,8 +30,7 @@ def class_tail(
     Args:
         image_count: (C,) number of training images that contain each class.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
-        names: (C,) class names, written below the bars; None to draw no names. If there are too
-            many names to fit, no names are drawn.
+        names: (C,) class names, written below the bars if all of them fit.
         title: Title of the figure; empty for no title.
 
     Returns:
@@ -110,9 +109,9 @@ def image_grid(
         >>> plt.close(figure)
     """
     if not len(images):
-        raise ValueError("images is empty: pass at least one image")
+        raise ValueError("`images` is empty: pass at least one image")
     if captions is not None and masks is None and boxes is None:
-        raise ValueError("captions need masks or boxes: pass masks or boxes as well")
+        raise ValueError("captions were passed without masks or boxes: pass masks or boxes as well")
     columns = fit_columns(size, min(columns, len(images)))
     rows = -(-len(images) // columns)
     shape = canvas(size * columns, size * rows)
@@ -237,7 +236,7 @@ def icon_pairs(
         >>> plt.close(figure)
     """
     if not len(pairs):
-        raise ValueError("pairs is empty: pass at least one pair of labels")
+        raise ValueError("`pairs` is empty: pass at least one pair of labels")
     groups = check_groups(frequency)
     columns = fit_columns(3.3, min(columns, len(pairs)))
     rows = -(-len(pairs) // columns)

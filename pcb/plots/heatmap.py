@@ -38,8 +38,8 @@ def confusion_heatmap(
 
     Zeros are white, and undefined entries (nan) are grey. Class names are written on the axes if
     they fit and there are at most 60 classes. With more than 500 classes, each pixel shows the
-    largest of several adjacent entries. In a large matrix, the row and the column of background are
-    widened so that they are visible.
+    largest of several adjacent entries. In a large matrix, the background row and column are drawn
+    thicker.
 
     Args:
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections, with background last.
@@ -83,7 +83,7 @@ def confusion_heatmap(
     frame = Frame.of(matrix, names, image_count, frequency, order)
     if np.nanmin(matrix, initial=0) < 0:
         raise ValueError(
-            f"matrix has a negative entry, {np.nanmin(matrix)}, but must contain counts or shares. "
+            f"matrix has a negative entry, {np.nanmin(matrix)}. "
             "To draw the difference of two matrices, use confusion_difference"
         )
     values = NORMALIZERS[normalize](np.asarray(matrix, dtype=float))
@@ -122,7 +122,7 @@ def confusion_difference(
 ) -> tuple[Figure, Axes]:
     """Draw the difference between two confusion matrices.
 
-    Each row of each matrix is first divided by its sum.
+    Each row of both matrices is first scaled to sum to 1.
 
     Entries that grew are red, and entries that shrank are blue. The colour scale is linear for
     changes up to 1 percentage point and logarithmic for larger changes. With more than 500 classes,
@@ -133,7 +133,7 @@ def confusion_difference(
             (C + 1, C + 1) for detections.
         names, image_count, frequency, order: As in :func:`confusion_heatmap`. The order
             ``"cluster"`` depends only on ``before``.
-        title: Title of the figure; it should name the kind of matrix and the two runs.
+        title: Title of the figure.
         value_label: Label of the colour bar.
 
     Returns:
@@ -182,7 +182,7 @@ def _color_bar(axes, image, label: str, values: np.ndarray, legend: Sequence = (
 
 
 def _smallest_color(largest: float) -> float:
-    """Return the default lower end of the colour scale of a matrix, given its largest entry.
+    """Return the default lower end of the colour scale, given the largest entry of the matrix.
 
     Example:
         >>> [float(_smallest_color(largest)) for largest in (100.0, 0.9, 0.007, 0.0)]

@@ -38,9 +38,9 @@ def class_matrices(
     """Draw small matrices side by side, with numbers in the cells.
 
     Args:
-        matrices: Dict from headings to matrices, which have entries from 0 to 1. The shape is
-            (C, C), with one row per true class. If ``labels`` is given, the shape is (P, C), with
-            one row per instance. A row of nan is shown as "none in this batch".
+        matrices: Dict from headings to matrices with entries from 0 to 1. The shape is (C, C),
+            with one row per true class. If ``labels`` is given, the shape is (P, C), with one row
+            per instance. A row of nan is shown as "none in this batch".
         names: (C,) class names.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The names are
             coloured by group.
@@ -61,7 +61,7 @@ def class_matrices(
         >>> plt.close(figure)
     """
     if not matrices:
-        raise ValueError("matrices is empty: pass at least one matrix")
+        raise ValueError("`matrices` is empty: pass at least one matrix")
     groups = check_groups(frequency)
     rows = range(len(names)) if labels is None else labels
     width, height = 2.1 + 0.8 * len(names), 1.5 + 0.55 * len(rows)

@@ -68,7 +68,7 @@ class Frame:
 
     @property
     def edge(self) -> int:
-        """Coordinate where the classes end and background begins; each class has width 1."""
+        """Coordinate where the classes end and background begins, measured in classes."""
         return -(-len(self.labels) // self.factor) * self.factor
 
     @property
@@ -78,12 +78,12 @@ class Frame:
 
     @property
     def end(self) -> int:
-        """Width and height of the image; each class has width 1."""
+        """Side length of the square image, measured in classes."""
         return self.edge + self.with_background * self.thickness * self.factor
 
     @property
     def spans(self) -> list[tuple[int, int, str]]:
-        """Start, end and group of each block of adjacent classes in the same frequency group."""
+        """Start, end and frequency group of each block of adjacent classes in the same group."""
         if self.groups is None:
             return []
         starts = np.flatnonzero(np.append(True, self.groups[1:] != self.groups[:-1]))
@@ -105,9 +105,10 @@ class Frame:
         return self.contiguous and min(end - start for start, end, _ in self.spans) > 0.1 * self.end
 
     def arrange(self, matrix: np.ndarray) -> np.ndarray:
-        """Return the cells to draw: the matrix with its classes sorted, and shrunk if it is large.
+        """Return the cells to draw.
 
-        The background row and column are repeated so that they are thick enough to be visible.
+        The classes are sorted, and a large matrix is shrunk. The background row and column are made
+        thick enough to be visible.
         """
         num_classes = len(self.labels)
         places = np.append(self.labels, num_classes) if self.with_background else self.labels
@@ -214,10 +215,10 @@ def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None
 
 
 def _pool_largest(matrix: np.ndarray, factor: int, axis: int) -> np.ndarray:
-    """Shrink a matrix along an axis by the given factor.
+    """Replace each block of adjacent entries by the entry with the largest absolute value.
 
-    Of every ``factor`` adjacent entries, the entry with the largest absolute value is kept. In this
-    comparison, nan is larger than 0 and smaller than all other absolute values.
+    Each block has ``factor`` entries along ``axis``. A nan is kept only if all other entries in its
+    block are nan or 0.
 
     Example:
         >>> nan = np.nan
@@ -254,8 +255,7 @@ def check_matrix(matrix: np.ndarray, names, image_count, frequency) -> int:
         )
     if len(matrix) not in (num_classes, num_classes + 1):
         raise ValueError(
-            f"matrix has shape {matrix.shape}, but the number of classes is {num_classes}: pass a "
-            f"matrix of shape {(num_classes,) * 2}, or of shape {(num_classes + 1,) * 2} if it has "
-            "a background row and column"
+            f"matrix must have shape {(num_classes,) * 2}, or shape {(num_classes + 1,) * 2} with "
+            f"a background row and column, got shape {matrix.shape}"
         )
     return num_classes

@@ -359,7 +359,7 @@ def test_results_without_the_evaluated_key(annotations, write):
         assert_refused(ResultsError, parts, read_results, results, annotations, ("bbox", "segm"))
         file = write(results, "results")
         assert_refused(ResultsError, parts, read_compact_results, file, annotations, iou_type)
-    with pytest.raises(ValueError, match="iou_type must be one of bbox, segm, got 'box'"):
+    with pytest.raises(ValueError, match="iou_type must be 'bbox' or 'segm', got 'box'"):
         read_results([], annotations, "box")
 
 

@@ -184,7 +184,7 @@ def test_bad_arguments(make_lvis, write):
     path = write(dataset)
     with pytest.raises(ValueError, match="backend must be one of fast, lvis, got 'slow'"):
         evaluate(path, results, backend="slow")
-    with pytest.raises(ValueError, match="iou_type must be one of bbox, segm, got 'mask'"):
+    with pytest.raises(ValueError, match="iou_type must be 'bbox' or 'segm', got 'mask'"):
         evaluate(path, results, iou_types=("bbox", "mask"))
     with pytest.raises(ResultsError, match="no 'segmentation'"):
         evaluate(path, perfect(dataset), "segm")

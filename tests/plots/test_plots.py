@@ -268,9 +268,7 @@ def test_pairs_without_change_have_a_note():
 def test_heatmap_names_wrong_arguments():
     with pytest.raises(ValueError, match=r"square and not empty, got shape \(2, 3\)"):
         plots.confusion_heatmap(np.zeros((2, 3)))
-    with pytest.raises(
-        ValueError, match=r"number of classes is 4: pass a matrix of shape \(4, 4\), or of"
-    ):
+    with pytest.raises(ValueError, match=r"must have shape \(4, 4\), or .* got shape \(2, 2\)"):
         plots.confusion_heatmap(np.zeros((2, 2)), ["a", "b", "c", "d"])
     with pytest.raises(ValueError, match=r"equal lengths, got lengths \[2, 3\]"):
         plots.confusion_heatmap(np.zeros((2, 2)), ["a", "b"], [1, 2, 3])
@@ -414,7 +412,7 @@ def test_small_probabilities_have_distinct_colors_and_ticks():
 
 
 def test_grid_needs_images_and_takes_empty_masks():
-    with pytest.raises(ValueError, match="images is empty"):
+    with pytest.raises(ValueError, match="`images` is empty"):
         plots.image_grid([])
     with pytest.raises(ValueError, match="pass masks or boxes as well"):
         plots.image_grid([np.zeros((8, 8, 3))], captions=[["fox"]])

@@ -15,9 +15,9 @@ def train_classifier(crops: np.ndarray, labels: np.ndarray, epochs: int, seed: i
 
     Args:
         crops: (n, H, W, 3) uint8, the training images.
-        labels: (n,) int64, from 0 to the number of classes minus 1; every class must occur.
+        labels: (n,) int64, the class of each crop; every class must occur.
         epochs: Number of passes over the crops.
-        seed: Seed of the initial weights and of the order of the crops.
+        seed: Random seed for the initial weights and the order of the crops.
 
     Returns:
         The network, in evaluation mode.

@@ -3,8 +3,8 @@
 :func:`pair_report` trains a classifier on the same number of crops of every class. It then measures
 how often the classifier distinguishes the two icons of each pair.
 
-The pairs were chosen so that the classifier is right in at least 90% of the cases. If a detector
-confuses the icons of a pair after training on long-tailed data, the cause is therefore the class
+The pairs were chosen so that the classifier is right in at least 90% of the cases. Therefore, if a
+detector that was trained on long-tailed data confuses the icons of a pair, the cause is the class
 imbalance.
 """
 
@@ -38,7 +38,7 @@ def pair_report(
 
     Args:
         size: Size of the dataset: "tiny", "mini" or "full".
-        seed: Seed of the dataset, of the crops and of the classifier.
+        seed: Random seed for the dataset, the crops and the classifier.
         train_per_class: Number of training crops of each class.
         test_per_class: Number of test crops of each class.
         epochs: Number of passes over the training crops.
@@ -84,14 +84,14 @@ def pair_accuracies(
 
     A single classifier is trained and tested on crops of all icons. The training crops use the
     drawing styles of the training set. The test crops use the drawing styles of the validation set.
-    A test crop counts as correct if the logit of the crop's class exceeds the logit of the other
-    class in the pair.
+    A prediction is correct if the logit of the crop's class exceeds the logit of the other class in
+    the pair.
 
     Args:
         icons: Icon of each class, indexed by label.
-        pairs: Two labels per pair.
+        pairs: Labels of the two classes of each pair.
         design: Design that determines the sizes of images and instances.
-        seed: Seed of the crops and of the classifier.
+        seed: Random seed for the crops and the classifier.
         train_per_class: Number of training crops of each class.
         test_per_class: Number of test crops of each class.
         epochs: Number of passes over the training crops.
@@ -121,7 +121,7 @@ def balanced_crops(
     Args:
         icons: Icon of each class, indexed by label.
         design: Design that determines the sizes of images and instances.
-        seed: Seed of the images.
+        seed: Random seed for the images.
         per_class: Number of crops of each icon.
         validation: True for the drawing styles of the validation set, False for those of the
             training set.

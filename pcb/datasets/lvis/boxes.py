@@ -55,7 +55,7 @@ write [x, y, width, height] in pixels of the image'
 def region_warning(
     boxes: np.ndarray, sizes: np.ndarray, mask_of: Callable[[int], list | dict | None]
 ) -> str | None:
-    """Return a warning if boxes do not look like boxes in pixels, or do not match their masks.
+    """Return a warning if boxes seem to be in a wrong format.
 
     Args:
         boxes: (n, 4), boxes that should be ``[x, y, width, height]`` in pixels.
@@ -77,7 +77,7 @@ def record_warning(records: Sequence[dict[str, Any]], image_of: Mapping[int, dic
 
     Args:
         records: Valid annotations or detections, either all with the key 'bbox' or all without it.
-        image_of: A dict from the id of each image to the entry of the image in the annotation file.
+        image_of: Dict from the id of each image to the image's entry in the annotation file.
     """
     if not records or "bbox" not in records[0]:
         return None

@@ -36,8 +36,7 @@ def read_results(
             ``bbox`` and ``segmentation``. A ``bbox`` is ``[x, y, width, height]`` in pixels. A
             ``segmentation`` is a compressed run-length encoding.
         annotations: The ground truth for the detections.
-        iou_type: What will be evaluated: 'bbox', 'segm' or a sequence of both. None if this is not
-            known yet.
+        iou_type: The IoU type or types to evaluate: 'bbox', 'segm' or both. None if unknown.
 
     Returns:
         The list of detections; a list that was passed as ``results`` is not copied.
@@ -104,8 +103,7 @@ def required_keys(iou_type: str | Sequence[str] | None) -> list[str]:
     """Return the keys that each detection must have for an evaluation.
 
     Args:
-        iou_type: What will be evaluated: 'bbox', 'segm' or a sequence of both. None if this is not
-            known yet.
+        iou_type: The IoU type or types to evaluate: 'bbox', 'segm' or both. None if unknown.
 
     Raises:
         ValueError: ``iou_type`` is invalid.
@@ -113,7 +111,7 @@ def required_keys(iou_type: str | Sequence[str] | None) -> list[str]:
     iou_types = (iou_type,) if isinstance(iou_type, str) else tuple(iou_type or ())
     for name in iou_types:
         if name not in RESULT_KEYS:
-            raise ValueError(f"iou_type must be one of {', '.join(RESULT_KEYS)}, got {name!r}")
+            raise ValueError(f"iou_type must be 'bbox' or 'segm', got {name!r}")
     return [RESULT_KEYS[name] for name in iou_types]
 
 
@@ -124,8 +122,7 @@ def detection_rules(
 
     Args:
         annotations: The ground truth for the detections.
-        iou_type: What will be evaluated: 'bbox', 'segm' or a sequence of both. None if this is not
-            known yet.
+        iou_type: The IoU type or types to evaluate: 'bbox', 'segm' or both. None if unknown.
         first: The first detection. If it has the key 'bbox', all detections must have this key.
             Otherwise, no detection may have it.
     """
@@ -141,5 +138,5 @@ def result_error(source: str, index: int, problem: str) -> ResultsError:
 
 
 def run_length_check(source: str) -> RunLengthCheck:
-    """Return a checker for the run-length encoded masks of detections."""
+    """Return an object that checks the run-length encoded masks of detections."""
     return RunLengthCheck(lambda index, problem: result_error(source, index, problem))

@@ -176,7 +176,7 @@ def _is_list(file: Path) -> bool:
 
 
 def _remove_unfinished_parts(folder: RunFolder) -> None:
-    """Delete unfinished prediction files of earlier processes from a folder."""
+    """Delete the unfinished prediction files that earlier processes left in a folder."""
     remove_unfinished(folder.predictions_folder)
     for iou_type in IOU_TYPES:
         current = {folder.prediction_part(iou_type, r) for r in range(world_size())}
@@ -215,10 +215,8 @@ def _detections(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Convert mmdet's predictions for one image to COCO's results format.
 
-    For each class, mmdet's predictions contain an array of boxes and a list of masks.
-
     Returns:
-        A list with the entries for ``bbox.json``, and a list with the entries for ``segm.json``.
+        The entries for ``bbox.json``, and the entries for ``segm.json``.
     """
     results: tuple[list, list] = ([], [])
     for category_id, class_boxes, class_masks in zip(
