@@ -98,7 +98,7 @@ def measure(kind: str, path: str, workers: int) -> dict:
         - ``seconds``: Time to read the file.
         - ``peak``: Peak memory while the file is read.
         - ``held``: Memory after the file is read.
-        - ``workers``: A list of the memory that each worker adds.
+        - ``workers``: Memory that each worker adds, as a list.
     """
     from pcb.detection import LVISFormatDataset
 
@@ -147,9 +147,9 @@ def _worker_memory(dataset, workers: int) -> list[float]:
 
 @contextlib.contextmanager
 def _peak() -> Iterator[list[float]]:
-    """Yield a list with one number: the peak memory of this process in MiB.
+    """Measure the peak memory of this process, in MiB, until the ``with`` block ends.
 
-    The number is updated until the ``with`` block ends.
+    Yield a list that contains only this number.
     """
     peak, done = [_memory("self")], threading.Event()
 

@@ -63,9 +63,9 @@ class Feedback(nn.Module):
 
 
 def refine_features(features: Tensor, location: Tensor, category: Tensor) -> Tensor:
-    """Return the RoI features of the next iteration: ``features * location + category``.
+    """Return the RoI features of the next refinement iteration.
 
-    Gradients flow through all iterations, because no tensor is detached.
+    The result is ``features * location + category``. No tensor is detached.
 
     Args:
         features: (N, D, H, W) RoI features.

@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def write_subset(full: Path, subset: Path) -> list[dict]:
-    """Write an annotation file with a third of the images of ``full``; return these images."""
+    """Write an annotation file with every third image of ``full``, and return these images."""
     content = read_json(full)
     content["images"] = content["images"][::EVERY]
     kept = {image["id"] for image in content["images"]}

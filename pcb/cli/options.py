@@ -49,8 +49,8 @@ def parse_cfg_options(words: Iterable[str]) -> dict[str, Any]:
     """Parse the values of ``--cfg-options`` into a dict from dotted keys to config values.
 
     Args:
-        words: Words from the command line. Each is ``key=value`` or a JSON object. The
-            value in ``key=value`` may be JSON or a Python literal; otherwise, it is kept as text.
+        words: Words from the command line. Each is ``key=value`` or a JSON object. A value that is
+            neither JSON nor a Python literal is kept as text.
 
     Raises:
         ValueError: A word is neither ``key=value`` nor a JSON object.

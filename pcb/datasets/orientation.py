@@ -1,9 +1,8 @@
-"""Rotate or mirror images according to their EXIF data, and warn if annotations may not match.
+"""Rotate or mirror images according to their EXIF data, and warn about these images.
 
-A camera stores a photograph as the sensor sees it. The EXIF orientation, a number from 1 to 8,
-states how to rotate or mirror the photograph for display. Training, prediction and figures apply
-the orientation, as OpenCV does. Annotations that were drawn on the stored photograph are then in
-the wrong place.
+The EXIF orientation, a number from 1 to 8, states how to rotate or mirror an image for display.
+Training, prediction and figures apply the orientation, as OpenCV does. Annotations must match the
+rotated images.
 """
 
 import os
@@ -67,9 +66,9 @@ def stored_and_shown_size(image: Image.Image) -> tuple[tuple[int, int], tuple[in
 def orientation_warning(
     names: Sequence[str], sizes: Sequence[Sequence[int]], folder: str | os.PathLike
 ) -> str | None:
-    """Return a warning if some images are rotated or mirrored by their EXIF data.
+    """Return a warning if EXIF data rotates or mirrors some images.
 
-    At most 2000 images, evenly spread over the list, are opened. Missing and damaged images are
+    At most 2000 images are checked, spread evenly over the list. Missing and damaged images are
     skipped.
 
     Args:
@@ -81,7 +80,7 @@ def orientation_warning(
         The warning, or None if no image is rotated or mirrored.
 
     Raises:
-        ValueError: For some images, the annotations state the size before the rotation.
+        ValueError: The annotations state the size of an image before its rotation.
     """
     chosen = range(0, len(names), -(-len(names) // _MOST_OPENED) or 1)
     oriented, same_size, stored = 0, 0, []

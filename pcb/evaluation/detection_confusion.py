@@ -51,8 +51,8 @@ def detection_confusion(
     detected class. Otherwise, the detection is left out, because it may be correct.
 
     A matched detection always counts, even if the image is not complete for the detected class.
-    Without this rule, the matrix would show almost no confusion. The rule has a disadvantage: a toy
-    deer may be annotated only as a toy. The correct detection of a deer then counts as a confusion.
+    For example, if a toy deer is annotated only as a toy, its detection as a deer counts as a
+    confusion.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
@@ -74,8 +74,9 @@ def detection_confusion(
         ValueError: The IoU type is unknown, or a threshold is out of range.
 
     Example:
-        A cat is detected as a dog and, with a lower score, as a cat. A detection of a dog at a
-        different place is left out, because the image was not checked for dogs.
+        A cat is detected as a dog and, with a lower score, as a cat. The detection of a cat counts
+        as a detection on background, because the object is already matched. A detection of a dog at
+        a different place is left out, because the image was not checked for dogs.
 
         >>> from pcb.datasets import Annotations
         >>> image = {"id": 1, "height": 50, "width": 50}
@@ -159,9 +160,9 @@ def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray
 
 
 def _complete(annotations: Annotations, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return a bool array (number of images, C): whether each image is complete for each class.
+    """Return for each image and class whether all objects of the class are annotated.
 
-    An image is complete for a class if all objects of the class in the image are annotated.
+    The result is a bool array with one row per image and one column per class.
     """
     if not annotations.federated:
         return np.ones((len(annotations.images), len(annotations.categories)), bool)
@@ -202,13 +203,12 @@ def _overlapping(
     detections: CompactResults,
     iou_threshold: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find all pairs of a detection and an object that overlap.
+    """Find all overlapping detections and objects, image by image.
 
-    A detection and an object overlap if they are in the same image and their IoU is at least
-    ``iou_threshold``.
+    A detection and an object overlap if their IoU is at least ``iou_threshold``.
 
     Returns:
-        Three arrays with one entry per pair: index of the detection, index of the object, IoU.
+        Three arrays with one entry per overlap: index of the detection, index of the object, IoU.
     """
     of_object, of_detection = _by_image(images), _by_image(detections.images)
     pairs: list[tuple[np.ndarray, ...]] = []
@@ -232,7 +232,7 @@ def _overlapping(
 
 
 def _by_image(images: np.ndarray) -> dict[int, np.ndarray]:
-    """Return a dict from each image index to its positions in the array ``images``."""
+    """Return a dict that maps each image index to all its positions in the array ``images``."""
     if not len(images):
         return {}
     order = np.argsort(images, kind="stable")

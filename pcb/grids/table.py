@@ -44,7 +44,7 @@ class Row(NamedTuple):
             belong to the unindented row above them.
         cells: The values as text, one for each metric.
         is_difference: Whether the values are differences, or confidence intervals of differences.
-        of_seed: Whether the row shows a single seed, in a table with several seeds.
+        of_seed: Whether the row shows one of several seeds.
     """
 
     label: str

@@ -15,9 +15,9 @@ class CrossEntropyLoss(BalancedLoss):
           + \frac{1 - a}{A} \sum_{n\,\text{positive}} w_n CE_n
           + \frac{a}{N} \sum_{n\,\text{positive}} KL(q_{y_n} \| \mathrm{softmax}(z_n))
 
-    Here ``a`` is the strength of PCB, ``q`` are the soft labels, ``w`` are the sample weights, and
-    ``A`` is the averaging factor. Without ``balance``, ``a`` is 0. If ``a`` is 0, the loss is the
-    usual cross-entropy.
+    Here ``a`` is the strength of PCB, ``q`` are the soft labels, ``w`` are the sample weights,
+    ``N`` is the number of samples, and ``A`` is the averaging factor. Without ``balance``,
+    ``a`` is 0. If ``a`` is 0, the loss is the usual cross-entropy.
 
     Args:
         num_classes: C, the number of foreground classes.

@@ -38,18 +38,18 @@ def interactive_confusion(
 ) -> go.Figure:
     """Draw the confusion between some classes as an interactive figure.
 
-    Hovering over a cell shows its numbers. JupyterLab draws the figure with plotly's extension.
-    HTML pages exported from a notebook contain plotly.js, so no network connection is needed.
+    Hovering over a cell shows its numbers. JupyterLab needs plotly's extension to show the figure.
+    HTML pages exported from a notebook show the figure without a network connection.
 
     Args:
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections. The figure shows each
             row divided by its sum. For detections, the last row shows detections on background,
             the last column shows missed objects, and hovering also shows counts.
-        classes: Labels of the classes, in the order in which they are drawn. With more than about
-            60 classes, the figure is hard to read.
+        classes: Labels of the classes to draw, in this order. A figure with more than about 60
+            classes is hard to read.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The names are
-            coloured by group.
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The class
+            names are coloured by group.
         image_count: (C,) number of training images of each class.
         title: Title of the figure; it should say which matrix is shown.
         value_label: Label of the colour bar; it should say what the numbers mean.
@@ -70,9 +70,11 @@ def interactive_confusion(
     groups, matrix = check_groups(frequency), np.asarray(matrix)
     check_matrix(matrix, names, image_count, frequency)
     if not classes:
-        raise ValueError("classes is empty: pass at least one class")
+        raise ValueError("the list of classes is empty: pass at least one class")
     if not 0 <= min(classes) <= max(classes) < len(names):
-        raise ValueError(f"classes must be labels in [0, {len(names) - 1}], got {classes}")
+        raise ValueError(
+            f"`classes` must contain only labels in [0, {len(names) - 1}], got {classes}"
+        )
     with_background = len(matrix) > len(names)
     places = [*classes, len(names)] if with_background else classes
     shares = row_shares(matrix)
@@ -164,7 +166,7 @@ def _levels(shares: np.ndarray) -> list[list[float]]:
 
 
 def _color_scale() -> list[list]:
-    """Return the colour scale of the static figures in plotly's format, with white for zeros."""
+    """Return the colour scale of the static figures, with white for zeros, in plotly's format."""
     places = np.linspace((SMALLEST - ZERO) / -ZERO, 1, 12).round(4).tolist()
     colors = [
         f"rgb({r * 255:.0f},{g * 255:.0f},{b * 255:.0f})"

@@ -72,7 +72,7 @@ class RunFolder(RunFiles):
         these figures will be replaced.
 
         Args:
-            notebook: Name of the notebook without its number.
+            notebook: Name of the notebook, such as ``confusion_matrix``, without its number.
             settings: All settings on which the notebook's figures depend.
 
         Example:
@@ -143,7 +143,7 @@ class RunFolder(RunFiles):
 
         Raises:
             FileNotFoundError: The run has no log.
-            ValueError: A line is not JSON. An incomplete last line is ignored instead.
+            ValueError: A line is not JSON. The last line may be incomplete.
         """
         return read_log(self._existing(self.log_file, "train the run with `pcb train`"))
 

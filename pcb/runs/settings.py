@@ -1,4 +1,4 @@
-"""Find the settings in which two training runs differ, and the settings that belong to PCB."""
+"""Find the settings in which two training runs differ, and remove PCB's settings from a config."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def differing_settings(ours: Any, theirs: Any, prefix: str = "") -> dict[str, tu
     Args:
         ours: The first config.
         theirs: The second config.
-        prefix: Dotted key with which each returned key starts, for example ``"model"`` if only the
-            ``model`` sections of two configs are compared.
+        prefix: Dotted key to put before each returned key. For example, pass ``"model"`` to compare
+            the ``model`` sections of two configs.
 
     Returns:
         A dictionary that maps the dotted key of each differing setting to a pair: the value in
@@ -96,9 +96,10 @@ def differing_settings(ours: Any, theirs: Any, prefix: str = "") -> dict[str, tu
 def other_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """Return the dotted keys of the settings in which two training runs differ.
 
-    Each argument is a merged config with absolute data paths, plus the keys ``seed``,
-    ``processes``, ``threads`` and ``cpu_capability``. Each of these four settings is compared only
-    if both runs recorded it. A tuple counts as equal to a list with the same entries.
+    Each argument is a run's merged config with four additional keys: ``seed``, ``processes``,
+    ``threads`` and ``cpu_capability``. Each of these four settings is compared only if both runs
+    recorded it. Data paths must be absolute. A tuple counts as equal to a list with the same
+    entries.
 
     Example:
         >>> ours = {"runner": {"max_epochs": 5}, "seed": 0, "processes": 2}

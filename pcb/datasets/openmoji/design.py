@@ -46,8 +46,7 @@ class Design:
         image_size: Side of the square images, in pixels.
         instance_size: Range of the longer side of an instance before its rotation, in pixels.
         exhaustive: Whether ``neg_category_ids`` lists every class that is absent from an image. If
-            False, it lists the absent look-alikes of the classes in the image, and a few other
-            absent classes.
+            False, ``neg_category_ids`` lists only some of the absent classes.
         icon_set: Name of the icon set from which classes are chosen, "mini" or "full".
     """
 
@@ -137,10 +136,10 @@ class EmojiClass:
     """A class of an OpenMoji-LT dataset.
 
     Args:
-        icon: The icon that instances of the class show.
+        icon: Icon of the class.
         image_count: Number of training images that show the class.
         role: "head" or "tail" for a class of a pair, "singleton" for a class without a look-alike.
-        pair: Index of the class's pair of look-alikes; None for a class without a look-alike.
+        pair: Index of the pair that contains the class; None for a class without a look-alike.
     """
 
     icon: Icon
@@ -170,8 +169,8 @@ def image_counts(design: Design) -> np.ndarray:
     """Return the number of training images of each class, in descending order.
 
     If the design has a ``count_range``, the counts decrease geometrically. Otherwise, they are the
-    image counts of LVIS v1. Counts above 100 are reduced, but stay above 100, so that each class
-    keeps its frequency group.
+    image counts of LVIS v1, except that counts above 100 are reduced. The reduced counts are still
+    above 100, so each class keeps its frequency group.
 
     Returns:
         (C,) int64, one count per class.
@@ -192,13 +191,13 @@ def image_counts(design: Design) -> np.ndarray:
 def draw_classes(design: Design, seed: int) -> tuple[list[EmojiClass], list[Pair]]:
     """Choose the classes of a dataset at random, and assign a frequency to each class.
 
-    Classes are ranked from the most to the least frequent class. Singletons, which are classes
-    without a look-alike, have evenly spaced ranks. The more frequent half of the other classes are
-    heads, and the less frequent half are tails. All head-tail pairs are similarly imbalanced.
+    Singletons (classes without a look-alike) are spread evenly from the most to the least frequent
+    class. Of the other classes, the more frequent half are heads, and the rest are tails. The
+    imbalance of all head-tail pairs is similar.
 
     Args:
         design: Size and settings of the dataset.
-        seed: Seed of the random choices.
+        seed: Seed for the random choices.
 
     Returns:
         classes: The classes in label order. They are sorted by name, so that a label does not
@@ -253,7 +252,7 @@ def read_design(folder: str | os.PathLike) -> dict[str, Any]:
           ``role``, ``pair`` (index in ``pairs``, or None), ``frequency``, ``image_count`` and
           ``instance_count``.
         - ``pairs``: One dict per pair of look-alikes; the keys are the attributes of ``Pair``.
-        - ``renderings``: Two lists of drawing styles, ``train`` and ``validation_only``.
+        - ``renderings``: A dict with two lists of style names, ``train`` and ``validation_only``.
 
     Raises:
         FileNotFoundError: The folder does not contain an OpenMoji-LT dataset.
@@ -272,8 +271,8 @@ def _draw_ranks(
     """Choose the frequency rank of each class; the most frequent class has rank 0.
 
     Returns:
-        A list with ``((rank, rank), kind)`` for each pair of look-alikes, and a list with the ranks
-        of the other classes.
+        Two lists: ``((rank, rank), kind)`` for each pair of look-alikes, and the rank of each class
+        without a look-alike.
     """
     edges = np.linspace(0, design.num_classes, design.singletons + 1)
     single = ((edges[:-1] + edges[1:]) / 2).astype(int)

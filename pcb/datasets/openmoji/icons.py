@@ -51,10 +51,10 @@ class Rendering:
     Args:
         name: Unique name of the style.
         outlines: Whether to draw the outlines.
-        hue: Rotation of the hue of every colour, in degrees.
-        fade: Fraction of white, in [0, 1], that is mixed into every colour except black.
-        ink: Colour that replaces black, the colour of OpenMoji's outlines.
-        skin: Code of a Unicode skin tone, "1F3FB" to "1F3FF"; empty for the default, yellow.
+        hue: Degrees by which the hue of every colour is rotated.
+        fade: How much white is mixed into every colour except black, from 0 to 1.
+        ink: Colour that replaces black. OpenMoji's outlines are black.
+        skin: Code of a Unicode skin tone, "1F3FB" to "1F3FF"; an empty string means yellow.
     """
 
     name: str
@@ -131,10 +131,10 @@ def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
 
 @cache
 def renderings_of(icon: Icon, renderings: Weighted) -> Weighted:
-    """Return the renderings in which an icon can be drawn, each with its weight.
+    """Return each rendering in which an icon can be drawn, and its probability.
 
-    Renderings with a skin tone that the icon does not have are left out. The weights are scaled so
-    that they sum to 1.
+    Renderings with a skin tone that the icon does not have are left out. The probabilities are
+    proportional to the weights in ``renderings``.
 
     Example:
         >>> found, weights = zip(*renderings_of(Icon("1F34E", "red_apple"), TRAIN_RENDERINGS))
@@ -199,10 +199,7 @@ def catalogue() -> dict:
 
 
 def _svg_code(icon: Icon, rendering: Rendering) -> str | None:
-    """Return the stem of the SVG file for an icon in the skin tone of a rendering.
-
-    The result is None if the file does not exist.
-    """
+    """Return the code of an icon in a rendering's skin tone, or None if no such icon exists."""
     code = icon.code
     if rendering.skin:
         # The modifier follows the first code point and replaces a variation selector.

@@ -1,8 +1,7 @@
 """Load images for training and prediction, with errors that name the faulty file.
 
-For a damaged file, mmdet's own pipeline step fails with an error about ``NoneType``. For a
-truncated file, some versions of OpenCV return half an image and only print a line on standard
-error.
+mmdet's own pipeline step reports a damaged file with an error about ``NoneType``. With some
+versions of OpenCV, the step accepts truncated files.
 """
 
 import io
@@ -61,8 +60,7 @@ class LoadWholeImage(LoadImageFromFile):
             found, stated = ("x".join(map(str, sides)) for sides in (size, stated_size))
             raise ImageError(
                 f"{path} is {found} pixels, but its size in the annotations is {stated}. Use the "
-                "image that was annotated, or correct the size in the annotations; if EXIF data "
-                "rotates the image, write the size after the rotation"
+                f"image that was annotated, or change the size in the annotations to {found}"
             )
         if self.to_float32:
             image = image.astype(np.float32)
