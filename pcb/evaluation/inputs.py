@@ -102,10 +102,10 @@ def log_uncounted(annotations: Annotations, source: str, count: int, total: int,
 
     Args:
         annotations: The ground truth.
-        source: Name of the results in messages.
+        source: Name of the detection results, for the message.
         count: Number of detections that do not count.
         total: Number of all detections.
-        what: First part of the message, which says which detections do not count.
+        what: Beginning of the message. It states which detections do not count.
     """
     if not count:
         return

@@ -61,14 +61,14 @@ def check_profile(profile: str) -> None:
     """
     known = sorted(path.name for path in repository_path(_PROFILES).iterdir())
     if profile not in known:
-        raise ValueError(f"there is no profile {profile!r}; {suggestion(profile, known)}")
+        raise ValueError(f"there is no Snakemake profile {profile!r}; {suggestion(profile, known)}")
 
 
 def begin(root: str | os.PathLike[str], notebooks: str | os.PathLike[str]) -> None:
-    """Wait until no other process runs a grid, then lock the grid's folder.
+    """Wait until no other process runs the grid, then lock the grid's folder.
 
-    The lock is released when the calling process ends. Messages are printed about other processes
-    of the grid, and about notebooks that have uncommitted changes.
+    The lock is released when the calling process ends. This function prints messages about
+    other processes of the grid and about notebooks that have uncommitted changes.
 
     Args:
         root: The grid's folder.
@@ -120,14 +120,15 @@ def check_machine(grid: Grid, gpus: int) -> None:
     """
     if gpus and grid.gpus > gpus:
         raise ValueError(
-            f"the grid sets gpus to {grid.gpus}, but this machine has only {gpus}: reduce gpus in "
-            "the grid file, or use a cluster (`--profile slurm`, or PROFILE=slurm with make)"
+            f"the grid sets `gpus` to {grid.gpus}, but this machine has only {gpus} "
+            f"GPU{'s' if gpus > 1 else ''}. Reduce `gpus` in the grid file, or use a cluster "
+            "(`--profile slurm`, or PROFILE=slurm with make)"
         )
     cores = len(os.sched_getaffinity(0))
     if grid.threads > cores:
         plural = "s" if cores > 1 else ""
         _say(
-            f"The grid sets threads to {grid.threads}, but this machine has only {cores} CPU "
+            f"The grid sets `threads` to {grid.threads}, but this machine has only {cores} CPU "
             f"core{plural}. Each job uses at most {cores} thread{plural}."
         )
 

@@ -53,8 +53,8 @@ def format_estimate(value: Estimate, seeds: int | None = None) -> str:
 
     Args:
         value: The estimate.
-        seeds: Expected number of seeds. If the actual number differs, the text also states the
-            actual number, as n.
+        seeds: Expected number of seeds. If the actual number differs, it is appended, for example
+            as "(n = 2)".
 
     Example:
         >>> from pcb.metrics import estimate
@@ -86,8 +86,8 @@ def format_difference(value: Estimate, seeds: int | None = None) -> str:
 
     Args:
         value: The estimate of the difference.
-        seeds: Expected number of seeds. If the actual number differs, the text also states the
-            actual number, as n.
+        seeds: Expected number of seeds. If the actual number differs, it is appended, for example
+            as "(n = 1)".
 
     Example:
         >>> from pcb.metrics import estimate

@@ -31,7 +31,7 @@ def largest_pairs(values: np.ndarray, count: int) -> list[tuple[int, int]]:
         [(1, 0), (0, 1)]
     """
     if count < 0:
-        raise ValueError(f"count must be at least 0, got {count}")
+        raise ValueError(f"the argument 'count' must be at least 0, got {count}")
     values = np.nan_to_num(np.array(values, dtype=float))
     np.fill_diagonal(values, 0)
     count = min(count, np.count_nonzero(values > 0))
@@ -82,8 +82,8 @@ def worst_pairs(
         names: (C,) class names.
         frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
         count: Maximum number of pairs; pairs that are never confused are left out.
-        min_objects: Minimum number of objects of the true class. Pairs with fewer objects are left
-            out. Use 0 if the matrix does not contain counts.
+        min_objects: Minimum number of objects of the true class. Pairs whose true class has fewer
+            objects are left out. Use 0 if the matrix does not contain counts.
         by: The value by which the pairs are ranked: ``"share"`` or ``"bias"``.
 
     Returns:
@@ -100,7 +100,7 @@ def worst_pairs(
         - ``true_label`` and ``predicted_label``: the labels of the two classes.
 
     Raises:
-        ValueError: ``by`` is unknown.
+        ValueError: ``by`` is neither ``"share"`` nor ``"bias"``.
 
     Example:
         >>> worst_pairs(np.array([[9, 1], [4, 6]]), ["cat", "yak"], ["f", "r"], count=1)
@@ -141,8 +141,8 @@ def changed_pairs(
         names: (C,) class names.
         frequency: (C,) frequency group of each class: 'r', 'c' or 'f'.
         count: Maximum number of pairs; pairs without a change are left out.
-        min_objects: Minimum number of objects of the true class in each matrix. Pairs with fewer
-            objects are left out. Use 0 if the matrices do not contain counts.
+        min_objects: Minimum number of objects of the true class. Pairs whose true class has fewer
+            objects in either matrix are left out. Use 0 if the matrices do not contain counts.
 
     Returns:
         One dict per pair, largest change first. Each dict contains:

@@ -111,7 +111,7 @@ class EquationRenderer(IPythonRenderer):
 class ShortOutputs(Preprocessor):
     """An nbconvert preprocessor that shortens long code and outputs.
 
-    A note on the page says how many characters are missing. The notebook file is not changed.
+    A note states how many characters were removed. The notebook file is not changed.
     """
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:

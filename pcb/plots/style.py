@@ -81,8 +81,8 @@ def settings(values: Mapping) -> Iterator[None]:
 def with_style(function: Callable[P, T]) -> Callable[P, T]:
     """Decorate a drawing function so that its figure has the style of PCB-kit.
 
-    The decorator also makes all texts in the arguments printable. The user's matplotlib settings do
-    not change.
+    The decorator also escapes control characters in the arguments of the function. The user's
+    matplotlib settings do not change.
     """
     signature = inspect.signature(function)
 

@@ -37,8 +37,9 @@ class Writer(NamedTuple):
         process: Process ID; 0 while the process is being started.
         purpose: What the process does, in one word.
         note: Text that was recorded with the lock; empty if there is none.
-        launched: ID of the process that inherited the lock from its parent, for example
-            ``torchrun``; 0 if ``process`` took the lock itself.
+        launched: ID of the process that was started with the lock: either ``process``, or a
+            launcher such as ``torchrun`` that then started ``process``. The value is 0 if
+            ``process`` took the lock itself.
     """
 
     host: str
@@ -64,8 +65,8 @@ def holding(
     Args:
         file: The lock file; if it does not exist, the file and its folder are created.
         purpose: What the current process does, in one word.
-        waiting: Function that receives the holder of the lock before the current process starts to
-            wait. If ``waiting`` is None, the current process does not wait.
+        waiting: Function that is called with the holder of the lock before the current process
+            starts to wait. If ``waiting`` is None, the current process does not wait.
 
     Yields:
         True if the current process holds the lock, False if another process holds the lock.

@@ -1,4 +1,4 @@
-"""Find out whether training in a run folder is running, has finished or was stopped."""
+"""The state of a training run: running, finished or stopped."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ class RunState:
 
     Attributes:
         run: The run folder.
-        kind: ``"running"`` if a process on any machine is training in the folder. If not, the kind
-            is ``"finished"`` if the folder contains the checkpoint of the last epoch, else
-            ``"stopped"``. A run that was never started is also ``"stopped"``.
-        trainer: The process that is training; None if no process is training.
+        kind: ``"running"``, ``"finished"`` or ``"stopped"``. A finished run has a checkpoint of
+            the last epoch. A run that was never started counts as stopped.
+        trainer: The process that is training, on any machine; None if no process is training.
     """
 
     run: RunFolder
@@ -33,7 +32,7 @@ class RunState:
     def is_launched(self) -> bool:
         """Whether :func:`pcb.study.start_training` started the process that is now training.
 
-        If so, the output of this process is in :attr:`pcb.runs.RunFolder.output_file`.
+        If so, the output of the training process is in :attr:`pcb.runs.RunFolder.output_file`.
         """
         return self.trainer is not None and bool(self.trainer.note)
 
@@ -59,7 +58,7 @@ class RunState:
 
 
 def state_of(run: RunFolder) -> RunState:
-    """Find out whether training in a run folder is running, has finished or was stopped.
+    """Find out whether a training run is running, finished or stopped.
 
     Example:
         >>> import tempfile

@@ -296,9 +296,9 @@ def test_notebooks_with_uncommitted_changes_are_named(checkout, tmp_path, capfd)
 
 def test_grid_of_more_gpus_or_threads_than_there_are(capfd):
     grid = Grid("Test", ["openmoji"], ["softmax"], gpus=8, threads=10_000)
-    with pytest.raises(ValueError, match="gpus to 8, but this machine has only 2"):
+    with pytest.raises(ValueError, match="`gpus` to 8, but this machine has only 2 GPUs"):
         check_machine(grid, gpus=2)
     check_machine(grid, gpus=0)  # without GPUs, `gpus` counts processes
     assert capfd.readouterr().err.startswith(
-        "The grid sets threads to 10000, but this machine has "
+        "The grid sets `threads` to 10000, but this machine has "
     )

@@ -94,7 +94,7 @@ def test_pairs_by_bias():
 def test_largest_pairs_are_at_most_all_pairs():
     assert metrics.largest_pairs(np.eye(3), 5) == []
     assert metrics.largest_pairs(np.ones((2, 2)), 0) == []
-    with pytest.raises(ValueError, match="count must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="argument 'count' must be at least 0, got -1"):
         metrics.largest_pairs(np.ones((2, 2)), -1)
     rng = np.random.default_rng(0)
     values = rng.integers(-3, 6, (30, 30))

@@ -18,7 +18,7 @@ class Docstrings(griffe.Extension):
     """A griffe extension that converts every docstring of a package to Markdown."""
 
     def on_package(self, *, pkg: griffe.Module, **_: object) -> None:
-        """Convert the docstrings of a package that griffe has loaded."""
+        """Convert the docstrings of a package to Markdown."""
         for found in _objects(pkg):
             if found.docstring is not None:
                 text = found.docstring.value

@@ -46,7 +46,7 @@ def compose(
     Args:
         icons: Icon of each class, indexed by label.
         labels: Label of each instance to draw. A label may occur several times.
-        renderings: Drawing styles to choose from, with their weights.
+        renderings: Drawing styles to choose from, each with its relative probability.
         image_size: Side of the image, in pixels.
         instance_size: Minimum and maximum length, in pixels, of the longer side of an instance
             before it is rotated.
@@ -106,7 +106,7 @@ def pose(
 
     Args:
         icon: The icon.
-        renderings: Drawing styles to choose from, with their weights.
+        renderings: Drawing styles to choose from, each with its relative probability.
         size: Longer side of the icon before the rotation, in pixels.
         rng: Source of randomness.
 

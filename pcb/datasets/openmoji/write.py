@@ -41,7 +41,7 @@ def write_dataset(folder: Path, design: Design, seed: int, progress: bool, worke
     Args:
         folder: An empty folder.
         design: Size and settings of the dataset.
-        seed: Seed of all random choices.
+        seed: Seed for all random choices.
         progress: Whether to show a progress bar.
         workers: Number of processes that draw images.
 

@@ -66,7 +66,10 @@ def known_components() -> dict[str, dict[Any, str]]:
 
 
 def is_users_own(component: Any) -> bool:
-    """Return whether a class or function is not from pcb, mmcv, mmdet, torch or torchvision."""
+    """Return whether a class or function belongs to the user's code.
+
+    The code of pcb, mmcv, mmdet, torch and torchvision is not the user's code.
+    """
     return getattr(component, "__module__", "").split(".")[0] not in _LIBRARIES
 
 

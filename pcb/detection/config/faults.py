@@ -81,7 +81,7 @@ def _unknown_names(cfg: Mapping[str, Any], text: str) -> list[str]:
 
 
 def _misspelt_setting(key: str, value: Any) -> str | None:
-    """Return the setting that an unknown top-level name probably misspells, or None."""
+    """Return the known setting that is most similar to an unknown top-level name, or None."""
     types = {name: _TYPES.get(name, dict) for name in TOP_LEVEL}
     alike = [name for name, kind in types.items() if isinstance(value, kind)]
     if not isinstance(value, Mapping | list):  # a number or a string is more likely a variable

@@ -53,9 +53,10 @@ class LossScalingHook(Fp16OptimizerHook):
 
 
 class FiniteLossHook(Hook):
-    """Hook that stops training if the loss is not finite, before the weights are updated.
+    """Hook that stops training if the loss is not finite.
 
-    Training in half precision uses :class:`LossScalingHook` instead.
+    Training stops before the weights are updated. Training in half precision uses
+    :class:`LossScalingHook` instead.
     """
 
     def after_train_iter(self, runner) -> None:
@@ -131,31 +132,31 @@ class RunLogHook(LoggerHook):
 
 
 class SaveStateHook(Hook):
-    """Hook that saves checkpoints, and PCB's confusion matrix with each checkpoint.
+    """Hook that saves checkpoints and the confusion matrix that Pairwise Class Balance learns.
 
-    A checkpoint is saved after every epoch. If the runner has a checkpoint interval, checkpoints
-    are also saved within epochs. The confusion matrix of every epoch is also kept in a history.
+    A checkpoint and the matrix are saved after every epoch, and also mid-epoch if the runner has a
+    checkpoint interval. After each epoch, the matrix is also added to a history of matrices.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
 
     def before_run(self, runner) -> None:
-        """Remove the stored confusion matrices of the epochs that will be trained.
+        """Remove the stored confusion matrices of all epochs that follow the current epoch.
 
-        An earlier training run in the same folder may have written these matrices.
+        An earlier training run in the same folder may have stored these matrices.
         """
         self.folder.drop_confusion_history(after=runner.epoch)
 
     def after_train_iter(self, runner) -> None:
-        """Save the confusion matrix and a checkpoint if a checkpoint is due."""
+        """Save the confusion matrix and a checkpoint if a mid-epoch checkpoint is due."""
         if runner.checkpoint_follows():
             self._write_matrices(runner)
             with _averages_swapped(runner):
                 runner.save_checkpoint(self.folder.path, inside_epoch=True)
 
     def after_train_epoch(self, runner) -> None:
-        """Save a checkpoint and the confusion matrix, and add the matrix to the history."""
+        """Save a checkpoint and the confusion matrix; add the matrix to the history of matrices."""
         # Hooks such as EMAHook have already swapped weights and averages: swap them back.
         with _averages_swapped(runner):
             for matrix in self._write_matrices(runner):
@@ -163,11 +164,8 @@ class SaveStateHook(Hook):
         runner.save_checkpoint(self.folder.path)
 
     def _write_matrices(self, runner) -> list[np.ndarray]:
-        """Write PCB's confusion matrices to the output folder, and return them.
-
-        Call this method before saving a checkpoint, so that the written matrices are never older
-        than the checkpoint.
-        """
+        """Write the learned confusion matrices to the output folder, and return them."""
+        # Called before a checkpoint is saved: the matrices must not be older than the checkpoint.
         matrices = []
         for balance in balances(runner.model).values():
             learned = learned_by(balance)
