@@ -66,7 +66,7 @@ def make_run(folder: Path, truth: Path, per_image: int, seed: int) -> RunFolder:
         folder: The run folder.
         truth: The validation annotations.
         per_image: Number of detections per image.
-        seed: Seed of all random numbers.
+        seed: Seed for all random numbers.
 
     Returns:
         The run folder.

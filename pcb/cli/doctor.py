@@ -65,7 +65,7 @@ def examine(root: Path | None = None) -> list[Check]:
 
 
 def problems(checks: Iterable[Check]) -> list[Check]:
-    """Return the checks that failed, except checks of optional items."""
+    """Return the failed checks of required items."""
     return [check for check in checks if check.required and not check.ok]
 
 
@@ -237,11 +237,7 @@ def _is_installed(name: str, installed: Callable[[str], str]) -> bool:
 
 
 def _import_check(name: str, module: str, describe: Callable[..., str]) -> Check:
-    """Check that a module can be imported.
-
-    If the import succeeds, the text of the check is the result of ``describe(module)``. If the
-    import or ``describe`` fails, the text is the first line of the error message.
-    """
+    """Import a module, and report ``describe(module)`` or the first line of the error message."""
     try:
         return Check(name, describe(importlib.import_module(module)))
     except Exception as error:  # broken builds raise ImportError, OSError, RuntimeError, ...

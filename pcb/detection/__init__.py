@@ -1,6 +1,6 @@
-"""PCB for MMDetection: losses, RoI head, hooks and dataset, as well as training and prediction.
+"""PCB for MMDetection: losses, a RoI head, hooks, a dataset, training and prediction.
 
-No other package of the kit imports mmcv or mmdet. Configs load this package with
+No other package of PCB-kit imports mmcv or mmdet. Configs load this package with
 ``custom_imports = dict(imports=['pcb.detection'])``.
 """
 

@@ -165,7 +165,7 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
     if problems:
         raise ValueError(
             f"{source} does not fit the config: {'; '.join(problems)}. Use the config that the "
-            "checkpoint was trained with (config.py in its run folder)"
+            "checkpoint was trained with (config.py in the run folder)"
         )
     model.load_state_dict(state, strict=False)
 
@@ -173,7 +173,7 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
 def averages_in(model: nn.Module, checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Return the ``ema_...`` buffers that mmcv's EMAHook added to a checkpoint.
 
-    These buffers are only needed to resume training.
+    These buffers are needed only to resume training.
     """
     state = checkpoint.get("state_dict", checkpoint)
     names = {f"ema_{name.replace('.', '_')}" for name in model.state_dict()}
@@ -217,7 +217,7 @@ def _names_in(path: str | Path) -> Iterator[str]:
 def _names_in_pickle(file: BinaryIO) -> Iterator[str]:
     """Yield the names of the Python classes and functions that a pickled object refers to.
 
-    If the pickled object is damaged, only the names before the damaged byte are found.
+    The function stops at the first damaged byte.
     """
     memo: list[Any] = []
     pushed: list[Any] = []

@@ -22,7 +22,7 @@ def _balance(
     required_classes: str | Sequence[int],
     activation: str = "softmax",
 ) -> PairwiseClassBalance:
-    """Build the PairwiseClassBalance of a loss from the arguments of the loss."""
+    """Build a PairwiseClassBalance from the arguments of a loss."""
     if isinstance(required_classes, str) and required_classes not in ("all", "present"):
         raise ValueError(
             "required_classes must be 'all', 'present' or a list of labels, "
@@ -49,9 +49,9 @@ class CrossEntropyPCBLoss(BoxHeadLoss, CrossEntropyLoss):
             cross-entropy, and the confusion matrix is updated but has no effect.
         start_epoch: First epoch (counted from 1) in which PCB is active.
         momentum: Weight of the old value in each update of the confusion matrix.
-        n_iter: K, the number of refinement iterations; the RoI head overwrites this number.
-        required_classes: Classes that must occur in training before PCB becomes active: ``"all"``,
-            ``"present"`` (classes with an instance in the training set) or a list of labels.
+        n_iter: Number of refinement iterations; the RoI head overwrites this number.
+        required_classes: Classes that must occur in training before PCB becomes active: a list of
+            labels, ``"all"``, or ``"present"`` for the classes that occur in the training set.
         loss_weight: Factor by which the loss is multiplied.
         use_sigmoid: Only False is valid; the argument exists because official configs set it.
 
@@ -95,7 +95,7 @@ class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
             Seesaw loss, and the confusion matrix is updated but has no effect.
         start_epoch: First epoch (counted from 1) in which PCB is active.
         momentum: Weight of the old value in each update of the confusion matrix.
-        n_iter: K, the number of refinement iterations; the RoI head overwrites this number.
+        n_iter: Number of refinement iterations; the RoI head overwrites this number.
         required_classes: See :class:`CrossEntropyPCBLoss`.
         loss_weight: Factor by which the losses are multiplied.
         return_dict: Only True is valid; the argument exists because mmdet's Seesaw loss has it.
@@ -133,15 +133,14 @@ class SeesawPCBLoss(BoxHeadLoss, SeesawLoss):
         _require_softmax(type(self).__name__, use_sigmoid)
         if not return_dict:
             raise ValueError(
-                "return_dict must be True: the loss returns its terms separately, and the box head "
-                "adds them up"
+                "return_dict must be True: this loss always returns a dict of its terms"
             )
         balance = _balance(num_classes, alpha, start_epoch, momentum, n_iter, required_classes)
         super().__init__(num_classes, balance, p, q, eps, background="last")
         self._register(loss_weight, required_classes)
 
     def get_cls_channels(self, num_classes: int) -> int:
-        """Return the number of logits: one per class, one for foreground, one for background."""
+        """Return the number of logits: C for the classes, and 2 for foreground and background."""
         return num_classes + 2
 
     def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -207,13 +206,13 @@ class EQLv2PCBLoss(_EQLv2BoxHeadLoss, EQLv2Loss):
         num_classes: C, the number of foreground classes.
         gamma: Steepness of the function that computes the weight of negatives.
         mu: Ratio of positive to negative gradients at which negatives have weight 1/2.
-        alpha: How much the weight of positives grows as the weight of negatives decreases. The
-            strength of PCB is a different argument, ``alpha_pcb``.
+        alpha: How much the weight of positives grows as the weight of negatives decreases. For
+            the strength of PCB, see ``alpha_pcb``.
         alpha_pcb: Strength of PCB in the last refinement iteration. If 0, the loss is ordinary EQL
             v2, and the confusion matrix is updated but has no effect.
         start_epoch: First epoch (counted from 1) in which PCB is active.
         momentum: Weight of the old value in each update of the confusion matrix.
-        n_iter: K, the number of refinement iterations; the RoI head overwrites this number.
+        n_iter: Number of refinement iterations; the RoI head overwrites this number.
         required_classes: See :class:`CrossEntropyPCBLoss`.
         loss_weight: Factor by which the loss is multiplied.
         use_sigmoid: Has no effect; the argument exists because official configs set it.

@@ -73,7 +73,7 @@ def evaluate(
     """
     iou_types = (iou_types,) if isinstance(iou_types, str) else iou_types
     if backend not in BACKENDS:
-        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+        raise ValueError(f"backend must be {' or '.join(map(repr, BACKENDS))}, got {backend!r}")
     annotations, results, iou_types = read_inputs(ground_truth, results, iou_types, federated)
     if not annotations.has_groups:
         text = "APr, APc and APf are n/a, because the categories lack 'frequency' and 'image_count'"
@@ -153,8 +153,8 @@ def group_means(values: Sequence[float], frequency: Sequence[str]) -> dict[str, 
     numbers, groups = np.asarray(values, dtype=float), np.asarray(frequency)
     if numbers.shape != groups.shape:
         raise ValueError(
-            f"values and frequency must have one entry per class, got {len(numbers)} and"
-            f" {len(groups)} entries"
+            f"`values` and `frequency` must have the same length, got {len(numbers)} and "
+            f"{len(groups)}"
         )
     means = {}
     for group in "rcf":

@@ -41,7 +41,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         baselines: Names of configs without Pairwise Class Balance (PCB), such as ``softmax`` for
             ``softmax.py``. The folder of each dataset must contain these configs.
         pcb: Whether each baseline is run without PCB (``[off]``), with PCB (``[on]``) or both ways
-            (``[off, on]``). The config with PCB is, for example, ``softmax_pcb``.
+            (``[off, on]``). With PCB, ``softmax`` becomes ``softmax_pcb``.
         configs: Names of further configs. ``pcb`` does not apply to these configs. A config with
             PCB must be listed here if its name does not end in ``_pcb``.
         seeds: Random seeds.
@@ -58,9 +58,9 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             option ``--cores`` allows.
         gpus: Number of GPUs for one training run, with one process for each GPU. A machine without
             GPUs runs the same number of processes on the CPU.
-        memory: Memory for one training or prediction job, such as ``64GB``; only for clusters.
-        time: Time limit for one training or prediction job, such as ``2d`` or ``36h``; only for
-            clusters.
+        memory: Memory for one training or prediction job, such as ``64GB``; used only on clusters.
+        time: Time limit for one training or prediction job, such as ``2d`` or ``36h``; used only
+            on clusters.
 
     Raises:
         ValueError: A list is empty, a name or value is not allowed, or a run occurs twice.
@@ -92,7 +92,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for key in ("datasets", "baselines", "configs", "overrides"):
             for name in getattr(self, key):
                 # A further hyphen could not be distinguished from that between config and override.
-                _check_name(key, name, "-" if key == "datasets" else "")
+                _check_name(key.removesuffix("s"), name, "-" if key == "datasets" else "")
         names = [str(run) for run in self.runs]
         for name in names:
             if names.count(name) > 1:
@@ -123,7 +123,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return next((plain for plain in run.plain if plain in self.runs), None)
 
     def options(self, run: RunName) -> dict[str, Any]:
-        """Return the config options of the grid, updated with the override of a run."""
+        """Return the grid's config options, updated with the options of the run's override."""
         return {**self.cfg_options, **self.overrides.get(run.override, {})}
 
     def _check_numbers(self) -> None:
@@ -149,7 +149,9 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ):
             for name in getattr(self, key):
                 if name not in known:
-                    raise ValueError(f"{key}: unknown {kind} {name!r}; {suggestion(name, known)}")
+                    raise ValueError(
+                        f"unknown {kind} {name!r} under {key!r}; {suggestion(name, known)}"
+                    )
         for dataset, size in self.make.items():
             if size not in SIZES:
                 sizes = f"{', '.join(SIZES[:-1])} or {SIZES[-1]}"
@@ -212,8 +214,8 @@ def read_grid(
 
     Raises:
         FileNotFoundError: The grid file does not exist.
-        ValueError: A key is unknown, missing or repeated; a value is not allowed; a config does not
-            exist; or a notebook does not have a parameter that the file sets.
+        ValueError: A key is unknown, missing or repeated; a value is not allowed; or a config or
+            notebook parameter does not exist.
 
     Example:
         >>> [str(run) for run in read_grid("demo").runs]
@@ -226,7 +228,7 @@ def read_grid(
                 "the path of a grid file must not contain quotes, backticks, backslashes, $ or "
                 "line breaks: rename the file or the folder"
             )
-        _check_name("the file's name", file.stem, "-")
+        _check_name("file", file.stem, "-")
         grid = decode_yaml(file.read_text(encoding="utf-8"), Grid)
         for run in grid.runs:
             config_file(run, configs)
@@ -269,11 +271,11 @@ def config_sources(path: Path) -> list[Path]:
     return sources
 
 
-def _check_name(key: str, name: str, further: str = "") -> None:
+def _check_name(kind: str, name: str, further: str = "") -> None:
     """Raise a ValueError if a name is not safe in paths and command lines."""
     if not re.fullmatch(rf"\w[\w.{further}]*", name, re.ASCII):
         allowed = ["letters", "digits", *map(repr, ["_", ".", *further])]
         raise ValueError(
-            f"{key}: {name!r} is not a valid name. Use only {', '.join(allowed[:-1])} and "
+            f"the {kind} name {name!r} is not valid. Use only {', '.join(allowed[:-1])} and "
             f"{allowed[-1]}, and begin with a letter, a digit or '_'"
         )

@@ -35,7 +35,7 @@ def _points(value: float | None) -> float:
 def ap_by_group(
     metrics: Mapping[str, Mapping[str, float]], title: str = "Average precision by frequency group"
 ) -> tuple[Figure, Axes]:
-    """Draw the AP of all, frequent, common and rare classes, for one or several training runs.
+    """Draw the AP of all classes and of each frequency group, for one or several training runs.
 
     Args:
         metrics: Maps the name of each run to the metrics of the run, for example
@@ -56,7 +56,7 @@ def ap_by_group(
         >>> plt.close(figure)
     """
     if not metrics:
-        raise ValueError("metrics is empty: pass the metrics of at least one run")
+        raise ValueError("`metrics` is empty: pass the metrics of at least one run")
     values = {
         run: np.array([_points(own.get(metric)) for metric, _, _ in GROUP_METRICS])
         for run, own in metrics.items()

@@ -49,8 +49,8 @@ def soft_label_bars(
             coloured by group.
         icons: Pictures of the classes, drawn beside the names; None to draw no pictures.
         top: Maximum number of bars in a panel. If the figure would not fit on a page, fewer bars
-            are drawn. A note below each panel states the sum over the classes without a bar or, if
-            the rows do not sum to 1, the sum over all classes.
+            are drawn. A note below each panel states the sum over the classes without a bar. If
+            the soft labels do not sum to 1, the note states the sum over all classes instead.
         columns: Maximum number of panels in a row.
         title: Title of the figure; empty for no title.
 
@@ -68,7 +68,7 @@ def soft_label_bars(
         >>> plt.close(figure)
     """
     if not len(classes):
-        raise ValueError("classes is empty: pass at least one class")
+        raise ValueError("`classes` is empty: pass at least one class")
     groups = check_groups(frequency)
     totals = np.asarray(soft_labels)[classes].sum(axis=1)
     sums_to_one = np.allclose(totals[np.isfinite(totals)], 1, atol=1e-3)
@@ -132,7 +132,7 @@ def soft_label_bars(
 
 
 def _more_classes(count: int) -> str:
-    """Return a text such as "3 more classes", for classes that are not shown individually.
+    """Format a number of further classes, for example as "3 more classes".
 
     Example:
         >>> _more_classes(1), _more_classes(34)

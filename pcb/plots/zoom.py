@@ -54,7 +54,7 @@ def confusion_zoom(
     """
     classes = list(classes)
     if not classes:
-        raise ValueError("classes is empty: pass at least one class")
+        raise ValueError("`classes` is empty: pass at least one class")
     groups = check_groups(frequency)
     shares = row_shares(matrix)[classes]
     others = np.setdiff1d(np.arange(len(names)), classes)

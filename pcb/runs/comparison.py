@@ -29,10 +29,10 @@ class ConfigRuns:
     """The training runs of one config, at most one run for each seed.
 
     Attributes:
-        folder: Folder that contains the runs of all seeds, ``.../<dataset>/<config>``. For a run
-            whose folder is not called ``seed<N>``, this attribute is the folder of the run.
+        folder: Folder that contains the run folders ``seed<N>``. For a run folder with any other
+            name, ``folder`` is the run folder itself.
         runs: The runs by seed; the key is None if the seed is unknown.
-        name: Short name of the config; no two configs of a comparison have the same name.
+        name: Short name of the config, unique within a comparison.
         baseline: The config with which this config is compared; None if there is no baseline.
     """
 
@@ -46,7 +46,9 @@ class ConfigRuns:
         return {seed: run.read_metrics() for seed, run in self.runs.items()}
 
     def values(self, iou_type: str, metric: str) -> dict[int | None, float]:
-        """Return a metric for each seed, as a fraction; NaN if the metric is undefined or missing.
+        """Return a dict that maps each seed to the value of a metric, as a fraction.
+
+        The value is NaN if the metric is undefined or missing.
 
         Raises:
             FileNotFoundError: A run has no ``metrics.json``.
@@ -61,7 +63,7 @@ class ConfigRuns:
         return estimate(self.values(iou_type, metric).values())
 
     def difference(self, iou_type: str, metric: str) -> Estimate:
-        """Estimate how much a metric differs from the baseline: mean and confidence interval.
+        """Estimate the mean difference in a metric between this config and its baseline.
 
         Only runs with the same seed are compared. If there is no baseline, the mean is NaN.
         """
@@ -70,13 +72,13 @@ class ConfigRuns:
 
     @property
     def pairs(self) -> dict[int | None, tuple[RunFolder, RunFolder]]:
-        """The run of this config and the run of its baseline, for each seed that both have."""
+        """Dict that maps each common seed to the run of this config and the run of its baseline."""
         theirs = self.baseline.runs if self.baseline else {}
         return {seed: (run, theirs[seed]) for seed, run in self.runs.items() if seed in theirs}
 
     @property
     def has_counterpart(self) -> bool:
-        """Whether the folder names show that the baseline is the same config without PCB."""
+        """Whether the baseline is the same config without PCB, according to the folder names."""
         return self.baseline is not None and self.baseline.folder in _plain_folders(self.folder)
 
     def only(self, seed: int | None) -> ConfigRuns:
@@ -102,8 +104,7 @@ def group_runs(
     Args:
         runs: Run folders, ``.../<dataset>/<config>/seed<N>``; a relative path starts at the
             repository root. A folder whose name is not ``seed<N>`` counts as a separate config.
-        or_first: Whether to use the default baseline. If False, a config without a counterpart has
-            no baseline.
+        or_first: Whether to compare a config without a counterpart with the default baseline.
 
     Returns:
         The configs. Each baseline comes before the configs that are compared with it.
@@ -175,10 +176,10 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
 
 
 def differs_by_pcb_alone(config: ConfigRuns) -> bool:
-    """Return whether the use of PCB is the only difference between a config and its baseline.
+    """Return True if the use of PCB is the only difference between a config and its baseline.
 
-    The result is also False if training ended before PCB's start epoch, or if runs of the same
-    config have different settings.
+    Return False if training ended before PCB's start epoch, or if runs of the same config have
+    different settings.
     """
     if not config.baseline:
         return False
@@ -235,9 +236,9 @@ def _differences(
     pairs: Iterable[tuple[RunFolder, RunFolder]],
     view: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> str:
-    """Describe how the settings differ between the two runs of each pair.
+    """Describe which settings differ between paired runs.
 
-    The function ``view`` selects the part of each config to compare.
+    The function ``view`` returns the settings of a config that are compared.
     """
     found: dict[str, tuple[Any, Any]] = {}
     for ours, theirs in pairs:
@@ -247,7 +248,7 @@ def _differences(
 
 
 def _other_conditions(pairs: Iterable[tuple[RunFolder, RunFolder]]) -> str:
-    """Describe how versions and machines differ between the two runs of each pair."""
+    """Describe which versions and machines differ between paired runs."""
     found: dict[str, tuple[Any, Any]] = {}
     for pair in pairs:
         ours, theirs = (
@@ -275,7 +276,7 @@ def _is_short(value: Any) -> bool:
 
 
 def _config_and_seed(run: RunFolder) -> tuple[Path, int | None]:
-    """Return the folder that identifies a run's config, and the run's seed (None if unknown)."""
+    """Return the config folder and the seed of a run; the seed is None if it is unknown."""
     path = run.path.absolute()
     seed = parse_seed(path.name)
     if seed is not None:

@@ -40,6 +40,6 @@ def drop_history(folder: Path, after: int) -> None:
 
 
 def _files(folder: Path) -> list[tuple[int, Path]]:
-    """Return the epoch and the file of each stored matrix, oldest epoch first."""
+    """Return the epoch and the file of each stored matrix, in ascending order of epochs."""
     numbered = ((file.stem.removeprefix("epoch_"), file) for file in folder.glob("epoch_*.npz"))
     return sorted((int(number), file) for number, file in numbered if number.isdigit())

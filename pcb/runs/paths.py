@@ -20,7 +20,7 @@ class RunName:
         dataset: Name of the dataset, and of its folder in ``configs/``.
         config: Name of the config file, without ``.py``.
         seed: Random seed.
-        override: Name that a grid file gives to changes of the config; empty if the config is
+        override: Name of the set of options that changes the config; empty if the config is
             unchanged.
 
     Example:
@@ -59,7 +59,7 @@ class RunName:
 
     @property
     def plain(self) -> list[RunName]:
-        """Possible names of this run's baseline: the same training run without PCB.
+        """Possible names of this run's counterpart without PCB.
 
         The most likely name comes first. If this run does not use PCB, the list is empty.
 
@@ -74,7 +74,7 @@ class RunName:
 
 
 def run_name(path: str | os.PathLike[str]) -> str:
-    """Return the name of a run as text: the last three parts of the path of the run folder.
+    """Return the last three parts of a run folder's path as the name of the run.
 
     Unlike :meth:`RunName.parse`, this function accepts any path.
 
@@ -86,9 +86,9 @@ def run_name(path: str | os.PathLike[str]) -> str:
 
 
 def parse_seed(folder: str) -> int | None:
-    """Return the seed in the name of a run folder; None if the name is not ``seed<N>``.
+    """Return the seed from the folder name ``seed<N>``; None if the name has a different form.
 
-    A seed with leading zeros is not accepted.
+    Leading zeros are not accepted.
 
     Example:
         >>> parse_seed("seed12"), parse_seed("seed007"), parse_seed("mine")
@@ -99,7 +99,7 @@ def parse_seed(folder: str) -> int | None:
 
 
 def plain_names(config: str) -> list[str]:
-    """Return possible names of a config's baseline: the same config without PCB.
+    """Return possible names of a config's counterpart without PCB.
 
     The most likely name comes first. If the config does not use PCB, the list is empty. A
     suffix such as ``-lr2`` is kept.

@@ -366,21 +366,21 @@ def test_grid_multiplies_out(tmp_path):
             {"baselines": ["sofmax"]},
             r"no config 'openmoji/sofmax'; did you mean 'openmoji/softmax'",
         ),
-        ({"datasets": ["../openmoji"]}, "datasets: '../openmoji' is not a valid name"),
-        ({"configs": ["a/../b"]}, "configs: 'a/../b' is not a valid name"),
+        ({"datasets": ["../openmoji"]}, "dataset name '../openmoji' is not valid"),
+        ({"configs": ["a/../b"]}, "config name 'a/../b' is not valid"),
         (
             {"configs": ["a-b"]},
-            "configs: 'a-b' is not a valid name. Use only letters, digits, '_' and '.',",
+            "config name 'a-b' is not valid. Use only letters, digits, '_' and '.',",
         ),
-        ({"overrides": {"$(x)": {}}}, r"overrides: '\$\(x\)' is not a valid name"),
+        ({"overrides": {"$(x)": {}}}, r"override name '\$\(x\)' is not valid"),
         ({"overrides": {"lr2": 0.5}}, "overrides must contain mappings, got 0.5"),
         (
             {"make": {"openmoij": "mini"}},
-            "make: unknown dataset 'openmoij'; did you mean 'openmoji'",
+            "unknown dataset 'openmoij' under 'make'; did you mean 'openmoji'",
         ),
         (
             {"parameters": {"04_soft": {}}},
-            "unknown notebook '04_soft'; did you mean '04_soft_labels'",
+            "unknown notebook '04_soft' under 'parameters'; did you mean '04_soft_labels'",
         ),
         ({"gpus": 0}, "gpus must be at least 1, got 0"),
         ({"seeds": [2**32]}, "seeds must be a whole number in .*, got 4294967296"),
@@ -433,7 +433,7 @@ def test_grid_of_another_encoding_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     "name, message",
-    [("a b.yaml", "the file's name: 'a b' is not a valid name"), ("$(x)'/a.yaml", "quotes")],
+    [("a b.yaml", "the file name 'a b' is not valid"), ("$(x)'/a.yaml", "quotes")],
 )
 def test_grid_of_an_odd_path_is_refused(tmp_path, name, message):
     (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -185,7 +185,7 @@ def test_zoom_sums_up_other_classes():
     assert [text.get_text() for text in axes.get_xticklabels()] == ["a", "b", "1 other", "missed"]
     texts = [text.get_text() for text in axes.texts]
     assert texts == ["50", "20", "10", "20", "0", "100", "0", "0"]
-    with pytest.raises(ValueError, match="classes is empty"):
+    with pytest.raises(ValueError, match="`classes` is empty"):
         plots.confusion_zoom(detections, [], ["a", "b", "c"], ["f", "c", "r"])
 
 

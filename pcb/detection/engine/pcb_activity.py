@@ -23,7 +23,7 @@ class ActivityHook(Hook):
         self._epoch = -1  # the last epoch in which PCB was observed to be active
 
     def before_run(self, runner) -> None:
-        """Find the losses in which PCB can become active, and prepare the record."""
+        """Find the losses that use PCB, and prepare the record of PCB's activity."""
         self._balances = [b for b in balances(runner.model).values() if b.alpha > 0]
         # A resumed checkpoint without a record does not say whether PCB was active before.
         if self._balances and not isinstance(runner.meta.get(RECORD), dict):
