@@ -67,7 +67,7 @@ def _is_wider(dtype: torch.dtype, other: torch.dtype) -> bool:
 
 
 def _without_narrowing(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
-    """Return ``fn(tensor)``, but keep the dtype of the tensor if ``fn`` would narrow it."""
+    """Return ``fn(tensor)``, but keep the tensor's dtype if the new dtype would be narrower."""
     converted = fn(tensor)
     if converted.dtype == tensor.dtype or _is_wider(converted.dtype, tensor.dtype):
         return converted

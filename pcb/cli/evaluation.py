@@ -107,8 +107,8 @@ def _confusion(options: argparse.Namespace) -> None:
     print(confusion_summary(matrix, annotations.class_names))
     if left_out.any():
         print(
-            f"unmatched detections that are not counted: {left_out.sum()} (of classes that are not"
-            " fully annotated in the image)"
+            "unmatched detections left out, because their class is not fully annotated in the"
+            f" image: {left_out.sum()}"
         )
     if options.out:
         write_matrix(options.out, matrix, annotations.class_names)

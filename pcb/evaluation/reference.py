@@ -1,4 +1,4 @@
-"""Evaluate with the lvis package, the reference implementation by the authors of LVIS.
+"""Evaluate detections with the lvis package, the reference implementation by the LVIS authors.
 
 Importing this module takes time, because the lvis package imports OpenCV and matplotlib.
 
@@ -23,13 +23,12 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LV
 
     Args:
         annotations: The ground truth.
-        results: Detections that ``read_results`` has checked; they are not changed.
+        results: Detections from ``read_results``. This function does not change them.
         iou_type: 'bbox' or 'segm'.
 
     Returns:
-        The lvis package's evaluation object. The method ``get_results()`` returns the metrics; an
-        undefined metric is -1. The attribute ``eval`` contains the arrays from which the metrics
-        are computed.
+        The lvis package's evaluation object. Call ``get_results()`` on this object to get the
+        metrics; an undefined metric is -1.
     """
     # The package changes the records of annotations and detections, so pass copies.
     dataset = annotations.for_lvis()
@@ -62,7 +61,7 @@ class _Detections(lvis.LVISResults):
 
 
 class _NumPyWithFloat:
-    """A replacement for the module ``numpy`` with the additional attribute ``float``.
+    """A replacement for the module ``numpy`` that also has the attribute ``float``.
 
     lvis 0.5.3 uses ``np.float``, which NumPy 1.24 removed.
     """

@@ -130,7 +130,7 @@ def _dataset(root: Path, dataset: DatasetResults) -> dict[str, Any]:
 def _question(
     root: Path, notebook: str, figures: Iterable[str], folders: list[Path]
 ) -> dict[str, Any]:
-    """Return the title, links and figures about a notebook; {} if the notebook has no web page."""
+    """Return the title, links and figures of a notebook; {} if the notebook has no web page."""
     folders = [folder for folder in folders if (folder / f"{notebook}.html").is_file()]
     if not folders:
         return {}
@@ -238,7 +238,7 @@ def _href(root: Path, file: Path) -> str:
 
 
 def _label(root: Path, folder: Path) -> str:
-    """Return a short name for the folder of a run or dataset, to show on a grid's page."""
+    """Return a short name for the folder of a run or dataset."""
     parts = folder.relative_to(root).parts
     return "/".join(parts[1:] or parts)
 

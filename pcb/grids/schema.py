@@ -1,4 +1,4 @@
-"""Convert YAML text to a msgspec Struct, with error messages that name the key and its value."""
+"""Convert YAML text to a msgspec Struct. Error messages name the wrong key and its value."""
 
 from __future__ import annotations
 

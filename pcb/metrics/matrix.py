@@ -84,12 +84,13 @@ def class_order(
     if by == "frequency":
         if image_count is None:
             raise ValueError(
-                "order 'frequency' needs the number of training images per class: pass image_count"
+                "order 'frequency' needs the number of training images of each class: pass"
+                " `image_count`"
             )
         return most_frequent_first(image_count)
     if by == "name":
         if names is None:
-            raise ValueError("order 'name' needs the names of the classes: pass names")
+            raise ValueError("order 'name' needs the class names: pass `names`")
         return np.argsort(np.array([name.casefold() for name in names]), kind="stable")
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform
@@ -216,9 +217,9 @@ def group_bias(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
 
 
 def share_difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Divide the rows of two confusion matrices by their sums, and return ``after - before``.
+    """Compare two confusion matrices: return ``row_shares(after) - row_shares(before)``.
 
-    If a class has no instances in one of the matrices, the row of this class in the result is NaN.
+    If a class has no instances in one of the matrices, the row of the class becomes NaN.
 
     Raises:
         ValueError: The matrices differ in shape.
@@ -268,7 +269,7 @@ def label_entropy(soft_labels: np.ndarray) -> np.ndarray:
 
 
 def check_alike(before: np.ndarray, after: np.ndarray) -> None:
-    """Check that two matrices have the same shape, so that they can be compared.
+    """Check that two matrices have the same shape.
 
     Raises:
         ValueError: The matrices differ in shape.
@@ -287,7 +288,7 @@ def _summed_by_group(shares: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def _mean_by_group(table: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Average the rows of each group, ignoring rows with NaN; return a (3, columns) array."""
+    """Return the mean row of each group as a (3, columns) array; rows with NaN are left out."""
     known = ~np.isnan(table).any(axis=1)
     result = np.full((len(GROUPS), table.shape[1]), np.nan)
     for row, group in enumerate(GROUPS):

@@ -135,8 +135,7 @@ def gain_by_role(
 ) -> tuple[Figure, Axes]:
     """Draw the gain in AP of each class over a baseline; classes with the same role share a row.
 
-    A role is a kind of class, for example a class without a look-alike. Each row has one dot per
-    class, and a vertical line at the mean of the row.
+    Each row has one dot per class, and a vertical line at the mean of the row.
 
     Args:
         gain: (C,) AP of each class minus its AP in the baseline, as a fraction; nan if undefined.

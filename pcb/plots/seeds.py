@@ -156,7 +156,7 @@ def _rows_of_metrics(
 
 
 def _row_name(name: str) -> str:
-    """Shorten the name of a row to one line, or to two short lines in a narrow figure."""
+    """Shorten the name of a row. In a narrow figure, wrap the name to at most two lines."""
     if not is_narrow():
         return shortened(name, _LONGEST)
     return "\n".join(textwrap.wrap(name.replace("/", "/ "), 14, max_lines=2, placeholder="…"))
@@ -177,10 +177,7 @@ def _draw(axes: Axes, row: float, one: Estimate, color) -> None:
 
 
 def _limits(estimates: Sequence[Estimate], signed: bool) -> tuple[float, float]:
-    """Return axis limits, in percent, that include 0, all values and most confidence intervals.
-
-    Very long intervals are cut off.
-    """
+    """Return the limits of an axis in percent. Only very long confidence intervals are cut off."""
     values = 100 * np.array([0.0, *(value for one in estimates for value in one.values)])
     ends = 100 * np.array([end for one in estimates if one.n > 1 for end in (one.low, one.high)])
     span = max(np.ptp(values), 1)

@@ -136,7 +136,7 @@ def check_output(
 
     Raises:
         ValueError: The path is an input, a folder or a device, or cannot be written.
-        ValueError: The file has content other than an earlier result, and ``force`` is not True.
+        ValueError: The file is neither empty nor an earlier result, and ``force`` is not True.
 
     Example:
         >>> check_output("/", [], bool, name="--out")
@@ -216,7 +216,7 @@ def _is_stream(path: Path, descriptor: int) -> bool:
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Remove the temporary files of killed processes from a folder and its subfolders."""
+    """Remove the temporary files that killed processes left in a folder and its subfolders."""
     for file in Path(folder).rglob(".*"):
         if is_unfinished(file.name):
             file.unlink(missing_ok=True)

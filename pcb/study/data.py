@@ -52,7 +52,7 @@ class DataView:
 
     @cached_property
     def names(self) -> list[str]:
-        """Class names for display, in label order: ``red apple`` instead of ``red_apple``.
+        """Class names in label order, with spaces instead of underscores.
 
         The names are distinct; see :func:`pcb.messages.printable.display_names`.
         """
@@ -98,7 +98,7 @@ class DataView:
         ]
 
     def class_pictures(self, labels: Sequence[int]) -> dict[int, np.ndarray | None]:
-        """Return a picture of each class, for figures.
+        """Return a picture of each of the given classes.
 
         If the dataset has icons, the picture is the icon of the class. Otherwise, the picture shows
         the largest instance of the class in all images whose files exist.
@@ -128,7 +128,7 @@ class DataView:
     def roles(self) -> list[str] | None:
         """Role of each class of OpenMoji-LT, in label order; None for other datasets.
 
-        An example of a role is ``tail of a head-tail pair``.
+        For example, ``tail of a head-tail pair`` is the role of the rarer of two look-alikes.
         """
         return class_roles(self.design) if self.design else None
 
@@ -140,7 +140,7 @@ class DataView:
                 are equivalent.
 
         Raises:
-            ValueError: A class does not exist, or several classes have the same name.
+            ValueError: A name matches no class, or matches several classes.
         """
         return [self._label(name) for name in names]
 
@@ -180,7 +180,7 @@ def open_dataset(
 
     Raises:
         FileNotFoundError: The config or the dataset is missing.
-        ValueError: The dataset has a different size or seed, or the folder contains other files.
+        ValueError: The folder contains something other than the requested OpenMoji-LT dataset.
     """
     if out:
         file, image_dir = Path(out, "annotations", "train.json"), Path(out, "train")

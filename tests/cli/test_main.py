@@ -121,7 +121,7 @@ def test_confusion_reports_what_it_leaves_out(detections, capsys):
     assert cli.main(["confusion", gt, results]) == 0
     printed = capsys.readouterr().out
     assert "right class 1, other class 1, missed 0; detections on background 1\n" in printed
-    assert "unmatched detections that are not counted: 2 (of classes" in printed
+    assert "not fully annotated in the image: 2\n" in printed
 
 
 @pytest.mark.parametrize(

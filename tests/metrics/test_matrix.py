@@ -156,9 +156,9 @@ def test_clusters_are_side_by_side():
 def test_order_names_what_it_needs():
     with pytest.raises(ValueError, match="order must be one of frequency, cluster, name, got 'x'"):
         metrics.class_order(np.eye(2), "x")
-    with pytest.raises(ValueError, match="pass image_count"):
+    with pytest.raises(ValueError, match="pass `image_count`"):
         metrics.class_order(np.eye(2), "frequency")
-    with pytest.raises(ValueError, match="needs the names"):
+    with pytest.raises(ValueError, match="needs the class names"):
         metrics.class_order(np.eye(2), "name")
 
 

@@ -86,14 +86,15 @@ def examine_lvis(version: Installation, root: Path) -> tuple[str, list[str]]:
     """Check the annotation files and the images of an LVIS version.
 
     The check reads the image and category records of each annotation file, looks for every image
-    and opens a few images. Annotation records are not checked, because training checks them.
+    and opens a few images. It does not check annotation records.
 
     Args:
         version: The LVIS version.
         root: The repository folder.
 
     Returns:
-        A summary with the numbers of images and instances, and a list of problems with remedies.
+        summary: The numbers of images and instances in each annotation file, as text.
+        problems: Messages that name a problem and its remedy.
     """
     problems = [
         f"{folder} is {_absence(root / folder)}: download the COCO 2017 Train and Val images"
@@ -113,7 +114,7 @@ def examine_lvis(version: Installation, root: Path) -> tuple[str, list[str]]:
 
 
 def _examine_split(annotations: Path, folder: Path, root: Path) -> tuple[str, list[str]]:
-    """Return a summary of an annotation file, and the problems with the file and its images."""
+    """Check an annotation file and its images; return a summary and a list of problems."""
     try:
         reader = AnnotationReader(root / annotations)
         images = {image_path(image): (image["width"], image["height"]) for image in reader.images()}
@@ -157,7 +158,7 @@ def _absence(path: Path) -> str:
 
 
 def _image_problem(path: Path, size: tuple[int, int]) -> str | None:
-    """Return what is wrong with an image file; None if the image is readable and of this size."""
+    """Return what is wrong with an image file; None if it is readable and has the given size."""
     try:
         with Image.open(path) as image:
             image.load()

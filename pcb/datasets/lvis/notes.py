@@ -19,11 +19,11 @@ def source_of(results: Any) -> str:
 
 
 def log_once(logged: set[str], source: str, text: str, level: int = logging.WARNING) -> None:
-    """Log a message about a file or a list, unless the same message was logged before.
+    """Log a message about annotations or detections, unless it was logged before.
 
     Args:
         logged: Messages that were logged before. The new message is added.
-        source: The result of :func:`source_of` for the file or list.
+        source: Name of the annotations or detections; see :func:`source_of`.
         text: The message.
         level: Level of the log record.
     """

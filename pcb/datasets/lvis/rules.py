@@ -141,7 +141,8 @@ class DetectionRules:
         image_of: A dict from the id of each image to the record of the image.
         label_of: A dict from the id of each category to its label (class index).
         required: Keys that every detection must have: 'bbox', 'segmentation', both or neither.
-        has_bbox: If True, every detection must have a 'bbox'; if False, none may have a 'bbox'.
+        has_bbox: Whether the first detection has a 'bbox'. If so, every detection must have one;
+            otherwise, no detection may have one.
     """
 
     def __init__(
@@ -207,7 +208,7 @@ class DetectionRules:
 
 
 def _name_problem(image: dict) -> str | None:
-    """Return what is wrong with the file name in an image record, or None if it is valid.
+    """Return what is wrong with the file name of an image, or None if the name is valid.
 
     The file name must be a path inside the image folder.
     """

@@ -3,9 +3,9 @@
 pycocotools does not check the runs. If the runs are too short, part of the decoded mask is
 undefined. A run of negative length causes an endless loop.
 
-An encoding is a string that stores a list of numbers. A character with ASCII code c stores the six
-bits of c - 48. The lower five bits are part of a number, beginning with the number's lowest bits.
-The sixth bit is 1 if the number continues in the next character.
+An encoding is a string that stores a list of numbers in base 32. Each character is one digit of a
+number, and the least significant digit comes first. The ASCII code of the character is 48 plus the
+digit, plus 32 if the number continues in the next character.
 
 The first three numbers are the lengths of the first three runs of pixels. For n > 3, number n is
 the length of run n minus the length of run n - 2.
@@ -26,8 +26,8 @@ class RunLengthCheck:
     Call ``finish`` after adding the last mask.
 
     Args:
-        error: Function that creates the error for an invalid mask. Its arguments are the name of
-            the mask and a description of the problem.
+        error: Function that is called with the name of an invalid mask and a description of the
+            problem. It returns the exception to raise.
 
     Example:
         >>> check = RunLengthCheck(lambda name, problem: ValueError(f"{name}: {problem}"))
@@ -53,8 +53,7 @@ class RunLengthCheck:
             segmentation: The mask, in any of COCO's segmentation formats.
 
         Raises:
-            Exception: A mask is invalid. The constructor's argument ``error`` creates the
-                exception.
+            Exception: A mask is invalid. The exception comes from the function ``error``.
         """
         if isinstance(segmentation, dict) and isinstance(segmentation["counts"], (str, bytes)):
             self._pending.append((name, segmentation))
@@ -65,8 +64,7 @@ class RunLengthCheck:
         """Check all masks that have been added but not yet checked.
 
         Raises:
-            Exception: A mask is invalid. The constructor's argument ``error`` creates the
-                exception.
+            Exception: A mask is invalid. The exception comes from the function ``error``.
         """
         pending, self._pending = self._pending, []
         if not pending:

@@ -113,7 +113,7 @@ def naming_config(config: str | Path) -> Iterator[None]:
 
 
 def _innermost_frame(error: BaseException) -> traceback.FrameSummary:
-    """Return the stack frame in which the original error was raised."""
+    """Return the stack frame that raised the first exception in a chain of exceptions."""
     while error.__context__ is not None:
         error = error.__context__
     return traceback.extract_tb(error.__traceback__)[-1]

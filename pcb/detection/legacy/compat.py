@@ -52,10 +52,10 @@ def _loss_of_any_rois(
     bbox_weights: Tensor,
     reduction_override: str | None = None,
 ) -> dict[str, Tensor]:
-    """Return the losses of the box head, including a classification loss if there are no RoIs.
+    """Return the losses of the box head, with a classification loss even if there are no RoIs.
 
-    Without RoIs, mmdet's own method skips the classification loss. In distributed training, the
-    other processes would then wait forever.
+    mmdet's own method skips the classification loss if there are no RoIs. In distributed training,
+    the other processes would then wait forever.
     """
     losses = _loss_of_some_rois(
         self,
