@@ -47,7 +47,6 @@ class LossEpochUpdateHook(Hook):
 def _epoch_of(runner) -> int:
     """Return the current epoch, counted from 1.
 
-    With IterBasedRunner, the data loader enters a new epoch before the runner does. The epoch is
-    therefore read from the data loader if possible.
+    The data loader's epoch is preferred, because IterBasedRunner updates its own epoch too late.
     """
     return getattr(runner.data_loader, "epoch", runner.epoch) + 1

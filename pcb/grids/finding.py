@@ -16,10 +16,10 @@ _RAISED, _LOWERED, _OPEN = "raised", "lowered", "open"
 def finding(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> str:
     """Return one sentence that says how PCB changed the mask APr of each baseline.
 
-    If APr is undefined for every config, the sentence is about mask AP instead. The sentence covers
-    only configs that differ from their baseline by PCB alone. A config and its baseline are
-    compared over the seeds that they have in common. With several seeds, a change is reported only
-    if its 95% confidence interval does not contain 0.
+    If APr is undefined for every config, the sentence is about mask AP instead. Configs that differ
+    from their baseline in more than PCB are left out. Only seeds that a config shares with its
+    baseline are used. With several seeds, an effect is called clear only if its 95% confidence
+    interval does not contain 0.
 
     Args:
         configs: Configs from :func:`pcb.runs.comparison.group_runs`. Every run must have metrics.

@@ -170,11 +170,11 @@ class BalancedLoss(StatefulModule):
         Args:
             logits: (P, C) class logits of the positives; P may be 0.
             labels: (P,) true classes in [0, C - 1].
-            iteration: Index of the refinement iteration; None for the last iteration.
+            iteration: Index of the refinement iteration; None for the last one.
 
         Returns:
-            The strength of PCB in this iteration, and the soft labels (P, C) in the dtype of the
-            logits. If PCB is inactive, the strength is 0 and the soft labels are None.
+            The strength of PCB in the refinement iteration, and (P, C) soft labels in the dtype of
+            the logits. If PCB is inactive, the strength is 0 and the soft labels are None.
         """
         if self.balance is None:
             return 0.0, None

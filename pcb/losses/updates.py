@@ -1,21 +1,12 @@
 """Update the state of a loss exactly once for each training batch.
 
-There are four cases:
+With gradient checkpointing, both the forward pass and the backward pass call the loss:
 
-- **Training**: Gradients are enabled, and the logits require gradients. The state is updated
-  immediately.
-- **Validation**: Gradients are disabled, or the logits do not require gradients. The state is not
-  updated.
-- **Gradient checkpointing with** ``use_reentrant=False``: The forward pass calls the loss with
-  gradients enabled, and the state is updated. The backward pass calls the loss again, but the state
-  is not updated again. The second call can return a different loss, because the state has changed.
-  The gradients are still correct, unless the checkpointed function transforms the loss further, for
-  example by squaring it.
-- **Gradient checkpointing with** ``use_reentrant=True``: The forward pass calls the loss with
-  gradients disabled, and the state is not updated. The backward pass calls the loss again, with
-  gradients enabled, and the state is updated when the backward pass ends. If the forward pass also
-  called the loss outside of a checkpoint, that call has already updated the state, and the backward
-  pass does not update it again.
+- With ``use_reentrant=False``, only the call in the forward pass updates the state. The call in the
+  backward pass can return a different loss, because the state has changed. The gradients are still
+  correct, unless the checkpointed function transforms the loss further, for example by squaring it.
+- With ``use_reentrant=True``, the state is updated at the end of the backward pass, because
+  gradients are disabled in the forward pass.
 """
 
 from collections.abc import Callable
@@ -30,11 +21,13 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class _Call:
-    """A call of a loss in training; the autograd graph of the call keeps this object alive.
+    """Record of one call of a loss in training.
+
+    The autograd graph of the call keeps the record alive.
 
     Args:
-        task: PyTorch's graph task id of the backward pass that called the loss; -1 if the loss was
-            called outside of a backward pass.
+        task: PyTorch's id of the backward pass in which the loss was called; -1 if no backward pass
+            was running.
     """
 
     def __init__(self, task: int) -> None:
@@ -62,7 +55,7 @@ def is_trained_on(logits: Tensor) -> bool:
 
 
 def update_once(loss: nn.Module, update: Callable[..., None], *args: Any) -> None:
-    """Update the state of a loss, but not again if gradient checkpointing recomputes the loss.
+    """Update the state of a loss once, even if gradient checkpointing computes the loss twice.
 
     If this function is called during a backward pass, the update happens when that pass ends.
 
@@ -73,6 +66,7 @@ def update_once(loss: nn.Module, update: Callable[..., None], *args: Any) -> Non
     """
     if torch.compiler.is_compiling() or (task := _backward_pass()) == _NO_BACKWARD_PASS:
         update(*args)
+    # Skip the update if an earlier call in the forward pass has already made it.
     elif all(earlier.task == task for earlier in _CALLS.get(loss, ())):
         # This method is private, but there is no other way to run code at the end of a backward
         # pass. PyTorch's own DistributedDataParallel and FSDP depend on it.
@@ -80,12 +74,11 @@ def update_once(loss: nn.Module, update: Callable[..., None], *args: Any) -> Non
 
 
 def updates_once(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate the ``forward`` method of a loss whose state is updated by :func:`update_once`.
+    """Decorate the ``forward`` method of a loss that calls :func:`update_once`.
 
-    Gradient checkpointing normally discards the tensors that the loss saves for the backward pass,
-    and recomputes them later. The recomputed tensors would be wrong, because the state of the loss
-    has changed in the meantime. The decorator therefore keeps the original tensors. They need a few
-    times the memory of the logits.
+    The decorator keeps the tensors that the loss saves for the backward pass, even with gradient
+    checkpointing. Recomputed tensors would be wrong, because the state of the loss has changed. The
+    kept tensors need a few times as much memory as the logits.
 
     Args:
         forward: Method that takes the logits as its first argument and returns a tensor or a dict

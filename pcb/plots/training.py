@@ -43,7 +43,7 @@ def _values(records: Sequence[dict], key: str) -> np.ndarray:
 
 
 def _time_axis(ax, time: np.ndarray) -> None:
-    """Set up the x axis for iterations, with few ticks."""
+    """Set up an x axis that shows the training iteration."""
     ax.set_xlabel("iteration")
     ax.set_xlim(0, time.max() * 1.01)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
@@ -142,7 +142,7 @@ def strength_curve(
     num_classes: int | None = None,
     title: str = "When does Pairwise Class Balance act?",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw how the strength of the soft labels and the number of seen classes change in training.
+    """Draw the strength of the soft labels and the number of seen classes against the iteration.
 
     The strength is the weight of the soft labels in the loss. Shading marks the part of training in
     which Pairwise Class Balance (PCB) is active. If the strength is always 0, the figure says why.

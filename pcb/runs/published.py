@@ -1,4 +1,4 @@
-"""Published results of PCB on LVIS, with which you can compare your own results.
+"""Published results of Pairwise Class Balance (PCB) on LVIS.
 
 Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
 CVPR 2022 (arXiv 2201.02784), table of results on LVIS v0.5 and v1. The model zoo of the official

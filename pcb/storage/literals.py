@@ -48,8 +48,7 @@ def to_literal(
 def format_literal(value: Any) -> str:
     """Return the Python source code of a value that :func:`to_literal` has converted.
 
-    Python has no literal for infinity. So infinity is written as ``float('inf')``, an expression
-    that :func:`read_literal` accepts.
+    Infinity is written as ``float('inf')``. :func:`read_literal` accepts this expression.
 
     Example:
         >>> format_literal({"max": math.inf, "min": [-math.inf]})

@@ -25,12 +25,12 @@ def writing_alone(
 ) -> Iterator[None]:
     """Lock a folder, so that no other process writes to it while a ``with`` block runs.
 
-    If this process already holds the folder's lock, that lock is used. For example, a parent
-    process may have handed the lock to this process.
+    If the calling process already holds the folder's lock, that lock is used. For example, a parent
+    process may have handed its lock to the calling process.
 
     Args:
         folder: The folder, which is created if it does not exist.
-        purpose: One word that says what this process does.
+        purpose: One word that says what the calling process does.
         waiting: Function to call before waiting for another process that holds the lock. Its
             argument describes the other process. By default, an error is raised instead of waiting.
 
@@ -104,8 +104,8 @@ def handing_over(
 
     In the block ``with handing_over(...) as lock:``, start the process with
     ``stdin=lock.descriptor``, then call ``lock.taken_by(process.pid)``. The started process takes
-    over the lock by calling :func:`writing_alone`. The lock is released when every process has
-    closed the descriptor.
+    over the lock by calling :func:`writing_alone`. The lock is released when no process has the
+    descriptor open any more.
 
     Args:
         folder: An existing folder.

@@ -68,8 +68,8 @@ class RunView:
             found = self.run.read_confusion() if self.run.confusion_file.is_file() else {}
             if "learned" not in found:
                 raise FileNotFoundError(
-                    f"{self.run.path} has no learned confusion matrix: train the run (notebook "
-                    "01_train or `pcb train`), or pass a checkpoint that contains the matrix"
+                    f"{self.run.path} has no learned confusion matrix: train with notebook "
+                    "01_train or `pcb train`, or pass a checkpoint that contains the matrix"
                 )
             return LearnedConfusion.from_arrays(found)
         from pcb.detection import load_config
@@ -87,8 +87,8 @@ class RunView:
 
         Returns:
             (C, C) float32 matrix. Element [i, j] is the mean probability of class j at the boxes of
-            class i. The row of a class without validation boxes is NaN. The result is None if the
-            run has no such matrix, for example if other software made the predictions.
+            class i. The row of a class without validation boxes contains only NaN. The result is
+            None if the run has no such matrix, for example if other software made the predictions.
         """
         for folder in (self.output, self.run):
             found = folder.read_confusion() if folder.confusion_file.is_file() else {}
@@ -131,9 +131,8 @@ class RunView:
                 executes code.
 
         Raises:
-            FileNotFoundError: The checkpoint does not exist, or the run has neither predictions nor
-                a checkpoint.
-            ValueError: The output folder contains a different checkpoint.
+            FileNotFoundError: The checkpoint is needed but does not exist.
+            ValueError: ``checkpoint`` differs from the ``latest.pth`` in the output folder.
         """
         weights = repository_path(checkpoint) if checkpoint else self.run.checkpoint
         if weights.is_file() and self.output.predicted_with(weights, self.cfg_options):
@@ -146,7 +145,7 @@ class RunView:
         if not weights.is_file():
             raise FileNotFoundError(
                 f"{self.run.path} has neither predictions nor a checkpoint ({weights.name}): train "
-                "the run with notebook 01_train or `pcb train`"
+                "with notebook 01_train or `pcb train`"
             )
         if (
             checkpoint
@@ -154,8 +153,8 @@ class RunView:
             and not weights.samefile(self.output.checkpoint)
         ):
             raise ValueError(
-                f"predicting with {weights.name} would overwrite the results of a different "
-                f"training run in {self.output.path}: choose another work_dir"
+                f"predicting with {weights} would overwrite the results of "
+                f"{self.output.checkpoint}: choose another work_dir"
             )
         from pcb.detection.engine.inference import predict
 

@@ -96,7 +96,7 @@ def test_spread_is_exact():
 
 @pytest.mark.parametrize("counts", [[5], [1], [3, 3, 3, 3]])
 def test_spread_rejects_impossible_counts(counts):
-    with pytest.raises(ValueError, match="the sum of counts must be"):
+    with pytest.raises(ValueError, match="the sum of `counts` must be"):
         spread(counts, 4, 2, np.random.default_rng(0))
 
 

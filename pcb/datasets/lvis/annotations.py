@@ -21,7 +21,7 @@ FEDERATED_HINT = "--federated (federated=True in Python and configs)"
 
 @dataclass(frozen=True, eq=False)
 class Annotations(Classes):
-    """The checked content of an annotation file.
+    """The content of an annotation file.
 
     Do not change the dicts in the lists, because other objects may share these dicts.
 
@@ -79,8 +79,7 @@ class Annotations(Classes):
         """Return the annotations as a dict with only the keys that LVIS evaluators need.
 
         If ``federated`` is False, every class is marked as checked in every image. If the frequency
-        groups are unknown, every class is marked as frequent. Metrics by group are then
-        meaningless.
+        groups are unknown, every class is marked as frequent, and metrics by group are meaningless.
         """
         # Other keys are dropped, because their values can crash an evaluator.
         everything = {"neg_category_ids": self.category_ids, "not_exhaustive_category_ids": []}
@@ -180,12 +179,12 @@ def read_annotations(
     federated if at least one image lists a category in ``neg_category_ids`` or
     ``not_exhaustive_category_ids``. Otherwise, the file is read as exhaustive.
 
-    A warning is logged
+    A warning is logged in each of these cases:
 
-    - if images have these keys, but all lists are empty;
-    - if an annotation id is 0 or repeated; all annotations are then renumbered;
-    - if several classes share a name; numbers are then added to the names;
-    - if boxes do not look like ``[x, y, width, height]``.
+    - Images have one of these two keys, but all lists are empty.
+    - An annotation id is 0 or repeated. All annotations are then renumbered.
+    - Several classes share a name. Numbers are then added to the names.
+    - Boxes do not look like ``[x, y, width, height]``.
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.

@@ -48,7 +48,7 @@ def load_json(path: str, error_type: type[ValueError], layout: Any = Any) -> Any
 
 
 def decode(values: Iterable, path: str, error_type: type[ValueError]) -> Iterator[Any]:
-    """Yield each value from a JSON file, decoded if its type is ``msgspec.Raw``.
+    """Decode the values of type ``msgspec.Raw``, and yield all values in their order.
 
     Args:
         values: Values from the result of ``load_json``.

@@ -26,7 +26,7 @@ class GroundTruthConfusion(AbstractContextManager):
     each batch. :meth:`add` applies the box head to the ground-truth boxes, with the feature maps of
     the batch.
 
-    If the RoI head classifies each box in several iterations, only the last iteration is used.
+    If the RoI head refines its predictions iteratively, only the final predictions are used.
     Predictions that are not finite are skipped. If :func:`class_activation` returns None for the
     detector, nothing is measured.
 
@@ -62,7 +62,7 @@ class GroundTruthConfusion(AbstractContextManager):
 
     @torch.no_grad()
     def add(self, img_metas: Sequence[dict[str, Any]], indices: Sequence[int]) -> None:
-        """Measure the predictions at the ground-truth boxes of the last batch of images.
+        """Measure the predictions at the ground-truth boxes of the current batch.
 
         Call this method after the model has processed the batch.
 

@@ -28,8 +28,8 @@ class TrainingSettings:
         seed: The seed of all random number generators.
         max_epochs: Number of epochs.
         log_interval: Number of iterations between two log records.
-        checkpoint_interval: Number of iterations between two checkpoints within an epoch, or 0 if
-            checkpoints are saved only after epochs.
+        checkpoint_interval: Number of iterations between mid-epoch checkpoints, or 0 if checkpoints
+            are saved only at the end of an epoch.
         loader: ``samples_per_gpu`` and ``workers_per_gpu`` for the data loader of each process.
         optimizer: The config of the optimizer, in mmcv's format.
         optimizer_step: Arguments, such as ``grad_clip``, for the hook that updates the weights.
@@ -39,7 +39,7 @@ class TrainingSettings:
         custom_hooks: The configs of the additional hooks.
         first_weights: The checkpoint that a new training run starts from (``load_from`` in the
             config), or None to start without a checkpoint.
-        find_unused_parameters: The argument of PyTorch's ``DistributedDataParallel``.
+        find_unused_parameters: Argument for PyTorch's ``DistributedDataParallel``.
         cudnn_benchmark: Whether cuDNN searches for the fastest algorithms. If None, PyTorch's
             default is used.
         opencv_threads: Number of threads for OpenCV. If None, OpenCV's default is used.
