@@ -1,4 +1,4 @@
-"""Pairwise Class Balance (PCB): the confusion statistics and soft labels that all losses share.
+"""Pairwise Class Balance (PCB): confusion statistics and soft labels for classification losses.
 
 Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Class Balance",
 CVPR 2022.
@@ -43,7 +43,7 @@ def strength(alpha: float, iteration: int, num_iterations: int) -> float:
         ([0.0, 0.2, 0.4], 0.4)
     """
     if not 0 <= iteration < num_iterations:
-        raise ValueError(f"iteration must lie in [0, {num_iterations - 1}], got {iteration}")
+        raise ValueError(f"`iteration` must lie in [0, {num_iterations - 1}], got {iteration}")
     return alpha if num_iterations == 1 else alpha * iteration / (num_iterations - 1)
 
 
@@ -52,7 +52,7 @@ class PairwiseClassBalance(StatefulModule):
 
     Pass this module to a loss as ``balance``. In training, the loss calls :meth:`observe` for every
     batch, then trains towards :meth:`soft_labels` with the weight :meth:`current_strength`.
-    With ``alpha=0``, the matrix is updated, but the loss does not change.
+    With ``alpha=0``, the matrix is updated, but PCB does not change the loss.
 
     PCB is active if ``epoch >= start_epoch`` and every required class has been observed. A warning
     is issued if PCB stays inactive because a required class does not occur in training, or because
@@ -193,8 +193,8 @@ class PairwiseClassBalance(StatefulModule):
         In distributed training, each process passes its own batch, and all batches are used.
 
         Args:
-            logits: (P, C) logits without background. P may be 0 on some or all processes. Rows that
-                contain NaN or infinity are left out.
+            logits: (P, C) logits of the foreground classes. P may be 0 in some or all processes.
+                Rows that contain NaN or infinity are left out.
             labels: (P,) true classes in [0, C - 1].
         """
         finite = logits.isfinite().all(dim=1)  # a NaN would stay in the matrix forever
@@ -213,7 +213,7 @@ class PairwiseClassBalance(StatefulModule):
             self._warn_if_blocked()
 
     def _warn_if_blocked(self) -> None:
-        """Warn if PCB is inactive and would stay inactive even with further training."""
+        """Warn if further training cannot activate PCB."""
         epoch = int(self.epoch)
         if epoch < self.start_epoch:
             never_set = self._last_set_epoch is None
@@ -228,7 +228,7 @@ class PairwiseClassBalance(StatefulModule):
         return list(self._required_classes)
 
     def unseen_classes(self) -> list[int]:
-        """Return the classes that PCB requires, but has not yet observed in training."""
+        """Return the required classes that have not been observed in training yet."""
         return (self._required & (self.instance_count == 0)).nonzero().flatten().tolist()
 
     def gate_is_open(self) -> bool:
@@ -254,7 +254,7 @@ class PairwiseClassBalance(StatefulModule):
         )
 
     def _warn_of_epoch(self, epoch: int) -> None:
-        """Warn that :meth:`set_epoch` was not called; only on process 0, and only if alpha > 0."""
+        """Warn that :meth:`set_epoch` was not called."""
         if self.alpha > 0 and rank() == 0:
             warnings.warn(
                 f"PCB should be active from epoch {self.start_epoch} on, but stays inactive: "
@@ -271,7 +271,7 @@ class PairwiseClassBalance(StatefulModule):
     def strength_at(self, iteration: int | None = None) -> float:
         """Return PCB's strength in a refinement iteration, even if PCB is inactive.
 
-        If ``iteration`` is None, the last iteration is used.
+        If ``iteration`` is None, the last refinement iteration is used.
         """
         last = self.num_iterations - 1
         return strength(self.alpha, last if iteration is None else iteration, self.num_iterations)
@@ -279,7 +279,7 @@ class PairwiseClassBalance(StatefulModule):
     def current_strength(self, iteration: int | None = None) -> float:
         """Return PCB's strength in a refinement iteration, or 0 if PCB is inactive.
 
-        If ``iteration`` is None, the last iteration is used.
+        If ``iteration`` is None, the last refinement iteration is used.
         """
         return self.strength_at(iteration) if self.is_active() else 0.0
 

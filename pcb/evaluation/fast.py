@@ -25,9 +25,8 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> hotcoco
         iou_type: 'bbox' or 'segm'.
 
     Returns:
-        The evaluator after the evaluation. The method ``get_results()`` returns the metrics; an
-        undefined metric is -1. The attribute ``eval`` contains the arrays from which the metrics
-        are computed.
+        The hotcoco evaluator. Its method ``get_results()`` returns the metrics; an undefined metric
+        is -1. Its attribute ``eval`` contains the arrays from which the metrics are computed.
     """
     dataset = annotations.for_lvis()
     dataset["annotations"] = [a for a in dataset["annotations"] if a["area"] > 0]

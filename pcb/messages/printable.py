@@ -75,8 +75,8 @@ def display_names(names: Iterable[str]) -> list[str]:
     r"""Convert class names to names that are printable, short and distinct.
 
     Long names are cut, and names that look the same get numbers. Two names look the same if they
-    differ only in spaces, underscores or invisible characters, or only in the part that is cut off.
-    Converting the result again does not change it.
+    differ only in spaces, underscores, invisible characters, or the part that is cut off. Names
+    that have already been converted do not change.
 
     Args:
         names: (C,) class names from a file, in label order.

@@ -14,7 +14,7 @@ _NOBODY_READS = (errno.EPIPE, errno.EIO, errno.ENXIO, errno.EBADF)
 
 
 class _Lasting:
-    """A text stream that discards all output once the terminal or pipe behind it is closed.
+    """A text stream that discards all output after its terminal or pipe has been closed.
 
     Args:
         stream: Standard output or standard error.

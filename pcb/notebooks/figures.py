@@ -20,12 +20,12 @@ class Figures:
     """The layout of a notebook's figures, and the folder in which they are saved.
 
     Creating an instance applies the notebook's parameters ``width`` and ``titles`` to all later
-    figures; see :func:`pcb.plots.use`. If the folder contains figures that were drawn with
-    different settings, a printed line says that these figures will be replaced.
+    figures; see :func:`pcb.plots.use`. A line is printed if figures in the folder were drawn
+    with different settings and will be replaced.
 
     Args:
-        folder: A run folder or any other folder, relative to the repository. The figures are
-            saved in its subfolder ``figures/``.
+        folder: Folder, relative to the repository, such as a run folder. The figures are saved in
+            its subfolder ``figures/``.
         notebook: Name of the notebook, without its number.
         settings: The notebook's parameters, from :func:`pcb.notebooks.parameters.check`. Parameters
             that do not change how figures are drawn, such as ``gpus``, are ignored.

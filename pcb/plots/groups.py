@@ -113,10 +113,10 @@ def group_heatmap(
         title: Title of the figure; it should say which matrix is shown.
 
     Returns:
-        (figure, axes); axes is an array of length two. The first heat map shows how often the row's
-        group is predicted as the column's group, in percent (:func:`pcb.metrics.group_totals`).
-        The second heat map shows this percentage minus the percentage of the reverse confusion
-        (:func:`pcb.metrics.group_bias`).
+        (figure, axes); axes is an array of length two. The first heat map shows in percent how
+        often the row's group is predicted as the column's group; see
+        :func:`pcb.metrics.group_totals`. The second heat map shows this percentage minus the
+        percentage of the reverse confusion; see :func:`pcb.metrics.group_bias`.
 
     Example:
         >>> figure, axes = group_heatmap(np.array([[8, 2], [1, 1]]), ["f", "r"])
@@ -183,13 +183,13 @@ def start_weights(
     Args:
         weight: (C,) weight of the initial value in each row, in [0, 1]; nan if the class did not
             occur in training.
-        update_count: (C,) number of updates of each row. With few classes, the figure shows the
-            numbers above the bars. With many classes, it shows them as a curve in a second panel.
+        update_count: (C,) number of updates of each row. With few classes, these numbers are
+            written above the bars. With many classes, a second panel shows them as a curve.
         image_count: (C,) number of training images of each class. The bars are sorted by this
             number, largest first.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names.
-        start: What the initial value is, such as ``"first update"``. The figure shows this text.
+        start: Text that stands for the initial value in the figure, such as ``"first update"``.
         title: Title of the figure; empty for no title. Default:
             ``"How much of each row is still its <start>?"``.
 

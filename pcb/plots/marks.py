@@ -25,7 +25,7 @@ def legend_mark(label: str, marker: str = "s", **look) -> Line2D:
 
 
 def group_handles(frequency: Sequence[str], marker: bool = True) -> list[Line2D]:
-    """Return a legend entry for each frequency group that has classes.
+    """Return a legend entry for each frequency group that contains classes.
 
     An entry such as ``frequent (14)`` states the number of classes in the group.
 
@@ -48,7 +48,7 @@ def group_handles(frequency: Sequence[str], marker: bool = True) -> list[Line2D]
 def dot_style(count: int) -> dict[str, float]:
     """Return the size and the opacity of the dots in a scatter plot with ``count`` dots.
 
-    If there are many dots, they are small and transparent, so that they hide each other less.
+    If there are more than 200 dots, each dot is smaller and more transparent.
 
     Example:
         >>> dot_style(40)

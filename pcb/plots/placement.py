@@ -1,4 +1,4 @@
-"""Place names next to the marks of a plot, without covering other marks or names.
+"""Place names next to the marks of a plot, so that no name covers a mark or another name.
 
 A box is a row (x0, y0, x1, y1) of an array, in any unit. The y axis may point up or down.
 """
@@ -83,7 +83,7 @@ def name_marks(
     Args:
         axes: Axes with the marks.
         names: Dict from indices of marks to names. All other marks get no name.
-        points: (n, 2) positions of all marks in data coordinates. A row of nan is not a mark.
+        points: (n, 2) positions of all marks in data coordinates. Rows of nan are ignored.
         radius: Radius of a mark, in points.
         avoid: (m, 4) boxes that names must not cover. Each box is (x0, y0, x1, y1) in data
             coordinates.

@@ -50,8 +50,8 @@ def soft_label_history(
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. Class names are
             coloured by group.
         start_epoch: First epoch in which PCB is active; None if PCB is never active.
-        top: Number of other classes in each panel. The classes with the highest probability in any
-            epoch are shown.
+        top: Number of other classes in each panel. The classes are ranked by their highest
+            probability in any epoch.
         columns: Maximum number of panels in a row.
         title: Title of the figure; empty for no title.
 
@@ -69,9 +69,9 @@ def soft_label_history(
         >>> plt.close(figure)
     """
     if not len(history):
-        raise ValueError("history is empty: pass the soft labels of at least one epoch")
+        raise ValueError("`history` is empty: pass the soft labels of at least one epoch")
     if not len(classes):
-        raise ValueError("classes is empty: pass at least one class")
+        raise ValueError("`classes` is empty: pass at least one class")
     groups = check_groups(frequency)
     epochs = sorted(history)
     columns = fit_columns(5.8, min(columns, len(classes)))

@@ -1,4 +1,4 @@
-"""Find the name of the processor. Training results differ slightly between processors.
+"""Find the processor's name, because training results differ slightly between processors.
 
 This module needs only the standard library, so ``pcb doctor`` can use it in a broken installation.
 """

@@ -5,7 +5,7 @@ is closed, the kernel restarts or the notebook cell is interrupted. Run the cell
 output of the same process.
 
 :func:`start_training` locks the run folder and passes the lock to the training process. Therefore,
-only one process at a time can train in a folder.
+two runs cannot train in the same folder at the same time.
 """
 
 import json
@@ -51,9 +51,9 @@ def start_training(
         config: Config file, relative to the repository.
         work_dir: Run folder, relative to the repository; empty for the default,
             ``runs/<dataset>/<config>/seed<N>``.
-        seed: Seed of all random numbers.
+        seed: Seed for all random numbers.
         cfg_options: New values for settings in the config, such as ``{"runner.max_epochs": 1}``.
-        replace: Whether to delete the training run in the run folder if its settings are different.
+        replace: Whether to delete an existing training run with different settings.
         gpus: Number of GPUs to train on, with one process for each GPU. A machine without GPUs runs
             the same number of processes on the CPU. The config's ``samples_per_gpu`` is the batch
             size of each process. The config's learning rate must suit the combined batch size of
@@ -66,7 +66,8 @@ def start_training(
         FileNotFoundError: The config does not exist.
         ValueError: A setting in ``cfg_options`` is unknown, or ``gpus`` is invalid.
         ValueError: A process other than ``pcb train`` is writing to the folder.
-        ValueError: The folder contains a training run with different settings; set ``replace``.
+        ValueError: The folder contains a training run with different settings, and
+            ``replace`` is False.
     """
     from pcb.detection import load_config
     from pcb.detection.engine.settings import comparable_settings
@@ -139,8 +140,7 @@ def stop_training(run: RunFolder) -> bool:
         True if a process was training in the folder, otherwise False.
 
     Raises:
-        ValueError: The training process runs on another machine, is still being started, or has
-            ended while one of its child processes still runs.
+        ValueError: Training cannot be stopped, for example because it runs on another machine.
     """
     state = state_of(run)
     deadline = time.monotonic() + _PATIENCE
@@ -223,15 +223,15 @@ def _wait_for(run: RunFolder, other: Writer) -> None:
         time.sleep(0.5)
     if state_of(run).kind != "finished":
         raise RuntimeError(
-            f"training in {run.path} ended before the last epoch: see the terminal in which "
-            f"process {other.process} was started on {other.host}"
+            f"training in {run.path} ended before the last epoch. See the output of process "
+            f"{other.process} in its terminal on {other.host}"
         )
 
 
 def _print_lines(run: RunFolder, every: float) -> None:
     """Print the output of a training process until the process ends.
 
-    After a progress line, further progress lines are left out for ``every`` seconds.
+    At most one progress line is printed in ``every`` seconds.
     """
     shown = -float("inf")
     for line in _lines(run):
@@ -273,6 +273,6 @@ def _check_gpus(gpus: int) -> None:
     available = torch.cuda.device_count()
     if available and gpus > available:
         raise ValueError(
-            f"gpus is {gpus}, but PyTorch finds only {available} GPU{'s' if available > 1 else ''} "
-            f"on this machine: set gpus to at most {available}"
+            f"`gpus` is {gpus}, but PyTorch finds only {available} "
+            f"GPU{'s' if available > 1 else ''} on this machine. Set `gpus` to at most {available}"
         )

@@ -277,7 +277,7 @@ def test_missing_images_are_named(dataset, write, read, tmp_path):
     ]
     (folder / "7.png").unlink()
     for image_dir, message in {
-        folder: f"{folder} lacks 6 of 7 images (7.png, none_0.png, none_1.png, ...): download",
+        folder: f"{folder} lacks 6 of 7 images (7.png, none_0.png, none_1.png, ...). Download",
         tmp_path / "elsewhere": "elsewhere lacks 7 of 7 images",
     }.items():
         parts = ["annotations.json", message]

@@ -222,7 +222,7 @@ def test_images_are_found_in_linked_coco_folders(write, tmp_path, key, names, pa
         assert abs(int(sample["gt_masks"].masks[0].sum()) - area) < 15
 
     (tmp_path / "coco" / prefix / paths[1]).unlink()
-    with pytest.raises(AnnotationError, match=rf"lacks 1 of 2 images \({paths[1]}\): "):
+    with pytest.raises(AnnotationError, match=rf"lacks 1 of 2 images \({paths[1]}\)\. "):
         LVISFormatDataset(ann_file=ann_file, pipeline=[], img_prefix=str(data / prefix))
 
 

@@ -72,9 +72,9 @@ def test_history_of_a_single_epoch_without_pcb(start_epoch, overlapping):
 
 
 def test_missing_or_invalid_input_is_named():
-    with pytest.raises(ValueError, match="history is empty"):
+    with pytest.raises(ValueError, match="`history` is empty"):
         plots.soft_label_history({}, [0], NAMES, GROUPS)
-    with pytest.raises(ValueError, match="classes is empty"):
+    with pytest.raises(ValueError, match="`classes` is empty"):
         plots.soft_label_history({1: np.eye(3)}, [], NAMES, GROUPS)
     with pytest.raises(ValueError, match=r"frequency\[0\] must be"):
         plots.soft_label_entropy([1.0], [3], ["x"])

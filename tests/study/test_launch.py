@@ -75,7 +75,7 @@ def test_several_processes_are_started_by_torchrun(stand_in, tmp_path, monkeypat
     assert json.loads((run.path / "train.out").read_text())[:7] == [*start, "train"]
 
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    for gpus, message in ((8, "gpus is 8, but PyTorch finds only 2"), (0, "at least 1 .*, got 0")):
+    for gpus, message in ((8, "`gpus` is 8, but .* only 2 GPUs"), (0, "at least 1 .*, got 0")):
         with pytest.raises(ValueError, match=message):
             launch.start_training(CONFIG, tmp_path / "other", gpus=gpus)
     assert not (tmp_path / "other").exists()

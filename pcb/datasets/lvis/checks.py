@@ -1,6 +1,7 @@
 """Check single values in annotation files and in detection results.
 
-A function whose name ends in ``_problem`` returns what is wrong with a value, or None.
+A function whose name ends in ``_problem`` returns what is wrong with a value, or None if the
+value is valid.
 """
 
 from collections.abc import Iterable, Mapping
@@ -150,8 +151,5 @@ def is_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
 
 
 def is_compressed_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
-    """Return whether a value is a compressed RLE whose size matches the image.
-
-    In a compressed run-length encoding (RLE), the run lengths are stored as text.
-    """
+    """Return whether a value is a compressed run-length encoding whose size matches the image."""
     return is_rle(segmentation, image) and isinstance(segmentation["counts"], (str, bytes))

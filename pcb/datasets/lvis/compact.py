@@ -1,8 +1,8 @@
 """Read LVIS annotations into flat arrays to save memory in training.
 
-As dicts, the 1.27 million instances of LVIS v1 would consist of over 100 million Python objects.
-Forked data-loading workers can share the memory of arrays, but not the memory of Python objects,
-because reading a Python object changes its reference count.
+If the 1.27 million instances of LVIS v1 were stored as dicts, there would be over 100 million
+Python objects. Forked data-loading workers can share the memory of arrays, but not the memory of
+Python objects, because reading a Python object changes its reference count.
 """
 
 import dataclasses
@@ -77,7 +77,7 @@ class Segmentations:
 
 
 class SegmentationPacker:
-    """A collection to which masks are added one by one; ``pack`` converts the masks to arrays."""
+    """A list of masks that :meth:`pack` converts to flat arrays."""
 
     def __init__(self) -> None:
         self._scale = _HUNDREDTHS
@@ -133,7 +133,7 @@ class SegmentationPacker:
 
 @dataclass(frozen=True, eq=False)
 class CompactAnnotations(Classes):
-    """The checked content of an annotation file with I images and n instances, as arrays.
+    """Checked annotations of I images with n instances, stored as arrays.
 
     The instances of image ``i`` have the indices ``first_instance[i]`` to
     ``first_instance[i + 1] - 1``. The class ``Annotations`` stores annotations as dicts instead.
@@ -150,7 +150,7 @@ class CompactAnnotations(Classes):
         areas: (n,) float64, area of each instance in square pixels.
         mask_rows: (n,) int64, index of each instance's mask in ``segmentations``.
         segmentations: The masks of all instances in the file.
-        warnings: Warnings about class names and boxes. Reading the file does not log them.
+        warnings: Warnings about class names and boxes, as text.
     """
 
     path: str
@@ -182,7 +182,7 @@ class CompactAnnotations(Classes):
         return has[self.mask_rows]
 
     def masks_of(self, image: int) -> list[list[list[float]] | dict]:
-        """Return the mask of each instance of an image, as polygons or a run-length encoding.
+        """Return the masks of an image's instances, each as polygons or as a run-length encoding.
 
         Args:
             image: Index of the image.

@@ -1,7 +1,7 @@
 """Read detection results into flat arrays to save memory in the evaluation.
 
 With 300 detections per image, the LVIS validation set has about 6 million detections. Python
-objects for these detections take about 5 GiB of memory, and arrays take 0.3 GiB.
+objects for these detections take about 5 GiB of memory, whereas arrays take 0.3 GiB.
 """
 
 import math
@@ -30,7 +30,7 @@ from pcb.datasets.lvis.results import (
 
 @dataclass(frozen=True, eq=False)
 class CompactResults:
-    """The values of n checked detections as arrays, in the order of the results.
+    """Arrays of n checked detections, in the order of the results.
 
     Attributes:
         images: (n,) int64, image of each detection, as an index in ``Annotations.images``.

@@ -30,7 +30,7 @@ class AnnotationError(ValueError):
 
 
 class _File(msgspec.Struct):
-    """The content of an annotation file, with undecoded records of images and annotations."""
+    """An annotation file whose image and annotation records have not been decoded yet."""
 
     images: list[msgspec.Raw]
     annotations: list[msgspec.Raw]
@@ -54,7 +54,7 @@ class AnnotationReader:
             occur in the images read so far.
         lists_classes: Whether any image read so far lists a category under one of these two keys.
         categories: One dict per class, sorted by id.
-        label_of: A dict from the id of each category to its label (its index in ``categories``).
+        label_of: A dict from category ids to labels. A label is an index in ``categories``.
         info: The file's ``info``; empty if the file does not have this key.
         licenses: The file's ``licenses``; empty if the file does not have this key.
 
@@ -161,7 +161,7 @@ class AnnotationReader:
         if missing:
             raise AnnotationError(
                 f"{self.path}: the folder {os.fspath(image_dir)} lacks {len(missing):,} of"
-                f" {self.num_images:,} images ({first_names(missing)}): download the missing"
+                f" {self.num_images:,} images ({first_names(missing)}). Download the missing"
                 " images, or choose the folder that contains all images"
             )
 

@@ -82,7 +82,7 @@ def check_override(
     if parts[0] == "custom_imports":
         raise ValueError(
             f"cfg_options key {key!r} has no effect, because the config file imports its modules "
-            "before overrides are applied: set custom_imports in the config file"
+            "before overrides are applied. Set custom_imports in the config file"
         )
     if parts[0] in cfg and parts[0] not in TOP_LEVEL:
         raise ValueError(

@@ -40,15 +40,14 @@ class Runner(EpochBasedRunner):
     """mmcv's epoch runner, changed so that training resumes exactly from a checkpoint.
 
     All random number generators are seeded at the start of each epoch and after each checkpoint.
-    Therefore, resumed training draws the same random numbers as uninterrupted training. If a
-    checkpoint was saved within an epoch, resumed training skips the earlier batches of the epoch.
+    Therefore, resumed training draws the same random numbers as uninterrupted training. After a
+    mid-epoch checkpoint, resumed training skips the batches that have already been used.
 
     Args:
         args: Positional arguments of mmcv's runner.
         device: The device that batches are moved to.
-        seed: The seed of all random number generators.
-        interval: Number of iterations between two checkpoints within an epoch, or 0 if checkpoints
-            are saved only after epochs.
+        seed: The seed for all random number generators.
+        interval: Number of iterations between two mid-epoch checkpoints; 0 for none.
         find_unused_parameters: The argument of PyTorch's ``DistributedDataParallel``.
         kwargs: Keyword arguments of mmcv's runner.
     """
@@ -120,7 +119,7 @@ class Runner(EpochBasedRunner):
         self._done_in_epoch = 0
 
     def checkpoint_follows(self) -> bool:
-        """Return whether a checkpoint within the epoch is due after the current iteration."""
+        """Return whether a mid-epoch checkpoint is saved after the current iteration."""
         done = self._inner_iter + 1
         return bool(self.interval) and done % self.interval == 0 and done < len(self.data_loader)
 
@@ -136,12 +135,13 @@ class Runner(EpochBasedRunner):
         torch.manual_seed(int(seeds[2]))
 
     def prepare(self, data_loader: Any) -> None:
-        """Call ``before_run`` of each hook once. If training resumes, restore the hooks' buffers.
+        """Call ``before_run`` of each hook once.
 
-        Some hooks add buffers, such as running averages of weights, to the model.
+        Hooks may add buffers to the model, for example for running averages of weights. If training
+        resumes, these buffers are restored from the checkpoint.
 
         Raises:
-            ValueError: The names of the hooks' buffers differ from those in the checkpoint.
+            ValueError: The hooks' buffers do not match the checkpoint.
         """
         self._max_iters = self._max_epochs * len(data_loader)
         for hook in list(self.hooks):
@@ -164,7 +164,7 @@ class Runner(EpochBasedRunner):
 
         Args:
             out_dir: The run folder.
-            inside_epoch: Whether the epoch has further iterations after this checkpoint.
+            inside_epoch: Whether this is a mid-epoch checkpoint.
 
         Raises:
             NonFiniteError: A weight is not finite. The earlier checkpoint is kept.
@@ -201,8 +201,8 @@ class Runner(EpochBasedRunner):
             trust_checkpoint: Whether to read the file even if reading it may execute code.
 
         Raises:
-            ValueError: The checkpoint has no epoch or iteration, does not fit the model or the
-                optimizer, or was saved within an epoch by a run with different settings.
+            ValueError: The checkpoint is incomplete, or does not fit the model or the optimizer.
+            ValueError: A mid-epoch checkpoint was saved by a run with different settings.
         """
         state = read_checkpoint(checkpoint, trust_checkpoint)
         meta, hint = state.get("meta"), "train from scratch, without --resume"
@@ -219,9 +219,9 @@ class Runner(EpochBasedRunner):
         if other:
             before = ", ".join(f"{key} {meta.get(key)} (now {course[key]})" for key in other)
             raise ValueError(
-                f"{checkpoint} was saved within an epoch, with other settings: {before}. "
-                "Resume with the same data, seed, samples_per_gpu, number of processes and "
-                f"checkpoint_config, or {hint}"
+                f"{checkpoint} is a mid-epoch checkpoint of a run with different settings: "
+                f"{before}. Resume with the same data, seed, samples_per_gpu, number of processes "
+                f"and checkpoint_config, or {hint}"
             )
         load_weights(self.model, state, checkpoint)
         try:
@@ -239,10 +239,7 @@ class Runner(EpochBasedRunner):
         self._state_of_hooks = dict(state.get("state_of_hooks") or averages_in(self.model, state))
 
     def _restore_hooks(self) -> None:
-        """Copy the checkpoint's values to the buffers that hooks have added to the model.
-
-        Raise a ValueError if the names of these buffers differ from those in the checkpoint.
-        """
+        """Copy the checkpoint's values to the buffers that hooks have added to the model."""
         saved, self._state_of_hooks = self._state_of_hooks, None
         if saved is None:
             return  # no checkpoint was read, or the buffers are already restored
@@ -252,15 +249,15 @@ class Runner(EpochBasedRunner):
         if differing:
             where = "the checkpoint" if differing[0] in saved else "this run"
             raise ValueError(
-                f"cannot resume with other hooks: only {where} contains the buffer {differing[0]}. "
-                "Resume with the custom_hooks of the run that saved the checkpoint, or train from "
-                "scratch, without --resume"
+                f"cannot resume with different hooks: only {where} contains the buffer "
+                f"{differing[0]}. Resume with the custom_hooks of the run that saved the "
+                "checkpoint, or train from scratch, without --resume"
             )
         for name, value in saved.items():
             own[name].copy_(value)
 
     def _readable_meta(self) -> dict[str, Any]:
-        """Return the runner's ``meta``. Values that cannot be saved become None, with a warning."""
+        """Return the runner's ``meta``; each value that cannot be saved is replaced by None."""
         readable = {}
         for key, value in self.meta.items():
             left_out: list[str] = []
@@ -272,7 +269,7 @@ class Runner(EpochBasedRunner):
         return readable
 
     def _course(self, data_loader: Any) -> dict[str, int]:
-        """Return the settings that must not change when training resumes within an epoch."""
+        """Return the settings that must not change after a mid-epoch checkpoint."""
         return {
             "seed": self.seed,
             "processes": world_size(),

@@ -72,7 +72,7 @@ def test_epoch_is_not_resumed_with_other_settings(undisturbed, options, tmp_path
     torch.save(state, run.checkpoint)
     before = run.config_file.read_bytes(), run.environment_file.read_bytes()
     for changes, seed, message in (
-        ({"data.samples_per_gpu": 4}, 0, r"saved within an epoch, .*: iterations 3 \(now 6\)"),
+        ({"data.samples_per_gpu": 4}, 0, r"mid-epoch checkpoint .*: iterations 3 \(now 6\)"),
         ({}, 4, r"settings: seed 0 \(now 4\)\. Resume with the same data, seed"),
         ({"checkpoint_config.interval": 1}, 0, r"settings: interval 2 \(now 1\)"),
     ):
