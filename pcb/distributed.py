@@ -22,10 +22,11 @@ _TORCHRUN = f"start the processes with torchrun, which sets {', '.join(_VARIABLE
 def process_group(device: torch.device) -> Iterator[None]:
     """Connect this process to the other training processes while a ``with`` block runs.
 
-    ``torchrun`` describes the training processes in environment variables. If these variables are
-    not set, this function does nothing. Otherwise, it waits up to 10 minutes for the other
-    processes to start; the environment variable ``PCB_WAIT_MINUTES`` changes this limit. After an
-    error in the block, this process must exit, so that ``torchrun`` stops the other processes.
+    ``torchrun`` describes the training processes in environment variables. If neither ``RANK`` nor
+    ``WORLD_SIZE`` is set, this function does nothing. Otherwise, it waits up to 10 minutes for the
+    other processes to start; the environment variable ``PCB_WAIT_MINUTES`` changes this limit.
+    After an error in the block, this process must exit, so that ``torchrun`` stops the other
+    processes.
 
     Args:
         device: Device of this process. GPUs are connected with ``nccl``, CPUs with ``gloo``. With
@@ -169,7 +170,7 @@ def _minutes_to_wait() -> float:
 
 
 def rank() -> int:
-    """Return the rank of this process, counted from 0. Only process 0 writes files."""
+    """Return the rank of this process, counted from 0."""
     return dist.get_rank() if _in_group() else 0
 
 
@@ -188,7 +189,7 @@ def sum_over_processes(tensor: Tensor) -> Tensor:
     """Return the sum of a tensor over all processes of the default process group.
 
     All processes must call this function equally often and with tensors of the same shape. A
-    process that has nothing to add must pass zeros; otherwise, the other processes wait for it.
+    process that has nothing to add must pass zeros.
 
     Args:
         tensor: Tensor of any shape, on a device that the backend of the process group supports.

@@ -84,7 +84,7 @@ def load_picture(
     if pixels.shape[:2] != (height, width):
         raise ValueError(
             f"{path} is {pixels.shape[1]}x{pixels.shape[0]} pixels, but {annotations.path} says"
-            f" {width}x{height}: replace the file with the image that was annotated"
+            f" {width}x{height}: replace the image with the one that was annotated"
         )
     masks = [decode_mask(record["segmentation"], height, width) for record in records]
     boxes = [

@@ -30,8 +30,8 @@ def balances(model: nn.Module) -> Mapping[str, PairwiseClassBalance]:
 def describe_training_set(model: nn.Module, dataset: Any) -> None:
     """Tell every loss in a model which classes have instances in the training set.
 
-    The instances of a dataset without the method ``instance_count`` are counted only if a loss has
-    ``required_classes="present"``, because counting them is slow.
+    Counting the instances is slow if the dataset has no method ``instance_count``. The instances
+    are then counted only if a loss has ``required_classes="present"``.
 
     Args:
         model: The detector.
@@ -51,7 +51,7 @@ def describe_training_set(model: nn.Module, dataset: Any) -> None:
 
 
 def _innermost(dataset: Any) -> Iterator[Any]:
-    """Remove wrappers such as ``RepeatDataset``, and yield the datasets inside."""
+    """Yield the datasets inside any wrappers such as ``RepeatDataset``."""
     inside = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
     if inside == [None]:
         yield dataset

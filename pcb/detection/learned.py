@@ -42,14 +42,14 @@ def learned_by(balance: PairwiseClassBalance) -> LearnedConfusion:
 def learned_in_checkpoint(
     loss: Mapping[str, Any], checkpoint: Mapping[str, Any], source: str | Path
 ) -> LearnedConfusion:
-    """Return the learned confusion matrix in a checkpoint, and the PCB settings in the config.
+    """Return the learned confusion matrix in a checkpoint, and the PCB settings in a config.
 
     Checkpoints of the official PCB code are also accepted.
 
     Args:
         loss: The config's ``model.roi_head.bbox_head.loss_cls``.
         checkpoint: The result of :func:`pcb.detection.checkpoint.read_checkpoint`.
-        source: The name of the checkpoint in error messages.
+        source: Name of the checkpoint, for error messages.
 
     Raises:
         ValueError: The checkpoint contains no matrix, the loss in the config learns no matrix, or
@@ -69,8 +69,8 @@ def learned_in_checkpoint(
     built = build_loss(loss)
     if getattr(built, "balance", None) is None:
         raise ValueError(
-            f"{source} contains a confusion matrix, but the loss {loss['type']} in the config has "
-            "none: use the config that the checkpoint was trained with"
+            f"{source} contains a confusion matrix, but the loss {loss['type']} in the config "
+            "does not learn one: use the config that the checkpoint was trained with"
         )
     load_weights(built, {"state_dict": state}, source)
     _check_rows(built.balance, source)
@@ -81,7 +81,7 @@ def learned_in_checkpoint(
 
 
 def _check_rows(balance: PairwiseClassBalance, source: str | Path) -> None:
-    """Warn if the matrix was probably not learned by the loss in the config.
+    """Warn if a confusion matrix was probably not learned by the loss in the config.
 
     Only a softmax loss learns a matrix whose rows sum to 1.
     """

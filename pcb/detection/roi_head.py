@@ -1,4 +1,4 @@
-"""A RoI head that refines its predictions iteratively."""
+"""RoI head that refines its predictions iteratively."""
 
 from collections.abc import Iterator, Sequence
 
@@ -21,11 +21,11 @@ class IterativeRoIHead(StandardRoIHead):
         mlp_layers: Number of linear layers in each of the two feedback modules, which refine the
             features.
         iter_loss_weight: Weights of the losses of the K iterations; by default, each is 1 / K.
-        reg_iter: Index of the only iteration whose box loss is used (with weight 1), or -1 to use
-            the box losses of all iterations.
+        reg_iter: -1 to use the box losses of all iterations. Otherwise, the index of the only
+            iteration whose box loss is used; the weight of this loss is 1.
         box_reg_iter: Has no effect; the argument exists because official configs may set it.
         use_layer_norm: Whether to apply layer normalisation to the class logits before the feedback
-            module. The official configs for EQL v2 do so.
+            module, as in the official configs for EQL v2.
         identity_init: Whether the initial weights of the feedback modules leave the features
             unchanged. True helps training from scratch; False corresponds to the official code.
 
@@ -82,9 +82,10 @@ class IterativeRoIHead(StandardRoIHead):
                 nn.init.constant_(feedback.layers[-1].bias, value)
 
     def _iterate(self, features: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the class and box predictions of each iteration.
+        """Yield the class and box predictions of each refinement iteration.
 
-        The (N, D, H, W) RoI features are refined between the iterations.
+        Args:
+            features: (N, D, H, W) RoI features before the first refinement.
         """
         for iteration in range(self.n_iter):
             cls_score, bbox_pred = self.bbox_head(features)
@@ -99,7 +100,7 @@ class IterativeRoIHead(StandardRoIHead):
         return self.shared_head(features) if self.with_shared_head else features
 
     def _bbox_forward(self, x: Sequence[Tensor], rois: Tensor) -> dict[str, Tensor]:
-        """Return the predictions of the last iteration, and the RoI features before refinement."""
+        """Return the predictions after the last refinement, and the unrefined RoI features."""
         features = self._extract(x, rois)
         *_, (cls_score, bbox_pred) = self._iterate(features)
         return {"cls_score": cls_score, "bbox_pred": bbox_pred, "bbox_feats": features}
@@ -114,9 +115,9 @@ class IterativeRoIHead(StandardRoIHead):
     def refinement_losses(
         self, features: Tensor, rois: Tensor, targets: Sequence[Tensor]
     ) -> dict[str, Tensor]:
-        """Return the weighted sum of each loss over the iterations.
+        """Return the weighted sum of each loss over the refinement iterations.
 
-        The result also contains the accuracy in the last iteration.
+        The result also contains the accuracy after the last refinement.
 
         Args:
             features: (N, D, H, W) RoI features before the first refinement.

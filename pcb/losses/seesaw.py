@@ -100,7 +100,7 @@ class SeesawLoss(BalancedLoss):
     ) -> dict[str, Tensor]:
         """Return the losses of a batch.
 
-        In training, the batch first updates the sample counts and ``balance``.
+        In training mode, the sample counts and ``balance`` are first updated with the batch.
 
         Args:
             logits: (N, C) logits, or (N, C + 2) with background.
@@ -171,7 +171,7 @@ class SeesawLoss(BalancedLoss):
         return logits  # the foreground and background logits are always last
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Return the probabilities of the classes and, if it exists, of background."""
+        """Return the class probabilities, including background if the loss has background."""
         classes = logits[:, : self.num_classes].softmax(dim=1)
         if self.background is None:
             return classes

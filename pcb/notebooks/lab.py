@@ -86,7 +86,7 @@ def copy_notebooks(
 
 
 def _copies(folder: Path, name: str) -> dict[int, Path]:
-    """Return a dict from the number of each copy of a notebook to the path of the copy.
+    """Find the copies of a notebook, and return a dict from copy number to path.
 
     For example, ``01_train-2.ipynb`` is copy 2, and ``01_train.ipynb`` is copy 1.
     """
@@ -96,7 +96,7 @@ def _copies(folder: Path, name: str) -> dict[int, Path]:
 
 
 def _read_record(file: Path) -> dict[str, str]:
-    """Return a dict from the file name of each copy to the digest of the original notebook.
+    """Return a dict from the file name of each notebook copy to the SHA-256 of its original.
 
     If the record file is missing or invalid, the dict is empty.
     """

@@ -62,9 +62,8 @@ def check_parameters(
 def check(variables: MutableMapping[str, Any]) -> dict[str, Any]:
     """Check the parameters of the notebook that calls this function.
 
-    A notebook calls this function in the first cell after its parameters. The function replaces
-    each parameter in ``variables`` with the converted value. It also makes Python show each warning
-    on one line.
+    Call this function in the first cell after the parameters. It replaces each parameter in
+    ``variables`` with the converted value, and makes Python show each warning on one line.
 
     Args:
         variables: The notebook's ``globals()``.
@@ -106,7 +105,7 @@ def check(variables: MutableMapping[str, Any]) -> dict[str, Any]:
 
 
 def _targets(source: str) -> list[str]:
-    """Return the names of the variables that the code of a notebook cell assigns."""
+    """Return the names of the variables that a notebook cell assigns."""
     return [
         target.id
         for statement in ast.parse(source).body

@@ -146,7 +146,7 @@ def canvas(width: float, height: float, lines: bool = False) -> tuple[float, flo
 def fit_panels(height: float, rows: int, rest: float) -> float:
     """Limit the height of a panel so that all rows of panels fit on one page of a paper.
 
-    All heights are in inches in the screen layout.
+    All heights are in inches, and refer to the screen layout.
 
     Args:
         height: Preferred height of a panel.
@@ -236,7 +236,7 @@ def legend_outside(axes: Axes, handles: Sequence[Any] | None = None) -> None:
 def legend_below(figure: Figure, handles: Sequence[Any], title: str | None = None) -> None:
     """Draw a legend below the figure.
 
-    All entries are in one row. In a narrow figure, they are in one or two columns instead.
+    The legend has a single row or, in a narrow figure, one or two columns.
     """
     longest = max(len(handle.get_label()) for handle in handles)
     ncols = len(handles) if not is_narrow() else 1 if longest > 24 else 2

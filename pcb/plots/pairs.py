@@ -48,7 +48,7 @@ def confused_pairs(
 ) -> tuple[Figure, Axes]:
     """Draw a bar for each of the most confused pairs of classes.
 
-    Each bar shows the share of the true class that is predicted as the other class. A thin bar
+    Each bar shows the share of the true class that is predicted as the other class. The thin bar
     below it shows the confusion in the reverse direction.
 
     Args:
@@ -176,7 +176,7 @@ def _pair_axes(
     title: str,
     nothing: str,
 ) -> tuple[Figure, Axes]:
-    """Create a figure that has a row for each pair, with class names and pictures on the left.
+    """Create a figure with a row for each pair of classes; names and pictures are on the left.
 
     If there are no pairs, the figure shows the text in ``nothing`` instead.
     """

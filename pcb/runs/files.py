@@ -49,7 +49,7 @@ IOU_TYPES = ("bbox", "segm")
 class RunFiles:
     """The paths of the files in a run folder.
 
-    The constructor does not create the folder; call :meth:`create` to create the folder.
+    Call :meth:`create` to create the folder.
 
     Args:
         path: The run folder, absolute or relative to the current directory.
@@ -98,7 +98,7 @@ class RunFiles:
         return self.predictions_folder / f".{iou_type}.{rank}.part"
 
     def prediction_parts(self, iou_type: str) -> list[Path]:
-        """Return the existing temporary files with detections, one file per process."""
+        """Return the paths of all existing temporary files with detections."""
         return sorted(self.predictions_folder.glob(f".{iou_type}.*.part"))
 
     def settings_file(self, notebook: str) -> Path:

@@ -22,8 +22,8 @@ class Running(NamedTuple):
     """A running process that holds the lock of a folder or of a notebook.
 
     Attributes:
-        what: Purpose of the process: ``training``, ``prediction``, ``grid`` for a set of training
-            runs, or the name of a notebook, for example ``02_evaluate``.
+        what: Purpose of the process: ``training``, ``prediction``, ``grid`` (a set of training
+            runs), or the name of a notebook, such as ``02_evaluate``.
         where: Folder to which the process writes, as a relative path.
         process: Process ID.
         host: Name of the machine on which the process runs.
@@ -58,7 +58,7 @@ class Running(NamedTuple):
 
 
 def notebook_lock(executed: str | os.PathLike[str]) -> Path:
-    """Return the path of the lock file of an executed notebook."""
+    """Return the path of an executed notebook's lock file."""
     return Path(executed).with_name(f".{Path(executed).stem}.lock")
 
 
@@ -87,7 +87,8 @@ def described(file: Path, root: str | os.PathLike[str], who: Writer) -> Running:
 
     Args:
         file: The lock file. Its modification time is the time when the lock was taken.
-        root: Folder to which the path ``where`` in the result is relative.
+        root: Folder that contains the lock file, possibly in a subfolder. The attribute ``where``
+            of the result is relative to this folder.
         who: The process, as recorded in the lock file.
     """
     since = datetime.fromtimestamp(file.stat().st_mtime)

@@ -1,4 +1,4 @@
-"""Generate the dataset OpenMoji-LT; its folder appears only when the dataset is complete."""
+"""Generate the dataset OpenMoji-LT."""
 
 import glob
 import importlib.metadata

@@ -84,7 +84,7 @@ def _read_in(tree: ast.Module) -> set[str]:
 
 
 def _assigned_in(tree: ast.Module) -> dict[str, str]:
-    """Return the last value of each top-level variable in a config file, dumped by ``ast.dump``."""
+    """Return a dict from each top-level variable to the ``ast.dump`` of its last value."""
     return {
         target.id: ast.dump(statement.value)
         for statement in tree.body

@@ -13,10 +13,7 @@ from pcb.storage.repository import commit, repository_root
 
 
 def describe_environment(device: torch.device, seed: int) -> dict[str, Any]:
-    """Return the software versions, Git commit, machine and seed that affect a run's results.
-
-    The CPU model and its instruction set, such as AVX2, affect rounding errors.
-    """
+    """Return the software versions, Git commit, machine and seed that affect a run's results."""
     packages = ("torch", "torchvision", "mmcv-full", "mmdet", "numpy", "lvis", "hotcoco")
     return {
         "python": sys.version.split()[0],

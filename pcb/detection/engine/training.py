@@ -94,7 +94,7 @@ def train(
             if settings.unread:
                 warnings.warn(
                     f"the config sets variables that nothing uses: {', '.join(settings.unread)}. "
-                    "Check the spelling of each name, or remove the variable",
+                    "Correct misspelled names, and remove variables that are not needed",
                     stacklevel=2,
                 )
         # Build dataset and model before changing the folder, so a wrong config deletes nothing.
@@ -243,9 +243,8 @@ def _warn_of_other_settings(folder: RunFolder, settings: TrainingSettings) -> No
     if names := [name for name in differing if name != "runner.max_epochs"]:
         warnings.warn(
             f"settings have changed since this training run began: {', '.join(names)}. Resume with "
-            "the original settings to get the result of an uninterrupted run. New values of "
-            "optimizer.lr and optimizer.weight_decay have no effect, because the values in the "
-            "checkpoint are used",
+            "the original settings to get the same result as without an interruption. For "
+            "optimizer.lr and optimizer.weight_decay, the values in the checkpoint are used",
             stacklevel=2,
         )
 
