@@ -119,8 +119,8 @@ class BoxHeadLoss(nn.Module):
             self._knows_present_classes = True  # warn only once
             warnings.warn(
                 "required_classes is 'present', but the loss does not know which classes the "
-                "training set contains. Add dict(type='LossEpochUpdateHook') to custom_hooks, or "
-                "call describe_training_set",
+                "training set contains, so PCB will wait for all classes. Add "
+                "dict(type='LossEpochUpdateHook') to custom_hooks, or call describe_training_set",
                 stacklevel=2,
             )
         iteration = self.iteration if iter_id is None else iter_id

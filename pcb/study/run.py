@@ -227,7 +227,7 @@ def open_runs(work_dirs: Iterable[str | os.PathLike]) -> list[RunView]:
     """
     opened = [open_run(work_dir) for work_dir in work_dirs]
     if not opened:
-        raise ValueError("work_dirs is empty: pass at least one run folder")
+        raise ValueError("`work_dirs` is empty: pass at least one run folder")
     for view in opened[1:]:
         if not _same_data(view, opened[0]):
             raise ValueError(_not_alike(view, opened[0]))

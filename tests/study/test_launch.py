@@ -75,7 +75,7 @@ def test_several_processes_are_started_by_torchrun(stand_in, tmp_path, monkeypat
     assert json.loads((run.path / "train.out").read_text())[:7] == [*start, "train"]
 
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    for gpus, message in ((8, "`gpus` is 8, but .* only 2 GPUs"), (0, "at least 1 .*, got 0")):
+    for gpus, message in ((8, "`gpus` is 8, but .* only 2 GPUs"), (0, "at least 1, got 0")):
         with pytest.raises(ValueError, match=message):
             launch.start_training(CONFIG, tmp_path / "other", gpus=gpus)
     assert not (tmp_path / "other").exists()
@@ -119,7 +119,7 @@ def test_training_in_a_terminal_can_be_followed_and_stopped(tmp_path, write_in_t
                 launch.stop_training(run)
             return super().write(text)
 
-    error = rf"before the last epoch: .* process {training.pid} was started on"
+    error = rf"before the last epoch\. See the output of process {training.pid} in its terminal on"
     with pytest.raises(RuntimeError, match=error), contextlib.redirect_stdout(Output()):
         launch.follow(run)
     assert training.wait(PATIENCE) < 0 and not trainer(run)

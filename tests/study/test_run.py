@@ -369,7 +369,7 @@ def test_annotations_of_several_runs_are_read_once(run, tiny_openmoji):
     other.config_file.write_text(f"data = {data!r}\n")
     with pytest.raises(ValueError, match="compare runs with the same images and classes"):
         study.open_runs([run.path, other.path])
-    with pytest.raises(ValueError, match="work_dirs is empty"):
+    with pytest.raises(ValueError, match="`work_dirs` is empty"):
         study.open_runs([])
 
 

@@ -544,8 +544,8 @@ def test_dictionary_is_not_replaced_by_something_else(value):
 @pytest.mark.parametrize(
     "key, value, message",
     [
-        ("custom_imports", {"imports": ["json"]}, "set custom_imports in the config"),
-        ("custom_imports.imports", ["json"], "set custom_imports in the config"),
+        ("custom_imports", {"imports": ["json"]}, "Set custom_imports in the config"),
+        ("custom_imports.imports", ["json"], "Set custom_imports in the config"),
         (
             "data.train.pipeline",
             {"type": "Resize"},

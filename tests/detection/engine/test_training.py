@@ -184,7 +184,7 @@ def test_resuming_with_other_settings_warns(trained, tmp_path, tiny_options):
     run = RunFolder(shutil.copytree(trained.path, tmp_path / "seed0"))
     run.write_environment(run.read_environment() | {"cpu_capability": "another"})
     options = {**tiny_options, "optimizer.lr": 0.5, "runner.max_epochs": 3}
-    with pytest.warns(UserWarning, match=r"run began \(cpu_capability, optimizer\.lr, seed\)"):
+    with pytest.warns(UserWarning, match=r"run began: cpu_capability, optimizer\.lr, seed\."):
         train(CONFIG, run.path, 9, options, resume=True, device="cpu")
 
 
