@@ -25,8 +25,8 @@ def fightback_soft_labels(confusion: Tensor, normalize_columns: bool = True) -> 
         all entries in column ``y`` of the matrix are zero or too small for an accurate division.
 
     Example:
-        >>> confusion = torch.tensor([[0.5, 0.5], [0.0, 1.0]])  # half of class 0 predicted as 1
-        >>> fightback_soft_labels(confusion)  # so the label of class 1 gives a third to class 0
+        >>> confusion = torch.tensor([[0.5, 0.5], [0.0, 1.0]])  # half of class 0 is predicted as 1
+        >>> fightback_soft_labels(confusion)  # the soft label of class 1: one third is class 0
         tensor([[1.0000, 0.0000],
                 [0.3333, 0.6667]])
     """

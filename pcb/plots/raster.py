@@ -92,7 +92,7 @@ class Frame:
 
     @property
     def contiguous(self) -> bool:
-        """Whether classes are ordered by frequency and the classes of each group are adjacent."""
+        """Whether the classes are ordered by frequency, with each group in a single block."""
         return (
             self.groups is not None
             and self.by_frequency

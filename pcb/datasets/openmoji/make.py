@@ -79,7 +79,7 @@ def make_openmoji(
         workers = os.cpu_count() or 1 if size == "full" else 1
     workers = _whole_number("workers", workers, least=1)
     given, out = Path(out), Path(os.path.realpath(out))  # a link to an empty folder stays a link
-    _remove_left_overs(out)
+    _remove_leftovers(out)
     if _is_made(given, size, seed):
         return given
     check_folder(given)
@@ -109,7 +109,7 @@ def _partial_prefix(out: Path) -> str:
     return f".{out.name}.partial-"
 
 
-def _remove_left_overs(out: Path) -> None:
+def _remove_leftovers(out: Path) -> None:
     """Delete incomplete output beside ``out`` if the process that wrote it was killed.
 
     The output of processes that are still running is kept.
