@@ -149,7 +149,7 @@ def _worker_memory(dataset, workers: int) -> list[float]:
 def _peak() -> Iterator[list[float]]:
     """Measure the peak memory of this process, in MiB, until the ``with`` block ends.
 
-    Yield a list that contains only this number.
+    Yield a list. When the block has ended, the only number in the list is the peak memory.
     """
     peak, done = [_memory("self")], threading.Event()
 

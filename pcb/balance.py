@@ -213,7 +213,7 @@ class PairwiseClassBalance(StatefulModule):
             self._warn_if_blocked()
 
     def _warn_if_blocked(self) -> None:
-        """Warn if further training cannot activate PCB."""
+        """Warn if PCB will stay inactive however long training continues."""
         epoch = int(self.epoch)
         if epoch < self.start_epoch:
             never_set = self._last_set_epoch is None

@@ -72,7 +72,7 @@ class ConfigRuns:
 
     @property
     def pairs(self) -> dict[int | None, tuple[RunFolder, RunFolder]]:
-        """Dict that maps each common seed to the run of this config and the run of its baseline."""
+        """Pairs of runs with the same seed, as ``{seed: (run, run_of_baseline)}``."""
         theirs = self.baseline.runs if self.baseline else {}
         return {seed: (run, theirs[seed]) for seed, run in self.runs.items() if seed in theirs}
 
@@ -104,7 +104,7 @@ def group_runs(
     Args:
         runs: Run folders, ``.../<dataset>/<config>/seed<N>``; a relative path starts at the
             repository root. A folder whose name is not ``seed<N>`` counts as a separate config.
-        or_first: Whether to compare a config without a counterpart with the default baseline.
+        or_first: If False, a config without a counterpart has no baseline.
 
     Returns:
         The configs. Each baseline comes before the configs that are compared with it.
@@ -142,8 +142,9 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
     The sentences state:
 
     - which configs and seeds are compared;
-    - which settings (except PCB's), versions and machines differ between a config and its baseline;
-    - in which configs PCB never acted, because training ended before PCB's start epoch;
+    - which settings, package versions and machines differ between a config and its baseline,
+      apart from the settings of PCB;
+    - in which configs training ended before PCB's start epoch;
     - which settings differ between the runs of a single config.
     """
     sentences = []
@@ -238,7 +239,7 @@ def _differences(
 ) -> str:
     """Describe which settings differ between paired runs.
 
-    The function ``view`` returns the settings of a config that are compared.
+    The function ``view`` takes a config and selects the settings to compare.
     """
     found: dict[str, tuple[Any, Any]] = {}
     for ours, theirs in pairs:
@@ -248,7 +249,7 @@ def _differences(
 
 
 def _other_conditions(pairs: Iterable[tuple[RunFolder, RunFolder]]) -> str:
-    """Describe which versions and machines differ between paired runs."""
+    """Describe which package versions and machines differ between paired runs."""
     found: dict[str, tuple[Any, Any]] = {}
     for pair in pairs:
         ours, theirs = (

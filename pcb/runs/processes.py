@@ -58,7 +58,7 @@ class Running(NamedTuple):
 
 
 def notebook_lock(executed: str | os.PathLike[str]) -> Path:
-    """Return the path of an executed notebook's lock file."""
+    """Return the path of the lock file of an executed notebook."""
     return Path(executed).with_name(f".{Path(executed).stem}.lock")
 
 

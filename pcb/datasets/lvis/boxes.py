@@ -17,8 +17,7 @@ _FORMAT = "[x, y, width, height] in pixels of the image"
 def box_warning(boxes: np.ndarray, sizes: np.ndarray) -> str | None:
     """Return a warning if boxes do not look like ``[x, y, width, height]`` in pixels.
 
-    A box may extend beyond its image by 5% of the image's width or height, or by two pixels,
-    whichever is larger.
+    Boxes may extend slightly beyond their images.
 
     Args:
         boxes: (n, 4), boxes that should be ``[x, y, width, height]`` in pixels.

@@ -106,7 +106,7 @@ def argument_names(component: Any) -> set[str] | None:
 
 
 def _names_read_from_keywords(init: Any) -> set[str]:
-    """Return the names that the source code of a function looks up in its ``**kwargs``."""
+    """Return the names of the arguments that a function reads from its ``**kwargs``."""
     try:
         source = inspect.getsource(init)
     except (OSError, TypeError):

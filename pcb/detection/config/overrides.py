@@ -35,9 +35,9 @@ def apply_overrides(cfg: Config, cfg_options: Mapping[str, Any]) -> list[str]:
 
 
 def _over_none(node: Any, value: Any) -> Any:
-    """Return ``value`` with ``"_delete_": True`` in each dict that replaces None in ``node``.
+    """Return ``value`` in a form that mmcv can merge into ``node``.
 
-    mmcv needs this entry to replace None with a dict.
+    If a dict replaces None, mmcv requires the entry ``"_delete_": True`` in the dict.
     """
     if isinstance(value, Mapping) and node is None:
         return {**value, "_delete_": True}
