@@ -155,7 +155,7 @@ def check_folder(path: str | os.PathLike[str]) -> None:
     """Check that an output folder is writable or, if it does not exist, can be created.
 
     Raises:
-        ValueError: The folder cannot be used; the message says why.
+        ValueError: The path is not a folder, or the folder is not writable or cannot be created.
     """
     path = Path(path)
     is_file = os.path.lexists(path) and not path.is_dir()
