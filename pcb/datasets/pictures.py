@@ -131,8 +131,8 @@ def read_icons(folder: str | os.PathLike, category_ids: Sequence[int]) -> list[n
         category_ids: (C,) category id of each class, in label order.
 
     Returns:
-        A list of C arrays (h, w, 4) uint8, RGBA, in label order. The result is None if any icon is
-        missing.
+        A list of C icons, in label order, or None if any icon is missing. Each icon is an array
+        (h, w, 4) uint8, RGBA.
     """
     files = [Path(folder) / f"{category_id:04d}.png" for category_id in category_ids]
     if not all(file.is_file() for file in files):

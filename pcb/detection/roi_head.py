@@ -17,12 +17,12 @@ class IterativeRoIHead(StandardRoIHead):
     The mask branch is the same as in mmdet's StandardRoIHead.
 
     Args:
-        n_iter: K, the number of iterations. If K is 1, the head works like StandardRoIHead.
+        n_iter: K, the number of predictions. If K is 1, the head works like StandardRoIHead.
         mlp_layers: Number of linear layers in each of the two feedback modules, which refine the
             features.
-        iter_loss_weight: Weights of the losses of the K iterations; by default, each is 1 / K.
-        reg_iter: -1 to use the box losses of all iterations. Otherwise, the index of the only
-            iteration whose box loss is used; the weight of this loss is 1.
+        iter_loss_weight: Weights of the losses of the K predictions; by default, each is 1 / K.
+        reg_iter: -1 to use the box losses of all K predictions. Otherwise, the index of the only
+            prediction whose box loss is used; the weight of this loss is 1.
         box_reg_iter: Has no effect; the argument exists because official configs may set it.
         use_layer_norm: Whether to apply layer normalisation to the class logits before the feedback
             module, as in the official configs for EQL v2.

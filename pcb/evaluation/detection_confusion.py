@@ -43,15 +43,15 @@ def detection_confusion(
     the detection's own class is preferred. Each object is matched at most once.
 
     An image is *complete* for a class if all objects of this class in the image are annotated. In
-    exhaustive data every image is complete for every class. In federated data (LVIS) an image is
-    complete for the classes that are annotated in it or listed as absent (``neg_category_ids``),
-    except those listed as incompletely annotated (``not_exhaustive_category_ids``).
+    exhaustive data, every image is complete for every class. In federated data (LVIS), an image
+    is complete for the classes that are annotated in it or listed in its ``neg_category_ids``.
+    Classes that are listed in its ``not_exhaustive_category_ids`` are an exception.
 
     An unmatched detection counts as a detection on background if the image is complete for the
     detected class. Otherwise, the detection is left out, because it may be correct.
 
     A matched detection always counts, even if the image is not complete for the detected class.
-    For example, if a toy deer is annotated only as a toy, its detection as a deer counts as a
+    For example, if a toy deer is annotated only as a toy, a detection of it as a deer counts as a
     confusion.
 
     Args:
@@ -106,11 +106,11 @@ def count_detections(
     score_threshold: float = 0.3,
     federated: bool | None = None,
 ) -> DetectionCounts:
-    """Return the confusion matrix of detections, and the number of detections that are left out.
+    """Return the confusion matrix of detections, and how many detections the matrix leaves out.
 
-    The matrix, the arguments and the errors are those of ``detection_confusion``. Every detection
-    with a score of at least ``score_threshold`` is counted exactly once, either in the matrix or in
-    ``left_out``. The number of detections that are left out is also logged.
+    The matrix, the arguments and the errors are the same as for ``detection_confusion``. Every
+    detection with a score of at least ``score_threshold`` is counted exactly once, either in the
+    matrix or in ``left_out``. The total number of left-out detections is also logged.
 
     Example:
         The detection of a dog is left out, because the image was not checked for dogs.
@@ -160,7 +160,7 @@ def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray
 
 
 def _complete(annotations: Annotations, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return for each image and class whether all objects of the class are annotated.
+    """Return whether all objects are annotated, for each image and class.
 
     The result is a bool array with one row per image and one column per class.
     """
@@ -182,7 +182,7 @@ def _matches(
     detections: CompactResults,
     iou_threshold: float,
 ) -> np.ndarray:
-    """Return the index of the object matched to each detection, or -1 if there is none."""
+    """Return, for each detection, the index of the matched object, or -1 if there is none."""
     found, objects, overlap = _overlapping(annotations, images, detections, iou_threshold)
     same = detections.labels[found] == labels[objects]
     # Detections with the highest score come first; ties keep the order of the results. For each
@@ -232,7 +232,7 @@ def _overlapping(
 
 
 def _by_image(images: np.ndarray) -> dict[int, np.ndarray]:
-    """Return a dict that maps each image index to all its positions in the array ``images``."""
+    """Return a dict from image index to the positions of this index in ``images``."""
     if not len(images):
         return {}
     order = np.argsort(images, kind="stable")

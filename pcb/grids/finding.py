@@ -89,11 +89,7 @@ def _single(name: str, value: Estimate, words: str) -> str:
 
 
 def _verdict(value: Estimate) -> str:
-    """Return whether PCB raised a metric, lowered the metric, or had no clear effect.
-
-    With several seeds, an effect is clear if the confidence interval of the difference does not
-    contain 0.
-    """
+    """Return whether PCB raised a metric, lowered the metric, or had no clear effect."""
     low, high = (value.low, value.high) if value.n > 1 else (value.mean, value.mean)
     if round(100 * low, 1) > 0:
         return _RAISED

@@ -11,7 +11,7 @@ GROUP_NAMES = {"f": "frequent", "c": "common", "r": "rare"}
 
 
 def check_groups(frequency: Sequence[str]) -> list[str]:
-    """Check that every entry is a frequency group, and return the entries as a list.
+    """Check the frequency group of each class, and return the groups as a list.
 
     Args:
         frequency: (C,) group of each class: ``"f"``, ``"c"`` or ``"r"``.

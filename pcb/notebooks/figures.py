@@ -1,4 +1,4 @@
-"""Set the layout of a notebook's figures from the notebook's parameters, and save the figures."""
+"""Choose the layout of a notebook's figures, and save the figures."""
 
 from __future__ import annotations
 

@@ -47,9 +47,9 @@ def copy_notebooks(
 ) -> dict[str, Path]:
     """Copy notebooks to a folder in which users can edit them.
 
-    If a notebook has changed, the existing copy is replaced, unless a user has edited the copy. An
-    edited copy is kept: the new version of the notebook is copied under a new name, such as
-    ``01_train-2.ipynb``, and a message names both copies.
+    If a notebook has changed, its copy is replaced. However, a copy that a user has edited is kept:
+    the new version of the notebook is copied under a new name, such as ``01_train-2.ipynb``, and a
+    message names both copies.
 
     Args:
         notebooks: Folder of the notebooks.
@@ -98,7 +98,7 @@ def _copies(folder: Path, name: str) -> dict[int, Path]:
 def _read_record(file: Path) -> dict[str, str]:
     """Return a dict from the file name of each notebook copy to the SHA-256 of its original.
 
-    If the record file is missing or invalid, the dict is empty.
+    If ``file`` is missing or invalid, the dict is empty.
     """
     try:
         found = json.loads(file.read_text(encoding="utf-8"))

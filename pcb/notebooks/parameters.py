@@ -27,7 +27,7 @@ _BY_PAPERMILL = "PAPERMILL_"  # parameters that `papermill --inject-paths` adds
 def check_parameters(
     notebook: str | os.PathLike[str], parameters: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Check the parameter values with which a notebook will be run.
+    """Check parameter values for a notebook before the notebook is run.
 
     Args:
         notebook: The ``.ipynb`` file.

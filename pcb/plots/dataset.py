@@ -96,7 +96,7 @@ def image_grid(
         size: Width of each image in inches.
 
     Raises:
-        ValueError: If there are no images, or captions but neither masks nor boxes.
+        ValueError: If ``images`` is empty, or if captions are passed without masks or boxes.
 
     Returns:
         (figure, axes); axes is an array of shape (rows, columns).
@@ -226,7 +226,7 @@ def icon_pairs(
         (figure, axes); axes is an array of shape (rows, columns).
 
     Raises:
-        ValueError: If there are no pairs.
+        ValueError: If ``pairs`` is empty.
 
     Example:
         >>> icon = np.zeros((8, 8, 3))

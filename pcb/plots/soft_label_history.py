@@ -38,8 +38,8 @@ def soft_label_history(
     """Draw how the soft labels of some classes change during training.
 
     Each panel shows the soft label of one class: the probabilities of the class itself and of the
-    most probable other classes. Each value is drawn at the end of its epoch. Shading marks the
-    epochs in which Pairwise Class Balance (PCB) is active.
+    most probable other classes. Shading marks the epochs in which Pairwise Class Balance (PCB) is
+    active.
 
     Args:
         history: Soft labels at the end of each epoch. The keys are epochs, counted from 1. The
@@ -50,7 +50,7 @@ def soft_label_history(
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. Class names are
             coloured by group.
         start_epoch: First epoch in which PCB is active; None if PCB is never active.
-        top: Number of other classes in each panel. The classes are ranked by their highest
+        top: Number of other classes in each panel. The other classes are ranked by their highest
             probability in any epoch.
         columns: Maximum number of panels in a row.
         title: Title of the figure; empty for no title.

@@ -34,7 +34,9 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
-    """Write arrays to a compressed ``.npz`` file. On an error, an existing file is not changed.
+    """Write arrays to a compressed ``.npz`` file.
+
+    If an error occurs, an existing file is not changed.
 
     Raises:
         ValueError: An array contains Python objects.

@@ -131,12 +131,13 @@ def check_output(
             command. An exception counts as False.
         force: Whether to overwrite a file that is not an earlier result. Pass None if the command
             has no option ``--force``.
-        name: Name of the output in the error message, for example the command's option.
+        name: Name of the output in the error message, such as ``--out``.
         hint: Remedy at the end of the error message.
 
     Raises:
-        ValueError: The path is an input, a folder or a device, or cannot be written.
-        ValueError: The file is neither empty nor an earlier result, and ``force`` is not True.
+        ValueError: The output cannot be written to the path, or would overwrite an input file.
+        ValueError: A non-empty file exists that is not an earlier result, and ``force`` is not
+            True.
 
     Example:
         >>> check_output("/", [], bool, name="--out")

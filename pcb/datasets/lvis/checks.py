@@ -20,17 +20,17 @@ FARTHEST = 1e7
 
 
 def missing_keys(record: Any, keys: Iterable[str]) -> list[str]:
-    """Return the entries of ``keys`` that a record lacks.
+    """Return which of the given keys are missing from a record.
 
-    A record that is not a dict lacks all keys.
+    If the record is not a dict, all keys are missing.
     """
     return [key for key in keys if key not in record] if isinstance(record, dict) else list(keys)
 
 
 def missing_problem(record: Any, keys: Iterable[str], remedy: str) -> str | None:
-    """Return a message with the missing keys of a record, followed by ``remedy``.
+    """Return a message that names the missing keys of a record and ends with ``remedy``.
 
-    The result is None if the record has all keys. A record that is not a dict lacks all keys.
+    If no key is missing, the result is None.
     """
     missing = missing_keys(record, keys)
     return f"no {', '.join(map(repr, missing))}; {remedy}" if missing else None
@@ -58,7 +58,7 @@ def is_number(value: Any) -> bool:
 
 
 def own_id_problem(record: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with the ``id`` of a record, or None if it is valid."""
+    """Return what is wrong with the ``id`` of a record, or None if the id is valid."""
     if is_id(record["id"]):
         return None
     return f"id must be a non-negative integer, got {short_repr(record['id'])}"
@@ -67,7 +67,7 @@ def own_id_problem(record: Mapping[str, Any]) -> str | None:
 def reference_problem(
     image_id: Any, category_id: Any, image_of: Mapping[int, dict], label_of: Mapping[int, int]
 ) -> str | None:
-    """Return what is wrong with a record's image id or category id, or None if both are valid."""
+    """Return a message if a record's image id or category id is invalid, otherwise None."""
     is_plain = type(image_id) is type(category_id) is int  # the usual case, checked fast
     if is_plain and image_id in image_of and category_id in label_of:
         return None

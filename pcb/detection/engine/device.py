@@ -39,8 +39,8 @@ def pick_device(device: str | None) -> torch.device:
     """Return the device for the model. Under ``torchrun``, each process uses a different GPU.
 
     Args:
-        device: A name such as ``"cpu"`` or ``"cuda"``. None stands for a GPU, or for the CPU if
-            there is no GPU.
+        device: A name such as ``"cpu"`` or ``"cuda"``. None chooses a GPU if there is one,
+            otherwise the CPU.
 
     Raises:
         ValueError: The name is unknown, or a GPU is requested but not available.

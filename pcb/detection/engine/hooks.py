@@ -1,4 +1,4 @@
-"""Training hooks that scale the loss, reject non-finite losses, log values or save checkpoints."""
+"""Training hooks for loss scaling, non-finite losses, the training log and checkpoints."""
 
 import datetime
 import json
@@ -55,7 +55,7 @@ class LossScalingHook(Fp16OptimizerHook):
 class FiniteLossHook(Hook):
     """Hook that stops training if the loss is not finite.
 
-    Training stops before the weights are updated. Training in half precision uses
+    Training stops before the weights are updated. In half precision, use
     :class:`LossScalingHook` instead.
     """
 
@@ -176,7 +176,7 @@ class SaveStateHook(Hook):
 
 @contextmanager
 def _averages_swapped(runner) -> Iterator[None]:
-    """Swap the model's weights and their running averages during a ``with`` block.
+    """Swap the model's weights with their running averages until the ``with`` block ends.
 
     Hooks such as mmcv's EMAHook compute the averages.
     """
