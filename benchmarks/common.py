@@ -111,7 +111,7 @@ def in_own_process(script: str, *arguments: str | Path) -> dict:
 
 
 def memory(file: str, *names: str) -> float:
-    """Add up the named entries of a file such as /proc/self/status, and return the sum in MiB."""
+    """Return the sum, in MiB, of the given entries of a file such as /proc/self/status."""
     lines = map(str.split, Path(file).read_text().splitlines())
     return sum(int(line[1]) for line in lines if line and line[0] in names) / 1024
 

@@ -25,7 +25,7 @@ class ImageRecords(Sequence):
 
     Args:
         annotations: All annotations of the dataset.
-        rows: (n,) int, indices of the images to include, as in ``annotations.image_ids``.
+        rows: (n,) int, the index of each record's image in ``annotations.image_ids``.
     """
 
     def __init__(self, annotations: CompactAnnotations, rows: np.ndarray) -> None:

@@ -1,6 +1,6 @@
 """Run a grid of training runs with Snakemake, and stop all jobs of the grid if Snakemake stops.
 
-Only one process at a time can run a grid.
+Two processes cannot run the same grid at the same time.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def stop_with_jobs() -> None:
 
 
 def end_with_snakemake() -> None:
-    """Make the calling job stop on SIGINT, SIGTERM or SIGHUP, and when Snakemake dies.
+    """From now on, stop the calling job on SIGINT, SIGTERM or SIGHUP, or if Snakemake dies.
 
     The job stops with a ``KeyboardInterrupt``, as after Ctrl-C.
     """
@@ -233,7 +233,7 @@ def _handle_signals(handler: Callable[[int, object], NoReturn]) -> None:
 def _repeat_discarded_interrupts() -> None:
     """Raise a ``KeyboardInterrupt`` again when Python discards it.
 
-    Python discards exceptions in ``__del__`` methods and in callbacks of weak references.
+    Python discards exceptions that ``__del__`` methods or callbacks of weak references raise.
     """
     report = sys.unraisablehook
 

@@ -177,7 +177,7 @@ def _draw(axes: Axes, row: float, one: Estimate, color) -> None:
 
 
 def _limits(estimates: Sequence[Estimate], signed: bool) -> tuple[float, float]:
-    """Return the limits of an axis in percent. Only very long confidence intervals are cut off."""
+    """Return the two limits of an axis that shows AP or differences in AP, in percent."""
     values = 100 * np.array([0.0, *(value for one in estimates for value in one.values)])
     ends = 100 * np.array([end for one in estimates if one.n > 1 for end in (one.low, one.high)])
     span = max(np.ptp(values), 1)

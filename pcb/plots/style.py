@@ -113,7 +113,7 @@ def _scale(style: Mapping[str, Any]) -> dict[str, Any]:
 def _make_printable(value: Any) -> Any:
     """Escape control characters in a string, or in all strings of a list or mapping.
 
-    Line breaks are not escaped. Any other value, such as a number, is returned unchanged.
+    Line breaks are not escaped. A value of another type, such as a number, is not changed.
     """
     if isinstance(value, str):
         return printable(value, keep="\n")

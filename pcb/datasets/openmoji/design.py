@@ -192,8 +192,8 @@ def draw_classes(design: Design, seed: int) -> tuple[list[EmojiClass], list[Pair
     """Choose the classes of a dataset at random, and assign a frequency to each class.
 
     Singletons (classes without a look-alike) are spread evenly from the most to the least frequent
-    class. Of the other classes, the more frequent half are heads, and the rest are tails. The
-    imbalance of all head-tail pairs is similar.
+    class. Of the other classes, the more frequent half are heads, and the rest are tails.
+    All head-tail pairs have a similar difference in frequency rank.
 
     Args:
         design: Size and settings of the dataset.
@@ -248,9 +248,9 @@ def read_design(folder: str | os.PathLike) -> dict[str, Any]:
 
         - ``size``, ``seed``: The arguments that were used to make the dataset.
         - ``version``, ``openmoji``: The versions of the dataset's content and of OpenMoji.
-        - ``classes``: One dict per label, with the keys ``name``, ``icon`` (OpenMoji code),
-          ``role``, ``pair`` (index in ``pairs``, or None), ``frequency``, ``image_count`` and
-          ``instance_count``.
+        - ``classes``: One dict per class, in label order. The keys are ``name``, ``icon``
+          (OpenMoji code), ``role``, ``pair`` (index in ``pairs``, or None), ``frequency``,
+          ``image_count`` and ``instance_count``.
         - ``pairs``: One dict per pair of look-alikes; the keys are the attributes of ``Pair``.
         - ``renderings``: A dict with two lists of style names, ``train`` and ``validation_only``.
 

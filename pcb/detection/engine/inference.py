@@ -75,7 +75,7 @@ def predict(
         trust_checkpoint: Whether to read the checkpoint even if reading it may execute code.
 
     Returns:
-        The path of the predictions file for each IoU type, ``"bbox"`` and ``"segm"``.
+        A dictionary that maps the IoU types ``"bbox"`` and ``"segm"`` to the paths of the files.
 
     Raises:
         FileNotFoundError: The config, the checkpoint or the data is missing.

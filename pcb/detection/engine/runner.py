@@ -124,7 +124,7 @@ class Runner(EpochBasedRunner):
         return bool(self.interval) and done % self.interval == 0 and done < len(self.data_loader)
 
     def _seed_sources(self, iteration: int = 0) -> None:
-        """Seed all random number generators with (seed, epoch, process, iteration)."""
+        """Seed all random number generators from the seed, epoch, process rank and iteration."""
         set_epoch = getattr(getattr(self.data_loader, "sampler", None), "set_epoch", None)
         if set_epoch is not None:
             set_epoch(self.epoch)  # all processes need the same order to divide the images
