@@ -44,7 +44,7 @@ class Row(NamedTuple):
             belong to the unindented row above them.
         cells: The values as text, one for each metric.
         is_difference: Whether the values are differences, or confidence intervals of differences.
-        of_seed: Whether the row shows one of several seeds.
+        of_seed: Whether the row is one of the per-seed rows at the end of the table.
     """
 
     label: str

@@ -65,7 +65,7 @@ class Range:
 
     @property
     def argument(self) -> Callable[[str], float]:
-        """Function that argparse can use as ``type``: it converts text and checks the range."""
+        """Function that converts text to a number in the range, for the ``type`` of argparse."""
 
         def read(text: str) -> float:
             try:

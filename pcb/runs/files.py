@@ -116,10 +116,9 @@ class RunFiles:
         return self
 
     def foreign_files(self) -> list[str]:
-        """Return the names of the files that prevent training from starting in the folder.
+        """Return the names of the files in the run folder that prevent a new run from starting.
 
-        Files of executed notebooks, ``train.out``, the folder ``figures``, lock files and
-        incomplete files do not prevent training.
+        Executed notebooks, ``train.out``, figures, lock files and incomplete files are allowed.
 
         Example:
             >>> import tempfile

@@ -75,7 +75,7 @@ class DataView:
     def present_images(self) -> list[dict]:
         """Entries of ``annotations.images`` whose image files exist.
 
-        For example, the sample data in the repository includes only a few of the image files.
+        Some datasets, such as the sample data in the repository, lack most of the image files.
         """
         images = self.annotations.images
         missing = set(missing_images(map(image_path, images), self.image_dir))
@@ -101,7 +101,7 @@ class DataView:
         """Return a picture of each of the given classes.
 
         If the dataset has icons, the picture is the icon of the class. Otherwise, the picture shows
-        the largest instance of the class in all images whose files exist.
+        the largest instance of the class. Images whose files are missing are skipped.
 
         Args:
             labels: Labels of the classes.
@@ -128,7 +128,7 @@ class DataView:
     def roles(self) -> list[str] | None:
         """Role of each class of OpenMoji-LT, in label order; None for other datasets.
 
-        For example, ``tail of a head-tail pair`` is the role of the rarer of two look-alikes.
+        For example, the rarer of two similar classes has the role ``tail of a head-tail pair``.
         """
         return class_roles(self.design) if self.design else None
 
@@ -197,7 +197,7 @@ def open_dataset(
             raise ValueError(
                 f"{config} uses the dataset in {root} instead of OpenMoji-LT {size}. To open the "
                 f"config's dataset, leave `size` empty. To open OpenMoji-LT {size}, set `out` to a "
-                "folder for this dataset"
+                "different folder"
             )
         make_openmoji(root, size=size, seed=seed)
     annotations = read_annotations(file)
@@ -214,7 +214,7 @@ def read_validation(data: Mapping[str, Any]) -> Annotations:
     """Return a config's validation annotations, with the number of training images of each class.
 
     If the validation file does not contain these numbers, the numbers are computed from the
-    training annotations. A message is logged if the numbers remain unknown.
+    training annotations. A message is logged if this is impossible.
 
     Args:
         data: The ``data`` entry of a merged config.

@@ -131,9 +131,9 @@ def draw(icon: Icon, rendering: Rendering = PLAIN) -> np.ndarray:
 
 @cache
 def renderings_of(icon: Icon, renderings: Weighted) -> Weighted:
-    """Return each rendering in which an icon can be drawn, and its probability.
+    """Return the styles in which an icon can be drawn, and the probability of each style.
 
-    Renderings with a skin tone that the icon does not have are left out. The probabilities are
+    Styles with a skin tone that the icon does not have are left out. The probabilities are
     proportional to the weights in ``renderings``.
 
     Example:
@@ -149,7 +149,7 @@ def renderings_of(icon: Icon, renderings: Weighted) -> Weighted:
 
 
 def recolour(svg: str, rendering: Rendering) -> str:
-    """Replace the colours of an SVG file with those of a rendering.
+    """Return the text of an SVG file with the colours of a rendering.
 
     Example:
         >>> faded = Rendering("faded", fade=0.5, ink="#0000ff")
@@ -199,7 +199,7 @@ def catalogue() -> dict:
 
 
 def _svg_code(icon: Icon, rendering: Rendering) -> str | None:
-    """Return the code of an icon in a rendering's skin tone, or None if no such icon exists."""
+    """Return the code of an icon with the rendering's skin tone; None if OpenMoji lacks it."""
     code = icon.code
     if rendering.skin:
         # The modifier follows the first code point and replaces a variation selector.
