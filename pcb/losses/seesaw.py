@@ -49,8 +49,8 @@ class SeesawLoss(BalancedLoss):
         - losses: scalars in the dtype of the logits, but at least float32.
 
     Buffers:
-        cum_samples (C + 1,): Number of samples of each class so far, background last, summed over
-            all processes.
+        cum_samples (C + 1,): Number of samples of each class so far, in all processes together.
+            Background is last.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -108,7 +108,7 @@ class SeesawLoss(BalancedLoss):
             weights: (N,) sample weights; default: 1.
             avg_factor: Number by which the sum of the weighted losses is divided. The default is
                 the number of samples with positive weight, or 1 if there are none.
-            iteration: Index of the refinement iteration; None for the last iteration.
+            iteration: Index of the refinement iteration; None for the last refinement iteration.
 
         Returns:
             A dict of scalars whose sum is the loss. The key ``loss_cls_classes`` is always present.
@@ -171,7 +171,7 @@ class SeesawLoss(BalancedLoss):
         return logits  # the foreground and background logits are always last
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Return the class probabilities, including background if the loss has background."""
+        """Return the class probabilities, with background if the loss has a background class."""
         classes = logits[:, : self.num_classes].softmax(dim=1)
         if self.background is None:
             return classes

@@ -21,9 +21,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class _Call:
-    """Record of one call of a loss in training.
-
-    The autograd graph of the call keeps the record alive.
+    """A call of a loss during training.
 
     Args:
         task: PyTorch's id of the backward pass in which the loss was called; -1 if no backward pass
@@ -36,7 +34,8 @@ class _Call:
 
 _NO_BACKWARD_PASS = -1
 
-# Stored outside the modules so that modules can be copied and pickled.
+# Stored outside the modules so that modules can be copied and pickled. The autograd graph of a call
+# keeps its record alive.
 _CALLS: WeakKeyDictionary[nn.Module, WeakSet[_Call]] = WeakKeyDictionary()
 
 
@@ -74,11 +73,11 @@ def update_once(loss: nn.Module, update: Callable[..., None], *args: Any) -> Non
 
 
 def updates_once(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate the ``forward`` method of a loss that calls :func:`update_once`.
+    """Decorate a loss's ``forward`` method; the method may then call :func:`update_once`.
 
-    The decorator keeps the tensors that the loss saves for the backward pass, even with gradient
-    checkpointing. Recomputed tensors would be wrong, because the state of the loss has changed. The
-    kept tensors need a few times as much memory as the logits.
+    The tensors that the loss saves for the backward pass stay in memory, even with gradient
+    checkpointing. They need a few times as much memory as the logits. Recomputed tensors would be
+    wrong, because the loss has updated its state in the meantime.
 
     Args:
         forward: Method that takes the logits as its first argument and returns a tensor or a dict

@@ -172,7 +172,7 @@ class Frame:
         axes.tick_params(length=0, pad=points(16 if below_strip else 3.5))
 
     def _mark_groups(self, axes, groups: np.ndarray) -> None:
-        """Colour the class names by frequency group; without names, draw coloured strips."""
+        """Colour the class names by group, or draw coloured strips if no names are shown."""
         if self.names is not None:
             for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
                 for tick, group in zip(ticks, groups, strict=False):

@@ -89,8 +89,8 @@ def mistaken_share(
 ) -> tuple[Figure, Axes]:
     """Draw how often one class is mistaken for another during training, without and with PCB.
 
-    Each pale line shows one repetition of the training. A strong line shows the mean over all
-    repetitions with one loss.
+    The training is repeated with each loss. Each pale line shows one repetition. For each loss, a
+    strong line shows the mean of all repetitions.
 
     Args:
         shares: Dict from the name of a loss to an array (R, T): the share of mistakes in each of R

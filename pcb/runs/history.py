@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def write_history(folder: Path, epoch: int, matrix: Any) -> None:
-    """Write the (C, C) confusion matrix of an epoch to a file; the first epoch is 1."""
+    """Write the (C, C) confusion matrix of an epoch to a file. Epochs are counted from 1."""
     import numpy as np
 
     file = folder / f"epoch_{epoch:02d}.npz"

@@ -132,7 +132,8 @@ class RunView:
 
         Raises:
             FileNotFoundError: The checkpoint is needed but does not exist.
-            ValueError: ``checkpoint`` differs from the ``latest.pth`` in the output folder.
+            ValueError: The output folder contains a ``latest.pth``, but ``checkpoint`` is a
+                different file.
         """
         weights = repository_path(checkpoint) if checkpoint else self.run.checkpoint
         if weights.is_file() and self.output.predicted_with(weights, self.cfg_options):

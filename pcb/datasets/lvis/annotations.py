@@ -63,7 +63,7 @@ class Annotations(Classes):
         log_once(self.logged, self.path if source is None else source, text, level)
 
     def to_dict(self) -> dict:
-        """Return the annotations as a dict with the layout of an annotation file.
+        """Return the annotations as a dict in the format of an annotation file.
 
         The dict shares its lists with this object.
         """
@@ -181,7 +181,7 @@ def read_annotations(
 
     A warning is logged in each of these cases:
 
-    - Images have one of these two keys, but all lists are empty.
+    - Images have at least one of these two keys, but all of these lists are empty.
     - An annotation id is 0 or repeated. All annotations are then renumbered.
     - Several classes share a name. Numbers are then added to the names.
     - Boxes do not look like ``[x, y, width, height]``.

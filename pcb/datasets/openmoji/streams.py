@@ -1,6 +1,7 @@
-"""Separate random generators for each purpose and each image of the dataset OpenMoji-LT.
+"""Random generators for the creation of the dataset OpenMoji-LT.
 
-The content of an image therefore does not depend on which images were generated before it.
+Each image has its own generator. The content of an image therefore does not depend on which images
+were generated before it.
 """
 
 import numpy as np
