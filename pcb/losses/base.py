@@ -170,7 +170,7 @@ class BalancedLoss(StatefulModule):
         Args:
             logits: (P, C) class logits of the positives; P may be 0.
             labels: (P,) true classes in [0, C - 1].
-            iteration: Index of the refinement iteration; None for the last one.
+            iteration: Index of the refinement iteration; None for the last refinement iteration.
 
         Returns:
             The strength of PCB in the refinement iteration, and (P, C) soft labels in the dtype of

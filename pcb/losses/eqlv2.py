@@ -92,7 +92,7 @@ class EQLv2Loss(BalancedLoss):
         Args:
             logits: (N, C) logits, or (N, C + 1) with background.
             labels: (N,) true labels.
-            iteration: Index of the refinement iteration; None for the last iteration.
+            iteration: Index of the refinement iteration; None for the last refinement iteration.
 
         Returns:
             The loss, a scalar.
