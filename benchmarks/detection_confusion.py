@@ -3,7 +3,7 @@
 Run this script with ``make bench``. The script writes random annotations, about as many as in LVIS
 v1's validation set, and several files with different numbers of random detections. For each
 detection file, a new process computes a confusion matrix on one core. The measured memory includes
-mapped files and imported packages.
+memory-mapped files and imported packages.
 
 With ``--keep FOLDER``, the script writes its files to ``FOLDER`` and measures nothing.
 """

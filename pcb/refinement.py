@@ -15,8 +15,8 @@ class Feedback(nn.Module):
     The layers have the same names as in the official PCB checkpoints.
 
     Args:
-        in_features: D_in, width of the prediction.
-        out_features: D_out, width of the feedback.
+        in_features: D_in, number of values in a prediction.
+        out_features: D_out, number of values in the feedback.
         hidden_features: Width of the hidden layers.
         num_layers: Number of linear layers, at least 1.
         layer_norm: Whether to apply layer normalisation to the prediction first.
@@ -26,7 +26,7 @@ class Feedback(nn.Module):
 
     Shape:
         - prediction: (N, D_in).
-        - returns (N, D_out).
+        - output: (N, D_out).
 
     Example:
         >>> import torch

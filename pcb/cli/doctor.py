@@ -35,8 +35,8 @@ class Check:
         name: The item that was checked.
         text: The result and, if the check failed, a remedy.
         ok: Whether the item is present and correct.
-        required: Whether a failure of the check is a problem; False for optional items.
-        hint: Short remedy for the last line of the report.
+        required: Whether PCB-kit needs the item; False for optional items.
+        hint: A short remedy, for use in the last line of the report.
     """
 
     name: str

@@ -63,7 +63,7 @@ class CrossEntropyLoss(BalancedLoss):
             weights: (N,) weights w of the cross-entropy terms; default: 1.
             avg_factor: Averaging factor A; default: the number of samples with positive weight, but
                 at least 1.
-            iteration: Index of the refinement iteration; default: the last iteration.
+            iteration: Index of the refinement iteration; default: the last refinement iteration.
 
         Returns:
             The loss, a scalar.

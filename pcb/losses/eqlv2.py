@@ -92,7 +92,7 @@ class EQLv2Loss(BalancedLoss):
         Args:
             logits: (N, C) logits, or (N, C + 1) with background.
             labels: (N,) true labels.
-            iteration: Index of the refinement iteration; None for the last one.
+            iteration: Index of the refinement iteration; None for the last refinement iteration.
 
         Returns:
             The loss, a scalar.
@@ -136,7 +136,7 @@ class EQLv2Loss(BalancedLoss):
 
     @torch.no_grad()
     def _accumulate(self, logits: Tensor, targets: Tensor, weights: Tensor) -> None:
-        """Add the gradients of the current batch, from all processes, to the gradient sums."""
+        """Sum the current batch's gradients over all processes, and add the sums to the buffers."""
         # t (sigma - 1) + (1 - t) sigma = sigma - t
         gradients = weights * (logits.sigmoid() - targets).abs()
         # A NaN would stay in the sums forever.

@@ -170,8 +170,9 @@ def group_shares(matrix: np.ndarray, frequency: Sequence[str]) -> tuple[np.ndarr
 def group_totals(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
     """Compute the confusion matrix of the three frequency groups, with shares instead of counts.
 
-    Entry [g, h] is the share of instances of group g that are predicted as a class of group h. The
-    share is an unweighted mean over the classes of group g; classes without instances are left out.
+    For each class, the function computes the share of instances predicted as each group. Entry
+    [g, h] is the unweighted mean of the shares for group h over the classes of group g. Classes
+    without instances are left out.
 
     Args:
         matrix: (C, C) or (C + 1, C + 1), as in :func:`group_shares`.
@@ -288,7 +289,7 @@ def _summed_by_group(shares: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def _mean_by_group(table: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return the mean row of each group as a (3, columns) array; rows with NaN are left out."""
+    """Average the rows of each group, except rows with NaN; return a (3, columns) array."""
     known = ~np.isnan(table).any(axis=1)
     result = np.full((len(GROUPS), table.shape[1]), np.nan)
     for row, group in enumerate(GROUPS):

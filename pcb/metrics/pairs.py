@@ -215,5 +215,5 @@ def _pair(names: Sequence[str], frequency: Sequence[str], true: int, predicted: 
 
 
 def _plain(value):
-    """Convert a NumPy float to a Python float, rounded to 12 decimals to hide rounding errors."""
+    """Convert a NumPy float to a Python float, and round it to 12 decimals."""
     return round(float(value), 12) if isinstance(value, float) else value

@@ -38,8 +38,9 @@ _layout = Layout()
 def use(width: str | float | None = None, titles: bool = True) -> AbstractContextManager[Any]:
     """Set the layout of all figures that are drawn after this call.
 
-    Figures for a paper have text of 7 to 10 points at any figure width. Do not scale them in the
-    paper. In a narrow figure, panels are stacked, and class names that do not fit are left out.
+    Figures for a paper have text of 7 to 10 points at any figure width. Do not scale the figures
+    in the paper. In a narrow figure, panels are stacked, and class names that do not fit are left
+    out.
 
     Args:
         width: ``"column"`` (3.25 inches) or ``"page"`` (6.875 inches), as in a CVPR paper, or a
@@ -166,7 +167,7 @@ def fit_columns(width: float, most: int) -> int:
 
     Args:
         width: Width of a panel in the screen layout, in inches.
-        most: Maximum number of panels.
+        most: Maximum number of panels side by side.
     """
     if _layout.width is None:
         return most

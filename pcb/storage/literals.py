@@ -20,7 +20,7 @@ def to_literal(
 
     Args:
         value: Any value; dictionaries, lists, tuples and sets may be nested.
-        key: Dotted key of the value, for messages.
+        key: Dotted key of the value, used in messages.
         faults: List to which a message is added for each value that cannot be written as a literal.
             If ``faults`` is None, such a value raises an error.
         allow_nan: Whether to keep NaN unchanged instead of reporting it.

@@ -231,7 +231,7 @@ def _wait_for(run: RunFolder, other: Writer) -> None:
 def _print_lines(run: RunFolder, every: float) -> None:
     """Print the output of a training process until the process ends.
 
-    At most one progress line is printed in ``every`` seconds.
+    Two progress lines are at least ``every`` seconds apart.
     """
     shown = -float("inf")
     for line in _lines(run):

@@ -133,10 +133,11 @@ class SegmentationPacker:
 
 @dataclass(frozen=True, eq=False)
 class CompactAnnotations(Classes):
-    """Checked annotations of I images with n instances, stored as arrays.
+    """Checked annotations of a dataset, stored as arrays.
 
-    The instances of image ``i`` have the indices ``first_instance[i]`` to
-    ``first_instance[i + 1] - 1``. The class ``Annotations`` stores annotations as dicts instead.
+    The dataset has I images and n instances. The instances of image ``i`` have the indices
+    ``first_instance[i]`` to ``first_instance[i + 1] - 1``. The class ``Annotations`` stores
+    annotations as dicts instead.
 
     Attributes:
         path: The file that was read.
@@ -145,7 +146,7 @@ class CompactAnnotations(Classes):
         image_sizes: (I, 2) int32, width and height of each image in pixels.
         image_names: (I,) str, path of each image relative to the image folder.
         first_instance: (I + 1,) int64, index of each image's first instance, followed by n.
-        labels: (n,) int64, label of each instance's class.
+        labels: (n,) int64, class label of each instance.
         boxes: (n, 4) float64, the box ``[x, y, width, height]`` of each instance in pixels.
         areas: (n,) float64, area of each instance in square pixels.
         mask_rows: (n,) int64, index of each instance's mask in ``segmentations``.

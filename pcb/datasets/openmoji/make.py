@@ -25,7 +25,7 @@ _LOCK = ".lock"  # lock file in a folder that is being made
 class OutputFolderError(ValueError):
     """An error for an output folder that contains something other than the requested dataset.
 
-    The folder has not been changed.
+    The folder is left unchanged.
     """
 
 

@@ -84,7 +84,7 @@ def _read_in(tree: ast.Module) -> set[str]:
 
 
 def _assigned_in(tree: ast.Module) -> dict[str, str]:
-    """Return a dict from each top-level variable to the ``ast.dump`` of its last value."""
+    """Return the ``ast.dump`` of the last value of each top-level variable, as a dict."""
     return {
         target.id: ast.dump(statement.value)
         for statement in tree.body
