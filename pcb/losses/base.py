@@ -81,8 +81,8 @@ class BalancedLoss(StatefulModule):
             labels: (N,) labels in [0, C - 1], or in [0, C] with background.
 
         Returns:
-            The logits, in float32 or a wider dtype, and the labels. Background comes last in the
-            logits, and has the label C.
+            The logits, in float32 or a wider dtype, and the labels. Background, if any,
+            is the last column of the logits and has the label C.
 
         Raises:
             ValueError: If the logits have the wrong shape, or a label is out of range.
@@ -121,7 +121,7 @@ class BalancedLoss(StatefulModule):
         return scores.roll(1, dims=1) if self.background == "first" else scores
 
     def _scores(self, logits: Tensor) -> Tensor:
-        """Return the test-time scores of a batch; background is always the last column."""
+        """Return the test-time scores of a batch. Background, if any, is the last column."""
         raise NotImplementedError
 
     def _background_last(self, logits: Tensor) -> Tensor:

@@ -136,7 +136,7 @@ class EQLv2Loss(BalancedLoss):
 
     @torch.no_grad()
     def _accumulate(self, logits: Tensor, targets: Tensor, weights: Tensor) -> None:
-        """Sum the current batch's gradients over all processes, and add the sums to the buffers."""
+        """Add the gradients of the current batch, from all processes, to the gradient sums."""
         # t (sigma - 1) + (1 - t) sigma = sigma - t
         gradients = weights * (logits.sigmoid() - targets).abs()
         # A NaN would stay in the sums forever.
