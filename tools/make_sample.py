@@ -67,7 +67,7 @@ def write_run(run: RunFolder, sample: RunFolder, annotations: Path, image_dir: P
     Args:
         run: The training run of the detector.
         sample: Folder of the sample run to write.
-        annotations: Annotation file that lists the images to predict.
+        annotations: Annotation file of the images on which the detector is run.
         image_dir: Folder of the images.
     """
     metrics = {}

@@ -17,7 +17,7 @@ LOSS_PREFIX = "roi_head.bbox_head.loss_cls."
 
 
 def learned_by(balance: PairwiseClassBalance) -> LearnedConfusion:
-    """Return the learned confusion matrix and the settings of a PairwiseClassBalance.
+    """Return the learned confusion matrix and the settings of a PairwiseClassBalance module.
 
     The matrix is a NumPy array.
 

@@ -41,12 +41,12 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         baselines: Names of configs without Pairwise Class Balance (PCB), such as ``softmax`` for
             ``softmax.py``. The folder of each dataset must contain these configs.
         pcb: Whether each baseline is run without PCB (``[off]``), with PCB (``[on]``) or both ways
-            (``[off, on]``). With PCB, ``softmax`` becomes ``softmax_pcb``.
+            (``[off, on]``). The config ``softmax_pcb`` is ``softmax`` with PCB.
         configs: Names of further configs. ``pcb`` does not apply to these configs. A config with
             PCB must be listed here if its name does not end in ``_pcb``.
         seeds: Random seeds.
         overrides: Named sets of config options, such as ``{"lr2": {"optimizer.lr": 0.002}}``.
-            Every config is run once with each set. With an empty set (``default: {}``), the config
+            Every config is run with each set. With an empty set (``default: {}``), the config
             is run unchanged.
         cfg_options: Config options for every run, such as ``{"runner.max_epochs": 1}``.
         make: Datasets to create if they are missing, and their sizes, such as
@@ -123,7 +123,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return next((plain for plain in run.plain if plain in self.runs), None)
 
     def options(self, run: RunName) -> dict[str, Any]:
-        """Return the grid's config options, updated with the options of the run's override."""
+        """Return the config options of a run: ``cfg_options``, updated with the run's override."""
         return {**self.cfg_options, **self.overrides.get(run.override, {})}
 
     def _check_numbers(self) -> None:

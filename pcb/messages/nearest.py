@@ -76,7 +76,7 @@ def suggestion(wanted: str, known: Iterable[str]) -> str:
 def _likeness(wanted: str, name: str) -> float:
     """Return the similarity of two names, from 0 to 1.
 
-    For paths and dotted keys, return the lowest similarity of two corresponding parts.
+    Two paths or dotted keys are only as similar as their least similar parts.
     """
     ends = (re.split(r"[/.]", text.casefold())[::-1] for text in (wanted, name))
     return min(SequenceMatcher(None, a, b).ratio() for a, b in zip(*ends, strict=False))

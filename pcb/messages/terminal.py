@@ -57,11 +57,11 @@ class _Lasting:
 
 @contextmanager
 def outliving_terminal() -> Iterator[None]:
-    """Keep this process running even if its terminal or the pipe for its output is closed.
+    """Keep this process running even if its terminal or output pipe is closed.
 
-    In the ``with`` block, all output to a closed terminal or pipe is discarded. In the main thread,
-    the signal SIGHUP is also ignored, as under ``nohup``. Ctrl-C and SIGTERM still end the process.
-    Blocks can be nested.
+    In the ``with`` block, all output to a closed terminal or pipe is discarded. If the block starts
+    in the main thread, the signal SIGHUP is also ignored, as under ``nohup``. Ctrl-C and SIGTERM
+    still end the process. Blocks can be nested.
 
     Example:
         >>> with outliving_terminal():
@@ -95,7 +95,7 @@ def _lasting(stream: TextIO | None) -> Any:
 def _fill_closed_descriptors() -> None:
     """Open ``/dev/null`` in place of each closed standard stream: input, output or error.
 
-    Otherwise, a file that is opened later could receive the text for standard output.
+    Otherwise, text for standard output could be written to a file that is opened later.
     """
     for descriptor in (0, 1, 2):
         try:

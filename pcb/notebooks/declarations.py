@@ -7,7 +7,7 @@ A notebook declares its parameters in the cell that is tagged ``parameters``, on
 
 The name, type and default of a parameter are Python code. The comment may end with the allowed
 values in square brackets: a range such as ``[at least 1]``, ``[0 to 1]`` or ``[above 0 to 1]``, or
-a list of words such as ``[page, 2 to 40 or empty]``. In a list, ``empty`` means ``""``, and
+a list of alternatives such as ``[page, 2 to 40 or empty]``. In a list, ``empty`` means ``""``, and
 ``2 to 40`` means any number in this range. :mod:`pcb.notebooks.parameters` rejects values that are
 not allowed.
 

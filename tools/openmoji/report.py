@@ -1,4 +1,4 @@
-"""Measure whether the pairs of similar icons in OpenMoji-LT can be distinguished.
+"""Measure whether the two icons of each similar pair in OpenMoji-LT can be distinguished.
 
 :func:`pair_report` trains a classifier on the same number of crops of every class. It then measures
 how often the classifier distinguishes the two icons of each pair.

@@ -24,9 +24,9 @@ def load_json(path: str, error_type: type[ValueError], layout: Any = Any) -> Any
     Args:
         path: The file.
         error_type: Error to raise if the file is not JSON.
-        layout: Type to which msgspec decodes the content. Content of a different type is returned
-            as dicts, lists, numbers and strings. Values of type ``msgspec.Raw`` are not decoded;
-            pass these values to ``decode``.
+        layout: Type to which msgspec decodes the content. If the content does not match this type,
+            the function returns dicts, lists, numbers and strings instead. Values of type
+            ``msgspec.Raw`` are not decoded; pass these values to ``decode``.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -48,7 +48,7 @@ def load_json(path: str, error_type: type[ValueError], layout: Any = Any) -> Any
 
 
 def decode(values: Iterable, path: str, error_type: type[ValueError]) -> Iterator[Any]:
-    """Decode the values of type ``msgspec.Raw``, and yield all values in their order.
+    """Yield each value; values of type ``msgspec.Raw`` are decoded first.
 
     Args:
         values: Values from the result of ``load_json``.
