@@ -30,7 +30,7 @@ class _NumberType:
 
     def __init__(self, code: str, *_flags: Any) -> None:
         if not re.fullmatch("b1|[iu][1248]|f[248]", code):
-            raise pickle.UnpicklingError(f"a NumPy value of type {code!r} is not a number")
+            raise pickle.UnpicklingError(f"NumPy values of type {code!r} are not supported")
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: tuple) -> None:

@@ -137,13 +137,13 @@ class RunFolder(RunFiles):
         """Return the training and validation records of ``train.log.json``, oldest first.
 
         A training record contains ``mode`` ("train"), ``epoch`` (from 1), ``iter`` (counted from
-        the start of training), ``lr``, ``loss`` and its parts, ``pcb_strength``, ``pcb_gate`` and
-        ``pcb_classes_seen``. If resumed training repeated an iteration, only the newest record of
+        the start of training), ``lr``, ``pcb_strength``, ``pcb_gate``, ``pcb_classes_seen``,
+        ``loss``, and the parts of the loss. If resumed training repeated an iteration, only the newest record of
         the iteration is returned.
 
         Raises:
             FileNotFoundError: The run has no log.
-            ValueError: A line is not JSON. The last line may be incomplete.
+            ValueError: A line other than the last is not JSON. An incomplete last line is ignored.
         """
         return read_log(self._existing(self.log_file, "train the run with `pcb train`"))
 
