@@ -138,8 +138,8 @@ class RunFolder(RunFiles):
 
         A training record contains ``mode`` ("train"), ``epoch`` (from 1), ``iter`` (counted from
         the start of training), ``lr``, ``pcb_strength``, ``pcb_gate``, ``pcb_classes_seen``,
-        ``loss``, and the parts of the loss. If resumed training repeated an iteration, only the newest record of
-        the iteration is returned.
+        ``loss``, and the parts of the loss. If resumed training repeated an iteration, only the
+        newest record of the iteration is returned.
 
         Raises:
             FileNotFoundError: The run has no log.
