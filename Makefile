@@ -63,7 +63,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist l
 check: lint ## lint, then the fast tests; 2 minutes
 	@$(PYTEST) -q -m "not slow"
 
-test: $(READY) ## run the tests, the doctests and every notebook, on all cores; 10 minutes
+test: $(READY) ## run the tests, the doctests and every notebook, on all cores; 8 minutes
 	@$(PYTEST) --durations 10
 
 reliability: $(READY) ## kill a training run at every write, resume it, compare the result; 15 minutes
