@@ -106,7 +106,7 @@ def write_json(
         default: Function, such as ``str``, that converts objects that JSON cannot represent.
 
     Raises:
-        ValueError: A number is infinite or NaN; an existing file is not changed.
+        ValueError: A number is infinite or NaN. In this case, an existing file stays unchanged.
     """
     text = json.dumps(value, indent=2, allow_nan=False, default=default)
     write_atomically(path, text + "\n")

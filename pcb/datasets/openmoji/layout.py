@@ -34,9 +34,9 @@ def spread(
     total = int(wanted.sum())
     if not num_images <= total <= num_images * largest_load or wanted.max() > num_images:
         raise ValueError(
-            f"the sum of `counts` must be from {num_images} to {num_images * largest_load} (got "
-            f"{total}), and the maximum must be at most {num_images} (got {wanted.max()}): "
-            "change `counts`, `num_images` or `largest_load`"
+            f"the sum of `counts` must be between {num_images} and {num_images * largest_load} "
+            f"(got {total}), and no single count may exceed {num_images} (largest: "
+            f"{wanted.max()}): change `counts`, `num_images` or `largest_load`"
         )
     images: list[set[int]] = [set() for _ in range(num_images)]
     load = np.zeros(num_images, dtype=np.int64)
