@@ -97,9 +97,9 @@ def test_notebooks_refuse_a_pickle(name, tiny_options, poisoned, trap, tmp_path)
     assert not trap.sprung
 
 
-def test_notebook_does_not_run_python_text(tiny_options, poisoned, trap, tmp_path):
-    """One notebook suffices, because all of them read checkpoints with the same function."""
-    run("03_confusion_matrix", tiny_options, poisoned(config=trap.text), tmp_path)
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebooks_do_not_run_python_text(name, tiny_options, poisoned, trap, tmp_path):
+    run(name, tiny_options, poisoned(config=trap.text), tmp_path)
     assert not trap.sprung
 
 

@@ -42,10 +42,9 @@ class BoxHeadLoss(nn.Module):
     custom_activation = False
 
     def _register(self, loss_weight: float, required_classes: str | Sequence[int] = "all") -> None:
-        """Set attributes that mmdet needs.
+        """Set attributes that mmdet needs, and let checkpoints use the official names of buffers.
 
-        In checkpoints, the buffers have the same names as in the official PCB code. Call this
-        method after ``super().__init__``.
+        Call this method after ``super().__init__``.
         """
         self.loss_weight = loss_weight
         self.requires_present_classes = required_classes == "present"
@@ -82,7 +81,7 @@ class BoxHeadLoss(nn.Module):
             self.balance.warn_of_missing(missing)
 
     def set_iteration(self, iteration: int, num_iterations: int) -> None:
-        """Set the index of the next refinement iteration, and the number of these iterations."""
+        """Set the index of the next refinement iteration, and the number of all iterations."""
         self.iteration = iteration
         if self.balance is not None:
             self.balance.num_iterations = num_iterations

@@ -121,7 +121,7 @@ def check_machine(grid: Grid, gpus: int) -> None:
     if gpus and grid.gpus > gpus:
         raise ValueError(
             f"the grid sets `gpus` to {grid.gpus}, but this machine has only {gpus} "
-            f"GPU{'s' if gpus > 1 else ''}. Reduce `gpus` in the grid file, or use a cluster "
+            f"GPU{'s' * (gpus != 1)}. Reduce `gpus` in the grid file, or use a cluster "
             "(`--profile slurm`, or PROFILE=slurm with make)"
         )
     cores = len(os.sched_getaffinity(0))
@@ -158,7 +158,6 @@ def stop_with_jobs() -> None:
         raise KeyboardInterrupt
 
     _handle_signals(stop)
-    _repeat_discarded_interrupts()
 
 
 def end_with_snakemake() -> None:
@@ -180,7 +179,6 @@ def end_with_snakemake() -> None:
         os._exit(1)
 
     _handle_signals(stop)
-    _repeat_discarded_interrupts()
     if process := os.environ.get(SNAKEMAKE):
         threading.Thread(target=watch, args=[int(process)], daemon=True).start()
 
@@ -228,6 +226,7 @@ def _handle_signals(handler: Callable[[int, object], NoReturn]) -> None:
     for number in STOPPING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
+    _repeat_discarded_interrupts()
 
 
 def _repeat_discarded_interrupts() -> None:

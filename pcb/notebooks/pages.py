@@ -162,13 +162,17 @@ class InteractiveFigures(Preprocessor):
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """Replace all plotly figures in a notebook with HTML."""
         found = [output for _, output in _outputs(nb) if PLOTLY in output["data"]]
+        if not found:
+            return nb, resources  # the import below takes half a second
+        from pcb.plots.interactive import CONFIG
+
         for number, output in enumerate(found):
             figure = output["data"][PLOTLY]
             html = _FIGURE.format(
                 name=f"interactive-{number}",
                 data=_in_script(figure["data"]),
                 layout=_in_script(figure["layout"]),
-                config=_in_script(figure.get("config", {})),
+                config=_in_script(CONFIG),
             )
             if number == 0:
                 html = f"<script>{plotly_script()}</script>\n{html}"

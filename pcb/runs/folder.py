@@ -82,7 +82,7 @@ class RunFolder(RunFiles):
             >>> run.figures.joinpath("learned_confusion.png").touch()
             >>> _ = run.figures_of("confusion_matrix", {"order": "cluster"})
             ... # doctest: +ELLIPSIS
-            Replacing the figures in ... that were drawn with order 'name'
+            Replacing figures drawn with order 'name', in ...
         """
         file = self.settings_file(notebook)
         earlier = read_json(file) if file.is_file() else {}
@@ -94,7 +94,7 @@ class RunFolder(RunFiles):
         ]
         if differing and any(self.figures.glob("*.png")):
             settings_text = ", ".join(differing)
-            print(f"Replacing the figures in {self.figures} that were drawn with {settings_text}")
+            print(f"Replacing figures drawn with {settings_text}, in {self.figures}")
         if earlier != current:
             # `write_json` would refuse NaN, but a notebook's parameter may be NaN.
             write_atomically(file, json.dumps(current, indent=2) + "\n")

@@ -31,9 +31,8 @@ def writing_alone(
     Args:
         folder: The folder, which is created if it does not exist.
         purpose: One word that says what the calling process does.
-        waiting: Function to call before waiting for another process that holds the lock. Its
-            argument describes the other process. By default, the function raises an error
-            and does not wait.
+        waiting: Function to call before waiting for another process that holds the lock. The
+            function receives a description of the other process. If None, an error is raised.
 
     Raises:
         ValueError: Another process holds the lock and ``waiting`` is None, or the folder cannot be

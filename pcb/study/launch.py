@@ -274,5 +274,5 @@ def _check_gpus(gpus: int) -> None:
     if available and gpus > available:
         raise ValueError(
             f"`gpus` is {gpus}, but PyTorch finds only {available} "
-            f"GPU{'s' if available > 1 else ''} on this machine. Set `gpus` to at most {available}"
+            f"GPU{'s' * (available != 1)} on this machine. Set `gpus` to at most {available}"
         )

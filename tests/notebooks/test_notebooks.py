@@ -225,6 +225,15 @@ def test_confusion_matrix(evaluated, folder):
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("notebooks")
+def test_confusion_matrix_as_it_is_asked_for(evaluated, folder):
+    name = open_run(evaluated.path).data.names[2]
+    asked = {"order": "cluster", "normalize": "column", "zoom": name, "score_threshold": 0.01}
+    executed = execute("03_confusion_matrix", folder, work_dir=evaluated.path, **asked)
+    assert shown_figures(executed) == 8
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("notebooks")
 def test_changes(evaluated, folder):
     asked = {"before": evaluated.path, "order": "cluster", "score_threshold": 0.01}
     executed = execute("06_changes", folder, work_dir=evaluated.path, **asked)
@@ -316,17 +325,8 @@ def clone(tmp_path_factory) -> Iterator[Path]:
 def test_config_and_checkpoint_are_enough(clone, official, evaluated, folder, tiny_options):
     default_run = RunFolder(clone / default_work_dir(CONFIG, SEED).relative_to(ROOT))
     given = {"config": CONFIG, "seed": SEED, "checkpoint": official, "cfg_options": tiny_options}
-    asked = {
-        "order": "cluster",
-        "normalize": "column",
-        "zoom": open_run(evaluated.path).data.names[2],
-    }
-    for name, shown, more in (  # none needs another one first
-        ("04_soft_labels", 4, {}),
-        ("03_confusion_matrix", 7, asked),
-        ("02_evaluate", 3, {}),
-    ):
-        executed = execute(name, folder, **given, **more)
+    for name, shown in zip(NAMES[4:1:-1], (4, 7, 3), strict=True):  # none needs another one first
+        executed = execute(name, folder, **given)
         assert shown_figures(executed) == shown  # no age of rows: no official checkpoint has it
     assert default_run.read_metrics() == evaluated.read_metrics()
     matrices = default_run.read_confusion()

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import subprocess
+import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -32,6 +34,12 @@ def test_every_figure_is_saved_whole_and_leaves_settings_alone(every_figure, tai
         plt.close(figure)
     assert dict(plt.rcParams) == before
     assert len(list((tmp_path / "figures").iterdir())) == 2 * 28  # and no partial file
+
+
+def test_seaborn_is_imported_only_for_the_figures_that_need_it():
+    """Importing it takes a second, in every notebook and every job of a grid."""
+    code = "import sys, pcb.plots, pcb.notebooks.execute; sys.exit('scipy.stats' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.slow

@@ -76,6 +76,6 @@ def test_missing_or_invalid_input_is_named():
         plots.soft_label_history({}, [0], NAMES, GROUPS)
     with pytest.raises(ValueError, match="`classes` is empty"):
         plots.soft_label_history({1: np.eye(3)}, [], NAMES, GROUPS)
-    with pytest.raises(ValueError, match=r"frequency\[0\] must be"):
+    with pytest.raises(ValueError, match=r"frequency\[0\] must be 'f', 'c' or 'r'"):
         plots.soft_label_entropy([1.0], [3], ["x"])
     assert not plt.get_fignums()

@@ -111,7 +111,9 @@ def required_keys(iou_type: str | Sequence[str] | None) -> list[str]:
     iou_types = (iou_type,) if isinstance(iou_type, str) else tuple(iou_type or ())
     for name in iou_types:
         if name not in RESULT_KEYS:
-            raise ValueError(f"iou_type must be 'bbox' or 'segm', got {name!r}")
+            raise ValueError(
+                f"iou_type must be {' or '.join(map(repr, RESULT_KEYS))}, got {name!r}"
+            )
     return [RESULT_KEYS[name] for name in iou_types]
 
 

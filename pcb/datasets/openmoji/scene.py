@@ -143,7 +143,7 @@ def _lay_out(
     shrink: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, list[Instance]] | None:
-    """Draw all instances, scaled by ``shrink``; return None if at least one does not fit."""
+    """Draw all instances, scaled by ``shrink``; return None if an instance does not fit."""
     canvas = base.copy()
     side = len(canvas)
     owner = np.full((side, side), -1)  # index of the topmost instance at each pixel

@@ -173,7 +173,8 @@ class Runner(EpochBasedRunner):
         wrong = [name for name, value in state.items() if not value.isfinite().all()]
         if wrong:
             raise NonFiniteError(
-                f"{self.position()}: weights are not finite, for example in the tensor {wrong[0]}"
+                f"{self.position()}: {len(wrong)} of the model's {len(state)} tensors are not "
+                f"finite, for example {wrong[0]}"
             )
         # As in mmcv, these are the numbers of completed epochs and iterations.
         meta = {**self._readable_meta(), "epoch": self.epoch + 1, "iter": self.iter}

@@ -283,8 +283,8 @@ def _warn_of_late_start(model: nn.Module, max_epochs: int) -> None:
         if balance.alpha > 0 and balance.start_epoch > max_epochs:
             warnings.warn(
                 f"PCB starts in epoch {balance.start_epoch}, but training ends with epoch "
-                f"{max_epochs}. Set start_epoch of the loss to 17/24 of the number of epochs, as "
-                "in the paper",
+                f"{max_epochs}, so PCB will never change the loss. Set start_epoch of the loss to "
+                "17/24 of the number of epochs, as in the paper",
                 stacklevel=2,
             )
 

@@ -60,7 +60,7 @@ class LoadWholeImage(LoadImageFromFile):
             found, stated = ("x".join(map(str, sides)) for sides in (size, stated_size))
             raise ImageError(
                 f"{path} is {found} pixels, but its size in the annotations is {stated}. Use the "
-                f"image that was annotated, or change the size in the annotations to {found}"
+                "image that was annotated, or correct its width and height in the annotations"
             )
         if self.to_float32:
             image = image.astype(np.float32)
