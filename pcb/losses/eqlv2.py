@@ -25,7 +25,7 @@ class EQLv2Loss(BalancedLoss):
     ``v`` are 1. For background, they are always 1.
 
     With a :class:`PairwiseClassBalance`, the target of a positive becomes
-    ``a * q + (1 - a) * onehot``, where ``a`` is the strength of PCB and ``q`` the soft label.
+    ``a * q + (1 - a) * onehot``, where ``a`` is the strength of PCB and ``q`` is the soft label.
 
     Args:
         num_classes: C, the number of foreground classes.
@@ -92,7 +92,8 @@ class EQLv2Loss(BalancedLoss):
         Args:
             logits: (N, C) logits, or (N, C + 1) with background.
             labels: (N,) true labels.
-            iteration: Index of the refinement iteration; None for the last refinement iteration.
+            iteration: Index of the refinement iteration that computed the logits; None for the last
+                refinement iteration.
 
         Returns:
             The loss, a scalar.
@@ -136,7 +137,7 @@ class EQLv2Loss(BalancedLoss):
 
     @torch.no_grad()
     def _accumulate(self, logits: Tensor, targets: Tensor, weights: Tensor) -> None:
-        """Add the gradients of the current batch, from all processes, to the gradient sums."""
+        """Add the gradients of a batch, summed over all processes, to the gradient sums."""
         # t (sigma - 1) + (1 - t) sigma = sigma - t
         gradients = weights * (logits.sigmoid() - targets).abs()
         # A NaN would stay in the sums forever.

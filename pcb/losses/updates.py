@@ -76,8 +76,8 @@ def updates_once(forward: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a loss's ``forward`` method; the method may then call :func:`update_once`.
 
     The tensors that the loss saves for the backward pass stay in memory, even with gradient
-    checkpointing. They need a few times as much memory as the logits. Recomputed tensors would be
-    wrong, because the loss has updated its state in the meantime.
+    checkpointing. If the tensors were recomputed, they would be wrong, because the state of the
+    loss has changed since the forward pass.
 
     Args:
         forward: Method that takes the logits as its first argument and returns a tensor or a dict

@@ -170,9 +170,9 @@ def group_shares(matrix: np.ndarray, frequency: Sequence[str]) -> tuple[np.ndarr
 def group_totals(matrix: np.ndarray, frequency: Sequence[str]) -> np.ndarray:
     """Compute the confusion matrix of the three frequency groups, with shares instead of counts.
 
-    For each class, the function computes the share of instances predicted as each group. Entry
-    [g, h] is the unweighted mean of the shares for group h over the classes of group g. Classes
-    without instances are left out.
+    For each class, the function computes the shares of its instances that are predicted as each
+    group. Entry [g, h] is the unweighted mean, over the classes of group g, of the share that is
+    predicted as group h. Classes without instances are left out.
 
     Args:
         matrix: (C, C) or (C + 1, C + 1), as in :func:`group_shares`.

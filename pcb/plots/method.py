@@ -172,13 +172,13 @@ def logit_pushes(
     frequency: Sequence[str],
     title: str = "Where the gradient pushes each logit",
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the negative gradients of two losses with respect to the logits of each instance.
+    """Draw how strongly two losses push the logits of each instance up or down.
 
-    A negative gradient shows how strongly training pushes each logit up or down.
+    The push is the negative gradient of the loss with respect to the logit.
 
     Args:
-        pushes: Dict from the names of two losses to their negative gradients, which are arrays of
-            shape (P, C). The loss without Pairwise Class Balance (PCB) comes first.
+        pushes: Dict from the name of each loss to its pushes, an array of shape (P, C). The loss
+            without Pairwise Class Balance (PCB) comes first.
         labels: (P,) true class of each instance.
         names: (C,) class names.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The bars are

@@ -46,17 +46,17 @@ def confused_pairs(
     title: str = "The most frequent confusions",
     value_label: str = "share of the true class",
 ) -> tuple[Figure, Axes]:
-    """Draw a bar for each of the most confused pairs of classes.
+    """Draw two bars for each of the most confused pairs of classes.
 
-    Each bar shows the share of the true class that is predicted as the other class. The thin bar
-    below it shows the confusion in the reverse direction.
+    The thick bar shows the share of the true class that is predicted as the other class. The thin
+    bar below it shows the confusion in the reverse direction.
 
     Args:
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections. For detections, the
-            labels of the bars include the number of objects.
+            labels of the thick bars include the number of confused objects.
         names: (C,) class names.
-        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The bars are
-            coloured by the group of the predicted class.
+        frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. The thick
+            bars are coloured by the group of the predicted class.
         pictures: Pictures of the classes, drawn beside the names; None to draw no pictures.
         count: Maximum number of pairs to show.
         min_objects: Minimum number of objects of a true class. Classes with fewer objects are left

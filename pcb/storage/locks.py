@@ -37,9 +37,9 @@ class Writer(NamedTuple):
         process: Process ID; 0 while the process is being started.
         purpose: What the process does, in one word.
         note: Text that was recorded with the lock; empty if there is none.
-        launched: ID of the process that was started with the lock. It is either ``process``, or
-            a launcher such as ``torchrun`` that started ``process``. If ``process`` took the lock
-            itself, the value is 0.
+        launched: 0 if ``process`` took the lock itself. If ``process`` inherited the lock, the ID
+            of the first process that inherited it: either ``process``, or a launcher such as
+            ``torchrun`` that started ``process``.
     """
 
     host: str

@@ -47,7 +47,7 @@ def compose(
         icons: Icon of each class, indexed by label.
         labels: Label of each instance to draw. A label may occur several times.
         renderings: Drawing styles to choose from, each with its relative probability.
-        image_size: Side of the image, in pixels.
+        image_size: Side length of the image, in pixels.
         instance_size: Minimum and maximum length, in pixels, of the longer side of an instance
             before it is rotated.
         rng: Source of randomness.
@@ -70,7 +70,7 @@ def background(size: int, rng: np.random.Generator) -> np.ndarray:
     """Draw a random background: a gradient of two muted colours, soft noise and a few shapes.
 
     Args:
-        size: Side of the image, in pixels.
+        size: Side length of the image, in pixels.
         rng: Source of randomness.
 
     Returns:
