@@ -82,7 +82,7 @@ def is_matrix_file(path: Path) -> bool:
 
 @contextmanager
 def log_to_stderr() -> Iterator[None]:
-    """Print this package's log messages to stderr within a ``with`` block.
+    """Print this package's log messages to stderr while the ``with`` block runs.
 
     Messages below level INFO are not printed.
     """

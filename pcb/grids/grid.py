@@ -106,7 +106,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def runs(self) -> list[RunName]:
-        """All training runs of the grid, in the order of the grid file."""
+        """All training runs of the grid."""
         configs = [
             f"{baseline}{BALANCED if balanced else ''}"
             for baseline, balanced in product(self.baselines, self.pcb)
@@ -123,7 +123,7 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return next((plain for plain in run.plain if plain in self.runs), None)
 
     def options(self, run: RunName) -> dict[str, Any]:
-        """Return the config options of a run: ``cfg_options``, updated with the run's override."""
+        """Return the grid's ``cfg_options``, updated with the override of a run."""
         return {**self.cfg_options, **self.overrides.get(run.override, {})}
 
     def _check_numbers(self) -> None:

@@ -40,8 +40,8 @@ class Row(NamedTuple):
     """A row of the metric table.
 
     Attributes:
-        label: Name of a run or config, or an indented text such as ``  published``. Indented rows
-            belong to the unindented row above them.
+        label: Name of a run or config, or an indented label such as ``  published``. An indented
+            row belongs to the last unindented row above it.
         cells: The values as text, one for each metric.
         is_difference: Whether the values are differences, or confidence intervals of differences.
         of_seed: Whether the row is one of the per-seed rows at the end of the table.

@@ -25,7 +25,9 @@ def class_tail(
     names: Sequence[str] | None = None,
     title: str = "Training images per class",
 ) -> tuple[Figure, Axes]:
-    """Draw the number of training images of each class, most frequent class first, on a log scale.
+    """Draw a bar for the number of training images of each class, on a log scale.
+
+    The bars are sorted by descending number of images.
 
     Args:
         image_count: (C,) number of training images that contain each class.

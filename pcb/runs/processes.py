@@ -87,8 +87,8 @@ def described(file: Path, root: str | os.PathLike[str], who: Writer) -> Running:
 
     Args:
         file: The lock file. Its modification time is the time when the lock was taken.
-        root: Folder that contains the lock file, possibly in a subfolder. The attribute ``where``
-            of the result is relative to this folder.
+        root: A parent folder of the lock file. The attribute ``where`` of the result is relative
+            to this folder.
         who: The process, as recorded in the lock file.
     """
     since = datetime.fromtimestamp(file.stat().st_mtime)

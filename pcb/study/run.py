@@ -131,9 +131,9 @@ class RunView:
                 executes code.
 
         Raises:
-            FileNotFoundError: The checkpoint is needed but does not exist.
-            ValueError: The output folder contains a ``latest.pth``, but ``checkpoint`` is a
-                different file.
+            FileNotFoundError: ``checkpoint`` does not exist, or the run has neither predictions nor
+                a checkpoint.
+            ValueError: The output folder has a ``latest.pth``, and ``checkpoint`` is another file.
         """
         weights = repository_path(checkpoint) if checkpoint else self.run.checkpoint
         if weights.is_file() and self.output.predicted_with(weights, self.cfg_options):
@@ -252,7 +252,7 @@ def open_before(view: RunView, before: str | os.PathLike = "", iou_type: str = "
         plain = plain_counterpart(view.run)
         if plain is None:
             raise FileNotFoundError(
-                f"cannot find a run without PCB to compare with {view.run.path}: set `before` to a "
+                f"there is no baseline (run without PCB) for {view.run.path}: set `before` to a "
                 "run folder"
             )
         before = plain.path

@@ -75,7 +75,7 @@ def test_run_before_is_the_one_without_pcb_on_the_same_images(run, tiny_openmoji
     shutil.copytree(run.path, pcb.path)
     view = study.open_run(pcb.path)
     assert study.open_before(view).run.path == run.path
-    with pytest.raises(FileNotFoundError, match=r"cannot find a run .* with .*: set `before`"):
+    with pytest.raises(FileNotFoundError, match=r"there is no baseline .* for .*: set `before`"):
         study.open_before(study.open_run(run.path))
     assert study.open_before(view, before=pcb.path).run.path == pcb.path
     run.predictions("segm").unlink()

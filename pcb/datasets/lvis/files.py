@@ -48,7 +48,7 @@ def load_json(path: str, error_type: type[ValueError], layout: Any = Any) -> Any
 
 
 def decode(values: Iterable, path: str, error_type: type[ValueError]) -> Iterator[Any]:
-    """Yield each value; values of type ``msgspec.Raw`` are decoded first.
+    """Yield all values in order, and decode those of type ``msgspec.Raw``.
 
     Args:
         values: Values from the result of ``load_json``.
@@ -72,10 +72,7 @@ def _decode(value: msgspec.Raw) -> Any:
 
 
 def _content(path: str) -> bytes | mmap.mmap:
-    """Return the decompressed bytes of a file.
-
-    An uncompressed file is mapped into memory, so that several processes share the memory.
-    """
+    """Return the decompressed bytes of a file. An uncompressed file is memory-mapped."""
     if path.endswith(".gz"):
         with gzip.open(path) as file:
             return file.read()

@@ -8,7 +8,7 @@ from torch import nn
 class TrainStep(nn.Module):
     """Module whose forward pass calls a detector's ``train_step``.
 
-    PyTorch's ``DistributedDataParallel`` can wrap this module to train on several processes. mmcv's
+    To train in several processes, wrap this module in PyTorch's ``DistributedDataParallel``. mmcv's
     own wrapper for detectors fails on CPUs and with current PyTorch versions.
 
     Args:
