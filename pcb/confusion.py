@@ -31,7 +31,7 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 def batch_confusion(
     logits: Tensor, labels: Tensor, activation: str = "softmax"
 ) -> tuple[Tensor, Tensor]:
-    """Sum the predicted probabilities of each true class in a batch, and count its instances.
+    """For each true class in a batch, sum the predicted probabilities and count the instances.
 
     The function returns sums instead of means, because sums can be added over several processes.
 

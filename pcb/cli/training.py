@@ -127,7 +127,7 @@ def _add_run_options(parser: argparse.ArgumentParser, default: str) -> None:
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help="config values to override: KEY=VALUE, such as runner.max_epochs=1, or a JSON object, "
+        help="new config values: KEY=VALUE, such as runner.max_epochs=1, or a JSON object, "
         "such as '{\"runner.max_epochs\": 1}'",
     )
 

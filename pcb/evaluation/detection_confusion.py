@@ -109,8 +109,8 @@ def count_detections(
     """Return the confusion matrix of detections, and how many detections the matrix leaves out.
 
     The matrix, the arguments and the errors are the same as for ``detection_confusion``. Every
-    detection with a score of at least ``score_threshold`` is counted exactly once, either in the
-    matrix or in ``left_out``. The total number of left-out detections is also logged.
+    detection with a score of at least ``score_threshold`` is either counted in the matrix or left
+    out. The total number of left-out detections is also logged.
 
     Example:
         The detection of a dog is left out, because the image was not checked for dogs.
@@ -160,7 +160,7 @@ def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray
 
 
 def _complete(annotations: Annotations, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return whether all objects are annotated, for each image and class.
+    """Return, for each image and class, whether all objects of the class are annotated.
 
     The result is a bool array with one row per image and one column per class.
     """

@@ -1,7 +1,4 @@
-"""Show each Python warning on one line.
-
-Python's own format is used until :func:`one_line_warnings` is called.
-"""
+"""Show each Python warning on one line."""
 
 import warnings
 

@@ -116,7 +116,7 @@ class RunFiles:
         return self
 
     def foreign_files(self) -> list[str]:
-        """Return the names of the files in the run folder that prevent a new run from starting.
+        """Return the names of the files that prevent a new run from starting in the run folder.
 
         Executed notebooks, ``train.out``, figures, lock files and incomplete files are allowed.
 

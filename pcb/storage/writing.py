@@ -25,8 +25,8 @@ def writing_alone(
 ) -> Iterator[None]:
     """Lock a folder, so that no other process writes to it while a ``with`` block runs.
 
-    If the calling process already holds the folder's lock, that lock is used. For example, a parent
-    process may have handed its lock to the calling process.
+    No new lock is taken if the calling process already holds the folder's lock, or received the
+    lock through :func:`handing_over`.
 
     Args:
         folder: The folder, which is created if it does not exist.
@@ -63,7 +63,7 @@ def writing_alone(
 
 
 def already_written(folder: str | os.PathLike[str]) -> ValueError:
-    """Return the error to raise if another process is writing to a folder."""
+    """Create the exception for a folder that another process is writing to."""
     who = "another process"
     if found := writer(folder):
         who = f"process {found.process} on {found.host} ({found.purpose})"

@@ -231,7 +231,7 @@ def _wait_for(run: RunFolder, other: Writer) -> None:
 def _print_lines(run: RunFolder, every: float) -> None:
     """Print the output of a training process until the process ends.
 
-    Two progress lines are at least ``every`` seconds apart.
+    The minimum time between two progress lines is ``every``, in seconds.
     """
     shown = -float("inf")
     for line in _lines(run):
