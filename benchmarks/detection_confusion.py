@@ -1,9 +1,9 @@
 """Measure the time and memory needed to compute a confusion matrix for a dataset of LVIS v1's size.
 
-Run this script with ``make bench``. The script writes random annotations, about as many as in LVIS
-v1's validation set, and several files with different numbers of random detections. For each
-detection file, a new process computes a confusion matrix on one core. The measured memory includes
-memory-mapped files and imported packages.
+Run this script with ``make bench``. The script writes about as many random annotations as LVIS
+v1's validation set contains. It also writes several files with different numbers of random
+detections. For each detection file, a new process computes a confusion matrix on one core. The
+measured memory includes memory-mapped files and imported packages.
 
 With ``--keep FOLDER``, the script writes its files to ``FOLDER`` and measures nothing.
 """

@@ -117,7 +117,7 @@ class IterativeRoIHead(StandardRoIHead):
     ) -> dict[str, Tensor]:
         """Return the weighted sum of each loss over the refinement iterations.
 
-        The result also contains the accuracy after the last refinement.
+        The result also contains the accuracy of the last refinement iteration.
 
         Args:
             features: (N, D, H, W) RoI features before the first refinement.

@@ -32,7 +32,7 @@ _TEMPLATES = Environment(
 
 
 class Link(NamedTuple):
-    """A link on a grid's page. If ``href`` is empty, the page shows the text without a link."""
+    """A link on a grid's page; plain text if ``href`` is empty."""
 
     href: str
     text: str

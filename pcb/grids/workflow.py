@@ -161,7 +161,7 @@ def stop_with_jobs() -> None:
 
 
 def end_with_snakemake() -> None:
-    """From now on, stop the calling job on SIGINT, SIGTERM or SIGHUP, or if Snakemake dies.
+    """Make the calling job stop on SIGINT, SIGTERM or SIGHUP, or if Snakemake dies.
 
     The job stops with a ``KeyboardInterrupt``, as after Ctrl-C.
     """
@@ -232,7 +232,7 @@ def _handle_signals(handler: Callable[[int, object], NoReturn]) -> None:
 def _repeat_discarded_interrupts() -> None:
     """Raise a ``KeyboardInterrupt`` again when Python discards it.
 
-    Python discards exceptions that ``__del__`` methods or callbacks of weak references raise.
+    Python discards exceptions raised in ``__del__`` methods and in callbacks of weak references.
     """
     report = sys.unraisablehook
 

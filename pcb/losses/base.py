@@ -149,7 +149,7 @@ class BalancedLoss(StatefulModule):
         raise ValueError(message)
 
     def _label_hint(self, label: int) -> str:
-        """Return the end of the error message about a label that is out of range."""
+        """Return a hint for the error message about an out-of-range label."""
         if label < 0:
             return "; remove samples that should be ignored"
         if self.background == "last":

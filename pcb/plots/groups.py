@@ -189,7 +189,7 @@ def start_weights(
             number, largest first.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``.
         names: (C,) class names.
-        start: Text that stands for the initial value in the figure, such as ``"first update"``.
+        start: Name of the initial value in the figure, such as ``"first update"``.
         title: Title of the figure; empty for no title. Default:
             ``"How much of each row is still its <start>?"``.
 

@@ -155,7 +155,7 @@ def strength_curve(
         title: Title of the figure; empty for no title.
 
     Returns:
-        (figure, axes); axes[0] shows the strength, and axes[1] shows the number of classes.
+        (figure, axes); axes[0] shows the strength, and axes[1] shows the number of seen classes.
 
     Raises:
         ValueError: If there is no record of a training step, or no record has ``pcb_strength``.

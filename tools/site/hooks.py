@@ -1,4 +1,4 @@
-"""Hooks for MkDocs that make pages from files of the repository and convert equations.
+"""MkDocs hooks that make pages from repository files and convert equations.
 
 - README, CONTRIBUTING and CHANGELOG become pages. If a page links to any other file of the
   repository, the file is copied into the site.

@@ -142,7 +142,7 @@ class DetectionRules:
         label_of: A dict from the id of each category to its label (class index).
         required: Keys that every detection must have: 'bbox', 'segmentation', both or neither.
         has_bbox: Whether the first detection has a 'bbox'. If so, every detection must have one;
-            otherwise, no detection may have one.
+            otherwise, a 'bbox' is an error.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class DetectionRules:
     def problem(self, result: Any) -> str | None:
         """Return what is wrong with a detection, or None if it is valid.
 
-        ``result`` may be of any type; only a dict can be valid.
+        ``result`` may be of any type.
         """
         keys = ("image_id", "category_id", "score")
         remedy = "add every key that the COCO results format requires"

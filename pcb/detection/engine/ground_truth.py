@@ -103,8 +103,8 @@ class GroundTruthConfusion(AbstractContextManager):
         The averages include the predictions of all processes. Every process must call this method.
 
         Returns:
-            A dictionary with two arrays for C classes. If :func:`class_activation` returns None for
-            the detector, the dictionary is empty.
+            A dictionary with two arrays for C classes, or an empty dictionary if
+            :func:`class_activation` returns None for the detector.
 
             - ``ground_truth_boxes``: (C, C) float32. Entry (i, j) is the mean probability of
               class j at the boxes of class i. The row of a class without boxes contains only NaN.

@@ -49,7 +49,7 @@ class LoadWholeImage(LoadImageFromFile):
 
         Raises:
             OSError: The file cannot be read.
-            ImageError: The image is incomplete, or its size is not the one in the annotations.
+            ImageError: The image is incomplete, or its size does not match the annotations.
         """
         info = results["img_info"]
         path = os.path.join(results["img_prefix"] or "", info["filename"])
