@@ -147,9 +147,9 @@ def _worker_memory(dataset, workers: int) -> list[float]:
 
 @contextlib.contextmanager
 def _peak() -> Iterator[list[float]]:
-    """Measure the peak memory of this process, in MiB, until the ``with`` block ends.
+    """Measure the peak memory of this process, in MiB, during a ``with`` block.
 
-    Yield a list. When the block has ended, the only number in the list is the peak memory.
+    Yield a list with one entry. When the block has ended, this entry is the peak memory.
     """
     peak, done = [_memory("self")], threading.Event()
 

@@ -80,7 +80,7 @@ def orientation_warning(
         The warning, or None if no image is rotated or mirrored.
 
     Raises:
-        ValueError: The annotations state the size of an image before its rotation.
+        ValueError: The annotations contain the size of an image without the EXIF rotation.
     """
     chosen = range(0, len(names), -(-len(names) // _MOST_OPENED) or 1)
     oriented, same_size, stored = 0, 0, []

@@ -42,9 +42,10 @@ class BoxHeadLoss(nn.Module):
     custom_activation = False
 
     def _register(self, loss_weight: float, required_classes: str | Sequence[int] = "all") -> None:
-        """Set attributes that mmdet needs, and let checkpoints use the official names of buffers.
+        """Set the attributes that mmdet needs.
 
-        Call this method after ``super().__init__``.
+        Call this method after ``super().__init__``. Checkpoints then contain the buffer names of
+        the official PCB code.
         """
         self.loss_weight = loss_weight
         self.requires_present_classes = required_classes == "present"
@@ -81,7 +82,7 @@ class BoxHeadLoss(nn.Module):
             self.balance.warn_of_missing(missing)
 
     def set_iteration(self, iteration: int, num_iterations: int) -> None:
-        """Set the index of the next refinement iteration, and the number of all iterations."""
+        """Set the index of the next refinement iteration, and the number of these iterations."""
         self.iteration = iteration
         if self.balance is not None:
             self.balance.num_iterations = num_iterations
@@ -103,8 +104,9 @@ class BoxHeadLoss(nn.Module):
             label_weights: (N,) weight of each RoI, by default 1. EQL v2 ignores this argument.
             avg_factor: Divisor of the sum over RoIs; by default, the number of RoIs with positive
                 weight, but at least 1. EQL v2 ignores this argument.
-            iter_id: Index of the refinement iteration. The default is the index passed to
-                :meth:`set_iteration`, or else the index of the last refinement iteration.
+            iter_id: Index of the refinement iteration. If None, the index passed to
+                :meth:`set_iteration` is used. If this method was not called, the last refinement
+                iteration is used.
             reduction_override: None or ``"mean"``; both have the same effect.
 
         Raises:

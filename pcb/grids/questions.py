@@ -1,7 +1,7 @@
 """The notebooks that evaluate a grid of training runs, and the main figures of each notebook.
 
-The web page of the grid shows the listed figures. Other figures appear only on the web page of
-their notebook. Figures are listed by file name; ``*`` stands for any text.
+The main figures are shown on the web page of the grid. All other figures are shown only on the web
+page of their notebook. Figures are listed by file name; ``*`` stands for any text.
 """
 
 from __future__ import annotations

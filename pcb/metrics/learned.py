@@ -92,7 +92,7 @@ class LearnedConfusion:
         return fightback_soft_labels(columns, self.normalize_columns).numpy()
 
     def start_weights(self) -> np.ndarray:
-        """Return, for each row, how much its initial value still contributes to its running mean.
+        """Return the weight of the initial value in the running mean of each row.
 
         After n updates with momentum m, the weight is ``m ** (n - 1)`` for softmax losses and
         ``m ** n`` for EQL v2.

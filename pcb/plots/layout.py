@@ -132,8 +132,8 @@ def canvas(width: float, height: float, lines: bool = False) -> tuple[float, flo
     Args:
         width: Width in the screen layout, in inches.
         height: Height in the screen layout, in inches.
-        lines: Whether the figure contains many lines of text, such as class names. If so, the
-            height is scaled like the text, so that all lines fit.
+        lines: Whether to scale the height like the text. Pass True if the figure contains many
+            lines of text, such as class names.
 
     Returns:
         The width and the height in inches.

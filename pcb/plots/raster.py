@@ -68,7 +68,7 @@ class Frame:
 
     @property
     def edge(self) -> int:
-        """Coordinate where the classes end and background begins, measured in classes."""
+        """Coordinate at which the background row and column begin, measured in classes."""
         return -(-len(self.labels) // self.factor) * self.factor
 
     @property
@@ -83,7 +83,7 @@ class Frame:
 
     @property
     def spans(self) -> list[tuple[int, int, str]]:
-        """Start, end and frequency group of each block of adjacent classes in the same group."""
+        """Blocks of adjacent classes in the same frequency group, as tuples (start, end, group)."""
         if self.groups is None:
             return []
         starts = np.flatnonzero(np.append(True, self.groups[1:] != self.groups[:-1]))
@@ -217,8 +217,8 @@ def _strip(axes, start: int, end: int, group: str, width: float = 0.012) -> None
 def _pool_largest(matrix: np.ndarray, factor: int, axis: int) -> np.ndarray:
     """Replace each block of adjacent entries by the entry with the largest absolute value.
 
-    Each block has ``factor`` entries along ``axis``. A nan is kept only if all other entries in its
-    block are nan or 0.
+    Each block has ``factor`` entries along ``axis``. A block that contains nan, and
+    otherwise only zeros, becomes nan.
 
     Example:
         >>> nan = np.nan

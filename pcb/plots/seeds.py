@@ -1,4 +1,4 @@
-"""Figures of average precision (AP) over seeds: single values, means, confidence intervals."""
+"""Figures of average precision (AP) over seeds: single values, means and confidence intervals."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -177,7 +177,7 @@ def _draw(axes: Axes, row: float, one: Estimate, color) -> None:
 
 
 def _limits(estimates: Sequence[Estimate], signed: bool) -> tuple[float, float]:
-    """Return the two limits of an axis that shows AP or differences in AP, in percent."""
+    """Return the lower and upper limit, in percent, of an axis that shows AP or AP differences."""
     values = 100 * np.array([0.0, *(value for one in estimates for value in one.values)])
     ends = 100 * np.array([end for one in estimates if one.n > 1 for end in (one.low, one.high)])
     span = max(np.ptp(values), 1)

@@ -3,9 +3,8 @@
 :func:`pair_report` trains a classifier on the same number of crops of every class. It then measures
 how often the classifier distinguishes the two icons of each pair.
 
-The pairs were chosen so that the classifier is right in at least 90% of the cases. Therefore, if a
-detector that was trained on long-tailed data confuses the icons of a pair, the cause is the class
-imbalance.
+The pairs were chosen so that the classifier is right in at least 90% of the cases. If a detector
+confuses the icons of a pair, the cause is therefore the class imbalance of its training data.
 """
 
 from collections.abc import Sequence
