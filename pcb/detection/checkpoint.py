@@ -77,7 +77,7 @@ def check_exists(path: str | Path) -> None:
 
 
 def read_checkpoint(path: str | Path, trust_checkpoint: bool = False) -> dict[str, Any]:
-    """Read a checkpoint into CPU memory, and reject a file that could run code.
+    """Read a checkpoint into CPU memory; by default, reject a file that could run code.
 
     This function accepts state dictionaries, and checkpoints written by ``pcb train`` or mmcv. The
     file may have PyTorch's current format or the format used before PyTorch 1.6. The prefix
@@ -135,8 +135,8 @@ def load_weights(model: nn.Module, checkpoint: dict[str, Any], source: str | Pat
 
     Args:
         model: The model. If an error is raised, the model is not changed.
-        checkpoint: The result of :func:`read_checkpoint`. The weights are read from its key
-            ``state_dict``, or from its top level if it has no such key.
+        checkpoint: The result of :func:`read_checkpoint`. If it has no key ``state_dict``, the
+            weights must be at the top level.
         source: The path of the checkpoint, for error messages.
 
     Raises:

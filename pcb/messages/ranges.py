@@ -65,7 +65,7 @@ class Range:
 
     @property
     def argument(self) -> Callable[[str], float]:
-        """Function that converts text to a number in the range, for the ``type`` of argparse."""
+        """Function that converts text to a number in the range; argparse accepts it as ``type``."""
 
         def read(text: str) -> float:
             try:

@@ -38,7 +38,7 @@ def scatter_by_image_count(
         names: (C,) class names; None to draw no names.
         what: Name of the values in one word, such as ``"AP"``.
         label: Label of the y axis, such as ``"AP (%)"``.
-        number_format: Format specification of the means, such as ``".1f"``.
+        number_format: Format specification for the means, such as ``".1f"``.
         title: Title of the figure; empty for no title.
 
     Returns:

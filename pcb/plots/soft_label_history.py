@@ -42,9 +42,10 @@ def soft_label_history(
     active.
 
     Args:
-        history: Soft labels at the end of each epoch. The keys are epochs, counted from 1. The
-            values are arrays (C, C), in which row y is the soft label of class y. To save memory, a
-            value may instead be a dict that maps each label in ``classes`` to its soft label (C,).
+        history: Dict of the soft labels at the end of each epoch. The keys are epochs, counted from
+            1. The values are arrays (C, C), in which row y is the soft label of class y. To save
+            memory, a value may instead be a dict that maps each label in ``classes`` to its soft
+            label (C,).
         classes: Labels of the classes to show, each in its own panel.
         names: (C,) class names.
         frequency: (C,) frequency group of each class: ``"f"``, ``"c"`` or ``"r"``. Class names are
@@ -52,7 +53,7 @@ def soft_label_history(
         start_epoch: First epoch in which PCB is active; None if PCB is never active.
         top: Number of other classes in each panel. The other classes are ranked by their highest
             probability in any epoch.
-        columns: Maximum number of panels in a row.
+        columns: Maximum number of panels per row.
         title: Title of the figure; empty for no title.
 
     Returns:

@@ -29,7 +29,7 @@ def confusion_zoom(
 
     Args:
         matrix: (C, C) confusion matrix, or (C + 1, C + 1) for detections. Rows are true classes,
-            columns are predicted classes. The figure shows each row divided by its sum.
+            and columns are predicted classes. The figure shows each row divided by its sum.
         classes: Labels of the classes, in the order in which they are drawn, for example from
             :func:`pcb.metrics.nearest_classes`. An additional column shows the sum over all other
             classes. For detections, a further column shows missed objects.

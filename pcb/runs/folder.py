@@ -72,7 +72,7 @@ class RunFolder(RunFiles):
         these figures will be replaced.
 
         Args:
-            notebook: Name of the notebook, such as ``confusion_matrix``, without its number.
+            notebook: Name of the notebook without the leading number, such as ``confusion_matrix``.
             settings: All settings on which the notebook's figures depend.
 
         Example:
@@ -82,7 +82,7 @@ class RunFolder(RunFiles):
             >>> run.figures.joinpath("learned_confusion.png").touch()
             >>> _ = run.figures_of("confusion_matrix", {"order": "cluster"})
             ... # doctest: +ELLIPSIS
-            Replacing figures drawn with order 'name', in ...
+            Replacing the figures in ... that were drawn with order 'name'
         """
         file = self.settings_file(notebook)
         earlier = read_json(file) if file.is_file() else {}
@@ -94,7 +94,7 @@ class RunFolder(RunFiles):
         ]
         if differing and any(self.figures.glob("*.png")):
             settings_text = ", ".join(differing)
-            print(f"Replacing figures drawn with {settings_text}, in {self.figures}")
+            print(f"Replacing the figures in {self.figures} that were drawn with {settings_text}")
         if earlier != current:
             # `write_json` would refuse NaN, but a notebook's parameter may be NaN.
             write_atomically(file, json.dumps(current, indent=2) + "\n")
@@ -121,7 +121,7 @@ class RunFolder(RunFiles):
     ) -> bool:
         """Return whether predictions exist and were made with this checkpoint and these options.
 
-        The result is also False if a confusion matrix of these predictions is missing.
+        The result is False if a confusion matrix of these predictions is missing.
         """
         files = [self.prediction_source, *map(self.predictions, IOU_TYPES)]
         if not all(file.is_file() for file in files):
@@ -196,7 +196,9 @@ class RunFolder(RunFiles):
         write_history(self.confusion_history, epoch, matrix)
 
     def read_confusion_history(self) -> dict[int, np.ndarray]:
-        """Return a dict from each epoch to its learned (C, C) confusion matrix, oldest first.
+        """Return a dict that maps each epoch to its learned (C, C) confusion matrix.
+
+        The epochs are in ascending order.
 
         Example:
             >>> import tempfile
@@ -209,7 +211,7 @@ class RunFolder(RunFiles):
         return read_history(self.confusion_history)
 
     def drop_confusion_history(self, after: int) -> None:
-        """Remove the learned confusion matrices of all epochs that follow epoch ``after``."""
+        """Remove the learned confusion matrices of all epochs later than ``after``."""
         drop_history(self.confusion_history, after)
 
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:

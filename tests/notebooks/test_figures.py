@@ -18,7 +18,7 @@ def test_other_settings_are_reported_before_figures_are_replaced(tmp_path, capsy
     Figures(tmp_path, "soft_labels", {"order": "cluster"})  # its figures have other names
     assert capsys.readouterr().out == ""
     Figures(tmp_path, "confusion_matrix", settings | {"order": "cluster"})
-    line = f"Replacing figures drawn with order 'name', in {tmp_path / 'figures'}\n"
+    line = f"Replacing the figures in {tmp_path / 'figures'} that were drawn with order 'name'\n"
     assert capsys.readouterr().out == line
     (tmp_path / "figures" / "learned_confusion.png").unlink()
     Figures(tmp_path, "confusion_matrix", settings)

@@ -70,7 +70,7 @@ def as_markdown(text: str, path: Callable[[str], str | None]) -> str:
 
 
 def _objects(module: griffe.Object) -> list[griffe.Object]:
-    """Return an object and all objects defined in it, but not imported objects."""
+    """Return an object and all objects that are defined in it."""
     own = [member for member in module.members.values() if not member.is_alias]
     return [module, *(found for member in own for found in _objects(member))]
 

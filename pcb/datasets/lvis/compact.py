@@ -136,8 +136,7 @@ class CompactAnnotations(Classes):
     """Checked annotations of a dataset, stored as arrays.
 
     The dataset has I images and n instances. The instances of image ``i`` have the indices
-    ``first_instance[i]`` to ``first_instance[i + 1] - 1``. The class ``Annotations`` stores
-    annotations as dicts instead.
+    ``first_instance[i]`` to ``first_instance[i + 1] - 1``.
 
     Attributes:
         path: The file that was read.

@@ -52,7 +52,7 @@ def make_openmoji(
     Args:
         out: The output folder.
         size: "tiny" (8 classes, for tests), "mini" (40 classes) or "full" (1203 classes).
-        seed: Seed of all random choices, at least 0.
+        seed: Seed for all random choices, at least 0.
         progress: Whether to show a progress bar.
         workers: Number of processes. If None, "full" uses one process per core, and the other sizes
             use one process.
@@ -130,7 +130,7 @@ def _remove_leftovers(out: Path) -> None:
 
 
 def _is_alive(partial: Path) -> bool:
-    """Return whether a process, on this or another machine, is still writing to ``partial``."""
+    """Return whether a process is still writing to the folder ``partial``."""
     lock = partial / _LOCK
     if lock.exists():
         return is_locked(lock)
@@ -144,7 +144,7 @@ def _is_made(out: Path, size: str, seed: int) -> bool:
     The result is False if ``out`` is missing or empty.
 
     Raises:
-        OutputFolderError: ``out`` contains something else.
+        OutputFolderError: ``out`` contains something other than this dataset.
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False

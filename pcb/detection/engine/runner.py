@@ -25,7 +25,7 @@ class NonFiniteError(ValueError):
     """Error for a loss or a weight that is not finite. The message suggests remedies.
 
     Args:
-        finding: Beginning of the message: what is not finite, and in which iteration.
+        finding: First sentence of the message. It says what is not finite.
     """
 
     def __init__(self, finding: str) -> None:
