@@ -51,7 +51,7 @@ class PairwiseClassBalance(StatefulModule):
     r"""Running confusion matrix of a classifier, and soft labels that reduce the confusion.
 
     Pass this module to a loss as ``balance``. In training, the loss calls :meth:`observe` for every
-    batch, then trains towards :meth:`soft_labels` with the weight :meth:`current_strength`.
+    batch. It then uses :meth:`soft_labels` as targets, with the weight :meth:`current_strength`.
     With ``alpha=0``, the matrix is updated, but PCB does not change the loss.
 
     PCB is active if ``epoch >= start_epoch`` and every required class has been observed. A warning
@@ -66,7 +66,8 @@ class PairwiseClassBalance(StatefulModule):
         num_iterations: K, the number of refinement iterations; 1 means no refinement.
         activation: Function that turns logits into probabilities, ``"softmax"`` or ``"sigmoid"``.
         normalize_rows: Whether matrix rows are scaled to sum to 1; default: only for softmax.
-        normalize_columns: Whether soft labels are scaled to sum to 1; default: only for softmax.
+        normalize_columns: Whether each soft label, a column of the matrix, is scaled to sum to 1;
+            default: only for softmax.
         required_classes: Classes that must be observed before PCB becomes active; default: all.
             Leave out classes that have no training instances.
         class_names: Names of the C classes, for warnings; default: the class indices.
@@ -213,7 +214,7 @@ class PairwiseClassBalance(StatefulModule):
             self._warn_if_blocked()
 
     def _warn_if_blocked(self) -> None:
-        """Warn if PCB will stay inactive however long training continues."""
+        """Warn if PCB cannot become active in this training run."""
         epoch = int(self.epoch)
         if epoch < self.start_epoch:
             never_set = self._last_set_epoch is None

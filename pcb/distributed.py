@@ -196,7 +196,7 @@ def sum_over_processes(tensor: Tensor) -> Tensor:
             The tensor is not modified.
 
     Returns:
-        The sum, which is the same on every process. Without a process group, the result is the
+        The sum, which is the same in every process. Without a process group, the result is the
         tensor itself.
 
     Example:

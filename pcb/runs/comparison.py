@@ -29,8 +29,8 @@ class ConfigRuns:
     """The training runs of one config, at most one run for each seed.
 
     Attributes:
-        folder: Folder that contains the run folders ``seed<N>``. For a run folder with any other
-            name, ``folder`` is the run folder itself.
+        folder: Folder that contains the run folders ``seed<N>``. A run folder with a different
+            name counts as a separate config; ``folder`` is then the run folder itself.
         runs: The runs by seed; the key is None if the seed is unknown.
         name: Short name of the config, unique within a comparison.
         baseline: The config with which this config is compared; None if there is no baseline.
@@ -179,8 +179,8 @@ def remarks(configs: Sequence[ConfigRuns]) -> list[str]:
 def differs_by_pcb_alone(config: ConfigRuns) -> bool:
     """Return True if the use of PCB is the only difference between a config and its baseline.
 
-    Return False if training ended before PCB's start epoch, or if runs of the same config have
-    different settings.
+    The result is also False if training ended before PCB's start epoch, or if runs of the same
+    config have different settings.
     """
     if not config.baseline:
         return False

@@ -20,8 +20,7 @@ class RunName:
         dataset: Name of the dataset, and of its folder in ``configs/``.
         config: Name of the config file, without ``.py``.
         seed: Random seed.
-        override: Name of the set of options that changes the config; empty if the config is
-            unchanged.
+        override: Name of the changes to the config; empty if the config is unchanged.
 
     Example:
         >>> str(RunName("openmoji", "softmax", 0)), str(RunName("openmoji", "softmax", 1, "lr2"))

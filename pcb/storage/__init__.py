@@ -1,1 +1,1 @@
-"""Find the repository, write files atomically, read Python literals, and lock files or folders."""
+"""Helpers for repository paths, atomic writes, Python literals and locks."""

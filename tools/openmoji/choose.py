@@ -168,7 +168,7 @@ def look_alikes(icons: Sequence[Icon], taken: Pairs = (), count: int | None = No
 
 
 def _is_new(icon: Icon, classes: Iterable[Icon]) -> bool:
-    """Return whether an icon differs from the icons of all classes chosen so far."""
+    """Return whether an icon looks different from every icon in ``classes``."""
     # Most classes are clearly dissimilar, so the slow search over positions is not needed for them.
     near = (other for other in classes if similarity(icon, other) > 0.5)
     return all(congruence(icon, other) <= DUPLICATE for other in near)

@@ -53,7 +53,7 @@ class RunLengthCheck:
             segmentation: The mask, in any of COCO's segmentation formats.
 
         Raises:
-            Exception: A mask is invalid. The exception comes from the function ``error``.
+            Exception: If a mask is invalid.
         """
         if isinstance(segmentation, dict) and isinstance(segmentation["counts"], (str, bytes)):
             self._pending.append((name, segmentation))
@@ -64,7 +64,7 @@ class RunLengthCheck:
         """Check all masks that have been added but not yet checked.
 
         Raises:
-            Exception: A mask is invalid. The exception comes from the function ``error``.
+            Exception: If a mask is invalid.
         """
         pending, self._pending = self._pending, []
         if not pending:
