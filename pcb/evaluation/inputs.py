@@ -40,7 +40,7 @@ def read_inputs(
 ) -> tuple[Annotations, list[dict], Sequence[str]]:
     """Read and check the ground truth and the detections for computing AP.
 
-    Log messages state how many objects and detections are left out of AP.
+    The log states how many objects and detections are left out of AP.
 
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.

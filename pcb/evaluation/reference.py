@@ -74,7 +74,7 @@ class _NumPyWithFloat:
 
 @contextlib.contextmanager
 def _patched_lvis():
-    """Inside a ``with`` block, make lvis 0.5.3 work with current NumPy and without warnings."""
+    """Inside a ``with`` block, let lvis 0.5.3 run with current NumPy, and hide its warnings."""
     logger = logging.getLogger("lvis.results")
     numpy, level = lvis.eval.np, logger.level
     lvis.eval.np = _NumPyWithFloat()

@@ -16,9 +16,9 @@ _RAISED, _LOWERED, _OPEN = "raised", "lowered", "open"
 def finding(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> str:
     """Return one sentence that says how PCB changed the mask APr of each baseline.
 
-    If APr is undefined for every config, the sentence is about mask AP instead. Configs that differ
-    from their baseline in more than PCB are left out. Only seeds that a config shares with its
-    baseline are used. With several seeds, an effect is called clear only if its 95% confidence
+    If APr is undefined for every config, the sentence is about mask AP instead. A config is left
+    out if PCB is not its only difference from its baseline. Only seeds that a config shares with
+    its baseline are used. With several seeds, an effect is called clear only if its 95% confidence
     interval does not contain 0.
 
     Args:

@@ -20,8 +20,8 @@ class Figures:
     """The layout of a notebook's figures, and the folder in which they are saved.
 
     Creating an instance applies the notebook's parameters ``width`` and ``titles`` to all later
-    figures; see :func:`pcb.plots.use`. A line is printed if figures in the folder were drawn
-    with different settings and will be replaced.
+    figures; see :func:`pcb.plots.use`. If the folder contains figures that were drawn with other
+    settings, a printed line says that these figures will be replaced.
 
     Args:
         folder: Folder, relative to the repository, such as a run folder. The figures are saved in

@@ -166,7 +166,7 @@ def _levels(shares: np.ndarray) -> list[list[float]]:
 
 
 def _color_scale() -> list[list]:
-    """Return the colour scale of the static figures, with white for zeros, in plotly's format."""
+    """Return a plotly colour scale that matches the static figures and shows zeros in white."""
     places = np.linspace((SMALLEST - ZERO) / -ZERO, 1, 12).round(4).tolist()
     colors = [
         f"rgb({r * 255:.0f},{g * 255:.0f},{b * 255:.0f})"

@@ -89,12 +89,12 @@ def mistaken_share(
 ) -> tuple[Figure, Axes]:
     """Draw how often one class is mistaken for another during training, without and with PCB.
 
-    The training is repeated with each loss. Each pale line shows one repetition. For each loss, a
-    strong line shows the mean of all repetitions.
+    Each pale line shows one training run. Each strong line shows the mean of all training runs
+    with the same loss.
 
     Args:
         shares: Dict from the name of a loss to an array (R, T): the share of mistakes in each of R
-            repetitions at each of T steps. The first entry is the loss without Pairwise Class
+            training runs at each of T steps. The first entry is the loss without Pairwise Class
             Balance (PCB); the second entry, if any, is the loss with PCB.
         steps: (T,) training steps.
         start: Step from which PCB is active, marked with a dotted line; None for no line.

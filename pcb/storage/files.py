@@ -136,8 +136,8 @@ def check_output(
 
     Raises:
         ValueError: The output cannot be written to the path, or would overwrite an input file.
-        ValueError: A non-empty file exists that is not an earlier result, and ``force`` is not
-            True.
+        ValueError: The path is a non-empty file that is not an earlier result, and ``force`` is
+            not True.
 
     Example:
         >>> check_output("/", [], bool, name="--out")
@@ -217,7 +217,7 @@ def _is_stream(path: Path, descriptor: int) -> bool:
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Remove the temporary files that killed processes left in a folder and its subfolders."""
+    """Remove the temporary files of unfinished writes from a folder and its subfolders."""
     for file in Path(folder).rglob(".*"):
         if is_unfinished(file.name):
             file.unlink(missing_ok=True)

@@ -73,7 +73,7 @@ def read_literal(node: ast.expr) -> Any:
 
 
 class _Infinity(float):
-    """A float that prints infinity as valid Python source: ``float('inf')``."""
+    """An infinite float with the ``repr`` ``float('inf')`` or ``float('-inf')``."""
 
     def __repr__(self) -> str:
         return f"float('{float(self)}')"

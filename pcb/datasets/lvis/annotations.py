@@ -181,7 +181,7 @@ def read_annotations(
 
     A warning is logged in each of these cases:
 
-    - Images have at least one of these two keys, but all of these lists are empty.
+    - Images have one or both of these keys, but every list is empty.
     - An annotation id is 0 or repeated. All annotations are then renumbered.
     - Several classes share a name. Numbers are then added to the names.
     - Boxes do not look like ``[x, y, width, height]``.

@@ -85,8 +85,8 @@ VERSIONS = (
 def examine_lvis(version: Installation, root: Path) -> tuple[str, list[str]]:
     """Check the annotation files and the images of an LVIS version.
 
-    The check reads the image and category records of each annotation file, looks for every image
-    and opens a few images. It does not check annotation records.
+    All image and category records are checked; annotation records are not. Every image must
+    exist, but only a few images are opened.
 
     Args:
         version: The LVIS version.
@@ -94,7 +94,7 @@ def examine_lvis(version: Installation, root: Path) -> tuple[str, list[str]]:
 
     Returns:
         summary: The numbers of images and instances in each annotation file, as text.
-        problems: Messages that name a problem and its remedy.
+        problems: One message for each problem, with its remedy.
     """
     problems = [
         f"{folder} is {_absence(root / folder)}: download the COCO 2017 Train and Val images"

@@ -149,7 +149,7 @@ def renderings_of(icon: Icon, renderings: Weighted) -> Weighted:
 
 
 def recolour(svg: str, rendering: Rendering) -> str:
-    """Return the text of an SVG file with the colours of a rendering.
+    """Return SVG source with its colours changed according to a rendering.
 
     Example:
         >>> faded = Rendering("faded", fade=0.5, ink="#0000ff")
@@ -199,7 +199,7 @@ def catalogue() -> dict:
 
 
 def _svg_code(icon: Icon, rendering: Rendering) -> str | None:
-    """Return the code of an icon with the rendering's skin tone; None if OpenMoji lacks it."""
+    """Return the code of the icon in the rendering's skin tone; None if there is no such icon."""
     code = icon.code
     if rendering.skin:
         # The modifier follows the first code point and replaces a variation selector.

@@ -120,7 +120,7 @@ def _lay_out(split: str, design: Design, classes: list[EmojiClass], seed: int) -
 
 
 def _draw_images(jobs: list[_Job], workers: int) -> Iterator[list[dict]]:
-    """Draw the image of each job, and yield the annotations of one image after another."""
+    """Draw the image of each job, and yield one list of annotations per image."""
     if workers == 1:
         yield from map(_draw_image, jobs)
         return

@@ -176,7 +176,7 @@ class SaveStateHook(Hook):
 
 @contextmanager
 def _averages_swapped(runner) -> Iterator[None]:
-    """Swap the model's weights with their running averages until the ``with`` block ends.
+    """Inside a ``with`` block, replace the model's weights with their running averages.
 
     Hooks such as mmcv's EMAHook compute the averages.
     """
