@@ -69,7 +69,7 @@ def holding(
             starts to wait. If ``waiting`` is None, the current process does not wait.
 
     Yields:
-        True if the current process holds the lock, False if another process holds the lock.
+        True if the current process holds the lock; False if another process holds it.
     """
     with ExitStack() as stack:
         lock = stack.enter_context(locked(file))

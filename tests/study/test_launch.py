@@ -202,7 +202,7 @@ def test_interrupted_cell_prints_that_training_goes_on(stand_in, tmp_path):
     assert answer["content"]["status"] == "ok"  # and no traceback
     _, sentence = "".join(m["content"].get("text", "") for m in shown).splitlines()
     assert sentence.startswith(
-        f"Training continues in {run.path}: run this cell again to see its output"
+        f"Training continues in {run.path}. To follow the training, run this cell again"
     )
 
 

@@ -175,8 +175,8 @@ class AnnotationReader:
         for key in present & lacking.keys():
             raise AnnotationError(
                 f"{self.path}: {kind} {lacking[key]} has no {key!r}, although another {kind} has"
-                f" this key. Add the key to every {kind} (LVIS format), or remove it from every"
-                f" {kind} (COCO format)"
+                f" this key. For LVIS format, add the key to every {kind}; for COCO format, remove"
+                f" the key from every {kind}"
             )
 
     def _checked(

@@ -34,8 +34,8 @@ def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
 
     Args:
         cfg: The merged config.
-        text: The text of all config files (the attribute ``text`` of mmcv's ``Config``). A name
-            that is not a setting is accepted if a config file uses the name as a variable.
+        text: The text of all config files (the attribute ``text`` of mmcv's ``Config``). Names
+            that are not settings are reported, except variables that a config file reads.
 
     Example:
         >>> faults({"load_from": None, "runner": {"type": "IterBasedRunner", "max_epochs": 0}})
