@@ -65,8 +65,8 @@ def holding(
     Args:
         file: The lock file; if it does not exist, the file and its folder are created.
         purpose: What the current process does, in one word.
-        waiting: Function that is called with the holder of the lock before the current process
-            starts to wait. If ``waiting`` is None, the current process does not wait.
+        waiting: Function that is called before the current process starts to wait; its argument
+            is the holder of the lock. If None, the current process does not wait.
 
     Yields:
         True if the current process holds the lock; False if another process holds it.
