@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from pcb.cli import evaluation, grid, training
+from pcb.cli import evaluation, grid, prediction, training
 from pcb.cli.options import add_command, add_number
 from pcb.messages.printable import printable
 from pcb.messages.ranges import SEED
@@ -66,6 +66,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options, further = parser.parse_known_args(arguments)
     if options.command is _lab:
         options.arguments = further
+    elif options.command is prediction.predict and not any(w.startswith("-") for w in further):
+        options.images += further  # images that follow an option; argparse does not assign them
     elif further:
         parser.error(f"unrecognized arguments: {' '.join(further)}")
     return options
@@ -78,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     training.add_commands(commands)
+    prediction.add_commands(commands)
     evaluation.add_commands(commands)
     grid.add_command(commands)
     lab = add_command(commands, "lab", _lab, "open copies of the notebooks in JupyterLab")

@@ -45,6 +45,32 @@ def add_number(
     )
 
 
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device`` and ``--cfg-options``."""
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        help="device; default: cuda if there is a GPU, otherwise cpu",
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="new config values: KEY=VALUE, such as runner.max_epochs=1, or a JSON object, "
+        "such as '{\"runner.max_epochs\": 1}'",
+    )
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust-checkpoint``."""
+    parser.add_argument(
+        "--trust-checkpoint",
+        action="store_true",
+        help="load the checkpoint even if loading it executes code that the file contains",
+    )
+
+
 def parse_cfg_options(words: Iterable[str]) -> dict[str, Any]:
     """Parse the values of ``--cfg-options`` into a dict from dotted keys to config values.
 

@@ -7,7 +7,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from pcb.cli.options import add_command, add_number, parse_cfg_options
+from pcb.cli.options import (
+    add_command,
+    add_number,
+    add_settings,
+    add_trust,
+    parse_cfg_options,
+)
 from pcb.cli.output import log_to_stderr, metrics_table
 from pcb.messages.ranges import SEED
 from pcb.messages.terminal import outliving_terminal
@@ -40,7 +46,7 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="delete the training run in the run folder and train from scratch",
     )
-    _add_trust(train)
+    add_trust(train)
 
     test = add_command(
         commands, "test", _test, "detect objects in the validation images and evaluate the results"
@@ -52,7 +58,7 @@ def add_commands(commands: Any) -> None:
         "checkpoint", metavar="CHECKPOINT", help="checkpoint file, such as a run's latest.pth"
     )
     _add_run_options(test, "the checkpoint's folder")
-    _add_trust(test)
+    add_trust(test)
 
 
 @outliving_terminal()
@@ -117,24 +123,4 @@ def _add_run_options(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--work-dir", type=Path, metavar="D", help=f"run folder for all output; default: {default}"
     )
-    parser.add_argument(
-        "--device",
-        choices=("cpu", "cuda"),
-        help="device; default: cuda if there is a GPU, otherwise cpu",
-    )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="new config values: KEY=VALUE, such as runner.max_epochs=1, or a JSON object, "
-        "such as '{\"runner.max_epochs\": 1}'",
-    )
-
-
-def _add_trust(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--trust-checkpoint",
-        action="store_true",
-        help="load the checkpoint even if loading it executes code that the file contains",
-    )
+    add_settings(parser)

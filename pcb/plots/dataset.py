@@ -123,6 +123,7 @@ def image_grid(
         ax.axis("off")
     for index, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
         ax.imshow(image)
+        ax.autoscale(False)  # what is drawn later must not change the limits
         if titles is not None:
             look = {"fontsize": text_size(10.5), "fontweight": "normal", "pad": 4}
             ax.set_title(titles[index], **look)
@@ -151,12 +152,21 @@ def _draw_mask(ax, mask: np.ndarray, color: str) -> None:
     """Draw a mask (H, W) with a light fill and an outline; draw nothing for an empty mask."""
     if not mask.any():
         return
-    layer = np.zeros((*mask.shape, 4))
+    # Draw only the part around the object: a large image may have a hundred masks.
+    (top, bottom), (left, right) = (
+        (max(found[0] - 1, 0), found[-1] + 2)
+        for found in (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    )
+    part = mask[top:bottom, left:right]
+    height, width = part.shape
+    layer = np.zeros((height, width, 4))
     layer[..., :3] = plt.matplotlib.colors.to_rgb(color)
-    layer[..., 3] = 0.15 * mask
-    ax.imshow(layer, interpolation="nearest")
-    if min(mask.shape) > 1:
-        ax.contour(mask, levels=[0.5], colors=[color], linewidths=1.3)
+    layer[..., 3] = 0.15 * part
+    extent = (left - 0.5, left + width - 0.5, top + height - 0.5, top - 0.5)
+    ax.imshow(layer, interpolation="nearest", extent=extent)
+    if min(part.shape) > 1:
+        xs, ys = left + np.arange(width), top + np.arange(height)
+        ax.contour(xs, ys, part, levels=[0.5], colors=[color], linewidths=1.3)
 
 
 def _boxes_of(masks: Sequence[np.ndarray]) -> np.ndarray:

@@ -6,7 +6,7 @@ so reading needs memory only for the records that the caller keeps.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +23,8 @@ from pcb.datasets.lvis.rules import (
 )
 from pcb.datasets.lvis.run_lengths import RunLengthCheck
 from pcb.messages.printable import short_repr
+
+_KINDS = ("images", "annotations", "categories")
 
 
 class AnnotationError(ValueError):
@@ -47,6 +49,8 @@ class AnnotationReader:
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.
+        without_annotations: Whether to accept a file that lists images and categories but no
+            annotations, such as the file of LVIS's test-dev images.
 
     Attributes:
         path: The path as a string.
@@ -64,13 +68,14 @@ class AnnotationReader:
             invalid.
     """
 
-    def __init__(self, path: str | os.PathLike) -> None:
+    def __init__(self, path: str | os.PathLike, without_annotations: bool = False) -> None:
         self.path = os.fspath(path)
         data = load_json(self.path, AnnotationError, _File)
         if isinstance(data, _File):
             data = msgspec.structs.asdict(data)
-        _check_layout(self.path, data)
-        self._images, self._annotations = data["images"], data["annotations"]
+        kinds = ("images", "categories") if without_annotations else _KINDS
+        _check_layout(self.path, data, kinds)
+        self._images, self._annotations = data["images"], data.get("annotations", [])
         self.federated_keys: set[str] = set()
         self.lists_classes = False
         categories = list(self._checked("category", data["categories"], category_problem))
@@ -203,15 +208,15 @@ class AnnotationReader:
             )
 
 
-def _check_layout(path: str, data: Any) -> None:
-    """Check that ``data`` has non-empty lists of images, annotations and categories."""
+def _check_layout(path: str, data: Any, kinds: Sequence[str]) -> None:
+    """Check that ``data`` has a non-empty list for each kind of records."""
     if not isinstance(data, dict):
         raise AnnotationError(
             f"{path}: this is not an annotation file, because it contains a value of type"
             f" {type(data).__name__} instead of a dict. If it is a results file, pass the ground"
             " truth first and the results second"
         )
-    for key in ("images", "annotations", "categories"):
+    for key in kinds:
         if not isinstance(data.get(key), list):
             raise AnnotationError(
                 f"{path}: this is not an annotation file, because it has no list {key!r} (keys"
@@ -219,6 +224,6 @@ def _check_layout(path: str, data: Any) -> None:
             )
         if not data[key]:
             raise AnnotationError(
-                f"{path}: {key!r} is empty: use a dataset with at least one image, one"
-                " annotation and one category"
+                f"{path}: {key!r} is empty: use a file with at least one record of each of"
+                f" {', '.join(kinds)}"
             )

@@ -15,9 +15,11 @@ from typing import Any, TextIO
 import numpy as np
 import torch
 from mmcv.runner import wrap_fp16_model
+from mmcv.utils import Config
 from mmdet.core import encode_mask_results
 from mmdet.datasets import build_dataloader, build_dataset
 from mmdet.models import build_detector
+from torch import nn
 from torch.utils.data import Subset
 from tqdm import tqdm
 
@@ -93,16 +95,7 @@ def predict(
         )
     picked = pick_device(device)
     weights = read_checkpoint(checkpoint, trust_checkpoint)
-    merged = copy.deepcopy(cfg)
-    # Do not initialise or download any weights: the checkpoint contains all of them.
-    cfg.model.backbone.init_cfg = None
-    cfg.model.pop("pretrained", None)
-    with naming_config(config):
-        model = build_detector(cfg.model)
-    load_weights(model, weights, checkpoint)
-    if uses_half_precision(cfg, picked):
-        wrap_fp16_model(model)
-    model.to(picked, memory_format=torch.channels_last).eval()
+    model = load_model(cfg, config, weights, checkpoint, picked)
     with naming_config(config):
         dataset = build_dataset(cfg.data[split], {"test_mode": True})
     folder = RunFolder(work_dir)
@@ -133,7 +126,7 @@ def predict(
             truth.add(inputs["img_metas"][0], indices)
             for index, (boxes, masks) in zip(indices, outputs, strict=True):
                 image_id = dataset.data_infos[index]["id"]
-                found = _detections(boxes, masks, dataset.category_ids, image_id)
+                found = coco_results(boxes, masks, dataset.category_ids, image_id)
                 for part, detections in zip(parts, found, strict=True):
                     text = ",".join(json.dumps(d, separators=(",", ":")) for d in detections)
                     part.write(text + "\n")
@@ -148,9 +141,40 @@ def predict(
                 folder.write_confusion(**matrices)
             folder.write_prediction_source(checkpoint, cfg_options, matrices)
             if not folder.config_file.is_file():  # make the folder a run folder
-                save_config(merged, folder.config_file)
+                save_config(cfg, folder.config_file)
         wait_for_all()
     return files
+
+
+def load_model(
+    cfg: Config,
+    config: str | Path,
+    weights: dict[str, Any],
+    checkpoint: str | Path,
+    device: torch.device,
+) -> nn.Module:
+    """Build a detector for inference, and load its weights.
+
+    Args:
+        cfg: The merged config.
+        config: The path of the config, for error messages.
+        weights: The result of :func:`pcb.detection.checkpoint.read_checkpoint`.
+        checkpoint: The path of the checkpoint, for error messages.
+        device: The device that the detector will run on.
+
+    Raises:
+        ValueError: The model in the config is wrong, or the weights do not fit the model.
+    """
+    model_config = copy.deepcopy(cfg.model)
+    # Do not initialise or download any weights: the checkpoint contains all of them.
+    model_config.backbone.init_cfg = None
+    model_config.pop("pretrained", None)
+    with naming_config(config):
+        model = build_detector(model_config)
+    load_weights(model, weights, checkpoint)
+    if uses_half_precision(cfg, device):
+        wrap_fp16_model(model)
+    return model.to(device, memory_format=torch.channels_last).eval()
 
 
 def _check_outputs(folder: RunFolder, files: Iterable[Path], inputs: Iterable[str | Path]) -> None:
@@ -207,26 +231,34 @@ def _join(parts: list[Path], file: Path) -> None:
         joined.write(b"]")
 
 
-def _detections(
+def coco_results(
     boxes: list[np.ndarray],
-    masks: list[list[Any]],
+    masks: list[list[Any]] | None,
     category_ids: list[int],
     image_id: int,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Convert mmdet's predictions for one image to COCO's results format.
 
+    Args:
+        boxes: For each class, (n, 5) corners x1, y1, x2, y2 in pixels and score of its detections.
+        masks: For each class, the n masks of its detections; None if the detector has no mask head.
+        category_ids: (C,) category id of each class.
+        image_id: The id of the image.
+
     Returns:
-        The entries for ``bbox.json``, and the entries for ``segm.json``.
+        The entries for ``bbox.json``, and the entries for ``segm.json`` in the same order. There
+        are no entries for ``segm.json`` if the detector has no mask head.
     """
     results: tuple[list, list] = ([], [])
-    for category_id, class_boxes, class_masks in zip(
-        category_ids, boxes, encode_mask_results(masks), strict=True
-    ):
+    encoded = [[None] * len(b) for b in boxes] if masks is None else encode_mask_results(masks)
+    for category_id, class_boxes, class_masks in zip(category_ids, boxes, encoded, strict=True):
         for (x1, y1, x2, y2, score), mask in zip(class_boxes.tolist(), class_masks, strict=True):
             detection = {"image_id": image_id, "category_id": category_id, "score": score}
-            counts = mask["counts"].decode("ascii")
-            segmentation = {"size": list(mask["size"]), "counts": counts}
             bbox = [round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)]
             results[0].append({**detection, "bbox": bbox})
+            if mask is None:
+                continue
+            counts = mask["counts"].decode("ascii")
+            segmentation = {"size": list(mask["size"]), "counts": counts}
             results[1].append({**detection, "segmentation": segmentation})
     return results

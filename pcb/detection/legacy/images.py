@@ -53,27 +53,40 @@ class LoadWholeImage(LoadImageFromFile):
         """
         info = results["img_info"]
         path = os.path.join(results["img_prefix"] or "", info["filename"])
-        content = mmcv.FileClient(**self.file_client_args).get(path)
-        image = self._decoded(content, path)
-        size, stated_size = image.shape[1::-1], (info["width"], info["height"])
-        if size != stated_size:
-            found, stated = ("x".join(map(str, sides)) for sides in (size, stated_size))
-            raise ImageError(
-                f"{path} is {found} pixels, but its size in the annotations is {stated}. Use the "
-                "image that was annotated, or correct its width and height in the annotations"
-            )
+        image = self.read(path)
+        check_size(image, (info["width"], info["height"]), path)
+        return results | self.record(image, path, info["filename"])
+
+    def record(self, image: np.ndarray, path: str = "", name: str = "") -> dict[str, Any]:
+        """Return the entries that this step adds to an mmdet record.
+
+        Args:
+            image: (H, W, 3) uint8, with its channels in the order ``channel_order``.
+            path: The path of the image file.
+            name: The name of the image in the annotations.
+        """
         if self.to_float32:
             image = image.astype(np.float32)
-        return results | {
+        return {
             "filename": path,
-            "ori_filename": info["filename"],
+            "ori_filename": name,
             "img": image,
             "img_shape": image.shape,
             "ori_shape": image.shape,
             "img_fields": ["img"],
         }
 
-    def _decoded(self, content: bytes, path: str) -> np.ndarray:
+    def read(self, path: str) -> np.ndarray:
+        """Read an image file, and apply its EXIF orientation.
+
+        Returns:
+            (H, W, 3) uint8, with the channels in the order ``channel_order``.
+
+        Raises:
+            OSError: The file cannot be read.
+            ImageError: The file is incomplete, or not an image.
+        """
+        content = mmcv.FileClient(**self.file_client_args).get(path)
         if problem := truncation(content):
             raise ImageError(f"{path} {problem}; {_HINT}")
         try:
@@ -85,6 +98,26 @@ class LoadWholeImage(LoadImageFromFile):
                 f"{path} cannot be opened as an image (it begins with {content[:12]!r}); {_HINT}"
             )
         return image
+
+
+def check_size(image: np.ndarray, stated_size: tuple[int, int], path: str) -> None:
+    """Check that an image has the size that is stated in its annotations.
+
+    Args:
+        image: (H, W, ...) pixels.
+        stated_size: Width and height in pixels.
+        path: The path of the image file, for the error message.
+
+    Raises:
+        ImageError: The sizes differ.
+    """
+    size = image.shape[1::-1]
+    if size != stated_size:
+        found, stated = ("x".join(map(str, sides)) for sides in (size, stated_size))
+        raise ImageError(
+            f"{path} is {found} pixels, but its size in the annotations is {stated}. Use the "
+            "image that was annotated, or correct its width and height in the annotations"
+        )
 
 
 def truncation(content: bytes) -> str | None:
