@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pcb.cli.options import add_command, add_number
 from pcb.cli.output import (
@@ -19,6 +19,9 @@ from pcb.cli.output import (
 from pcb.messages.ranges import IOU_THRESHOLD, SCORE_THRESHOLD
 from pcb.runs.metrics import is_metrics_file, write_metrics
 from pcb.storage.files import check_output
+
+if TYPE_CHECKING:
+    from pcb.datasets.lvis import Annotations
 
 
 def add_commands(commands: Any) -> None:
@@ -77,11 +80,10 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     with log_to_stderr():
         metrics = evaluate(
-            options.ground_truth,
+            _ground_truth(options),
             options.results,
             iou_types=options.iou_type,
             backend=options.backend,
-            federated=options.federated,
         )
     print(metrics_table(metrics))
     if options.out:
@@ -92,11 +94,10 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _confusion(options: argparse.Namespace) -> None:
     if options.out:
         _check_out(options, is_matrix_file)
-    from pcb.datasets.lvis import read_annotations
     from pcb.evaluation import count_detections
 
     with log_to_stderr():
-        annotations = read_annotations(options.ground_truth, federated=options.federated)
+        annotations = _ground_truth(options)
         matrix, left_out = count_detections(
             annotations,
             options.results,
@@ -113,6 +114,14 @@ def _confusion(options: argparse.Namespace) -> None:
     if options.out:
         write_matrix(options.out, matrix, annotations.class_names)
         print(f"Written: {options.out}")
+
+
+def _ground_truth(options: argparse.Namespace) -> Annotations:
+    from pcb.datasets.lvis import read_annotations
+
+    return read_annotations(
+        options.ground_truth, federated=options.federated, crowds=options.crowds
+    )
 
 
 def _check_out(options: argparse.Namespace, is_own: Callable[[Path], bool]) -> None:
@@ -132,6 +141,12 @@ def _add_detections(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "results", metavar="RESULTS.json", help="detections in COCO's results format"
+    )
+    parser.add_argument(
+        "--crowds",
+        choices=("ignore", "objects"),
+        help="read annotations marked as crowds (iscrowd) as regions to ignore, as COCO does"
+        " (ignore), or each as one object (objects); default: ignore if they are few",
     )
     scope = parser.add_mutually_exclusive_group()
     for name, value, meaning in (

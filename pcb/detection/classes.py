@@ -59,7 +59,9 @@ def detector_classes(
     required, source = categories is not None, "the image list"
     if categories is None and annotations and os.path.isfile(annotations):
         source = os.fspath(annotations)
-        categories = AnnotationReader(source, without_annotations=True).categories
+        reader = AnnotationReader(source, may_lack_annotations=True)
+        reader.finish()
+        categories = reader.categories
     if categories is None:
         if names is None:
             raise ValueError(

@@ -58,11 +58,12 @@ class LVISFormatDataset(CustomDataset):
     :class:`pcb.detection.legacy.images.LoadWholeImage` replaces the pipeline's
     ``LoadImageFromFile``. Images are rotated according to their EXIF data.
 
-    The dataset accepts the arguments of mmdet's ``CustomDataset`` and the argument ``federated``,
-    which affects only the evaluation. If ``federated`` is True, each image is evaluated only for
-    the classes that its annotators checked, as in LVIS. If ``federated`` is False, each image is
-    evaluated for all classes, as in COCO. By default, ``federated`` depends on the annotation file;
-    see :func:`pcb.datasets.lvis.read_annotations`.
+    The dataset accepts the arguments of mmdet's ``CustomDataset`` and two more. ``crowds`` says how
+    annotations marked as crowds are read; see :func:`pcb.datasets.lvis.read_compact_annotations`.
+    ``federated`` affects only the evaluation. If it is True, each image is evaluated only for the
+    classes that its annotators checked, as in LVIS. If it is False, each image is evaluated for all
+    classes, as in COCO. By default, it depends on the annotation file; see
+    :func:`pcb.datasets.lvis.read_annotations`.
 
     Boxes are clipped to their image. Objects are skipped if they lie outside their image, have a
     width or height below one pixel, or have no area. In training, objects whose polygons have fewer
@@ -77,11 +78,12 @@ class LVISFormatDataset(CustomDataset):
         pipeline: Sequence[Mapping[str, Any]],
         *args: Any,
         federated: bool | None = None,
+        crowds: str | None = None,
         **kwargs: Any,
     ) -> None:
         if federated not in (None, True, False):
             raise ValueError(f"federated must be True, False or None, got {federated!r}")
-        self.federated = federated
+        self.federated, self.crowds = federated, crowds
         super().__init__(ann_file, [_checked(step) for step in pipeline], *args, **kwargs)
         if not self.test_mode:  # mmdet's own filter would create a list of all records
             self.data_infos = ImageRecords(self.annotations, np.array(self._filter_imgs()))
@@ -89,7 +91,11 @@ class LVISFormatDataset(CustomDataset):
     def load_annotations(self, ann_file: str) -> ImageRecords:
         """Read an annotation file, set ``CLASSES``, and return image records in mmdet's format."""
         annotations = read_compact_annotations(
-            ann_file, image_dir=self.img_prefix, allow_short_polygons=not self.test_mode
+            ann_file,
+            image_dir=self.img_prefix,
+            allow_short_polygons=not self.test_mode,
+            crowds=self.crowds,
+            may_lack_annotations=self.test_mode,
         )
         self.CLASSES = tuple(annotations.class_names)
         self.category_ids = annotations.category_ids

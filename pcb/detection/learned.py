@@ -91,8 +91,8 @@ def _check_rows(balance: PairwiseClassBalance, source: str | Path) -> None:
     sum_to_one = bool(((sums - 1).abs() < 0.01).all())
     if sum_to_one != balance.normalize_rows:
         warnings.warn(
-            f"{source} was probably not trained with the {balance.activation} loss in the config, "
-            f"because the rows of its confusion matrix {'sum' if sum_to_one else 'do not sum'} to "
-            "1. Use the config that the checkpoint was trained with",
+            f"the rows of the confusion matrix in {source} {'sum' if sum_to_one else 'do not sum'} "
+            f"to 1, so {source} was probably not trained with the {balance.activation} loss in the "
+            "config. Use the config that the checkpoint was trained with",
             stacklevel=3,
         )

@@ -80,6 +80,11 @@ def evaluate(
         annotations.log(text, level=logging.INFO)
     if backend == "fast":
         run = fast.run
+    elif annotations.crowds:
+        raise ValueError(
+            f"{annotations.path} has {len(annotations.crowds):,} crowd regions, which the lvis"
+            " package does not support: use backend='fast', or read crowds as objects"
+        )
     else:
         from pcb.evaluation.reference import run
     return {

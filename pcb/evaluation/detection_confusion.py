@@ -1,6 +1,8 @@
 """Match detections to the ground truth, and compute the confusion matrix of the detections."""
 
+import logging
 import os
+from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +11,7 @@ from pycocotools import mask
 from pcb.datasets.lvis import Annotations, CompactResults, read_compact_results
 from pcb.datasets.lvis.notes import source_of
 from pcb.datasets.masks import encode_mask
-from pcb.evaluation.inputs import log_uncounted, read_ground_truth
+from pcb.evaluation.inputs import log_uncounted, read_ground_truth, require_masks
 from pcb.messages.ranges import IOU_THRESHOLD, SCORE_THRESHOLD
 
 
@@ -19,7 +21,8 @@ class DetectionCounts(NamedTuple):
     Attributes:
         confusion: (C + 1, C + 1) int64, the matrix returned by ``detection_confusion``.
         left_out: (C,) int64, the number of left-out detections of each class. A detection is left
-            out if it is unmatched and its class is not fully annotated in the image.
+            out if it is unmatched, and its class is not fully annotated in the image or the
+            detection lies in a crowd of its class.
     """
 
     confusion: np.ndarray
@@ -49,6 +52,10 @@ def detection_confusion(
 
     An unmatched detection counts as a detection on background if the image is complete for the
     detected class. Otherwise, the detection is left out, because it may be correct.
+
+    An unmatched detection is also left out if it lies in a crowd of the detected class: a region
+    that COCO marks with ``iscrowd``. The share of the detection that overlaps the region must be at
+    least ``iou_threshold``.
 
     A matched detection always counts, even if the image is not complete for the detected class.
     For example, if a toy deer is annotated only as a toy, a detection of it as a deer counts as a
@@ -128,6 +135,8 @@ def count_detections(
     IOU_THRESHOLD.check("iou_threshold", iou_threshold)
     SCORE_THRESHOLD.check("score_threshold", score_threshold)
     annotations = read_ground_truth(ground_truth, federated)
+    if iou_type == "segm":
+        require_masks(annotations)
     detections = read_compact_results(results, annotations, iou_type, score_threshold)
 
     images, labels = _images_and_labels(annotations)
@@ -137,6 +146,11 @@ def count_detections(
     missed = np.ones(len(labels), bool)
     missed[taken[matched]] = False
     complete = _complete(annotations, images, labels)[detections.images, detections.labels]
+    in_crowd = ~matched & _in_crowds(annotations, detections, iou_threshold)
+    if in_crowd.any():
+        what = "the matrix leaves out unmatched detections in crowd regions"
+        annotations.log(f"{what}: {in_crowd.sum():,}", source_of(results), logging.INFO)
+    complete &= ~in_crowd
     confusion = np.zeros((num_classes + 1, num_classes + 1), np.int64)
     np.add.at(confusion, (labels[taken[matched]], detections.labels[matched]), 1)
     np.add.at(confusion[:, -1], labels[missed], 1)
@@ -146,7 +160,8 @@ def count_detections(
         "in federated data, the matrix leaves out unmatched detections of classes that may be"
         " present in the image without annotation"
     )
-    log_uncounted(annotations, source_of(results), int(left_out.sum()), len(detections), what)
+    unjudged = int(left_out.sum() - in_crowd.sum())
+    log_uncounted(annotations, source_of(results), unjudged, len(detections), what)
     return DetectionCounts(confusion, left_out)
 
 
@@ -215,20 +230,56 @@ def _overlapping(
     for image in of_object.keys() & of_detection.keys():
         here, there = of_detection[image], of_object[image]
         records = [annotations.annotations[index] for index in there.tolist()]
-        if detections.boxes is not None:
-            ours = detections.boxes[here]
-            theirs = np.array([record["bbox"] for record in records], np.float64)
-        else:
-            masks = detections.masks or []
-            ours = [masks[index] for index in here.tolist()]
-            size = [annotations.images[image][key] for key in ("height", "width")]
-            theirs = [encode_mask(record["segmentation"], *size) for record in records]
-        overlap = mask.iou(ours, theirs, [False] * len(records))
+        overlap = _overlap(detections, here, records, annotations.images[image])
         rows, columns = np.nonzero(overlap >= iou_threshold)
         pairs.append((here[rows], there[columns], overlap[rows, columns]))
     if not pairs:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
     return tuple(np.concatenate(column) for column in zip(*pairs, strict=True))
+
+
+def _overlap(
+    detections: CompactResults,
+    chosen: np.ndarray,
+    records: list[dict],
+    image: dict,
+    in_crowds: bool = False,
+) -> np.ndarray:
+    """Return the IoU of n detections and m annotations of one image, as an (n, m) array.
+
+    If ``in_crowds`` is True, the intersection is divided by the area of the detection instead.
+    """
+    if detections.boxes is not None:
+        ours = detections.boxes[chosen]
+        theirs = np.array([record["bbox"] for record in records], np.float64)
+    else:
+        masks = detections.masks or []
+        ours = [masks[index] for index in chosen.tolist()]
+        size = image["height"], image["width"]
+        theirs = [encode_mask(record["segmentation"], *size) for record in records]
+    return mask.iou(ours, theirs, [in_crowds] * len(records))
+
+
+def _in_crowds(
+    annotations: Annotations, detections: CompactResults, iou_threshold: float
+) -> np.ndarray:
+    """Return which detections lie in a crowd region of their own class, as an (n,) bool array."""
+    lies = np.zeros(len(detections), bool)
+    if not annotations.crowds:
+        return lies
+    of_detection = _by_image(detections.images)
+    regions = defaultdict(list)
+    for record in annotations.crowds:
+        regions[record["image_id"]].append(record)
+    for index, image in enumerate(annotations.images):
+        here, records = of_detection.get(index), regions.get(image["id"])
+        if here is None or records is None:
+            continue
+        labels = np.array([annotations.label_of[record["category_id"]] for record in records])
+        overlap = _overlap(detections, here, records, image, in_crowds=True)
+        same = detections.labels[here][:, None] == labels
+        lies[here] = (same & (overlap >= iou_threshold)).any(axis=1)
+    return lies
 
 
 def _by_image(images: np.ndarray) -> dict[int, np.ndarray]:

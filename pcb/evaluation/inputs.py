@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 
-from pcb.datasets.lvis import Annotations, read_annotations, read_results
+from pcb.datasets.lvis import AnnotationError, Annotations, read_annotations, read_results
 from pcb.datasets.lvis.annotations import EXHAUSTIVE_HINT
 from pcb.datasets.lvis.notes import source_of
 from pcb.datasets.lvis.results import RESULT_KEYS
@@ -62,6 +62,11 @@ def read_inputs(
     source = source_of(results)
     if iou_types is None:
         iou_types = [kind for kind, key in RESULT_KEYS.items() if not checked or key in checked[0]]
+        if "segm" in iou_types and not annotations.has_masks:
+            annotations.log("masks are not evaluated, because some objects have no mask")
+            iou_types = [kind for kind in iou_types if kind != "segm"]
+    if "segm" in iou_types:
+        require_masks(annotations)
     if flat := sum(not record["area"] for record in annotations.annotations):
         total = len(annotations.annotations)
         annotations.log(f"AP leaves out annotations with area 0 ({flat:,} of {total:,})")
@@ -95,6 +100,21 @@ def read_inputs(
     return annotations, checked, iou_types
 
 
+def require_masks(annotations: Annotations) -> None:
+    """Check that every object has a mask.
+
+    Raises:
+        AnnotationError: Some objects have no mask.
+    """
+    if not annotations.has_masks:
+        records = annotations.annotations
+        lacking = sum("segmentation" not in record for record in records)
+        raise AnnotationError(
+            f"{annotations.path}: {lacking:,} of {len(records):,} annotations have no mask, so"
+            " masks cannot be evaluated. Evaluate boxes: --iou-type bbox (iou_type in Python)"
+        )
+
+
 def log_uncounted(annotations: Annotations, source: str, count: int, total: int, what: str) -> None:
     """Log how many detections do not count in an evaluation on federated data.
 
@@ -103,9 +123,9 @@ def log_uncounted(annotations: Annotations, source: str, count: int, total: int,
     Args:
         annotations: The ground truth.
         source: Name of the detection results, for the message.
-        count: Number of detections that do not count.
+        count: Number of detections that the evaluation ignores.
         total: Number of all detections.
-        what: Beginning of the message. It states which detections do not count.
+        what: Text at the beginning of the message that says which detections are ignored.
     """
     if not count:
         return
@@ -121,7 +141,8 @@ def log_uncounted(annotations: Annotations, source: str, count: int, total: int,
 
 def _count_unjudged(annotations: Annotations, results: list[dict]) -> int:
     """Count detections whose class is neither annotated in the image nor listed as absent."""
-    judged = {(record["image_id"], record["category_id"]) for record in annotations.annotations}
+    annotated = [*annotations.annotations, *annotations.crowds]
+    judged = {(record["image_id"], record["category_id"]) for record in annotated}
     for image in annotations.images:
         judged.update((image["id"], absent) for absent in image.get("neg_category_ids", ()))
     return sum((record["image_id"], record["category_id"]) not in judged for record in results)

@@ -184,12 +184,14 @@ def open_dataset(
     """
     if out:
         file, image_dir = Path(out, "annotations", "train.json"), Path(out, "train")
+        crowds = None
     else:
         from pcb.detection.config import load_config
         from pcb.detection.config.loading import datasets
 
         train = next(datasets(load_config(repository_path(config), for_training=False)))
         file, image_dir = Path(train.ann_file), Path(train.img_prefix)
+        crowds = train.get("crowds")
     file, image_dir = repository_path(file), repository_path(image_dir)
     root = file.parent.parent
     if size and (out or root.parent == repository_path(OPENMOJI)):
@@ -200,7 +202,7 @@ def open_dataset(
                 "different folder"
             )
         make_openmoji(root, size=size, seed=seed)
-    annotations = read_annotations(file)
+    annotations = read_annotations(file, crowds=crowds)
     if not annotations.has_counts:
         annotations = annotations.with_counts_of(annotations)
     images = annotations.images
@@ -220,7 +222,8 @@ def read_validation(data: Mapping[str, Any]) -> Annotations:
         data: The ``data`` entry of a merged config.
     """
     val = data["val"]
-    annotations = _read_once(repository_path(val["ann_file"]), val.get("federated"))
+    file = repository_path(val["ann_file"])
+    annotations = _read_once(file, val.get("federated"), val.get("crowds"))
     if annotations.has_counts:
         return annotations
     train = data.get("train") or {}
@@ -233,15 +236,18 @@ def read_validation(data: Mapping[str, Any]) -> Annotations:
             "is unknown: set data.train in the config to a dataset with one annotation file"
         )
         return annotations
-    return annotations.with_counts_of(_read_once(repository_path(file), None))
+    training = _read_once(repository_path(file), train.get("federated"), train.get("crowds"))
+    return annotations.with_counts_of(training)
 
 
-def _read_once(file: Path, federated: bool | None) -> Annotations:
+def _read_once(file: Path, federated: bool | None, crowds: str | None) -> Annotations:
     """Read an annotation file, and keep the annotations in memory until the file changes."""
     state = file.stat() if file.is_file() else None
-    return _read(file, federated, state and (state.st_mtime_ns, state.st_size))
+    return _read(file, federated, crowds, state and (state.st_mtime_ns, state.st_size))
 
 
 @lru_cache(maxsize=2)  # one validation file and one training file
-def _read(file: Path, federated: bool | None, _state: tuple[int, int] | None) -> Annotations:
-    return read_annotations(file, federated=federated)
+def _read(
+    file: Path, federated: bool | None, crowds: str | None, _state: tuple[int, int] | None
+) -> Annotations:
+    return read_annotations(file, federated=federated, crowds=crowds, may_lack_annotations=True)

@@ -73,14 +73,16 @@ def images_of(file: str | os.PathLike[str], image_dir: str | os.PathLike[str]) -
         FileNotFoundError: The file does not exist.
         pcb.datasets.lvis.AnnotationError: The file is invalid, or images are missing.
     """
-    reader = AnnotationReader(file, without_annotations=True)
+    reader = AnnotationReader(file, may_lack_annotations=True)
     images = [
         {"id": image["id"], "file_name": image_path(image)}
         | {key: image[key] for key in ("width", "height")}
         for image in reader.images()
     ]
     reader.check_images_exist([image["file_name"] for image in images], image_dir)
-    return ImageList(Path(image_dir), images, reader.categories, [])
+    reader.finish()
+    notes = [f"{reader.path}: {note}" for note in reader.warnings()]
+    return ImageList(Path(image_dir), images, reader.categories, notes)
 
 
 def detect_images(

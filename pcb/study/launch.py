@@ -126,8 +126,8 @@ def follow(run: RunFolder, every: float = 10.0) -> None:
         # Printed, not raised, so that a notebook's cell ends without a traceback.
         if trainer(run):
             print(
-                f"Training continues in {run.path}. To follow the training, run this cell again; to "
-                "stop it, call study.stop_training(run)."
+                f"Training continues in {run.path}. To follow the training, run this cell again; "
+                "to stop it, call study.stop_training(run)."
             )
         else:
             print(f"Training in {run.path} has ended: run this cell again to see why.")

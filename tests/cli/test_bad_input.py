@@ -306,7 +306,7 @@ def test_boxes_outside_or_without_area_are_evaluated_as_by_the_lvis_package(
     assert "objects 9: " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("index", range(len(SHORT)))
+@pytest.mark.parametrize("index", [0, 1, 3])
 def test_polygons_with_fewer_than_three_points_are_refused_where_they_are_evaluated(
     content, folder, capsys, index
 ):
@@ -320,6 +320,20 @@ def test_polygons_with_fewer_than_three_points_are_refused_where_they_are_evalua
     # This is detected before anything is predicted.
     with pytest.raises(AnnotationError, match="at least three points"):
         LVISFormatDataset(ann_file=path, pipeline=[], img_prefix=str(folder), test_mode=True)
+
+
+def test_masks_are_not_evaluated_where_an_object_has_none(content, folder, capsys):
+    path = write(folder, "val.json", dirty(content, [instance(2, polygons=())]))
+    parts = [f"{path}: 1 of 3 annotations have no mask", "--iou-type bbox"]
+    mask = {"segmentation": {"size": [40, 60], "counts": "P[2"}}
+    results = write(folder, "results.json", [detection(1, 0.9) | mask])
+    for door in ("evaluate", "confusion"):
+        assert_refused([door, path, results, "--iou-type", "segm"], folder, capsys, *parts)
+        assert cli.main([door, path, results, "--iou-type", "bbox"]) == 0
+    capsys.readouterr()
+    assert cli.main(["evaluate", path, results]) == 0
+    printed = capsys.readouterr()
+    assert "segm" not in printed.out and "masks are not evaluated" in printed.err
 
 
 UNKNOWN = "configs/openmoji/sofmax.py"

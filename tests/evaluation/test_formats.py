@@ -5,6 +5,7 @@ import logging
 
 import numpy as np
 import pytest
+from pycocotools import mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -86,6 +87,79 @@ def test_ap_of_exhaustive_data_is_cocos(make_lvis, write, backend, iou_type, see
     federated = evaluate(annotations, results, iou_type, backend, federated=True)[iou_type]["AP"]
     assert federated > ap + 0.01
     np.testing.assert_allclose(per_class_ap(annotations, results, iou_type), by_class, atol=1e-9)
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+@pytest.mark.parametrize("seed", range(3))
+def test_ap_with_crowds_is_cocos(make_lvis, write, caplog, iou_type, seed):
+    content, results = make_lvis(seed, images=12)
+    for image in content["images"]:
+        del image["neg_category_ids"], image["not_exhaustive_category_ids"]
+    for number, annotation in enumerate(content["annotations"]):
+        annotation["iscrowd"] = int(number % 5 == 0)
+    path = write(content)  # before COCO's tools add to the content
+    annotations = read_annotations(path, crowds="ignore")
+    assert lines(caplog, "read as regions to ignore", "(iscrowd)")
+    ap, by_class = coco_ap(content, [dict(result) for result in results], iou_type)
+    ours = evaluate(annotations, results, iou_type)[iou_type]["AP"]
+    assert 0 < ours == pytest.approx(ap, abs=1e-9)
+    np.testing.assert_allclose(per_class_ap(annotations, results, iou_type), by_class, atol=1e-9)
+    without = read_annotations(path, crowds="ignore")
+    without.crowds.clear()
+    assert evaluate(without, results, iou_type)[iou_type]["AP"] != pytest.approx(ap, abs=1e-4)
+    with pytest.raises(ValueError, match=r"crowd regions, which the lvis.* package does not"):
+        evaluate(annotations, results, iou_type, "lvis")
+
+
+def crowded() -> dict:
+    """The usual annotations with a crowd of foxes that covers the right half of image 3."""
+    content = truth()
+    crowd = {
+        "bbox": [30, 0, 30, 40],
+        "area": 1200,
+        "iscrowd": 1,
+        "segmentation": [[30, 0, 60, 0, 60, 40, 30, 40]],
+    }
+    content["annotations"].append({"id": 9, "image_id": 3, "category_id": 1, **crowd})
+    return content
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_confusion_leaves_out_detections_in_crowds(write, caplog, iou_type):
+    caplog.set_level(logging.INFO, logger="pcb")
+    found = detections()  # in image 3, a fox and a dog are detected in the crowd of foxes
+    if iou_type == "segm":
+        for result in found:
+            x, y, width, height = result.pop("bbox")
+            box = [x, y, x + width, y, x + width, y + height, x, y + height]
+            encoded = mask.merge(mask.frPyObjects([box], 40, 60))
+            result["segmentation"] = {**encoded, "counts": encoded["counts"].decode()}
+    path = write(crowded())
+    counts = count_detections(read_annotations(path, crowds="ignore"), found, iou_type)
+    one_fewer = np.array(CONFUSION)
+    one_fewer[-1, 0] -= 1
+    np.testing.assert_array_equal(counts.confusion, one_fewer)
+    assert counts.left_out.tolist() == [1, 0, 0]
+    assert lines(caplog, "unmatched detections in crowd regions: 1")
+    as_objects = count_detections(read_annotations(path, crowds="objects"), found, iou_type)
+    assert as_objects.confusion[0].sum() == 3 and not as_objects.left_out.any()
+
+
+def test_most_annotations_marked_as_crowds_are_asked_about(write):
+    content = truth()
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = 1
+    path = write(content)
+    for read in (read_annotations, read_compact_annotations):
+        with pytest.raises(AnnotationError, match=r"4 of 4 annotations .* --crowds objects"):
+            read(path)
+        with pytest.raises(ValueError, match="crowds must be 'ignore' or 'objects', got 'keep'"):
+            read(path, crowds="keep")
+    annotations = read_annotations(path, crowds="objects")
+    assert evaluate(annotations, detections(), "bbox")["bbox"]["AP"] == pytest.approx(RIGHT)
+    assert not read_annotations(path, crowds="ignore").annotations
+    compact = read_compact_annotations(path, crowds="ignore")
+    assert len(compact.labels) == 0 and "regions to ignore: 4 of 4" in compact.warnings[0]
 
 
 def test_detections_that_coco_would_leave_out_are_reported(write, caplog):

@@ -15,6 +15,8 @@ from pcb.datasets.lvis.notes import log_once
 from pcb.datasets.lvis.reader import AnnotationError, AnnotationReader
 from pcb.datasets.lvis.rules import ANNOTATION_KEYS, FEDERATED_KEYS, IMAGE_KEYS
 
+_FOR_EVALUATORS = (*ANNOTATION_KEYS, "segmentation")
+
 EXHAUSTIVE_HINT = "--exhaustive (federated=False in Python and configs)"
 FEDERATED_HINT = "--federated (federated=True in Python and configs)"
 
@@ -34,6 +36,8 @@ class Annotations(Classes):
         licenses: The file's ``licenses``; empty if the file does not have this key.
         federated: True if each image was checked only for some classes (LVIS). False if every
             image was checked for every class (COCO).
+        crowds: One dict per region to ignore (``iscrowd`` in COCO). Unmatched detections in such a
+            region do not count if the region has the same class.
         logged: Messages that :meth:`log` has already logged.
     """
 
@@ -44,12 +48,18 @@ class Annotations(Classes):
     info: dict = field(default_factory=dict, repr=False)
     licenses: list[dict] = field(default_factory=list, repr=False)
     federated: bool = True
+    crowds: list[dict] = field(default_factory=list, repr=False)
     logged: set[str] = field(default_factory=set, repr=False)
 
     @cached_property
     def image_of(self) -> dict[int, dict]:
         """A dict that maps each image id to the image's entry in ``images``."""
         return {image["id"]: image for image in self.images}
+
+    @cached_property
+    def has_masks(self) -> bool:
+        """Whether every instance has a mask."""
+        return all("segmentation" in record for record in self.annotations)
 
     def log(self, text: str, source: str | None = None, level: int = logging.WARNING) -> None:
         """Log a message, unless the same message was already logged.
@@ -92,7 +102,10 @@ class Annotations(Classes):
                 else keep_keys(image, IMAGE_KEYS) | everything
                 for image in self.images
             ],
-            "annotations": [keep_keys(record, ANNOTATION_KEYS) for record in self.annotations],
+            "annotations": [
+                *(keep_keys(record, _FOR_EVALUATORS) for record in self.annotations),
+                *(keep_keys(record, (*_FOR_EVALUATORS, "iscrowd")) for record in self.crowds),
+            ],
             "categories": [
                 {"id": category_id, "name": name, "frequency": group}
                 for category_id, name, group in zip(
@@ -170,6 +183,8 @@ def read_annotations(
     path: str | os.PathLike,
     image_dir: str | os.PathLike | None = None,
     federated: bool | None = None,
+    crowds: str | None = None,
+    may_lack_annotations: bool = False,
 ) -> Annotations:
     """Read and check an annotation file in LVIS (v0.5 and v1) or COCO format.
 
@@ -179,20 +194,22 @@ def read_annotations(
     federated if at least one image lists a category in ``neg_category_ids`` or
     ``not_exhaustive_category_ids``. Otherwise, the file is read as exhaustive.
 
-    A warning is logged in each of these cases:
-
-    - Images have one or both of these keys, but every list is empty.
-    - An annotation id is 0 or repeated. All annotations are then renumbered.
-    - Several classes share a name. Numbers are then added to the names.
-    - Boxes do not look like ``[x, y, width, height]``.
+    Values with only one possible meaning are corrected; for example, the id ``"3"`` is read as 3. A
+    warning with a count is logged for each kind of correction, and for each probable mistake. All
+    other invalid values are reported in one error.
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.
         image_dir: Folder that must contain all images listed in the file; None to skip this check.
         federated: Whether to read the file as federated; None to decide from its content.
+        crowds: How to read annotations marked as crowds (``iscrowd``): 'ignore' to read them as
+            regions to ignore, as COCO does; 'objects' to read each as one object. If None, crowds
+            are ignored, but it is an error if they are more than a tenth of the annotations.
+        may_lack_annotations: Whether to accept a file without annotations, such as the test set of
+            a challenge.
 
     Returns:
-        The annotations.
+        The annotations. Instances without a mask have no key ``segmentation``.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -209,12 +226,13 @@ def read_annotations(
         ...
         pcb.datasets.lvis.reader.AnnotationError: ...empty.json: 'images' is empty: ...
     """
-    reader = AnnotationReader(path)
+    reader = AnnotationReader(path, crowds, may_lack_annotations)
     images = list(reader.images())
     image_of = {image["id"]: image for image in images}
     annotations = list(reader.annotations(image_of))
     if image_dir is not None:
         reader.check_images_exist(map(image_path, images), image_dir)
+    reader.finish()
     if federated:
         _require_federated_keys(reader.path, reader.federated_keys)
     found = Annotations(
@@ -225,13 +243,14 @@ def read_annotations(
         info=reader.info,
         licenses=reader.licenses,
         federated=reader.lists_classes if federated is None else federated,
+        crowds=reader.crowds,
     )
     if federated is None and not reader.lists_classes:
         _log_exhaustive(found, bool(reader.federated_keys))
     for warning in (
-        _renumber(annotations),
+        *reader.warnings(),
+        _renumber([*annotations, *reader.crowds]),
         record_warning(annotations, image_of),
-        reader.repeated_names_warning(),
     ):
         if warning:
             found.log(warning)

@@ -142,12 +142,18 @@ def is_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
     if list(size) != [image["height"], image["width"]]:
         return False
     if isinstance(counts, (str, bytes)):
-        return True  # RunLengthCheck checks the sum of the runs
+        return not is_text_of_bytes(segmentation)  # RunLengthCheck checks the sum of the runs
     return (
         isinstance(counts, list)
         and all(is_integer(count) and count >= 0 for count in counts)
         and sum(counts) == size[0] * size[1]
     )
+
+
+def is_text_of_bytes(segmentation: Any) -> bool:
+    """Return whether the run lengths of a mask are text such as ``"b'P[2'"``."""
+    counts = segmentation.get("counts") if isinstance(segmentation, dict) else None
+    return isinstance(counts, str) and counts[:2] in ("b'", 'b"') and counts[-1:] in ("'", '"')
 
 
 def is_compressed_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:

@@ -210,6 +210,8 @@ def read_compact_annotations(
     path: str | os.PathLike,
     image_dir: str | os.PathLike | None = None,
     allow_short_polygons: bool = False,
+    crowds: str | None = None,
+    may_lack_annotations: bool = False,
 ) -> CompactAnnotations:
     """Read and check annotations in LVIS or COCO format, and store them in flat arrays.
 
@@ -222,6 +224,10 @@ def read_compact_annotations(
         allow_short_polygons: Whether to drop polygons with fewer than three points instead of
             raising an error. If all polygons of an instance are dropped, the instance has no mask
             (see ``CompactAnnotations.has_mask``).
+        crowds: How to read annotations marked as crowds (``iscrowd``): 'ignore' to leave them out,
+            'objects' to read each as one object. If None, crowds are left out, but it is an error
+            if they are more than a tenth of the annotations.
+        may_lack_annotations: Whether to accept a file without annotations.
 
     Returns:
         The annotations.
@@ -245,14 +251,9 @@ def read_compact_annotations(
         >>> annotations.labels, annotations.boxes, annotations.masks_of(0)
         (array([0]), array([[0., 0., 2., 2.]]), [[[0.0, 0.0, 2.0, 0.0, 2.0, 2.0]]])
     """
-    reader = AnnotationReader(path)
+    reader = AnnotationReader(path, crowds, may_lack_annotations)
     images = [
-        {
-            "id": image["id"],
-            "width": image["width"],
-            "height": image["height"],
-            "name": image_path(image),
-        }
+        {key: image[key] for key in ("id", "width", "height")} | {"name": image_path(image)}
         for image in reader.images()
     ]
     names = [image["name"] for image in images]
@@ -267,18 +268,19 @@ def read_compact_annotations(
         labels.append(reader.label_of[annotation["category_id"]])
         boxes.extend(annotation["bbox"])
         areas.append(annotation["area"])
-        segmentation = annotation["segmentation"]
+        segmentation = annotation.get("segmentation", [])
         if allow_short_polygons and has_short_polygon(segmentation):
             segmentation = [polygon for polygon in segmentation if len(polygon) >= 6]
         packer.append(segmentation)
     if image_dir is not None:
         reader.check_images_exist(names, image_dir)
+    reader.finish()
 
     image_index = np.frombuffer(image_of_instance, np.int64)
     image_sizes = np.array([(image["width"], image["height"]) for image in images], np.int32)
     segmentations, flat_boxes = packer.pack(), np.frombuffer(boxes, np.float64).reshape(-1, 4)
     warnings = [
-        reader.repeated_names_warning(),
+        *reader.warnings(),
         region_warning(flat_boxes, image_sizes[image_index], segmentations.__getitem__),
     ]
     rows = np.argsort(image_index, kind="stable")

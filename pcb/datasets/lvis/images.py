@@ -9,6 +9,7 @@ def image_path(image: dict) -> str:
 
     If the image has no file name, as in LVIS v1, the path consists of the last two parts of
     ``coco_url``. Otherwise, the path is the file name without a prefix such as ``COCO_val2014_``.
+    Backslashes, which Windows writes, become slashes.
 
     Example:
         >>> image_path({"file_name": "000012.png"})
@@ -18,7 +19,7 @@ def image_path(image: dict) -> str:
         >>> image_path({"file_name": "COCO_val2014_000000000042.jpg"})
         '000000000042.jpg'
     """
-    name = image.get("file_name")
+    name = (image.get("file_name") or "").replace("\\", "/")
     if not name:
         return "/".join(image["coco_url"].split("/")[-2:])
     return name.rpartition("_")[2] if name.startswith("COCO_") else name
@@ -36,6 +37,28 @@ def missing_images(names: Iterable[str], image_dir: str | os.PathLike) -> list[s
         if name not in listings[folder]:
             missing.append(relative)
     return missing
+
+
+def similar_file(name: str, folder: str | os.PathLike, most: int = 10_000) -> str | None:
+    """Return a file with the same name as a missing image, in another case or another subfolder.
+
+    Args:
+        name: Path of the missing image.
+        folder: The folder to search.
+        most: Maximum number of files to look at.
+
+    Returns:
+        The path of the file, relative to ``folder``, or None if there is no such file.
+    """
+    wanted, looked_at = os.path.basename(name).lower(), 0
+    for root, _, files in os.walk(folder):
+        for file in files:
+            if file.lower() == wanted:
+                return os.path.relpath(os.path.join(root, file), folder)
+        looked_at += len(files)
+        if looked_at > most:
+            break
+    return None
 
 
 def first_names(names: Sequence[str], count: int = 3) -> str:

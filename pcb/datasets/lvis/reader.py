@@ -6,14 +6,16 @@ so reading needs memory only for the records that the caller keeps.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from pcb.datasets.lvis.classes import repeated_names
+from pcb.datasets.lvis.corrections import Corrections
 from pcb.datasets.lvis.files import decode, load_json
-from pcb.datasets.lvis.images import first_names, missing_images
+from pcb.datasets.lvis.images import first_names, missing_images, similar_file
 from pcb.datasets.lvis.rules import (
     FEDERATED_KEYS,
     GROUP_KEYS,
@@ -22,9 +24,11 @@ from pcb.datasets.lvis.rules import (
     image_problem,
 )
 from pcb.datasets.lvis.run_lengths import RunLengthCheck
+from pcb.messages.faults import Faults
 from pcb.messages.printable import short_repr
 
-_KINDS = ("images", "annotations", "categories")
+CROWDS = ("ignore", "objects")
+_MOST_CROWDS = 0.1  # share of annotations; in COCO it is 0.012
 
 
 class AnnotationError(ValueError):
@@ -45,15 +49,21 @@ class AnnotationReader:
     """An open annotation file in LVIS or COCO format.
 
     The layout and the categories are checked when the file is opened. Each image and each
-    annotation is checked when it is read.
+    annotation is checked when it is read. Faulty records are skipped, and :meth:`finish` reports
+    all faults together. Values with only one possible meaning, such as the id ``"3"``, are
+    corrected.
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.
-        without_annotations: Whether to accept a file that lists images and categories but no
-            annotations, such as the file of LVIS's test-dev images.
+        crowds: What to do with annotations that are marked as crowds (``iscrowd``): 'ignore' to
+            read these annotations as regions to ignore, 'objects' to read each as one object. If
+            None, crowds are ignored if they are few, and are reported as a fault otherwise.
+        may_lack_annotations: Whether to accept a file without annotations.
 
     Attributes:
         path: The path as a string.
+        faults: The faults found so far.
+        crowds: The annotations read so far that are regions to ignore.
         federated_keys: Which of the keys ``neg_category_ids`` and ``not_exhaustive_category_ids``
             occur in the images read so far.
         lists_classes: Whether any image read so far lists a category under one of these two keys.
@@ -64,28 +74,45 @@ class AnnotationReader:
 
     Raises:
         FileNotFoundError: The file does not exist.
-        AnnotationError: The file is not a JSON file in LVIS or COCO format, or a category is
-            invalid.
+        AnnotationError: The file is not a JSON file in LVIS or COCO format.
+        ValueError: ``crowds`` is invalid.
     """
 
-    def __init__(self, path: str | os.PathLike, without_annotations: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        crowds: str | None = None,
+        may_lack_annotations: bool = False,
+    ) -> None:
+        if crowds not in (None, *CROWDS):
+            raise ValueError(f"crowds must be {' or '.join(map(repr, CROWDS))}, got {crowds!r}")
         self.path = os.fspath(path)
         data = load_json(self.path, AnnotationError, _File)
         if isinstance(data, _File):
             data = msgspec.structs.asdict(data)
-        kinds = ("images", "categories") if without_annotations else _KINDS
-        _check_layout(self.path, data, kinds)
-        self._images, self._annotations = data["images"], data.get("annotations", [])
+        elif isinstance(data, dict) and may_lack_annotations:
+            data.setdefault("annotations", [])
+        _check_layout(self.path, data, may_lack_annotations)
+        self._images, self._annotations = data["images"], data["annotations"]
+        self._crowds, self._num_crowds = crowds, 0
+        self._corrections = Corrections()
+        self._backslashes = 0
+        self._faulty: dict[str, set[str]] = {"category": set(), "image": set()}
+        self.faults = Faults()
+        self.crowds: list[dict] = []
         self.federated_keys: set[str] = set()
         self.lists_classes = False
         categories = list(self._checked("category", data["categories"], category_problem))
+        if not categories:
+            self.finish()
         present = {key for category in categories for key in GROUP_KEYS if key in category}
         lacking = {k: c["id"] for c in reversed(categories) for k in GROUP_KEYS if k not in c}
         self._require_all_or_none("category", lacking, present)
         self.categories = sorted(categories, key=lambda category: category["id"])
         self.label_of = {category["id"]: label for label, category in enumerate(self.categories)}
-        self.info = data.get("info", {})
-        self.licenses = data.get("licenses", [])
+        info, licenses = data.get("info"), data.get("licenses")
+        self.info = info if isinstance(info, dict) else {}
+        self.licenses = licenses if isinstance(licenses, list) else []
 
     @property
     def num_images(self) -> int:
@@ -98,13 +125,10 @@ class AnnotationReader:
         return len(self._annotations)
 
     def images(self) -> Iterator[dict]:
-        """Check the image records, and yield them in file order.
-
-        Raises:
-            AnnotationError: An image record is invalid, or two images have the same id.
-        """
+        """Check the image records, and yield the valid ones in file order."""
         lacking: dict[str, Any] = {}
         for image in self._checked("image", self._images, image_problem):
+            self._backslashes += "\\" in (image.get("file_name") or "")
             for key in FEDERATED_KEYS:
                 if key in image:
                     self.federated_keys.add(key)
@@ -117,113 +141,159 @@ class AnnotationReader:
     def annotations(
         self, image_of: Mapping[int, dict], allow_short_polygons: bool = False
     ) -> Iterator[dict]:
-        """Check the annotation records, and yield them in file order.
+        """Check the annotation records, and yield the valid objects in file order.
+
+        Regions to ignore are not yielded, but added to ``crowds``.
 
         Args:
             image_of: A dict from each image id to a dict with the image's ``width`` and ``height``.
-            allow_short_polygons: Whether to accept empty segmentations and polygons with fewer than
-                three points.
-
-        Raises:
-            AnnotationError: An annotation is invalid.
+            allow_short_polygons: Whether to accept polygons with fewer than three points.
         """
-        run_lengths = RunLengthCheck(
-            lambda name, problem: AnnotationError(f"{self.path}: annotation {name}: {problem}")
-        )
+        run_lengths = RunLengthCheck(partial(self.faults.add, "annotation"))
         for annotation in self._checked(
             "annotation",
             self._annotations,
             lambda annotation: annotation_problem(
                 annotation, image_of, self.label_of, allow_short_polygons
             ),
+            image_of,
         ):
-            run_lengths.add(annotation["id"], annotation["segmentation"])
+            run_lengths.add(annotation["id"], annotation.get("segmentation"))
+            if annotation.get("iscrowd"):
+                self._num_crowds += 1
+                if self._crowds != "objects":
+                    self.crowds.append(annotation)
+                    continue
             yield annotation
         run_lengths.finish()
+        share = self._num_crowds / max(1, self.num_annotations)
+        if self._crowds is None and share > _MOST_CROWDS:
+            self.faults.add_general(
+                f"{self._num_crowds:,} of {self.num_annotations:,} annotations are marked as crowds"
+                " (iscrowd). CVAT marks every mask drawn with its brush in this way. Choose"
+                " --crowds objects to read them as single objects, or --crowds ignore to ignore"
+                " these regions (crowds= in Python and configs)"
+            )
 
-    def repeated_names_warning(self) -> str:
-        """Return a warning about classes that share a name; "" if all names are unique."""
+    def finish(self) -> None:
+        """Raise an error that lists all faults, if there are any.
+
+        Raises:
+            AnnotationError: The file has faults.
+        """
+        if self.faults:
+            raise AnnotationError(f"{self.path}: {self.faults}")
+
+    def warnings(self) -> list[str]:
+        """Return warnings about corrected values, crowds and class names."""
+        found = self._corrections.notes()
+        if self._backslashes:
+            found.append(
+                "file names contain backslashes, which are read as slashes:"
+                f" {self._backslashes:,} of {self.num_images:,} images"
+            )
+        if self._num_crowds:
+            meaning = "single objects" if self._crowds == "objects" else "regions to ignore"
+            found.append(
+                f"annotations marked as crowds (iscrowd) are read as {meaning}:"
+                f" {self._num_crowds:,} of {self.num_annotations:,}"
+            )
         repeated = repeated_names([category["name"] for category in self.categories])
-        if not repeated:
-            return ""
-        return (
-            f"several categories share a name: {first_names([repr(name) for name in repeated])}"
-            " (a space and an underscore count as equal); they stay separate classes, and numbers"
-            " (1), (2), ... are added to their names"
-        )
+        if repeated:
+            found.append(
+                f"several categories share a name: {first_names([repr(name) for name in repeated])}"
+                " (a space and an underscore count as equal); they stay separate classes, and"
+                " numbers (1), (2), ... are added to their names"
+            )
+        return found
 
     def check_images_exist(self, names: Iterable[str], image_dir: str | os.PathLike) -> None:
-        """Check that every image of the annotation file exists.
+        """Add a fault if images of the annotation file do not exist.
 
         Args:
             names: Paths of the images, relative to the image folder.
             image_dir: The image folder.
-
-        Raises:
-            AnnotationError: Some images are missing.
         """
         missing = missing_images(names, image_dir)
         if missing:
-            raise AnnotationError(
-                f"{self.path}: the folder {os.fspath(image_dir)} lacks {len(missing):,} of"
-                f" {self.num_images:,} images ({first_names(missing)}). Download the missing"
+            found = similar_file(missing[0], image_dir)
+            hint = f"; it contains {found}" if found else ""
+            self.faults.add_general(
+                f"the folder {os.fspath(image_dir)} lacks {len(missing):,} of"
+                f" {self.num_images:,} images ({first_names(missing)}{hint}). Download the missing"
                 " images, or choose the folder that contains all images"
             )
 
     def _require_all_or_none(
         self, kind: str, lacking: Mapping[str, Any], present: set[str]
     ) -> None:
-        """Raise an error if some records have a key that other records lack.
+        """Add a fault if some records have a key that other records lack.
 
         ``lacking`` maps each missing key to the id of a record without this key.
         """
-        for key in present & lacking.keys():
-            raise AnnotationError(
-                f"{self.path}: {kind} {lacking[key]} has no {key!r}, although another {kind} has"
-                f" this key. For LVIS format, add the key to every {kind}; for COCO format, remove"
-                f" the key from every {kind}"
+        for key in sorted(present & lacking.keys()):
+            self.faults.add_general(
+                f"{kind} {lacking[key]} has no {key!r}, although another {kind} has this key. For"
+                f" LVIS format, add the key to every {kind}; for COCO format, remove the key from"
+                f" every {kind}"
             )
 
     def _checked(
-        self, kind: str, records: list, problem_of: Callable[[Any], str | None]
+        self,
+        kind: str,
+        records: list,
+        problem_of: Callable[[Any], str | None],
+        image_of: Mapping[int, dict] | None = None,
     ) -> Iterator[dict]:
-        """Decode, check and yield the records of one kind: categories, images or annotations.
+        """Decode, check and correct the records of one kind, and yield the valid ones.
 
-        An error is raised if a record is invalid, or if two images or two categories share an id.
+        A fault is added if a record is invalid, or if two images or two categories share an id.
         """
         ids = []
         for index, record in enumerate(decode(records, self.path, AnnotationError)):
             problem = problem_of(record)
+            if problem and isinstance(record, dict):
+                corrected = self._corrections.correct(kind, record, image_of)
+                record, problem = corrected, problem_of(corrected)
             if problem:
-                has_id = isinstance(record, dict) and "id" in record
-                name = short_repr(record["id"]) if has_id else f"at index {index}"
-                raise AnnotationError(f"{self.path}: {kind} {name}: {problem}")
+                self._add_fault(kind, index, record, problem)
+                continue
             if kind != "annotation":
                 ids.append(record["id"])
             yield record
         if len(set(ids)) < len(ids):
             duplicate, count = Counter(ids).most_common(1)[0]
-            raise AnnotationError(
-                f"{self.path}: {kind} id {duplicate} occurs {count} times: make the ids unique"
+            self.faults.add_general(
+                f"{kind} id {duplicate} occurs {count} times: make the ids unique"
             )
 
+    def _add_fault(self, kind: str, index: int, record: Any, problem: str) -> None:
+        has_id = isinstance(record, dict) and "id" in record
+        if kind == "annotation" and isinstance(record, dict):
+            if any(str(record.get(f"{k}_id")) in ids for k, ids in self._faulty.items()):
+                return  # the fault of the image or category is already reported
+        elif has_id:
+            self._faulty[kind].add(str(record["id"]))
+        name = short_repr(record["id"]) if has_id else f"at index {index}"
+        self.faults.add(kind, name, problem)
 
-def _check_layout(path: str, data: Any, kinds: Sequence[str]) -> None:
-    """Check that ``data`` has a non-empty list for each kind of records."""
+
+def _check_layout(path: str, data: Any, may_lack_annotations: bool) -> None:
+    """Check that ``data`` has non-empty lists of images, annotations and categories."""
+    start = f"{path}: this is not an annotation file, because it"
     if not isinstance(data, dict):
         raise AnnotationError(
-            f"{path}: this is not an annotation file, because it contains a value of type"
-            f" {type(data).__name__} instead of a dict. If it is a results file, pass the ground"
-            " truth first and the results second"
+            f"{start} contains a value of type {type(data).__name__} instead of a dict. If it is a"
+            " results file, pass the ground truth first and the results second"
         )
-    for key in kinds:
+    for key in ("images", "annotations", "categories"):
         if not isinstance(data.get(key), list):
             raise AnnotationError(
-                f"{path}: this is not an annotation file, because it has no list {key!r} (keys"
-                f" found: {', '.join(sorted(data)) or 'none'}). Use a file in LVIS or COCO format"
+                f"{start} has no list {key!r} (keys found: {', '.join(sorted(data)) or 'none'})."
+                " Use a file in LVIS or COCO format"
             )
-        if not data[key]:
+        if not data[key] and not (may_lack_annotations and key == "annotations"):
             raise AnnotationError(
-                f"{path}: {key!r} is empty: use a file with at least one record of each of"
-                f" {', '.join(kinds)}"
+                f"{path}: {key!r} is empty: use a dataset with at least one image, one annotation"
+                " and one category"
             )

@@ -141,4 +141,8 @@ def result_error(source: str, index: int, problem: str) -> ResultsError:
 
 def run_length_check(source: str) -> RunLengthCheck:
     """Return an object that checks the run-length encoded masks of detections."""
-    return RunLengthCheck(lambda index, problem: result_error(source, index, problem))
+
+    def refuse(index: int, problem: str) -> None:
+        raise result_error(source, index, problem)
+
+    return RunLengthCheck(refuse)

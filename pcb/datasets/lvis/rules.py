@@ -20,6 +20,7 @@ from pcb.datasets.lvis.checks import (
     is_number,
     is_polygons,
     is_rle,
+    is_text_of_bytes,
     missing_problem,
     own_id_problem,
     reference_problem,
@@ -29,7 +30,7 @@ from pcb.messages.printable import short_repr
 
 CATEGORY_KEYS = ("id", "name")
 IMAGE_KEYS = ("id", "width", "height")
-ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox", "area", "segmentation")
+ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox", "area")
 DETECTION_KEYS = ("image_id", "category_id", "score", "bbox", "segmentation")
 
 # Keys that LVIS adds to images and to categories in COCO format. If one image (or category) of a
@@ -37,6 +38,10 @@ DETECTION_KEYS = ("image_id", "category_id", "score", "bbox", "segmentation")
 FEDERATED_KEYS = ("neg_category_ids", "not_exhaustive_category_ids")
 GROUP_KEYS = ("frequency", "image_count", "instance_count")
 
+TEXT_OF_BYTES = (
+    "the counts of the segmentation are the text of a Python bytes object, such as \"b'P[2'\":"
+    " convert bytes with .decode('ascii') before writing JSON"
+)
 _AS_IN_LVIS = "add every key that the LVIS and COCO formats require"
 
 
@@ -111,9 +116,17 @@ def annotation_problem(
     area = annotation["area"]
     if not (is_number(area) and area >= 0):
         return f"area must be a non-negative number of pixels, got {short_repr(area)}"
+    if annotation.get("ignore"):
+        return "ignore is set, but LVIS has no ignored regions: remove this annotation"
+    if annotation.get("iscrowd", 0) not in (0, 1):
+        return f"iscrowd must be 0 or 1, got {short_repr(annotation['iscrowd'])}"
+    if "segmentation" not in annotation:
+        return None
     segmentation = annotation["segmentation"]
     image = image_of[annotation["image_id"]]
     if not (is_polygons(segmentation) or is_rle(segmentation, image)):
+        if is_text_of_bytes(segmentation):
+            return TEXT_OF_BYTES
         return (
             "segmentation must be a list of polygons [x1, y1, x2, y2, x3, y3, ...] or an RLE of"
             f" size {[image['height'], image['width']]}, got {short_repr(segmentation)}"
@@ -121,16 +134,8 @@ def annotation_problem(
     if not allow_short_polygons and has_short_polygon(segmentation):
         return (
             "segmentation must be a list of polygons with at least three points each, got"
-            f" {short_repr(segmentation)}: remove polygons with fewer points, and remove"
-            " annotations without polygons"
+            f" {short_repr(segmentation)}: remove polygons with fewer points"
         )
-    # The two evaluators would treat crowd regions and ignored regions differently.
-    for key in ("iscrowd", "ignore"):
-        if annotation.get(key):
-            return (
-                f"{key} is set, but LVIS has no crowd regions and no ignored regions: remove this"
-                " annotation"
-            )
     return None
 
 

@@ -26,21 +26,19 @@ class RunLengthCheck:
     Call ``finish`` after adding the last mask.
 
     Args:
-        error: Function that is called with the name of an invalid mask and a description of the
-            problem. It returns the exception to raise.
+        report: Function that is called with the name of each invalid mask and a description of the
+            problem. It may raise an error.
 
     Example:
-        >>> check = RunLengthCheck(lambda name, problem: ValueError(f"{name}: {problem}"))
+        >>> check = RunLengthCheck(lambda name, problem: print(f"{name}: {problem}"))
         >>> check.add("annotation 1", {"size": [4, 6], "counts": "P0"})
         >>> check.finish()
-        Traceback (most recent call last):
-        ...
-        ValueError: annotation 1: the runs of the mask do not add up to 4 x 6 pixels \
-(height x width): encode the mask with pycocotools.mask
+        annotation 1: the runs of the mask do not add up to 4 x 6 pixels (height x width): \
+encode the mask with pycocotools.mask
     """
 
-    def __init__(self, error: Callable[[Any, str], Exception]) -> None:
-        self._error = error
+    def __init__(self, report: Callable[[Any, str], None]) -> None:
+        self._report = report
         self._pending: list[tuple[Any, dict]] = []
 
     def add(self, name: Any, segmentation: Any) -> None:
@@ -51,9 +49,6 @@ class RunLengthCheck:
         Args:
             name: Name of the mask in the error message.
             segmentation: The mask, in any of COCO's segmentation formats.
-
-        Raises:
-            Exception: If a mask is invalid.
         """
         if isinstance(segmentation, dict) and isinstance(segmentation["counts"], (str, bytes)):
             self._pending.append((name, segmentation))
@@ -61,21 +56,17 @@ class RunLengthCheck:
                 self.finish()
 
     def finish(self) -> None:
-        """Check all masks that have been added but not yet checked.
-
-        Raises:
-            Exception: If a mask is invalid.
-        """
+        """Check all masks that have been added but not yet checked."""
         pending, self._pending = self._pending, []
         if not pending:
             return
         encodings = [segmentation["counts"] for _, segmentation in pending]
         pixels = [height * width for height, width in (mask["size"] for _, mask in pending)]
         broken = ~fills(encodings, pixels)
-        if broken.any():
-            name, mask = pending[broken.argmax()]
+        for index in np.flatnonzero(broken):
+            name, mask = pending[index]
             height, width = mask["size"]
-            raise self._error(
+            self._report(
                 name,
                 f"the runs of the mask do not add up to {height} x {width} pixels (height x width):"
                 " encode the mask with pycocotools.mask",

@@ -32,10 +32,12 @@ _TYPES |= {"deterministic": bool, "mp_start_method": str}
 def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
     """Return an error message for each setting that training would ignore or could not use.
 
+    A top-level key of the config that is not a setting is also reported, unless it is a variable
+    that a config file uses.
+
     Args:
         cfg: The merged config.
-        text: The text of all config files (the attribute ``text`` of mmcv's ``Config``). Names
-            that are not settings are reported, except variables that a config file reads.
+        text: The text of all config files (the attribute ``text`` of mmcv's ``Config``).
 
     Example:
         >>> faults({"load_from": None, "runner": {"type": "IterBasedRunner", "max_epochs": 0}})

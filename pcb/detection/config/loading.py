@@ -15,6 +15,7 @@ from mmcv.utils import Config, ConfigDict
 from pcb.detection.config.faults import faults, ignored_keys
 from pcb.detection.config.keys import TOP_LEVEL
 from pcb.detection.config.overrides import apply_overrides
+from pcb.messages.faults import numbered
 from pcb.messages.nearest import suggestion
 from pcb.messages.printable import shortened
 from pcb.runs.folder import RunFolder
@@ -63,7 +64,7 @@ def load_config(
     of_a_run = not cfg.filename or _is_of_a_run(Path(cfg.filename))
     found = apply_overrides(cfg, cfg_options or {})
     if found:
-        raise ValueError(_listed(found))
+        raise ValueError(numbered(found))
     values = to_literal(_settings(cfg._cfg_dict), faults=found)
     cfg = Config(values, cfg_text=cfg.text, filename=cfg.filename)
     found += [
@@ -76,7 +77,7 @@ def load_config(
     elif not of_a_run:
         found += ignored_keys(values, cfg.text)
     if found:
-        raise ValueError(f"{path}: {_listed(found)}")
+        raise ValueError(f"{path}: {numbered(found)}")
     _change_data_paths(cfg, lambda path: str(repository_path(path)))
     return cfg
 
@@ -215,13 +216,6 @@ def _has_literal_form(value: Any) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _listed(found: list[str]) -> str:
-    if len(found) == 1:
-        return found[0]
-    numbered = (f"({number}) {fault}" for number, fault in enumerate(found, start=1))
-    return f"{len(found)} faults: " + "; ".join(numbered)
 
 
 def datasets(cfg: Config) -> Iterator[ConfigDict]:

@@ -1,0 +1,137 @@
+"""Correct invalid values of annotation files if only one meaning is possible.
+
+Annotation tools write ids as text or as decimal numbers, and leave out values that can be computed.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from pcb.datasets.lvis.checks import has_short_polygon, is_number, is_polygons, is_rle
+from pcb.datasets.lvis.rules import FEDERATED_KEYS, GROUP_KEYS
+from pcb.datasets.lvis.run_lengths import fills
+
+_INTEGERS = {
+    "category": ("id", "image_count", "instance_count"),
+    "image": ("id", "width", "height"),
+    "annotation": ("id", "image_id", "category_id", "iscrowd"),
+}
+_OPTIONAL = {
+    "category": GROUP_KEYS,
+    "image": FEDERATED_KEYS,
+    "annotation": ("bbox", "area", "segmentation", "iscrowd", "ignore"),
+}
+_PLURAL = {"category": "categories", "image": "images", "annotation": "annotations"}
+_WHOLE = re.compile(r"\s*(\d+)(?:\.0*)?\s*", re.ASCII)
+
+
+class Corrections:
+    """Corrector of records that counts what it has corrected.
+
+    Example:
+        >>> corrections = Corrections()
+        >>> corrections.correct("category", {"id": "3", "name": "cat"})
+        {'id': 3, 'name': 'cat'}
+        >>> corrections.notes()
+        ["'id' is not an integer but could be converted: 1 of the categories"]
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def correct(
+        self, kind: str, record: Mapping[str, Any], image_of: Mapping[int, dict] | None = None
+    ) -> dict:
+        """Return a copy of a record in which all values with only one meaning are corrected.
+
+        Args:
+            kind: 'category', 'image' or 'annotation'.
+            record: The record.
+            image_of: For annotations: a dict from each image id to the record of the image.
+        """
+        new = dict(record)
+        done = []
+        for key in _OPTIONAL[kind]:
+            if key in new and (new[key] is None or (key == "segmentation" and not new[key])):
+                del new[key]  # an empty value means the same as no value
+        for key in _INTEGERS[kind]:
+            if key in new and (number := _integer(new[key])) is not new[key]:
+                new[key] = number
+                done.append(f"{key!r} is not an integer but could be converted")
+        if kind == "image":
+            for key in FEDERATED_KEYS:
+                if isinstance(new.get(key), list):
+                    new[key] = [_integer(value) for value in new[key]]
+        if kind == "annotation":
+            done += _complete(new, image_of or {})
+        self._counts.update((kind, text) for text in done)
+        return new
+
+    def notes(self) -> list[str]:
+        """Return one text for each kind of correction, with its count."""
+        return [
+            f"{text}: {count:,} of the {_PLURAL[kind]}"
+            for (kind, text), count in self._counts.items()
+        ]
+
+
+def _integer(value: Any) -> Any:
+    """Return the integer that a text or a decimal number stands for, or else the value itself."""
+    if isinstance(value, str) and (match := _WHOLE.fullmatch(value)):
+        return int(match[1])
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _complete(annotation: dict, image_of: Mapping[int, dict]) -> list[str]:
+    """Compute missing values of an annotation in place, and return what was done."""
+    done = []
+    box = annotation.get("bbox")
+    if isinstance(box, list) and any(isinstance(value, str) for value in box):
+        try:
+            annotation["bbox"] = [float(value) for value in box]
+            done.append("'bbox' contains text that was converted to numbers")
+        except (TypeError, ValueError):
+            return done  # the check of the corrected annotation reports the box
+    if isinstance(area := annotation.get("area"), str):
+        try:
+            annotation["area"] = float(area)
+            done.append("'area' is text that was converted to a number")
+        except ValueError:
+            return done  # the check of the corrected annotation reports the area
+    image = image_of.get(annotation.get("image_id"))  # type: ignore[arg-type]
+    mask = annotation.get("segmentation")
+    has_mask = image is not None and _is_mask(mask, image)
+    if has_mask and ("bbox" not in annotation or "area" not in annotation):
+        from pycocotools import mask as run_lengths  # not needed for most files
+
+        from pcb.datasets.masks import encode_mask
+
+        encoded = encode_mask(mask, image["height"], image["width"])  # type: ignore[index,arg-type]
+        if "bbox" not in annotation:
+            annotation["bbox"] = run_lengths.toBbox(encoded).tolist()
+            done.append("'bbox' is missing and was computed from the mask")
+        if "area" not in annotation:
+            annotation["area"] = float(run_lengths.area(encoded))
+            done.append("'area' is missing and was computed from the mask")
+    elif "area" not in annotation and "segmentation" not in annotation and _is_box(box):
+        annotation["area"] = float(annotation["bbox"][2] * annotation["bbox"][3])
+        done.append("'area' is missing and was computed from the box")
+    return done
+
+
+def _is_mask(mask: Any, image: Mapping[str, Any]) -> bool:
+    """Return whether pycocotools can decode a segmentation."""
+    if is_polygons(mask):
+        return bool(mask) and not has_short_polygon(mask)
+    if not is_rle(mask, image):
+        return False
+    if isinstance(mask["counts"], list):
+        return True
+    return bool(fills([mask["counts"]], [image["height"] * image["width"]])[0])
+
+
+def _is_box(box: Any) -> bool:
+    return isinstance(box, list) and len(box) == 4 and all(map(is_number, box))

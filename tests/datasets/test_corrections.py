@@ -1,0 +1,152 @@
+"""Annotations as tools export them: what has one meaning is read, all else is reported at once."""
+
+import json
+
+import pytest
+
+from pcb.datasets import AnnotationError, read_annotations, read_compact_annotations
+from pcb.evaluation import evaluate
+from tests.support.inputs import RIGHT, SQUARE, detections, truth
+
+READERS = pytest.mark.parametrize("read", [read_annotations, read_compact_annotations])
+
+
+def text_ids(content):
+    for category in content["categories"]:
+        category["id"] = str(category["id"])
+    for image in content["images"]:
+        image["id"] = float(image["id"])
+        image["neg_category_ids"] = [str(value) for value in image["neg_category_ids"]]
+    for annotation in content["annotations"]:
+        annotation |= {"category_id": f" {annotation['category_id']}.0 ", "image_id": "1"}
+    for number, annotation in enumerate(content["annotations"], start=1):
+        annotation["image_id"] = str(number)
+
+
+def each(part, **values):
+    """Function that sets values in each record; the value ``...`` removes the key."""
+
+    def change(content):
+        for record in content[part]:
+            for key, value in values.items():
+                record.pop(key, None) if value is ... else record.update({key: value})
+
+    return change
+
+
+CORRECTED = {
+    "ids as text": (text_ids, "'category_id' is not an integer but could be converted: 4"),
+    "sizes as decimal numbers": (each("images", width=60.0, height="40"), "'height' is not an"),
+    "no area": (each("annotations", area=...), "'area' is missing and was computed from the mask"),
+    "area of null": (each("annotations", area=None), "computed from the mask: 4 of the annot"),
+    "area as text": (each("annotations", area="400.0"), "'area' is text that was converted"),
+    "no box": (each("annotations", bbox=...), "'bbox' is missing and was computed from the mask"),
+    "a box of text": (each("annotations", bbox=["10", 10, "20.0", 20]), "'bbox' contains text"),
+    "no mask and no area": (
+        each("annotations", segmentation=[], area=...),
+        "'area' is missing and was computed from the box",
+    ),
+    "null for no crowd": (each("annotations", iscrowd=None, ignore=None), ""),
+    "backslashes": (
+        each("images", file_name="images\\1.png"),
+        "file names contain backslashes, which are read as slashes: 4 of 4 images",
+    ),
+    "values that nobody reads": (
+        lambda content: content.update(
+            info=None,
+            licenses=5,
+            images=[image | {"date_captured": 0, "license": {}} for image in content["images"]],
+        ),
+        "",
+    ),
+}
+
+
+@READERS
+@pytest.mark.parametrize("name", CORRECTED)
+def test_values_with_one_meaning_are_read(tmp_path, caplog, read, name):
+    change, note = CORRECTED[name]
+    content = truth()
+    change(content)
+    path = tmp_path / "gt.json"
+    path.write_text(json.dumps(content))
+    annotations = read(path)
+    if read is read_annotations:
+        logged = caplog.messages
+        assert annotations.info == {} and annotations.licenses == []
+        assert annotations.annotations[0]["bbox"] == SQUARE
+        metrics = evaluate(annotations, detections(), "bbox")["bbox"]
+        assert metrics["AP"] == pytest.approx(RIGHT)
+    else:
+        logged = annotations.warnings
+        assert annotations.boxes[0].tolist() == SQUARE and annotations.areas[0] == 400
+        assert annotations.labels.tolist() == [0, 0, 1, 2]
+    assert sum(note in text for text in logged) == 1 if note else not logged
+
+
+def test_paths_with_backslashes_lead_to_the_images(tmp_path):
+    (tmp_path / "images").mkdir()
+    content = truth()
+    for image in content["images"]:
+        image["file_name"] = f"images\\{image['id']}.png"
+        (tmp_path / "images" / f"{image['id']}.png").touch()
+    path = tmp_path / "gt.json"
+    path.write_text(json.dumps(content))
+    assert len(read_annotations(path, tmp_path).images) == 4
+    (tmp_path / "images" / "2.png").rename(tmp_path / "2.PNG")
+    message = r"lacks 1 of 4 images \(images/2.png; it contains 2.PNG\)"
+    with pytest.raises(AnnotationError, match=message):
+        read_annotations(path, tmp_path)
+
+
+@READERS
+def test_all_faults_of_a_file_are_reported_at_once(tmp_path, read):
+    content = truth()
+    content["images"][0]["width"] = 0
+    for annotation in content["annotations"]:
+        annotation["segmentation"] = annotation["segmentation"][0]  # one flat list
+    content["annotations"][3]["bbox"] = [1, 2, 3]
+    content["categories"][2]["name"] = ""
+    path = tmp_path / "gt.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(AnnotationError) as error:
+        read(path)
+    message = str(error.value)
+    assert message.startswith(f"{path}: 3 faults: (1) category 3: name must be")
+    assert "(2) image 1: width and height" in message
+    # Annotations 1 and 4 belong to the faulty image and to the faulty category.
+    assert "(3) annotation 2: segmentation must be a list of polygons" in message
+    assert "(also in 1 other annotation: 3)" in message
+
+
+@READERS
+def test_text_of_bytes_is_named(tmp_path, read):
+    content = truth()
+    for annotation in content["annotations"]:
+        annotation["segmentation"] = {"size": [40, 60], "counts": "b'P[2'"}
+    path = tmp_path / "gt.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(AnnotationError, match=r"text of a Python bytes object.*3 other annot"):
+        read(path)
+
+
+def test_damaged_run_lengths_are_not_decoded_to_compute_an_area(tmp_path):
+    """pycocotools would loop for ever over a negative run."""
+    content = truth()
+    del content["annotations"][0]["area"]
+    content["annotations"][0]["segmentation"] = {"size": [40, 60], "counts": "P0o"}
+    path = tmp_path / "gt.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(AnnotationError, match="annotation 1: no 'area'"):
+        read_annotations(path)
+
+
+@READERS
+def test_a_file_without_annotations(tmp_path, read):
+    content = truth()
+    del content["annotations"]
+    path = tmp_path / "test-dev.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(AnnotationError, match="no list 'annotations'"):
+        read(path)
+    assert len(read(path, may_lack_annotations=True).class_names) == 3
