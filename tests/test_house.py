@@ -20,6 +20,7 @@ ALLOWED = {
     "runs": {"metrics"},
     "datasets": set(),
     "evaluation": {"datasets", "metrics"},
+    "own_data": {"method", "datasets"},
     "plots": {"metrics"},
     "detection": {"method", "detection.legacy", "datasets", "metrics", "runs"},
     "detection.legacy": set(),

@@ -28,6 +28,7 @@ GROUPS = {
     "pcb/grids": {"grids"},
     "pcb/metrics": {"evaluation"},
     "pcb/notebooks": {"notebooks"},
+    "pcb/own_data": {"own_data"},
     "pcb/plots": {"plots"},
     "pcb/runs": {"evaluation"},
     "pcb/study": {"detection"},

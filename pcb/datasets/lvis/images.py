@@ -51,7 +51,7 @@ def similar_file(name: str, folder: str | os.PathLike, most: int = 10_000) -> st
         The path of the file, relative to ``folder``, or None if there is no such file.
     """
     wanted, looked_at = os.path.basename(name).lower(), 0
-    for root, _, files in os.walk(folder):
+    for root, _, files in os.walk(os.fspath(folder)):
         for file in files:
             if file.lower() == wanted:
                 return os.path.relpath(os.path.join(root, file), folder)
