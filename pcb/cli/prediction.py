@@ -72,7 +72,8 @@ def predict(options: argparse.Namespace) -> int:
     import matplotlib
 
     matplotlib.use("agg")  # open no window
-    from pcb.study.detection import detect_images, images_of, list_images, open_detector
+    from pcb.detection.engine.detector import open_detector
+    from pcb.study.detection import detect_images, images_of, list_images
 
     if options.images_of is None:
         listed = list_images(options.images, leave_out=options.out)

@@ -108,4 +108,4 @@ def _files_in(folder: Path) -> Iterable[Path]:
             folders.clear()
             continue
         visited.add(real)
-        yield from (Path(here, name) for name in names)
+        yield from (Path(here, name) for name in sorted(names))

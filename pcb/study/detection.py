@@ -12,20 +12,8 @@ import numpy as np
 from pcb.datasets.image_files import find_images
 from pcb.datasets.lvis import image_path
 from pcb.datasets.lvis.reader import AnnotationReader
-from pcb.detection.engine.detector import Detector, open_detector
+from pcb.detection.engine.detector import Detector
 from pcb.storage.files import open_atomically, read_json
-
-__all__ = [
-    "IMAGES",
-    "RESULTS",
-    "ImageList",
-    "detect_images",
-    "images_of",
-    "is_images_file",
-    "is_results_file",
-    "list_images",
-    "open_detector",
-]
 
 RESULTS, IMAGES = "results.json", "images.json"
 _INFO = {"description": "images and categories of `pcb predict`"}
