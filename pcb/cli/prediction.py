@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pcb.cli.options import add_command, add_number, add_settings, add_trust, parse_cfg_options
-from pcb.messages.printable import printable
+from pcb.messages.printable import display_names, printable
 from pcb.messages.ranges import SCORE_THRESHOLD
 from pcb.messages.terminal import outliving_terminal
 from pcb.runs.processes import PREDICTION
@@ -93,7 +93,8 @@ def predict(options: argparse.Namespace) -> int:
     names = [image["file_name"] for image in listed.images]
     paths = _picture_paths(options.out, names)
     _check_outputs(options.out, listed.folder, paths, [*detector.files, options.images_of])
-    name_of = dict(zip(detector.classes.category_ids, detector.classes.names, strict=True))
+    classes = detector.classes
+    name_of = dict(zip(classes.category_ids, display_names(classes.names), strict=True))
     with writing_alone(options.out, PREDICTION):
         pictures = _Pictures(paths, options.score_threshold, name_of)
         with pictures.progress:

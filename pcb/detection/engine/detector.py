@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +91,11 @@ class Detector:
         with torch.no_grad():
             output = self.model(return_loss=False, rescale=True, **to_device(batch, self.device))[0]
         boxes, masks = output if isinstance(output, tuple) else (output, None)
-        found = coco_results(boxes, masks, self.classes.category_ids, image_id=0)
-        merged = [{**box, **mask} for box, mask in zip_longest(*found, fillvalue={})]
+        of_boxes, of_masks = coco_results(boxes, masks, self.classes.category_ids, image_id=0)
+        merged = [
+            box | segmentation
+            for box, segmentation in zip(of_boxes, of_masks or [{}] * len(of_boxes), strict=True)
+        ]
         for detection in merged:
             del detection["image_id"]
         return sorted(merged, key=lambda detection: -detection["score"])
@@ -104,7 +106,7 @@ class Detector:
 
 
 def open_detector(
-    run: str | os.PathLike[str],
+    run: str | Path,
     checkpoint: str | os.PathLike[str] = "",
     cfg_options: Mapping[str, Any] | None = None,
     device: str | None = None,
