@@ -6,7 +6,7 @@ import pickle
 import pickletools
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from pcb.detection.box_head_loss import NEW_BUFFERS
+from pcb.messages.printable import display_names, look
 from pcb.storage.files import write_atomically
 
 _WRAPPER = "module."
@@ -178,6 +179,48 @@ def averages_in(model: nn.Module, checkpoint: dict[str, Any]) -> dict[str, torch
     state = checkpoint.get("state_dict", checkpoint)
     names = {f"ema_{name.replace('.', '_')}" for name in model.state_dict()}
     return {name: value for name, value in state.items() if name in names}
+
+
+def class_names_in(checkpoint: Mapping[str, Any]) -> list[str] | None:
+    """Return the class names in a checkpoint's ``meta["CLASSES"]``, or None if there are none.
+
+    Example:
+        >>> class_names_in({"meta": {"CLASSES": ("cat", "dog")}}), class_names_in({})
+        (['cat', 'dog'], None)
+    """
+    meta = checkpoint.get("meta")
+    names = meta.get("CLASSES") if isinstance(meta, Mapping) else None
+    if not names or not isinstance(names, list | tuple):
+        return None
+    return display_names(names) if all(isinstance(name, str) for name in names) else None
+
+
+def describe_other_classes(checkpoint: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Describe how the classes in a checkpoint differ from the given classes.
+
+    The result is empty if the names are the same in the same order, or if the checkpoint contains
+    no class names.
+
+    Args:
+        checkpoint: The result of :func:`read_checkpoint`.
+        names: (C,) class names, in label order.
+
+    Example:
+        >>> describe_other_classes({"meta": {"CLASSES": ("cat", "dog")}}, ["cat", "owl"])
+        "1 of 2 class names differs, for example 'dog' in the checkpoint, 'owl' here"
+    """
+    theirs, ours = class_names_in(checkpoint), display_names(names)
+    if theirs is None:
+        return ""
+    if len(theirs) != len(ours):
+        return f"{len(theirs)} classes in the checkpoint, {len(ours)} here"
+    differing = [pair for pair in zip(theirs, ours, strict=True) if look(pair[0]) != look(pair[1])]
+    if not differing:
+        return ""
+    return (
+        f"{len(differing)} of {len(ours)} class names differ{'s' * (len(differing) == 1)}, for "
+        f"example {differing[0][0]!r} in the checkpoint, {differing[0][1]!r} here"
+    )
 
 
 def _shape(value: Any) -> tuple[int, ...] | str:

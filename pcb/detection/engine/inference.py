@@ -6,6 +6,7 @@ Predictions are written to disk image by image, because a detector can make mill
 
 import copy
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import islice, zip_longest
@@ -23,7 +24,7 @@ from torch import nn
 from torch.utils.data import Subset
 from tqdm import tqdm
 
-from pcb.detection.checkpoint import load_weights, read_checkpoint
+from pcb.detection.checkpoint import describe_other_classes, load_weights, read_checkpoint
 from pcb.detection.config import load_config
 from pcb.detection.config.faults import missing_to_test
 from pcb.detection.config.loading import naming_config, save_config
@@ -104,6 +105,13 @@ def predict(
     with process_group(picked), ExitStack() as stack:
         if rank() == 0:
             stack.enter_context(writing_alone(folder.path, PREDICTION))
+            if other := describe_other_classes(weights, dataset.CLASSES):
+                warnings.warn(
+                    f"{checkpoint} was trained with other classes than data.{split} has ({other}), "
+                    "so its predictions are assigned to the wrong classes. Use the annotations or "
+                    "the checkpoint of the same classes",
+                    stacklevel=2,
+                )
             _remove_unfinished_parts(folder)
         wait_for_all()  # no process may write before the first process holds the lock
         share = range(rank(), len(dataset), world_size())

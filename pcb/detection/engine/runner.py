@@ -178,6 +178,8 @@ class Runner(EpochBasedRunner):
             )
         # As in mmcv, these are the numbers of completed epochs and iterations.
         meta = {**self._readable_meta(), "epoch": self.epoch + 1, "iter": self.iter}
+        if class_names := getattr(self.model, "CLASSES", None):
+            meta["CLASSES"] = tuple(class_names)  # read by mmdet's init_detector
         if inside_epoch:
             meta |= {"epoch": self.epoch, "iter": self.iter + 1}
             meta |= {"iter_in_epoch": self.inner_iter + 1, **self._course(self.data_loader)}
@@ -235,7 +237,7 @@ class Runner(EpochBasedRunner):
         self._epoch, self._iter = meta["epoch"], meta["iter"]
         self._done_in_epoch = meta["iter_in_epoch"]
         # Restore the values that hooks store in the meta, such as the loss scale.
-        position = {"epoch", "iter", "iter_in_epoch", *course}
+        position = {"epoch", "iter", "iter_in_epoch", "CLASSES", *course}
         self.meta |= {key: value for key, value in meta.items() if key not in position}
         self._state_of_hooks = dict(state.get("state_of_hooks") or averages_in(self.model, state))
 

@@ -1,7 +1,6 @@
 """Train with mmcv's runner, in one process or in several processes started by ``torchrun``."""
 
 import copy
-import hashlib
 import logging
 import os
 import random
@@ -22,14 +21,16 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from pcb.detection.balances import balances, describe_training_set
-from pcb.detection.checkpoint import load_weights, read_checkpoint
+from pcb.detection.checkpoint import read_checkpoint
 from pcb.detection.config.loading import naming_config, save_config
 from pcb.detection.engine.environment import describe_environment
+from pcb.detection.engine.first_weights import FirstWeights, load_fitting_weights
 from pcb.detection.engine.hooks import FiniteLossHook, LossScalingHook, RunLogHook, SaveStateHook
 from pcb.detection.engine.pcb_activity import ActivityHook, describe_activity
 from pcb.detection.engine.runner import Runner
 from pcb.detection.engine.settings import TrainingSettings, read_settings, recorded_settings
 from pcb.distributed import process_group, rank, sum_over_processes, wait_for_all, world_size
+from pcb.messages.lines import say
 from pcb.messages.terminal import outliving_terminal
 from pcb.runs.folder import RunFolder
 from pcb.runs.paths import default_work_dir
@@ -109,9 +110,11 @@ def train(
         _seed_initialisation(seed)
         with naming_config(config):
             model = build_model(settings.config)
+        first_weights = None
         if settings.first_weights and not (resume and folder.checkpoint.exists()):
-            start = settings.first_weights_file()
-            load_weights(model, read_checkpoint(start, trust_checkpoint), start)
+            file = settings.first_weights_file()
+            state = read_checkpoint(file, trust_checkpoint)
+            first_weights = load_fitting_weights(model, state, dataset.CLASSES, file)
         describe_training_set(model, dataset)
         model.CLASSES = dataset.CLASSES
         with writing_alone(folder.path, TRAINING) if rank() == 0 else nullcontext():
@@ -120,7 +123,7 @@ def train(
                     f"{folder.path} already contains a training run: continue it (--resume), "
                     "delete it and train from scratch (--replace), or choose another --work-dir"
                 )
-            _train(settings, folder, model, loader, resume, trust_checkpoint)
+            _train(settings, folder, model, loader, first_weights, resume, trust_checkpoint)
     return folder
 
 
@@ -129,6 +132,7 @@ def _train(
     folder: RunFolder,
     model: nn.Module,
     loader: DataLoader,
+    first_weights: FirstWeights | None,
     resume: bool,
     trust_checkpoint: bool,
 ) -> None:
@@ -161,6 +165,7 @@ def _train(
     found = torch.tensor(float(is_writer and resume and folder.checkpoint.exists()), device=device)
     resumed = bool(sum_over_processes(found))
     if resumed:
+        first_weights = None
         runner.resume(folder.checkpoint, loader, trust_checkpoint)
         if is_writer:
             _warn_of_other_settings(folder, settings)
@@ -183,7 +188,7 @@ def _train(
     # Files of an earlier run are deleted only from here on, after all settings have been checked.
     wait_for_all()
     if is_writer:
-        start = _first_weights_record(settings, folder, resumed)
+        start = _first_weights_record(settings, folder, first_weights)
         remove_unfinished(folder.path)
         if not resumed:
             folder.remove_results()
@@ -202,20 +207,16 @@ def _train(
 
 
 def _first_weights_record(
-    settings: TrainingSettings, folder: RunFolder, resumed: bool
+    settings: TrainingSettings, folder: RunFolder, first_weights: FirstWeights | None
 ) -> dict[str, Any]:
-    """Return the path and SHA-256 of the ``load_from`` checkpoint, for ``environment.json``.
-
-    The result is empty if the config does not set ``load_from``.
-    """
-    if settings.first_weights is None:
+    """Return what ``environment.json`` records about ``load_from``, and print it if it is new."""
+    if first_weights is not None:
+        say(f"load_from: {first_weights.describe()}")
+        return {"load_from": first_weights.record(settings.first_weights)}
+    if settings.first_weights is None or not folder.environment_file.is_file():
         return {}
-    if resumed:
-        before = folder.read_environment() if folder.environment_file.is_file() else {}
-        return {"load_from": before["load_from"]} if "load_from" in before else {}
-    with open(settings.first_weights_file(), "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"load_from": {"file": settings.first_weights, "sha256": digest}}
+    before = folder.read_environment()  # of the run that is resumed
+    return {"load_from": before["load_from"]} if "load_from" in before else {}
 
 
 def _optimizer_hook(settings: TrainingSettings) -> Hook | dict[str, Any]:
