@@ -130,7 +130,7 @@ def _summary(given: dict[str, str], options: argparse.Namespace) -> tuple[str, s
                 one.name: evaluate(annotations, one.file, options.iou_type)[options.iou_type]
                 for one in views
             }
-            text = f"{_NAMES[options.iou_type]}, in percent\n{metrics_table(rows)}"
+            text = f"\n{_NAMES[options.iou_type]}, in percent\n{metrics_table(rows)}"
     return f"{_TITLE}: {view.name}", "\n".join([*map(printable, lines), text]), has_ap
 
 
