@@ -117,7 +117,7 @@ def _summary(given: dict[str, str], options: argparse.Namespace) -> tuple[str, s
     from pcb.study import open_results
 
     with log_to_stderr():
-        view = open_results(**given, federated=options.federated)  # type: ignore[arg-type]
+        view = open_results(**given, federated=options.federated)
         views = [view]
         if "before" in given:
             views.insert(0, view.with_results(given["before"]))
