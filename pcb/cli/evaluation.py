@@ -29,7 +29,7 @@ def add_commands(commands: Any) -> None:
     evaluate = add_command(
         commands, "evaluate", _evaluate, "compute metrics from the results file of any detector"
     )
-    _add_detections(evaluate)
+    add_detections(evaluate)
     evaluate.add_argument(
         "--iou-type",
         nargs="+",
@@ -45,7 +45,7 @@ def add_commands(commands: Any) -> None:
     evaluate.add_argument(
         "--out", type=Path, metavar="FILE", help="also write the metrics to this JSON file"
     )
-    _add_force(evaluate)
+    add_force(evaluate)
 
     confusion = add_command(
         commands,
@@ -53,24 +53,21 @@ def add_commands(commands: Any) -> None:
         _confusion,
         "count how often each class is mistaken for another, from the results file of any detector",
     )
-    _add_detections(confusion)
+    add_detections(confusion)
     confusion.add_argument(
         "--iou-type",
         choices=("bbox", "segm"),
         default="bbox",
         help="compare boxes (bbox) or masks (segm); default: bbox",
     )
-    meaning = "minimum IoU of a detection and the object that it matches"
-    add_number(confusion, "--iou-threshold", IOU_THRESHOLD, 0.5, meaning)
-    meaning = "minimum score of the detections to count"
-    add_number(confusion, "--score-threshold", SCORE_THRESHOLD, 0.3, meaning)
+    add_thresholds(confusion)
     confusion.add_argument(
         "--out",
         type=_matrix_file,
         metavar="FILE",
         help="also write the matrix to this .npz or .csv file",
     )
-    _add_force(confusion)
+    add_force(confusion)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -133,7 +130,8 @@ def _check_out(options: argparse.Namespace, is_own: Callable[[Path], bool]) -> N
     check_output(options.out, inputs, is_own, force=options.force, name="--out")
 
 
-def _add_detections(parser: argparse.ArgumentParser) -> None:
+def add_detections(parser: argparse.ArgumentParser) -> None:
+    """Add the two input files, and the options that state which classes are annotated."""
     parser.add_argument(
         "ground_truth",
         metavar="GT.json",
@@ -162,7 +160,16 @@ def _add_detections(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def _add_force(parser: argparse.ArgumentParser) -> None:
+def add_thresholds(parser: argparse.ArgumentParser) -> None:
+    """Add the options that state which detections count, and which objects they match."""
+    meaning = "minimum IoU of a detection and the object that it matches"
+    add_number(parser, "--iou-threshold", IOU_THRESHOLD, 0.5, meaning)
+    meaning = "minimum score of the detections to count"
+    add_number(parser, "--score-threshold", SCORE_THRESHOLD, 0.3, meaning)
+
+
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Add the option that allows overwriting the output file."""
     parser.add_argument(
         "--force",
         action="store_true",

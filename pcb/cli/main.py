@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from pcb.cli import data, evaluation, grid, prediction, training
+from pcb.cli import data, evaluation, grid, prediction, report, training
 from pcb.cli.options import add_command, add_number
 from pcb.messages.printable import printable
 from pcb.messages.ranges import SEED
@@ -83,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     prediction.add_commands(commands)
     data.add_commands(commands)
     evaluation.add_commands(commands)
+    report.add_commands(commands)
     grid.add_command(commands)
     lab = add_command(commands, "lab", _lab, "open copies of the notebooks in JupyterLab")
     lab.usage = "pcb lab [-h] [options of `jupyter lab`, such as --port 9999 --no-browser]"

@@ -18,6 +18,7 @@ from pcb.runs.folder import RunFolder
 from pcb.runs.paths import run_name
 from pcb.storage.repository import repository_path, repository_root
 from pcb.study.data import DataView, read_validation
+from pcb.study.results import ResultsView
 
 SAMPLE = "sample"  # folder of the sample runs in the repository; nothing is written to it
 SAMPLE_RUN = "sample/openmoji/softmax_pcb/seed0"
@@ -235,19 +236,25 @@ def open_runs(work_dirs: Iterable[str | os.PathLike]) -> list[RunView]:
     return opened
 
 
-def open_before(view: RunView, before: str | os.PathLike = "", iou_type: str = "bbox") -> RunView:
-    """Open the baseline with which a training run is compared.
+def open_before(
+    view: RunView | ResultsView, before: str | os.PathLike = "", iou_type: str = "bbox"
+) -> RunView | ResultsView:
+    """Open the baseline with which a training run or a results file is compared.
 
     Args:
-        view: The run to compare with the baseline.
-        before: Folder of the baseline, relative to the repository. If ``before`` is empty, the
-            baseline is the run with the same dataset, config and seed, but without PCB.
+        view: The run or the results file to compare with the baseline.
+        before: Folder of the baseline, relative to the repository; if ``view`` is a results file,
+            the results file of the baseline. If ``before`` is empty, the baseline is the run with
+            the same dataset, config and seed, but without PCB.
         iou_type: Type of the predictions to compare, ``"bbox"`` or ``"segm"``.
 
     Raises:
         FileNotFoundError: The baseline or its predictions do not exist.
         ValueError: The two runs were evaluated on different images or classes.
+        ValueError: ``view`` is a results file, and ``before`` is empty.
     """
+    if isinstance(view, ResultsView):
+        return view.with_results(before)
     if not before:
         plain = plain_counterpart(view.run)
         if plain is None:

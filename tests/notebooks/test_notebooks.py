@@ -99,7 +99,9 @@ def test_notebook_is_thin_and_clean(name):
         if cell.cell_type != "code":
             continue
         assert not cell.outputs and cell.execution_count is None, "clear all outputs"
-        assert len(cell.source.splitlines()) <= 20
+        # A list of parameters, one per line, is not code that a reader has to follow.
+        is_list = "parameters" in cell.metadata.get("tags", [])
+        assert is_list or len(cell.source.splitlines()) <= 20
         for node in ast.walk(ast.parse(cell.source)):
             assert not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda)
 

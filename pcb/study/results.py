@@ -1,0 +1,173 @@
+"""Open an annotation file and a results file of any detector, without a config or a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pcb.datasets.lvis import Annotations, read_annotations, read_compact_annotations
+from pcb.messages.printable import printable
+from pcb.runs.folder import RunFolder
+from pcb.storage.repository import repository_path
+from pcb.study.data import DataView
+
+
+@dataclass(frozen=True)
+class ResultsView:
+    """The detections in a results file, with the part of the interface of a run that needs no run.
+
+    Attributes:
+        file: Results file in COCO's format.
+        output: Folder to which figures and numbers are written.
+        data: The ground truth.
+        name: Name of the results in figures: the end of the path of ``file``.
+    """
+
+    file: Path
+    output: RunFolder
+    data: DataView
+    name: str
+
+    def predictions_file(self, iou_type: str) -> Path:
+        """Return the results file; it is the same for boxes and masks."""
+        return self.file
+
+    def learned_confusion(self, checkpoint: str = "", trust_checkpoint: bool = False) -> None:
+        """Return None, because a results file contains no learned matrix."""
+
+    def ground_truth_confusion(self) -> None:
+        """Return None, because a results file contains no predictions for true boxes."""
+
+    def predict(self, checkpoint: str = "", trust_checkpoint: bool = False) -> None:
+        """Do nothing, because the predictions are already there."""
+
+    def with_results(self, results: str | os.PathLike[str]) -> ResultsView:
+        """Return a view of different results for the same ground truth.
+
+        Raises:
+            FileNotFoundError: The results file does not exist.
+            ValueError: ``results`` is empty.
+        """
+        if not results:
+            raise ValueError("`before` is empty: set it to the results file to compare with")
+        file = _existing("before", results)
+        return dataclasses.replace(self, file=file, name=_name(file, self.file))
+
+
+def open_results(
+    ground_truth: str | os.PathLike[str],
+    results: str | os.PathLike[str],
+    image_dir: str | os.PathLike[str] = "",
+    work_dir: str | os.PathLike[str] = "",
+    train: str | os.PathLike[str] = "",
+    federated: bool | None = None,
+    before: str | os.PathLike[str] = "",
+) -> ResultsView:
+    """Open an annotation file and a results file of any detector.
+
+    Relative paths start at the repository root. Printed lines state how frequency groups were
+    computed, and which pictures are missing. The content of ``results`` is not checked here.
+
+    Args:
+        ground_truth: Annotations in LVIS or COCO format.
+        results: Detections in COCO's results format.
+        image_dir: Folder of the images, which show the classes in figures; empty for no images.
+        work_dir: Folder to which figures and numbers are written.
+        train: Training annotations. The number of training images of each class determines its
+            frequency group. If ``train`` is empty, the numbers and groups are those in
+            ``ground_truth``. Missing numbers are replaced by the numbers of ground-truth images.
+        federated: True if each image was checked only for some classes, False if every image was
+            checked for every class; None to decide from the content of ``ground_truth``.
+        before: Results with which ``results`` will be compared. If the file names are equal, the
+            names in figures also contain folders. The file is not opened.
+
+    Raises:
+        FileNotFoundError: A file or the image folder does not exist.
+        AnnotationError: The annotations are invalid, or ``train`` lacks some of the categories.
+        ValueError: ``work_dir`` is empty, or contains a training run.
+    """
+    if not work_dir:
+        raise ValueError("`work_dir` is empty: set it to a folder for the figures and tables")
+    output = RunFolder(repository_path(work_dir))
+    if output.holds_a_run:
+        raise ValueError(
+            f"{output.path} contains a training run, whose figures would be overwritten: choose "
+            "another work_dir"
+        )
+    truth, file = _existing("ground_truth", ground_truth), _existing("results", results)
+    counted = _existing("train", train) if train else None
+    images = repository_path(image_dir) if image_dir else Path(os.devnull)  # contains no file
+    if image_dir and not images.is_dir():
+        raise FileNotFoundError(f"image_dir {images} is not a folder: correct the path")
+    data = DataView(_with_counts(read_annotations(truth, federated=federated), counted), images)
+    _tell_missing(data, bool(image_dir))
+    return ResultsView(file, output, data, _name(file, repository_path(before) if before else None))
+
+
+def _existing(name: str, file: str | os.PathLike[str]) -> Path:
+    path = repository_path(file)
+    if not path.is_file():
+        raise FileNotFoundError(f"{name} {path} is not a file: correct the path")
+    return path
+
+
+def _name(file: Path, other: Path | None) -> str:
+    """Return the shortest end of a path that distinguishes it from another path."""
+    length = 1
+    if other is not None and other != file:
+        while file.parts[-length:] == other.parts[-length:]:
+            length += 1
+    return printable("/".join(file.parts[-length:]))
+
+
+def _with_counts(annotations: Annotations, train: Path | None) -> Annotations:
+    """Add the numbers of images that determine frequency groups, and print where they are from."""
+    if train is not None:
+        # The groups in the file may come from other training data.
+        keys = ("frequency", "image_count", "instance_count")
+        categories = [
+            {key: value for key, value in category.items() if key not in keys}
+            for category in annotations.categories
+        ]
+        plain = dataclasses.replace(annotations, categories=categories)
+        print(f"The frequency groups are computed from the numbers of images in {train}.")
+        return plain.with_counts_of(_instances(train))
+    if annotations.has_counts:
+        return annotations
+    what = "Classes are sorted by" if annotations.has_groups else "Frequency groups are computed by"
+    print(
+        f"{what} the numbers of images in {annotations.path}, because it does not contain the "
+        "numbers of training images: to use those, name the training annotations (train)."
+    )
+    return annotations.with_counts_of(annotations)
+
+
+def _instances(train: Path) -> Annotations:
+    """Read the classes and instances of training annotations, without the masks."""
+    # The training annotations of LVIS as dicts would take several GB.
+    found = read_compact_annotations(train, allow_short_polygons=True)
+    images = np.repeat(found.image_ids, np.diff(found.first_instance)).tolist()
+    categories = np.array(found.category_ids)[found.labels].tolist()
+    records = [
+        {"image_id": image, "category_id": category}
+        for image, category in zip(images, categories, strict=True)
+    ]
+    return Annotations(found.path, [], records, found.categories)
+
+
+def _tell_missing(data: DataView, are_wanted: bool) -> None:
+    if data.icons is not None:
+        return
+    if not are_wanted:
+        print("Classes are shown without pictures, because no image folder is named (image_dir).")
+        return
+    total = len(data.annotations.images)
+    if missing := total - len(data.present_images):
+        print(
+            f"{missing:,} of {total:,} images are missing from {data.image_dir}: the pictures of "
+            "classes come from the other images."
+        )
