@@ -101,7 +101,8 @@ def _complete(annotation: dict, image_of: Mapping[int, dict]) -> list[str]:
             done.append("'area' is text that was converted to a number")
         except ValueError:
             return done  # the check of the corrected annotation reports the area
-    image = image_of.get(annotation.get("image_id"))  # type: ignore[arg-type]
+    image_id = annotation.get("image_id")
+    image = image_of.get(image_id) if isinstance(image_id, int) else None
     mask = annotation.get("segmentation")
     has_mask = image is not None and _is_mask(mask, image)
     if has_mask and ("bbox" not in annotation or "area" not in annotation):
