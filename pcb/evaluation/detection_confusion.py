@@ -1,5 +1,6 @@
 """Match detections to the ground truth, and compute the confusion matrix of the detections."""
 
+import logging
 import os
 from typing import NamedTuple
 
@@ -11,6 +12,11 @@ from pcb.datasets.lvis.notes import source_of
 from pcb.datasets.masks import encode_mask
 from pcb.evaluation.inputs import log_uncounted, read_ground_truth
 from pcb.messages.ranges import IOU_THRESHOLD, SCORE_THRESHOLD
+
+MATCHED_BY = {
+    "bbox": "detections are matched by their boxes (bbox)",
+    "segm": "detections are matched by their masks (segm)",
+}
 
 
 class DetectionCounts(NamedTuple):
@@ -29,7 +35,7 @@ class DetectionCounts(NamedTuple):
 def detection_confusion(
     ground_truth: str | os.PathLike | Annotations,
     results: str | os.PathLike | list[dict],
-    iou_type: str = "bbox",
+    iou_type: str | None = None,
     iou_threshold: float = 0.5,
     score_threshold: float = 0.3,
     federated: bool | None = None,
@@ -57,7 +63,8 @@ def detection_confusion(
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
         results: Detections in COCO's results format, as a file or a list. A file needs less memory.
-        iou_type: 'bbox' for the IoU of boxes, 'segm' for the IoU of masks.
+        iou_type: 'bbox' for the IoU of boxes, 'segm' for the IoU of masks. None to use boxes if the
+            results have boxes, and masks otherwise; the log states which.
         iou_threshold: Minimum IoU of a match, in (0, 1].
         score_threshold: Minimum score of the detections that are used; a finite number.
         federated: Whether the data is federated; None to let ``read_annotations`` decide.
@@ -101,7 +108,7 @@ def detection_confusion(
 def count_detections(
     ground_truth: str | os.PathLike | Annotations,
     results: str | os.PathLike | list[dict],
-    iou_type: str = "bbox",
+    iou_type: str | None = None,
     iou_threshold: float = 0.5,
     score_threshold: float = 0.3,
     federated: bool | None = None,
@@ -125,11 +132,30 @@ def count_detections(
         >>> counts.left_out, int(counts.confusion.sum())
         (array([0, 1]), 0)
     """
+    counts, used = count_by_iou_type(
+        ground_truth, results, iou_type, iou_threshold, score_threshold, federated
+    )
+    if iou_type is None:
+        logging.getLogger("pcb").info("%s: %s", source_of(results), MATCHED_BY[used])
+    return counts
+
+
+def count_by_iou_type(
+    ground_truth: str | os.PathLike | Annotations,
+    results: str | os.PathLike | list[dict],
+    iou_type: str | None = None,
+    iou_threshold: float = 0.5,
+    score_threshold: float = 0.3,
+    federated: bool | None = None,
+) -> tuple[DetectionCounts, str]:
+    """Return the result of ``count_detections``, and the IoU type by which detections are matched.
+
+    The arguments and the errors are the same as for ``detection_confusion``.
+    """
     IOU_THRESHOLD.check("iou_threshold", iou_threshold)
     SCORE_THRESHOLD.check("score_threshold", score_threshold)
     annotations = read_ground_truth(ground_truth, federated)
     detections = read_compact_results(results, annotations, iou_type, score_threshold)
-
     images, labels = _images_and_labels(annotations)
     num_classes = len(annotations.categories)
     taken = _matches(annotations, images, labels, detections, iou_threshold)
@@ -147,7 +173,8 @@ def count_detections(
         " present in the image without annotation"
     )
     log_uncounted(annotations, source_of(results), int(left_out.sum()), len(detections), what)
-    return DetectionCounts(confusion, left_out)
+    used = "segm" if detections.boxes is None else "bbox"
+    return DetectionCounts(confusion, left_out), used
 
 
 def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray]:

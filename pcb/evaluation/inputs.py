@@ -1,12 +1,13 @@
 """Read and check the ground truth and the detections for an evaluation."""
 
+import dataclasses
 import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
 
 from pcb.datasets.lvis import Annotations, read_annotations, read_results
-from pcb.datasets.lvis.annotations import EXHAUSTIVE_HINT
+from pcb.datasets.lvis.annotations import EXHAUSTIVE_HINT, keep_keys
 from pcb.datasets.lvis.notes import source_of
 from pcb.datasets.lvis.results import RESULT_KEYS
 
@@ -30,6 +31,25 @@ def read_ground_truth(
     if isinstance(ground_truth, Annotations):
         return ground_truth.as_federated(federated)
     return read_annotations(ground_truth, federated=federated)
+
+
+def with_training_groups(annotations: Annotations, training: str | os.PathLike) -> Annotations:
+    """Return annotations whose frequency groups come from the training annotations.
+
+    The group of a class depends on its number of training images. Groups and counts that
+    ``annotations`` already has are replaced.
+
+    Args:
+        annotations: The ground truth.
+        training: File with the training annotations, in LVIS or COCO format.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        AnnotationError: The file is invalid, or lacks a category of the ground truth.
+    """
+    counted = annotations.with_counts_of(read_annotations(training))
+    categories = [keep_keys(c, c.keys() - {"frequency"}) for c in counted.categories]
+    return dataclasses.replace(counted, categories=categories)
 
 
 def read_inputs(
@@ -61,7 +81,11 @@ def read_inputs(
     checked = read_results(results, annotations, iou_types)
     source = source_of(results)
     if iou_types is None:
-        iou_types = [kind for kind, key in RESULT_KEYS.items() if not checked or key in checked[0]]
+        have = {kind: sum(key in r for r in checked) for kind, key in RESULT_KEYS.items()}
+        iou_types = [kind for kind, count in have.items() if count == len(checked)]
+        if 0 < have["segm"] < len(checked):
+            text = f"only some detections have masks ({have['segm']:,} of {len(checked):,})"
+            annotations.log(f"{text}, so only boxes are evaluated", source)
     if flat := sum(not record["area"] for record in annotations.annotations):
         total = len(annotations.annotations)
         annotations.log(f"AP leaves out annotations with area 0 ({flat:,} of {total:,})")

@@ -200,8 +200,8 @@ class DetectionRules:
         image = self._image_of[image_id]
         if has_mask and not is_compressed_rle(segmentation, image):
             return (
-                "segmentation must be a compressed RLE {'size':"
-                f" {[image['height'], image['width']]}, 'counts': string}}, got"
+                "segmentation must be polygons [[x1, y1, x2, y2, x3, y3, ...], ...] or an RLE"
+                f" {{'size': {[image['height'], image['width']]}, 'counts': string}}, got"
                 f" {short_repr(segmentation)}: encode the mask with pycocotools.mask"
             )
         return None

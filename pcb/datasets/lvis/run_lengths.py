@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from pcb.messages.printable import short_repr
+
 _AT_ONCE = 4096  # encodings per call: a few MB, and NumPy's overhead is negligible
 _MOST_CHARACTERS = 7  # maximum number of characters that store a number (35 bits)
 
@@ -75,6 +77,12 @@ class RunLengthCheck:
         if broken.any():
             name, mask = pending[broken.argmax()]
             height, width = mask["size"]
+            if isinstance(mask["counts"], str) and mask["counts"].startswith(("b'", 'b"')):
+                raise self._error(
+                    name,
+                    f"counts is text made from Python bytes, {short_repr(mask['counts'])}: write"
+                    " counts.decode() instead of str(counts)",
+                )
             raise self._error(
                 name,
                 f"the runs of the mask do not add up to {height} x {width} pixels (height x width):"
