@@ -8,7 +8,7 @@ import numpy as np
 from pycocotools import mask
 
 from pcb.datasets.lvis import Annotations, CompactResults, read_compact_results
-from pcb.datasets.lvis.notes import source_of
+from pcb.datasets.lvis.notes import log_once, source_of
 from pcb.datasets.masks import encode_mask
 from pcb.evaluation.inputs import log_uncounted, read_ground_truth
 from pcb.messages.ranges import IOU_THRESHOLD, SCORE_THRESHOLD
@@ -136,7 +136,7 @@ def count_detections(
         ground_truth, results, iou_type, iou_threshold, score_threshold, federated
     )
     if iou_type is None:
-        logging.getLogger("pcb").info("%s: %s", source_of(results), MATCHED_BY[used])
+        log_once(set(), source_of(results), MATCHED_BY[used], logging.INFO)
     return counts
 
 

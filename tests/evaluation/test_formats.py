@@ -475,5 +475,13 @@ def test_training_annotations_must_have_the_same_categories(write, capsys):
     words += ["--train", write(training, "train.json")]
     assert cli.main(["evaluate", *words]) != 0
     assert "train.json lacks 1 of the 3 categories" in capsys.readouterr().err
-    assert cli.main(["evaluate", *words, "--out", words[-1], "--force"]) != 0
-    assert "train.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command, suffix", [("evaluate", "json"), ("confusion", "csv")])
+def test_out_never_overwrites_the_training_annotations(write, capsys, command, suffix):
+    train = write(truth(), f"train.{suffix}")
+    words = [command, write(truth()), write(detections(), "results.json"), "--train", train]
+    assert cli.main([*words, "--out", train, "--force"]) == 2
+    assert "--out" in capsys.readouterr().err
+    with open(train) as file:
+        assert json.load(file) == truth()
