@@ -57,8 +57,7 @@ def add_commands(commands: Any) -> None:
     confusion.add_argument(
         "--iou-type",
         choices=("bbox", "segm"),
-        default="bbox",
-        help="compare boxes (bbox) or masks (segm); default: bbox",
+        help="compare boxes (bbox) or masks (segm); default: boxes if the results have boxes",
     )
     add_thresholds(confusion)
     confusion.add_argument(
@@ -76,13 +75,16 @@ def _evaluate(options: argparse.Namespace) -> None:
     from pcb.evaluation import evaluate
 
     with log_to_stderr():
+        annotations, groups = _ground_truth(options)
         metrics = evaluate(
-            _ground_truth(options),
+            annotations,
             options.results,
             iou_types=options.iou_type,
             backend=options.backend,
         )
     print(metrics_table(metrics))
+    if groups:
+        print(groups)
     if options.out:
         write_metrics(os.path.realpath(options.out), metrics)  # follows a symbolic link
         print(f"Written: {options.out}")
@@ -91,34 +93,48 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _confusion(options: argparse.Namespace) -> None:
     if options.out:
         _check_out(options, is_matrix_file)
-    from pcb.evaluation import count_detections
+    from pcb.evaluation.detection_confusion import MATCHED_BY, count_by_iou_type
 
     with log_to_stderr():
-        annotations = _ground_truth(options)
-        matrix, left_out = count_detections(
+        annotations, groups = _ground_truth(options)
+        (matrix, left_out), used = count_by_iou_type(
             annotations,
             options.results,
             iou_type=options.iou_type,
             iou_threshold=options.iou_threshold,
             score_threshold=options.score_threshold,
         )
-    print(confusion_summary(matrix, annotations.class_names))
+    frequency = annotations.frequency if annotations.has_groups else None
+    print(confusion_summary(matrix, annotations.class_names, frequency))
     if left_out.any():
         print(
             "unmatched detections left out, because their class is not fully annotated in the"
             f" image: {left_out.sum()}"
         )
+    print(MATCHED_BY[used])
+    if groups:
+        print(groups)
     if options.out:
         write_matrix(options.out, matrix, annotations.class_names)
         print(f"Written: {options.out}")
 
 
-def _ground_truth(options: argparse.Namespace) -> Annotations:
+def _ground_truth(options: argparse.Namespace) -> tuple[Annotations, str]:
+    """Return the ground truth, and a line that states where the frequency groups come from."""
     from pcb.datasets.lvis import read_annotations
+    from pcb.evaluation.inputs import with_training_groups
 
-    return read_annotations(
+    annotations = read_annotations(
         options.ground_truth, federated=options.federated, crowds=options.crowds
     )
+    if options.train is not None:
+        annotations = with_training_groups(annotations, options.train)
+        return annotations, f"frequency groups: from the images of each class in {options.train}"
+    if not annotations.has_groups:
+        return annotations, ""
+    is_listed = all("frequency" in category for category in annotations.categories)
+    key = "frequency" if is_listed else "image_count"
+    return annotations, f"frequency groups: from {key!r} in {options.ground_truth}"
 
 
 def _check_out(options: argparse.Namespace, is_own: Callable[[Path], bool]) -> None:
@@ -126,7 +142,9 @@ def _check_out(options: argparse.Namespace, is_own: Callable[[Path], bool]) -> N
 
     This check runs before the inputs are read, because reading them can take minutes.
     """
-    inputs = (options.ground_truth, options.results)
+    inputs = [options.ground_truth, options.results]
+    if options.train is not None:
+        inputs.append(options.train)
     check_output(options.out, inputs, is_own, force=options.force, name="--out")
 
 
@@ -145,6 +163,12 @@ def add_detections(parser: argparse.ArgumentParser) -> None:
         choices=("ignore", "objects"),
         help="read annotations marked as crowds (iscrowd) as regions to ignore, as COCO does"
         " (ignore), or each as one object (objects); default: ignore if they are few",
+    )
+    parser.add_argument(
+        "--train",
+        metavar="TRAIN.json",
+        help="training annotations whose image counts determine the frequency groups;"
+        " default: the groups or counts in GT.json",
     )
     scope = parser.add_mutually_exclusive_group()
     for name, value, meaning in (

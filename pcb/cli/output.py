@@ -33,18 +33,25 @@ def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
     return align(rows)
 
 
-def confusion_summary(matrix: np.ndarray, class_names: Sequence[str], shown: int = 10) -> str:
+def confusion_summary(
+    matrix: np.ndarray,
+    class_names: Sequence[str],
+    frequency: Sequence[str] | None = None,
+    shown: int = 10,
+) -> str:
     """Return the totals and the most frequent mistakes of a confusion matrix as text.
 
     Args:
         matrix: (C + 1, C + 1) counts. Rows are true classes, and columns are predicted classes. The
             last row counts detections on background, and the last column counts missed objects.
         class_names: (C,) class names in label order.
+        frequency: (C,) group of each class: 'r', 'c' or 'f'. None to leave out the totals by group.
         shown: Maximum number of mistakes to show.
     """
     import numpy as np
 
     from pcb.metrics import detection_totals
+    from pcb.metrics.groups import GROUP_NAMES, GROUPS
 
     mistaken = matrix[:-1, :-1].copy()
     np.fill_diagonal(mistaken, 0)
@@ -54,6 +61,17 @@ def confusion_summary(matrix: np.ndarray, class_names: Sequence[str], shown: int
         f"other class {totals['other class']}, missed {totals['missed']}; "
         f"detections on background {totals['on background']}"
     ]
+    for group in GROUPS if frequency is not None else ():
+        labels = np.flatnonzero(np.array(frequency) == group)
+        if not len(labels):
+            continue
+        rows = matrix[labels]
+        objects, right = int(rows.sum()), int(rows[range(len(labels)), labels].sum())
+        missed = int(rows[:, -1].sum())
+        lines.append(
+            f"{GROUP_NAMES[group]} classes {len(labels)}: objects {objects}, right class {right},"
+            f" other class {objects - right - missed}, missed {missed}"
+        )
     order = np.argsort(-mistaken, axis=None, kind="stable")[:shown]
     for true, predicted in zip(*np.unravel_index(order, mistaken.shape), strict=True):
         if count := int(mistaken[true, predicted]):

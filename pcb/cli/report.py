@@ -51,16 +51,9 @@ def add_commands(commands: Any) -> None:
         help="also compare with these results: what changed from OTHER.json to RESULTS.json?",
     )
     report.add_argument(
-        "--train",
-        type=Path,
-        metavar="TRAIN.json",
-        help="training annotations, which determine the frequency groups (default: GT.json)",
-    )
-    report.add_argument(
         "--iou-type",
         choices=("bbox", "segm"),
-        default="bbox",
-        help="compare boxes (bbox) or masks (segm); default: bbox",
+        help="compare boxes (bbox) or masks (segm); default: boxes if the results have boxes",
     )
     add_thresholds(report)
     report.add_argument(
@@ -75,8 +68,10 @@ def _report(options: argparse.Namespace) -> None:
     check_output(options.out, filter(None, inputs), _is_page, force=options.force, name="--out")
     if before and os.path.exists(results) and before.exists() and before.samefile(results):
         raise ValueError(f"--before {before} is the same file as the results: name another file")
+    from pcb.datasets.lvis.results import iou_type_of
     from pcb.notebooks.execute import NotebookError, run_notebook
 
+    options.iou_type = options.iou_type or iou_type_of(results)
     with tempfile.TemporaryDirectory(prefix="pcb-report-") as folder:
         given = {
             "ground_truth": os.path.abspath(options.ground_truth),
@@ -90,6 +85,7 @@ def _report(options: argparse.Namespace) -> None:
         print(summary)
         given |= {
             "federated": _FEDERATED[options.federated],
+            "crowds": options.crowds or "",
             "iou_type": options.iou_type,
             "iou_threshold": options.iou_threshold,
             "score_threshold": options.score_threshold,
@@ -117,7 +113,7 @@ def _summary(given: dict[str, str], options: argparse.Namespace) -> tuple[str, s
     from pcb.study import open_results
 
     with log_to_stderr():
-        view = open_results(**given, federated=options.federated)
+        view = open_results(**given, federated=options.federated, crowds=options.crowds)
         views = [view]
         if "before" in given:
             views.insert(0, view.with_results(given["before"]))

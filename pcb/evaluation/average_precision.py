@@ -76,7 +76,11 @@ def evaluate(
         raise ValueError(f"backend must be {' or '.join(map(repr, BACKENDS))}, got {backend!r}")
     annotations, results, iou_types = read_inputs(ground_truth, results, iou_types, federated)
     if not annotations.has_groups:
-        text = "APr, APc and APf are n/a, because the categories lack 'frequency' and 'image_count'"
+        text = (
+            "APr, APc and APf are n/a, because the categories lack 'frequency' and 'image_count':"
+            " pass the training annotations (--train in pcb evaluate; Annotations.with_counts_of in"
+            " Python)"
+        )
         annotations.log(text, level=logging.INFO)
     if backend == "fast":
         run = fast.run

@@ -2,17 +2,20 @@
 
 import logging
 import os
-from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
-from pycocotools import mask
 
-from pcb.datasets.lvis import Annotations, CompactResults, read_compact_results
-from pcb.datasets.lvis.notes import source_of
-from pcb.datasets.masks import encode_mask
+from pcb.datasets.lvis import Annotations, read_compact_results
+from pcb.datasets.lvis.notes import log_once, source_of
 from pcb.evaluation.inputs import log_uncounted, read_ground_truth, require_masks
+from pcb.evaluation.matching import in_crowds, matches
 from pcb.messages.ranges import IOU_THRESHOLD, SCORE_THRESHOLD
+
+MATCHED_BY = {
+    "bbox": "detections are matched by their boxes (bbox)",
+    "segm": "detections are matched by their masks (segm)",
+}
 
 
 class DetectionCounts(NamedTuple):
@@ -32,7 +35,7 @@ class DetectionCounts(NamedTuple):
 def detection_confusion(
     ground_truth: str | os.PathLike | Annotations,
     results: str | os.PathLike | list[dict],
-    iou_type: str = "bbox",
+    iou_type: str | None = None,
     iou_threshold: float = 0.5,
     score_threshold: float = 0.3,
     federated: bool | None = None,
@@ -64,7 +67,8 @@ def detection_confusion(
     Args:
         ground_truth: Annotation file, or the result of ``read_annotations``.
         results: Detections in COCO's results format, as a file or a list. A file needs less memory.
-        iou_type: 'bbox' for the IoU of boxes, 'segm' for the IoU of masks.
+        iou_type: 'bbox' for the IoU of boxes, 'segm' for the IoU of masks. None to use boxes if the
+            results have boxes, and masks otherwise; the log states which.
         iou_threshold: Minimum IoU of a match, in (0, 1].
         score_threshold: Minimum score of the detections that are used; a finite number.
         federated: Whether the data is federated; None to let ``read_annotations`` decide.
@@ -108,7 +112,7 @@ def detection_confusion(
 def count_detections(
     ground_truth: str | os.PathLike | Annotations,
     results: str | os.PathLike | list[dict],
-    iou_type: str = "bbox",
+    iou_type: str | None = None,
     iou_threshold: float = 0.5,
     score_threshold: float = 0.3,
     federated: bool | None = None,
@@ -132,21 +136,42 @@ def count_detections(
         >>> counts.left_out, int(counts.confusion.sum())
         (array([0, 1]), 0)
     """
+    counts, used = count_by_iou_type(
+        ground_truth, results, iou_type, iou_threshold, score_threshold, federated
+    )
+    if iou_type is None:
+        log_once(set(), source_of(results), MATCHED_BY[used], logging.INFO)
+    return counts
+
+
+def count_by_iou_type(
+    ground_truth: str | os.PathLike | Annotations,
+    results: str | os.PathLike | list[dict],
+    iou_type: str | None = None,
+    iou_threshold: float = 0.5,
+    score_threshold: float = 0.3,
+    federated: bool | None = None,
+) -> tuple[DetectionCounts, str]:
+    """Return the result of ``count_detections``, and the IoU type by which detections are matched.
+
+    The arguments and the errors are the same as for ``detection_confusion``.
+    """
     IOU_THRESHOLD.check("iou_threshold", iou_threshold)
     SCORE_THRESHOLD.check("score_threshold", score_threshold)
     annotations = read_ground_truth(ground_truth, federated)
     if iou_type == "segm":
         require_masks(annotations)
     detections = read_compact_results(results, annotations, iou_type, score_threshold)
-
+    if detections.boxes is None:
+        require_masks(annotations)
     images, labels = _images_and_labels(annotations)
     num_classes = len(annotations.categories)
-    taken = _matches(annotations, images, labels, detections, iou_threshold)
+    taken = matches(annotations, images, labels, detections, iou_threshold)
     matched = taken >= 0
     missed = np.ones(len(labels), bool)
     missed[taken[matched]] = False
     complete = _complete(annotations, images, labels)[detections.images, detections.labels]
-    in_crowd = ~matched & _in_crowds(annotations, detections, iou_threshold)
+    in_crowd = ~matched & in_crowds(annotations, detections, iou_threshold)
     if in_crowd.any():
         what = "the matrix leaves out unmatched detections in crowd regions"
         annotations.log(f"{what}: {in_crowd.sum():,}", source_of(results), logging.INFO)
@@ -162,7 +187,8 @@ def count_detections(
     )
     unjudged = int(left_out.sum() - in_crowd.sum())
     log_uncounted(annotations, source_of(results), unjudged, len(detections), what)
-    return DetectionCounts(confusion, left_out)
+    used = "segm" if detections.boxes is None else "bbox"
+    return DetectionCounts(confusion, left_out), used
 
 
 def _images_and_labels(annotations: Annotations) -> tuple[np.ndarray, np.ndarray]:
@@ -188,104 +214,3 @@ def _complete(annotations: Annotations, images: np.ndarray, labels: np.ndarray) 
             listed = [c for c in image.get(key, ()) if c in annotations.label_of]
             row[[annotations.label_of[c] for c in listed]] = value
     return complete
-
-
-def _matches(
-    annotations: Annotations,
-    images: np.ndarray,
-    labels: np.ndarray,
-    detections: CompactResults,
-    iou_threshold: float,
-) -> np.ndarray:
-    """Return, for each detection, the index of the matched object, or -1 if there is none."""
-    found, objects, overlap = _overlapping(annotations, images, detections, iou_threshold)
-    same = detections.labels[found] == labels[objects]
-    # Detections with the highest score come first; ties keep the order of the results. For each
-    # detection, objects with the largest IoU come first, and ties prefer the detection's own class.
-    # (hotcoco prefers the class with the largest id instead. If an object has two labels, two
-    # correct detections can then count as wrong.)
-    order = np.lexsort((~same, -overlap, found, -detections.scores[found]))
-    taken, is_free = [-1] * len(detections), [True] * len(labels)
-    for detection, thing in zip(found[order].tolist(), objects[order].tolist(), strict=True):
-        if is_free[thing] and taken[detection] < 0:
-            taken[detection], is_free[thing] = thing, False
-    return np.array(taken, np.int64)
-
-
-def _overlapping(
-    annotations: Annotations,
-    images: np.ndarray,
-    detections: CompactResults,
-    iou_threshold: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find all overlapping detections and objects, image by image.
-
-    A detection and an object overlap if their IoU is at least ``iou_threshold``.
-
-    Returns:
-        Three arrays with one entry per overlap: index of the detection, index of the object, IoU.
-    """
-    of_object, of_detection = _by_image(images), _by_image(detections.images)
-    pairs: list[tuple[np.ndarray, ...]] = []
-    for image in of_object.keys() & of_detection.keys():
-        here, there = of_detection[image], of_object[image]
-        records = [annotations.annotations[index] for index in there.tolist()]
-        overlap = _overlap(detections, here, records, annotations.images[image])
-        rows, columns = np.nonzero(overlap >= iou_threshold)
-        pairs.append((here[rows], there[columns], overlap[rows, columns]))
-    if not pairs:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    return tuple(np.concatenate(column) for column in zip(*pairs, strict=True))
-
-
-def _overlap(
-    detections: CompactResults,
-    chosen: np.ndarray,
-    records: list[dict],
-    image: dict,
-    in_crowds: bool = False,
-) -> np.ndarray:
-    """Return the IoU of n detections and m annotations of one image, as an (n, m) array.
-
-    If ``in_crowds`` is True, the intersection is divided by the area of the detection instead.
-    """
-    if detections.boxes is not None:
-        ours = detections.boxes[chosen]
-        theirs = np.array([record["bbox"] for record in records], np.float64)
-    else:
-        masks = detections.masks or []
-        ours = [masks[index] for index in chosen.tolist()]
-        size = image["height"], image["width"]
-        theirs = [encode_mask(record["segmentation"], *size) for record in records]
-    return mask.iou(ours, theirs, [in_crowds] * len(records))
-
-
-def _in_crowds(
-    annotations: Annotations, detections: CompactResults, iou_threshold: float
-) -> np.ndarray:
-    """Return which detections lie in a crowd region of their own class, as an (n,) bool array."""
-    lies = np.zeros(len(detections), bool)
-    if not annotations.crowds:
-        return lies
-    of_detection = _by_image(detections.images)
-    regions = defaultdict(list)
-    for record in annotations.crowds:
-        regions[record["image_id"]].append(record)
-    for index, image in enumerate(annotations.images):
-        here, records = of_detection.get(index), regions.get(image["id"])
-        if here is None or records is None:
-            continue
-        labels = np.array([annotations.label_of[record["category_id"]] for record in records])
-        overlap = _overlap(detections, here, records, image, in_crowds=True)
-        same = detections.labels[here][:, None] == labels
-        lies[here] = (same & (overlap >= iou_threshold)).any(axis=1)
-    return lies
-
-
-def _by_image(images: np.ndarray) -> dict[int, np.ndarray]:
-    """Return a dict from image index to the positions of this index in ``images``."""
-    if not len(images):
-        return {}
-    order = np.argsort(images, kind="stable")
-    present, starts = np.unique(images[order], return_index=True)
-    return dict(zip(present.tolist(), np.split(order, starts[1:]), strict=True))

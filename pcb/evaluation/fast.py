@@ -8,7 +8,7 @@ import numpy as np
 
 from pcb.datasets.lvis import Annotations
 from pcb.datasets.lvis.annotations import keep_keys
-from pcb.datasets.lvis.rules import DETECTION_KEYS
+from pcb.datasets.lvis.results import evaluated_keys
 
 _ABOVE_ZERO = float(np.nextafter(0.0, 1.0))
 
@@ -31,7 +31,7 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> hotcoco
     dataset = annotations.for_lvis()
     dataset["annotations"] = [a for a in dataset["annotations"] if a["area"] > 0]
     ground_truth = hotcoco.LVIS(dataset)
-    results = [keep_keys(result, DETECTION_KEYS) for result in results]
+    results = [keep_keys(result, evaluated_keys(iou_type)) for result in results]
     detections = hotcoco.LVISResults(ground_truth, results).filter(
         area_rng=[_ABOVE_ZERO, np.inf], drop_empty_images=False
     )

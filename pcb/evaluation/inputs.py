@@ -1,12 +1,21 @@
 """Read and check the ground truth and the detections for an evaluation."""
 
+import dataclasses
 import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
 
-from pcb.datasets.lvis import AnnotationError, Annotations, read_annotations, read_results
-from pcb.datasets.lvis.annotations import EXHAUSTIVE_HINT
+import numpy as np
+
+from pcb.datasets.lvis import (
+    AnnotationError,
+    Annotations,
+    read_annotations,
+    read_compact_annotations,
+    read_results,
+)
+from pcb.datasets.lvis.annotations import EXHAUSTIVE_HINT, keep_keys
 from pcb.datasets.lvis.notes import source_of
 from pcb.datasets.lvis.results import RESULT_KEYS
 
@@ -30,6 +39,34 @@ def read_ground_truth(
     if isinstance(ground_truth, Annotations):
         return ground_truth.as_federated(federated)
     return read_annotations(ground_truth, federated=federated)
+
+
+def with_training_groups(annotations: Annotations, training: str | os.PathLike) -> Annotations:
+    """Return annotations whose frequency groups come from the training annotations.
+
+    The group of a class depends on its number of training images. Groups and counts that
+    ``annotations`` already has are replaced.
+
+    Args:
+        annotations: The ground truth.
+        training: File with the training annotations, in LVIS or COCO format.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        AnnotationError: The file is invalid, or lacks a category of the ground truth.
+    """
+    # The training annotations of LVIS as dicts would take several GB.
+    found = read_compact_annotations(training, allow_short_polygons=True)
+    images = np.repeat(found.image_ids, np.diff(found.first_instance)).tolist()
+    labels = np.array(found.category_ids)[found.labels].tolist()
+    records = [
+        {"image_id": image, "category_id": category}
+        for image, category in zip(images, labels, strict=True)
+    ]
+    # The groups in the file may come from other training data.
+    categories = [keep_keys(c, c.keys() - {"frequency"}) for c in annotations.categories]
+    plain = dataclasses.replace(annotations, categories=categories)
+    return plain.with_counts_of(Annotations(found.path, [], records, found.categories))
 
 
 def read_inputs(
@@ -61,7 +98,11 @@ def read_inputs(
     checked = read_results(results, annotations, iou_types)
     source = source_of(results)
     if iou_types is None:
-        iou_types = [kind for kind, key in RESULT_KEYS.items() if not checked or key in checked[0]]
+        have = {kind: sum(key in r for r in checked) for kind, key in RESULT_KEYS.items()}
+        iou_types = [kind for kind, count in have.items() if count == len(checked)]
+        if 0 < have["segm"] < len(checked):
+            text = f"only some detections have masks ({have['segm']:,} of {len(checked):,})"
+            annotations.log(f"{text}, so only boxes are evaluated", source)
         if "segm" in iou_types and not annotations.has_masks:
             annotations.log("masks are not evaluated, because some objects have no mask")
             iou_types = [kind for kind in iou_types if kind != "segm"]

@@ -15,7 +15,7 @@ import numpy as np
 
 from pcb.datasets.lvis import Annotations
 from pcb.datasets.lvis.annotations import keep_keys
-from pcb.datasets.lvis.rules import DETECTION_KEYS
+from pcb.datasets.lvis.results import evaluated_keys
 
 
 def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LVISEval:
@@ -33,7 +33,7 @@ def run(annotations: Annotations, results: list[dict], iou_type: str) -> lvis.LV
     # The package changes the records of annotations and detections, so pass copies.
     dataset = annotations.for_lvis()
     dataset["annotations"] = [dict(annotation) for annotation in dataset["annotations"]]
-    detections = [dict(keep_keys(result, DETECTION_KEYS)) for result in results]
+    detections = [dict(keep_keys(result, evaluated_keys(iou_type))) for result in results]
     with _patched_lvis():
         ground_truth = _GroundTruth(dataset)
         evaluation = lvis.LVISEval(ground_truth, _Detections(ground_truth, detections), iou_type)

@@ -9,7 +9,7 @@ from pcb.study.results import ResultsView, open_results
 from pcb.study.run import RunView, open_run
 
 _OF_A_RUN = ("config", "seed", "cfg_options", "checkpoint", "trust_checkpoint")
-_OF_FILES = ("ground_truth", "results", "image_dir", "train", "federated")
+_OF_FILES = ("ground_truth", "results", "image_dir", "train", "federated", "crowds")
 _FEDERATED = {"": None, "yes": True, "no": False}
 
 
@@ -20,8 +20,9 @@ def open_run_or_results(parameters: Mapping[str, Any]) -> RunView | ResultsView:
         parameters: The notebook's parameters, from :func:`pcb.notebooks.parameters.check`. Those of
             a run are ``config``, ``seed``, ``cfg_options``, ``checkpoint`` and
             ``trust_checkpoint``; see :func:`open_run`. Those of files are ``ground_truth``,
-            ``results``, ``image_dir``, ``train`` and ``federated`` ("yes", "no" or ""); see
-            :func:`open_results`. ``work_dir`` is the run folder or the folder for the results.
+            ``results``, ``image_dir``, ``train``, ``federated`` ("yes", "no" or "") and ``crowds``
+            ("ignore", "objects" or ""); see :func:`open_results`. ``work_dir`` is the run folder or
+            the folder for the results.
 
     Raises:
         ValueError: The parameters name both a run and files, or only one of ``ground_truth`` and
@@ -51,6 +52,7 @@ def open_run_or_results(parameters: Mapping[str, Any]) -> RunView | ResultsView:
         work_dir=parameters["work_dir"],
         train=parameters["train"],
         federated=_FEDERATED[parameters["federated"]],
+        crowds=parameters["crowds"] or None,
         before=parameters.get("before", ""),
     )
 

@@ -7,9 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from pcb.datasets.lvis import Annotations, read_annotations, read_compact_annotations
+from pcb.datasets.lvis import Annotations, read_annotations
+from pcb.evaluation.inputs import with_training_groups
 from pcb.messages.printable import printable
 from pcb.runs.folder import RunFolder
 from pcb.storage.repository import repository_path
@@ -65,6 +64,7 @@ def open_results(
     work_dir: str | os.PathLike[str] = "",
     train: str | os.PathLike[str] = "",
     federated: bool | None = None,
+    crowds: str | None = None,
     before: str | os.PathLike[str] = "",
 ) -> ResultsView:
     """Open an annotation file and a results file of any detector.
@@ -82,6 +82,8 @@ def open_results(
             ``ground_truth``. Missing numbers are replaced by the numbers of ground-truth images.
         federated: True if each image was checked only for some classes, False if every image was
             checked for every class; None to decide from the content of ``ground_truth``.
+        crowds: How to read annotations marked as crowds; see
+            :func:`pcb.datasets.lvis.read_annotations`.
         before: Results with which ``results`` will be compared. If the file names are equal, the
             names in figures also contain folders. The file is not opened.
 
@@ -103,7 +105,8 @@ def open_results(
     images = repository_path(image_dir) if image_dir else Path(os.devnull)  # contains no file
     if image_dir and not images.is_dir():
         raise FileNotFoundError(f"image_dir {images} is not a folder: correct the path")
-    data = DataView(_with_counts(read_annotations(truth, federated=federated), counted), images)
+    annotations = read_annotations(truth, federated=federated, crowds=crowds)
+    data = DataView(_with_counts(annotations, counted), images)
     _tell_missing(data, bool(image_dir))
     return ResultsView(file, output, data, _name(file, repository_path(before) if before else None))
 
@@ -127,15 +130,8 @@ def _name(file: Path, other: Path | None) -> str:
 def _with_counts(annotations: Annotations, train: Path | None) -> Annotations:
     """Add the numbers of images that determine frequency groups, and print where they are from."""
     if train is not None:
-        # The groups in the file may come from other training data.
-        keys = ("frequency", "image_count", "instance_count")
-        categories = [
-            {key: value for key, value in category.items() if key not in keys}
-            for category in annotations.categories
-        ]
-        plain = dataclasses.replace(annotations, categories=categories)
         print(f"The frequency groups are computed from the numbers of images in {train}.")
-        return plain.with_counts_of(_instances(train))
+        return with_training_groups(annotations, train)
     if annotations.has_counts:
         return annotations
     what = "Classes are sorted by" if annotations.has_groups else "Frequency groups are computed by"
@@ -144,19 +140,6 @@ def _with_counts(annotations: Annotations, train: Path | None) -> Annotations:
         "numbers of training images: to use those, name the training annotations (train)."
     )
     return annotations.with_counts_of(annotations)
-
-
-def _instances(train: Path) -> Annotations:
-    """Read the classes and instances of training annotations, without the masks."""
-    # The training annotations of LVIS as dicts would take several GB.
-    found = read_compact_annotations(train, allow_short_polygons=True)
-    images = np.repeat(found.image_ids, np.diff(found.first_instance)).tolist()
-    categories = np.array(found.category_ids)[found.labels].tolist()
-    records = [
-        {"image_id": image, "category_id": category}
-        for image, category in zip(images, categories, strict=True)
-    ]
-    return Annotations(found.path, [], records, found.categories)
 
 
 def _tell_missing(data: DataView, are_wanted: bool) -> None:

@@ -114,7 +114,7 @@ def test_mistakes_are_named_and_nothing_is_written(files, tmp_path, capsys):
     broken = tmp_path / "broken.json"
     broken.write_text('[{"image_id": 1}]')
     for words, message in (
-        ([truth, str(tmp_path / "absent.json")], "absent.json is not a file"),
+        ([truth, str(tmp_path / "absent.json")], "absent.json does not exist"),
         ([truth, str(broken)], "broken.json"),
         ([truth, poor, "--before", poor], "is the same file as the results"),
         ([truth, poor, "--images", str(tmp_path / "none")], "none is not a folder"),

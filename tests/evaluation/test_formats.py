@@ -450,8 +450,112 @@ def test_real_boxes_give_no_warning(tiny_openmoji, caplog):
     assert not read_compact_annotations(path).warnings
 
 
-def test_ids_as_text_are_named(write):
-    annotations = read_annotations(write(truth()))
-    results = [{**result, "image_id": str(result["image_id"])} for result in detections()]
-    with pytest.raises(ValueError, match="image_id is text, '1': write ids as numbers"):
-        read_results(results, annotations)
+@BACKENDS
+def test_text_and_other_members_do_not_change_the_numbers(write, caplog, backend):
+    """What other programs export is read, and members that no evaluation needs are ignored."""
+    extra = {"date_captured": 0, "attributes": {"seen": [None, {"by": 1}]}, "segmentation": None}
+    results = [
+        {**r, **extra, "image_id": f"val/{r['image_id']}.png", "score": str(r["score"])}
+        for r in detections()
+    ]
+    path = write(truth())
+    for given in (results, write(results, "results.json")):
+        annotations = read_annotations(path)
+        metrics = evaluate(annotations, given, "bbox", backend)
+        assert metrics["bbox"]["AP"] == pytest.approx(RIGHT)
+        np.testing.assert_array_equal(count_detections(annotations, given).confusion, CONFUSION)
+        source = given if isinstance(given, str) else "results"
+        said = f"{source}: image_id of 12 detections was text and was read as a file name"
+        assert lines(caplog, "image_id")[-1:] == [said]
+    assert len(lines(caplog, "image_id")) == 2  # one line for each annotations object
+
+
+def with_masks(results: list[dict]) -> list[dict]:
+    """Add a polygon with the corners of the box to each detection."""
+    corners = [(x, y, x + w, y + h) for x, y, w, h in (result["bbox"] for result in results)]
+    return [
+        {**result, "segmentation": [[x1, y1, x2, y1, x2, y2, x1, y2]]}
+        for result, (x1, y1, x2, y2) in zip(results, corners, strict=True)
+    ]
+
+
+@BACKENDS
+@pytest.mark.parametrize("null_box", [True, False])
+def test_masks_without_boxes_need_no_option(write, capsys, backend, null_box):
+    results = [{**result, "bbox": None} for result in with_masks(detections())]
+    if not null_box:
+        for result in results:
+            del result["bbox"]
+    path, file = write(truth()), write(results, "results.json")
+    assert list(evaluate(path, file, None, backend)) == ["segm"]
+    assert cli.main(["evaluate", path, file, "--backend", backend]) == 0
+    assert cli.main(["confusion", path, file]) == 0
+    said = capsys.readouterr()
+    assert "right class 4" in said.out
+    assert "detections are matched by their masks (segm)\n" in said.out
+    expected = count_detections(path, results, "segm").confusion
+    np.testing.assert_array_equal(count_detections(path, results).confusion, expected)
+
+
+def test_the_kind_that_is_used_is_reported(write, caplog):
+    caplog.set_level(logging.INFO, logger="pcb")
+    both = with_masks(detections())
+    path = write(truth())
+    np.testing.assert_array_equal(count_detections(path, both).confusion, CONFUSION)
+    assert len(lines(caplog, "matched by their boxes (bbox)")) == 1
+    caplog.clear()
+    count_detections(path, both, "segm")
+    assert not lines(caplog, "matched by")
+
+
+def test_masks_of_only_some_detections_are_reported(write, caplog):
+    some = with_masks(detections()[:5]) + detections()[5:]
+    assert list(evaluate(write(truth()), some, None)) == ["bbox"]
+    assert lines(caplog, "only some detections have masks (5 of 12)", "only boxes are evaluated")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "confusion"])
+@pytest.mark.parametrize("is_coco", [True, False])
+def test_training_annotations_determine_the_groups(write, capsys, command, is_coco):
+    training = truth()
+    image, annotation = training["images"][0], training["annotations"][0]
+    for number in range(100, 120):
+        training["images"].append({**image, "id": number})
+        training["annotations"].append({**annotation, "id": number, "image_id": number})
+    path, train = write(plain_coco() if is_coco else truth()), write(training, "train.json")
+    results = write(detections(), "results.json")
+    assert cli.main([command, path, results, "--train", train]) == 0
+    printed = capsys.readouterr().out
+    assert f"frequency groups: from the images of each class in {train}\n" in printed
+    if command == "confusion":
+        # fox has 22 training images and is common; the other classes have one image each.
+        assert "common classes 1: objects 2, right class 2, other class 0, missed 0" in printed
+        assert "rare classes 2: objects 2" in printed and "frequent classes" not in printed
+    else:
+        head, row = (line.split() for line in printed.splitlines()[:2])
+        assert row[1 + head.index("APf")] == "n/a" and row[1 + head.index("APc")] != "n/a"
+    assert cli.main([command, path, results]) == 0
+    listed = f"frequency groups: from 'frequency' in {path}\n"
+    assert (listed in capsys.readouterr().out) == (not is_coco)
+
+
+def test_training_annotations_must_have_the_same_categories(write, capsys):
+    training = truth()
+    training["categories"].pop()
+    training["annotations"].pop()
+    for image in training["images"]:
+        image["neg_category_ids"] = []
+    words = [write(truth()), write(detections(), "results.json")]
+    words += ["--train", write(training, "train.json")]
+    assert cli.main(["evaluate", *words]) != 0
+    assert "train.json lacks 1 of the 3 categories" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command, suffix", [("evaluate", "json"), ("confusion", "csv")])
+def test_out_never_overwrites_the_training_annotations(write, capsys, command, suffix):
+    train = write(truth(), f"train.{suffix}")
+    words = [command, write(truth()), write(detections(), "results.json"), "--train", train]
+    assert cli.main([*words, "--out", train, "--force"]) == 2
+    assert "--out" in capsys.readouterr().err
+    with open(train) as file:
+        assert json.load(file) == truth()

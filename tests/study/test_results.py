@@ -10,7 +10,9 @@ from pcb import study
 from pcb.runs.folder import RunFolder
 
 NO_RUN = {"config": "", "seed": 0, "cfg_options": {}, "checkpoint": "", "trust_checkpoint": False}
-NO_FILES = dict.fromkeys(("ground_truth", "results", "image_dir", "train", "federated"), "")
+NO_FILES = dict.fromkeys(
+    ("ground_truth", "results", "image_dir", "train", "federated", "crowds"), ""
+)
 NOTHING = {**NO_RUN, **NO_FILES, "work_dir": "", "before": ""}
 
 

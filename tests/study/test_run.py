@@ -286,7 +286,7 @@ def test_missing_or_wrong_matrix_is_refused(open_with_loss, official):
     checkpoint = official(**buffers_of(7))
     with pytest.raises(ValueError, match=r"not fit the config: .*\(7, 7\) instead of \(8, 8\)"):
         view.learned_confusion(checkpoint)
-    with pytest.warns(UserWarning, match=r"rows of its confusion matrix sum to 1\. Use the"):
+    with pytest.warns(UserWarning, match=r"rows of the confusion matrix in .* sum to 1, so"):
         open_with_loss(type="EQLv2PCBLoss").learned_confusion(official(**buffers_of(8)))
     with pytest.raises(ValueError, match="but the loss EQLv2 in the config does not learn one"):
         open_with_loss(type="EQLv2").learned_confusion(checkpoint)

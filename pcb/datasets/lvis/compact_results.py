@@ -19,11 +19,11 @@ from pcb.datasets.lvis.boxes import box_warning
 from pcb.datasets.lvis.files import decode
 from pcb.datasets.lvis.results import (
     NO_DETECTIONS,
+    DetectionReader,
     ResultsError,
-    detection_rules,
+    default_iou_type,
     load_results,
     required_keys,
-    result_error,
     run_length_check,
 )
 
@@ -53,18 +53,20 @@ class CompactResults:
 def read_compact_results(
     results: str | os.PathLike | list[dict],
     annotations: Annotations,
-    iou_type: str,
+    iou_type: str | None,
     score_threshold: float = -math.inf,
 ) -> CompactResults:
     """Read detections in COCO results format, check them, and store them in flat arrays.
 
-    The returned detections have passed the checks of ``read_results``.
+    The returned detections have passed the checks of ``read_results``, and unusual values are read
+    in the same way.
 
     Args:
         results: A ``.json`` or ``.json.gz`` file, or the content of such a file, as in
             ``read_results``.
         annotations: The ground truth for the detections.
-        iou_type: 'bbox' to keep the boxes, 'segm' to keep the masks.
+        iou_type: 'bbox' to keep the boxes, 'segm' to keep the masks; None to keep the boxes if the
+            first detection has one, and the masks otherwise.
         score_threshold: Detections with lower scores are dropped.
 
     Returns:
@@ -85,13 +87,16 @@ def read_compact_results(
         >>> kept.labels, kept.scores, kept.boxes
         (array([0]), array([0.9]), array([[ 0.,  0., 10., 10.]]))
     """
-    required_keys([iou_type])
+    required_keys(iou_type)
     index_of = {image["id"]: index for index, image in enumerate(annotations.images)}
     images, labels, scores, boxes = array("q"), array("q"), array("d"), array("d")
     masks: list[dict] = []
     source, found = load_results(results, list[msgspec.Raw])
+    first = next(decode(found[:1], source, ResultsError), None)
+    iou_type = iou_type or default_iou_type(first)
+    reader = DetectionReader(source, annotations, iou_type, first)
     run_lengths = run_length_check(source)
-    for index, record in enumerate(_records(source, found, annotations, iou_type)):
+    for index, record in enumerate(_records(source, found, reader)):
         if record.score >= score_threshold:
             images.append(index_of[record.image_id])
             labels.append(annotations.label_of[record.category_id])
@@ -101,6 +106,7 @@ def read_compact_results(
             else:
                 masks.append(record.segmentation)  # type: ignore[arg-type]  # the rules require it
                 run_lengths.add(index, record.segmentation)
+    reader.log_readings()
     run_lengths.finish()
     total = len(found)
     del found  # frees millions of objects before the arrays are made
@@ -142,21 +148,17 @@ class _Record(msgspec.Struct, gc=False):
 _decode_record = msgspec.json.Decoder(_Record).decode
 
 
-def _records(
-    source: str, results: list, annotations: Annotations, iou_type: str
-) -> Iterator[_Record]:
+def _records(source: str, results: list, reader: DetectionReader) -> Iterator[_Record]:
     """Check the detections, and yield each detection as a ``_Record``."""
-    first = next(decode(results[:1], source, ResultsError), None)
-    rules = detection_rules(annotations, iou_type, first)
+    is_invalid = reader.rules.values_problem
     for index, result in enumerate(results):
         record = _record(result) if isinstance(result, msgspec.Raw) else None
-        if record is None or rules.values_problem(
+        if record is None or is_invalid(
             record.image_id, record.category_id, record.score, record.bbox, record.segmentation
         ):
-            # Check again as a dict, so that the error message shows the values in the file.
+            # Read the detection again as a dict, to normalise it or to show the values in the file.
             (result,) = decode([result], source, ResultsError)
-            if problem := rules.problem(result):
-                raise result_error(source, index, problem)
+            result = reader.read(index, result)
             region = {key: result[key] for key in ("bbox", "segmentation") if key in result}
             record = _Record(result["image_id"], result["category_id"], result["score"], **region)
         yield record

@@ -4,11 +4,14 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from pcb.datasets.lvis.annotations import Annotations
 from pcb.datasets.lvis.boxes import record_warning
-from pcb.datasets.lvis.files import load_json
+from pcb.datasets.lvis.files import decode, load_json
 from pcb.datasets.lvis.notes import source_of
-from pcb.datasets.lvis.rules import DetectionRules
+from pcb.datasets.lvis.readings import Readings
+from pcb.datasets.lvis.rules import DETECTION_KEYS, DetectionRules
 from pcb.datasets.lvis.run_lengths import RunLengthCheck
 
 NO_DETECTIONS = "there are no detections, so every object is missed"
@@ -27,19 +30,22 @@ def read_results(
 ) -> list[dict]:
     """Read and check detections in COCO results format.
 
-    A warning is logged if there are no detections, or if boxes look like corners ``[x1, y1, x2,
-    y2]`` or like fractions of the image size.
+    Some values that differ from the format are read if they have only one meaning, for example ids
+    and scores that are text; see :class:`~pcb.datasets.lvis.readings.Readings`. A warning states
+    how many values were read in each way. Warnings are also logged if there are no detections, or
+    if boxes look like corners ``[x1, y1, x2, y2]`` or like fractions of the image size.
 
     Args:
         results: A ``.json`` or ``.json.gz`` file, or its content: a list of dicts. Each dict has
             the keys ``image_id``, ``category_id`` and ``score``, and at least one of the keys
             ``bbox`` and ``segmentation``. A ``bbox`` is ``[x, y, width, height]`` in pixels. A
-            ``segmentation`` is a compressed run-length encoding.
+            ``segmentation`` is a run-length encoding or a list of polygons. Other keys are ignored.
         annotations: The ground truth for the detections.
         iou_type: The IoU type or types to evaluate: 'bbox', 'segm' or both. None if unknown.
 
     Returns:
-        The list of detections; a list that was passed as ``results`` is not copied.
+        The list of detections, with compressed run-length encodings. A list that was passed as
+        ``results`` is returned itself if its values follow the format; it is never changed.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -59,12 +65,16 @@ def read_results(
     """
     required_keys(iou_type)
     source, results = load_results(results)
-    rules = detection_rules(annotations, iou_type, results[0] if results else None)
+    reader = DetectionReader(source, annotations, iou_type, results[0] if results else None)
     run_lengths = run_length_check(source)
-    for index, result in enumerate(results):
-        if problem := rules.problem(result):
-            raise result_error(source, index, problem)
-        run_lengths.add(index, result.get("segmentation"))
+    given = results
+    for index, result in enumerate(given):
+        read = reader.read(index, result)
+        if read is not result:
+            results = list(given) if results is given else results
+            results[index] = read
+        run_lengths.add(index, read.get("segmentation"))
+    reader.log_readings()
     run_lengths.finish()
     warning = record_warning(results, annotations.image_of) if results else NO_DETECTIONS
     if warning:
@@ -117,21 +127,98 @@ def required_keys(iou_type: str | Sequence[str] | None) -> list[str]:
     return [RESULT_KEYS[name] for name in iou_types]
 
 
-def detection_rules(
-    annotations: Annotations, iou_type: str | Sequence[str] | None, first: Any
-) -> DetectionRules:
-    """Return the rules that detections in COCO results format must satisfy.
+def evaluated_keys(iou_type: str) -> tuple[str, ...]:
+    """Return the keys of detections that an evaluation needs.
+
+    The sizes of masks are the areas of the boxes if there are boxes; see
+    :func:`pcb.evaluation.evaluate`.
+
+    Example:
+        >>> evaluated_keys("bbox")
+        ('image_id', 'category_id', 'score', 'bbox')
+    """
+    return DETECTION_KEYS if iou_type == "segm" else DETECTION_KEYS[:-1]
+
+
+def has_boxes(first: Any) -> bool:
+    """Return whether the first detection of results has a box. If so, all detections must."""
+    return isinstance(first, dict) and first.get("bbox") is not None
+
+
+def default_iou_type(first: Any) -> str:
+    """Return the IoU type of results: 'segm' if the first detection has only a mask, else 'bbox'.
 
     Args:
+        first: The first detection; None if there are no detections.
+
+    Example:
+        >>> default_iou_type({"bbox": None, "segmentation": {"size": [1, 1], "counts": "01"}})
+        'segm'
+    """
+    has_mask = isinstance(first, dict) and first.get("segmentation") is not None
+    return "segm" if has_mask and not has_boxes(first) else "bbox"
+
+
+def iou_type_of(results: str | os.PathLike | list) -> str:
+    """Return the IoU type of a results file or list; see :func:`default_iou_type`.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        ResultsError: The content is not a list.
+    """
+    source, found = load_results(results, list[msgspec.Raw])
+    return default_iou_type(next(decode(found[:1], source, ResultsError), None))
+
+
+class DetectionReader:
+    """A reader that checks detections one by one, and normalises those with unusual values.
+
+    Args:
+        source: Name of the results, for use in messages.
         annotations: The ground truth for the detections.
         iou_type: The IoU type or types to evaluate: 'bbox', 'segm' or both. None if unknown.
-        first: The first detection. If it has the key 'bbox', all detections must have this key.
-            Otherwise, no detection may have it.
+        first: The first detection. If it has a box, all detections must have one. Otherwise, no
+            detection may have one.
+
+    Attributes:
+        rules: The rules that the detections must satisfy.
     """
-    has_bbox = isinstance(first, dict) and "bbox" in first
-    return DetectionRules(
-        annotations.image_of, annotations.label_of, required_keys(iou_type), has_bbox
-    )
+
+    def __init__(
+        self,
+        source: str,
+        annotations: Annotations,
+        iou_type: str | Sequence[str] | None,
+        first: Any,
+    ) -> None:
+        self.rules = DetectionRules(
+            annotations.image_of, annotations.label_of, required_keys(iou_type), has_boxes(first)
+        )
+        self._source, self._readings = source, Readings(annotations)
+
+    def read(self, index: int, result: Any) -> dict:
+        """Return a detection in the COCO results format.
+
+        A detection that satisfies the rules is returned itself, otherwise a normalised copy.
+
+        Args:
+            index: Position of the detection in the results, for use in messages.
+            result: The detection; it may be of any type.
+
+        Raises:
+            ResultsError: The detection is invalid.
+        """
+        problem = self.rules.problem(result)
+        if problem and isinstance(result, dict):
+            result = self._readings.normalised(result)
+            problem = self._readings.text_problem(result) or self.rules.problem(result)
+        if problem:
+            raise result_error(self._source, index, problem)
+        return result
+
+    def log_readings(self) -> None:
+        """Log how many unusual values were normalised."""
+        self._readings.log(self._source)
 
 
 def result_error(source: str, index: int, problem: str) -> ResultsError:

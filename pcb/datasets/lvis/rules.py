@@ -204,9 +204,11 @@ class DetectionRules:
             return problem
         image = self._image_of[image_id]
         if has_mask and not is_compressed_rle(segmentation, image):
+            if is_text_of_bytes(segmentation):
+                return TEXT_OF_BYTES
             return (
-                "segmentation must be a compressed RLE {'size':"
-                f" {[image['height'], image['width']]}, 'counts': string}}, got"
+                "segmentation must be polygons [[x1, y1, x2, y2, x3, y3, ...], ...] or an RLE"
+                f" {{'size': {[image['height'], image['width']]}, 'counts': string}}, got"
                 f" {short_repr(segmentation)}: encode the mask with pycocotools.mask"
             )
         return None
