@@ -22,7 +22,7 @@ ALLOWED = {
     "evaluation": {"datasets", "metrics"},
     "plots": {"metrics"},
     "detection": {"method", "detection.legacy", "datasets", "metrics", "runs"},
-    "detection.legacy": set(),
+    "detection.legacy": {"datasets"},
     "detection.engine": {"method", "detection", "detection.legacy", "metrics", "runs"},
     "notebooks": {"plots", "runs"},
     "grids": {"metrics", "notebooks", "plots", "runs"},
