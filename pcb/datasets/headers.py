@@ -34,8 +34,10 @@ class ImageFindings:
         checked: Number of images that were checked.
         missing: Names of the files that do not exist.
         damaged: Names of the files that are empty, truncated or no images, each with the reason.
-        wrong_size: Names of the images whose size differs from the annotations, with both sizes.
-        unturned: The same for images whose annotations state the size before the EXIF rotation.
+        wrong_size: Names of the images whose size differs from the annotations, each with its size
+            and the annotated size.
+        unturned: Names of the images whose annotations state the size before the EXIF rotation,
+            each with the annotated size and its size after the rotation.
         turned: Number of images that EXIF data rotates or mirrors.
         same_size: Number of these images whose size stays the same.
         modes: Number of images of each Pillow mode, such as ``RGB`` or ``L`` (grey).
@@ -123,7 +125,8 @@ def check_images(
     with ThreadPoolExecutor(8) as pool:  # threads hide the latency of network storage
         headers = pool.map(lambda index: _header(Path(folder, str(names[index]))), chosen)
         for index, header in zip(chosen, headers, strict=True):
-            _record(found, str(names[index]), tuple(int(side) for side in sizes[index]), header)
+            width, height = sizes[index]
+            _record(found, str(names[index]), (int(width), int(height)), header)
     return found
 
 
@@ -182,7 +185,7 @@ def _header(path: Path) -> _Header:
         return f"cannot be opened ({error})"
 
 
-def _record(found: ImageFindings, name: str, annotated: tuple[int, ...], header: _Header) -> None:
+def _record(found: ImageFindings, name: str, annotated: tuple[int, int], header: _Header) -> None:
     if header is None:
         found.missing.append(name)
         return
@@ -194,6 +197,10 @@ def _record(found: ImageFindings, name: str, annotated: tuple[int, ...], header:
     if turn > 1:
         found.turned += 1
         found.same_size += stored == shown
-    if annotated != shown:
-        text = f"{name}: {annotated[0]}x{annotated[1]} instead of {shown[0]}x{shown[1]}"
-        (found.unturned if annotated == stored else found.wrong_size).append(text)
+    theirs, ours = (f"{width}x{height}" for width, height in (annotated, shown))
+    if annotated == shown:
+        return
+    if annotated == stored:
+        found.unturned.append(f"{name}: {theirs} instead of {ours}")
+    else:
+        found.wrong_size.append(f"{name}: {ours} instead of {theirs}")

@@ -14,11 +14,10 @@ from pcb.datasets.lvis import CompactAnnotations, read_compact_annotations
 from pcb.datasets.lvis.images import first_names
 from pcb.detection.config.loading import datasets
 from pcb.detection.dataset import LVISFormatDataset, fix_instances
-from pcb.detection.engine.prospects import check_batch_size, check_pcb, check_speed
+from pcb.detection.engine.prospects import HINT, check_batch_size, check_pcb, check_speed
 from pcb.detection.engine.settings import read_settings
 from pcb.messages.checks import Check, problems
 
-HINT = "correct the config or the data as described above"
 FEW_IMAGES = 3  # classes with fewer training images are listed
 # What OpenCV does to images that are not 8-bit RGB.
 _CONVERTED = {

@@ -51,7 +51,7 @@ def test_every_fault_of_the_files_is_found(tmp_path):
         "empty.jpg",
         "page.jpg",
     ]
-    assert found.wrong_size == ["print.jpg: 60x40 instead of 9x7"]
+    assert found.wrong_size == ["print.jpg: 9x7 instead of 60x40"]
     assert found.unturned == ["turned.jpg: 60x40 instead of 40x60"]
     assert found.modes == {"RGB": 3, "RGBA": 1, "I;16": 1, "CMYK": 1}
 
@@ -64,7 +64,7 @@ def test_all_wrong_images_are_refused_in_one_error_before_training(folder):
         opened(folder)
     message = str(caught.value)
     assert message.startswith("train.json: 2 of 4 images do not have the size")
-    assert "(1.png: 60x40 instead of 20x30, 2.png: 60x40 instead of 20x30)" in message
+    assert "(1.png: 20x30 instead of 60x40, 2.png: 20x30 instead of 60x40)" in message
     assert "1 of 4 images cannot be read (3.png is truncated" in message
 
 

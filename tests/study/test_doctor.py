@@ -68,7 +68,7 @@ def test_faults_of_annotations_and_images_are_found(dataset):
     checks = examine_config(CONFIG, tiny_options(dataset), steps=2)
     found = texts(checks, "train images")
     assert any(f"1 of 24 images in {dataset / 'train'} are missing" in text for text in found)
-    assert any(f"({images[1].name}: " in text and "instead of 9x7" in text for text in found)
+    assert any(f"({images[1].name}: " in text and "9x7 instead of" in text for text in found)
     assert any(f"cannot be read ({images[2].name} is empty)" in text for text in found)
     assert "1 of mode L: grey is repeated in three channels" in found
     assert "999" in texts(checks, "val annotations")[0]
@@ -102,7 +102,7 @@ def test_a_class_without_instances_keeps_pcb_from_starting(dataset):
 
     change(dataset, "train", empty)
     checks = examine_config(CONFIG, tiny_options(dataset), steps=0)
-    assert texts(checks, "PCB")[0].startswith("PCB never starts, because 1 required classes")
+    assert texts(checks, "PCB")[0].startswith("PCB never starts, because 1 of 8 classes")
     assert any("1 with no training image" in text for text in texts(checks, "classes"))
     options = {**tiny_options(dataset), f"{LOSS}.required_classes": "present"}
     assert not problems(examine_config(CONFIG, options, steps=0))

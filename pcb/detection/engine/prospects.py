@@ -25,9 +25,9 @@ from pcb.detection.engine.training import build_loader, build_model
 from pcb.messages.checks import Check
 from pcb.metrics.learned import LearnedConfusion
 
-HINT = "correct the config as described above"
-_LARGEST_WEIGHT = 0.1  # of the first update, as in `scaled_momentum`
+HINT = "correct the config or the data as described above"
 _MOST_NAMES = 5
+_LARGEST_WEIGHT = 0.1  # of the first update, as in `scaled_momentum`
 
 
 def check_batch_size(settings: TrainingSettings) -> Check:
@@ -86,8 +86,9 @@ def check_pcb(
     required = np.array(balance.required_classes())
     if absent := [class_names[c] for c in required if instance_count[c] == 0]:
         text = (
-            f"PCB never starts, because {len(absent):,} required classes have no training instance"
-            f" ({_listed(absent)}): remove them, or set required_classes='present' in the loss"
+            f"PCB never starts, because {len(absent):,} of {len(class_names):,} classes have no"
+            f" training instance ({_listed(absent)}): remove these classes, or set"
+            " required_classes='present' in the loss"
         )
         return [Check("PCB", text, ok=False, hint=HINT)]
     if start > last:
