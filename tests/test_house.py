@@ -23,7 +23,7 @@ ALLOWED = {
     "own_data": {"method", "datasets"},
     "plots": {"metrics"},
     "detection": {"method", "detection.legacy", "datasets", "metrics", "runs"},
-    "detection.legacy": set(),
+    "detection.legacy": {"datasets"},
     "detection.engine": {"method", "detection", "detection.legacy", "metrics", "runs"},
     "notebooks": {"plots", "runs"},
     "grids": {"metrics", "notebooks", "plots", "runs"},

@@ -14,36 +14,16 @@ import platform
 import sys
 import tomllib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pcb.messages.checks import HINT, Check
 from pcb.runs.processor import cpu_model
 
-HINT = "run `make setup`"
 DATA_HINT = "complete the data as described above"
 
 OPENMOJI = {"OpenMoji-LT mini": "mini", "OpenMoji-LT full": "full"}
-
-
-@dataclass(frozen=True)
-class Check:
-    """The result of one check by ``pcb doctor``, shown as one line of the report.
-
-    Attributes:
-        name: The item that was checked.
-        text: The result and, if the check failed, a remedy.
-        ok: Whether the item is present and correct.
-        required: Whether PCB-kit needs the item; False for optional items.
-        hint: A short remedy, for use in the last line of the report.
-    """
-
-    name: str
-    text: str
-    ok: bool = True
-    required: bool = True
-    hint: str = HINT
 
 
 def examine(root: Path | None = None) -> list[Check]:
@@ -62,34 +42,6 @@ def examine(root: Path | None = None) -> list[Check]:
         *check_openmoji(root),
         *check_lvis(root),
     ]
-
-
-def problems(checks: Iterable[Check]) -> list[Check]:
-    """Return the failed checks of required items."""
-    return [check for check in checks if check.required and not check.ok]
-
-
-def report(checks: list[Check]) -> str:
-    """Return a report with one line for each check, and a last line that says what to do.
-
-    Example:
-        >>> print(report([Check("torch", "2.11.0"), Check("mmdet", "missing", ok=False)]))
-         ok  torch  2.11.0
-        !!!  mmdet  missing
-        1 problem: run `make setup`
-    """
-    width = max(len(check.name) for check in checks)
-    lines = []
-    for check in checks:
-        mark = " ok" if check.ok else "!!!" if check.required else "  -"
-        lines.append(f"{mark}  {check.name:{width}}  {check.text}")
-    found = problems(checks)
-    if found:
-        hints = " and ".join(dict.fromkeys(check.hint for check in found))
-        lines.append(f"{len(found)} problem{'s' if len(found) > 1 else ''}: {hints}")
-    else:
-        lines.append("Everything is set up.")
-    return "\n".join(lines)
 
 
 def requirements(root: Path) -> list[str]:

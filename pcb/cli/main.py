@@ -14,11 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pcb.cli import data, evaluation, grid, prediction, report, training
-from pcb.cli.options import add_command, add_number
+from pcb.cli.options import add_command, add_number, add_settings, parse_cfg_options
+from pcb.messages.checks import problems
+from pcb.messages.checks import report as report_of
 from pcb.messages.printable import printable
-from pcb.messages.ranges import SEED
+from pcb.messages.ranges import SEED, STEPS
 from pcb.messages.warnings import one_line_warnings
 
+STEPS_MEASURED = 3  # by `pcb doctor CONFIG`
 USER_ERROR = 2  # argparse uses the same exit status
 INTERRUPTED = 130
 
@@ -101,11 +104,23 @@ def build_parser() -> argparse.ArgumentParser:
         "(default: mini)",
     )
     add_number(openmoji, "--seed", SEED, 0, "random seed of the dataset")
-    add_command(
+    doctor = add_command(
         commands,
         "doctor",
         _doctor,
-        "check the installation and the datasets, and print a remedy for each problem",
+        "check the installation and the datasets or, with CONFIG, the data and prospects of a "
+        "config; print a remedy for each problem",
+    )
+    doctor.add_argument(
+        "config", nargs="?", metavar="CONFIG", help="config file; it is executed as Python code"
+    )
+    add_settings(doctor)
+    doctor.add_argument(
+        "--steps",
+        type=STEPS.argument,
+        metavar="N",
+        help="training steps from which time and memory are estimated: "
+        f"{STEPS}, 0 for none (default: {STEPS_MEASURED})",
     )
     return parser
 
@@ -125,9 +140,26 @@ def _lab(options: argparse.Namespace) -> None:
 def _doctor(options: argparse.Namespace) -> int:
     from pcb.cli import doctor
 
-    checks = doctor.examine()
-    print(doctor.report(checks))
-    return 1 if doctor.problems(checks) else 0
+    if options.config is None:
+        given = {
+            "--cfg-options": options.cfg_options or None,
+            "--device": options.device,
+            "--steps": options.steps,
+        }
+        if unused := [name for name, value in given.items() if value is not None]:
+            raise ValueError(
+                f"{', '.join(unused)} cannot be used without CONFIG: add a config file"
+            )
+        checks, healthy = doctor.examine(), "Everything is set up."
+    else:
+        from pcb.study.doctor import examine_config
+
+        cfg_options = parse_cfg_options(options.cfg_options)
+        steps = STEPS_MEASURED if options.steps is None else options.steps
+        checks = examine_config(options.config, cfg_options, steps, options.device)
+        healthy = "No problem was found."
+    print(report_of(checks, healthy))
+    return 1 if problems(checks) else 0
 
 
 def is_for_the_user(error: BaseException | None) -> bool:

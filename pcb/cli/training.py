@@ -18,6 +18,7 @@ from pcb.cli.output import log_to_stderr, metrics_table
 from pcb.messages.ranges import SEED
 from pcb.messages.terminal import outliving_terminal
 from pcb.runs.folder import RunFolder
+from pcb.runs.paths import default_work_dir
 from pcb.runs.processes import PREDICTION
 from pcb.storage.writing import writing_alone
 
@@ -63,6 +64,10 @@ def add_commands(commands: Any) -> None:
 
 @outliving_terminal()
 def _train(options: argparse.Namespace) -> None:
+    if not (options.resume or options.replace):  # before the imports below take seconds
+        RunFolder(
+            options.work_dir or default_work_dir(options.config, options.seed)
+        ).check_untrained()
     from pcb.detection.engine.device import pick_device
     from pcb.detection.engine.training import train
     from pcb.distributed import process_group

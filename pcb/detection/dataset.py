@@ -10,8 +10,9 @@ import numpy as np
 from mmdet.datasets import DATASETS, CustomDataset
 from mmdet.datasets.pipelines import LoadImageFromFile
 
+from pcb.datasets.headers import check_images
 from pcb.datasets.lvis import CompactAnnotations, read_compact_annotations
-from pcb.datasets.orientation import orientation_warning
+from pcb.datasets.lvis.images import first_names
 from pcb.detection.legacy.images import ImageError, LoadWholeImage
 from pcb.distributed import rank
 
@@ -104,7 +105,7 @@ class LVISFormatDataset(CustomDataset):
         # When testing, the evaluation reports these corrections itself.
         notes: list[str | None] = [] if self.test_mode else [*annotations.warnings, fixes]
         if self.img_prefix:
-            notes.append(_turn_warning(name, annotations, self.img_prefix))
+            notes += _image_notes(name, annotations, self.img_prefix)
         if rank() == 0:
             for text in filter(None, notes):
                 logging.getLogger("pcb").warning("%s: %s", name, text)
@@ -188,11 +189,29 @@ def fix_instances(annotations: CompactAnnotations) -> tuple[CompactAnnotations, 
     return dataclasses.replace(annotations, boxes=boxes).select(keep), "; ".join(text)
 
 
-def _turn_warning(name: str, annotations: CompactAnnotations, folder: str) -> str | None:
-    try:
-        return orientation_warning(annotations.image_names, annotations.image_sizes, folder)
-    except ValueError as error:
-        raise ImageError(f"{name}: {error}") from error
+def _image_notes(name: str, annotations: CompactAnnotations, folder: str) -> list[str | None]:
+    """Check the headers of images, so that a wrong image is found before training.
+
+    Raises:
+        ImageError: The size of an image differs from the annotations, or a file is damaged.
+    """
+    found = check_images(annotations.image_names, annotations.image_sizes, folder)
+    faults = found.size_faults
+    if found.damaged:
+        faults.append(
+            f"{len(found.damaged):,} of {found.of_images} cannot be read"
+            f" ({first_names(found.damaged)}). Copy or download them again, or remove them from"
+            " the annotations"
+        )
+    if faults:
+        raise ImageError(f"{name}: {'; '.join(faults)}")
+    notes = [found.turn_warning]
+    if found.checked < found.total:
+        notes.append(
+            f"the files of only {found.checked:,} of {found.total:,} images were checked;"
+            " `pcb doctor CONFIG` checks all"
+        )
+    return notes
 
 
 def _checked(step: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -82,3 +82,4 @@ class Range:
 IOU_THRESHOLD = Range(0, 1, low_open=True)
 SCORE_THRESHOLD = Range()  # scores need not be probabilities
 SEED = Range(0, 2**32 - 1, whole=True)  # the seeds that NumPy accepts
+STEPS = Range(0, 1000, whole=True)  # more would be a training run

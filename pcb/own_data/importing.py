@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pcb.datasets.headers import check_images
 from pcb.datasets.lvis import AnnotationError, Annotations, read_annotations
 from pcb.datasets.lvis.annotations import keep_keys
+from pcb.datasets.lvis.images import first_names
 from pcb.datasets.lvis.rules import ANNOTATION_KEYS, FEDERATED_KEYS
-from pcb.datasets.orientation import orientation_warning
 from pcb.messages.faults import numbered
 from pcb.own_data.classes import shared_categories
 from pcb.own_data.configs import config_files
@@ -148,11 +149,15 @@ def _read(
         names = known[folder].find(annotations.path, annotations.images)
         if not known[folder].faults:
             sizes = [(image["width"], image["height"]) for image in annotations.images]
-            try:
-                if warning := orientation_warning(names, sizes, folder):
-                    notes.append(f"{annotations.path}: {warning}")
-            except ValueError as error:
-                faults.append(f"{annotations.path}: {error}")
+            found = check_images(names, sizes, folder, most=None)
+            faults += [f"{annotations.path}: {fault}" for fault in found.size_faults]
+            if found.damaged:
+                faults.append(
+                    f"{len(found.damaged):,} of {found.of_images} are damaged"
+                    f" ({first_names(found.damaged)}): copy or download them again"
+                )
+            if found.turn_warning:
+                notes.append(f"{annotations.path}: {found.turn_warning}")
             splits.append(_with(annotations, categories, ids, names))
     for image_folder in known.values():
         faults += image_folder.faults

@@ -115,6 +115,18 @@ class RunFiles:
         self.figures.mkdir(parents=True, exist_ok=True)
         return self
 
+    def check_untrained(self) -> None:
+        """Check that a new training run would not replace the checkpoint of an earlier one.
+
+        Raises:
+            ValueError: The run folder contains a checkpoint.
+        """
+        if self.checkpoint.exists():
+            raise ValueError(
+                f"{self.path} already contains a training run: continue it (--resume), delete it "
+                "and train from scratch (--replace), or choose another --work-dir"
+            )
+
     def foreign_files(self) -> list[str]:
         """Return the names of the files that prevent a new run from starting in the run folder.
 

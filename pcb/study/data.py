@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pcb.datasets.headers import check_images
 from pcb.datasets.lvis import (
     Annotations,
     image_path,
@@ -17,7 +18,6 @@ from pcb.datasets.lvis import (
 )
 from pcb.datasets.openmoji.make import DESIGN_FILE, make_openmoji, read_design
 from pcb.datasets.openmoji.roles import class_roles
-from pcb.datasets.orientation import orientation_warning
 from pcb.datasets.pictures import (
     Picture,
     by_image,
@@ -207,8 +207,11 @@ def open_dataset(
         annotations = annotations.with_counts_of(annotations)
     images = annotations.images
     sizes = [(image["width"], image["height"]) for image in images]
-    if warning := orientation_warning([image_path(image) for image in images], sizes, image_dir):
-        annotations.log(warning)
+    found = check_images([image_path(image) for image in images], sizes, image_dir)
+    if found.size_faults:
+        raise ValueError(f"{file}: {'; '.join(found.size_faults)}")
+    if found.turn_warning:
+        annotations.log(found.turn_warning)
     return DataView(annotations, image_dir)
 
 

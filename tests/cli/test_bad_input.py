@@ -71,7 +71,7 @@ def earlier_out(folder: Path, door: str) -> str:
 def train_words(folder: Path, annotations: str, **options) -> list[str]:
     """``pcb train`` on these annotations, into the folder of the earlier run."""
     options = {"data.train.ann_file": annotations, "data.train.img_prefix": str(folder)} | options
-    words = ["train", CONFIG, "--work-dir", str(folder / "run"), "--device", "cpu"]
+    words = ["train", CONFIG, "--replace", "--work-dir", str(folder / "run"), "--device", "cpu"]
     return [*words, "--cfg-options", json.dumps(options)]
 
 
@@ -342,7 +342,10 @@ NEAREST = "configs/openmoji/softmax.py"
 
 def test_config_of_an_unknown_baseline(folder, capsys):
     run, checkpoint = folder / "run", str(folder / "run" / "latest.pth")
-    for words in (["train", UNKNOWN, "--work-dir", str(run)], ["test", UNKNOWN, checkpoint]):
+    for words in (
+        ["train", UNKNOWN, "--replace", "--work-dir", str(run)],
+        ["test", UNKNOWN, checkpoint],
+    ):
         assert_refused(words, folder, capsys, f"no config {UNKNOWN}", f"did you mean {NEAREST!r}?")
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from pcb.cli import doctor
 from pcb.cli import main as cli
+from pcb.messages.checks import problems, report
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,7 +61,7 @@ def test_versions_are_compared():
     assert not checks["numpy"].ok and "1.20, but >=1.26 is needed" in checks["numpy"].text
     assert not checks["mmdet"].ok and "make setup" in checks["mmdet"].text
     assert checks["lvis"].text == "missing; run `make setup`"
-    assert len(doctor.problems(checks.values())) == 3
+    assert len(problems(checks.values())) == 3
 
 
 def test_requirements_are_those_of_every_group():
@@ -118,7 +119,7 @@ def test_broken_import_is_a_finding(monkeypatch, error, text):
 def test_absent_data_is_information(tmp_path):
     checks = [*doctor.check_openmoji(tmp_path), *doctor.check_lvis(tmp_path)]
     assert not any(check.ok for check in checks)
-    assert doctor.problems(checks) == []
+    assert problems(checks) == []
     text = by_name(checks)["OpenMoji-LT mini"].text
     assert "pcb openmoji data/openmoji/mini --size mini" in text
     text = by_name(checks)["LVIS v1"].text
@@ -182,10 +183,10 @@ def lvis(tmp_path):
 
 
 def lvis_problems(root: Path) -> list[str]:
-    found = doctor.problems(doctor.check_lvis(root))
+    found = problems(doctor.check_lvis(root))
     assert all("\n" not in check.text and str(root) not in check.text for check in found)
     if found:
-        assert "complete the data as described above" in doctor.report(found)
+        assert "complete the data as described above" in report(found)
     return [check.text for check in found]
 
 
@@ -273,7 +274,7 @@ def test_half_an_lvis_exits_1_and_no_lvis_exits_0(lvis, monkeypatch, capsys):
 
 def test_lvis_without_the_packages_that_read_it_is_not_examined(lvis, monkeypatch):
     monkeypatch.setitem(sys.modules, "pcb.datasets.lvis.installation", None)
-    checks = doctor.problems(doctor.check_lvis(lvis))
+    checks = problems(doctor.check_lvis(lvis))
     assert ["make setup" in check.text for check in checks] == [True]
 
 

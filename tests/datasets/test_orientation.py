@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pcb.datasets.orientation import orientation_warning
+from pcb.datasets.headers import check_images
 from pcb.datasets.pictures import read_pixels
 from pcb.detection import LVISFormatDataset
 from pcb.detection.legacy.images import ImageError
@@ -44,14 +44,15 @@ def test_pictures_show_what_the_detector_sees(tmp_path, kind, orientation):
     assert seen.shape == shown.shape
     assert np.abs(seen[..., ::-1].astype(int) - shown).max() < 12
     expected = (60, 40) if orientation < 5 else (40, 60)
-    assert orientation_warning(["1"], [expected], tmp_path) is None or orientation > 1
+    found = check_images(["1"], [expected], tmp_path)
+    assert found.turned == (orientation > 1) and not found.size_faults
 
 
 def test_an_orientation_in_other_metadata_is_ignored_by_both(tmp_path):
     content = encoded(xmp=XMP.encode())
     (tmp_path / "1").write_bytes(content)
     assert mmcv.imfrombytes(content).shape == read_pixels(tmp_path / "1").shape == (40, 60, 3)
-    assert orientation_warning(["1"], [(60, 40)], tmp_path) is None
+    assert check_images(["1"], [(60, 40)], tmp_path).turn_warning is None
 
 
 @pytest.fixture
@@ -104,10 +105,10 @@ def test_annotations_of_the_stored_image_are_rejected_before_training(folder, te
 
 def test_some_of_many_images_are_checked(folder):
     names = [f"{number}.png" for number in (2, 1)] * 2500
-    warning = orientation_warning(names, [(60, 40)] * len(names), folder / "train")
+    warning = check_images(names, [(60, 40)] * len(names), folder / "train").turn_warning
     assert "mirrors 834 of 1,667 checked images;" in warning
-    assert orientation_warning([], [], folder) is None
-    assert orientation_warning(["missing.png"], [(60, 40)], folder) is None
+    assert check_images([], [], folder).turn_warning is None
+    assert check_images(["missing.png"], [(60, 40)], folder).missing == ["missing.png"]
 
 
 def test_exif_data_after_the_pixels_of_a_png_counts(tmp_path):
@@ -121,4 +122,4 @@ def test_exif_data_after_the_pixels_of_a_png_counts(tmp_path):
     seen = mmcv.imread(str(tmp_path / "late.png"), channel_order="rgb")
     np.testing.assert_array_equal(read_pixels(tmp_path / "late.png"), seen)
     size = seen.shape[1::-1]
-    assert "mirrors 1 of 1 images" in orientation_warning(["late.png"], [size], tmp_path)
+    assert "mirrors 1 of 1 images" in check_images(["late.png"], [size], tmp_path).turn_warning

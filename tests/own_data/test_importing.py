@@ -179,10 +179,15 @@ def test_settings_follow_from_the_data(coco, root, run_import):
     small = run_import()
     assert small.family == "small" and small.scale == (96, 80)
     assert small.rate == pytest.approx(1e-3) and small.images_per_step == 4
-    change(coco / "train.json", lambda c: [image.update(width=640, height=480)
-                                           for image in c["images"]])  # fmt: skip
-    change(coco / "train.json", lambda c: [a.update(segmentation=[[0, 0, 9, 0, 9, 9]])
-                                           for a in c["annotations"]])  # fmt: skip
+
+    def enlarge(content):
+        for image in content["images"]:
+            image |= {"width": 640, "height": 480}
+            Image.new("RGB", (640, 480)).save(coco / "pictures" / image["file_name"])
+        for annotation in content["annotations"]:
+            annotation["segmentation"] = [[0, 0, 9, 0, 9, 9]]
+
+    change(coco / "train.json", enlarge)
     large = run_import(name="large", images_per_step=8)
     assert large.family == "photographs" and large.scale == (640, 480)
     assert large.rate == pytest.approx(0.02 * 8 / 16)
@@ -313,3 +318,12 @@ def test_imported_data_trains(coco, root, run_import, config):
     options |= {"runner.max_epochs": 1, "data.workers_per_gpu": 0}
     run = train(root / f"configs/table/{config}.py", coco / "run", 0, options, device="cpu")
     assert run.checkpoint.is_file()
+
+
+def test_wrong_and_damaged_images_are_found(coco, root, run_import):
+    (coco / "pictures/part0/1_000.png").write_bytes(b"no picture")
+    Image.new("RGB", (9, 9)).save(coco / "pictures/part1/1_001.png")
+    with pytest.raises(AnnotationError) as error:
+        run_import()
+    for part in ("1 of 30 images are damaged", "1 of 30 images do not have the size"):
+        assert part in str(error.value)

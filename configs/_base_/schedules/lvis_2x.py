@@ -1,5 +1,6 @@
 # 24 epochs with 16 images per iteration: two on each of eight GPUs.
 runner = dict(type="EpochBasedRunner", max_epochs=24)
+auto_scale_lr = dict(base_batch_size=16)  # for `pcb doctor`; the learning rate is never scaled
 optimizer = dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=1e-4)
 optimizer_config = dict(grad_clip=None)
 lr_config = dict(

@@ -5,7 +5,7 @@ import keyword
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -218,13 +218,13 @@ def _has_literal_form(value: Any) -> bool:
     return True
 
 
-def datasets(cfg: Config) -> Iterator[ConfigDict]:
-    """Yield the dataset configs of all splits, without wrappers such as ``ClassBalancedDataset``.
+def datasets(cfg: Config, splits: Sequence[str] = ("train", "val", "test")) -> Iterator[ConfigDict]:
+    """Yield the dataset configs of the splits, without wrappers such as ``ClassBalancedDataset``.
 
     The dataset configs are parts of ``cfg``, not copies.
     """
     data = cfg.get("data") or {}
-    for split in ("train", "val", "test"):
+    for split in splits:
         yield from _innermost(data.get(split) or {})
 
 

@@ -118,11 +118,8 @@ def train(
         describe_training_set(model, dataset)
         model.CLASSES = dataset.CLASSES
         with writing_alone(folder.path, TRAINING) if rank() == 0 else nullcontext():
-            if rank() == 0 and folder.checkpoint.exists() and not (resume or replace):
-                raise ValueError(
-                    f"{folder.path} already contains a training run: continue it (--resume), "
-                    "delete it and train from scratch (--replace), or choose another --work-dir"
-                )
+            if rank() == 0 and not (resume or replace):
+                folder.check_untrained()
             _train(settings, folder, model, loader, first_weights, resume, trust_checkpoint)
     return folder
 

@@ -4,7 +4,6 @@ mmdet's own pipeline step reports a damaged file with an error about ``NoneType`
 versions of OpenCV, the step accepts truncated files.
 """
 
-import io
 import os
 from typing import Any
 
@@ -13,11 +12,9 @@ import mmcv
 import numpy as np
 from mmdet.datasets import PIPELINES
 from mmdet.datasets.pipelines import LoadImageFromFile
-from PIL import Image
 
-# The first and the last bytes of a complete file. They can be checked in almost no time.
-_JPEG = b"\xff\xd8\xff", b"\xff\xd9"
-_PNG = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+from pcb.datasets.headers import truncation
+
 _HINT = "copy or download it again, or remove the image from the annotations"
 
 
@@ -118,28 +115,3 @@ def check_size(image: np.ndarray, stated_size: tuple[int, int], path: str) -> No
             f"{path} is {found} pixels, but its size in the annotations is {stated}. Use the "
             "image that was annotated, or correct its width and height in the annotations"
         )
-
-
-def truncation(content: bytes) -> str | None:
-    """Return what is wrong with an image file, or None if the file seems complete.
-
-    Only JPEG and PNG files are checked for completeness. In other formats, only empty files are
-    reported.
-
-    Args:
-        content: The content of the file.
-
-    Example:
-        >>> truncation(b""), truncation(b"GIF89a...")
-        ('is empty', None)
-    """
-    if not content:
-        return "is empty"
-    for beginning, end in (_JPEG, _PNG):
-        if content.startswith(beginning) and not content.endswith(end):
-            try:
-                with Image.open(io.BytesIO(content)) as image:
-                    image.load()
-            except (OSError, SyntaxError, ValueError) as error:  # Pillow may raise any of these
-                return f"is truncated or damaged ({error})"
-    return None

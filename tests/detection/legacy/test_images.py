@@ -12,10 +12,11 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from pcb.cli import main as cli
+from pcb.datasets.headers import check_images, truncation
 from pcb.detection import LVISFormatDataset, load_config
 from pcb.detection.checkpoint import save_checkpoint
 from pcb.detection.engine.training import build_model
-from pcb.detection.legacy.images import ImageError, truncation
+from pcb.detection.legacy.images import ImageError
 from pcb.runs.folder import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -46,10 +47,10 @@ DAMAGE = {
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Function that returns a dataset of one image with the given content."""
+    """Function that returns a dataset of one image, which gets its content after the check."""
 
     def dataset(content: bytes, width: int = WIDTH, height: int = HEIGHT, **options):
-        (tmp_path / "7.jpg").write_bytes(content)
+        Image.new("RGB", (width, height)).save(tmp_path / "7.jpg")
         image = {"id": 7, "file_name": "7.jpg", "width": width, "height": height}
         image |= {"neg_category_ids": [], "not_exhaustive_category_ids": []}
         square = {"bbox": [5, 5, 9, 9], "area": 81, "segmentation": [[5, 5, 14, 5, 14, 14, 5, 14]]}
@@ -62,7 +63,9 @@ def dataset(tmp_path):
         path = tmp_path / "annotations.json"
         path.write_text(json.dumps(annotations))
         options = {"ann_file": str(path), "img_prefix": str(tmp_path), "pipeline": LOAD} | options
-        return LVISFormatDataset(**options)
+        dataset = LVISFormatDataset(**options)
+        (tmp_path / "7.jpg").write_bytes(content)
+        return dataset
 
     return dataset
 
@@ -130,9 +133,10 @@ def test_image_of_another_size_than_the_annotations_is_named_with_both(dataset, 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_commands_end_with_a_line_that_names_the_corrupt_image(
-    tiny_openmoji, tiny_options, tmp_path, capsys, workers
+    tiny_openmoji, tiny_options, tmp_path, capsys, workers, monkeypatch
 ):
     """They also keep earlier predictions and remove unfinished ones."""
+    monkeypatch.setattr(check_images, "__defaults__", (1,))  # which is not the corrupt image
     options = {**tiny_options, "data.workers_per_gpu": workers}
     for split in ("train", "val"):
         images = Path(shutil.copytree(tiny_openmoji / split, tmp_path / split))
