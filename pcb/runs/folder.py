@@ -141,6 +141,9 @@ class RunFolder(RunFiles):
         ``loss``, and the parts of the loss. If resumed training repeated an iteration, only the
         newest record of the iteration is returned.
 
+        A validation record contains ``mode`` ("val"), ``epoch``, ``iter``, and ``bbox_AP``,
+        ``segm_APr`` and so on, as fractions. A metric is None if it is undefined.
+
         Raises:
             FileNotFoundError: The run has no log.
             ValueError: A line other than the last is not JSON. An incomplete last line is ignored.

@@ -4,11 +4,13 @@ from pcb.study.data import DataView, open_dataset, read_validation
 from pcb.study.launch import follow, start_training, stop_training
 from pcb.study.run import RunView, open_before, open_run, open_runs
 from pcb.study.run_state import RunState, state_of
+from pcb.study.validation import evaluate_validation
 
 __all__ = [
     "DataView",
     "RunState",
     "RunView",
+    "evaluate_validation",
     "follow",
     "open_before",
     "open_dataset",

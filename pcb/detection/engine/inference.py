@@ -18,6 +18,7 @@ from mmcv.runner import wrap_fp16_model
 from mmdet.core import encode_mask_results
 from mmdet.datasets import build_dataloader, build_dataset
 from mmdet.models import build_detector
+from torch import nn
 from torch.utils.data import Subset
 from tqdm import tqdm
 
@@ -111,26 +112,58 @@ def predict(
     with process_group(picked), ExitStack() as stack:
         if rank() == 0:
             stack.enter_context(writing_alone(folder.path, PREDICTION))
-            _remove_unfinished_parts(folder)
         wait_for_all()  # no process may write before the first process holds the lock
-        share = range(rank(), len(dataset), world_size())
-        loader = build_dataloader(
-            Subset(dataset, share),
-            **loader_settings(cfg, split),
-            dist=False,
-            shuffle=False,
-        )
-        remaining = iter(share)
         truth = stack.enter_context(GroundTruthConfusion(model, dataset))
-        parts = [stack.enter_context(_part(folder.prediction_part(t, rank()))) for t in files]
-        for batch in tqdm(
-            loader, desc="predict", unit="batch", mininterval=5.0, disable=rank() > 0
-        ):
-            inputs = to_device(batch, picked)
+        write_predictions(model, dataset, loader_settings(cfg, split), picked, folder, truth)
+        matrices = truth.arrays()  # sums over all processes, so every process must call it
+        if rank() == 0:
+            if matrices:
+                folder.write_confusion(**matrices)
+            folder.write_prediction_source(checkpoint, cfg_options, matrices)
+            if not folder.config_file.is_file():  # make the folder a run folder
+                save_config(merged, folder.config_file)
+        wait_for_all()
+    return files
+
+
+def write_predictions(
+    model: nn.Module,
+    dataset: Any,
+    loading: Mapping[str, int],
+    device: torch.device,
+    folder: RunFolder,
+    truth: GroundTruthConfusion | None = None,
+) -> None:
+    """Run a detector on a dataset, and write ``predictions/bbox.json`` and ``segm.json``.
+
+    Every process must call this function. The images are divided among the processes.
+
+    Args:
+        model: An mmdet detector in evaluation mode, on the device.
+        dataset: An mmdet dataset in test mode.
+        loading: ``samples_per_gpu`` and ``workers_per_gpu`` for the data loader.
+        device: The device of the model.
+        folder: The folder that the predictions are written to.
+        truth: Measures the predictions at the ground-truth boxes of each batch. If it is None,
+            nothing is measured, and no progress bar is shown.
+    """
+    if rank() == 0:
+        _remove_unfinished_parts(folder)
+    wait_for_all()
+    share = range(rank(), len(dataset), world_size())
+    loader = build_dataloader(Subset(dataset, share), **loading, dist=False, shuffle=False)
+    remaining = iter(share)
+    quiet = rank() > 0 or truth is None
+    with ExitStack() as stack:
+        files = [folder.prediction_part(iou_type, rank()) for iou_type in IOU_TYPES]
+        parts = [stack.enter_context(_part(file)) for file in files]
+        for batch in tqdm(loader, desc="predict", unit="batch", mininterval=5.0, disable=quiet):
+            inputs = to_device(batch, device)
             with torch.no_grad():
                 outputs = model(return_loss=False, rescale=True, **inputs)
             indices = list(islice(remaining, len(outputs)))
-            truth.add(inputs["img_metas"][0], indices)
+            if truth is not None:
+                truth.add(inputs["img_metas"][0], indices)
             for index, (boxes, masks) in zip(indices, outputs, strict=True):
                 image_id = dataset.data_infos[index]["id"]
                 found = _detections(boxes, masks, dataset.category_ids, image_id)
@@ -139,18 +172,12 @@ def predict(
                     part.write(text + "\n")
         for part in parts:
             part.flush()
-        matrices = truth.arrays()  # sums over all processes, so every process must call it
         wait_for_all()
         if rank() == 0:
-            for iou_type, file in files.items():
-                _join([folder.prediction_part(iou_type, r) for r in range(world_size())], file)
-            if matrices:
-                folder.write_confusion(**matrices)
-            folder.write_prediction_source(checkpoint, cfg_options, matrices)
-            if not folder.config_file.is_file():  # make the folder a run folder
-                save_config(merged, folder.config_file)
-        wait_for_all()
-    return files
+            for iou_type in IOU_TYPES:
+                written = [folder.prediction_part(iou_type, r) for r in range(world_size())]
+                _join(written, folder.results_file(iou_type))
+        wait_for_all()  # no process deletes its part before the parts are joined
 
 
 def _check_outputs(folder: RunFolder, files: Iterable[Path], inputs: Iterable[str | Path]) -> None:

@@ -21,14 +21,19 @@ from mmdet.models import build_detector
 from torch import nn
 from torch.utils.data import DataLoader
 
-from pcb.detection.balances import balances, describe_training_set
+from pcb.detection.balances import describe_training_set
 from pcb.detection.checkpoint import load_weights, read_checkpoint
 from pcb.detection.config.loading import naming_config, save_config
 from pcb.detection.engine.environment import describe_environment
-from pcb.detection.engine.hooks import FiniteLossHook, LossScalingHook, RunLogHook, SaveStateHook
-from pcb.detection.engine.pcb_activity import ActivityHook, describe_activity
+from pcb.detection.engine.hooks import FiniteLossHook, RunLogHook, SaveStateHook, optimizer_hook
+from pcb.detection.engine.pcb_activity import (
+    ActivityHook,
+    describe_activity,
+    warn_of_late_start,
+)
 from pcb.detection.engine.runner import Runner
 from pcb.detection.engine.settings import TrainingSettings, read_settings, recorded_settings
+from pcb.detection.engine.validation import Evaluate, ValidationHook, build_validation_set
 from pcb.distributed import process_group, rank, sum_over_processes, wait_for_all, world_size
 from pcb.messages.terminal import outliving_terminal
 from pcb.runs.folder import RunFolder
@@ -56,6 +61,7 @@ def train(
     device: str | None = None,
     trust_checkpoint: bool = False,
     replace: bool = False,
+    evaluate: Evaluate | None = None,
 ) -> RunFolder:
     """Train the detector of a config and write all results to an output folder.
 
@@ -73,6 +79,8 @@ def train(
         device: ``"cpu"`` or ``"cuda"``. By default, the GPU is used if there is one.
         trust_checkpoint: Whether to read a checkpoint even if reading it may execute code.
         replace: Whether to delete the results of an earlier training run in the output folder.
+        evaluate: The function that evaluates predictions if the config sets ``evaluation``, such as
+            :func:`pcb.study.evaluate_validation`.
 
     Returns:
         The output folder, with ``config.py``, ``environment.json``, ``train.log.json``,
@@ -81,12 +89,18 @@ def train(
     Raises:
         FileNotFoundError: The config or the data is missing.
         ValueError: A setting, an annotation file or a checkpoint is wrong.
+        ValueError: The config sets ``evaluation``, but ``evaluate`` is None.
         ValueError: Another process uses the folder, or the folder contains unrelated files.
         ValueError: The folder already contains a training run; set ``resume`` or ``replace``.
         pcb.detection.engine.runner.NonFiniteError: A loss or a weight is not finite.
         OSError: The disk is full. The last checkpoint is kept.
     """
     settings = read_settings(config, seed, cfg_options, device)
+    if settings.validation and evaluate is None:
+        raise ValueError(
+            f"{config} sets evaluation, but no function evaluates the predictions: call train with "
+            "evaluate=pcb.study.evaluate_validation, or set evaluation to None"
+        )
     folder = RunFolder(work_dir or default_work_dir(config, seed))
     with process_group(settings.device):
         if rank() == 0:
@@ -112,6 +126,11 @@ def train(
         if settings.first_weights and not (resume and folder.checkpoint.exists()):
             start = settings.first_weights_file()
             load_weights(model, read_checkpoint(start, trust_checkpoint), start)
+        hook = None
+        if settings.validation:
+            with naming_config(config):
+                validation_set = build_validation_set(settings.config, model)
+            hook = ValidationHook(settings, folder, validation_set, evaluate)
         describe_training_set(model, dataset)
         model.CLASSES = dataset.CLASSES
         with writing_alone(folder.path, TRAINING) if rank() == 0 else nullcontext():
@@ -120,7 +139,7 @@ def train(
                     f"{folder.path} already contains a training run: continue it (--resume), "
                     "delete it and train from scratch (--replace), or choose another --work-dir"
                 )
-            _train(settings, folder, model, loader, resume, trust_checkpoint)
+            _train(settings, folder, model, loader, hook, resume, trust_checkpoint)
     return folder
 
 
@@ -129,13 +148,14 @@ def _train(
     folder: RunFolder,
     model: nn.Module,
     loader: DataLoader,
+    validation: Hook | None,
     resume: bool,
     trust_checkpoint: bool,
 ) -> None:
     is_writer = rank() == 0
     device = settings.device
     if is_writer:
-        _warn_of_late_start(model, settings.max_epochs)
+        warn_of_late_start(model, settings.max_epochs)
     if settings.loss_scaling is not None:
         wrap_fp16_model(model)
     if settings.cudnn_benchmark is not None:
@@ -171,7 +191,7 @@ def _train(
         ):
             if (schedule := settings.schedules[key]) is not None:
                 register(dict(schedule))
-        runner.register_optimizer_hook(_optimizer_hook(settings))
+        runner.register_optimizer_hook(optimizer_hook(settings))
         runner.register_timer_hook({"type": "IterTimerHook"})
         if settings.loss_scaling is None:
             runner.register_hook(FiniteLossHook(), priority="HIGH")  # before the optimizer hook
@@ -194,6 +214,8 @@ def _train(
         # checkpoint, so it could not add a missing record of that iteration.
         runner.register_hook(RunLogHook(folder, settings.log_interval), priority="LOW")
         runner.register_hook(SaveStateHook(folder), priority="LOWEST")
+    if validation:
+        runner.register_hook(validation, priority="LOWEST")  # after the checkpoint is saved
     runner.run(loader)
     wait_for_all()  # no process exits before the last checkpoint is written
     if is_writer:
@@ -216,13 +238,6 @@ def _first_weights_record(
     with open(settings.first_weights_file(), "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"load_from": {"file": settings.first_weights, "sha256": digest}}
-
-
-def _optimizer_hook(settings: TrainingSettings) -> Hook | dict[str, Any]:
-    """Return the hook that updates the weights, or a dict from which mmcv builds this hook."""
-    if settings.loss_scaling is None:
-        return dict(settings.optimizer_step)
-    return LossScalingHook(**settings.optimizer_step, **settings.loss_scaling)
 
 
 def build_loader(loading: Mapping[str, int], dataset: Any, seed: int) -> DataLoader:
@@ -275,18 +290,6 @@ def _seed_initialisation(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-
-
-def _warn_of_late_start(model: nn.Module, max_epochs: int) -> None:
-    """Warn if PCB would start only after the last epoch of training."""
-    for balance in balances(model).values():
-        if balance.alpha > 0 and balance.start_epoch > max_epochs:
-            warnings.warn(
-                f"PCB starts in epoch {balance.start_epoch}, but training ends with epoch "
-                f"{max_epochs}, so PCB will never change the loss. Set start_epoch of the loss to "
-                "17/24 of the number of epochs, as in the paper",
-                stacklevel=2,
-            )
 
 
 def _quiet_logger() -> logging.Logger:
