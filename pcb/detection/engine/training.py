@@ -33,7 +33,7 @@ from pcb.detection.engine.pcb_activity import (
 )
 from pcb.detection.engine.runner import Runner
 from pcb.detection.engine.settings import TrainingSettings, read_settings, recorded_settings
-from pcb.detection.engine.validation import Evaluate, ValidationHook, build_validation_set
+from pcb.detection.engine.validation import Evaluate, ValidationHook
 from pcb.distributed import process_group, rank, sum_over_processes, wait_for_all, world_size
 from pcb.messages.terminal import outliving_terminal
 from pcb.runs.folder import RunFolder
@@ -127,10 +127,9 @@ def train(
             start = settings.first_weights_file()
             load_weights(model, read_checkpoint(start, trust_checkpoint), start)
         hook = None
-        if settings.validation:
+        if settings.validation and evaluate:
             with naming_config(config):
-                validation_set = build_validation_set(settings.config, model)
-            hook = ValidationHook(settings, folder, validation_set, evaluate)
+                hook = ValidationHook(settings.config, settings.validation, folder, model, evaluate)
         describe_training_set(model, dataset)
         model.CLASSES = dataset.CLASSES
         with writing_alone(folder.path, TRAINING) if rank() == 0 else nullcontext():

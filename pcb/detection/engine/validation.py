@@ -17,9 +17,9 @@ from mmdet.datasets import build_dataset
 from torch import nn
 
 from pcb.detection.checkpoint import read_checkpoint, save_checkpoint
-from pcb.detection.config.validation import VALIDATION_METRICS
+from pcb.detection.config.validation import VALIDATION_METRICS, Validation
 from pcb.detection.engine.inference import write_predictions
-from pcb.detection.engine.settings import TrainingSettings, loader_settings
+from pcb.detection.engine.settings import loader_settings
 from pcb.distributed import rank, sum_over_processes, wait_for_all, world_size
 from pcb.metrics.numbers import format_metric
 from pcb.runs.folder import RunFolder
@@ -33,26 +33,6 @@ The function gets the ``data`` entry of the merged config and a dictionary that 
 """
 
 
-def build_validation_set(cfg: Config, model: nn.Module) -> Any:
-    """Build the dataset ``data.val`` of a config, and check that the detector can be validated.
-
-    Raises:
-        ValueError: The detector predicts no masks, or the dataset does not state its category ids.
-    """
-    if not getattr(model, "with_mask", False):
-        raise ValueError(
-            f"evaluation needs a detector that predicts masks, but {type(model).__name__} does "
-            "not: set evaluation to None"
-        )
-    dataset = build_dataset(cfg.data.val, {"test_mode": True})
-    if not hasattr(dataset, "category_ids"):
-        raise ValueError(
-            f"evaluation cannot use {cfg.data.val.type}: set data.val.type to the type that "
-            "the configs in configs/ use, or set evaluation to None"
-        )
-    return dataset
-
-
 class ValidationHook(Hook):
     """Hook that validates the model after epochs, and adds the results to the training log.
 
@@ -60,19 +40,28 @@ class ValidationHook(Hook):
     a validation, resumed training repeats the validation first.
 
     Args:
-        settings: The settings of the training run, with ``settings.validation``.
+        config: The merged config of the training run.
+        validation: When to validate, and what to measure.
         folder: The output folder of the training run.
-        dataset: The validation set, from :func:`build_validation_set`.
+        model: The detector that is trained.
         evaluate: The function that evaluates the predictions. Only the first process calls it.
+
+    Raises:
+        ValueError: The detector predicts no masks, or the dataset ``data.val`` cannot be used.
     """
 
     def __init__(
-        self, settings: TrainingSettings, folder: RunFolder, dataset: Any, evaluate: Evaluate
+        self,
+        config: Config,
+        validation: Validation,
+        folder: RunFolder,
+        model: nn.Module,
+        evaluate: Evaluate,
     ) -> None:
-        self.settings = settings
-        self.validation = settings.validation
+        self.config = config
+        self.validation = validation
         self.folder = folder
-        self.dataset = dataset
+        self.dataset = _build_validation_set(config, model)
         self.evaluate = evaluate
 
     def before_run(self, runner) -> None:
@@ -100,12 +89,12 @@ class ValidationHook(Hook):
 
     def _validate(self, runner, epoch: int) -> None:
         temporary = RunFolder(self.folder.validation_folder)
-        loading = loader_settings(self.settings.config, "val")
+        loading = loader_settings(self.config, "val")
         with _undisturbed(runner.model, runner.device):
             write_predictions(runner.model, self.dataset, loading, runner.device, temporary)
         if rank() == 0:
             files = {name: temporary.results_file(name) for name in self.validation.iou_types}
-            metrics = self.evaluate(self.settings.config.data, files)
+            metrics = self.evaluate(self.config.data, files)
             shutil.rmtree(temporary.path)
             self._record(runner, epoch, metrics)
         wait_for_all()
@@ -118,11 +107,12 @@ class ValidationHook(Hook):
         }
         texts = [f"{name} {format_metric(value)}" for name, value in values.items()]
         note = ""
-        if self.validation.save_best and self._is_best(epoch, values[self.validation.save_best]):
+        best = self.validation.save_best
+        if best and self._is_best(best, epoch, values[best]):
             state = read_checkpoint(self.folder.checkpoint)
             weights = {key: state[key] for key in ("meta", "state_dict")}
             save_checkpoint(self.folder.best_checkpoint, weights)
-            note = f"; best {self.validation.save_best} so far, saved as best.pth"
+            note = f"; best {best} so far, saved as best.pth"
         record = {"mode": "val", "epoch": epoch, "iter": runner.iter}
         record |= {name: None if math.isnan(value) else value for name, value in values.items()}
         # Write the record last: without it, resumed training repeats the validation.
@@ -130,10 +120,26 @@ class ValidationHook(Hook):
             file.write(json.dumps(record) + "\n")
         print(f"validation after epoch {epoch}: {', '.join(texts)}{note}", flush=True)
 
-    def _is_best(self, epoch: int, value: float) -> bool:
-        """Return whether a value is higher than the values of all earlier epochs."""
-        before = [r.get(self.validation.save_best) for r in self._records() if r["epoch"] < epoch]
+    def _is_best(self, name: str, epoch: int, value: float) -> bool:
+        """Return whether a metric is higher than in all earlier epochs."""
+        before = [record.get(name) for record in self._records() if record["epoch"] < epoch]
         return value > max((v for v in before if v is not None), default=-math.inf)
+
+
+def _build_validation_set(cfg: Config, model: nn.Module) -> Any:
+    """Build the dataset ``data.val``, and check that the detector can be validated on it."""
+    if not getattr(model, "with_mask", False):
+        raise ValueError(
+            f"evaluation needs a detector that predicts masks, but {type(model).__name__} does "
+            "not: set evaluation to None"
+        )
+    dataset = build_dataset(cfg.data.val, {"test_mode": True})
+    if not hasattr(dataset, "category_ids"):
+        raise ValueError(
+            f"evaluation cannot use {cfg.data.val.type}: set data.val.type to the type that "
+            "the configs in configs/ use, or set evaluation to None"
+        )
+    return dataset
 
 
 @contextmanager

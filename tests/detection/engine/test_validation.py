@@ -127,6 +127,13 @@ def test_training_without_a_function_is_refused(validating, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_detector_without_masks_is_refused_before_anything_is_written(validating, tmp_path):
+    options = {**validating, "model.roi_head.mask_head": None}
+    with pytest.raises(ValueError, match=r"MaskRCNN does not: set evaluation to None"):
+        train(CONFIG, tmp_path / "run", 0, options, device="cpu", evaluate=evaluate_validation)
+    assert not (tmp_path / "run").exists()
+
+
 def test_command_validates(options, tmp_path, capsys):
     changes = {**options, "evaluation": {"metric": "segm"}, "runner.max_epochs": 1}
     command = ["train", CONFIG, "--work-dir", str(tmp_path / "run"), "--device", "cpu"]
