@@ -66,7 +66,7 @@ def ap_by_epoch(
             values = np.array([r.get(f"{kind}_AP{group}") for r in found], dtype=float) * 100
             known = ~np.isnan(values)
             if known.any():
-                ax.plot(epochs[known], values[known], label=name, ms=4.5, **look)
+                ax.plot(epochs[known], values[known], label=name, ms=4.5, clip_on=False, **look)
         ax.set_title(kinds[kind], fontsize=text_size(11.5))
         ax.set_xlabel("epoch")
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
