@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 # (250 MB) take about 2 GiB of memory.
 MOST_BYTES_FOR_AP = 250_000_000
 _TITLE = "PCB-kit report"  # identifies a page as an earlier result of this command
-_NAMES = {"bbox": "box AP", "segm": "mask AP"}
 _FEDERATED = {None: "", True: "yes", False: "no"}
 
 
@@ -110,6 +109,7 @@ def _report(options: argparse.Namespace) -> None:
 def _summary(given: dict[str, str], options: argparse.Namespace) -> tuple[str, str, bool]:
     """Check the files, and return a title, a text with AP, and whether AP could be computed."""
     from pcb.evaluation import evaluate
+    from pcb.metrics import AP_NAMES
     from pcb.study import open_results
 
     with log_to_stderr():
@@ -126,7 +126,7 @@ def _summary(given: dict[str, str], options: argparse.Namespace) -> tuple[str, s
                 one.name: evaluate(annotations, one.file, options.iou_type)[options.iou_type]
                 for one in views
             }
-            text = f"\n{_NAMES[options.iou_type]}, in percent\n{metrics_table(rows)}"
+            text = f"\n{AP_NAMES[options.iou_type]}, in percent\n{metrics_table(rows)}"
     return f"{_TITLE}: {view.name}", "\n".join([*map(printable, lines), text]), has_ap
 
 

@@ -71,6 +71,7 @@ def _train(options: argparse.Namespace) -> None:
     from pcb.detection.engine.device import pick_device
     from pcb.detection.engine.training import train
     from pcb.distributed import process_group
+    from pcb.study.validation import evaluate_validation
 
     with process_group(pick_device(options.device)):
         train(
@@ -82,6 +83,7 @@ def _train(options: argparse.Namespace) -> None:
             replace=options.replace,
             trust_checkpoint=options.trust_checkpoint,
             device=options.device,
+            evaluate=evaluate_validation,
         )
 
 
@@ -92,8 +94,8 @@ def _test(options: argparse.Namespace) -> None:
     from pcb.detection.engine.device import pick_device
     from pcb.detection.engine.inference import predict
     from pcb.distributed import process_group, rank
-    from pcb.evaluation import evaluate
     from pcb.study.data import read_validation
+    from pcb.study.validation import evaluate_validation
 
     cfg_options = parse_cfg_options(options.cfg_options)
     check_exists(options.checkpoint)  # before the lock below creates a folder
@@ -114,11 +116,12 @@ def _test(options: argparse.Namespace) -> None:
             )
             if rank() > 0:
                 return
-        metrics: dict[str, dict[str, float]] = {}
         with log_to_stderr():
-            ground_truth = read_validation(data)
-            for iou_type, file in files.items():
-                metrics |= evaluate(ground_truth, file, iou_types=(iou_type,))
+            if not read_validation(data).annotations:
+                print("No metrics: the images have no annotations.")
+                print(f"Written: {', '.join(map(str, files.values()))}")
+                return
+            metrics = evaluate_validation(data, files)
         run.write_metrics(metrics)
     print(metrics_table(metrics))
     print(f"Written: {run.metrics_file}")

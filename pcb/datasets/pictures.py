@@ -86,7 +86,12 @@ def load_picture(
             f"{path} is {pixels.shape[1]}x{pixels.shape[0]} pixels, but {annotations.path} says"
             f" {width}x{height}: replace the image with the one that was annotated"
         )
-    masks = [decode_mask(record["segmentation"], height, width) for record in records]
+    masks = [
+        decode_mask(record["segmentation"], height, width)
+        if "segmentation" in record
+        else np.zeros((height, width), bool)
+        for record in records
+    ]
     boxes = [
         record.get("bbox") or box_of(mask) for record, mask in zip(records, masks, strict=True)
     ]

@@ -11,7 +11,7 @@ from mmdet.datasets import DATASETS, CustomDataset
 from mmdet.datasets.pipelines import LoadImageFromFile
 
 from pcb.datasets.headers import check_images
-from pcb.datasets.lvis import CompactAnnotations, read_compact_annotations
+from pcb.datasets.lvis import AnnotationError, CompactAnnotations, read_compact_annotations
 from pcb.datasets.lvis.images import first_names
 from pcb.detection.legacy.images import ImageError, LoadWholeImage
 from pcb.distributed import rank
@@ -85,6 +85,7 @@ class LVISFormatDataset(CustomDataset):
         if federated not in (None, True, False):
             raise ValueError(f"federated must be True, False or None, got {federated!r}")
         self.federated, self.crowds = federated, crowds
+        self._needs_masks = any(step.get("with_mask") for step in pipeline)
         super().__init__(ann_file, [_checked(step) for step in pipeline], *args, **kwargs)
         if not self.test_mode:  # mmdet's own filter would create a list of all records
             self.data_infos = ImageRecords(self.annotations, np.array(self._filter_imgs()))
@@ -100,7 +101,13 @@ class LVISFormatDataset(CustomDataset):
         )
         self.CLASSES = tuple(annotations.class_names)
         self.category_ids = annotations.category_ids
-        self.annotations, fixes = fix_instances(annotations)
+        if self._needs_masks and len(annotations.labels) and not annotations.has_mask.any():
+            raise AnnotationError(
+                f"{ann_file} has no masks, but the pipeline loads masks: remove with_mask=True and"
+                " 'gt_masks' from the pipeline, and use a model without mask head, such as"
+                " configs/_base_/models/faster_rcnn_r50_fpn.py"
+            )
+        self.annotations, fixes = fix_instances(annotations, self._needs_masks)
         name = os.path.basename(ann_file)
         # When testing, the evaluation reports these corrections itself.
         notes: list[str | None] = [] if self.test_mode else [*annotations.warnings, fixes]
@@ -154,8 +161,14 @@ class LVISFormatDataset(CustomDataset):
         return np.flatnonzero((instances > 0) | (not self.filter_empty_gt)).tolist()
 
 
-def fix_instances(annotations: CompactAnnotations) -> tuple[CompactAnnotations, str]:
+def fix_instances(
+    annotations: CompactAnnotations, needs_masks: bool = True
+) -> tuple[CompactAnnotations, str]:
     """Skip instances that a detector cannot learn from, and clip boxes to their images.
+
+    Args:
+        annotations: The annotations.
+        needs_masks: Whether to skip instances without a mask.
 
     Returns:
         The corrected annotations, and a description of the changes, such as "2 of 500 annotations
@@ -174,7 +187,7 @@ def fix_instances(annotations: CompactAnnotations) -> tuple[CompactAnnotations, 
         ("outside the image", inside),
         ("with a width or height below one pixel", (size >= 1).all(axis=1)),
         ("without area", annotations.areas > 0),
-        ("with polygons of fewer than three points", annotations.has_mask),
+        ("without a mask of at least three points", annotations.has_mask | (not needs_masks)),
     ):
         if skipped := np.count_nonzero(keep & ~fits):
             reasons.append(f"{skipped:,} {what}")

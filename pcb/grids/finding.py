@@ -9,14 +9,20 @@ from pathlib import Path
 from pcb.metrics import Estimate, format_interval, format_points
 from pcb.runs.comparison import ConfigRuns, differs_by_pcb_alone
 
-_METRICS = (("APr", "mask APr"), ("AP", "mask AP"))  # rare classes first: PCB is meant for them
+# Rare classes first: PCB is meant for them. Boxes count if no detector predicts masks.
+_METRICS = tuple(
+    (iou_type, metric, f"{what} {metric}")
+    for iou_type, what in (("segm", "mask"), ("bbox", "box"))
+    for metric in ("APr", "AP")
+)
 _RAISED, _LOWERED, _OPEN = "raised", "lowered", "open"
 
 
 def finding(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> str:
     """Return one sentence that says how PCB changed the mask APr of each baseline.
 
-    If APr is undefined for every config, the sentence is about mask AP instead. A config is left
+    If APr is undefined for every config, the sentence is about mask AP instead; without masks, it
+    is about boxes. A config is left
     out if PCB is not its only difference from its baseline. Only seeds that a config shares with
     its baseline are used. With several seeds, an effect is called clear only if its 95% confidence
     interval does not contain 0.
@@ -30,8 +36,8 @@ def finding(configs: Iterable[ConfigRuns], root: str | os.PathLike[str]) -> str:
     """
     compared = [config for config in configs if config.pairs]
     fair = [config for config in compared if differs_by_pcb_alone(config)]
-    for metric, words in _METRICS:
-        effects = {config: config.difference("segm", metric) for config in fair}
+    for iou_type, metric, words in _METRICS:
+        effects = {config: config.difference(iou_type, metric) for config in fair}
         effects = {config: effect for config, effect in effects.items() if effect.n}
         if effects:
             return _sentence(effects, words, len(compared), root)

@@ -14,6 +14,7 @@ from pcb.metrics.matrix import (
     share_difference,
 )
 from pcb.metrics.numbers import (
+    AP_NAMES,
     METRICS,
     format_difference,
     format_estimate,
@@ -31,6 +32,7 @@ from pcb.metrics.pairs import (
 from pcb.metrics.seeds import Estimate, estimate, paired_difference
 
 __all__ = [
+    "AP_NAMES",
     "METRICS",
     "Estimate",
     "LearnedConfusion",

@@ -4,6 +4,7 @@ import math
 
 from pcb.metrics.seeds import Estimate
 
+AP_NAMES = {"segm": "mask AP", "bbox": "box AP"}
 METRICS = (
     *("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf"),
     *("AR@300", "ARs@300", "ARm@300", "ARl@300"),

@@ -25,12 +25,14 @@ from pcb.plots.soft_labels import soft_label_bars, soft_label_entropy, soft_labe
 from pcb.plots.style import GROUP_COLORS
 from pcb.plots.toy import decision_regions, mistaken_share
 from pcb.plots.training import loss_curves, strength_curve
+from pcb.plots.validation import ap_by_epoch
 from pcb.plots.zoom import confusion_zoom
 
 __all__ = [
     "GROUP_COLORS",
     "GROUP_NAMES",
     "ap_by_class",
+    "ap_by_epoch",
     "ap_by_group",
     "ap_by_image_count",
     "ap_difference",

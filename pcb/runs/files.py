@@ -9,9 +9,11 @@ of the folder::
         train.log.json                 log, one JSON object per line
         train.out                      output of a training process that a notebook started
         latest.pth                     newest checkpoint
+        best.pth                       weights of the best validated epoch
         predictions/{bbox,segm}.json   detections in COCO's results format (also .json.gz)
         predictions/source.json        checkpoint and options used for the predictions
         predictions/.<type>.<N>.part   detections of process N, only during prediction
+        .validation/                   predictions of a validation that is running
         metrics.json                   {"bbox": {"AP": ...}, "segm": {...}}, fractions
         confusion.npz                  learned and measured confusion matrices
         confusion_history/epoch_07.npz learned confusion matrix after epoch 7; one file per epoch
@@ -62,6 +64,8 @@ class RunFiles:
         self.log_file = self.path / "train.log.json"
         self.output_file = self.path / "train.out"
         self.checkpoint = self.path / "latest.pth"
+        self.best_checkpoint = self.path / "best.pth"
+        self.validation_folder = self.path / ".validation"
         self.predictions_folder = self.path / "predictions"
         self.prediction_source = self.predictions_folder / "source.json"
         self.metrics_file = self.path / "metrics.json"
@@ -151,14 +155,15 @@ class RunFiles:
         )
 
     def remove_results(self) -> None:
-        """Remove the checkpoint, the log and the results of an earlier training run.
+        """Remove the checkpoints, the log and the results of an earlier training run.
 
         The learned confusion matrices of past epochs are kept. To remove these matrices, call
         :func:`pcb.runs.history.drop_history`.
         """
-        for file in (self.checkpoint, self.log_file, self.confusion_file, self.metrics_file):
+        checkpoints = (self.checkpoint, self.best_checkpoint)
+        for file in (*checkpoints, self.log_file, self.confusion_file, self.metrics_file):
             file.unlink(missing_ok=True)
         for table in self.tables:
             table.unlink()
-        for subfolder in (self.figures, self.predictions_folder):
+        for subfolder in (self.figures, self.predictions_folder, self.validation_folder):
             shutil.rmtree(subfolder, ignore_errors=True)

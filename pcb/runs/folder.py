@@ -1,7 +1,6 @@
 """Read and write the files in a run folder.
 
-A run folder contains one trained detector and everything computed from it; :mod:`pcb.runs.files`
-lists the files. If writing a file is interrupted, the previous content of the file is kept.
+:mod:`pcb.runs.files` lists the files. An interrupted write keeps the previous content of a file.
 """
 
 from __future__ import annotations
@@ -93,8 +92,8 @@ class RunFolder(RunFiles):
             if name in earlier and earlier[name] != current[name]
         ]
         if differing and any(self.figures.glob("*.png")):
-            settings_text = ", ".join(differing)
-            print(f"Replacing the figures in {self.figures} that were drawn with {settings_text}")
+            print(f"Replacing the figures in {self.figures} that were drawn with", end=" ")
+            print(", ".join(differing))
         if earlier != current:
             # `write_json` would refuse NaN, but a notebook's parameter may be NaN.
             write_atomically(file, json.dumps(current, indent=2) + "\n")
@@ -105,16 +104,18 @@ class RunFolder(RunFiles):
         checkpoint: str | os.PathLike[str],
         cfg_options: Mapping[str, Any] | None = None,
         matrices: Iterable[str] = (),
+        iou_types: Iterable[str] = IOU_TYPES,
     ) -> None:
         """Record how the predictions were made; :meth:`predicted_with` reads this record.
 
         Args:
             checkpoint: Checkpoint file with which the predictions were made.
             cfg_options: Config options with which the predictions were made.
-            matrices: Names of the arrays that were written to ``confusion.npz`` during prediction.
+            matrices: Names of the arrays that were written to ``confusion.npz``.
+            iou_types: IoU types of the predictions.
         """
-        source = {**_source(checkpoint, cfg_options), "matrices": list(matrices)}
-        write_json(self.prediction_source, source)
+        made = {"matrices": list(matrices), "iou_types": list(iou_types)}
+        write_json(self.prediction_source, _source(checkpoint, cfg_options) | made)
 
     def predicted_with(
         self, checkpoint: str | os.PathLike[str], cfg_options: Mapping[str, Any] | None = None
@@ -123,10 +124,10 @@ class RunFolder(RunFiles):
 
         The result is False if a confusion matrix of these predictions is missing.
         """
-        files = [self.prediction_source, *map(self.predictions, IOU_TYPES)]
-        if not all(file.is_file() for file in files):
+        source = read_json(self.prediction_source) if self.prediction_source.is_file() else {}
+        iou_types = source.pop("iou_types", IOU_TYPES)  # earlier versions always wrote both
+        if not all(self.predictions(iou_type).is_file() for iou_type in iou_types):
             return False
-        source = read_json(self.prediction_source)
         matrices = source.pop("matrices", None)
         if matrices is None or source != _source(checkpoint, cfg_options):
             return False
@@ -138,8 +139,11 @@ class RunFolder(RunFiles):
 
         A training record contains ``mode`` ("train"), ``epoch`` (from 1), ``iter`` (counted from
         the start of training), ``lr``, ``pcb_strength``, ``pcb_gate``, ``pcb_classes_seen``,
-        ``loss``, and the parts of the loss. If resumed training repeated an iteration, only the
-        newest record of the iteration is returned.
+        ``loss``, and the parts of the loss. If an iteration was repeated, only its newest record is
+        returned.
+
+        A validation record contains ``mode`` ("val"), ``epoch``, ``iter``, and metrics such as
+        ``segm_APr``, as fractions or None.
 
         Raises:
             FileNotFoundError: The run has no log.

@@ -16,6 +16,9 @@ REFINEMENT = (
 BALANCE = ("momentum", "start_epoch", "n_iter", "required_classes")
 RECIPE = "pcb"
 
+# Settings of a config that do not change the result of training.
+_WITHOUT_EFFECT = ("evaluation",)
+
 # Settings outside the config that can change the result of training. Earlier versions of the kit
 # did not record all of these settings.
 _CONDITIONS = ("seed", "processes", "threads", "cpu_capability")
@@ -62,6 +65,7 @@ def without_pcb(config: Mapping[str, Any]) -> dict[str, Any]:
 def differing_settings(ours: Any, theirs: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
     """Return the settings in which two merged configs differ.
 
+    The top-level setting ``evaluation`` is left out, because it does not change what is trained.
     A list counts as a single setting. A dictionary also counts as a single setting if its ``type``
     differs between the two configs.
 
@@ -89,6 +93,8 @@ def differing_settings(ours: Any, theirs: Any, prefix: str = "") -> dict[str, tu
     found: dict[str, tuple[Any, Any]] = {}
     for key in dict.fromkeys([*theirs, *ours]):
         dotted = f"{prefix}.{key}" if prefix else str(key)
+        if dotted in _WITHOUT_EFFECT:
+            continue
         found |= differing_settings(ours.get(key), theirs.get(key), dotted)
     return found
 

@@ -6,12 +6,14 @@ from pcb.study.opening import open_run_or_results
 from pcb.study.results import ResultsView, open_results
 from pcb.study.run import RunView, open_before, open_run, open_runs
 from pcb.study.run_state import RunState, state_of
+from pcb.study.validation import evaluate_validation
 
 __all__ = [
     "DataView",
     "ResultsView",
     "RunState",
     "RunView",
+    "evaluate_validation",
     "follow",
     "open_before",
     "open_dataset",

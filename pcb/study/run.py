@@ -50,6 +50,12 @@ class RunView:
         """Dataset, config and seed of the run, for example ``openmoji/softmax_pcb/seed0``."""
         return run_name(self.run.path)
 
+    @property
+    def iou_type(self) -> str:
+        """``"segm"`` if masks were predicted, otherwise ``"bbox"``."""
+        has_masks = any(f.predictions("segm").is_file() for f in (self.output, self.run))
+        return "segm" if has_masks else "bbox"
+
     def learned_confusion(
         self, checkpoint: str | os.PathLike = "", trust_checkpoint: bool = False
     ) -> LearnedConfusion:

@@ -256,7 +256,7 @@ SHORT = [
 ]
 LEFT_OUT = (
     "train.json: 8 of 13 annotations skipped: 2 outside the image, 2 with a width or height"
-    " below one pixel, 1 without area, 3 with polygons of fewer than three points; boxes clipped to"
+    " below one pixel, 1 without area, 3 without a mask of at least three points; boxes clipped to"
     " their image: 2"
 )
 
@@ -274,7 +274,8 @@ def test_boxes_outside_or_without_area_and_short_polygons_are_counted_in_trainin
     from pcb.detection.dataset import LVISFormatDataset
 
     path = write(folder, "train.json", dirty(content, DIRT + SHORT))
-    dataset = LVISFormatDataset(ann_file=path, pipeline=[], img_prefix=str(folder))
+    pipeline = [{"type": "LoadAnnotations", "with_bbox": True, "with_mask": True}]
+    dataset = LVISFormatDataset(ann_file=path, pipeline=pipeline, img_prefix=str(folder))
     assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == [LEFT_OUT]
     truth = dataset.get_ann_info(0)
     np.testing.assert_array_equal(

@@ -60,6 +60,15 @@ def log():
 
 
 METRICS = {"AP": 0.3, "APr": float("nan"), "APc": 0.28, "APf": 0.4}
+VALIDATIONS = [
+    {"mode": "val", "epoch": epoch, "iter": 100 * epoch}
+    | {
+        f"{kind}_AP{g}": value * epoch
+        for kind in ("bbox", "segm")
+        for g, value in {"": 0.02, "r": 0.005, "c": 0.018, "f": 0.03}.items()
+    }
+    for epoch in range(1, 10)
+]
 
 
 def draw_every_figure(tail, log):
@@ -82,6 +91,7 @@ def draw_every_figure(tail, log):
         "icon_pairs": lambda: plots.icon_pairs([(0, 1), (2,)], icons, names, groups, count),
         "loss_curves": lambda: plots.loss_curves(log),
         "strength_curve": lambda: plots.strength_curve(log, 40),
+        "ap_by_epoch": lambda: plots.ap_by_epoch(VALIDATIONS),
         "ap_by_group": lambda: plots.ap_by_group(runs),
         "ap_difference": lambda: plots.ap_difference({"pcb minus plain": over_seeds}),
         "ap_over_seeds": lambda: plots.ap_over_seeds({"plain": over_seeds, "pcb": {}}),

@@ -330,6 +330,21 @@ def test_curves_show_when_pcb_acts_or_why_it_does_not(log):
     assert [text.get_text() for text in strength.texts] == ["PCB acts from epoch 3 on"]
 
 
+def test_ap_by_epoch_shows_what_was_measured(log):
+    record = {"mode": "val", "epoch": 2, "segm_AP": 0.25, "segm_APr": None, "segm_APf": 0.5}
+    figure, (masks,) = plots.ap_by_epoch([*log, record])
+    assert masks.get_title(loc="left") == "masks"
+    lines = {line.get_label(): line for line in masks.get_lines()}
+    assert {name: list(line.get_ydata()) for name, line in lines.items()} == {
+        "all": [25.0],
+        "frequent": [50.0],
+    }
+    assert lines["frequent"].get_color() == plots.GROUP_COLORS["f"]
+    plt.close(figure)
+    with pytest.raises(ValueError, match="no validation with an AP: set `evaluation`"):
+        plots.ap_by_epoch(log)
+
+
 def test_curves_of_one_record_are_visible_and_long_ones_have_few_ticks(log, overlapping):
     _, axes = plots.loss_curves(log[:1])
     assert axes[0].get_lines()[0].get_marker() == "o"

@@ -4,7 +4,13 @@ import inspect
 
 import pytest
 
-from pcb.runs.settings import BALANCE, REFINEMENT, strength_argument
+from pcb.runs.settings import (
+    BALANCE,
+    REFINEMENT,
+    differing_settings,
+    other_settings,
+    strength_argument,
+)
 
 # mmdet's cross-entropy takes the number of classes from its box head, PCB's from the config.
 NOT_OF_PCB = {"num_classes"}
@@ -28,3 +34,9 @@ def test_every_argument_of_the_refinement_is_listed():
     from pcb.detection import IterativeRoIHead
 
     assert arguments(IterativeRoIHead) == {*REFINEMENT}
+
+
+def test_validation_makes_no_difference():
+    ours = {"runner": {"max_epochs": 9}, "evaluation": {"interval": 1}}
+    assert differing_settings(ours, {"runner": {"max_epochs": 9}}) == {}
+    assert other_settings(ours, {"runner": {"max_epochs": 8}}) == ["runner.max_epochs"]

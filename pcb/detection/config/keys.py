@@ -63,6 +63,7 @@ _PLAIN: dict[str, set[str]] = {
     **{f"data.{split}_dataloader": _LOADER for split in ("train", "val", "test")},
     "runner": {"type", "max_epochs", "max_iters"},
     "log_config": {"interval", "hooks"},
+    "evaluation": {"interval", "metric", "save_best"},
     "fp16": {"loss_scale", "patience"},
     "optimizer.paramwise_cfg": {"custom_keys", "bypass_duplicate", "bias_lr_mult"}
     | {"bias_decay_mult", "norm_decay_mult", "dwconv_decay_mult", "dcn_offset_lr_mult"},

@@ -13,7 +13,6 @@ from pcb.messages.printable import short_repr
 
 _REMOVE = "remove this setting or set it to None, because"
 _RESUME = "use `pcb train --resume`, which continues from latest.pth in the run folder"
-_EVALUATE = "after training, evaluate with `pcb test` or notebook 02"
 _MMDET_3 = "this setting belongs to MMDetection 3; write the config for MMDetection 2"
 _IN_RUN_FOLDER = f"{_REMOVE} training always saves checkpoints in the run folder"
 _SHUFFLE = f"{_REMOVE} training always shuffles the images, and testing never does"
@@ -25,13 +24,10 @@ _WORKERS = (
 # For each dotted key: the accepted values, and what to do instead of setting a different value.
 # None is always accepted. An accepted value only requests what training does anyway.
 UNSUPPORTED: dict[str, tuple[tuple, str]] = {
-    "evaluation": (
-        ({},),
-        f"set evaluation to None, because training never validates the model; {_EVALUATE}",
-    ),
     "workflow": (
         ([["train", 1]],),
-        f"set workflow to None, because training has only one phase; {_EVALUATE}",
+        "set workflow to None, because training has only one phase; to validate during training, "
+        "set evaluation",
     ),
     "resume_from": ((), _RESUME),
     "auto_resume": ((False,), _RESUME),
@@ -142,7 +138,7 @@ def _custom_hook(key: str, hook: Any) -> Iterator[str]:
         yield f"{key} must be a dictionary with a 'type', got {short_repr(hook)}"
         return
     if name in ("EvalHook", "DistEvalHook"):  # these hooks are not in any registry
-        yield f"{key} is {name}, which is not supported: {_EVALUATE}"
+        yield f"{key} is {name}, which is not supported: set evaluation instead"
     component = HOOKS.get(name)
     for kind, setting in _OWN_HOOKS.items():
         if isinstance(component, type) and issubclass(component, kind):

@@ -4,12 +4,19 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pcb.detection.config.validation import wrong_validation
 from pcb.messages.printable import short_repr
 
 # These settings must be dictionaries; mmcv and mmdet do not check this before reading their keys.
 _DICTIONARIES = (
     *("model", "data", "optimizer", "runner", "log_config", "checkpoint_config", "fp16"),
-    *("lr_config", "momentum_config", "optimizer_config", "optimizer_config.grad_clip"),
+    *(
+        "lr_config",
+        "momentum_config",
+        "optimizer_config",
+        "optimizer_config.grad_clip",
+        "evaluation",
+    ),
     *("optimizer.paramwise_cfg", "custom_imports", "model.backbone"),
 )
 
@@ -38,6 +45,8 @@ def wrong_values(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Yield an error message for each setting that has the wrong type or is out of range."""
     for key in ("runner.max_epochs", "data.samples_per_gpu", "log_config.interval"):
         yield from _whole_number(cfg, key, 1)
+    yield from _whole_number(cfg, "evaluation.interval", 1)
+    yield from wrong_validation(cfg)
     yield from _whole_number(cfg, "data.workers_per_gpu", 0)
     yield from _whole_number(cfg, "opencv_num_threads", 0)
     for split in ("train", "val", "test"):

@@ -19,7 +19,8 @@ from pcb.detection.config.faults import missing_to_test
 from pcb.detection.config.loading import naming_config
 from pcb.detection.config.values import get_dotted
 from pcb.detection.engine.device import pick_device, to_device
-from pcb.detection.engine.inference import coco_results, load_model
+from pcb.detection.engine.inference import coco_results
+from pcb.detection.engine.model import load_model
 from pcb.detection.legacy.images import LoadWholeImage, check_size
 from pcb.runs.folder import RunFolder
 from pcb.storage.repository import repository_path

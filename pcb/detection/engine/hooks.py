@@ -4,6 +4,7 @@ import datetime
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from mmcv.runner.hooks.logger import LoggerHook
 
 from pcb.detection.balances import balances
 from pcb.detection.engine.runner import NonFiniteError
+from pcb.detection.engine.settings import TrainingSettings
 from pcb.detection.learned import learned_by
 from pcb.runs.folder import RunFolder
 from pcb.storage.files import naming_when_full, write_atomically
@@ -50,6 +52,13 @@ class LossScalingHook(Fp16OptimizerHook):
                 f"{runner.position()}: the loss scaler skipped {self.patience} optimizer steps in "
                 f"a row, because gradients were not finite. Last step: {runner.describe_loss()}"
             )
+
+
+def optimizer_hook(settings: TrainingSettings) -> Hook | dict[str, Any]:
+    """Return the hook that updates the weights, or a dict from which mmcv builds this hook."""
+    if settings.loss_scaling is None:
+        return dict(settings.optimizer_step)
+    return LossScalingHook(**settings.optimizer_step, **settings.loss_scaling)
 
 
 class FiniteLossHook(Hook):

@@ -4,7 +4,6 @@ Predictions are written to disk image by image, because a detector can make mill
 (six million on LVIS's validation set).
 """
 
-import copy
 import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,22 +14,20 @@ from typing import Any, TextIO
 
 import numpy as np
 import torch
-from mmcv.runner import wrap_fp16_model
-from mmcv.utils import Config
 from mmdet.core import encode_mask_results
 from mmdet.datasets import build_dataloader, build_dataset
-from mmdet.models import build_detector
 from torch import nn
 from torch.utils.data import Subset
 from tqdm import tqdm
 
-from pcb.detection.checkpoint import describe_other_classes, load_weights, read_checkpoint
+from pcb.detection.checkpoint import describe_other_classes, read_checkpoint
 from pcb.detection.config import load_config
 from pcb.detection.config.faults import missing_to_test
 from pcb.detection.config.loading import naming_config, save_config
 from pcb.detection.engine.device import pick_device, to_device
 from pcb.detection.engine.ground_truth import GroundTruthConfusion
-from pcb.detection.engine.settings import loader_settings, uses_half_precision
+from pcb.detection.engine.model import load_model, predicted_types
+from pcb.detection.engine.settings import loader_settings
 from pcb.distributed import process_group, rank, wait_for_all, world_size
 from pcb.messages.terminal import outliving_terminal
 from pcb.runs.files import IOU_TYPES
@@ -59,7 +56,8 @@ def predict(
 ) -> dict[str, Path]:
     """Run a detector on a dataset split, and write its predictions in COCO's results format.
 
-    The files are ``predictions/bbox.json`` and ``predictions/segm.json`` in ``work_dir``.
+    The files are ``predictions/bbox.json`` and, if the detector predicts masks,
+    ``predictions/segm.json`` in ``work_dir``.
 
     The function also computes the mean class probabilities that the detector predicts at the
     ground-truth boxes of each class, and writes them to ``confusion.npz``. For details, see
@@ -100,7 +98,7 @@ def predict(
     with naming_config(config):
         dataset = build_dataset(cfg.data[split], {"test_mode": True})
     folder = RunFolder(work_dir)
-    files = {iou_type: folder.results_file(iou_type) for iou_type in IOU_TYPES}
+    files = {iou_type: folder.results_file(iou_type) for iou_type in predicted_types(model)}
     _check_outputs(folder, files.values(), (config, checkpoint, cfg.data[split].ann_file))
     with process_group(picked), ExitStack() as stack:
         if rank() == 0:
@@ -112,77 +110,74 @@ def predict(
                     "the checkpoint of the same classes",
                     stacklevel=2,
                 )
-            _remove_unfinished_parts(folder)
         wait_for_all()  # no process may write before the first process holds the lock
-        share = range(rank(), len(dataset), world_size())
-        loader = build_dataloader(
-            Subset(dataset, share),
-            **loader_settings(cfg, split),
-            dist=False,
-            shuffle=False,
-        )
-        remaining = iter(share)
         truth = stack.enter_context(GroundTruthConfusion(model, dataset))
-        parts = [stack.enter_context(_part(folder.prediction_part(t, rank()))) for t in files]
-        for batch in tqdm(
-            loader, desc="predict", unit="batch", mininterval=5.0, disable=rank() > 0
-        ):
-            inputs = to_device(batch, picked)
-            with torch.no_grad():
-                outputs = model(return_loss=False, rescale=True, **inputs)
-            indices = list(islice(remaining, len(outputs)))
-            truth.add(inputs["img_metas"][0], indices)
-            for index, (boxes, masks) in zip(indices, outputs, strict=True):
-                image_id = dataset.data_infos[index]["id"]
-                found = coco_results(boxes, masks, dataset.category_ids, image_id)
-                for part, detections in zip(parts, found, strict=True):
-                    text = ",".join(json.dumps(d, separators=(",", ":")) for d in detections)
-                    part.write(text + "\n")
-        for part in parts:
-            part.flush()
+        write_predictions(model, dataset, loader_settings(cfg, split), picked, folder, truth)
         matrices = truth.arrays()  # sums over all processes, so every process must call it
-        wait_for_all()
         if rank() == 0:
-            for iou_type, file in files.items():
-                _join([folder.prediction_part(iou_type, r) for r in range(world_size())], file)
             if matrices:
                 folder.write_confusion(**matrices)
-            folder.write_prediction_source(checkpoint, cfg_options, matrices)
+            folder.write_prediction_source(checkpoint, cfg_options, matrices, files)
             if not folder.config_file.is_file():  # make the folder a run folder
                 save_config(cfg, folder.config_file)
         wait_for_all()
     return files
 
 
-def load_model(
-    cfg: Config,
-    config: str | Path,
-    weights: dict[str, Any],
-    checkpoint: str | Path,
+def write_predictions(
+    model: nn.Module,
+    dataset: Any,
+    loading: Mapping[str, int],
     device: torch.device,
-) -> nn.Module:
-    """Build a detector for inference, and load its weights.
+    folder: RunFolder,
+    truth: GroundTruthConfusion | None = None,
+) -> None:
+    """Run a detector on a dataset, and write ``predictions/bbox.json`` and ``segm.json``.
+
+    Every process must call this function. The images are divided among the processes.
 
     Args:
-        cfg: The merged config.
-        config: The path of the config, for error messages.
-        weights: The result of :func:`pcb.detection.checkpoint.read_checkpoint`.
-        checkpoint: The path of the checkpoint, for error messages.
-        device: The device that the detector will run on.
-
-    Raises:
-        ValueError: The model in the config is wrong, or the weights do not fit the model.
+        model: An mmdet detector in evaluation mode, on the device.
+        dataset: An mmdet dataset in test mode.
+        loading: ``samples_per_gpu`` and ``workers_per_gpu`` for the data loader.
+        device: The device of the model.
+        folder: The folder that the predictions are written to.
+        truth: Measures the predictions at the ground-truth boxes of each batch. If it is None,
+            nothing is measured, and no progress bar is shown.
     """
-    model_config = copy.deepcopy(cfg.model)
-    # Do not initialise or download any weights: the checkpoint contains all of them.
-    model_config.backbone.init_cfg = None
-    model_config.pop("pretrained", None)
-    with naming_config(config):
-        model = build_detector(model_config)
-    load_weights(model, weights, checkpoint)
-    if uses_half_precision(cfg, device):
-        wrap_fp16_model(model)
-    return model.to(device, memory_format=torch.channels_last).eval()
+    if rank() == 0:
+        _remove_unfinished_parts(folder)
+    wait_for_all()
+    share = range(rank(), len(dataset), world_size())
+    loader = build_dataloader(Subset(dataset, share), **loading, dist=False, shuffle=False)
+    remaining = iter(share)
+    quiet = rank() > 0 or truth is None
+    iou_types = predicted_types(model)
+    with ExitStack() as stack:
+        files = [folder.prediction_part(iou_type, rank()) for iou_type in iou_types]
+        parts = [stack.enter_context(_part(file)) for file in files]
+        for batch in tqdm(loader, desc="predict", unit="batch", mininterval=5.0, disable=quiet):
+            inputs = to_device(batch, device)
+            with torch.no_grad():
+                outputs = model(return_loss=False, rescale=True, **inputs)
+            indices = list(islice(remaining, len(outputs)))
+            if truth is not None:
+                truth.add(inputs["img_metas"][0], indices)
+            for index, output in zip(indices, outputs, strict=True):
+                boxes, masks = output if isinstance(output, tuple) else (output, None)
+                image_id = dataset.data_infos[index]["id"]
+                found = coco_results(boxes, masks, dataset.category_ids, image_id)
+                for part, detections in zip(parts, found, strict=False):  # maybe only boxes
+                    text = ",".join(json.dumps(d, separators=(",", ":")) for d in detections)
+                    part.write(text + "\n")
+        for part in parts:
+            part.flush()
+        wait_for_all()
+        if rank() == 0:
+            for iou_type in iou_types:
+                written = [folder.prediction_part(iou_type, r) for r in range(world_size())]
+                _join(written, folder.results_file(iou_type))
+        wait_for_all()  # no process deletes its part before the parts are joined
 
 
 def _check_outputs(folder: RunFolder, files: Iterable[Path], inputs: Iterable[str | Path]) -> None:

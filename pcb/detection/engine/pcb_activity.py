@@ -4,6 +4,7 @@ PCB (Pairwise Class Balance) is active if it changes the classification loss. Th
 checkpoints.
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -103,3 +104,15 @@ def _why_not(model: nn.Module, last_epoch: int) -> str:
             "has occurred (required_classes)"
         )
     return "training ended before the iteration in which PCB would have become active"
+
+
+def warn_of_late_start(model: nn.Module, max_epochs: int) -> None:
+    """Warn if PCB would start only after the last epoch of training."""
+    for balance in balances(model).values():
+        if balance.alpha > 0 and balance.start_epoch > max_epochs:
+            warnings.warn(
+                f"PCB starts in epoch {balance.start_epoch}, but training ends with epoch "
+                f"{max_epochs}, so PCB will never change the loss. Set start_epoch of the loss to "
+                "17/24 of the number of epochs, as in the paper",
+                stacklevel=2,
+            )

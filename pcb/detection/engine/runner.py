@@ -118,6 +118,10 @@ class Runner(EpochBasedRunner):
         self._epoch += 1
         self._done_in_epoch = 0
 
+    def is_inside_epoch(self) -> bool:
+        """Return whether training resumes from a mid-epoch checkpoint."""
+        return self._done_in_epoch > 0
+
     def checkpoint_follows(self) -> bool:
         """Return whether a mid-epoch checkpoint is saved after the current iteration."""
         done = self._inner_iter + 1

@@ -10,6 +10,7 @@ from mmcv.utils import Config, ConfigDict
 
 from pcb.detection.config import load_config
 from pcb.detection.config.faults import missing, unread_variables
+from pcb.detection.config.validation import Validation, read_validation_settings
 from pcb.detection.engine.device import pick_device
 from pcb.distributed import world_size
 from pcb.runs.folder import RunFolder
@@ -37,6 +38,7 @@ class TrainingSettings:
         schedules: Dict with the keys ``lr_config`` and ``momentum_config``. The values come from
             the config. If a value is None, the learning rate or the momentum stays constant.
         custom_hooks: The configs of the additional hooks.
+        validation: When the model is validated, or None to train without validation.
         first_weights: The checkpoint that a new training run starts from (``load_from`` in the
             config), or None to start without a checkpoint.
         find_unused_parameters: Argument for PyTorch's ``DistributedDataParallel``.
@@ -58,6 +60,7 @@ class TrainingSettings:
     loss_scaling: Mapping[str, Any] | None
     schedules: Mapping[str, Mapping[str, Any] | None]
     custom_hooks: tuple[Mapping[str, Any], ...]
+    validation: Validation | None
     first_weights: str | None
     find_unused_parameters: bool
     cudnn_benchmark: bool | None
@@ -144,6 +147,7 @@ def read_settings(
         loss_scaling=cfg.fp16 if uses_half_precision(cfg, picked) else None,
         schedules={key: cfg.get(key) for key in ("lr_config", "momentum_config")},
         custom_hooks=tuple(cfg.get("custom_hooks") or ()),
+        validation=read_validation_settings(cfg),
         first_weights=cfg.get("load_from") or None,
         find_unused_parameters=bool(cfg.get("find_unused_parameters")),
         cudnn_benchmark=cfg.get("cudnn_benchmark"),

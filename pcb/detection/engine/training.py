@@ -20,15 +20,20 @@ from mmdet.models import build_detector
 from torch import nn
 from torch.utils.data import DataLoader
 
-from pcb.detection.balances import balances, describe_training_set
+from pcb.detection.balances import describe_training_set
 from pcb.detection.checkpoint import read_checkpoint
 from pcb.detection.config.loading import naming_config, save_config
 from pcb.detection.engine.environment import describe_environment
 from pcb.detection.engine.first_weights import FirstWeights, load_fitting_weights
-from pcb.detection.engine.hooks import FiniteLossHook, LossScalingHook, RunLogHook, SaveStateHook
-from pcb.detection.engine.pcb_activity import ActivityHook, describe_activity
+from pcb.detection.engine.hooks import FiniteLossHook, RunLogHook, SaveStateHook, optimizer_hook
+from pcb.detection.engine.pcb_activity import (
+    ActivityHook,
+    describe_activity,
+    warn_of_late_start,
+)
 from pcb.detection.engine.runner import Runner
 from pcb.detection.engine.settings import TrainingSettings, read_settings, recorded_settings
+from pcb.detection.engine.validation import Evaluate, ValidationHook
 from pcb.distributed import process_group, rank, sum_over_processes, wait_for_all, world_size
 from pcb.messages.lines import say
 from pcb.messages.terminal import outliving_terminal
@@ -57,6 +62,7 @@ def train(
     device: str | None = None,
     trust_checkpoint: bool = False,
     replace: bool = False,
+    evaluate: Evaluate | None = None,
 ) -> RunFolder:
     """Train the detector of a config and write all results to an output folder.
 
@@ -74,6 +80,8 @@ def train(
         device: ``"cpu"`` or ``"cuda"``. By default, the GPU is used if there is one.
         trust_checkpoint: Whether to read a checkpoint even if reading it may execute code.
         replace: Whether to delete the results of an earlier training run in the output folder.
+        evaluate: The function that evaluates predictions if the config sets ``evaluation``, such as
+            :func:`pcb.study.evaluate_validation`.
 
     Returns:
         The output folder, with ``config.py``, ``environment.json``, ``train.log.json``,
@@ -82,12 +90,18 @@ def train(
     Raises:
         FileNotFoundError: The config or the data is missing.
         ValueError: A setting, an annotation file or a checkpoint is wrong.
+        ValueError: The config sets ``evaluation``, but ``evaluate`` is None.
         ValueError: Another process uses the folder, or the folder contains unrelated files.
         ValueError: The folder already contains a training run; set ``resume`` or ``replace``.
         pcb.detection.engine.runner.NonFiniteError: A loss or a weight is not finite.
         OSError: The disk is full. The last checkpoint is kept.
     """
     settings = read_settings(config, seed, cfg_options, device)
+    if settings.validation and evaluate is None:
+        raise ValueError(
+            f"{config} sets evaluation, but no function evaluates the predictions: call train with "
+            "evaluate=pcb.study.evaluate_validation, or set evaluation to None"
+        )
     folder = RunFolder(work_dir or default_work_dir(config, seed))
     with process_group(settings.device):
         if rank() == 0:
@@ -115,12 +129,16 @@ def train(
             file = settings.first_weights_file()
             state = read_checkpoint(file, trust_checkpoint)
             first_weights = load_fitting_weights(model, state, dataset.CLASSES, file)
+        hook = None
+        if settings.validation and evaluate:
+            with naming_config(config):
+                hook = ValidationHook(settings.config, settings.validation, folder, model, evaluate)
         describe_training_set(model, dataset)
         model.CLASSES = dataset.CLASSES
         with writing_alone(folder.path, TRAINING) if rank() == 0 else nullcontext():
             if rank() == 0 and not (resume or replace):
                 folder.check_untrained()
-            _train(settings, folder, model, loader, first_weights, resume, trust_checkpoint)
+            _train(settings, folder, model, loader, hook, first_weights, resume, trust_checkpoint)
     return folder
 
 
@@ -129,6 +147,7 @@ def _train(
     folder: RunFolder,
     model: nn.Module,
     loader: DataLoader,
+    validation: Hook | None,
     first_weights: FirstWeights | None,
     resume: bool,
     trust_checkpoint: bool,
@@ -136,7 +155,7 @@ def _train(
     is_writer = rank() == 0
     device = settings.device
     if is_writer:
-        _warn_of_late_start(model, settings.max_epochs)
+        warn_of_late_start(model, settings.max_epochs)
     if settings.loss_scaling is not None:
         wrap_fp16_model(model)
     if settings.cudnn_benchmark is not None:
@@ -173,7 +192,7 @@ def _train(
         ):
             if (schedule := settings.schedules[key]) is not None:
                 register(dict(schedule))
-        runner.register_optimizer_hook(_optimizer_hook(settings))
+        runner.register_optimizer_hook(optimizer_hook(settings))
         runner.register_timer_hook({"type": "IterTimerHook"})
         if settings.loss_scaling is None:
             runner.register_hook(FiniteLossHook(), priority="HIGH")  # before the optimizer hook
@@ -196,6 +215,8 @@ def _train(
         # checkpoint, so it could not add a missing record of that iteration.
         runner.register_hook(RunLogHook(folder, settings.log_interval), priority="LOW")
         runner.register_hook(SaveStateHook(folder), priority="LOWEST")
+    if validation:
+        runner.register_hook(validation, priority="LOWEST")  # after the checkpoint is saved
     runner.run(loader)
     wait_for_all()  # no process exits before the last checkpoint is written
     if is_writer:
@@ -214,13 +235,6 @@ def _first_weights_record(
         return {}
     before = folder.read_environment()  # of the run that is resumed
     return {"load_from": before["load_from"]} if "load_from" in before else {}
-
-
-def _optimizer_hook(settings: TrainingSettings) -> Hook | dict[str, Any]:
-    """Return the hook that updates the weights, or a dict from which mmcv builds this hook."""
-    if settings.loss_scaling is None:
-        return dict(settings.optimizer_step)
-    return LossScalingHook(**settings.optimizer_step, **settings.loss_scaling)
 
 
 def build_loader(loading: Mapping[str, int], dataset: Any, seed: int) -> DataLoader:
@@ -273,18 +287,6 @@ def _seed_initialisation(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-
-
-def _warn_of_late_start(model: nn.Module, max_epochs: int) -> None:
-    """Warn if PCB would start only after the last epoch of training."""
-    for balance in balances(model).values():
-        if balance.alpha > 0 and balance.start_epoch > max_epochs:
-            warnings.warn(
-                f"PCB starts in epoch {balance.start_epoch}, but training ends with epoch "
-                f"{max_epochs}, so PCB will never change the loss. Set start_epoch of the loss to "
-                "17/24 of the number of epochs, as in the paper",
-                stacklevel=2,
-            )
 
 
 def _quiet_logger() -> logging.Logger:

@@ -153,6 +153,7 @@ def test_two_nodes_train_one_run_without_rois_and_predict_what_one_predicts(
         "data.train.filter_empty_gt": False,
         "data.samples_per_gpu": 1,
         "model.train_cfg.rpn_proposal.max_per_img": 0,  # the objects are the only RoIs
+        "evaluation": {"interval": 2},
     }
     common = ["--device", "cpu", "--cfg-options", json.dumps(options)]
     run = RunFolder(tmp_path / "seed0")
@@ -171,7 +172,7 @@ def test_two_nodes_train_one_run_without_rois_and_predict_what_one_predicts(
     ]
     torch.testing.assert_close(*states, rtol=0, atol=0)
 
-    log = run.read_log()
+    *log, validation = run.read_log()
     assert [record["iter"] for record in log] == list(range(1, 25))
     assert all(np.isfinite(record["loss"]) for record in log)
     assert log[-1]["pcb_gate"]
@@ -181,15 +182,21 @@ def test_two_nodes_train_one_run_without_rois_and_predict_what_one_predicts(
     assert list(run.read_confusion_history()) == [1, 2]
 
     files = [run.predictions(iou_type) for iou_type in ("bbox", "segm")]
-    predictions, matrices = [], []
+    predictions, matrices, metrics = [], [], []
     test = ["-m", "pcb", "test", CONFIG, run.checkpoint, *common]
     for start in (run_nodes, run_alone):
         start(*test)
         predictions.append([file.read_bytes() for file in files])
         matrices.append(run.read_confusion())
+        metrics.append(run.read_metrics())
         for file in files:
             file.unlink()
     assert predictions[0] == predictions[1] and len(predictions[0][0]) > 2
+    # The first process's statistics are in the checkpoint, so all processes validate with them.
+    assert validation["epoch"] == 2
+    for found in metrics:
+        assert validation["bbox_AP"] == found["bbox"]["AP"]
+        assert validation["segm_AP"] == found["segm"]["AP"]
     counts = [found["ground_truth_box_count"] for found in matrices]
     np.testing.assert_array_equal(*counts)
     assert counts[0].min() > 0
