@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pcb.cli.options import add_command
+from pcb.cli.options import add_command, add_crowds
 from pcb.cli.output import log_to_stderr
 
 
@@ -31,12 +31,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         "--name", required=True, help="name of the dataset; configs are written to configs/NAME"
     )
-    parser.add_argument(
-        "--crowds",
-        choices=("ignore", "objects"),
-        help="read annotations marked as crowds (iscrowd) as regions to ignore, as COCO does"
-        " (ignore), or each as one object (objects); default: ignore if they are few",
-    )
+    add_crowds(parser)
     parser.add_argument(
         "--federated",
         action="store_true",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcb.cli.options import add_command, add_number
+from pcb.cli.options import add_command, add_crowds, add_number
 from pcb.cli.output import (
     confusion_summary,
     is_matrix_file,
@@ -158,12 +158,7 @@ def add_detections(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "results", metavar="RESULTS.json", help="detections in COCO's results format"
     )
-    parser.add_argument(
-        "--crowds",
-        choices=("ignore", "objects"),
-        help="read annotations marked as crowds (iscrowd) as regions to ignore, as COCO does"
-        " (ignore), or each as one object (objects); default: ignore if they are few",
-    )
+    add_crowds(parser)
     parser.add_argument(
         "--train",
         metavar="TRAIN.json",

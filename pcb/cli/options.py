@@ -45,6 +45,16 @@ def add_number(
     )
 
 
+def add_crowds(parser: argparse.ArgumentParser) -> None:
+    """Add ``--crowds``."""
+    parser.add_argument(
+        "--crowds",
+        choices=("ignore", "objects"),
+        help="read annotations marked as crowds (iscrowd) as regions to ignore, as COCO does"
+        " (ignore), or each as one object (objects); default: ignore if they are few",
+    )
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add ``--device`` and ``--cfg-options``."""
     parser.add_argument(
