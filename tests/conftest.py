@@ -1,6 +1,8 @@
 """Fixtures for the tests of several packages, and how pytest runs the tests."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -33,6 +35,10 @@ def _users_folders() -> set[Path]:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     session.config.stash[_before] = _users_folders()
+    if not hasattr(session.config, "workerinput"):
+        # In a new environment, the first import of mmcv writes a cache. The workers, which start
+        # after this, must not read it half-written.
+        subprocess.run([sys.executable, "-W", "ignore", "-c", "import mmcv"])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -6,7 +6,9 @@ If mmcv has no compiled operators, :func:`install` makes mmcv use these three op
 operators then raise an error.
 """
 
+import pickle
 import sys
+import time
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
@@ -17,6 +19,7 @@ import torchvision
 from torch import Tensor
 
 _EXTENSION = "mmcv._ext"
+_ATTEMPTS = 50  # to import mmcv, every tenth of a second
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
@@ -136,9 +139,30 @@ class _TorchvisionExtension(ModuleType):
         return _missing(name)
 
 
-def _is_compiled() -> bool:
-    import mmcv  # noqa: F401  (find_spec needs the parent package of a submodule)
+def _import_mmcv() -> None:
+    """Import mmcv; wait while another process writes the cache of yapf, which mmcv imports.
 
+    In a new environment, yapf writes this cache when it is first imported.
+    """
+    for attempt in reversed(range(_ATTEMPTS)):
+        try:
+            import mmcv  # noqa: F401
+
+            return
+        except (EOFError, pickle.UnpicklingError) as error:
+            if not attempt:
+                raise ImportError(
+                    "yapf's cache is damaged: delete the folder YAPF in your cache folder"
+                    " (~/.cache/YAPF on Linux)"
+                ) from error
+            for name in list(sys.modules):
+                if name.partition(".")[0] in ("mmcv", "yapf", "yapf_third_party"):
+                    del sys.modules[name]
+            time.sleep(0.1)
+
+
+def _is_compiled() -> bool:
+    _import_mmcv()  # find_spec needs the parent package of a submodule
     installed = sys.modules.get(_EXTENSION)
     if installed is not None:
         return not isinstance(installed, _TorchvisionExtension)

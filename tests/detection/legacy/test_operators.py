@@ -1,12 +1,17 @@
 """torchvision's operators in mmcv's interface, compared with plain PyTorch."""
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from mmcv.ops import RoIAlign, nms, roi_pool
 
 from pcb.detection.legacy.operators import operators_in_use
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def plain_nms(boxes, scores, threshold, offset):
@@ -117,3 +122,30 @@ def test_environment_report_of_mmdet_works():
 
     assert "MMCV" in collect_env()
     assert "mmcv._ext" in sys.modules
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_repaired", [True, False])
+def test_cache_that_another_process_still_writes_is_waited_for(tmp_path, is_repaired):
+    """In a new environment, two processes may import mmcv, and so yapf, for the first time."""
+    code = "import mmcv"
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=environment, check=True)
+    caches = list(tmp_path.rglob("*.pickle"))
+    assert caches
+    whole = caches[0].read_bytes()
+    caches[0].write_bytes(whole[:100])
+    repair = f"open({str(caches[0])!r}, 'wb').write({whole!r})" if is_repaired else "None"
+    (tmp_path / "import.py").write_text(
+        f"import time\ntime.sleep = lambda _: {repair}\nimport pcb.detection\nprint('imported')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(tmp_path / "import.py")],
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    if is_repaired:
+        assert done.stdout.endswith("imported\n"), done.stderr
+    else:
+        assert "yapf's cache is damaged: delete the folder YAPF" in done.stderr
