@@ -43,7 +43,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         "--weights",
         metavar="FILE",
-        help="checkpoint to start from, such as a COCO detector of mmdet",
+        help="checkpoint to start from: a detector with ResNet-50, such as mmdet's on COCO",
     )
     parser.add_argument(
         "--epochs", type=int, default=24, metavar="N", help="epochs of training (default: 24)"

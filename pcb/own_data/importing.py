@@ -58,8 +58,8 @@ def import_data(
             every image counts as checked for every class, unless the files say otherwise.
         epochs: Number of epochs of the training.
         images_per_step: Number of images per training step; None for the default of the model.
-        weights: Checkpoint of a detector to start from (``load_from``); None to train from scratch
-            or, for photographs, from ImageNet weights.
+        weights: Checkpoint of a detector with ResNet-50 to start from (``load_from``). If None,
+            training starts from scratch or, for photographs, from ImageNet weights.
         boxes: Whether to train boxes only, even if there are masks.
         replace: Whether to replace an earlier import with the same name.
         root: Root of the repository; None for PCB-kit's own repository.
@@ -78,7 +78,8 @@ def import_data(
     folders = [folders[0], folders[-1]]
     splits = _read((train, val), folders, crowds)
     has_masks = _has_masks(splits, boxes)
-    settings = derive_settings(splits[0], epochs, images_per_step, has_masks)
+    family = None if weights is None else "photographs"
+    settings = derive_settings(splits[0], epochs, images_per_step, has_masks, family)
     files = {
         f"data/{name}/annotations/{split}.json": json.dumps(_content(annotations, federated))
         for split, annotations in zip(("train", "val"), splits, strict=True)

@@ -88,6 +88,7 @@ def derive_settings(
     epochs: int,
     images_per_step: int | None = None,
     with_masks: bool = True,
+    family: str | None = None,
 ) -> Settings:
     """Derive the settings of a training from its annotations.
 
@@ -96,6 +97,7 @@ def derive_settings(
         epochs: Number of epochs, at least 2.
         images_per_step: Number of images per training step; None for the default of the model.
         with_masks: Whether to train masks.
+        family: 'small' or 'photographs', see ``Settings``; None to choose by the image sizes.
 
     Raises:
         ValueError: There are fewer than 2 epochs, or ``images_per_step`` is less than 1.
@@ -113,7 +115,7 @@ def derive_settings(
         raise ValueError(f"images_per_step must be at least 1, got {images_per_step}")
     sizes = np.array([(image["width"], image["height"]) for image in train.images])
     long, short = np.percentile(sizes.max(axis=1), 95), np.percentile(sizes.min(axis=1), 95)
-    family = "small" if long <= _SMALL else "photographs"
+    family = family or ("small" if long <= _SMALL else "photographs")
     scale = min(_LONGEST, round(long)), min(_SHORTEST, round(short))
     factors = np.minimum(scale[0] / sizes.max(axis=1), scale[1] / sizes.min(axis=1))
     factor_of = dict(zip(train.image_of, factors.tolist(), strict=True))

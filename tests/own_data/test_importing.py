@@ -327,3 +327,13 @@ def test_wrong_and_damaged_images_are_found(coco, root, run_import):
         run_import()
     for part in ("1 of 30 images are damaged", "1 of 30 images do not have the size"):
         assert part in str(error.value)
+
+
+def test_weights_choose_the_model_that_they_fit(coco, root, run_import):
+    weights = coco / "coco.pth"
+    weights.touch()
+    assert run_import(weights=str(weights)).family == "photographs"
+    text = (root / "configs/table/softmax.py").read_text()
+    assert "mask_rcnn_r50_fpn.py" in text and f'load_from = "{weights}"' in text
+    with pytest.raises(FileNotFoundError, match=r"the weights .* do not exist"):
+        run_import(weights=str(coco / "absent.pth"), name="other")
