@@ -51,7 +51,7 @@ def describe_training_set(model: nn.Module, dataset: Any) -> None:
 
 
 def _innermost(dataset: Any) -> Iterator[Any]:
-    """Yield the datasets inside any wrappers such as ``RepeatDataset``."""
+    """Yield the datasets themselves, without wrappers such as ``RepeatDataset``."""
     inside = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
     if inside == [None]:
         yield dataset

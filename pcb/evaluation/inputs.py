@@ -166,7 +166,7 @@ def log_uncounted(annotations: Annotations, source: str, count: int, total: int,
         source: Name of the detection results, for the message.
         count: Number of detections that the evaluation ignores.
         total: Number of all detections.
-        what: Text at the beginning of the message that says which detections are ignored.
+        what: Which detections are ignored; the message begins with this text.
     """
     if not count:
         return

@@ -26,6 +26,8 @@ LEGEND = (
     "Mask AP in percent over all classes (AP) and over the rare (APr), common (APc) and frequent "
     "(APf) classes; AP50: mask AP at IoU 0.5; APb: box AP. n/a: undefined."
 )
+BOXES = ", boxes"  # marks a detector that predicts no masks
+_OF_BOXES = "Rows with the word boxes show box AP in every column."
 ONE_SEED = (
     "A difference between two runs is partly due to chance, because results depend on the seed."
 )
@@ -89,7 +91,10 @@ def text_table(rows: Iterable[Row]) -> str:
 
 def legend(rows: Iterable[Row]) -> str:
     """Return a legend that explains the columns, differences and intervals of the metric table."""
-    return f"{LEGEND} {OVER_SEEDS if any(row.of_seed for row in rows) else ONE_SEED}"
+    rows = list(rows)
+    texts = [LEGEND, _OF_BOXES] if any(row.label.endswith(BOXES) for row in rows) else [LEGEND]
+    texts.append(OVER_SEEDS if any(row.of_seed for row in rows) else ONE_SEED)
+    return " ".join(texts)
 
 
 def _config_rows(
@@ -97,18 +102,22 @@ def _config_rows(
 ) -> list[Row]:
     first, *others = config.runs.values()
     count = 1 + len(others)
-    values = [config.estimate(iou_type, name) for _, iou_type, name in COLUMNS]
+    measured = _measured(config)
+    values = [config.estimate(iou_type, name) for iou_type, name in measured]
+    of_boxes = BOXES if measured[0][0] == "bbox" else ""
     if others:
         name = first.path.parent.relative_to(root).as_posix()
-        rows = [Row(f"{name}, {count} seeds", [format_estimate(v, count) for v in values])]
+        rows = [
+            Row(f"{name}, {count} seeds{of_boxes}", [format_estimate(v, count) for v in values])
+        ]
     else:
         name = first.path.relative_to(root).as_posix()
-        rows = [Row(name, [format_metric(value.mean) for value in values])]
+        rows = [Row(f"{name}{of_boxes}", [format_metric(value.mean) for value in values])]
     if published and (row := published_results(first.path)):
         rows.append(Row("  published", [format_metric(value) for value in _cells(row)]))
     if not config.pairs or not config.baseline:
         return rows
-    differences = [config.difference(iou_type, name) for _, iou_type, name in COLUMNS]
+    differences = [config.difference(iou_type, name) for iou_type, name in measured]
     several = count > 1 or len(config.baseline.runs) > 1
     pairs = len(config.pairs)
     over = f" over {pairs} seed{'s' if pairs > 1 else ''}" if several else ""
@@ -117,6 +126,12 @@ def _config_rows(
     if pairs > 1:
         rows.append(Row("  95% interval", [format_interval(d) for d in differences], True))
     return rows
+
+
+def _measured(config: ConfigRuns) -> list[tuple[str, str]]:
+    """Return the IoU type and the metric of each column; without masks, every type is boxes."""
+    has_masks = config.estimate("segm", "AP").n or not config.estimate("bbox", "AP").n
+    return [(iou_type if has_masks else "bbox", name) for _, iou_type, name in COLUMNS]
 
 
 def _cells(metrics: Mapping[str, Mapping[str, float]]) -> list[float]:

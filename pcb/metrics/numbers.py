@@ -73,7 +73,7 @@ def format_estimate(value: Estimate, seeds: int | None = None) -> str:
 def format_points(difference: float) -> str:
     """Format a difference between two fractions as signed percentage points.
 
-    The text is n/a if the difference is NaN.
+    The result is ``"n/a"`` if the difference is NaN.
 
     Example:
         >>> format_points(0.0125), format_points(-0.0001), format_points(float("nan"))

@@ -137,7 +137,7 @@ class ShortOutputs(Preprocessor):
         return cell, resources
 
     def _cut(self, text: str, kind: str = "text/plain") -> str:
-        """Shorten long plain text, and replace long markup such as HTML with a note.
+        """Shorten long plain text. Replace long markup, such as HTML, with a note.
 
         Args:
             text: Code or output of a notebook cell.

@@ -68,7 +68,7 @@ class Frame:
 
     @property
     def edge(self) -> int:
-        """Coordinate at which the background row and column begin, measured in classes."""
+        """Number of classes before the background row and the background column."""
         return -(-len(self.labels) // self.factor) * self.factor
 
     @property
@@ -78,7 +78,7 @@ class Frame:
 
     @property
     def end(self) -> int:
-        """Side length of the square image, measured in classes."""
+        """Number of classes along each side of the square image."""
         return self.edge + self.with_background * self.thickness * self.factor
 
     @property

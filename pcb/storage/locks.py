@@ -60,7 +60,7 @@ def holding(
     purpose: str,
     waiting: Callable[[Writer], None] | None = None,
 ) -> Iterator[bool]:
-    """Try to hold a lock while the ``with`` block runs, and record the current process as holder.
+    """Try to hold a lock while the ``with`` block runs, and record who holds it.
 
     Args:
         file: The lock file; if it does not exist, the file and its folder are created.

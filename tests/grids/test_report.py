@@ -12,7 +12,7 @@ from pcb.cli.main import main
 from pcb.grids.questions import OF_DATASET, OF_PAIR, OF_RUN
 from pcb.grids.report import write_page
 from pcb.grids.results import read_results
-from pcb.grids.table import text_table
+from pcb.grids.table import legend, text_table
 from pcb.runs.folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -346,3 +346,18 @@ def test_command_prints_table_and_page(grid, capsys):
     assert main(["grid", "report", str(grid)]) == 0
     out = capsys.readouterr().out
     assert "difference" in out and str(grid / "index.html") in out
+
+
+def test_table_of_a_detector_without_masks_shows_box_ap(tmp_path):
+    for name, ap in (("softmax", 0.25), ("softmax_pcb", 0.5)):
+        run = make_run(tmp_path, f"parts/{name}/seed0")
+        run.write_metrics({"bbox": {"AP": ap, "APr": 0.125, "AP50": 0.75}})
+    rows = read_results(tmp_path).rows
+    table = text_table(rows).splitlines()
+    assert table[1].split() == [
+        "parts/softmax/seed0,",
+        "boxes",
+        *["25.0", "12.5", "n/a", "n/a", "75.0", "25.0"],
+    ]
+    assert table[3].split()[:2] == ["difference", "+25.0"]
+    assert "Rows with the word boxes show box AP" in legend(rows)

@@ -112,9 +112,9 @@ def candidates() -> tuple[tuple[Icon, ...], tuple[Icon, ...]]:
     """Find the icons that can become classes: those that consist mostly of coloured areas.
 
     Returns:
-        things: Emojis that are neither signs nor composed of several emojis.
-        others: Signs, followed by emojis that are composed of several emojis. Icons in this list
-            are never paired, and become classes only if there are too few ``things``.
+        things: Icons that are neither signs nor composed of several icons.
+        others: Signs, followed by icons that are composed of several icons. They never form
+            look-alike pairs, and become classes only if there are too few ``things``.
     """
     things, signs, combined = [], [], []
     for code in openmoji_codes():

@@ -4,7 +4,7 @@ pycocotools does not check the runs. If the runs are too short, part of the deco
 undefined. A run of negative length causes an endless loop.
 
 An encoding is a string that stores a list of numbers in base 32. Each character is one digit of a
-number, and the least significant digit comes first. The ASCII code of the character is 48 plus the
+number, and the least significant digit comes first. The ASCII code of a character is 48 plus the
 digit, plus 32 if the number continues in the next character.
 
 The first three numbers are the lengths of the first three runs of pixels. For n > 3, number n is

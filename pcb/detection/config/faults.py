@@ -32,8 +32,7 @@ _TYPES |= {"deterministic": bool, "mp_start_method": str}
 def faults(cfg: Mapping[str, Any], text: str = "") -> list[str]:
     """Return an error message for each setting that training would ignore or could not use.
 
-    A top-level key of the config that is not a setting is also reported, unless it is a variable
-    that a config file uses.
+    Unknown top-level keys are also reported, except variables that a config file uses.
 
     Args:
         cfg: The merged config.
