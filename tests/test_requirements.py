@@ -21,6 +21,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 GROUPS = {
     "pcb": set(),
     "pcb/cli": {"evaluation"},
+    "pcb/cli/prediction.py": {"detection", "plots"},
+    "pcb/cli/report.py": {"notebooks"},
     "pcb/datasets": {"evaluation"},
     "pcb/datasets/openmoji": {"openmoji"},
     "pcb/detection": {"detection"},
@@ -93,7 +95,7 @@ def imported(source: str) -> set[str]:
 
 def place(path: Path) -> str:
     """The entry of GROUPS for a file."""
-    return next(str(folder) for folder in path.parents if str(folder) in GROUPS)
+    return next(str(one) for one in (path, *path.parents) if str(one) in GROUPS)
 
 
 @cache

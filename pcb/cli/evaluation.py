@@ -128,7 +128,7 @@ def _ground_truth(options: argparse.Namespace) -> tuple[Annotations, str]:
         options.ground_truth, federated=options.federated, crowds=options.crowds
     )
     if options.train is not None:
-        annotations = with_training_groups(annotations, options.train)
+        annotations = with_training_groups(annotations, options.train, options.crowds)
         return annotations, f"frequency groups: from the images of each class in {options.train}"
     if not annotations.has_groups:
         return annotations, ""

@@ -92,7 +92,7 @@ def _check_rows(balance: PairwiseClassBalance, source: str | Path) -> None:
     if sum_to_one != balance.normalize_rows:
         warnings.warn(
             f"the rows of the confusion matrix in {source} {'sum' if sum_to_one else 'do not sum'} "
-            f"to 1, so it was probably not learned with the {balance.activation} loss in the "
-            "config. Use the config of the training run",
+            f"to 1, so the matrix was probably not learned with the {balance.activation} loss in "
+            "the config. Use the config of the training run",
             stacklevel=3,
         )

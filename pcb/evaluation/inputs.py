@@ -41,7 +41,9 @@ def read_ground_truth(
     return read_annotations(ground_truth, federated=federated)
 
 
-def with_training_groups(annotations: Annotations, training: str | os.PathLike) -> Annotations:
+def with_training_groups(
+    annotations: Annotations, training: str | os.PathLike, crowds: str | None = None
+) -> Annotations:
     """Return annotations whose frequency groups come from the training annotations.
 
     The group of a class depends on its number of training images. Groups and counts that
@@ -50,13 +52,14 @@ def with_training_groups(annotations: Annotations, training: str | os.PathLike) 
     Args:
         annotations: The ground truth.
         training: File with the training annotations, in LVIS or COCO format.
+        crowds: How to read annotations marked as crowds; see ``read_annotations``.
 
     Raises:
         FileNotFoundError: The file does not exist.
         AnnotationError: The file is invalid, or lacks a category of the ground truth.
     """
     # The training annotations of LVIS as dicts would take several GB.
-    found = read_compact_annotations(training, allow_short_polygons=True)
+    found = read_compact_annotations(training, allow_short_polygons=True, crowds=crowds)
     images = np.repeat(found.image_ids, np.diff(found.first_instance)).tolist()
     labels = np.array(found.category_ids)[found.labels].tolist()
     records = [

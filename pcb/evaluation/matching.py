@@ -75,8 +75,16 @@ def _overlap(
         masks = detections.masks or []
         ours = [masks[index] for index in chosen.tolist()]
         size = image["height"], image["width"]
-        theirs = [encode_mask(record["segmentation"], *size) for record in records]
+        theirs = [encode_mask(_mask_of(record), *size) for record in records]
     return mask.iou(ours, theirs, [in_crowds] * len(records))
+
+
+def _mask_of(record: dict) -> dict | list:
+    """Return the mask of an annotation; for a crowd without a mask, its box as a polygon."""
+    if "segmentation" in record:
+        return record["segmentation"]
+    x, y, width, height = record["bbox"]
+    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
 
 
 def in_crowds(

@@ -15,6 +15,7 @@ from pcb.metrics.matrix import (
 )
 from pcb.metrics.numbers import (
     AP_NAMES,
+    AP_TITLES,
     METRICS,
     format_difference,
     format_estimate,
@@ -33,6 +34,7 @@ from pcb.metrics.seeds import Estimate, estimate, paired_difference
 
 __all__ = [
     "AP_NAMES",
+    "AP_TITLES",
     "METRICS",
     "Estimate",
     "LearnedConfusion",

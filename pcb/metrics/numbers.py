@@ -5,6 +5,7 @@ import math
 from pcb.metrics.seeds import Estimate
 
 AP_NAMES = {"segm": "mask AP", "bbox": "box AP"}
+AP_TITLES = {"segm": "Mask AP", "bbox": "Box AP"}
 METRICS = (
     *("AP", "AP50", "AP75", "APs", "APm", "APl", "APr", "APc", "APf"),
     *("AR@300", "ARs@300", "ARm@300", "ARl@300"),

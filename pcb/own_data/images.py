@@ -56,6 +56,11 @@ class ImageFolder:
             else:
                 missing.append(name)
         total = f"of {len(images):,} images"
+        if repeated := [name for name, count in Counter(found).items() if count > 1]:
+            self.faults.append(
+                f"{path}: several images are the same file in {self.folder}"
+                f" ({first_names(repeated)}): correct their file names"
+            )
         if missing:
             self.faults.append(
                 f"{path}: the folder {self.folder} lacks {len(missing):,} {total}"
@@ -71,7 +76,11 @@ class ImageFolder:
     @property
     def notes(self) -> list[str]:
         """What was assumed to find images, with counts."""
-        return [f"{text}: {count:,} images" for text, count in self._assumed.items() if count]
+        return [
+            f"{self.folder}: {text}: {count:,} images"
+            for text, count in self._assumed.items()
+            if count
+        ]
 
     def _choices(self, name: str) -> tuple[list[str], str]:
         """Return the files that a stated path may mean, and what that assumes."""

@@ -77,6 +77,8 @@ def import_data(
     folders = [Path(folder).expanduser().absolute() for folder in images]
     folders = [folders[0], folders[-1]]
     splits = _read((train, val), folders, crowds)
+    if not splits[0].annotations:
+        raise AnnotationError(f"{train} has no object to train on, apart from crowds")
     has_masks = _has_masks(splits, boxes)
     family = None if weights is None else "photographs"
     settings = derive_settings(splits[0], epochs, images_per_step, has_masks, family)
@@ -111,15 +113,14 @@ def _check_arguments(
             raise FileNotFoundError(f"the image folder {folder} does not exist: check the path")
     if weights is not None and not Path(weights).expanduser().is_file():
         raise FileNotFoundError(f"the weights {weights} do not exist: choose a checkpoint file")
-    own = root / "configs" / "_base_" / "datasets" / f"{name}.py"
-    is_own = own.is_file() and _MARK in own.read_text()
-    taken = [
-        path
-        for path in (f"configs/{name}", f"data/{name}", f"workflow/grids/{name}.yaml", own)
-        if (root / path).exists()
-    ]
-    if taken and not is_own:
-        raise ValueError(f"{taken[0]} exists and is not from an import: choose another name")
+    files = [f"configs/_base_/{part}/{name}.py" for part in ("datasets", "schedules", "pcb")]
+    files.append(f"workflow/grids/{name}.yaml")
+    is_own = {file: _MARK in (root / file).read_text() for file in files if (root / file).is_file()}
+    folders = [f for f in (f"configs/{name}", f"data/{name}") if (root / f).exists()]
+    foreign = [file for file, own in is_own.items() if not own] or ([] if is_own else folders)
+    if foreign:
+        raise ValueError(f"{foreign[0]} exists and is not from an import: choose another name")
+    taken = [*is_own, *folders]
     if taken and not replace:
         raise ValueError(
             f"the dataset {name} was already imported: replace it (--replace), or choose another"
@@ -148,7 +149,7 @@ def _read(
     splits = []
     for annotations, ids, folder in zip(read, (same_id, new_id), folders, strict=True):
         names = known[folder].find(annotations.path, annotations.images)
-        if not known[folder].faults:
+        if len(names) == len(annotations.images):
             sizes = [(image["width"], image["height"]) for image in annotations.images]
             found = check_images(names, sizes, folder, most=None)
             faults += [f"{annotations.path}: {fault}" for fault in found.size_faults]

@@ -1,5 +1,6 @@
 """Derive the settings of a training from its dataset and its schedule."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,7 +81,8 @@ class Settings:
 
     def momentum(self, per_image: int) -> float:
         """Return the momentum of the confusion matrix; see :func:`pcb.scaled_momentum`."""
-        return round(min(PUBLISHED_MOMENTUM, scaled_momentum(max(2, self.calls(per_image)))), 3)
+        momentum = min(PUBLISHED_MOMENTUM, scaled_momentum(max(2, self.calls(per_image))))
+        return math.floor(1000 * momentum) / 1000  # never more than the limit
 
 
 def derive_settings(

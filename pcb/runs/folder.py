@@ -161,7 +161,7 @@ class RunFolder(RunFiles):
         return read_metrics(self._existing(self.metrics_file, hint))
 
     def write_metrics(self, metrics: Mapping[str, Mapping[str, float]]) -> None:
-        """Write metrics to ``metrics.json``, as fractions such as ``{"bbox": {"AP": 0.25}}``."""
+        """Write metrics, which are fractions: ``{"bbox": {"AP": 0.25}}`` is an AP of 25%."""
         write_metrics(self.metrics_file, metrics)
 
     def read_confusion(self) -> dict[str, np.ndarray]:

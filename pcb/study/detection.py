@@ -129,7 +129,10 @@ def detect_images(
 
 
 def is_results_file(path: Path) -> bool:
-    """Return whether a file may be a ``results.json`` that :func:`detect_images` wrote."""
+    """Return whether a file is a ``results.json`` beside an ``images.json`` of the same kind."""
+    overview = path.with_name(IMAGES)
+    if not (overview.is_file() and is_images_file(overview)):
+        return False
     with open(path, "rb") as file:
         return file.read(64).lstrip().startswith(b"[")
 

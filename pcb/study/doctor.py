@@ -85,11 +85,14 @@ def _examine_dataset(
     for path in file if isinstance(file, list | tuple) else [file]:
         name = f"{split} annotations"
         try:
-            raw = read_compact_annotations(path, allow_short_polygons=split == "train")
+            raw = read_compact_annotations(
+                path, allow_short_polygons=split == "train", crowds=dataset.get("crowds")
+            )
         except (ValueError, OSError) as error:
             checks.append(Check(name, str(error), ok=False, hint=HINT))
             continue
-        annotations, fixes = fix_instances(raw)
+        needs_masks = any(step.get("with_mask") for step in dataset.get("pipeline") or [])
+        annotations, fixes = fix_instances(raw, needs_masks)
         read.append(annotations)
         text = (
             f"{len(raw.image_ids):,} images, {len(raw.labels):,} annotations,"

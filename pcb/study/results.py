@@ -106,7 +106,7 @@ def open_results(
     if image_dir and not images.is_dir():
         raise FileNotFoundError(f"image_dir {images} is not a folder: correct the path")
     annotations = read_annotations(truth, federated=federated, crowds=crowds)
-    data = DataView(_with_counts(annotations, counted), images)
+    data = DataView(_with_counts(annotations, counted, crowds), images)
     _tell_missing(data, bool(image_dir))
     return ResultsView(file, output, data, _name(file, repository_path(before) if before else None))
 
@@ -127,11 +127,11 @@ def _name(file: Path, other: Path | None) -> str:
     return printable("/".join(file.parts[-length:]))
 
 
-def _with_counts(annotations: Annotations, train: Path | None) -> Annotations:
+def _with_counts(annotations: Annotations, train: Path | None, crowds: str | None) -> Annotations:
     """Add the numbers of images that determine frequency groups, and print where they are from."""
     if train is not None:
         print(f"The frequency groups are computed from the numbers of images in {train}.")
-        return with_training_groups(annotations, train)
+        return with_training_groups(annotations, train, crowds)
     if annotations.has_counts:
         return annotations
     what = "Classes are sorted by" if annotations.has_groups else "Frequency groups are computed by"

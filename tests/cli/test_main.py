@@ -66,7 +66,7 @@ def test_evaluate_prints_and_writes(detections, tmp_path, capsys):
     assert cli.main(["evaluate", *detections, "--iou-type", "bbox", "--out", str(out)]) == 0
     printed, written = capsys.readouterr().out.split("Written:")
     assert str(out) in written
-    assert "APr" in printed and "bbox" in printed and "n/a" in printed and "-1" not in printed
+    assert "APr" in printed and "bbox" in printed and "n/a" in printed and " -1" not in printed
     metrics = read_metrics(out)
     assert list(metrics) == ["bbox"]
     assert metrics["bbox"]["APf"] > 0.9 and metrics["bbox"]["APr"] == 0

@@ -273,7 +273,7 @@ def test_groups_follow_from_training_counts(write):
     assert bare.with_counts_of(training).image_count.tolist() == [2, 1, 1]
     for category, number in zip(training.categories, (1, 2, 7), strict=True):
         category["id"] = number
-    with pytest.raises(AnnotationError, match=r"lacks 1 of the 3 .*the first missing id is 3"):
+    with pytest.raises(AnnotationError, match=r"lacks 1 of the 3 .*the first id is 3"):
         bare.with_counts_of(
             read_annotations(
                 write(

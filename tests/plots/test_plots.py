@@ -33,7 +33,7 @@ def test_every_figure_is_saved_whole_and_leaves_settings_alone(every_figure, tai
         assert not small, (name, small)
         plt.close(figure)
     assert dict(plt.rcParams) == before
-    assert len(list((tmp_path / "figures").iterdir())) == 2 * 28  # and no partial file
+    assert len(list((tmp_path / "figures").iterdir())) == 2 * 29  # and no partial file
 
 
 def test_seaborn_is_imported_only_for_the_figures_that_need_it():

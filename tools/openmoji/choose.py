@@ -113,8 +113,8 @@ def candidates() -> tuple[tuple[Icon, ...], tuple[Icon, ...]]:
 
     Returns:
         things: Icons that are neither signs nor composed of several icons.
-        others: Signs, followed by icons that are composed of several icons. They never form
-            look-alike pairs, and become classes only if there are too few ``things``.
+        others: Signs, followed by icons that are composed of several icons. These ``others``
+            never form look-alike pairs, and become classes only if there are too few ``things``.
     """
     things, signs, combined = [], [], []
     for code in openmoji_codes():

@@ -140,7 +140,7 @@ class Annotations(Classes):
             training: The training annotations.
 
         Raises:
-            AnnotationError: Some categories are missing from the training annotations.
+            AnnotationError: The training annotations lack a category, or have another name for it.
 
         Example:
             >>> objects = [{"image_id": 7, "category_id": 3}] * 2
@@ -149,12 +149,16 @@ class Annotations(Classes):
             >>> counted.image_count, counted.instance_count, counted.frequency
             (array([1]), array([2]), ['r'])
         """
-        if unknown := [id_ for id_ in self.category_ids if id_ not in training.label_of]:
-            raise AnnotationError(
-                f"{training.path} lacks {len(unknown)} of the {len(self.category_ids)} "
-                f"categories of {self.path} (the first missing id is {unknown[0]}). Use the same "
-                "categories in both files"
-            )
+        name_of = {c["id"]: c["name"] for c in training.categories}
+        unknown = [id_ for id_ in self.category_ids if id_ not in name_of]
+        renamed = [c["id"] for c in self.categories if name_of.get(c["id"], c["name"]) != c["name"]]
+        for ids, fault in ((unknown, "lacks"), (renamed, "has other names for")):
+            if ids:
+                raise AnnotationError(
+                    f"{training.path} {fault} {len(ids)} of the {len(self.category_ids)} categories"
+                    f" of {self.path} (the first id is {ids[0]}). Use the same categories in both"
+                    " files"
+                )
         objects = [(record["image_id"], record["category_id"]) for record in training.annotations]
         images = Counter(category_id for _, category_id in set(objects))
         instances = Counter(category_id for _, category_id in objects)
@@ -188,11 +192,10 @@ def read_annotations(
 ) -> Annotations:
     """Read and check an annotation file in LVIS (v0.5 and v1) or COCO format.
 
-    COCO is *exhaustive*: every image was checked for every class. LVIS is *federated*: each image
-    was checked only for some classes. A class that is neither annotated in an image nor listed in
-    the ``neg_category_ids`` of the image may be present or absent. By default, a file is read as
-    federated if at least one image lists a category in ``neg_category_ids`` or
-    ``not_exhaustive_category_ids``. Otherwise, the file is read as exhaustive.
+    COCO is *exhaustive*: every image was checked for every class. LVIS is *federated*: a class that
+    is neither annotated in an image nor listed in its ``neg_category_ids`` may be present. By
+    default, a file is read as federated if at least one image lists a category in
+    ``neg_category_ids`` or ``not_exhaustive_category_ids``, and as exhaustive otherwise.
 
     Values with only one possible meaning are corrected; for example, the id ``"3"`` is read as 3. A
     warning with a count is logged for each kind of correction, and for each probable mistake. All
@@ -205,8 +208,7 @@ def read_annotations(
         crowds: How to read annotations marked as crowds (``iscrowd``): 'ignore' to read them as
             regions to ignore, as COCO does; 'objects' to read each as one object. If None, crowds
             are ignored, but it is an error if they are more than a tenth of the annotations.
-        may_lack_annotations: Whether to accept a file without annotations, such as the test set of
-            a challenge.
+        may_lack_annotations: Whether to accept a file without annotations.
 
     Returns:
         The annotations. Instances without a mask have no key ``segmentation``.

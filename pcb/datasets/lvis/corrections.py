@@ -117,7 +117,11 @@ def _complete(annotation: dict, image_of: Mapping[int, dict]) -> list[str]:
         if "area" not in annotation:
             annotation["area"] = float(run_lengths.area(encoded))
             done.append("'area' is missing and was computed from the mask")
-    elif "area" not in annotation and "segmentation" not in annotation and _is_box(box):
+    elif (
+        "area" not in annotation
+        and "segmentation" not in annotation
+        and _is_box(annotation.get("bbox"))
+    ):
         annotation["area"] = float(annotation["bbox"][2] * annotation["bbox"][3])
         done.append("'area' is missing and was computed from the box")
     return done

@@ -102,15 +102,14 @@ class Readings:
         number = _digits(value)
         if number not in self._annotations.image_of:
             number = None
-        if number is not None and str(number) == value:
-            return number, _AS_NUMBER
-        # "0042" may be the id 42 or a file name. If it is both, the images must be the same.
+        # "42" may be an id or a file name. If it is both, the images must be the same.
         called = self._images_called(value)
         images = called if number is None else called | {number}
         if len(images) != 1:
             return None
         (image_id,) = images
-        return image_id, "text and was read as a file name" if called else _AS_NUMBER
+        is_number = number is not None and (not called or str(number) == value)
+        return image_id, _AS_NUMBER if is_number else "text and was read as a file name"
 
     def _images_called(self, text: str) -> set[int]:
         """Return the ids of the images with this path, end of a path, file name or stem."""

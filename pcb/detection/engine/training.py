@@ -45,9 +45,12 @@ from pcb.storage.files import check_folder, remove_unfinished
 from pcb.storage.writing import writing_alone
 
 
-def build_model(cfg: Config) -> nn.Module:
-    """Build the detector of a config and initialise its weights according to ``init_cfg``."""
-    model = build_detector(copy.deepcopy(cfg.model))  # mmdet modifies the config it is passed
+def build_model(cfg: Config, pretrained: bool = True) -> nn.Module:
+    """Build and initialise a detector, with pretrained weights of its backbone or without."""
+    model_config = copy.deepcopy(cfg.model)  # mmdet modifies the config it is passed
+    if not pretrained:
+        model_config.backbone.init_cfg = model_config["pretrained"] = None
+    model = build_detector(model_config)
     model.init_weights()
     return model
 
@@ -123,7 +126,7 @@ def train(
         loader = build_loader(settings.loader, dataset, seed)
         _seed_initialisation(seed)
         with naming_config(config):
-            model = build_model(settings.config)
+            model = build_model(settings.config, pretrained=settings.first_weights is None)
         first_weights = None
         if settings.first_weights and not (resume and folder.checkpoint.exists()):
             file = settings.first_weights_file()

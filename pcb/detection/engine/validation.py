@@ -65,6 +65,11 @@ class ValidationHook(Hook):
         self.folder = folder
         self.dataset = _build_validation_set(config)
         self.iou_types = _measured(validation, model)
+        if "segm" in self.iou_types and not self.dataset.annotations.has_mask.all():
+            raise ValueError(
+                f"{config.data.val.ann_file} has annotations without a mask, so masks cannot be"
+                " validated: set evaluation.metric to 'bbox'"
+            )
         self.evaluate = evaluate
 
     def before_run(self, runner) -> None:
