@@ -15,8 +15,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pcb.cli.main import main
 from pcb.detection import IterativeRoIHead, load_config
+from pcb.detection.engine.loaders import training_loader
 from pcb.detection.engine.runner import Runner
-from pcb.detection.engine.training import build_loader
 from pcb.distributed import process_group, rank, world_size
 
 # After pcb.detection, which puts the operators in place.
@@ -84,7 +84,7 @@ def draw_images(work_dir):
     """Images and seed of each of two epochs, as they are when the first batch is loaded."""
     loading = {"samples_per_gpu": 2, "workers_per_gpu": 0}
     runner, drawn = make_runner(work_dir, max_epochs=2), []
-    loader = build_loader(loading, Images(range(8)), seed=5)
+    loader = training_loader(loading, Images(range(8)), seed=5)
     runner.run_iter = lambda batch, **_: drawn.append((runner.epoch, batch, torch.initial_seed()))
     runner.run(loader)
     return [

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import numpy as np
 import torch
 from mmdet.core import encode_mask_results
-from mmdet.datasets import build_dataloader, build_dataset
+from mmdet.datasets import build_dataset
 from torch import nn
 from torch.utils.data import Subset
 from tqdm import tqdm
@@ -26,6 +26,7 @@ from pcb.detection.config.faults import missing_to_test
 from pcb.detection.config.loading import naming_config, save_config
 from pcb.detection.engine.device import pick_device, to_device
 from pcb.detection.engine.ground_truth import GroundTruthConfusion
+from pcb.detection.engine.loaders import prediction_loader
 from pcb.detection.engine.model import load_model, predicted_types
 from pcb.detection.engine.settings import loader_settings
 from pcb.distributed import process_group, rank, wait_for_all, world_size
@@ -149,7 +150,7 @@ def write_predictions(
         _remove_unfinished_parts(folder)
     wait_for_all()
     share = range(rank(), len(dataset), world_size())
-    loader = build_dataloader(Subset(dataset, share), **loading, dist=False, shuffle=False)
+    loader = prediction_loader(loading, Subset(dataset, share))
     remaining = iter(share)
     quiet = rank() > 0 or truth is None
     iou_types = predicted_types(model)

@@ -19,9 +19,10 @@ from pcb.detection.balances import balances, describe_training_set
 from pcb.detection.box_head_loss import BoxHeadLoss
 from pcb.detection.config.loading import naming_config
 from pcb.detection.engine.device import to_device
+from pcb.detection.engine.loaders import training_loader
 from pcb.detection.engine.settings import TrainingSettings
 from pcb.detection.engine.step import TrainStep
-from pcb.detection.engine.training import build_loader, build_model
+from pcb.detection.engine.training import build_model
 from pcb.messages.checks import Check
 from pcb.metrics.learned import LearnedConfusion
 
@@ -160,7 +161,7 @@ def _measured(settings: TrainingSettings, steps: int) -> tuple[float, int, int]:
     with naming_config("the config"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dataset = build_dataset(settings.config.data.train)
-        loader = build_loader(settings.loader, dataset, settings.seed)
+        loader = training_loader(settings.loader, dataset, settings.seed)
         model = build_model(settings.config)
         describe_training_set(model, dataset)
         if settings.loss_scaling is not None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from mmcv.runner import Hook, build_optimizer, wrap_fp16_model
 from mmcv.utils import Config
-from mmdet.datasets import build_dataloader, build_dataset
+from mmdet.datasets import build_dataset
 from mmdet.models import build_detector
 from torch import nn
 from torch.utils.data import DataLoader
@@ -26,6 +26,7 @@ from pcb.detection.config.loading import naming_config, save_config
 from pcb.detection.engine.environment import describe_environment
 from pcb.detection.engine.first_weights import FirstWeights, load_fitting_weights
 from pcb.detection.engine.hooks import FiniteLossHook, RunLogHook, SaveStateHook, optimizer_hook
+from pcb.detection.engine.loaders import training_loader
 from pcb.detection.engine.pcb_activity import (
     ActivityHook,
     describe_activity,
@@ -34,7 +35,7 @@ from pcb.detection.engine.pcb_activity import (
 from pcb.detection.engine.runner import Runner
 from pcb.detection.engine.settings import TrainingSettings, read_settings, recorded_settings
 from pcb.detection.engine.validation import Evaluate, ValidationHook
-from pcb.distributed import process_group, rank, sum_over_processes, wait_for_all, world_size
+from pcb.distributed import process_group, rank, sum_over_processes, wait_for_all
 from pcb.messages.lines import say
 from pcb.messages.terminal import outliving_terminal
 from pcb.runs.folder import RunFolder
@@ -123,7 +124,7 @@ def train(
                 f"{config}: no image of the training set has a usable annotation. Check the "
                 "annotation file (data.train.ann_file)"
             )
-        loader = build_loader(settings.loader, dataset, seed)
+        loader = training_loader(settings.loader, dataset, seed)
         _seed_initialisation(seed)
         with naming_config(config):
             model = build_model(settings.config, pretrained=settings.first_weights is None)
@@ -238,16 +239,6 @@ def _first_weights_record(
         return {}
     before = folder.read_environment()  # of the run that is resumed
     return {"load_from": before["load_from"]} if "load_from" in before else {}
-
-
-def build_loader(loading: Mapping[str, int], dataset: Any, seed: int) -> DataLoader:
-    """Build a loader that shuffles the images and divides them among the training processes."""
-    several = world_size() > 1
-    loader = build_dataloader(dataset, **loading, dist=several)
-    if several:
-        # If mmdet received the seed, it would repeat the same augmentations in every epoch.
-        loader.sampler.seed = seed
-    return loader
 
 
 def _warn_of_other_settings(folder: RunFolder, settings: TrainingSettings) -> None:
