@@ -114,9 +114,10 @@ def read_inputs(
     if flat := sum(not record["area"] for record in annotations.annotations):
         total = len(annotations.annotations)
         annotations.log(f"AP leaves out annotations with area 0 ({flat:,} of {total:,})")
-    flat = sum("bbox" in record and not min(record["bbox"][2:]) for record in checked)
-    if flat and "bbox" in iou_types:
-        text = f"box AP leaves out boxes with area 0 ({flat:,} of {len(checked):,})"
+    if flat := sum("bbox" in record and not min(record["bbox"][2:]) for record in checked):
+        # The lvis package takes the size of a mask from the box, if there is one.
+        also = ", also for masks" if "segm" in iou_types else ""
+        text = f"AP leaves out detections whose box has area 0{also}: {flat:,} of {len(checked):,}"
         annotations.log(text, source)
     counts = Counter(record["image_id"] for record in checked)
     if dropped := sum(max(0, count - MOST_DETECTIONS) for count in counts.values()):

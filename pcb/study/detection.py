@@ -91,7 +91,7 @@ def detect_images(
         out: Folder for the two files.
         show: Function that receives each image: its entry in ``images.json``, its pixels
             (H, W, 3), and its detections, best scores first.
-        skip: Function that receives a message about each image that cannot be read.
+        skip: Function that receives a message about each image that cannot be used.
 
     Returns:
         The number of images that were read, and the number of detections.
@@ -106,10 +106,11 @@ def detect_images(
             stated = (image["width"], image["height"]) if "width" in image else None
             try:
                 pixels = detector.read(listed.folder / image["file_name"], stated)
+                found = [{"image_id": image["id"], **one} for one in detector.detect(pixels)]
             except OSError as error:
-                skip(str(error))
+                name = image["file_name"]
+                skip(str(error) if name in str(error) else f"{name}: {error}")
                 continue
-            found = [{"image_id": image["id"], **one} for one in detector.detect(pixels)]
             height, width = pixels.shape[:2]
             images.append({**image, "width": width, "height": height})
             if found:

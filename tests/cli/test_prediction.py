@@ -34,7 +34,7 @@ def run(tiny_options, tmp_path_factory):
 
 @pytest.fixture
 def images(tmp_path):
-    """A folder of images of many kinds; one image is turned by its EXIF data, one is broken."""
+    """A folder of images of many kinds: one is turned by its EXIF data, one broken, one thin."""
     folder = tmp_path / "images"
     (folder / "sub").mkdir(parents=True)
     colour = Image.fromarray(PIXELS)
@@ -46,6 +46,7 @@ def images(tmp_path):
     colour.convert("RGBA").save(folder / "sub" / "alpha.webp")
     Image.fromarray(np.uint16(PIXELS[..., 0]) * 257).save(folder / "sub" / "deep.tif")
     (folder / "sub" / "broken.jpg").write_bytes(b"no image")
+    Image.fromarray(np.zeros((1, 2000, 3), np.uint8)).save(folder / "sub" / "thin.png")
     return folder
 
 
@@ -56,10 +57,11 @@ def predict(*words) -> int:
 @pytest.mark.slow
 def test_pictures_and_results_of_a_folder(run, images, tmp_path, capsys):
     out = tmp_path / "out"
-    assert predict(run, images, "--out", out) == 1  # one image is broken
+    assert predict(run, images, "--out", out) == 1  # two images cannot be used
     shown = capsys.readouterr()
     assert "broken.jpg cannot be opened" in shown.err
-    assert "images that cannot be read, and were skipped: 1 of 6" in shown.err
+    assert "images that cannot be read, and were skipped: 2 of 7" in shown.err
+    assert "sub/thin.png: an image of 2000 x 1 pixels cannot be resized" in shown.err
     assert "class names and category ids from" in shown.err
 
     written = {str(file.relative_to(out)) for file in out.rglob("*.png")}

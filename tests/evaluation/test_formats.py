@@ -301,7 +301,21 @@ def test_without_training_counts_there_are_no_groups(write, caplog, train):
 def test_boxes_of_area_0_are_reported(write, caplog):
     flat = [{**record, "bbox": [5, 5, 0, 10]} for record in detections()[:2]]
     evaluate(write(truth()), [*flat, *detections()[2:]], "bbox")
-    assert lines(caplog, "box AP leaves out boxes with area 0 (2 of 12)")
+    assert lines(caplog, "AP leaves out detections whose box has area 0: 2 of 12")
+    masked = [
+        {**record, "segmentation": [[5, 5, 9, 5, 9, 9]]} for record in [*flat, *detections()[2:]]
+    ]
+    evaluate(write(truth()), masked, "segm")
+    assert lines(caplog, "AP leaves out detections whose box has area 0, also for masks: 2 of 12")
+
+
+def test_scores_above_1_are_reported(write, caplog):
+    percent = [{**record, "score": 100 * record["score"]} for record in detections()]
+    plain = evaluate(write(truth()), detections(), "bbox")
+    assert not lines(caplog, "above 1")
+    np.testing.assert_equal(evaluate(write(truth()), percent, "bbox"), plain)
+    count_detections(write(truth()), percent)
+    assert len(lines(caplog, "12 of 12 scores are above 1 (up to")) == 2
 
 
 def test_images_that_list_only_incomplete_classes_are_federated(write):

@@ -25,6 +25,7 @@ from pcb.datasets.lvis.results import (
     load_results,
     required_keys,
     run_length_check,
+    score_warning,
 )
 
 
@@ -119,7 +120,10 @@ def read_compact_results(
             f" {total:,}): lower the score threshold",
             source,
         )
-    if iou_type == "bbox" and (warning := _box_warning(annotations, image_index, boxes)):
+    warnings = [score_warning(np.frombuffer(scores, np.float64))]
+    if iou_type == "bbox":
+        warnings.append(_box_warning(annotations, image_index, boxes))
+    for warning in filter(None, warnings):
         annotations.log(warning, source)
     return CompactResults(
         images=image_index,

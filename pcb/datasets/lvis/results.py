@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from pcb.datasets.lvis.annotations import Annotations
 from pcb.datasets.lvis.boxes import record_warning
@@ -32,8 +33,9 @@ def read_results(
 
     Some values that differ from the format are read if they have only one meaning, for example ids
     and scores that are text; see :class:`~pcb.datasets.lvis.readings.Readings`. A warning states
-    how many values were read in each way. Warnings are also logged if there are no detections, or
-    if boxes look like corners ``[x1, y1, x2, y2]`` or like fractions of the image size.
+    how many values were read in each way. Warnings are also logged if there are no detections, if
+    scores are above 1, or if boxes look like corners ``[x1, y1, x2, y2]`` or like fractions of the
+    image size.
 
     Args:
         results: A ``.json`` or ``.json.gz`` file, or its content: a list of dicts. Each dict has
@@ -76,10 +78,30 @@ def read_results(
         run_lengths.add(index, read.get("segmentation"))
     reader.log_readings()
     run_lengths.finish()
-    warning = record_warning(results, annotations.image_of) if results else NO_DETECTIONS
-    if warning:
+    warnings = [NO_DETECTIONS]
+    if results:
+        scores = np.fromiter((result["score"] for result in results), float, len(results))
+        warnings = [record_warning(results, annotations.image_of), score_warning(scores)]
+    for warning in filter(None, warnings):
         annotations.log(warning, source)
     return results
+
+
+def score_warning(scores: np.ndarray) -> str | None:
+    """Return a warning if detections have scores (n,) above 1, which may be percentages.
+
+    Example:
+        >>> score_warning(np.array([0.5, 87.5, 99.0]))
+        '2 of 3 scores are above 1 (up to 99). AP does not depend on their scale, but thresholds \
+do: a threshold of 0.3 means 0.3, not 30%'
+    """
+    above = np.count_nonzero(scores > 1)
+    if not above:
+        return None
+    return (
+        f"{above:,} of {len(scores):,} scores are above 1 (up to {scores.max():g}). AP does not"
+        " depend on their scale, but thresholds do: a threshold of 0.3 means 0.3, not 30%"
+    )
 
 
 def load_results(results: str | os.PathLike | list, layout: Any = Any) -> tuple[str, list]:
