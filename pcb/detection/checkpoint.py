@@ -71,9 +71,11 @@ def check_exists(path: str | Path) -> None:
     Raises:
         FileNotFoundError: The file does not exist.
     """
+    if os.path.isdir(path):
+        raise FileNotFoundError(f"{path} is a folder: choose a checkpoint file in it")
     if not os.path.isfile(path):
         raise FileNotFoundError(
-            f"the checkpoint {path} does not exist: train first, or choose a different path"
+            f"the checkpoint {path} does not exist: check the path, or train first"
         )
 
 

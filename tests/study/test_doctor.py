@@ -5,9 +5,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from pcb.cli import main as cli
+from pcb.detection import load_config
+from pcb.detection.engine.training import build_model, train
 from pcb.messages.checks import Check, problems
 from pcb.runs.folder import RunFolder
 from pcb.study.doctor import examine_config
@@ -141,6 +144,34 @@ def test_report_of_a_problem_exits_1(capsys):
     assert capsys.readouterr().out.endswith(
         "1 problem: correct the config or the data as described above\n"
     )
+
+
+def test_weights_to_start_from_are_read_and_fitted(tiny_options, tmp_path):
+    state = build_model(load_config(CONFIG, tiny_options)).state_dict()
+    torch.save(state, tmp_path / "good.pth")
+    torch.save({k: v for k, v in state.items() if "backbone" not in k}, tmp_path / "head.pth")
+    (tmp_path / "text.pth").write_text("no weights")
+    of_imagenet = {"type": "Pretrained", "checkpoint": str(tmp_path / "imagenet.pth")}
+    options = {**tiny_options, "model.backbone.init_cfg": of_imagenet}
+
+    (check,) = problems(examine_config(CONFIG, options, steps=0))
+    assert check.name == "model" and "imagenet.pth does not exist" in check.text
+    # With load_from, neither doctor nor training needs the weights of ImageNet.
+    checks = examine_config(CONFIG, {**options, "load_from": str(tmp_path / "good.pth")}, steps=1)
+    assert not problems(checks) and "per epoch" in texts(checks, "speed")[0]
+    assert texts(checks, "load_from")[0].startswith(f"{len(state)} of {len(state)} weights")
+    for name, message in {
+        "absent.pth": "does not exist: check the path",
+        "": "is a folder: choose a checkpoint file in it",
+        "text.pth": "text.pth was rejected, and no code",
+        "head.pth": "none of them in the backbone",
+    }.items():
+        wrong = {**options, "load_from": str(tmp_path / name)}
+        (check,) = problems(examine_config(CONFIG, wrong, steps=0))
+        assert check.name == "load_from" and message in check.text
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            train(CONFIG, tmp_path / "run", 0, wrong, device="cpu")
+        assert not (tmp_path / "run").exists()
 
 
 def test_options_without_a_config_are_refused(capsys):

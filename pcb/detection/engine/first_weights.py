@@ -10,7 +10,13 @@ from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from torch import Tensor, nn
 
-from pcb.detection.checkpoint import averages_in, class_names_in, describe_other_classes
+from pcb.detection.checkpoint import (
+    averages_in,
+    class_names_in,
+    describe_other_classes,
+    read_checkpoint,
+)
+from pcb.detection.engine.settings import TrainingSettings
 from pcb.detection.roi_head import IterativeRoIHead
 
 _SHOWN = 20  # number of layers that a message lists
@@ -37,6 +43,10 @@ class FirstWeights:
     unused: tuple[str, ...]
     classes: str
 
+    def counts(self) -> str:
+        """Return how many weights and buffers were loaded, as text."""
+        return f"{self.loaded} of {self.total} weights and buffers loaded from {self.file}"
+
     def describe(self) -> str:
         """Return the numbers, the classes, the new layers and the unused layers as text.
 
@@ -47,7 +57,7 @@ class FirstWeights:
               new: fc_cls (81 outputs in the checkpoint, 41 here)
               only in the checkpoint, not used: fc_iou
         """
-        lines = [f"{self.loaded} of {self.total} weights and buffers loaded from {self.file}"]
+        lines = [self.counts()]
         if self.classes:
             lines.append(self.classes)
         layers = [f"{layer} ({reason})" for layer, reason in self.new.items()]
@@ -71,6 +81,24 @@ class FirstWeights:
         counts = {"loaded": self.loaded, "total": self.total}
         lists = {"new": dict(self.new), "unused": list(self.unused)}
         return {"file": name, "sha256": digest, **counts, **lists}
+
+
+def read_first_weights(settings: TrainingSettings, trust_checkpoint: bool) -> dict[str, Any]:
+    """Read the checkpoint that training starts from.
+
+    Args:
+        settings: The settings of a training run that has ``load_from``.
+        trust_checkpoint: Whether to read the file even if reading it may execute code.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is not a checkpoint.
+    """
+    try:
+        return read_checkpoint(settings.first_weights_file(), trust_checkpoint)
+    except (OSError, ValueError) as error:
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+        raise kind(f"load_from in the config: {error}") from error
 
 
 def load_fitting_weights(

@@ -19,6 +19,7 @@ from pcb.detection.balances import balances, describe_training_set
 from pcb.detection.box_head_loss import BoxHeadLoss
 from pcb.detection.config.loading import naming_config
 from pcb.detection.engine.device import to_device
+from pcb.detection.engine.first_weights import load_fitting_weights, read_first_weights
 from pcb.detection.engine.loaders import training_loader
 from pcb.detection.engine.settings import TrainingSettings
 from pcb.detection.engine.step import TrainStep
@@ -62,7 +63,9 @@ def check_pcb(
     image_count: np.ndarray,
     instance_count: np.ndarray,
 ) -> list[Check]:
-    """Say in which epoch PCB starts, and how old the rarest class's row of the matrix will be.
+    """Check the model, the weights that it starts from, and what PCB will do.
+
+    The checks say in which epoch PCB starts, and how old the rarest class's row of the matrix is.
 
     Args:
         settings: The settings of the training run.
@@ -73,12 +76,41 @@ def check_pcb(
     try:
         with naming_config("the config"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the checks say the same
-            model = build_model(settings.config)
+            model = build_model(settings.config, pretrained=settings.first_weights is None)
             for loss in model.modules():
                 if isinstance(loss, BoxHeadLoss):
                     loss.describe_training_set(class_names, instance_count)
     except (ValueError, OSError) as error:
         return [Check("model", str(error), ok=False, hint=HINT)]
+    return [
+        *_check_first_weights(settings, model, class_names),
+        *_check_balance(settings, model, class_names, image_count, instance_count),
+    ]
+
+
+def _check_first_weights(
+    settings: TrainingSettings, model: nn.Module, class_names: Sequence[str]
+) -> list[Check]:
+    """Check that the weights that training starts from can be read and fit the model."""
+    if settings.first_weights is None:
+        return []
+    try:
+        weights = read_first_weights(settings, trust_checkpoint=False)
+        file = settings.first_weights_file()
+        return [
+            Check("load_from", load_fitting_weights(model, weights, class_names, file).counts())
+        ]
+    except (ValueError, OSError) as error:
+        return [Check("load_from", str(error), ok=False, hint=HINT)]
+
+
+def _check_balance(
+    settings: TrainingSettings,
+    model: nn.Module,
+    class_names: Sequence[str],
+    image_count: np.ndarray,
+    instance_count: np.ndarray,
+) -> list[Check]:
     active = [balance for balance in balances(model).values() if balance.alpha > 0]
     if not active:
         return [Check("PCB", "no loss of the model uses PCB")]
@@ -162,7 +194,7 @@ def _measured(settings: TrainingSettings, steps: int) -> tuple[float, int, int]:
         warnings.simplefilter("ignore")
         dataset = build_dataset(settings.config.data.train)
         loader = training_loader(settings.loader, dataset, settings.seed)
-        model = build_model(settings.config)
+        model = build_model(settings.config, pretrained=False)  # as fast as with any weights
         describe_training_set(model, dataset)
         if settings.loss_scaling is not None:
             wrap_fp16_model(model)

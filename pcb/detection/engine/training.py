@@ -21,10 +21,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from pcb.detection.balances import describe_training_set
-from pcb.detection.checkpoint import read_checkpoint
 from pcb.detection.config.loading import naming_config, save_config
 from pcb.detection.engine.environment import describe_environment
-from pcb.detection.engine.first_weights import FirstWeights, load_fitting_weights
+from pcb.detection.engine.first_weights import (
+    FirstWeights,
+    load_fitting_weights,
+    read_first_weights,
+)
 from pcb.detection.engine.hooks import FiniteLossHook, RunLogHook, SaveStateHook, optimizer_hook
 from pcb.detection.engine.loaders import training_loader
 from pcb.detection.engine.pcb_activity import (
@@ -116,7 +119,10 @@ def train(
                     "Correct misspelled names, and remove variables that are not needed",
                     stacklevel=2,
                 )
-        # Build dataset and model before changing the folder, so a wrong config deletes nothing.
+        # Read and build everything before changing the folder, so a wrong config deletes nothing.
+        weights = None
+        if settings.first_weights and not (resume and folder.checkpoint.exists()):
+            weights = read_first_weights(settings, trust_checkpoint)
         with naming_config(config):
             dataset = build_dataset(settings.config.data.train)
         if len(dataset) == 0:
@@ -129,10 +135,9 @@ def train(
         with naming_config(config):
             model = build_model(settings.config, pretrained=settings.first_weights is None)
         first_weights = None
-        if settings.first_weights and not (resume and folder.checkpoint.exists()):
+        if weights:
             file = settings.first_weights_file()
-            state = read_checkpoint(file, trust_checkpoint)
-            first_weights = load_fitting_weights(model, state, dataset.CLASSES, file)
+            first_weights = load_fitting_weights(model, weights, dataset.CLASSES, file)
         hook = None
         if settings.validation and evaluate:
             with naming_config(config):
