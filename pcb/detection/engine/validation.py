@@ -1,12 +1,14 @@
 """Validate the model during training, without any effect on the training."""
 
 import json
+import logging
 import math
 import random
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -49,7 +51,7 @@ class ValidationHook(Hook):
 
     Raises:
         ValueError: The detector does not predict what is measured, or the dataset ``data.val``
-            cannot be used.
+            cannot be used, or ``save_best`` is undefined for it.
     """
 
     def __init__(
@@ -71,6 +73,23 @@ class ValidationHook(Hook):
                 " validated: set evaluation.metric to 'bbox'"
             )
         self.evaluate = evaluate
+        best = validation.save_best
+        if rank() == 0 and best and not best.endswith("_AP"):  # AP is always defined
+            self._require_defined(best)
+
+    def _require_defined(self, metric: str) -> None:
+        """Check that a metric is defined for the data: without any detection, it must be 0."""
+        with TemporaryDirectory() as folder, _without_messages():
+            (nothing := Path(folder, "nothing.json")).write_text("[]")
+            found = self.evaluate(self.config.data, dict.fromkeys(self.iou_types, nothing))
+        iou_type, name = metric.split("_")
+        if math.isnan(found[iou_type][name]):
+            raise ValueError(
+                f"evaluation.save_best is {metric!r}, which is undefined for"
+                f" {self.config.data.val.ann_file}: no object of these classes is annotated there,"
+                " or the frequency groups are unknown. Set evaluation.save_best to"
+                f" '{iou_type}_AP'"
+            )
 
     def before_run(self, runner) -> None:
         """Validate the resumed checkpoint if this was due, but the log has no record of it."""
@@ -157,6 +176,17 @@ def _build_validation_set(cfg: Config) -> Any:
             "the configs in configs/ use, or set evaluation to None"
         )
     return dataset
+
+
+@contextmanager
+def _without_messages() -> Iterator[None]:
+    """Keep messages about data from the log; the validations after epochs log them again."""
+    logger = logging.getLogger("pcb")
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = disabled
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Validation during training: records, the best checkpoint, and no effect on what is learned."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -130,6 +131,31 @@ def test_training_without_a_function_is_refused(validating, tmp_path):
 def test_detector_without_masks_is_refused_before_anything_is_written(validating, tmp_path):
     options = {**validating, "model.roi_head.mask_head": None}
     with pytest.raises(ValueError, match=r"asks for segm_AP, but MaskRCNN predicts only bbox"):
+        train(CONFIG, tmp_path / "run", 0, options, device="cpu", evaluate=evaluate_validation)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "edit, message",
+    [
+        (
+            lambda content: [c.update(frequency="f") for c in content["categories"]],
+            r"save_best is 'segm_APr', which is undefined for .*val\.json.*'segm_AP'",
+        ),
+        (
+            lambda content: content["annotations"][0].pop("segmentation"),
+            r"val\.json has annotations without a mask, .* set evaluation\.metric to 'bbox'",
+        ),
+    ],
+)
+def test_data_that_cannot_be_validated_is_refused_before_training(
+    edit, message, validating, tmp_path
+):
+    content = json.loads(Path(validating["data.val.ann_file"]).read_text())
+    edit(content)
+    (file := tmp_path / "val.json").write_text(json.dumps(content))
+    options = {**validating, "data.val.ann_file": str(file), "evaluation.save_best": "segm_APr"}
+    with pytest.raises(ValueError, match=message):
         train(CONFIG, tmp_path / "run", 0, options, device="cpu", evaluate=evaluate_validation)
     assert not (tmp_path / "run").exists()
 
