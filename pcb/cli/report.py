@@ -70,7 +70,8 @@ def _report(options: argparse.Namespace) -> None:
     from pcb.datasets.lvis.results import iou_type_of
     from pcb.notebooks.execute import NotebookError, run_notebook
 
-    options.iou_type = options.iou_type or iou_type_of(results)
+    asked = options.iou_type or ""
+    options.iou_type = asked or iou_type_of(results)
     with tempfile.TemporaryDirectory(prefix="pcb-report-") as folder:
         given = {
             "ground_truth": os.path.abspath(options.ground_truth),
@@ -85,7 +86,7 @@ def _report(options: argparse.Namespace) -> None:
         given |= {
             "federated": _FEDERATED[options.federated],
             "crowds": options.crowds or "",
-            "iou_type": options.iou_type,
+            "iou_type": asked,
             "iou_threshold": options.iou_threshold,
             "score_threshold": options.score_threshold,
         }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pcb.datasets.lvis import Annotations, read_annotations
+from pcb.datasets.lvis.results import iou_type_of
 from pcb.evaluation.inputs import with_training_groups
 from pcb.messages.printable import printable
 from pcb.runs.folder import RunFolder
@@ -31,6 +32,11 @@ class ResultsView:
     data: DataView
     name: str
 
+    @property
+    def matching_iou_type(self) -> str:
+        """``"segm"`` if the results have masks alone, otherwise ``"bbox"``."""
+        return iou_type_of(self.file)
+
     def predictions_file(self, iou_type: str) -> Path:
         """Return the results file; it is the same for boxes and masks."""
         return self.file
@@ -53,7 +59,7 @@ class ResultsView:
         """
         if not results:
             raise ValueError("`before` is empty: set it to the results file to compare with")
-        file = _existing("before", results)
+        file = _existing("results", results)
         return dataclasses.replace(self, file=file, name=_name(file, self.file))
 
 
@@ -100,21 +106,21 @@ def open_results(
             f"{output.path} contains a training run, whose figures would be overwritten: choose "
             "another work_dir"
         )
-    truth, file = _existing("ground_truth", ground_truth), _existing("results", results)
-    counted = _existing("train", train) if train else None
+    truth, file = _existing("annotation", ground_truth), _existing("results", results)
+    counted = _existing("training annotation", train) if train else None
     images = repository_path(image_dir) if image_dir else Path(os.devnull)  # contains no file
     if image_dir and not images.is_dir():
-        raise FileNotFoundError(f"image_dir {images} is not a folder: correct the path")
+        raise FileNotFoundError(f"the image folder {images} does not exist: correct the path")
     annotations = read_annotations(truth, federated=federated, crowds=crowds)
     data = DataView(_with_counts(annotations, counted, crowds), images)
     _tell_missing(data, bool(image_dir))
     return ResultsView(file, output, data, _name(file, repository_path(before) if before else None))
 
 
-def _existing(name: str, file: str | os.PathLike[str]) -> Path:
+def _existing(kind: str, file: str | os.PathLike[str]) -> Path:
     path = repository_path(file)
     if not path.is_file():
-        raise FileNotFoundError(f"{name} {path} is not a file: correct the path")
+        raise FileNotFoundError(f"the {kind} file {path} does not exist: correct the path")
     return path
 
 
@@ -137,7 +143,8 @@ def _with_counts(annotations: Annotations, train: Path | None, crowds: str | Non
     what = "Classes are sorted by" if annotations.has_groups else "Frequency groups are computed by"
     print(
         f"{what} the numbers of images in {annotations.path}, because it does not contain the "
-        "numbers of training images: to use those, name the training annotations (train)."
+        "numbers of training images: to use those, name the training annotations (--train; in a "
+        "notebook, the parameter train)."
     )
     return annotations.with_counts_of(annotations)
 
@@ -146,11 +153,14 @@ def _tell_missing(data: DataView, are_wanted: bool) -> None:
     if data.icons is not None:
         return
     if not are_wanted:
-        print("Classes are shown without pictures, because no image folder is named (image_dir).")
+        print(
+            "Classes are shown without pictures, because no image folder is named (--images; in a "
+            "notebook, the parameter image_dir)."
+        )
         return
     total = len(data.annotations.images)
     if missing := total - len(data.present_images):
-        print(
-            f"{missing:,} of {total:,} images are missing from {data.image_dir}: the pictures of "
-            "classes come from the other images."
-        )
+        result = "the pictures of classes come from the other images"
+        if missing == total:
+            result = "classes are shown without pictures"
+        print(f"{missing:,} of {total:,} images are missing from {data.image_dir}: {result}.")

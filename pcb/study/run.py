@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,6 +44,7 @@ class RunView:
     config: Path
     cfg_options: dict[str, Any]
     data: DataView
+    matching_iou_type: ClassVar[str] = "bbox"  # detections are matched by their boxes by default
 
     @property
     def name(self) -> str:

@@ -87,15 +87,21 @@ def test_report_in_a_browser(made):
 
 
 @pytest.mark.slow
-def test_large_results_are_shown_without_ap(files, tmp_path, monkeypatch, capsys):
+def test_large_results_of_masks_are_shown_without_ap(files, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(report, "MOST_BYTES_FOR_AP", 10)
-    page = tmp_path / "page.html"
-    words = ["report", str(files["truth"]), str(files["poor"]), "--out", str(page)]
+    page, masks = tmp_path / "page.html", tmp_path / "masks.json"
+    records = json.loads(files["poor"].read_text())
+    for record in records:
+        x, y, width, height = record.pop("bbox")
+        record["segmentation"] = [[x, y, x + width, y, x + width, y + height]]
+    masks.write_text(json.dumps(records))
+    words = ["report", str(files["truth"]), str(masks), "--out", str(page)]
     assert cli.main([*words, "--exhaustive", "--score-threshold", "0.95"]) == 0
     out = capsys.readouterr().out
-    assert "AP is left out, because poor.json holds" in out and "AP50" not in out
+    assert "AP is left out, because masks.json holds" in out and "AP50" not in out
     html = page.read_text()
     assert "AP is left out" in html and ">0.95<" in html  # a parameter of the notebook
+    assert "Detections, segm IoU" in html  # as the notebook finds in the file
     assert cli.main(words) == 0  # replaces its own page
 
 
@@ -117,7 +123,7 @@ def test_mistakes_are_named_and_nothing_is_written(files, tmp_path, capsys):
         ([truth, str(tmp_path / "absent.json")], "absent.json does not exist"),
         ([truth, str(broken)], "broken.json"),
         ([truth, poor, "--before", poor], "is the same file as the results"),
-        ([truth, poor, "--images", str(tmp_path / "none")], "none is not a folder"),
+        ([truth, poor, "--images", str(tmp_path / "none")], "none does not exist"),
         ([truth, poor, "--iou-type", "segm"], "segmentation"),
         ([truth, poor, "--federated"], "neg_category_ids"),
     ):

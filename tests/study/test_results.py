@@ -91,14 +91,32 @@ def test_missing_pictures_are_reported_once(given, tmp_path, capsys):
     study.open_results(**given)
     assert "without pictures, because no image folder is named" in capsys.readouterr().out
     view = study.open_results(**given, image_dir=tmp_path)
-    assert f"2 of 2 images are missing from {tmp_path}" in capsys.readouterr().out
+    assert (
+        f"2 of 2 images are missing from {tmp_path}: classes are shown without"
+        in capsys.readouterr().out
+    )
     assert view.data.class_pictures([0]) == {0: None}
 
 
-@pytest.mark.parametrize("name", ["ground_truth", "results", "train", "image_dir"])
-def test_missing_file_is_named(given, tmp_path, name):
-    with pytest.raises(FileNotFoundError, match=rf"^{name} .*absent is not a f"):
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        ("ground_truth", "annotation file"),
+        ("results", "results file"),
+        ("train", "training annotation file"),
+        ("image_dir", "image folder"),
+    ],
+)
+def test_missing_file_is_named(given, tmp_path, name, kind):
+    with pytest.raises(FileNotFoundError, match=rf"^the {kind} .*absent does not exist"):
         study.open_results(**{**given, name: tmp_path / "absent"})
+
+
+def test_results_of_masks_alone_are_matched_by_masks(given):
+    assert study.open_results(**given).matching_iou_type == "bbox"
+    mask = {"image_id": 1, "category_id": 1, "score": 0.5, "segmentation": [[0, 0, 9, 0, 9, 9]]}
+    given["results"].write_text(json.dumps([mask]))
+    assert study.open_results(**given).matching_iou_type == "segm"
 
 
 def test_output_folder_is_needed_and_is_no_run(given, tmp_path):
