@@ -142,7 +142,10 @@ def _rows_of_metrics(
         panel.grid(axis="x")
         panel.locator_params(axis="x", nbins=3 if is_for_print() else 5)
         panel.tick_params(axis="y", length=0)
-        panel.set_xlabel(label)
+        if any(one.n for one in own):
+            panel.set_xlabel(label)
+        else:
+            panel.set_xticks([])
     axes[0].set_yticks(height, [_row_name(name) for name in names])
     axes[0].set_ylim(height[-1] + 0.6, -0.6)
     if any(one.n > 1 for panel in panels for one in panel):
@@ -184,4 +187,4 @@ def _limits(estimates: Sequence[Estimate], signed: bool) -> tuple[float, float]:
     ends = np.clip(ends, values.min() - span * signed, values.max() + span)  # AP is never negative
     low, high = min([*values, *ends]), max([*values, *ends])
     margin = 0.05 * max(high - low, 1)
-    return low - margin * signed, high + margin
+    return low - margin * signed, max(high + margin, 1.0)  # an AP of 0 needs an axis, too

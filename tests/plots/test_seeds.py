@@ -47,6 +47,15 @@ def test_one_seed_is_a_single_dot_and_no_seed_is_na():
     assert not figure.legends
 
 
+def test_an_undefined_metric_has_no_scale_and_an_ap_of_0_has_one():
+    rows = {"a": {"AP": metrics.estimate([0.0]), "APr": metrics.estimate([])}}
+    for draw in (plots.ap_over_seeds, plots.ap_difference):
+        _, panels = draw(rows)
+        ticks = dict(zip(NAMES, (panel.get_xticks() for panel in panels), strict=True))
+        assert not len(ticks["APr"]) and not len(ticks["APf"])
+        assert ticks["AP"].max() >= 0.5
+
+
 def test_interval_of_two_seeds_ends_in_arrows_and_does_not_stretch_the_axis():
     _, (axes, *_) = plots.ap_difference(over_seeds([0.01, 0.05], [0.01, 0.02, 0.03]))
     left, right = axes.get_xlim()
