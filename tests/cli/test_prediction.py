@@ -115,6 +115,27 @@ def test_image_list_without_annotations_keeps_its_ids(run, tiny_openmoji, tmp_pa
 
 
 @pytest.mark.slow
+def test_images_without_annotations_are_tested_without_metrics(
+    run, tiny_openmoji, tmp_path, capsys
+):
+    content = json.loads((tiny_openmoji / "annotations" / "val.json").read_text())
+    del content["annotations"]
+    (file := tmp_path / "test_dev.json").write_text(json.dumps(content))
+    folder = RunFolder(tmp_path / "out")
+    words = ["test", str(run), str(RunFolder(run).checkpoint), "--work-dir", str(folder.path)]
+    options = json.dumps({"data.val.ann_file": str(file)})
+    assert cli.main([*words, "--device", "cpu", "--cfg-options", options]) == 0
+    printed = capsys.readouterr().out
+    assert "No metrics: the images have no annotations." in printed
+    ids = {image["id"] for image in content["images"]}
+    for iou_type in ("bbox", "segm"):
+        found = json.loads(folder.predictions(iou_type).read_text())
+        assert found and {one["image_id"] for one in found} <= ids
+        assert str(folder.predictions(iou_type)) in printed
+    assert not folder.metrics_file.exists()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["results.json", "images.json", "fox.png"])
 def test_foreign_files_and_inputs_are_kept(name, run, images, tmp_path, capsys):
     out = tmp_path / "out"
