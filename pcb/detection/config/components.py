@@ -32,9 +32,24 @@ def type_name(node: Mapping[str, Any], path: str = "") -> Any:
     """
     if "policy" in node and path in ("", "lr_config", "momentum_config"):
         policy = str(node["policy"])
-        kind = "MomentumUpdaterHook" if path == "momentum_config" else "LrUpdaterHook"
-        return f"{policy.title() if policy.islower() else policy}{kind}"
+        return f"{policy.title() if policy.islower() else policy}{_policy_suffix(path)}"
     return node.get("type", _IMPLIED.get(path))
+
+
+def policy_of(name: str, path: str) -> str:
+    """Return the value of ``policy`` that refers to a hook; "" if the hook is none of a policy.
+
+    Example:
+        >>> policy_of("StepLrUpdaterHook", "lr_config"), policy_of("EMAHook", "lr_config")
+        ('step', '')
+    """
+    suffix = _policy_suffix(path)
+    policy = name.removesuffix(suffix) if name.endswith(suffix) else ""
+    return policy.lower() if policy.lower().title() == policy else policy
+
+
+def _policy_suffix(path: str) -> str:
+    return "MomentumUpdaterHook" if path == "momentum_config" else "LrUpdaterHook"
 
 
 def known_components() -> dict[str, dict[Any, str]]:

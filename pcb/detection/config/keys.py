@@ -15,6 +15,7 @@ from pcb.detection.config.components import (
     argument_names,
     is_users_own,
     known_components,
+    policy_of,
     type_name,
 )
 from pcb.messages.nearest import nearest_names, suggestion
@@ -152,10 +153,14 @@ class Schema:
         last = path.rpartition(".")[2]
         found = self.components.get(name, {}) if isinstance(name, str) else {}
         if isinstance(name, str) and not (found or in_users_own or _FREE_TYPES.fullmatch(last)):
-            named = f"policy {node['policy']!r}" if "policy" in node else f"type {name!r}"
-            near = nearest_names(name, (known for known in self.components if "." not in known))
+            named, wanted = f"type {name!r}", name
+            known = [known for known in self.components if "." not in known]
+            if "policy" in node:
+                named, wanted = f"policy {node['policy']!r}", str(node["policy"])
+                known = [policy for one in known if (policy := policy_of(one, path))]
+            near = nearest_names(wanted, known)
             hint = (
-                suggestion(name, near)
+                suggestion(wanted, near)
                 if near
                 else "add the module that registers the type to custom_imports"
             )

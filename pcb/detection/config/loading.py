@@ -28,6 +28,7 @@ _WRONG_ARGUMENTS = re.compile(
     "unexpected keyword argument|missing [0-9]+ required|multiple values for|not in the .* registry"
     '|must contain the key "type"|cfg must be a dict'
 )
+_FILE_TYPES = (".py", ".json", ".yaml", ".yml")  # those that mmcv reads
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
 
 
@@ -144,8 +145,14 @@ def _execute(path: Path) -> Config:
     """Execute a config file and the files that it inherits from.
 
     Raises:
-        ValueError: A file cannot be executed. The message names the file and the line.
+        ValueError: A file is not a config, or cannot be executed. The message names the file and
+            the line.
     """
+    if path.suffix not in _FILE_TYPES:
+        raise ValueError(
+            f"{path} is not a config: choose a {_FILE_TYPES[0]} file, or the folder of a training"
+            " run"
+        )
     search_path = list(sys.path)
     try:
         return Config.fromfile(str(path))

@@ -18,6 +18,7 @@ _DICTIONARIES = (
         "evaluation",
     ),
     *("optimizer.paramwise_cfg", "custom_imports", "model.backbone"),
+    *(f"data.{split}_dataloader" for split in ("train", "val", "test")),
 )
 
 

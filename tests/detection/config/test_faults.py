@@ -54,7 +54,7 @@ def config(tmp_path):
         ("checkpoint_config = dict(intervall=1)", r"checkpoint_config\.intervall .*'interval'"),
         ("log_config = dict(intervl=1)", r"log_config\.intervl .*'interval'"),
         ("lr_config = dict(steps=[1])", r"lr_config\.steps is .*'step'"),
-        ("lr_config = dict(policy='stepp')", r"lr_config: policy 'stepp' is not reg.*StepLrUp"),
+        ("lr_config = dict(policy='stepp')", r"policy 'stepp' is not reg.*did you mean 'step'"),
         ("optimizer_config = dict(grad_clp=None)", r"optimizer_config\.grad_clp .*'grad_clip'"),
         (
             "optimizer_config = dict(grad_clip=dict(max=1))",
@@ -150,6 +150,7 @@ def test_unknown_key_is_named_with_the_nearest_valid_one(text, message, config):
         ("data = [1]", r"data must be a dictionary, got \[1\]"),
         ("optimizer = [dict(type='SGD', lr=0.1)]", "optimizer must be a dictionary"),
         ("runner = 'EpochBasedRunner'", "runner must be a dictionary"),
+        ("data = dict(train_dataloader=3)", "data.train_dataloader must be a dictionary, got 3"),
         ("log_config = 10", "log_config must be a dictionary, got 10"),
         ("log_config = dict(hooks=dict(type='WandbLoggerHook'))", "hooks must be a list"),
         ("optimizer_config = dict(grad_clip=5)", "grad_clip must be a dictionary, got 5"),

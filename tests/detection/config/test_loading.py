@@ -64,6 +64,8 @@ def test_arguments_that_the_config_leaves_out_may_be_given():
 
 
 def test_missing_config_names_the_nearest():
+    with pytest.raises(ValueError, match=r"method\.ipynb is not a config: choose a \.py file"):
+        load_config("notebooks/method.ipynb")
     with pytest.raises(FileNotFoundError, match=r"did you mean .configs/openmoji/softmax\.py"):
         load_config("configs/openmoji/sotfmax.py")
     with pytest.raises(FileNotFoundError, match=r"no config configs/lvis_v1 .*available: "):
