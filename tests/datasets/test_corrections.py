@@ -127,20 +127,16 @@ def write(tmp_path):
 @pytest.mark.parametrize("image_name", [partial(named, "image"), "val/{}.png".format, str])
 def test_ids_that_are_text_connect_annotations_and_results(write, caplog, backend, image_name):
     annotations = read_annotations(write(uuids(truth())))
-    for key, part in [
+    for key, part in (
         *((key, "4 of 4 annotations") for key in ("id", "image_id", "category_id")),
         ("id", "4 of 4 images"),
         ("id", "3 of 3 categories"),
-    ]:
+    ):
         note = f"{key!r} is text and was replaced by a number: {part}"
         assert sum(note in text for text in caplog.messages) == 1
     results = [
-        {
-            **result,
-            "image_id": image_name(result["image_id"]),
-            "category_id": named("class", result["category_id"]),
-        }
-        for result in detections()
+        r | {"image_id": image_name(r["image_id"]), "category_id": named("class", r["category_id"])}
+        for r in detections()
     ]
     metrics = evaluate(annotations, write(results, "results.json"), "bbox", backend)["bbox"]
     assert metrics["AP"] == pytest.approx(RIGHT)

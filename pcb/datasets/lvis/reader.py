@@ -6,7 +6,7 @@ so reading needs memory only for the records that the caller keeps.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,7 +33,15 @@ _MOST_CROWDS = 0.1  # share of annotations; in COCO it is 0.012
 
 
 class AnnotationError(ValueError):
-    """An error in an annotation file; the message names the file, the problem and the remedy."""
+    """An error in an annotation file; the message names the file, the problem and the remedy.
+
+    Attributes:
+        faults: The faults, one text each; each text names the file.
+    """
+
+    def __init__(self, message: str, faults: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.faults = list(faults) or [message]
 
 
 class _File(msgspec.Struct):
@@ -106,8 +114,6 @@ class AnnotationReader:
         self.federated_keys: set[str] = set()
         self.lists_classes = False
         categories = list(self._checked("category", data["categories"], category_problem))
-        if not categories:
-            self.finish()
         present = {key for category in categories for key in GROUP_KEYS if key in category}
         stated = self._corrections.stated
         lacking = {
@@ -155,6 +161,8 @@ class AnnotationReader:
             image_of: A dict from each image id to a dict with the image's ``width`` and ``height``.
             allow_short_polygons: Whether to accept polygons with fewer than three points.
         """
+        if not self.categories:
+            self.finish()
         stated = self._corrections.stated
         run_lengths = RunLengthCheck(partial(self.faults.add, "annotation"))
         for annotation in self._checked(
@@ -190,7 +198,8 @@ class AnnotationReader:
             AnnotationError: The file has faults.
         """
         if self.faults:
-            raise AnnotationError(f"{self.path}: {self.faults}")
+            each = [f"{self.path}: {fault}" for fault in self.faults]
+            raise AnnotationError(f"{self.path}: {self.faults}", each)
 
     def warnings(self) -> list[str]:
         """Return warnings about corrected values, crowds and class names."""
