@@ -372,6 +372,17 @@ def test_crowds_are_asked_for_then_read_as_chosen(coco, root, run_import, caplog
     assert "are read as single objects" in caplog.text
 
 
+@pytest.mark.parametrize("epochs, drops, said", [
+    (2, 1, ["x 1 epoch.", "after 16/24 of the epochs", "the end of these 2 epochs"]),
+    (24, 2, ["x 16 epochs.", "after 16/24 and 22/24 of the epochs"]),
+])  # fmt: skip
+def test_comments_in_configs_state_what_was_computed(root, run_import, epochs, drops, said):
+    settings = run_import(epochs=epochs)
+    text = "".join((root / file).read_text() for file in files(root) if "table" in file)
+    assert len(settings.drops) == drops and all(part in text for part in said)
+    assert f"{settings.calls(3)} times: {settings.rarest} images x 3 calls of the loss" in text
+
+
 def test_boxes_without_masks(coco, root, run_import, caplog):
     change(coco / "train.json", lambda c: c["annotations"][0].pop("segmentation"))
     with pytest.raises(AnnotationError, match=r"1 of \d+ in .*train.json.*--boxes"):
