@@ -1,7 +1,7 @@
 """Report all faults of a file in one message."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 # Messages about several records usually differ only in the values that they quote.
 _VALUES = re.compile(r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\{[^}]*\}|-?\d[\d.e+-]*|\b(?:None|nan|inf)\b")
@@ -64,8 +64,11 @@ class Faults:
         self._first["", problem] = problem
         self._count["", problem] = 1
 
+    def __iter__(self) -> Iterator[str]:
+        return (text + self._also(*key) for key, text in self._first.items())
+
     def __str__(self) -> str:
-        return numbered([text + self._also(*key) for key, text in self._first.items()])
+        return numbered(list(self))
 
     def _also(self, kind: str, pattern: str) -> str:
         others = self._count[kind, pattern] - 1

@@ -44,7 +44,10 @@ def shared_categories(
     notes, faults = [], []
     for data, kept in ((train, ours), (val, theirs)):
         if dropped := len(data.categories) - len(kept):
-            notes.append(f"{data.path}: categories above the classes are dropped: {dropped:,}")
+            notes.append(
+                f"{data.path}: categories above the classes are dropped: {dropped:,} of"
+                f" {len(data.categories):,} categories"
+            )
     known = {c["id"]: c["name"] for c in ours}
     names = set(known.values())
     if all(

@@ -6,6 +6,8 @@ from typing import Any
 
 import jinja2
 
+from pcb.confusion import PUBLISHED_MOMENTUM
+from pcb.datasets.lvis.classes import MOST_IMAGES_IF_COMMON
 from pcb.own_data.settings import ITERATIONS, Settings
 from pcb.storage.repository import repository_path
 
@@ -47,7 +49,12 @@ def config_files(
         weights: Checkpoint to start from.
     """
     values = {"name": name, "s": settings, "images": images, "iterations": ITERATIONS}
-    values |= {"crowds": crowds, "federated": federated, "weights": weights}
+    values |= {
+        "published": PUBLISHED_MOMENTUM,
+        "crowds": crowds,
+        "federated": federated,
+        "weights": weights,
+    }
     base = Path("configs", "_base_")
     files = {
         str(base / part / f"{name}.py"): _render(part, values)
@@ -85,8 +92,9 @@ def _adapted(config: str, settings: Settings) -> str:
     if not settings.has_masks:
         kept = [line for line in kept if "mask_head" not in line]
     return "".join(
-        f"        oversample_thr={settings.oversample_threshold:.6g},"
-        "  # the border of common and frequent: 100 images\n"
+        f"        # {MOST_IMAGES_IF_COMMON} images, the border of common and frequent classes, as a"
+        f" share of all {settings.num_images}; at most 1.\n"
+        f"        oversample_thr={settings.oversample_threshold:.6g},\n"
         if line.lstrip().startswith("oversample_thr=")
         else f"{line}\n"
         for line in kept

@@ -1,10 +1,11 @@
-"""Find the image files that an annotation file names."""
+"""Find and check the image files that an annotation file names."""
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
+from pcb.datasets.headers import check_images
 from pcb.datasets.lvis.images import first_names
 
 
@@ -16,8 +17,8 @@ class ImageFolder:
 
     Attributes:
         folder: The folder.
-        notes: What was assumed to find images, with counts.
-        faults: Which images were not found, as text.
+        notes: What was assumed to find images and turns of images, with counts.
+        faults: Which images were not found or are wrong, as text.
     """
 
     def __init__(self, folder: str | os.PathLike) -> None:
@@ -31,26 +32,28 @@ class ImageFolder:
         for file in self._files:
             self._by_lower[file.lower()].append(file)
             self._by_name[file.rpartition("/")[2].lower()].append(file)
-        self._assumed: Counter[str] = Counter()
+        self._assumed: Counter[tuple[str, str]] = Counter()
+        self._turned: list[str] = []
         self.faults: list[str] = []
 
-    def find(self, path: str, images: Iterable[dict]) -> list[str]:
-        """Return the path of each image, relative to the folder.
+    def find(self, path: str, images: Sequence[dict]) -> list[str]:
+        """Return the paths of the images that exist, relative to the folder.
 
-        Images that do not exist are added to ``faults``.
+        Images that do not exist, are damaged or have another size are added to ``faults``.
 
         Args:
             path: The annotation file, for messages.
             images: The image records of the file.
         """
-        found, missing, ambiguous = [], [], []
-        images = list(images)
+        found, sizes, missing, ambiguous = [], [], [], []
         for image in images:
             name = (image.get("file_name") or image.get("coco_url") or "").replace("\\", "/")
             choices, assumption = self._choices(name)
             if len(choices) == 1:
                 found.append(choices[0])
-                self._assumed[assumption] += bool(assumption)
+                sizes.append((image["width"], image["height"]))
+                if assumption:
+                    self._assumed[f"{path}: {assumption}", f"{len(images):,} images"] += 1
             elif choices:
                 ambiguous.append(f"{name} may be {' or '.join(sorted(choices)[:2])}")
             else:
@@ -71,16 +74,26 @@ class ImageFolder:
                 f"{path}: several files could be meant for {len(ambiguous):,} {total}"
                 f" ({first_names(ambiguous)}): write the paths relative to {self.folder}"
             )
+        self._check(path, found, sizes)
         return found
 
     @property
     def notes(self) -> list[str]:
-        """What was assumed to find images, with counts."""
-        return [
-            f"{self.folder}: {text}: {count:,} images"
-            for text, count in self._assumed.items()
-            if count
-        ]
+        """What was assumed to find images and turns of images, with counts."""
+        assumed = [f"{text}: {n:,} of {total}" for (text, total), n in self._assumed.items()]
+        return assumed + self._turned
+
+    def _check(self, path: str, names: Sequence[str], sizes: Sequence[tuple[int, int]]) -> None:
+        """Compare the headers of images with the annotations."""
+        found = check_images(names, sizes, self.folder, most=None)
+        self.faults += [f"{path}: {fault}" for fault in found.size_faults]
+        if found.damaged:
+            self.faults.append(
+                f"{path}: {len(found.damaged):,} of {found.of_images} are damaged"
+                f" ({first_names(found.damaged)}): copy or download them again"
+            )
+        if found.turn_warning:
+            self._turned.append(f"{path}: {found.turn_warning}")
 
     def _choices(self, name: str) -> tuple[list[str], str]:
         """Return the files that a stated path may mean, and what that assumes."""

@@ -16,9 +16,9 @@ RLE = {"size": [40, 60], "counts": "P[2"}
 
 @pytest.fixture
 def annotations(tmp_path):
-    """Four images; two have the same stem, and the id of one is the file name of another."""
+    """Images of which two have the same stem; the ids of some are the file names of others."""
     names = {1: "val2017/1.jpg", 7: "000000000042.jpg", 8: "a/same.jpg", 9: "b/same.jpg"}
-    names |= {30: "0031.png", 31: "thirty-one.png"}
+    names |= {30: "0031.png", 31: "thirty-one.png", "six": "6.png", 6: "six.png", 5: "8.png"}
     path = tmp_path / "gt.json"
     images = [{"id": i, "file_name": n, "width": 60, "height": 40} for i, n in names.items()]
     categories = [{"id": 3, "name": "cat"}, {"id": 5, "name": "dog"}]
@@ -66,7 +66,7 @@ RLE_KEY = {"bbox": "bbox", "segm": "segmentation"}
 @pytest.mark.parametrize(
     "change, read, said",
     [
-        ({"image_id": "7"}, {"image_id": 7}, "image_id of 2 detections was text and was read as a"),
+        ({"image_id": "7"}, {"image_id": 7}, "image_id of 2 of 3 detections was text"),
         ({"image_id": "007"}, {"image_id": 7}, "text and was read as a number"),
         ({"image_id": "000000000042"}, {"image_id": 7}, "text and was read as a file name"),
         ({"image_id": "000000000042.jpg"}, {"image_id": 7}, "text and was read as a file name"),
@@ -75,11 +75,11 @@ RLE_KEY = {"bbox": "bbox", "segm": "segmentation"}
         ({"image_id": "1.jpg"}, {"image_id": 1}, "was read as a file name"),
         ({"image_id": "b/same"}, {"image_id": 9}, "was read as a file name"),
         ({"image_id": "31"}, {"image_id": 31}, "text and was read as a number"),
-        ({"image_id": 7.0}, {"image_id": 7}, "image_id of 2 detections was a float"),
-        ({"category_id": "5"}, {"category_id": 5}, "category_id of 2 detections was text"),
-        ({"category_id": 5.0}, {"category_id": 5}, "category_id of 2 detections was a float"),
-        ({"score": "0.25"}, {"score": 0.25}, "score of 2 detections was text and was read as a"),
-        ({"score": "1e-3"}, {"score": 0.001}, "score of 2 detections was text"),
+        ({"image_id": 7.0}, {"image_id": 7}, "image_id of 2 of 3 detections was a float"),
+        ({"category_id": "5"}, {"category_id": 5}, "category_id of 2 of 3 detections was text"),
+        ({"category_id": 5.0}, {"category_id": 5}, "category_id of 2 of 3 detections was a float"),
+        ({"score": "0.25"}, {"score": 0.25}, "score of 2 of 3 detections was text"),
+        ({"score": "1e-3"}, {"score": 0.001}, "score of 2 of 3 detections was text"),
     ],
 )
 def test_unusual_values_are_read_and_counted(annotations, tmp_path, caplog, change, read, said):
@@ -95,16 +95,16 @@ def test_one_line_for_each_kind_of_reading(annotations, tmp_path, caplog):
     results = [detection(image_id="7", score="1")] * 3 + [detection(image_id="1.jpg")]
     read_results(results, annotations)
     assert [record.getMessage() for record in caplog.records] == [
-        "results: image_id of 3 detections was text and was read as a number",
-        "results: score of 3 detections was text and was read as a number",
-        "results: image_id of 1 detection was text and was read as a file name",
+        "results: image_id of 3 of 4 detections was text and was read as a number",
+        "results: score of 3 of 4 detections was text and was read as a number",
+        "results: image_id of 1 of 4 detections was text and was read as a file name",
     ]
 
 
 @pytest.mark.parametrize(
     "segmentation, said",
     [
-        (SQUARE, "segmentation of 1 detection was a list of polygons and was encoded as a mask"),
+        (SQUARE, "segmentation of 1 of 1 detection was a list of polygons and was encoded"),
         ({"size": [40, 60], "counts": [410, 20] + [20, 20] * 19 + [1210]}, "uncompressed RLE"),
     ],
 )
@@ -152,6 +152,8 @@ def test_numpy_floats_are_integers(annotations):
         ({"image_id": "0031"}, "image_id is text, '0031', and several images have this id or"),
         ({"image_id": "train2017/1.jpg"}, "no image of the annotation file has this id or file"),
         ({"image_id": "1.png"}, "no image of the annotation file has this id or file name"),
+        ({"image_id": "six"}, "image_id is text, 'six', and several images have this id or file"),
+        ({"image_id": "8"}, "write the file name with its folder, as in the annotation file"),
         ({"image_id": ""}, "image_id is text, '', and no image"),
         ({"image_id": "9" * 5000}, "no image of the annotation file has"),
         ({"image_id": 7.5}, "image_id 7.5 is not the id of any image"),

@@ -479,7 +479,7 @@ def test_text_and_other_members_do_not_change_the_numbers(write, caplog, backend
         assert metrics["bbox"]["AP"] == pytest.approx(RIGHT)
         np.testing.assert_array_equal(count_detections(annotations, given).confusion, CONFUSION)
         source = given if isinstance(given, str) else "results"
-        said = f"{source}: image_id of 12 detections was text and was read as a file name"
+        said = f"{source}: image_id of 12 of 12 detections was text and was read as a file name"
         assert lines(caplog, "image_id")[-1:] == [said]
     assert len(lines(caplog, "image_id")) == 2  # one line for each annotations object
 

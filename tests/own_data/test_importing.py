@@ -222,7 +222,7 @@ def test_classes_are_matched_by_name(coco, root, run_import, caplog):
     assert [a["category_id"] for a in val.annotations] == [
         a["category_id"] for a in before["annotations"] if not a["iscrowd"]
     ]
-    assert "categories above the classes are dropped: 1" in caplog.text
+    assert "categories above the classes are dropped: 1 of 4 categories" in caplog.text
     assert "category ids are replaced" in caplog.text
 
 
@@ -236,8 +236,8 @@ def test_images_are_found_under_slightly_different_names(coco, root, run_import,
     run_import()
     train = read_compact_annotations(root / "data/table/annotations/train.json", coco / "pictures")
     assert len(train.image_names) == 30
-    assert "only in upper and lower case: 10 images" in caplog.text
-    assert "in other folders than stated: 10 images" in caplog.text
+    assert "only in upper and lower case: 10 of 30 images" in caplog.text
+    assert "in other folders than stated: 10 of 30 images" in caplog.text
 
 
 def test_all_faults_are_reported_before_anything_is_written(coco, root, run_import):
@@ -260,6 +260,129 @@ def test_all_faults_are_reported_before_anything_is_written(coco, root, run_impo
     assert files(root) == before
 
 
+def test_faults_of_records_and_of_images_are_one_message(coco, root, run_import):
+    before = files(root)
+
+    def spoil(content):
+        content["images"][5]["height"] = 0  # the other images are still looked for
+        for category in content["categories"]:
+            category["name"] = ""
+
+    change(coco / "train.json", spoil)
+    change(coco / "val.json", lambda c: c["annotations"][0].update(bbox=[1, 2, 3]))
+    change(coco / "val.json", lambda c: c["images"][4].update(width=95))
+    (coco / "pictures/part0/1_000.png").unlink()
+    (coco / "pictures/part1/1_001.png").write_bytes(b"no picture")
+    with pytest.raises(AnnotationError) as error:
+        run_import()
+    for number, part in enumerate(
+        (
+            "train.json: category 7: name must be non-empty text, got '' (also in 2 other",
+            "train.json: image 115: width and height must be integers",
+            "val.json: annotation 1000: bbox must be [x, y, width, height]",
+            f"train.json: the folder {coco}/pictures lacks 1 of 29 images (part0/1_000.png)",
+            "train.json: 1 of 28 images are damaged (part1/1_001.png is not an image)",
+            "val.json: 1 of 20 images do not have the size",
+        ),
+        start=1,
+    ):
+        assert f"({number}) {coco}/{part}" in str(error.value)
+    assert str(error.value).startswith("6 faults: ") and files(root) == before
+
+
+def test_file_is_not_its_own_validation(coco, root, run_import):
+    (coco / "link.json").symlink_to(coco / "train.json")
+    for val in ("train.json", "link.json"):
+        with pytest.raises(ValueError, match=r"is given as training and as validation data"):
+            run_import(val=val)
+    content = json.loads((coco / "train.json").read_text())
+    (coco / "copy.json").write_text(json.dumps(content, indent=1))
+    with pytest.raises(AnnotationError, match=r"train\.json and .*copy\.json have the same images"):
+        run_import(val="copy.json")
+    assert not (root / "data").exists()
+
+
+def test_images_of_both_files_are_counted(coco, root, run_import, caplog):
+    run_import()
+    assert "also training images" not in caplog.text
+    (coco / "pictures/linked.png").symlink_to(coco / "pictures/part0/1_000.png")
+
+    def share(content):
+        content["images"][3]["file_name"] = "PART1/1_003.png"
+        content["images"][9] |= {"file_name": "linked.png"}
+
+    change(coco / "val.json", share)
+    run_import(replace=True)
+    assert "val.json: 2 of 20 images are also training images" in caplog.text
+
+
+def test_records_must_not_share_an_image(coco, run_import):
+    change(coco / "train.json", lambda c: c["images"][3].update(file_name="1_000.PNG"))
+    with pytest.raises(AnnotationError, match=r"are the same file.*part0/1_000\.png"):
+        run_import()
+
+
+def test_ids_that_are_text_become_equal_numbers_in_both_files(coco, root, run_import, caplog):
+    def to_text(content):
+        for record in (*content["images"], *content["categories"], *content["annotations"]):
+            for key in record.keys() & {"id", "image_id", "category_id"}:
+                record[key] = f"id-{record[key]}"
+
+    change(coco / "train.json", to_text)
+    change(coco / "val.json", lambda content: (to_text(content), content["categories"].reverse()))
+    results = json.loads((coco / "results.json").read_text())
+    for result in results:
+        result |= {key: f"id-{result[key]}" for key in ("image_id", "category_id")}
+    run_import()
+    assert "'id' is text and was replaced by a number: 20 of 20 images" in caplog.text
+    assert "category ids are replaced" not in caplog.text
+    original, imported = (
+        evaluate(file, results, "bbox")["bbox"]["AP"]
+        for file in (coco / "val.json", root / "data/table/annotations/val.json")
+    )
+    assert 0.1 < original == pytest.approx(imported)
+
+
+@pytest.mark.parametrize("step", [5, 1])
+def test_crowds_are_asked_for_then_read_as_chosen(coco, root, run_import, caplog, step):
+    def mark(content):
+        for number, annotation in enumerate(content["annotations"]):
+            annotation["iscrowd"] = int(number % step == 0)
+
+    for split in ("train", "val"):
+        change(coco / f"{split}.json", mark)
+    records = json.loads((coco / "train.json").read_text())["annotations"]
+    crowds = sum(record["iscrowd"] for record in records)
+    asked = rf"train.json: {crowds} of {len(records)} annotations .*objects.*ignore.*val.json: "
+    with pytest.raises(AnnotationError, match=asked):
+        run_import()
+    if step == 1:
+        with pytest.raises(AnnotationError, match=r"2 faults: .*train\.json has no object apart"):
+            run_import(crowds="ignore")
+        assert not (root / "data").exists()
+    else:
+        run_import(crowds="ignore")
+        imported = read_annotations(root / "data/table/annotations/train.json", crowds="ignore")
+        assert len(imported.crowds) == crowds
+        assert sum(imported.instance_count) == len(records) - crowds
+    run_import(crowds="objects", replace=True)
+    assert 'crowds="objects"' in (root / "configs/_base_/datasets/table.py").read_text()
+    imported = read_annotations(root / "data/table/annotations/train.json", crowds="objects")
+    assert sum(imported.instance_count) == len(imported.annotations) == len(records)
+    assert "are read as single objects" in caplog.text
+
+
+@pytest.mark.parametrize("epochs, drops, said", [
+    (2, 1, ["x 1 epoch.", "after 16/24 of the epochs", "the end of these 2 epochs"]),
+    (24, 2, ["x 16 epochs.", "after 16/24 and 22/24 of the epochs"]),
+])  # fmt: skip
+def test_comments_in_configs_state_what_was_computed(root, run_import, epochs, drops, said):
+    settings = run_import(epochs=epochs)
+    text = "".join((root / file).read_text() for file in files(root) if "table" in file)
+    assert len(settings.drops) == drops and all(part in text for part in said)
+    assert f"{settings.calls(3)} times: {settings.rarest} images x 3 calls of the loss" in text
+
+
 def test_boxes_without_masks(coco, root, run_import, caplog):
     change(coco / "train.json", lambda c: c["annotations"][0].pop("segmentation"))
     with pytest.raises(AnnotationError, match=r"1 of \d+ in .*train.json.*--boxes"):
@@ -268,6 +391,9 @@ def test_boxes_without_masks(coco, root, run_import, caplog):
     for name in ("train", "val"):
         change(coco / f"{name}.json", lambda c: [a.pop("segmentation", 0)
                                                  for a in c["annotations"]])  # fmt: skip
+        if name == "train":
+            with pytest.raises(AnnotationError, match=r"and 0 of \d+ in .*val.json.*--boxes"):
+                run_import(replace=True)
     assert not run_import(replace=True).has_masks
     assert "the configs train boxes alone" in caplog.text
     for baseline in BASELINES:
@@ -290,6 +416,38 @@ def test_taken_name(coco, root, run_import):
     for replace in (False, True):
         with pytest.raises(ValueError, match="configs/mine exists and is not from an import"):
             run_import(name="mine", replace=replace)
+
+
+def test_shared_files_are_never_replaced(coco, run_import, root):
+    shutil.copytree(ROOT / "configs", root / "configs", dirs_exist_ok=True)
+    shutil.copytree(ROOT / "workflow/grids", root / "workflow/grids")
+    taken = {path.name for path in (root / "configs").iterdir() if path.name != "_base_"}
+    for folder in ("configs/_base_/datasets", "configs/_base_/schedules", "configs/_base_/pcb"):
+        taken |= {path.stem for path in (root / folder).glob("*.py")}
+    taken |= {path.stem for path in (root / "workflow/grids").glob("*.yaml")}
+    assert {"published", "scaled", "lvis_2x", "openmoji", "lvis_v1", "demo"} <= taken
+    before = {file: (root / file).read_bytes() for file in files(root)}
+    for name in taken:
+        for replace in (False, True):
+            with pytest.raises(ValueError, match=rf"{name}.* exists and is not from an import"):
+                run_import(name=name, replace=replace)
+    assert {file: (root / file).read_bytes() for file in files(root)} == before
+
+
+def test_interrupted_import_can_be_repeated(root, run_import, monkeypatch):
+    from pcb.own_data import importing
+
+    write = importing.write_atomically
+
+    def stop_at_data(path, text):
+        if path.is_relative_to(root / "data"):
+            raise KeyboardInterrupt
+        write(path, text)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(importing, "write_atomically", stop_at_data)
+        run_import()
+    assert run_import(replace=True).num_images == 30
 
 
 def test_command(coco, root, monkeypatch, capsys):

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from pcb.datasets.lvis.ids import FIRST_TEXT_ID, MOST_ID
 from pcb.messages.printable import short_repr
 
-# Ids are stored in 64 bits and sizes in 32 bits. pycocotools follows the edges of a polygon in
-# steps of a fifth of a pixel. Points farther away than ``FARTHEST`` would take gigabytes of memory.
-MOST_ID = 2**63 - 1
+# Sizes are stored in 32 bits. pycocotools follows the edges of a polygon in steps of a fifth of a
+# pixel. Points farther away than ``FARTHEST`` would take gigabytes of memory.
 MOST_PIXELS = 1_000_000
 FARTHEST = 1e7
 
@@ -61,7 +61,7 @@ def own_id_problem(record: Mapping[str, Any]) -> str | None:
     """Return what is wrong with the ``id`` of a record, or None if the id is valid."""
     if is_id(record["id"]):
         return None
-    return f"id must be a non-negative integer, got {short_repr(record['id'])}"
+    return f"id must be a non-negative integer or text, got {short_repr(record['id'])}"
 
 
 def reference_problem(
@@ -71,19 +71,24 @@ def reference_problem(
     is_plain = type(image_id) is type(category_id) is int  # the usual case, checked fast
     if is_plain and image_id in image_of and category_id in label_of:
         return None
-    for key, value in (("image_id", image_id), ("category_id", category_id)):
+    for kind, value in (("image", image_id), ("category", category_id)):
         if isinstance(value, str):
-            return f"{key} is text, {short_repr(value)}: write ids as numbers, without quotes"
+            return (
+                f"{kind}_id is text, {short_repr(value)}, and no {kind} of the annotation file has"
+                " this id: correct the id"
+            )
     if not is_integer(image_id) or image_id not in image_of:
         return (
             f"image_id {short_repr(image_id)} is not the id of any image in the annotation file:"
             " correct the id, or use annotations and results of the same dataset and split"
         )
     if not is_integer(category_id) or category_id not in label_of:
+        first, last = min(label_of), max(label_of)
+        ids = f" (ids {first} to {last})" if last < FIRST_TEXT_ID else ""
         return (
             f"category_id {short_repr(category_id)} is not the id of any category in the annotation"
-            f" file (ids {min(label_of)} to {max(label_of)}): write category ids, not labels (class"
-            " indices from 0), or use annotations and results of the same dataset"
+            f" file{ids}: write category ids, not labels (class indices from 0), or use annotations"
+            " and results of the same dataset"
         )
     return None
 

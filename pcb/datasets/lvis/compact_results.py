@@ -107,9 +107,9 @@ def read_compact_results(
             else:
                 masks.append(record.segmentation)  # type: ignore[arg-type]  # the rules require it
                 run_lengths.add(index, record.segmentation)
-    reader.log_readings()
-    run_lengths.finish()
     total = len(found)
+    reader.log_readings(total)
+    run_lengths.finish()
     del found  # frees millions of objects before the arrays are made
     image_index = np.array(images, np.int64)
     if not total:

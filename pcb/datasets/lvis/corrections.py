@@ -3,12 +3,12 @@
 Annotation tools write ids as text or as decimal numbers, and leave out values that can be computed.
 """
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from pcb.datasets.lvis.checks import has_short_polygon, is_number, is_polygons, is_rle
+from pcb.datasets.lvis.ids import id_number, text_id, whole_number
 from pcb.datasets.lvis.rules import FEDERATED_KEYS, GROUP_KEYS
 from pcb.datasets.lvis.run_lengths import fills
 
@@ -23,7 +23,6 @@ _OPTIONAL = {
     "annotation": ("bbox", "area", "segmentation", "iscrowd", "ignore"),
 }
 _PLURAL = {"category": "categories", "image": "images", "annotation": "annotations"}
-_WHOLE = re.compile(r"\s*(\d+)(?:\.0*)?\s*", re.ASCII)
 
 
 class Corrections:
@@ -33,15 +32,20 @@ class Corrections:
         >>> corrections = Corrections()
         >>> corrections.correct("category", {"id": "3", "name": "cat"})
         {'id': 3, 'name': 'cat'}
-        >>> corrections.notes()
-        ["'id' is not an integer but could be converted: 1 of the categories"]
+        >>> corrections.notes({"category": 5})
+        ["'id' is not an integer but could be converted: 1 of 5 categories"]
     """
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._texts: dict[int, str] = {}
 
     def correct(
-        self, kind: str, record: Mapping[str, Any], image_of: Mapping[int, dict] | None = None
+        self,
+        kind: str,
+        record: Mapping[str, Any],
+        image_of: Mapping[int, dict] | None = None,
+        label_of: Mapping[int, int] | None = None,
     ) -> dict:
         """Return a copy of a record in which all values with only one meaning are corrected.
 
@@ -49,6 +53,7 @@ class Corrections:
             kind: 'category', 'image' or 'annotation'.
             record: The record.
             image_of: For annotations: a dict from each image id to the record of the image.
+            label_of: For annotations: a dict from each category id to the label of the category.
         """
         new = dict(record)
         done = []
@@ -56,33 +61,40 @@ class Corrections:
             if key in new and (new[key] is None or (key == "segmentation" and not new[key])):
                 del new[key]  # an empty value means the same as no value
         for key in _INTEGERS[kind]:
-            if key in new and (number := _integer(new[key])) is not new[key]:
+            if key in new and (number := whole_number(new[key])) is not None:
                 new[key] = number
                 done.append(f"{key!r} is not an integer but could be converted")
+        # A text that refers to nothing stays as it is, so that the message about it quotes it.
+        for key, known in (("id", None), ("image_id", image_of), ("category_id", label_of)):
+            number = text_id(new.get(key))
+            if number is not None and (key == "id" or number in (known or {})):
+                self._texts[number] = new[key]
+                new[key] = number
+                done.append(f"{key!r} is text and was replaced by a number")
         if kind == "image":
             for key in FEDERATED_KEYS:
                 if isinstance(new.get(key), list):
-                    new[key] = [_integer(value) for value in new[key]]
+                    numbers = [(value, id_number(value)) for value in new[key]]
+                    new[key] = [value if n is None else n for value, n in numbers]
         if kind == "annotation":
             done += _complete(new, image_of or {})
         self._counts.update((kind, text) for text in done)
         return new
 
-    def notes(self) -> list[str]:
-        """Return one text for each kind of correction, with its count."""
+    def stated(self, value: Any) -> Any:
+        """Return the text that was replaced by an id, or the id itself, for use in messages."""
+        return self._texts.get(value, value) if isinstance(value, int) else value
+
+    def notes(self, totals: Mapping[str, int]) -> list[str]:
+        """Return one text for each kind of correction, with its count.
+
+        Args:
+            totals: Number of records of each kind in the file.
+        """
         return [
-            f"{text}: {count:,} of the {_PLURAL[kind]}"
+            f"{text}: {count:,} of {totals[kind]:,} {_PLURAL[kind]}"
             for (kind, text), count in self._counts.items()
         ]
-
-
-def _integer(value: Any) -> Any:
-    """Return the integer that a text or a decimal number stands for, or else the value itself."""
-    if isinstance(value, str) and (match := _WHOLE.fullmatch(value)):
-        return int(match[1])
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
 
 
 def _complete(annotation: dict, image_of: Mapping[int, dict]) -> list[str]:

@@ -118,6 +118,7 @@ def _examine_split(annotations: Path, folder: Path, root: Path) -> tuple[str, li
     try:
         reader = AnnotationReader(root / annotations)
         images = {image_path(image): (image["width"], image["height"]) for image in reader.images()}
+        reader.finish()
         missing = missing_images(images, root / folder)
     except (AnnotationError, OSError) as error:
         text = str(error).replace(f"{root}{os.sep}", "")

@@ -6,7 +6,7 @@ so reading needs memory only for the records that the caller keeps.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from pcb.datasets.lvis.rules import (
     annotation_problem,
     category_problem,
     image_problem,
+    layout_problem,
 )
 from pcb.datasets.lvis.run_lengths import RunLengthCheck
 from pcb.messages.faults import Faults
@@ -32,7 +33,15 @@ _MOST_CROWDS = 0.1  # share of annotations; in COCO it is 0.012
 
 
 class AnnotationError(ValueError):
-    """An error in an annotation file; the message names the file, the problem and the remedy."""
+    """An error in an annotation file; the message names the file, the problem and the remedy.
+
+    Attributes:
+        faults: The faults, one text each; each text names the file.
+    """
+
+    def __init__(self, message: str, faults: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.faults = list(faults) or [message]
 
 
 class _File(msgspec.Struct):
@@ -51,7 +60,7 @@ class AnnotationReader:
     The layout and the categories are checked when the file is opened. Each image and each
     annotation is checked when it is read. Faulty records are skipped, and :meth:`finish` reports
     all faults together. Values with only one possible meaning, such as the id ``"3"``, are
-    corrected.
+    corrected. Ids that are other text become numbers, see :func:`pcb.datasets.lvis.ids.text_id`.
 
     Args:
         path: A ``.json`` or ``.json.gz`` file.
@@ -92,8 +101,10 @@ class AnnotationReader:
             data = msgspec.structs.asdict(data)
         elif isinstance(data, dict) and may_lack_annotations:
             data.setdefault("annotations", [])
-        _check_layout(self.path, data, may_lack_annotations)
+        if problem := layout_problem(data, may_lack_annotations):
+            raise AnnotationError(f"{self.path}: {problem}")
         self._images, self._annotations = data["images"], data["annotations"]
+        self._num_categories = len(data["categories"])
         self._crowds, self._num_crowds = crowds, 0
         self._corrections = Corrections()
         self._backslashes = 0
@@ -103,10 +114,11 @@ class AnnotationReader:
         self.federated_keys: set[str] = set()
         self.lists_classes = False
         categories = list(self._checked("category", data["categories"], category_problem))
-        if not categories:
-            self.finish()
         present = {key for category in categories for key in GROUP_KEYS if key in category}
-        lacking = {k: c["id"] for c in reversed(categories) for k in GROUP_KEYS if k not in c}
+        stated = self._corrections.stated
+        lacking = {
+            k: stated(c["id"]) for c in reversed(categories) for k in GROUP_KEYS if k not in c
+        }
         self._require_all_or_none("category", lacking, present)
         self.categories = sorted(categories, key=lambda category: category["id"])
         self.label_of = {category["id"]: label for label, category in enumerate(self.categories)}
@@ -134,7 +146,7 @@ class AnnotationReader:
                     self.federated_keys.add(key)
                     self.lists_classes |= bool(image[key])
                 else:
-                    lacking.setdefault(key, image["id"])
+                    lacking.setdefault(key, self._corrections.stated(image["id"]))
             yield image
         self._require_all_or_none("image", lacking, self.federated_keys)
 
@@ -149,6 +161,9 @@ class AnnotationReader:
             image_of: A dict from each image id to a dict with the image's ``width`` and ``height``.
             allow_short_polygons: Whether to accept polygons with fewer than three points.
         """
+        if not self.categories:
+            self.finish()
+        stated = self._corrections.stated
         run_lengths = RunLengthCheck(partial(self.faults.add, "annotation"))
         for annotation in self._checked(
             "annotation",
@@ -157,8 +172,9 @@ class AnnotationReader:
                 annotation, image_of, self.label_of, allow_short_polygons
             ),
             image_of,
+            self.label_of,
         ):
-            run_lengths.add(annotation["id"], annotation.get("segmentation"))
+            run_lengths.add(stated(annotation["id"]), annotation.get("segmentation"))
             if annotation.get("iscrowd"):
                 self._num_crowds += 1
                 if self._crowds != "objects":
@@ -182,11 +198,17 @@ class AnnotationReader:
             AnnotationError: The file has faults.
         """
         if self.faults:
-            raise AnnotationError(f"{self.path}: {self.faults}")
+            each = [f"{self.path}: {fault}" for fault in self.faults]
+            raise AnnotationError(f"{self.path}: {self.faults}", each)
 
     def warnings(self) -> list[str]:
         """Return warnings about corrected values, crowds and class names."""
-        found = self._corrections.notes()
+        totals = {
+            "category": self._num_categories,
+            "image": self.num_images,
+            "annotation": self.num_annotations,
+        }
+        found = self._corrections.notes(totals)
         if self._backslashes:
             found.append(
                 "file names contain backslashes, which are read as slashes:"
@@ -244,6 +266,7 @@ class AnnotationReader:
         records: list,
         problem_of: Callable[[Any], str | None],
         image_of: Mapping[int, dict] | None = None,
+        label_of: Mapping[int, int] | None = None,
     ) -> Iterator[dict]:
         """Decode, check and correct the records of one kind, and yield the valid ones.
 
@@ -253,8 +276,8 @@ class AnnotationReader:
         for index, record in enumerate(decode(records, self.path, AnnotationError)):
             problem = problem_of(record)
             if problem and isinstance(record, dict):
-                corrected = self._corrections.correct(kind, record, image_of)
-                record, problem = corrected, problem_of(corrected)
+                record = self._corrections.correct(kind, record, image_of, label_of)
+                problem = problem_of(record)
             if problem:
                 self._add_fault(kind, index, record, problem)
                 continue
@@ -263,9 +286,8 @@ class AnnotationReader:
             yield record
         if len(set(ids)) < len(ids):
             duplicate, count = Counter(ids).most_common(1)[0]
-            self.faults.add_general(
-                f"{kind} id {duplicate} occurs {count} times: make the ids unique"
-            )
+            name = self._corrections.stated(duplicate)
+            self.faults.add_general(f"{kind} id {name} occurs {count} times: make the ids unique")
 
     def _add_fault(self, kind: str, index: int, record: Any, problem: str) -> None:
         has_id = isinstance(record, dict) and "id" in record
@@ -273,27 +295,6 @@ class AnnotationReader:
             if any(str(record.get(f"{k}_id")) in ids for k, ids in self._faulty.items()):
                 return  # the fault of the image or category is already reported
         elif has_id:
-            self._faulty[kind].add(str(record["id"]))
-        name = short_repr(record["id"]) if has_id else f"at index {index}"
+            self._faulty[kind].add(str(self._corrections.stated(record["id"])))
+        name = short_repr(self._corrections.stated(record["id"])) if has_id else f"at index {index}"
         self.faults.add(kind, name, problem)
-
-
-def _check_layout(path: str, data: Any, may_lack_annotations: bool) -> None:
-    """Check that ``data`` has non-empty lists of images, annotations and categories."""
-    start = f"{path}: this is not an annotation file, because it"
-    if not isinstance(data, dict):
-        raise AnnotationError(
-            f"{start} contains a value of type {type(data).__name__} instead of a dict. If it is a"
-            " results file, pass the ground truth first and the results second"
-        )
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(data.get(key), list):
-            raise AnnotationError(
-                f"{start} has no list {key!r} (keys found: {', '.join(sorted(data)) or 'none'})."
-                " Use a file in LVIS or COCO format"
-            )
-        if not data[key] and not (may_lack_annotations and key == "annotations"):
-            raise AnnotationError(
-                f"{path}: {key!r} is empty: use a dataset with at least one image, one annotation"
-                " and one category"
-            )

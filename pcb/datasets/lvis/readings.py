@@ -5,15 +5,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from pcb.datasets.lvis.annotations import Annotations
 from pcb.datasets.lvis.checks import has_short_polygon, is_number, is_polygons, is_rle
+from pcb.datasets.lvis.ids import FIRST_TEXT_ID, id_number, text_id, whole_number
 from pcb.datasets.lvis.images import image_path
 from pcb.messages.printable import short_repr
 
-_MOST_DIGITS = 19  # of an id in 64 bits; Python refuses to convert very long text
-_AS_NUMBER = "text and was read as a number"
+_AS_NUMBER, _AS_ID = "text and was read as a number", "text and was read as an id"
 
 
 class Readings:
@@ -23,7 +21,8 @@ class Readings:
 
     - ``image_id`` as text: the id of an image, or else the file name, the end of the path, or the
       file name without extension of exactly one image
-    - ``image_id`` and ``category_id`` as floats without a fraction, and ``category_id`` as digits
+    - ``category_id`` as digits, or as the text that is the id of a category
+    - ``image_id`` and ``category_id`` as floats without a fraction
     - ``score`` as the text of a finite number
     - ``segmentation`` as polygons or as an uncompressed RLE; it becomes a compressed RLE
     - ``bbox`` and ``segmentation`` that are None; they are left out
@@ -55,7 +54,7 @@ class Readings:
         }
         for key, read in (
             ("image_id", self._image_id),
-            ("category_id", _integer),
+            ("category_id", self._category_id),
             ("score", _score),
             ("segmentation", lambda value: self._segmentation(value, result.get("image_id"))),
         ):
@@ -70,46 +69,57 @@ class Readings:
         image_id, category_id = result.get("image_id"), result.get("category_id")
         if isinstance(image_id, str):
             # One image with a matching name or id would have been read.
-            same = self._images_called(image_id) | {_digits(image_id)}
-            several = len(same - {None}) > 1
+            several = len(self._images_meant(image_id)) > 1
             found = "several images have" if several else "no image of the annotation file has"
             return (
                 f"image_id is text, {short_repr(image_id)}, and {found} this id or file name:"
-                " write the id of the image as a number"
+                " write the file name with its folder, as in the annotation file"
             )
         if isinstance(category_id, str):
             same = [c["id"] for c in self._annotations.categories if c["name"] == category_id]
-            remedy = f" ({same[0]})" if len(same) == 1 else ""
+            is_number = len(same) == 1 and same[0] < FIRST_TEXT_ID
+            remedy = f" ({same[0]}) as a number" if is_number else ""
             return (
                 f"category_id is text, {short_repr(category_id)}, and class names are not read:"
-                f" write the id of the category{remedy} as a number"
+                f" write the id of the category{remedy}"
             )
         return None
 
-    def log(self, source: str) -> None:
+    def log(self, source: str, total: int) -> None:
         """Log once how many values were read in each way.
 
         Args:
             source: Name of the results, for use in messages.
+            total: Number of detections in the results.
         """
         for (key, how), count in self._counts.items():
-            detections = "detection" if count == 1 else "detections"
-            self._annotations.log(f"{key} of {count:,} {detections} was {how}", source)
+            detections = "detection" if total == 1 else "detections"
+            self._annotations.log(f"{key} of {count:,} of {total:,} {detections} was {how}", source)
 
     def _image_id(self, value: Any) -> tuple[int, str] | None:
         if not isinstance(value, str):
             return _integer(value)
-        number = _digits(value)
-        if number not in self._annotations.image_of:
-            number = None
-        # "42" may be an id or a file name. If it is both, the images must be the same.
-        called = self._images_called(value)
-        images = called if number is None else called | {number}
+        images = self._images_meant(value)
         if len(images) != 1:
             return None
         (image_id,) = images
-        is_number = number is not None and (not called or str(number) == value)
+        if image_id == text_id(value):
+            return image_id, _AS_ID
+        is_number = str(image_id) == value or not self._images_called(value)
         return image_id, _AS_NUMBER if is_number else "text and was read as a file name"
+
+    def _images_meant(self, text: str) -> set[int]:
+        """Return the ids of the images with this id or this name."""
+        # "42" may be an id or a file name. If it is both, the images must be the same.
+        number = id_number(text)
+        called = self._images_called(text)
+        return called if number not in self._annotations.image_of else called | {number}
+
+    def _category_id(self, value: Any) -> tuple[int, str] | None:
+        number = text_id(value)
+        if number in self._annotations.label_of:
+            return number, _AS_ID
+        return _integer(value)
 
     def _images_called(self, text: str) -> set[int]:
         """Return the ids of the images with this path, end of a path, file name or stem."""
@@ -148,19 +158,12 @@ class Readings:
         return {"size": size, "counts": encoded["counts"].decode()}, how
 
 
-def _digits(value: str) -> int | None:
-    is_id = value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS
-    return int(value) if is_id else None
-
-
 def _integer(value: Any) -> tuple[int, str] | None:
     """Return the integer that an id means, and how the id was read; None to keep the id."""
-    if isinstance(value, str):
-        number = _digits(value)
-        return None if number is None else (number, _AS_NUMBER)
-    if isinstance(value, (float, np.floating)) and value.is_integer():
-        return int(value), "a float and was read as an integer"
-    return None
+    number = whole_number(value)
+    if number is None:
+        return None
+    return number, _AS_NUMBER if isinstance(value, str) else "a float and was read as an integer"
 
 
 def _score(value: Any) -> tuple[float, str] | None:

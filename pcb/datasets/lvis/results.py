@@ -76,7 +76,7 @@ def read_results(
             results = list(given) if results is given else results
             results[index] = read
         run_lengths.add(index, read.get("segmentation"))
-    reader.log_readings()
+    reader.log_readings(len(given))
     run_lengths.finish()
     warnings = [NO_DETECTIONS]
     if results:
@@ -238,9 +238,9 @@ class DetectionReader:
             raise result_error(self._source, index, problem)
         return result
 
-    def log_readings(self) -> None:
-        """Log how many unusual values were normalised."""
-        self._readings.log(self._source)
+    def log_readings(self, total: int) -> None:
+        """Log how many unusual values were normalised, out of ``total`` detections."""
+        self._readings.log(self._source, total)
 
 
 def result_error(source: str, index: int, problem: str) -> ResultsError:

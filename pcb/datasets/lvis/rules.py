@@ -1,4 +1,4 @@
-"""Check single records in LVIS or COCO format: categories, images, annotations and detections.
+"""Check the layout of files, and single categories, images, annotations and detections.
 
 Each function returns a message that says what is wrong with a record, or None if the record is
 valid. The formats are documented at https://www.lvisdataset.org/dataset,
@@ -43,6 +43,31 @@ TEXT_OF_BYTES = (
     " convert bytes with .decode('ascii') before writing JSON"
 )
 _AS_IN_LVIS = "add every key that the LVIS and COCO formats require"
+
+
+def layout_problem(data: Any, may_lack_annotations: bool) -> str | None:
+    """Return why ``data`` does not have the layout of an annotation file, or None if it does.
+
+    The layout is a dict with non-empty lists of images, annotations and categories.
+    """
+    start = "this is not an annotation file, because it"
+    if not isinstance(data, dict):
+        return (
+            f"{start} contains a value of type {type(data).__name__} instead of a dict. If it is a"
+            " results file, pass the ground truth first and the results second"
+        )
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(data.get(key), list):
+            return (
+                f"{start} has no list {key!r} (keys found: {', '.join(sorted(data)) or 'none'})."
+                " Use a file in LVIS or COCO format"
+            )
+        if not data[key] and not (may_lack_annotations and key == "annotations"):
+            return (
+                f"{key!r} is empty: use a dataset with at least one image, one annotation and one"
+                " category"
+            )
+    return None
 
 
 def category_problem(category: Any) -> str | None:
