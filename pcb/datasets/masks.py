@@ -43,6 +43,21 @@ def encode_mask(segmentation: dict | list, height: int, width: int) -> dict:
     return run_length.merge(encoded) if isinstance(encoded, list) else encoded
 
 
+def mask_area(segmentation: dict | list, height: int, width: int) -> int:
+    """Return the number of pixels of a mask.
+
+    Args:
+        segmentation: Polygons or a run-length encoding.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+
+    Example:
+        >>> mask_area([[0, 0, 2, 0, 2, 2, 0, 2]], height=4, width=6)
+        4
+    """
+    return int(run_length.area(encode_mask(segmentation, height, width)))
+
+
 def box_of(mask: np.ndarray) -> list[float]:
     """Return the smallest box ``[x, y, width, height]`` around a mask, in pixels.
 

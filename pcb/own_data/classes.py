@@ -4,6 +4,7 @@ from collections import Counter
 
 from pcb.datasets.lvis import Annotations
 from pcb.datasets.lvis.images import first_names
+from pcb.messages.nearest import MISSPELLING, nearest_names
 
 
 def shared_categories(
@@ -70,11 +71,12 @@ def shared_categories(
             free += category["name"] not in id_of
         notes.append(f"{val.path}: category ids are replaced by those of {train.path}, by name")
     unknown = [c for c in theirs if new_id[c["id"]] not in known]
-    annotated = [c["name"] for c in unknown if c["id"] in used[id(val)]]
-    if annotated:
+    if lacking := [c["name"] for c in unknown if c["id"] in used[id(val)]]:
+        near = {name: nearest_names(name, names, least=MISSPELLING)[:1] for name in lacking}
+        shown = [f"{name}; it has {near[name][0]!r}" if near[name] else name for name in lacking]
         faults.append(
-            f"{train.path} lacks {len(annotated):,} of the annotated classes of {val.path}"
-            f" ({first_names(annotated)}): use files with the same classes"
+            f"{train.path} lacks {len(lacking):,} of the annotated classes of {val.path}"
+            f" ({first_names(shown)}): use files with the same classes"
         )
     categories = [{"id": c["id"], "name": c["name"]} for c in ours]
     categories += [{"id": new_id[c["id"]], "name": c["name"]} for c in unknown]

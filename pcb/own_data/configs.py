@@ -1,6 +1,8 @@
 """Write the configs of a user's dataset: every baseline, with and without PCB."""
 
+import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ _TEMPLATES = jinja2.Environment(
     keep_trailing_newline=True,
     autoescape=False,  # noqa: S701  # the output is Python, not HTML
 )
+
+_TEMPLATES.filters["literal"] = partial(json.dumps, ensure_ascii=False)  # of a text, in Python
 
 
 def config_files(

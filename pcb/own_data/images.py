@@ -1,12 +1,17 @@
 """Find and check the image files that an annotation file names."""
 
 import os
+import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import parse_qs, unquote
 
 from pcb.datasets.headers import check_images
 from pcb.datasets.lvis.images import first_names
+
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts this before the names of uploads
 
 
 class ImageFolder:
@@ -28,10 +33,10 @@ class ImageFolder:
             for root, _, names in os.walk(self.folder, followlinks=True)
             for name in names
         }
-        self._by_lower, self._by_name = defaultdict(list), defaultdict(list)
+        self._by_path, self._by_name = defaultdict(list), defaultdict(list)
         for file in self._files:
-            self._by_lower[file.lower()].append(file)
-            self._by_name[file.rpartition("/")[2].lower()].append(file)
+            self._by_path[spelling_key(file)].append(file)
+            self._by_name[spelling_key(file.rpartition("/")[2])].append(file)
         self._assumed: Counter[tuple[str, str]] = Counter()
         self._turned: list[str] = []
         self.faults: list[str] = []
@@ -100,12 +105,33 @@ class ImageFolder:
         stated = name.removeprefix("./")
         if stated in self._files:
             return [stated], ""
-        if choices := self._by_lower.get(stated.lower()):
-            return choices, "file names differ from the files only in upper and lower case"
+        if choices := self._by_path.get(spelling_key(stated)):
+            return choices, "file names differ from the files only in case or Unicode form"
         last = stated.rpartition("/")[2]
-        if choices := self._by_name.get(last.lower()):
+        if choices := self._by_name.get(spelling_key(last)):
             return choices, "images are found by their names in other folders than stated"
-        if stated.startswith("COCO_"):  # LVIS v0.5 writes such names for files without the prefix
-            short = stated.rpartition("_")[2]
-            return self._by_name.get(short.lower(), []), "images are found without 'COCO_...'"
+        for shorter, assumption in (
+            (_decoded(stated), "addresses are decoded"),  # Label Studio and web links
+            (_UPLOADED.sub("", last), "images are found without the prefix of an upload"),
+            # LVIS v0.5 writes such names for files without the prefix.
+            (re.sub(r"^COCO_[a-z0-9]+_", "", last), "images are found without 'COCO_...'"),
+        ):
+            if shorter not in (stated, last) and (choices := self._choices(shorter)[0]):
+                return choices, assumption
         return [], ""
+
+
+def spelling_key(path: str) -> str:
+    """Return what two spellings of a path have in common; macOS decomposes accented letters.
+
+    Example:
+        >>> spelling_key("./Part/A.PNG") == spelling_key("part/a.png")
+        True
+    """
+    return unicodedata.normalize("NFC", path.removeprefix("./")).lower()
+
+
+def _decoded(address: str) -> str:
+    """Return the path in an address such as ``local-files/?d=a%20b.png`` or ``a.png?width=9``."""
+    path, _, query = address.partition("?")
+    return unquote(parse_qs(query).get("d", [path])[0])

@@ -11,12 +11,14 @@ from pathlib import Path
 from pcb.datasets.lvis import Annotations
 from pcb.datasets.lvis.annotations import keep_keys
 from pcb.datasets.lvis.rules import ANNOTATION_KEYS
+from pcb.messages.printable import short_repr
 from pcb.own_data.configs import config_files
 from pcb.own_data.reading import read_splits
 from pcb.own_data.settings import Settings, derive_settings
 from pcb.storage.files import write_atomically
 from pcb.storage.repository import repository_root
 
+_RESERVED = ("lab", "sample")  # folders in runs/ for copies of notebooks and for the sample
 _MARK = "Written by `pcb data import`"
 _log = logging.getLogger("pcb")
 
@@ -81,7 +83,7 @@ def import_data(
         name,
         settings,
         [_prefix(folder, root) for folder in folders],
-        crowds=crowds,
+        crowds=crowds if crowds == "ignore" else None,  # objects lose their mark in `_content`
         federated=federated,
         weights=weights and str(Path(weights).expanduser().absolute()),
     )
@@ -91,6 +93,9 @@ def import_data(
         f"data/{name}/annotations/{split}.json": json.dumps(_content(annotations, federated))
         for split, annotations in zip(("train", "val"), splits, strict=True)
     }
+    # Half a replaced import must not look like a whole one.
+    for split in ("train", "val"):
+        (root / f"data/{name}/annotations/{split}.json").unlink(missing_ok=True)
     for path, text in files.items():
         write_atomically(root / path, text)
     return settings
@@ -105,11 +110,6 @@ def _check_arguments(
     for file in (train, val):
         if not os.path.isfile(file):
             raise FileNotFoundError(f"the annotation file {file} does not exist: check the path")
-    if os.path.samefile(train, val):
-        raise ValueError(
-            f"{train} is given as training and as validation data: choose another file for"
-            " validation"
-        )
     if len(images) not in (1, 2):
         raise ValueError(f"images must be one or two folders, got {len(images)}")
     for folder in images:
@@ -121,10 +121,13 @@ def _check_arguments(
 
 def _check_name(name: str, root: Path, replace: bool) -> None:
     """Check that an import with this name overwrites nothing but an earlier import."""
-    if not re.fullmatch("[a-z][a-z0-9_]*", name):
+    if not re.fullmatch("[a-z][a-z0-9_]{,99}", name):
         raise ValueError(
-            f"name must consist of lower-case letters, digits and underscores, got {name!r}"
+            "name must begin with a letter, and consist of at most 100 lower-case letters, digits"
+            f" and underscores, got {short_repr(name)}"
         )
+    if name in _RESERVED:
+        raise ValueError(f"runs/{name} is used by PCB-kit itself: choose another name")
     files = [f"configs/_base_/{part}/{name}.py" for part in ("datasets", "schedules", "pcb")]
     files.append(f"workflow/grids/{name}.yaml")
     is_own = {file: _MARK in (root / file).read_text() for file in files if (root / file).is_file()}
@@ -159,8 +162,12 @@ def _content(annotations: Annotations, federated: bool) -> dict:
             for category, group in zip(annotations.categories, annotations.frequency, strict=True)
         ],
         "annotations": [
+            keep_keys(record, (*ANNOTATION_KEYS, "segmentation"))
+            for record in annotations.annotations
+        ]
+        + [
             keep_keys(record, (*ANNOTATION_KEYS, "segmentation", "iscrowd"))
-            for record in [*annotations.annotations, *annotations.crowds]
+            for record in annotations.crowds
         ],
     }
 

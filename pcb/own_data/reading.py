@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pcb.datasets.lvis import AnnotationError, Annotations, read_annotations
-from pcb.datasets.lvis.images import first_names
+from pcb.datasets.lvis.images import first_names, image_path
 from pcb.datasets.lvis.reader import AnnotationReader
 from pcb.datasets.lvis.rules import FEDERATED_KEYS
+from pcb.datasets.masks import mask_area
 from pcb.messages.faults import numbered
 from pcb.own_data.classes import shared_categories
-from pcb.own_data.images import ImageFolder
+from pcb.own_data.images import ImageFolder, spelling_key
 
 _log = logging.getLogger("pcb")
 
@@ -51,18 +52,44 @@ def read_splits(
         for file, folder, records in zip(files, folders, images, strict=True)
     ]
     faults += [fault for folder in known.values() for fault in folder.faults]
+    shared: list[str] = []
+    confused: list[str] = []
+    if len(read) == len(files) and not faults:
+        shared, confused = _shared_images(read, names, folders)
+    if confused:
+        faults.append(
+            f"different images of the two files are the same image file ({first_names(confused)}):"
+            " name one folder for each of the two files (--images TRAIN VAL), or correct the names"
+        )
     if faults:
         raise AnnotationError(numbered(faults))
     notes += [note for folder in known.values() for note in folder.notes]
-    if leak := _leak(read, names, folders):
-        notes.append(leak)
+    if shared:
+        notes.append(
+            f"{read[1].path}: {len(shared):,} of {len(names[1]):,} images are also training images"
+            f" ({first_names(shared)}). The validation overestimates what the detector does on new"
+            " images"
+        )
+    same_id = {category["id"]: category["id"] for category in read[0].categories}
+    splits = []
+    for annotations, ids, found in zip(read, (same_id, new_id), names, strict=True):
+        complete, count = _with_areas(annotations)
+        if count:
+            notes.append(
+                f"{annotations.path}: 'area' is 0 and was computed from the mask or the box:"
+                f" {count:,} of {len(annotations.annotations):,} annotations"
+            )
+        listed = [
+            value for i in annotations.images for k in FEDERATED_KEYS for value in i.get(k, [])
+        ]
+        if unknown := sum(value not in ids for value in listed):
+            notes.append(
+                f"{annotations.path}: ids of no class are dropped from"
+                f" {' and '.join(FEDERATED_KEYS)}: {unknown:,} of {len(listed):,}"
+            )
+        splits.append(_with(complete, categories, ids, found))
     for note in notes:
         _log.warning("%s", note)
-    same_id = {category["id"]: category["id"] for category in read[0].categories}
-    splits = [
-        _with(annotations, categories, ids, found)
-        for annotations, ids, found in zip(read, (same_id, new_id), names, strict=True)
-    ]
     return [annotations.with_counts_of(splits[0]) for annotations in splits]
 
 
@@ -82,12 +109,6 @@ def _faults_of_objects(splits: Sequence[Annotations], boxes: bool) -> list[str]:
         for data in splits
         if not data.annotations
     ]
-    train, val = splits
-    if (train.images, train.annotations) == (val.images, val.annotations):
-        faults.append(
-            f"{train.path} and {val.path} have the same images and annotations: choose other images"
-            " for validation"
-        )
     lacking = [sum("segmentation" not in r for r in data.annotations) for data in splits]
     if not boxes and 0 < sum(lacking) < sum(len(data.annotations) for data in splits):
         counts = " and ".join(
@@ -98,32 +119,69 @@ def _faults_of_objects(splits: Sequence[Annotations], boxes: bool) -> list[str]:
             f"some annotations have no mask ({counts}): add the missing masks, or train boxes alone"
             " (--boxes)"
         )
+    for data in splits if not boxes else ():
+        empty = [
+            str(record["id"])
+            for record in data.annotations
+            if isinstance(mask := record.get("segmentation"), dict)
+            and not mask_area(mask, *mask["size"])
+        ]
+        if empty:
+            faults.append(
+                f"{data.path}: {len(empty):,} of {len(data.annotations):,} masks have no pixel"
+                f" (annotations {first_names(empty)}): draw them again, remove these annotations,"
+                " or train boxes alone (--boxes)"
+            )
     return faults
 
 
-def _leak(
+def _shared_images(
     splits: Sequence[Annotations], names: Sequence[Sequence[str]], folders: Sequence[Path]
-) -> str | None:
-    """Return a warning if validation images are also training images, otherwise None."""
+) -> tuple[list[str], list[str]]:
+    """Find validation images that are training images.
+
+    Returns:
+        Their names, and pairs of different stated names for which the same file was found.
+    """
     of_train, of_val = (
-        [_identity(folder / name) for name in found]
-        for found, folder in zip(names, folders, strict=True)
+        [(folder / name, image_path(image)) for name, image in zip(found, data.images, strict=True)]
+        for data, found, folder in zip(splits, names, folders, strict=True)
     )
-    seen = set(of_train)
-    shared = [name for name, file in zip(names[1], of_val, strict=True) if file in seen]
-    if not shared:
-        return None
-    return (
-        f"{splits[1].path}: {len(shared):,} of {len(of_val):,} images are also training images"
-        f" ({first_names(shared)}). The validation overestimates what the detector does on new"
-        " images: remove these images from one of the two files"
-    )
+    known = {_identity(file): (file, stated) for file, stated in of_train}
+    shared: list[str] = []
+    confused: list[str] = []
+    for file, stated in of_val:
+        if (identity := _identity(file)) in known:
+            shared.append(stated)
+            same, theirs = known[identity]
+            if file == same and spelling_key(stated) != spelling_key(theirs):
+                confused.append(f"{theirs} and {stated}")
+    return shared, confused
 
 
 def _identity(file: Path) -> tuple[int, int]:
     """Return what two paths of the same file have in common, also if one is a link."""
     status = file.stat()
     return status.st_dev, status.st_ino
+
+
+def _with_areas(annotations: Annotations) -> tuple[Annotations, int]:
+    """Compute areas that are 0 beside a real mask or box; return how many were computed.
+
+    Evaluation and training leave out objects with area 0, as the lvis package does.
+    """
+    records, count = [], 0
+    for record in annotations.annotations:
+        if not record["area"]:
+            image = annotations.image_of[record["image_id"]]
+            if "segmentation" in record:
+                area = mask_area(record["segmentation"], image["height"], image["width"])
+            else:
+                area = record["bbox"][2] * record["bbox"][3]
+            count += area > 0
+            record = {**record, "area": float(area)}
+        records.append(record)
+    return dataclasses.replace(annotations, annotations=records), count
 
 
 def _with(

@@ -146,8 +146,8 @@ def is_rle(segmentation: Any, image: Mapping[str, Any]) -> bool:
         return False
     if list(size) != [image["height"], image["width"]]:
         return False
-    if isinstance(counts, (str, bytes)):
-        return not is_text_of_bytes(segmentation)  # RunLengthCheck checks the sum of the runs
+    if isinstance(counts, (str, bytes)):  # RunLengthCheck checks the sum of the runs
+        return counts.isascii() and not is_text_of_bytes(segmentation)
     return (
         isinstance(counts, list)
         and all(is_integer(count) and count >= 0 for count in counts)

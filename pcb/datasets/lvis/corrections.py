@@ -3,6 +3,7 @@
 Annotation tools write ids as text or as decimal numbers, and leave out values that can be computed.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -72,6 +73,9 @@ class Corrections:
                 new[key] = number
                 done.append(f"{key!r} is text and was replaced by a number")
         if kind == "image":
+            if _is_absolute(new.get("file_name")):
+                new["file_name"] = re.split(r"[/\\]", new["file_name"])[-1]
+                done.append("'file_name' is an absolute path and was cut to the name of the file")
             for key in FEDERATED_KEYS:
                 if isinstance(new.get(key), list):
                     numbers = [(value, id_number(value)) for value in new[key]]
@@ -95,6 +99,11 @@ class Corrections:
             f"{text}: {count:,} of {totals[kind]:,} {_PLURAL[kind]}"
             for (kind, text), count in self._counts.items()
         ]
+
+
+def _is_absolute(name: Any) -> bool:
+    """Return whether a file name is a path from the root of a file system."""
+    return isinstance(name, str) and name.startswith(("/", "\\"))
 
 
 def _complete(annotation: dict, image_of: Mapping[int, dict]) -> list[str]:
