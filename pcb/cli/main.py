@@ -14,7 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pcb.cli import data, evaluation, grid, prediction, report, training
-from pcb.cli.options import add_command, add_number, add_settings, parse_cfg_options
+from pcb.cli.options import (
+    add_command,
+    add_number,
+    add_settings,
+    add_trust,
+    parse_cfg_options,
+)
 from pcb.messages.checks import problems
 from pcb.messages.checks import report as report_of
 from pcb.messages.printable import printable
@@ -115,6 +121,7 @@ def build_parser() -> argparse.ArgumentParser:
         "config", nargs="?", metavar="CONFIG", help="config file; it is executed as Python code"
     )
     add_settings(doctor)
+    add_trust(doctor)
     doctor.add_argument(
         "--steps",
         type=STEPS.argument,
@@ -145,6 +152,7 @@ def _doctor(options: argparse.Namespace) -> int:
             "--cfg-options": options.cfg_options or None,
             "--device": options.device,
             "--steps": options.steps,
+            "--trust-checkpoint": options.trust_checkpoint or None,
         }
         if unused := [name for name, value in given.items() if value is not None]:
             raise ValueError(
@@ -156,7 +164,9 @@ def _doctor(options: argparse.Namespace) -> int:
 
         cfg_options = parse_cfg_options(options.cfg_options)
         steps = STEPS_MEASURED if options.steps is None else options.steps
-        checks = examine_config(options.config, cfg_options, steps, options.device)
+        checks = examine_config(
+            options.config, cfg_options, steps, options.device, options.trust_checkpoint
+        )
         healthy = "No problem was found."
     print(report_of(checks, healthy))
     return 1 if problems(checks) else 0

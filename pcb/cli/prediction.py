@@ -105,7 +105,7 @@ def predict(options: argparse.Namespace) -> int:
     )
     unreadable = len(names) - read
     if unreadable:
-        _say(f"images that cannot be read, and were skipped: {unreadable:,} of {len(names):,}")
+        _say(f"images that cannot be used, and were skipped: {unreadable:,} of {len(names):,}")
     print(f"Written: {options.out}")
     return 1 if unreadable else 0
 

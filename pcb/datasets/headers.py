@@ -22,6 +22,7 @@ _JPEG = b"\xff\xd8\xff", b"\xff\xd9"
 _PNG = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 # Opening 2000 images takes a second on a local disk. Opening all 100,000 of LVIS takes minutes.
 MOST_OPENED = 2000
+_MOST_ELONGATED = 100  # even if its long side is resized to 100 pixels, an image stays visible
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError)  # Pillow raises any of these
 
 
@@ -160,6 +161,18 @@ def _ends_wrongly(head: bytes, tail: bytes) -> bool:
     )
 
 
+def too_thin(width: int, height: int) -> str | None:
+    """Return what is wrong with an image that would have no height after resizing, or None.
+
+    Example:
+        >>> too_thin(2000, 1), too_thin(640, 480)
+        ('is 2000 x 1 pixels, which is too thin to be resized', None)
+    """
+    if max(width, height) <= _MOST_ELONGATED * min(width, height):
+        return None
+    return f"is {width} x {height} pixels, which is too thin to be resized"
+
+
 # Sizes before and after the EXIF orientation, the orientation, and the mode; or what is wrong.
 _Header = tuple[tuple[int, int], tuple[int, int], int, str] | str | None
 
@@ -176,7 +189,8 @@ def _header(path: Path) -> _Header:
                     return problem
             file.seek(0)
             with Image.open(file) as image:
-                return *stored_and_shown_size(image), orientation(image), image.mode
+                sizes = stored_and_shown_size(image)
+                return too_thin(*image.size) or (*sizes, orientation(image), image.mode)
     except FileNotFoundError:
         return None
     except Image.UnidentifiedImageError:

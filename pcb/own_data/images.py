@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote
 
 from pcb.datasets.headers import check_images
-from pcb.datasets.lvis.images import first_names
+from pcb.datasets.lvis.images import first_names, path_ends
 
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts this before the names of uploads
 
@@ -108,8 +108,12 @@ class ImageFolder:
         if choices := self._by_path.get(spelling_key(stated)):
             return choices, "file names differ from the files only in case or Unicode form"
         last = stated.rpartition("/")[2]
+        elsewhere = "images are found in other folders than stated"
+        for end in path_ends(stated):
+            if end in self._files:
+                return [end], elsewhere
         if choices := self._by_name.get(spelling_key(last)):
-            return choices, "images are found by their names in other folders than stated"
+            return choices, elsewhere
         for shorter, assumption in (
             (_decoded(stated), "addresses are decoded"),  # Label Studio and web links
             (_UPLOADED.sub("", last), "images are found without the prefix of an upload"),
@@ -134,4 +138,4 @@ def spelling_key(path: str) -> str:
 def _decoded(address: str) -> str:
     """Return the path in an address such as ``local-files/?d=a%20b.png`` or ``a.png?width=9``."""
     path, _, query = address.partition("?")
-    return unquote(parse_qs(query).get("d", [path])[0])
+    return parse_qs(query).get("d", [unquote(path)])[0]

@@ -106,11 +106,10 @@ def detect_images(
             stated = (image["width"], image["height"]) if "width" in image else None
             try:
                 pixels = detector.read(listed.folder / image["file_name"], stated)
-                found = [{"image_id": image["id"], **one} for one in detector.detect(pixels)]
             except OSError as error:
-                name = image["file_name"]
-                skip(str(error) if name in str(error) else f"{name}: {error}")
+                skip(str(error))
                 continue
+            found = [{"image_id": image["id"], **one} for one in detector.detect(pixels)]
             height, width = pixels.shape[:2]
             images.append({**image, "width": width, "height": height})
             if found:

@@ -13,10 +13,21 @@ from pcb.datasets.headers import check_images
 from pcb.datasets.lvis import CompactAnnotations, read_compact_annotations
 from pcb.datasets.lvis.images import first_names
 from pcb.detection.config.loading import datasets
+from pcb.detection.config.validation import Validation
 from pcb.detection.dataset import LVISFormatDataset, fix_instances
-from pcb.detection.engine.prospects import HINT, check_batch_size, check_pcb, check_speed
-from pcb.detection.engine.settings import read_settings
+from pcb.detection.engine.prospects import (
+    HINT,
+    check_batch_size,
+    check_first_weights,
+    check_pcb,
+    check_speed,
+)
+from pcb.detection.engine.settings import TrainingSettings, read_settings
+from pcb.detection.engine.training import build_model
+from pcb.detection.engine.validation import ValidationHook
 from pcb.messages.checks import Check, problems
+from pcb.runs.folder import RunFolder
+from pcb.study.validation import evaluate_validation
 
 FEW_IMAGES = 3  # classes with fewer training images are listed
 # What OpenCV does to images that are not 8-bit RGB.
@@ -33,6 +44,7 @@ def examine_config(
     cfg_options: Mapping[str, Any] | None = None,
     steps: int = 3,
     device: str | None = None,
+    trust_checkpoint: bool = False,
 ) -> list[Check]:
     """Check a config, its annotations, all its images, and what PCB will do in training.
 
@@ -43,6 +55,7 @@ def examine_config(
         cfg_options: New values for settings in the config.
         steps: Number of training steps from which time and memory are estimated; 0 for none.
         device: ``"cpu"`` or ``"cuda"``. By default, the GPU is used if there is one.
+        trust_checkpoint: Whether to read ``load_from`` even if reading it may execute code.
 
     Example:
         >>> (check,) = examine_config("configs/openmoji/softmax.py", {"runner.max_epochs": 0})
@@ -63,15 +76,32 @@ def examine_config(
             checks += _examine_dataset(split, dataset, found)
     checks += _examine_classes(read["train"], read["val"])
     checks.append(check_batch_size(settings))
-    if read["train"] and len({tuple(one.class_names) for one in read["train"]}) == 1:
-        images, instances = _counts(read["train"])
-        checks += check_pcb(settings, read["train"][0].class_names, images, instances)
+    is_known = read["train"] and len({tuple(one.class_names) for one in read["train"]}) == 1
+    names = read["train"][0].class_names if is_known else None
+    checks += check_first_weights(settings, names, trust_checkpoint)
+    if names:
+        checks += check_pcb(settings, names, *_counts(read["train"]))
+    if settings.validation and read["val"]:
+        checks.append(_examine_validation(settings, settings.validation))
     if steps and problems(checks):
         text = "not estimated, because of the problems above"
         checks.append(Check("speed", text, ok=False, required=False))
     elif steps:
         checks.append(check_speed(settings, steps))
     return checks
+
+
+def _examine_validation(settings: TrainingSettings, validation: Validation) -> Check:
+    """Check that the validation during training measures what the data and the model have."""
+    try:
+        model = build_model(settings.config, pretrained=False)
+        ValidationHook(
+            settings.config, validation, RunFolder(os.devnull), model, evaluate_validation
+        )
+    except (ValueError, OSError) as error:
+        return Check("validation", str(error), ok=False, hint=HINT)
+    often = f"every {validation.interval} epochs" if validation.interval > 1 else "every epoch"
+    return Check("validation", f"{often}, of {' and '.join(validation.iou_types)}")
 
 
 def _examine_dataset(

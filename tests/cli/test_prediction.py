@@ -60,8 +60,8 @@ def test_pictures_and_results_of_a_folder(run, images, tmp_path, capsys):
     assert predict(run, images, "--out", out) == 1  # two images cannot be used
     shown = capsys.readouterr()
     assert "broken.jpg cannot be opened" in shown.err
-    assert "images that cannot be read, and were skipped: 2 of 7" in shown.err
-    assert "sub/thin.png: an image of 2000 x 1 pixels cannot be resized" in shown.err
+    assert "images that cannot be used, and were skipped: 2 of 7" in shown.err
+    assert "sub/thin.png is 2000 x 1 pixels, which is too thin to be resized" in shown.err
     assert "class names and category ids from" in shown.err
 
     written = {str(file.relative_to(out)) for file in out.rglob("*.png")}

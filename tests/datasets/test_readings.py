@@ -153,7 +153,7 @@ def test_numpy_floats_are_integers(annotations):
         ({"image_id": "train2017/1.jpg"}, "no image of the annotation file has this id or file"),
         ({"image_id": "1.png"}, "no image of the annotation file has this id or file name"),
         ({"image_id": "six"}, "image_id is text, 'six', and several images have this id or file"),
-        ({"image_id": "8"}, "write the file name with its folder, as in the annotation file"),
+        ({"image_id": "8"}, "write the id of the image as a number"),
         ({"image_id": ""}, "image_id is text, '', and no image"),
         ({"image_id": "9" * 5000}, "no image of the annotation file has"),
         ({"image_id": 7.5}, "image_id 7.5 is not the id of any image"),

@@ -309,6 +309,12 @@ def test_boxes_of_area_0_are_reported(write, caplog):
     assert lines(caplog, "AP leaves out detections whose box has area 0, also for masks: 2 of 12")
 
 
+def test_names_in_lists_of_absent_classes_are_refused(write):
+    """A name that stood for no class would make detections of absent classes count for nothing."""
+    with pytest.raises(AnnotationError, match=r"neg_category_ids must be a list of category ids"):
+        evaluate(write(truth(neg_category_ids=["wolf", "dog"])), detections(), "bbox")
+
+
 def test_scores_above_1_are_reported(write, caplog):
     percent = [{**record, "score": 100 * record["score"]} for record in detections()]
     plain = evaluate(write(truth()), detections(), "bbox")

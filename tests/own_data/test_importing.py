@@ -92,11 +92,18 @@ def coco(tmp_path):
     return tmp_path
 
 
+def imported(_folder, names) -> list[str]:
+    """Return which files and folders belong to datasets that a user has imported here."""
+    grids = (ROOT / "workflow/grids").glob("*.yaml")
+    datasets = {grid.stem for grid in grids if "`pcb data import`" in grid.read_text()}
+    return [name for name in names if Path(name).stem in datasets]
+
+
 @pytest.fixture
 def root(tmp_path):
     """A repository that contains only the files that configs inherit from."""
     root = tmp_path / "repository"
-    shutil.copytree(ROOT / "configs" / "_base_", root / "configs" / "_base_")
+    shutil.copytree(ROOT / "configs/_base_", root / "configs/_base_", ignore=imported)
     return root
 
 
@@ -330,7 +337,8 @@ def test_names_of_other_tools_are_understood(coco, root, run_import, caplog):
         "/data/local-files/?d=part0%2F1_002.png": "addresses are decoded",
         "https://example.org/part0/1_004.png?width=9": "addresses are decoded",
         "/data/upload/7/1a2b3c4d-1_006.png": "without the prefix of an upload",
-        "COCO_train2014_1_008.png": "without 'COCO_...'",
+        str(coco / "pictures/part0/1_008.png"): "in other folders than stated",
+        "COCO_train2014_1_010.png": "without 'COCO_...'",
     }
 
     def rename(content):
@@ -341,10 +349,11 @@ def test_names_of_other_tools_are_understood(coco, root, run_import, caplog):
     run_import()
     for assumption in names.values():
         assert f"{assumption}: " in caplog.text
-    assert "absolute path and was cut to the name of the file: 2 of 30 images" in caplog.text
+    assert "absolute path, but was read as one in the folder: 3 of 30 images" in caplog.text
     read = read_compact_annotations(root / "data/table/annotations/train.json", coco / "pictures")
-    assert list(read.image_names[:9:2]) == [
-        f"part0/{name}.png" for name in ("cafe\u0301 1", "1_002", "1_004", "1_006", "1_008")
+    assert list(read.image_names[:11:2]) == [
+        f"part0/{name}.png"
+        for name in ("cafe\u0301 1", "1_002", "1_004", "1_006", "1_008", "1_010")
     ]
 
 
@@ -496,8 +505,8 @@ def test_taken_name(coco, root, run_import):
 
 
 def test_shared_files_are_never_replaced(coco, run_import, root):
-    shutil.copytree(ROOT / "configs", root / "configs", dirs_exist_ok=True)
-    shutil.copytree(ROOT / "workflow/grids", root / "workflow/grids")
+    shutil.copytree(ROOT / "configs", root / "configs", ignore=imported, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "workflow/grids", root / "workflow/grids", ignore=imported)
     taken = {path.name for path in (root / "configs").iterdir() if path.name != "_base_"}
     for folder in ("configs/_base_/datasets", "configs/_base_/schedules", "configs/_base_/pcb"):
         taken |= {path.stem for path in (root / folder).glob("*.py")}

@@ -174,6 +174,21 @@ def test_weights_to_start_from_are_read_and_fitted(tiny_options, tmp_path):
         assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "validation, message",
+    [
+        ({"metric": "bbox"}, "every epoch, of bbox"),
+        ({"interval": 2, "save_best": "segm_APr"}, "save_best is 'segm_APr', which is undefined"),
+    ],
+)
+def test_validation_during_training_is_examined(dataset, validation, message):
+    change(dataset, "val", lambda content: [c.update(frequency="f") for c in content["categories"]])
+    options = {**tiny_options(dataset), "evaluation": validation}
+    checks = examine_config(CONFIG, options, steps=0)
+    (text,) = texts(checks, "validation")
+    assert message in text and len(problems(checks)) == ("undefined" in text)
+
+
 def test_options_without_a_config_are_refused(capsys):
     assert cli.main(["doctor", "--steps", "0"]) == 2
     assert "--steps cannot be used without CONFIG" in capsys.readouterr().err

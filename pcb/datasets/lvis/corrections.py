@@ -3,13 +3,12 @@
 Annotation tools write ids as text or as decimal numbers, and leave out values that can be computed.
 """
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from pcb.datasets.lvis.checks import has_short_polygon, is_number, is_polygons, is_rle
-from pcb.datasets.lvis.ids import id_number, text_id, whole_number
+from pcb.datasets.lvis.ids import text_id, whole_number
 from pcb.datasets.lvis.rules import FEDERATED_KEYS, GROUP_KEYS
 from pcb.datasets.lvis.run_lengths import fills
 
@@ -54,7 +53,8 @@ class Corrections:
             kind: 'category', 'image' or 'annotation'.
             record: The record.
             image_of: For annotations: a dict from each image id to the record of the image.
-            label_of: For annotations: a dict from each category id to the label of the category.
+            label_of: For images and annotations: a dict from each category id to the label of the
+                category.
         """
         new = dict(record)
         done = []
@@ -73,13 +73,16 @@ class Corrections:
                 new[key] = number
                 done.append(f"{key!r} is text and was replaced by a number")
         if kind == "image":
-            if _is_absolute(new.get("file_name")):
-                new["file_name"] = re.split(r"[/\\]", new["file_name"])[-1]
-                done.append("'file_name' is an absolute path and was cut to the name of the file")
+            name = new.get("file_name")
+            if isinstance(name, str) and name.startswith(("/", "\\")):
+                new["file_name"] = name.lstrip("/\\")
+                done.append("'file_name' is an absolute path, but was read as one in the folder")
             for key in FEDERATED_KEYS:
                 if isinstance(new.get(key), list):
-                    numbers = [(value, id_number(value)) for value in new[key]]
-                    new[key] = [value if n is None else n for value, n in numbers]
+                    numbers = [_listed(value, label_of or {}) for value in new[key]]
+                    if [*map(type, numbers)] != [*map(type, new[key])]:
+                        done.append(f"{key!r} contains ids that are no integers but were converted")
+                    new[key] = numbers
         if kind == "annotation":
             done += _complete(new, image_of or {})
         self._counts.update((kind, text) for text in done)
@@ -101,9 +104,12 @@ class Corrections:
         ]
 
 
-def _is_absolute(name: Any) -> bool:
-    """Return whether a file name is a path from the root of a file system."""
-    return isinstance(name, str) and name.startswith(("/", "\\"))
+def _listed(value: Any, label_of: Mapping[int, int]) -> Any:
+    """Return the category id that a value in a list stands for, or else the value itself."""
+    number = whole_number(value)
+    if number is None and (replaced := text_id(value)) in label_of:
+        number = replaced
+    return value if number is None else number
 
 
 def _complete(annotation: dict, image_of: Mapping[int, dict]) -> list[str]:

@@ -1,7 +1,7 @@
 """Compute the paths of the images that an annotation file lists, and find missing images."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 
 def image_path(image: dict) -> str:
@@ -23,6 +23,18 @@ def image_path(image: dict) -> str:
     if not name:
         return "/".join(image["coco_url"].split("/")[-2:])
     return name.rpartition("_")[2] if name.startswith("COCO_") else name
+
+
+def path_ends(path: str) -> Iterator[str]:
+    """Yield a path, and the same path without its first folder, its first two folders, ...
+
+    Example:
+        >>> list(path_ends("train/a/1.png"))
+        ['train/a/1.png', 'a/1.png', '1.png']
+    """
+    while path:
+        yield path
+        path = path.partition("/")[2]
 
 
 def missing_images(names: Iterable[str], image_dir: str | os.PathLike) -> list[str]:

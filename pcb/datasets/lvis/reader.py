@@ -110,6 +110,7 @@ class AnnotationReader:
         self._backslashes = 0
         self._faulty: dict[str, set[str]] = {"category": set(), "image": set()}
         self.faults = Faults()
+        self.label_of: dict[int, int] = {}
         self.crowds: list[dict] = []
         self.federated_keys: set[str] = set()
         self.lists_classes = False
@@ -172,7 +173,6 @@ class AnnotationReader:
                 annotation, image_of, self.label_of, allow_short_polygons
             ),
             image_of,
-            self.label_of,
         ):
             run_lengths.add(stated(annotation["id"]), annotation.get("segmentation"))
             if annotation.get("iscrowd"):
@@ -266,7 +266,6 @@ class AnnotationReader:
         records: list,
         problem_of: Callable[[Any], str | None],
         image_of: Mapping[int, dict] | None = None,
-        label_of: Mapping[int, int] | None = None,
     ) -> Iterator[dict]:
         """Decode, check and correct the records of one kind, and yield the valid ones.
 
@@ -276,7 +275,7 @@ class AnnotationReader:
         for index, record in enumerate(decode(records, self.path, AnnotationError)):
             problem = problem_of(record)
             if problem and isinstance(record, dict):
-                record = self._corrections.correct(kind, record, image_of, label_of)
+                record = self._corrections.correct(kind, record, image_of, self.label_of)
                 problem = problem_of(record)
             if problem:
                 self._add_fault(kind, index, record, problem)

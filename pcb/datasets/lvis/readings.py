@@ -2,13 +2,13 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pcb.datasets.lvis.annotations import Annotations
 from pcb.datasets.lvis.checks import has_short_polygon, is_number, is_polygons, is_rle
 from pcb.datasets.lvis.ids import FIRST_TEXT_ID, id_number, text_id, whole_number
-from pcb.datasets.lvis.images import image_path
+from pcb.datasets.lvis.images import image_path, path_ends
 from pcb.messages.printable import short_repr
 
 _AS_NUMBER, _AS_ID = "text and was read as a number", "text and was read as an id"
@@ -70,11 +70,13 @@ class Readings:
         if isinstance(image_id, str):
             # One image with a matching name or id would have been read.
             several = len(self._images_meant(image_id)) > 1
-            found = "several images have" if several else "no image of the annotation file has"
-            return (
-                f"image_id is text, {short_repr(image_id)}, and {found} this id or file name:"
-                " write the file name with its folder, as in the annotation file"
+            found = (
+                "several images have this id or file name: write the id of the image as a number"
+                if several
+                else "no image of the annotation file has this id or file name: use annotations and"
+                " results of the same dataset and split"
             )
+            return f"image_id is text, {short_repr(image_id)}, and {found}"
         if isinstance(category_id, str):
             same = [c["id"] for c in self._annotations.categories if c["name"] == category_id]
             is_number = len(same) == 1 and same[0] < FIRST_TEXT_ID
@@ -128,7 +130,7 @@ class Readings:
             for image in self._annotations.images:
                 for name in _names(image):
                     whole[name].add(image["id"])
-                    for end in _ends(name):
+                    for end in path_ends(name):
                         ends[end].add(image["id"])
             self._by_name = whole, ends
         whole, ends = self._by_name
@@ -136,7 +138,7 @@ class Readings:
         if text in ends:
             return ends[text]
         # The results may have folders that the annotations lack, but no different folders.
-        return next((whole[end] for end in _ends(text) if end in whole), set())
+        return next((whole[end] for end in path_ends(text) if end in whole), set())
 
     def _segmentation(self, value: Any, image_id: Any) -> tuple[dict, str] | None:
         try:
@@ -182,10 +184,3 @@ def _names(image: dict) -> set[str]:
     paths.add(image.get("file_name") or "")
     paths = {path.replace("\\", "/") for path in paths if path}
     return paths | {os.path.splitext(path)[0] for path in paths}
-
-
-def _ends(path: str) -> Iterator[str]:
-    """Yield a path, and the same path without its first folder, its first two folders, ..."""
-    while path:
-        yield path
-        path = path.partition("/")[2]

@@ -16,6 +16,10 @@ _FREE_CLASSES = ("BaseTransformerLayer", "DeformableDETR")  # these classes acce
 _IMPLIED = {"checkpoint_config": "CheckpointHook", "optimizer_config": "OptimizerHook"}
 
 
+# Ends of the names of the hooks that a `policy` at a place in the config refers to.
+POLICY_SUFFIXES = {"lr_config": "LrUpdaterHook", "momentum_config": "MomentumUpdaterHook"}
+
+
 def type_name(node: Mapping[str, Any], path: str = "") -> Any:
     """Return the name of the class or function that a dictionary in a config refers to.
 
@@ -30,9 +34,9 @@ def type_name(node: Mapping[str, Any], path: str = "") -> Any:
         >>> type_name({"policy": "step"}, "lr_config")
         'StepLrUpdaterHook'
     """
-    if "policy" in node and path in ("", "lr_config", "momentum_config"):
+    if "policy" in node and path in POLICY_SUFFIXES:
         policy = str(node["policy"])
-        return f"{policy.title() if policy.islower() else policy}{_policy_suffix(path)}"
+        return f"{policy.title() if policy.islower() else policy}{POLICY_SUFFIXES[path]}"
     return node.get("type", _IMPLIED.get(path))
 
 
@@ -43,13 +47,9 @@ def policy_of(name: str, path: str) -> str:
         >>> policy_of("StepLrUpdaterHook", "lr_config"), policy_of("EMAHook", "lr_config")
         ('step', '')
     """
-    suffix = _policy_suffix(path)
+    suffix = POLICY_SUFFIXES[path]
     policy = name.removesuffix(suffix) if name.endswith(suffix) else ""
     return policy.lower() if policy.lower().title() == policy else policy
-
-
-def _policy_suffix(path: str) -> str:
-    return "MomentumUpdaterHook" if path == "momentum_config" else "LrUpdaterHook"
 
 
 def known_components() -> dict[str, dict[Any, str]]:

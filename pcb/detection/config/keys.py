@@ -12,6 +12,7 @@ from typing import Any
 from mmdet.models.detectors import TwoStageDetector
 
 from pcb.detection.config.components import (
+    POLICY_SUFFIXES,
     argument_names,
     is_users_own,
     known_components,
@@ -154,11 +155,12 @@ class Schema:
         found = self.components.get(name, {}) if isinstance(name, str) else {}
         if isinstance(name, str) and not (found or in_users_own or _FREE_TYPES.fullmatch(last)):
             named, wanted = f"type {name!r}", name
-            known = [known for known in self.components if "." not in known]
-            if "policy" in node:
-                named, wanted = f"policy {node['policy']!r}", str(node["policy"])
-                known = [policy for one in known if (policy := policy_of(one, path))]
+            known = [one for one in self.components if "." not in one]
             near = nearest_names(wanted, known)
+            if "policy" in node and path in POLICY_SUFFIXES:
+                named, wanted = f"policy {node['policy']!r}", str(node["policy"])
+                known = sorted(policy for one in known if (policy := policy_of(one, path)))
+                near = nearest_names(wanted, known) or known
             hint = (
                 suggestion(wanted, near)
                 if near

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from mmcv.parallel import collate
@@ -22,7 +21,7 @@ from pcb.detection.config.values import get_dotted
 from pcb.detection.engine.device import pick_device, to_device
 from pcb.detection.engine.inference import coco_results
 from pcb.detection.engine.model import load_model
-from pcb.detection.legacy.images import ImageError, LoadWholeImage, check_size
+from pcb.detection.legacy.images import LoadWholeImage, check_size
 from pcb.runs.folder import RunFolder
 from pcb.storage.repository import repository_path
 
@@ -79,8 +78,7 @@ class Detector:
             ``segmentation`` (a compressed run-length encoding).
 
         Raises:
-            OSError: The file cannot be read or is incomplete, or the image is too thin to be
-                resized.
+            OSError: The file cannot be read or is incomplete.
             ValueError: The array is not an image.
         """
         pixels = image if isinstance(image, np.ndarray) else self.read(image)
@@ -90,15 +88,7 @@ class Detector:
                 f"{pixels.dtype}: convert the image to RGB with 8 bits"
             )
         record = self.loader.record(np.ascontiguousarray(self._swapped(pixels)))
-        try:
-            record = self.steps(record)
-        except cv2.error as error:
-            height, width = pixels.shape[:2]
-            raise ImageError(
-                f"an image of {width} x {height} pixels cannot be resized for the detector"
-                f" ({error.err})"
-            ) from error
-        batch = collate([record], samples_per_gpu=1)
+        batch = collate([self.steps(record)], samples_per_gpu=1)
         with torch.no_grad():
             output = self.model(return_loss=False, rescale=True, **to_device(batch, self.device))[0]
         boxes, masks = output if isinstance(output, tuple) else (output, None)

@@ -43,10 +43,6 @@ class FirstWeights:
     unused: tuple[str, ...]
     classes: str
 
-    def counts(self) -> str:
-        """Return how many weights and buffers were loaded, as text."""
-        return f"{self.loaded} of {self.total} weights and buffers loaded from {self.file}"
-
     def describe(self) -> str:
         """Return the numbers, the classes, the new layers and the unused layers as text.
 
@@ -57,7 +53,7 @@ class FirstWeights:
               new: fc_cls (81 outputs in the checkpoint, 41 here)
               only in the checkpoint, not used: fc_iou
         """
-        lines = [self.counts()]
+        lines = [f"{self.loaded} of {self.total} weights and buffers loaded from {self.file}"]
         if self.classes:
             lines.append(self.classes)
         layers = [f"{layer} ({reason})" for layer, reason in self.new.items()]

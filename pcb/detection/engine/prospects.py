@@ -57,15 +57,38 @@ def check_batch_size(settings: TrainingSettings) -> Check:
     return Check("batch size", text, ok=False, required=False)
 
 
+def check_first_weights(
+    settings: TrainingSettings, class_names: Sequence[str] | None, trust_checkpoint: bool
+) -> list[Check]:
+    """Check that the weights that training starts from can be read and fit the model.
+
+    Args:
+        settings: The settings of the training run.
+        class_names: Names of the C classes in the training set; None if they are unknown.
+        trust_checkpoint: Whether to read the file even if reading it may execute code.
+    """
+    if settings.first_weights is None:
+        return []
+    try:
+        weights = read_first_weights(settings, trust_checkpoint)
+        file = settings.first_weights_file()
+        if class_names is None:
+            return [Check("load_from", f"{file} can be read")]
+        with naming_config("the config"):
+            model = build_model(settings.config, pretrained=False)
+        found = load_fitting_weights(model, weights, class_names, file)
+    except (ValueError, OSError) as error:
+        return [Check("load_from", str(error), ok=False, hint=HINT)]
+    return [Check("load_from", found.describe().replace("\n  ", "; "))]
+
+
 def check_pcb(
     settings: TrainingSettings,
     class_names: Sequence[str],
     image_count: np.ndarray,
     instance_count: np.ndarray,
 ) -> list[Check]:
-    """Check the model, the weights that it starts from, and what PCB will do.
-
-    The checks say in which epoch PCB starts, and how old the rarest class's row of the matrix is.
+    """Say in which epoch PCB starts, and how old the rarest class's row of the matrix will be.
 
     Args:
         settings: The settings of the training run.
@@ -82,35 +105,6 @@ def check_pcb(
                     loss.describe_training_set(class_names, instance_count)
     except (ValueError, OSError) as error:
         return [Check("model", str(error), ok=False, hint=HINT)]
-    return [
-        *_check_first_weights(settings, model, class_names),
-        *_check_balance(settings, model, class_names, image_count, instance_count),
-    ]
-
-
-def _check_first_weights(
-    settings: TrainingSettings, model: nn.Module, class_names: Sequence[str]
-) -> list[Check]:
-    """Check that the weights that training starts from can be read and fit the model."""
-    if settings.first_weights is None:
-        return []
-    try:
-        weights = read_first_weights(settings, trust_checkpoint=False)
-        file = settings.first_weights_file()
-        return [
-            Check("load_from", load_fitting_weights(model, weights, class_names, file).counts())
-        ]
-    except (ValueError, OSError) as error:
-        return [Check("load_from", str(error), ok=False, hint=HINT)]
-
-
-def _check_balance(
-    settings: TrainingSettings,
-    model: nn.Module,
-    class_names: Sequence[str],
-    image_count: np.ndarray,
-    instance_count: np.ndarray,
-) -> list[Check]:
     active = [balance for balance in balances(model).values() if balance.alpha > 0]
     if not active:
         return [Check("PCB", "no loss of the model uses PCB")]

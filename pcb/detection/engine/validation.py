@@ -36,6 +36,9 @@ The function gets the ``data`` entry of the merged config and a dictionary that 
 """
 
 
+NO_DETECTIONS = "no_detections.json"  # evaluated before training, to find undefined metrics
+
+
 class ValidationHook(Hook):
     """Hook that validates the model after epochs, and adds the results to the training log.
 
@@ -73,17 +76,21 @@ class ValidationHook(Hook):
                 " validated: set evaluation.metric to 'bbox'"
             )
         self.evaluate = evaluate
-        best = validation.save_best
-        if rank() == 0 and best and not best.endswith("_AP"):  # AP is always defined
-            self._require_defined(best)
+        if rank() == 0 and validation.save_best:
+            self._require_defined(validation.save_best)
 
     def _require_defined(self, metric: str) -> None:
         """Check that a metric is defined for the data: without any detection, it must be 0."""
-        with TemporaryDirectory() as folder, _without_messages():
-            (nothing := Path(folder, "nothing.json")).write_text("[]")
-            found = self.evaluate(self.config.data, dict.fromkeys(self.iou_types, nothing))
         iou_type, name = metric.split("_")
-        if math.isnan(found[iou_type][name]):
+        with TemporaryDirectory() as folder, _without_messages():
+            (file := Path(folder, NO_DETECTIONS)).write_text("[]")
+            found = self.evaluate(self.config.data, {iou_type: file})[iou_type]
+        if math.isnan(found["AP"]):
+            raise ValueError(
+                f"{self.config.data.val.ann_file} has no object, so evaluation.save_best cannot"
+                " choose an epoch: choose other validation data, or remove save_best"
+            )
+        if math.isnan(found[name]):
             raise ValueError(
                 f"evaluation.save_best is {metric!r}, which is undefined for"
                 f" {self.config.data.val.ann_file}: no object of these classes is annotated there,"

@@ -13,9 +13,9 @@ import numpy as np
 from mmdet.datasets import PIPELINES
 from mmdet.datasets.pipelines import LoadImageFromFile
 
-from pcb.datasets.headers import truncation
+from pcb.datasets.headers import too_thin, truncation
 
-_HINT = "copy or download it again, or remove the image from the annotations"
+_HINT = "copy or download it again, or leave the image out"
 
 
 class ImageError(OSError):
@@ -81,7 +81,7 @@ class LoadWholeImage(LoadImageFromFile):
 
         Raises:
             OSError: The file cannot be read.
-            ImageError: The file is incomplete, or not an image.
+            ImageError: The file is incomplete, not an image, or too thin.
         """
         content = mmcv.FileClient(**self.file_client_args).get(path)
         if problem := truncation(content):
@@ -94,6 +94,8 @@ class LoadWholeImage(LoadImageFromFile):
             raise ImageError(
                 f"{path} cannot be opened as an image (it begins with {content[:12]!r}); {_HINT}"
             )
+        if problem := too_thin(image.shape[1], image.shape[0]):
+            raise ImageError(f"{path} {problem}: cut it into pieces, or leave the image out")
         return image
 
 
