@@ -71,7 +71,8 @@ def _report(options: argparse.Namespace) -> None:
     from pcb.notebooks.execute import NotebookError, run_notebook
 
     asked = options.iou_type or ""
-    options.iou_type = asked or iou_type_of(results)
+    by_masks = "segm" in map(iou_type_of, filter(None, (results, before)))
+    options.iou_type = asked or ("segm" if by_masks else "bbox")
     with tempfile.TemporaryDirectory(prefix="pcb-report-") as folder:
         given = {
             "ground_truth": os.path.abspath(options.ground_truth),
@@ -86,7 +87,7 @@ def _report(options: argparse.Namespace) -> None:
         given |= {
             "federated": _FEDERATED[options.federated],
             "crowds": options.crowds or "",
-            "iou_type": asked,
+            "iou_type": options.iou_type if before else asked,  # the same in both notebooks
             "iou_threshold": options.iou_threshold,
             "score_threshold": options.score_threshold,
         }

@@ -95,7 +95,10 @@ def test_large_results_of_masks_are_shown_without_ap(files, tmp_path, monkeypatc
         x, y, width, height = record.pop("bbox")
         record["segmentation"] = [[x, y, x + width, y, x + width, y + height]]
     masks.write_text(json.dumps(records))
-    words = ["report", str(files["truth"]), str(masks), "--out", str(page)]
+    (both := tmp_path / "both.json").write_text(
+        json.dumps([{**record, "bbox": [0, 0, 9, 9]} for record in records])
+    )
+    words = ["report", str(files["truth"]), str(both), "--before", str(masks), "--out", str(page)]
     assert cli.main([*words, "--exhaustive", "--score-threshold", "0.95"]) == 0
     out = capsys.readouterr().out
     assert "AP is left out, because masks.json holds" in out and "AP50" not in out
