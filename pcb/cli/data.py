@@ -79,9 +79,14 @@ def _import(options: argparse.Namespace) -> None:
         )
     name = options.name
     what = "masks and boxes" if settings.has_masks else "boxes"
+    model = "a small ResNet-18, trained from scratch"
+    if settings.family == "photographs":
+        start = options.weights or "ImageNet weights, which training downloads once (100 MB)"
+        model = f"a ResNet-50 with {start}"
     print(
         f"{settings.num_images:,} training images, {settings.num_classes:,} classes"
         f" ({settings.absent:,} without a training image), {what}\n"
+        f"Model: {model}\n"
         f"Learning rate {settings.rate:g}: {settings.base_rate:g} is meant for"
         f" {settings.base_images} images per step, and you have {settings.images_per_step}\n"
         f"PCB starts in epoch {settings.start_epoch} of {settings.epochs}\n"

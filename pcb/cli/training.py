@@ -116,15 +116,16 @@ def _test(options: argparse.Namespace) -> None:
             )
             if rank() > 0:
                 return
+        written = [*files.values()]
         with log_to_stderr():
             if not read_validation(data).annotations:
                 print("No metrics: the images have no annotations.")
-                print(f"Written: {', '.join(map(str, files.values()))}")
+                print(f"Written: {', '.join(map(str, written))}")
                 return
             metrics = evaluate_validation(data, files)
         run.write_metrics(metrics)
     print(metrics_table(metrics))
-    print(f"Written: {run.metrics_file}")
+    print(f"Written: {', '.join(map(str, [*written, run.metrics_file]))}")
 
 
 def _add_run_options(parser: argparse.ArgumentParser, default: str) -> None:

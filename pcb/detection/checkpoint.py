@@ -72,7 +72,9 @@ def check_exists(path: str | Path) -> None:
         FileNotFoundError: The file does not exist.
     """
     if os.path.isdir(path):
-        raise FileNotFoundError(f"{path} is a folder: choose a checkpoint file in it")
+        raise FileNotFoundError(
+            f"{path} is a folder: choose a checkpoint file, such as latest.pth in it"
+        )
     if not os.path.isfile(path):
         raise FileNotFoundError(
             f"the checkpoint {path} does not exist: check the path, or train first"

@@ -162,7 +162,7 @@ def test_weights_to_start_from_are_read_and_fitted(tiny_options, tmp_path):
     assert texts(checks, "load_from")[0].startswith(f"{len(state)} of {len(state)} weights")
     for name, message in {
         "absent.pth": "does not exist: check the path",
-        "": "is a folder: choose a checkpoint file in it",
+        "": "is a folder: choose a checkpoint file, such as latest.pth",
         "text.pth": "text.pth was rejected, and no code",
         "head.pth": "none of them in the backbone",
     }.items():
