@@ -79,6 +79,7 @@ lab: $(READY) ## open copies of the notebooks in JupyterLab; ARGS="--port 9999 -
 	@$(BIN)/python -m pcb lab $(ARGS)
 
 bench: $(READY) ## measure time and memory with data of LVIS v1's size; 12 minutes
+	@$(BIN)/python benchmarks/losses.py
 	@$(BIN)/python benchmarks/lvis_reading.py
 	@$(BIN)/python benchmarks/detection_confusion.py
 	@$(BIN)/python benchmarks/notebooks.py

@@ -8,11 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pcb.balance import PairwiseClassBalance, strength
+    from pcb.balance import PairwiseClassBalance
     from pcb.confusion import batch_confusion, scaled_momentum, update_confusion
     from pcb.losses import CrossEntropyLoss, EQLv2Loss, SeesawLoss
     from pcb.refinement import Feedback, refine_features
-    from pcb.soft_labels import fightback_soft_labels
+    from pcb.soft_labels import fightback_soft_labels, strength
 
 __version__ = "0.1.0"
 
@@ -40,7 +40,7 @@ _HOMES = {
     "fightback_soft_labels": "pcb.soft_labels",
     "refine_features": "pcb.refinement",
     "scaled_momentum": "pcb.confusion",
-    "strength": "pcb.balance",
+    "strength": "pcb.soft_labels",
     "update_confusion": "pcb.confusion",
 }
 

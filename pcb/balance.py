@@ -12,39 +12,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pcb.confusion import ACTIVATIONS, PUBLISHED_MOMENTUM, batch_confusion, update_confusion
-from pcb.distributed import rank, sum_over_processes
-from pcb.soft_labels import fightback_soft_labels
-from pcb.stateful import StatefulModule
+from pcb.confusion import (
+    ACTIVATIONS,
+    PUBLISHED_MOMENTUM,
+    Occurring,
+    batch_confusion,
+    occurring_classes,
+    update_confusion,
+)
+from pcb.distributed import rank, sum_over_processes, world_size
+from pcb.soft_labels import fightback_soft_labels, strength
+from pcb.stateful import HostValue, StatefulModule
 
 # A class that has not occurred in this many observed batches is considered missing from the data.
 PATIENCE = 1000
 # If `set_epoch` was not called within this many training steps, the caller has probably forgotten
 # it: the first call belongs before the first step. Even short epochs have this many steps.
 SMALLEST_EPOCH = 20
-
-
-def strength(alpha: float, iteration: int, num_iterations: int) -> float:
-    """Return the strength of the soft labels in one refinement iteration: ``alpha * k / (K - 1)``.
-
-    The strength grows linearly from 0 in the first iteration to ``alpha`` in the last iteration. If
-    K = 1, the strength is ``alpha``.
-
-    Args:
-        alpha: Strength in the last iteration, in [0, 1].
-        iteration: Refinement iteration k, in [0, num_iterations - 1].
-        num_iterations: Number of refinement iterations K, at least 1.
-
-    Raises:
-        ValueError: If ``iteration`` is out of range.
-
-    Example:
-        >>> [strength(0.4, k, 3) for k in range(3)], strength(0.4, 0, 1)
-        ([0.0, 0.2, 0.4], 0.4)
-    """
-    if not 0 <= iteration < num_iterations:
-        raise ValueError(f"`iteration` must lie in [0, {num_iterations - 1}], got {iteration}")
-    return alpha if num_iterations == 1 else alpha * iteration / (num_iterations - 1)
 
 
 class PairwiseClassBalance(StatefulModule):
@@ -130,6 +114,7 @@ class PairwiseClassBalance(StatefulModule):
         self._warned = False
         self._last_set_epoch: int | None = None
         self._calls = 0  # calls of `observe` in the current epoch
+        self._host_epoch, self._all_seen = HostValue(), HostValue()
         self.register_buffer("confusion", torch.zeros(num_classes, num_classes))
         self.register_buffer("instance_count", torch.zeros(num_classes))
         self.register_buffer("update_count", torch.zeros(num_classes))
@@ -165,6 +150,7 @@ class PairwiseClassBalance(StatefulModule):
     def _mark_required_classes(self) -> None:
         self._required.zero_()
         self._required[self._required_classes] = True
+        self._all_seen = HostValue()
 
     def reset_state(self) -> None:
         """Reset the confusion matrix and all counts to 0, and the epoch to 1."""
@@ -188,7 +174,7 @@ class PairwiseClassBalance(StatefulModule):
             self._last_set_epoch = int(epoch)
             self._calls = 0
 
-    def observe(self, logits: Tensor, labels: Tensor) -> None:
+    def observe(self, logits: Tensor, labels: Tensor, occurring: Occurring | None = None) -> None:
         """Update the running confusion matrix and the counts with a batch of instances.
 
         In distributed training, each process passes its own batch, and all batches are used.
@@ -197,17 +183,26 @@ class PairwiseClassBalance(StatefulModule):
             logits: (P, C) logits of the foreground classes. P may be 0 in some or all processes.
                 Rows that contain NaN or infinity are left out.
             labels: (P,) true classes in [0, C - 1].
+            occurring: The classes that occur among the labels, if the caller knows them; finding
+                them waits for a GPU.
         """
-        finite = logits.isfinite().all(dim=1)  # a NaN would stay in the matrix forever
-        sums, counts = batch_confusion(logits[finite], labels[finite], self.activation)
+        if world_size() > 1:  # each process has other classes, and all must sum the same rows
+            classes, rows = torch.arange(self.num_classes, device=labels.device), labels
+        else:
+            classes, rows = occurring or occurring_classes(labels)
+        sums, counts = batch_confusion(logits, rows, self.activation, num_rows=len(classes))
         # Processes without positives must take part, too; otherwise, the others would wait.
         joined = sum_over_processes(torch.cat([sums, counts.unsqueeze(1)], dim=1))
         sums, counts = joined[:, :-1], joined[:, -1]
-        self.confusion.copy_(
-            update_confusion(self.confusion, sums, counts, self.momentum, self.normalize_rows)
+        updated = update_confusion(
+            self.confusion[classes], sums, counts, self.momentum, self.normalize_rows
         )
-        self.instance_count += counts.to(self.instance_count.dtype)
-        self.update_count += counts > 0
+        self.confusion.index_copy_(0, classes, updated)
+        all_seen = self._all_seen.knows(self.instance_count, True)
+        self.instance_count.index_add_(0, classes, counts.to(self.instance_count.dtype))
+        if all_seen:  # counts never become smaller
+            self._all_seen.remember(self.instance_count, True)
+        self.update_count.index_add_(0, classes, (counts > 0).to(self.update_count.dtype))
         self._calls += 1
         # Check rarely, because reading the state waits for the GPU.
         if self._calls in (1, SMALLEST_EPOCH * self.num_iterations, PATIENCE):
@@ -215,7 +210,7 @@ class PairwiseClassBalance(StatefulModule):
 
     def _warn_if_blocked(self) -> None:
         """Warn if PCB cannot become active in this training run."""
-        epoch = int(self.epoch)
+        epoch = self._epoch()
         if epoch < self.start_epoch:
             never_set = self._last_set_epoch is None
             if never_set and self._calls == SMALLEST_EPOCH * self.num_iterations:
@@ -234,7 +229,12 @@ class PairwiseClassBalance(StatefulModule):
 
     def gate_is_open(self) -> bool:
         """Return whether the start epoch has begun and all required classes have been observed."""
-        return int(self.epoch) >= self.start_epoch and not self.unseen_classes()
+        if self._epoch() < self.start_epoch:
+            return False
+        return self._all_seen.read(self.instance_count, lambda _: not self.unseen_classes())
+
+    def _epoch(self) -> int:
+        return self._host_epoch.read(self.epoch, int)
 
     def warn_of_missing(self, classes: Sequence[int]) -> None:
         """Warn once that PCB stays inactive because required classes do not occur in training.
@@ -293,7 +293,7 @@ class PairwiseClassBalance(StatefulModule):
         Returns:
             (P, C) soft labels, which do not require gradients.
         """
-        return fightback_soft_labels(self.confusion, self.normalize_columns)[labels]
+        return fightback_soft_labels(self.confusion, self.normalize_columns, labels)
 
 
 def _is_whole(value: Any) -> bool:

@@ -7,6 +7,8 @@ Source: He et al., "Relieving Long-tailed Instance Segmentation via Pairwise Cla
 CVPR 2022.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -27,21 +29,45 @@ def at_least_float32(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
+class Occurring(NamedTuple):
+    """The classes that occur among the labels of a batch.
+
+    Attributes:
+        classes: (U,) the classes, each once, in ascending order.
+        rows: (P,) for each of the P labels, the position of its class in ``classes``.
+    """
+
+    classes: Tensor
+    rows: Tensor
+
+
+def occurring_classes(labels: Tensor) -> Occurring:
+    """Return the classes that occur among labels (P,).
+
+    Example:
+        >>> occurring_classes(torch.tensor([7, 3, 7]))
+        Occurring(classes=tensor([3, 7]), rows=tensor([1, 0, 1]))
+    """
+    return Occurring(*labels.unique(return_inverse=True))
+
+
 @torch.no_grad()
 def batch_confusion(
-    logits: Tensor, labels: Tensor, activation: str = "softmax"
+    logits: Tensor, labels: Tensor, activation: str = "softmax", num_rows: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """For each true class in a batch, sum the predicted probabilities and count the instances.
 
     The function returns sums instead of means, because sums can be added over several processes.
 
     Args:
-        logits: (P, C) foreground logits of P instances; P may be 0.
-        labels: (P,) true classes in [0, C - 1].
+        logits: (P, C) foreground logits of P instances; P may be 0. Instances whose logits contain
+            NaN or infinity are left out, because a NaN would stay in a running matrix forever.
+        labels: (P,) true classes in [0, C - 1], or positions in a list of R classes.
         activation: ``"softmax"`` over the classes, or ``"sigmoid"`` for each class separately.
+        num_rows: R, the number of rows of the result; default: C.
 
     Returns:
-        ``sums`` (C, C) and ``counts`` (C,). ``sums[i]`` is the sum of the probabilities of all
+        ``sums`` (R, C) and ``counts`` (R,). ``sums[i]`` is the sum of the probabilities of all
         instances of class ``i``. ``counts[i]`` is the number of these instances. The tensors have
         no gradient. Their dtype is that of the logits, but at least float32.
 
@@ -50,11 +76,15 @@ def batch_confusion(
         >>> sums.tolist(), counts.tolist()
         ([[1.0, 1.0], [0.5, 0.5]], [2.0, 1.0])
     """
-    probabilities = ACTIVATIONS[activation](at_least_float32(logits))
+    logits = at_least_float32(logits)
     num_classes = logits.shape[1]
-    sums = probabilities.new_zeros(num_classes, num_classes).index_add_(0, labels, probabilities)
-    counts = torch.bincount(labels, minlength=num_classes).to(probabilities.dtype)
-    return sums, counts
+    num_rows = num_classes if num_rows is None else num_rows
+    finite = (logits - logits).sum(dim=1) == 0  # NaN otherwise; faster than `isfinite`
+    rows = torch.where(finite, labels, num_rows)  # an additional row collects the others
+    probabilities = ACTIVATIONS[activation](logits)
+    sums = logits.new_zeros(num_rows + 1, num_classes).index_add_(0, rows, probabilities)
+    counts = logits.new_zeros(num_rows + 1).index_add_(0, rows, torch.ones_like(logits[:, 0]))
+    return sums[:-1], counts[:-1]
 
 
 @torch.no_grad()
@@ -74,15 +104,15 @@ def update_confusion(
     With ``normalize_rows``, each updated row is then scaled to sum to 1.
 
     Args:
-        confusion: (C, C) running matrix; not modified in place.
-        sums: (C, C) sums from :func:`batch_confusion`, summed over all processes.
-        counts: (C,) counts from :func:`batch_confusion`, summed over all processes.
+        confusion: (R, C) running matrix, or some of its rows; not modified in place.
+        sums: (R, C) sums from :func:`batch_confusion`, summed over all processes.
+        counts: (R,) counts from :func:`batch_confusion`, summed over all processes.
         momentum: Weight m of the previous row, in [0, 1).
         normalize_rows: Whether updated rows are scaled to sum to 1. Pass True for softmax
             predictions and False for sigmoid predictions (EQL v2).
 
     Returns:
-        The updated (C, C) matrix.
+        The updated rows (R, C).
 
     Example:
         >>> sums, counts = batch_confusion(torch.zeros(1, 2), torch.tensor([1]))

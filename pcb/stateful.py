@@ -72,3 +72,45 @@ def _without_narrowing(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor
     if converted.dtype == tensor.dtype or _is_wider(converted.dtype, tensor.dtype):
         return converted
     return tensor.to(converted.device)
+
+
+class HostValue:
+    """A Python value that is computed from a buffer, and again only after the buffer has changed.
+
+    Reading a tensor waits for the GPU, so a value that every training step needs is remembered.
+
+    Example:
+        >>> epoch, value = torch.ones(1), HostValue()
+        >>> value.read(epoch, int), value.read(epoch.fill_(2), int)
+        (1, 2)
+    """
+
+    def __init__(self) -> None:
+        self._buffer: Any = None
+        self._version = 0
+        self._value: Any = None
+
+    def __reduce__(self) -> tuple:
+        return HostValue, ()  # a copied module has other buffers
+
+    def read(self, buffer: Tensor, compute: Callable[[Tensor], Any]) -> Any:
+        """Return ``compute(buffer)``."""
+        if torch.compiler.is_compiling() or buffer.is_inference():  # these have no versions
+            return compute(buffer)
+        if not self._is_current(buffer):
+            self.remember(buffer, compute(buffer))
+        return self._value
+
+    def remember(self, buffer: Tensor, value: Any) -> None:
+        """Set the value that belongs to the present contents of a buffer."""
+        if not torch.compiler.is_compiling() and not buffer.is_inference():
+            self._buffer, self._version, self._value = buffer, buffer._version, value
+
+    def knows(self, buffer: Tensor, value: Any) -> bool:
+        """Return whether ``value`` is known to belong to the present contents of a buffer."""
+        if torch.compiler.is_compiling() or buffer.is_inference():
+            return False
+        return self._is_current(buffer) and self._value == value
+
+    def _is_current(self, buffer: Tensor) -> bool:
+        return self._buffer is buffer and self._version == buffer._version

@@ -1,12 +1,13 @@
 """Base class of this package's losses; it checks inputs and uses a ``PairwiseClassBalance``."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from pcb.balance import PairwiseClassBalance
-from pcb.confusion import at_least_float32
+from pcb.confusion import Occurring, at_least_float32, occurring_classes
 from pcb.losses.updates import is_trained_on, update_once
 from pcb.stateful import StatefulModule
 
@@ -27,6 +28,22 @@ def weights_and_factor(
     """
     weights = logits.new_ones(len(logits)) if weights is None else weights.to(logits.dtype)
     return weights, (weights > 0).sum().clamp(min=1) if avg_factor is None else avg_factor
+
+
+class Targets(NamedTuple):
+    """What the losses need to know about the labels of a batch.
+
+    Attributes:
+        labels: (N,) labels; background, if any, is C.
+        positive: (P,) positions of the positives among the N samples.
+        classes: (P,) true classes of the positives.
+        occurring: The classes that occur among the positives.
+    """
+
+    labels: Tensor
+    positive: Tensor
+    classes: Tensor
+    occurring: Occurring
 
 
 class BalancedLoss(StatefulModule):
@@ -68,24 +85,29 @@ class BalancedLoss(StatefulModule):
         self.num_classes = num_classes
         self.balance = balance
         self.background = background
+        self._last_targets: tuple[Tensor, int, Targets] | None = None  # labels, version, targets
 
     def extra_repr(self) -> str:
         """Return the settings of the loss as text for ``print(model)``."""
         return f"num_classes={self.num_classes}, background={self.background!r}"
 
-    def prepare(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def prepare(
+        self, logits: Tensor, labels: Tensor, iteration: int | None
+    ) -> tuple[Tensor, Targets]:
         """Check a batch and move background to the last position, where the losses expect it.
 
         Args:
             logits: (N, C) logits, or (N, C + extra_columns) with background.
             labels: (N,) labels in [0, C - 1], or in [0, C] with background.
+            iteration: Index of the refinement iteration, if any.
 
         Returns:
-            The logits, in float32 or a wider dtype, and the labels. Background, if any,
-            is the last column of the logits and has the label C.
+            The logits, in float32 or a wider dtype, with background, if any, in the last column;
+            and what the losses need to know about the labels.
 
         Raises:
-            ValueError: If the logits have the wrong shape, or a label is out of range.
+            ValueError: If the logits have the wrong shape, or a label is out of range. The range
+                is checked only on the CPU, because the check would wait for a GPU.
         """
         self._check_width(logits)
         if labels.shape != logits.shape[:1]:
@@ -93,6 +115,40 @@ class BalancedLoss(StatefulModule):
                 f"labels must have the shape {tuple(logits.shape[:1])}, got {tuple(labels.shape)}: "
                 "pass one label for each row of the logits"
             )
+        targets = self._read_labels(labels, is_first=not iteration)
+        return self._background_last(at_least_float32(logits)), targets
+
+    def _read_labels(self, labels: Tensor, is_first: bool) -> Targets:
+        """Return the targets of a batch.
+
+        Finding the positives and their classes waits for a GPU. So the later refinement iterations
+        of a training step, which pass the same labels, share the result of the first.
+        """
+        if torch.compiler.is_compiling() or labels.is_inference():  # these have no versions
+            return self._targets_of(labels)
+        if self._last_targets is not None and not is_first:
+            known, version, targets = self._last_targets
+            if known is labels and version == labels._version:
+                return targets
+        targets = self._targets_of(labels)
+        self._last_targets = labels, labels._version, targets
+        return targets
+
+    def _targets_of(self, labels: Tensor) -> Targets:
+        if labels.device.type == "cpu":
+            self._check_range(labels)
+        if self.background == "first":
+            # Labels out of range stay so, and PyTorch's own checks fail on a GPU.
+            shifted = labels - (labels <= self.num_classes).to(labels.dtype)
+            labels = torch.where(labels == 0, self.num_classes, shifted)
+        if self.background is None:
+            positive = torch.arange(len(labels), device=labels.device)
+        else:
+            positive = (labels < self.num_classes).nonzero().flatten()
+        classes = labels[positive]
+        return Targets(labels, positive, classes, occurring_classes(classes))
+
+    def _check_range(self, labels: Tensor) -> None:
         highest = self.num_classes - (self.background is None)
         outside = labels[(labels < 0) | (labels > highest)]
         if len(outside):
@@ -100,9 +156,6 @@ class BalancedLoss(StatefulModule):
                 f"labels must lie in [0, {highest}], got {int(outside[0])}"
                 + self._label_hint(int(outside[0]))
             )
-        if self.background == "first":
-            labels = (labels - 1) % (self.num_classes + 1)
-        return self._background_last(at_least_float32(logits)), labels
 
     def scores(self, logits: Tensor) -> Tensor:
         """Return the test-time scores of a batch.
@@ -161,28 +214,31 @@ class BalancedLoss(StatefulModule):
         return ""
 
     def consult_balance(
-        self, logits: Tensor, labels: Tensor, iteration: int | None
+        self, logits: Tensor, targets: Targets, iteration: int | None
     ) -> tuple[float, Tensor | None]:
         """Let PCB observe the positives of a batch, and return PCB's strength and soft labels.
 
         PCB observes the batch only in training.
 
         Args:
-            logits: (P, C) class logits of the positives; P may be 0.
-            labels: (P,) true classes in [0, C - 1].
+            logits: Logits of the batch, as returned by :meth:`prepare`.
+            targets: The targets of the batch.
             iteration: Index of the refinement iteration; None for the last refinement iteration.
 
         Returns:
-            The strength of PCB in this refinement iteration, and (P, C) soft labels in the dtype of
-            the logits. If PCB is inactive, the strength is 0 and the soft labels are None.
+            The strength of PCB in this refinement iteration, and the soft labels (U, C) of the
+            classes that occur, in the dtype of the logits. If PCB is inactive, the strength is 0
+            and the soft labels are None.
         """
         if self.balance is None:
             return 0.0, None
         if self.balance.training:
-            self.update_state(logits, self.balance.observe, logits.detach(), labels)
+            class_logits = logits.detach()[targets.positive, : self.num_classes]
+            observed = (class_logits, targets.classes, targets.occurring)
+            self.update_state(logits, self.balance.observe, *observed)
         if not self.balance.is_active():
             return 0.0, None
-        soft_labels = self.balance.soft_labels(labels).to(logits.dtype)
+        soft_labels = self.balance.soft_labels(targets.occurring.classes).to(logits.dtype)
         return self.balance.strength_at(iteration), soft_labels
 
     def update_state(self, logits: Tensor, update: Callable[..., None], *args: Any) -> None:

@@ -1,7 +1,11 @@
 """Cross-entropy loss, with or without Pairwise Class Balance (PCB)."""
 
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import Function
 
 from pcb.losses.base import BalancedLoss, weights_and_factor
 from pcb.losses.updates import updates_once
@@ -71,23 +75,62 @@ class CrossEntropyLoss(BalancedLoss):
         Raises:
             ValueError: If the logits have the wrong shape, or a label is out of range.
         """
-        logits, labels = self.prepare(logits, labels)
+        logits, batch = self.prepare(logits, labels, iteration)
         weights, avg_factor = weights_and_factor(logits, weights, avg_factor)
         log_probabilities = logits.log_softmax(dim=1)
-        cross_entropy = weights * F.nll_loss(log_probabilities, labels, reduction="none")
-
-        positive = labels < self.num_classes
-        class_logits = logits[positive, : self.num_classes]
-        strength, soft_labels = self.consult_balance(class_logits, labels[positive], iteration)
-        if strength == 0:
-            return cross_entropy.sum() / avg_factor
-        background = logits.shape[1] - self.num_classes
-        soft_labels = F.pad(soft_labels, (0, background))  # no probability for background
-        divergence = F.kl_div(log_probabilities[positive], soft_labels, reduction="sum")
-        # Negatives keep their full cross-entropy.
-        share = 1 - strength * positive.to(logits.dtype)
-        mean_divergence = divergence / max(len(labels), 1)
-        return (share * cross_entropy).sum() / avg_factor + strength * mean_divergence
+        strength, soft_labels = self.consult_balance(logits, batch, iteration)
+        if strength == 0 or soft_labels is None:
+            cross_entropy = F.nll_loss(log_probabilities, batch.labels, reduction="none")
+            return (weights * cross_entropy).sum() / avg_factor
+        share = strength / max(len(logits), 1)
+        rows = batch.occurring.rows
+        is_positive = (batch.labels < self.num_classes).to(logits.dtype)
+        hard = (1 - strength * is_positive) * weights / avg_factor  # negatives keep their full loss
+        cross_entropy = _CrossEntropy.apply(
+            log_probabilities, batch.labels, hard, batch.positive, (share * soft_labels)[rows]
+        )
+        entropies = torch.special.entr(soft_labels).sum(dim=1)
+        return cross_entropy - share * entropies[rows].sum()
 
     def _scores(self, logits: Tensor) -> Tensor:
         return logits.softmax(dim=1)
+
+
+class _CrossEntropy(Function):
+    """Cross-entropy of all samples with their labels, and of the positives with soft labels.
+
+    The loss is linear in the log-probabilities, so its gradient is a matrix of targets. Autograd
+    would make one such matrix for each of the two terms, and add them.
+    """
+
+    @staticmethod
+    def forward(
+        log_probabilities: Tensor, labels: Tensor, hard: Tensor, positive: Tensor, soft: Tensor
+    ) -> Tensor:
+        """Return the sum over both terms.
+
+        Args:
+            log_probabilities: (N, C), or (N, C + 1) with background.
+            labels: (N,) true labels.
+            hard: (N,) factor of the log-probability of each sample's label.
+            positive: (P,) positions of the positives among the N samples.
+            soft: (P, C) factors of the log-probabilities of the positives.
+        """
+        own = log_probabilities.gather(1, labels.unsqueeze(1)).squeeze(1)
+        others = log_probabilities[:, : soft.shape[1]].index_select(0, positive)
+        return -torch.dot(hard, own) - torch.dot(soft.flatten(), others.flatten())
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        log_probabilities, labels, hard, positive, soft = ctx.saved_tensors
+        targets = torch.zeros_like(log_probabilities)
+        targets[:, : soft.shape[1]].index_copy_(0, positive, -gradient * soft)
+        targets.scatter_add_(1, labels.unsqueeze(1), (-gradient * hard).unsqueeze(1))
+        of_hard = None
+        if ctx.needs_input_grad[2]:  # the sample weights require gradients
+            of_hard = -gradient * log_probabilities.gather(1, labels.unsqueeze(1)).squeeze(1)
+        return targets, None, of_hard, None, None

@@ -1,10 +1,11 @@
 """Equalization loss v2 (EQL v2), with or without PCB."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import Function
 
 from pcb.balance import PairwiseClassBalance
 from pcb.distributed import sum_over_processes
@@ -101,21 +102,19 @@ class EQLv2Loss(BalancedLoss):
         Raises:
             ValueError: If the logits have the wrong shape, or a label is out of range.
         """
-        logits, labels = self.prepare(logits, labels)
-        positive = labels < self.num_classes
-        strength, soft_labels = self.consult_balance(
-            logits[positive, : self.num_classes], labels[positive], iteration
-        )
-        targets = F.one_hot(labels, logits.shape[1]).to(logits.dtype)
+        logits, batch = self.prepare(logits, labels, iteration)
+        strength, soft_labels = self.consult_balance(logits, batch, iteration)
+        targets = torch.zeros_like(logits).scatter_(1, batch.labels.unsqueeze(1), 1.0)
         if soft_labels is not None:
-            targets[positive, : self.num_classes] = torch.lerp(
-                targets[positive, : self.num_classes], soft_labels, strength
-            )
+            of_classes = targets[:, : self.num_classes]
+            own = of_classes.index_select(0, batch.positive)
+            mixed = own.lerp_(soft_labels[batch.occurring.rows], strength)
+            of_classes.index_copy_(0, batch.positive, mixed)
         positive_weight, negative_weight = self.class_weights(logits)
-        weights = positive_weight * targets + negative_weight * (1 - targets)
-        losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        self.update_state(logits, self._accumulate, logits.detach(), targets, weights)
-        return (weights * losses).sum() / max(len(labels), 1)
+        weights = torch.addcmul(negative_weight, positive_weight - negative_weight, targets)
+        total, gradients = _BinaryCrossEntropy.apply(logits, targets, weights)
+        self.update_state(logits, self._accumulate, gradients, targets)
+        return total / max(len(labels), 1)
 
     @torch.no_grad()
     def class_weights(self, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,16 +135,14 @@ class EQLv2Loss(BalancedLoss):
         return 1 + self.alpha * (1 - negative_weight), negative_weight
 
     @torch.no_grad()
-    def _accumulate(self, logits: Tensor, targets: Tensor, weights: Tensor) -> None:
+    def _accumulate(self, gradients: Tensor, targets: Tensor) -> None:
         """Add the gradients of a batch, summed over all processes, to the gradient sums."""
-        # t (sigma - 1) + (1 - t) sigma = sigma - t
-        gradients = weights * (logits.sigmoid() - targets).abs()
-        # A NaN would stay in the sums forever.
-        finite = logits.isfinite().all(dim=1, keepdim=True)
-        gradients = torch.where(finite, gradients, 0.0)[:, : self.num_classes]
-        targets = targets[:, : self.num_classes]
-        sums = torch.stack([(gradients * targets).sum(0), (gradients * (1 - targets)).sum(0)])
-        sums = sum_over_processes(sums)
+        gradients = gradients.abs()
+        # A NaN would stay in the sums forever, so samples with NaN are left out.
+        gradients.masked_fill_(~gradients.sum(dim=1, keepdim=True).isfinite(), 0.0)
+        total = gradients.sum(0)
+        positive = gradients.mul_(targets).sum(0)
+        sums = sum_over_processes(torch.stack([positive, total - positive])[:, : self.num_classes])
         positive, negative = sums
         self.positive_gradient += positive.to(self.positive_gradient.dtype)
         self.negative_gradient += negative.to(self.negative_gradient.dtype)
@@ -161,3 +158,29 @@ class EQLv2Loss(BalancedLoss):
             return scores
         classes, background = scores.split([self.num_classes, 1], dim=1)
         return torch.cat([classes * (1 - background), background], dim=1)
+
+
+class _BinaryCrossEntropy(Function):
+    """Weighted sum of binary cross-entropies, and its gradient with respect to the logits.
+
+    EQL v2 needs the gradient in the forward pass. Written out, it is computed once, and with few
+    temporary matrices of the size of the logits.
+    """
+
+    @staticmethod
+    def forward(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        losses = F.softplus(logits).addcmul_(targets, logits, value=-1)
+        gradients = logits.sigmoid().sub_(targets).mul_(weights)
+        return torch.dot(losses.flatten(), weights.flatten()), gradients
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(*inputs, output[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: None) -> tuple[Tensor, None, None]:
+        logits, targets, weights, gradients = ctx.saved_tensors
+        if torch.is_grad_enabled():  # for the second derivative
+            gradients = (logits.sigmoid() - targets) * weights
+        return gradient * gradients, None, None

@@ -118,36 +118,38 @@ class SeesawLoss(BalancedLoss):
         Raises:
             ValueError: If the logits have the wrong shape, or a label is out of range.
         """
-        logits, labels = self.prepare(logits, labels)
+        logits, batch = self.prepare(logits, labels, iteration)
         weights, avg_factor = weights_and_factor(logits, weights, avg_factor)
-        self.update_state(logits, self._count, labels)
+        self.update_state(logits, self._count, batch.labels)
 
         def average(loss: Tensor, weights: Tensor) -> Tensor:
             return (weights * loss).sum() / avg_factor
 
         losses = {}
-        positive = labels < self.num_classes
         if self.background is not None:
             objectness = F.cross_entropy(
-                logits[:, self.num_classes :], (~positive).long(), reduction="none"
+                logits[:, self.num_classes :],
+                (batch.labels == self.num_classes).long(),
+                reduction="none",
             )
             losses["loss_cls_objectness"] = average(objectness, weights)
 
-        logits = logits[positive, : self.num_classes]
-        labels, weights = labels[positive], weights[positive]
-        strength, soft_labels = self.consult_balance(logits, labels, iteration)
+        strength, soft_labels = self.consult_balance(logits, batch, iteration)
+        logits, weights = logits[batch.positive, : self.num_classes], weights[batch.positive]
+        labels = batch.classes
         log_probabilities = (logits + self.log_factors(logits, labels)).log_softmax(dim=1)
         hard = F.nll_loss(log_probabilities, labels, reduction="none")
         losses["loss_cls_classes"] = (1 - strength) * average(hard, weights)
         if soft_labels is not None:
-            soft = -(soft_labels * log_probabilities).sum(dim=1)
+            soft = -(soft_labels[batch.occurring.rows] * log_probabilities).sum(dim=1)
             losses["loss_pcb_classes"] = strength * average(soft, weights)
         return losses
 
     def _count(self, labels: Tensor) -> None:
         """Add the class counts of a batch, summed over all processes, to ``cum_samples``."""
-        counts = torch.bincount(labels, minlength=self.num_classes + 1)
-        self.cum_samples += sum_over_processes(counts.to(self.cum_samples.dtype))
+        counts = torch.zeros_like(self.cum_samples)  # `bincount` would wait for a GPU
+        counts.index_add_(0, labels, counts.new_ones(len(labels)))
+        self.cum_samples += sum_over_processes(counts)
 
     @torch.no_grad()
     def log_factors(self, logits: Tensor, labels: Tensor) -> Tensor:

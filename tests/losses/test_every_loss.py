@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pcb import CrossEntropyLoss
 
@@ -160,3 +161,49 @@ def test_scores_are_probabilities(make_loss, make_batch):
         scores = make_loss(None, background).scores(make_batch(background=background)[0])
         assert scores.shape == (32, 5 + background)
         assert scores.min() >= 0 and scores.max() <= 1
+
+
+class Waits(TorchDispatchMode):
+    """Counts operations for which the host would wait for a GPU: they return numbers or sizes."""
+
+    NAMES = ("_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "bincount", "equal")
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        masks = any(i is not None and i.dtype == torch.bool for i in self._indices(function, args))
+        self.count += function.overloadpacket.__name__ in self.NAMES or masks
+        return function(*args, **(kwargs or {}))
+
+    @staticmethod
+    def _indices(function, args):
+        return args[1] if function.overloadpacket.__name__ in ("index", "index_put_") else ()
+
+
+def test_host_waits_at_most_three_times_in_a_training_step(make_loss, make_balance, make_batch):
+    """A step calls the loss in each of three refinement iterations, with the same labels."""
+    loss = make_loss(make_balance(num_iterations=3)).double()
+    loss._check_range = lambda _labels: None  # only on the CPU
+    logits, labels = make_batch()
+    counts = []
+    for _ in range(3):  # steps
+        step_labels = labels.clone()
+        with Waits() as waits:
+            for iteration in range(3):
+                loss(logits, step_labels, iteration=iteration)
+        counts.append(waits.count)
+    assert loss.balance.current_strength() == 0.4
+    assert counts[-1] <= 3 and counts[0] > 0
+
+
+def test_labels_that_change_in_place_are_read_again(make_loss, make_balance, make_batch, total):
+    """Also if PyTorch cannot notice it, because NumPy changes them."""
+    loss, fresh = (make_loss(make_balance()).double().eval() for _ in range(2))
+    logits, labels = make_batch()
+    array = labels.numpy().copy()
+    shared = torch.from_numpy(array)
+    loss(logits, shared)
+    array[:] = array[::-1].copy()
+    torch.testing.assert_close(total(loss(logits, shared)), total(fresh(logits, shared.clone())))
