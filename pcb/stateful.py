@@ -74,6 +74,11 @@ def _without_narrowing(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor
     return tensor.to(converted.device)
 
 
+def has_version(tensor: Tensor) -> bool:
+    """Return whether PyTorch counts the changes of a tensor, as it does outside compiled code."""
+    return not torch.compiler.is_compiling() and not tensor.is_inference()
+
+
 class HostValue:
     """A Python value that is computed from a buffer, and again only after the buffer has changed.
 
@@ -95,7 +100,7 @@ class HostValue:
 
     def read(self, buffer: Tensor, compute: Callable[[Tensor], Any]) -> Any:
         """Return ``compute(buffer)``."""
-        if torch.compiler.is_compiling() or buffer.is_inference():  # these have no versions
+        if not has_version(buffer):
             return compute(buffer)
         if not self._is_current(buffer):
             self.remember(buffer, compute(buffer))
@@ -103,14 +108,12 @@ class HostValue:
 
     def remember(self, buffer: Tensor, value: Any) -> None:
         """Set the value that belongs to the present contents of a buffer."""
-        if not torch.compiler.is_compiling() and not buffer.is_inference():
+        if has_version(buffer):
             self._buffer, self._version, self._value = buffer, buffer._version, value
 
     def knows(self, buffer: Tensor, value: Any) -> bool:
         """Return whether ``value`` is known to belong to the present contents of a buffer."""
-        if torch.compiler.is_compiling() or buffer.is_inference():
-            return False
-        return self._is_current(buffer) and self._value == value
+        return has_version(buffer) and self._is_current(buffer) and self._value == value
 
     def _is_current(self, buffer: Tensor) -> bool:
         return self._buffer is buffer and self._version == buffer._version

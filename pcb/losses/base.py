@@ -9,7 +9,7 @@ from torch import Tensor
 from pcb.balance import PairwiseClassBalance
 from pcb.confusion import Occurring, at_least_float32, occurring_classes
 from pcb.losses.updates import is_trained_on, update_once
-from pcb.stateful import StatefulModule
+from pcb.stateful import StatefulModule, has_version
 
 
 def weights_and_factor(
@@ -124,7 +124,7 @@ class BalancedLoss(StatefulModule):
         Finding the positives and their classes waits for a GPU. So the later refinement iterations
         of a training step, which pass the same labels, share the result of the first.
         """
-        if torch.compiler.is_compiling() or labels.is_inference():  # these have no versions
+        if not has_version(labels):
             return self._targets_of(labels)
         if self._last_targets is not None and not is_first:
             known, version, targets = self._last_targets

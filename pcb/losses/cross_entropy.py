@@ -73,7 +73,7 @@ class CrossEntropyLoss(BalancedLoss):
             The loss, a scalar.
 
         Raises:
-            ValueError: If the logits have the wrong shape, or a label is out of range.
+            ValueError: If the logits have the wrong shape, or a label on the CPU is out of range.
         """
         logits, batch = self.prepare(logits, labels, iteration)
         weights, avg_factor = weights_and_factor(logits, weights, avg_factor)

@@ -100,7 +100,7 @@ class EQLv2Loss(BalancedLoss):
             The loss, a scalar.
 
         Raises:
-            ValueError: If the logits have the wrong shape, or a label is out of range.
+            ValueError: If the logits have the wrong shape, or a label on the CPU is out of range.
         """
         logits, batch = self.prepare(logits, labels, iteration)
         strength, soft_labels = self.consult_balance(logits, batch, iteration)

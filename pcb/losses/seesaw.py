@@ -116,7 +116,7 @@ class SeesawLoss(BalancedLoss):
             ``loss_pcb_classes`` is present while PCB is active.
 
         Raises:
-            ValueError: If the logits have the wrong shape, or a label is out of range.
+            ValueError: If the logits have the wrong shape, or a label on the CPU is out of range.
         """
         logits, batch = self.prepare(logits, labels, iteration)
         weights, avg_factor = weights_and_factor(logits, weights, avg_factor)

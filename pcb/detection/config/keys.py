@@ -154,13 +154,14 @@ class Schema:
         last = path.rpartition(".")[2]
         found = self.components.get(name, {}) if isinstance(name, str) else {}
         if isinstance(name, str) and not (found or in_users_own or _FREE_TYPES.fullmatch(last)):
-            named, wanted = f"type {name!r}", name
             known = [one for one in self.components if "." not in one]
-            near = nearest_names(wanted, known)
             if "policy" in node and path in POLICY_SUFFIXES:
                 named, wanted = f"policy {node['policy']!r}", str(node["policy"])
                 known = sorted(policy for one in known if (policy := policy_of(one, path)))
                 near = nearest_names(wanted, known) or known
+            else:
+                named, wanted = f"type {name!r}", name
+                near = nearest_names(wanted, known)
             hint = (
                 suggestion(wanted, near)
                 if near
